@@ -1,0 +1,96 @@
+"""Products: what they cost and what their tickets allow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.admin.records import By, Records, checked
+from server.admin.rules import Fare, ProductEntitlement
+from server.catalog.models import products
+from server.errors import DomainError, Reason
+
+DEFAULT_GUARD_SECONDS = 60
+"""Of a MULTI_USE entitlement (DOMAIN, Redemption 2)."""
+
+ARCHIVED = "ARCHIVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product as it is sold now; tickets keep the snapshot they were sold under."""
+
+    product_id: int
+    kind: str
+    display_name_en: str
+    display_name_zh: str
+    currency_code: str
+    fares: list[Fare]
+    entitlements: list[ProductEntitlement]
+    validity_days: int
+    blackout_dates: list[date]
+    state: str
+    create_time: datetime
+    update_time: datetime
+
+
+class NewProduct(TypedDict):
+    """The fields of a new product; blackout dates as YYYY-MM-DD."""
+
+    product_id: int
+    kind: str
+    display_name_en: str
+    display_name_zh: str
+    currency_code: str
+    fares: list[Fare]
+    entitlements: list[ProductEntitlement]
+    validity_days: int
+    blackout_dates: list[str]
+
+
+PRODUCTS = Records("product", products.c.product_id, select(products), Product)
+
+
+async def create_product(tx: AsyncConnection, product: NewProduct, **by: Unpack[By]) -> Product:
+    """A new product, without stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
+    return await PRODUCTS.create(tx, {**_stored(product), "state": "ACTIVE"}, **by)
+
+
+async def update_product(
+    tx: AsyncConnection, product_id: int, values: Mapping[str, Any], **by: Unpack[By]
+) -> Product:
+    """Changes the given fields for what is sold from now on.
+
+    Raises INVALID_FIELD, NOT_FOUND, PRODUCT_NOT_ON_SALE if it is archived.
+    """
+    before = await PRODUCTS.lock(tx, product_id)
+    refuse_archived(before)
+    return await PRODUCTS.change(tx, before, _stored(values), **by)
+
+
+async def archive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]) -> Product:
+    """Takes a product off sale; a repeat changes nothing. Raises NOT_FOUND."""
+    before = await PRODUCTS.lock(tx, product_id)
+    if before.state == ARCHIVED:
+        return before
+    return await PRODUCTS.change(tx, before, {"state": ARCHIVED}, action="archive", **by)
+
+
+def refuse_archived(product: Product) -> None:
+    """Raises PRODUCT_NOT_ON_SALE if the product is archived."""
+    if product.state == ARCHIVED:
+        raise DomainError(
+            Reason.PRODUCT_NOT_ON_SALE,
+            f"product {product.product_id} is archived for good; create another",
+            product_id=product.product_id,
+        )
+
+
+def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    columns = dict(checked(values))
+    if "blackout_dates" in columns:
+        columns["blackout_dates"] = sorted(map(date.fromisoformat, columns["blackout_dates"]))
+    return columns

@@ -1,0 +1,31 @@
+"""The decisions of the catalogue: which stock a sale takes from, and how long what is sold is valid. Pure."""
+
+from datetime import datetime, time, timedelta, tzinfo
+
+CHANNEL_BITS = 20
+
+MAX_ADVANCE = timedelta(days=730)
+"""A validity begins at most this long after the sale."""
+
+
+def stock_id(product_id: int, partner_id: int) -> int:
+    """The key of a product's allotment for a channel."""
+    return product_id << CHANNEL_BITS | partner_id
+
+
+def valid_until(valid_from: datetime, validity_days: int, zone: tzinfo) -> datetime:
+    """The first moment of the day behind the last one of a validity, in `zone`.
+
+    The last day is `validity_days` after the day of `valid_from`.
+    """
+    behind = valid_from.astimezone(zone).date() + timedelta(days=validity_days + 1)
+    return datetime.combine(behind, time(), zone)
+
+
+def fault_of_start(valid_from: datetime, validity_days: int, now: datetime) -> str | None:
+    """What is wrong with the moment a validity begins; None if nothing is."""
+    if valid_from > now + MAX_ADVANCE:
+        return f"is more than {MAX_ADVANCE.days} days ahead"
+    if valid_from <= now - timedelta(days=validity_days):
+        return f"is so long ago that {validity_days} days of validity are over"
+    return None

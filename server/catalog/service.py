@@ -1,0 +1,143 @@
+"""What can be sold, and the stock it is taken from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog.models import products, stocks
+from server.catalog.rules import stock_id
+from server.errors import DomainError, Reason
+
+AVAILABLE = stocks.c.total - stocks.c.held - stocks.c.sold
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product as it is sold now; `fares` and `entitlements` as they are stored."""
+
+    product_id: int
+    kind: str
+    display_name_en: str
+    display_name_zh: str
+    currency_code: str
+    fares: Sequence[Mapping[str, Any]]
+    entitlements: Sequence[Mapping[str, Any]]
+    validity_days: int
+    blackout_dates: Sequence[date]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Price, rules and entitlements, for tickets that are sold under them (JSON)."""
+        return {
+            "kind": self.kind,
+            "display_name_en": self.display_name_en,
+            "display_name_zh": self.display_name_zh,
+            "currency_code": self.currency_code,
+            "fares": self.fares,
+            "entitlements": self.entitlements,
+            "blackout_dates": [day.isoformat() for day in self.blackout_dates],
+            "validity_days": self.validity_days,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """A channel's stock of one product; what is available is total - held - sold."""
+
+    product_id: int
+    total: int
+    held: int
+    sold: int
+    available: int
+
+
+async def product_for_sale(
+    tx: AsyncConnection, *, product_id: int, partner_id: int, quantity: int
+) -> Product:
+    """The product, if so much of it can be sold by this channel now; `take_sold` is what decides.
+
+    Raises PRODUCT_NOT_ON_SALE, SOLD_OUT.
+    """
+    query = (
+        select(
+            products.c.product_id,
+            products.c.kind,
+            products.c.display_name_en,
+            products.c.display_name_zh,
+            products.c.currency_code,
+            products.c.fares,
+            products.c.entitlements,
+            products.c.validity_days,
+            products.c.blackout_dates,
+            AVAILABLE.label("available"),
+        )
+        .join(stocks, stocks.c.product_id == products.c.product_id)
+        .where(stocks.c.stock_id == stock_id(product_id, partner_id))
+        .where(products.c.state == "ACTIVE")
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise _not_on_sale(product_id)
+    if row.available < quantity:
+        raise _sold_out(product_id, quantity, row.available)
+    return Product(*row[:-1])
+
+
+async def take_sold(
+    tx: AsyncConnection, *, product_id: int, partner_id: int, quantity: int, now: datetime
+) -> None:
+    """Takes `quantity` out of the channel's stock as sold; the row stays locked until the commit.
+
+    Raises SOLD_OUT, PRODUCT_NOT_ON_SALE.
+    """
+    this = stocks.c.stock_id == stock_id(product_id, partner_id)
+    taken = await tx.execute(
+        update(stocks)
+        .where(this, AVAILABLE >= quantity)
+        .values(sold=stocks.c.sold + quantity, update_time=now)
+    )
+    if taken.rowcount:
+        return
+    available = await tx.scalar(select(AVAILABLE).where(this))
+    if available is None:
+        raise _not_on_sale(product_id)
+    raise _sold_out(product_id, quantity, available)
+
+
+async def inventory(tx: AsyncConnection, *, partner_id: int, product_id: int) -> list[Inventory]:
+    """The channel's stock now, by product; only of `product_id` unless that is 0."""
+    query = (
+        select(
+            stocks.c.product_id,
+            stocks.c.total,
+            stocks.c.held,
+            stocks.c.sold,
+            AVAILABLE.label("available"),
+        )
+        .where(stocks.c.partner_id == partner_id)
+        .order_by(stocks.c.product_id)
+    )
+    if product_id:
+        query = query.where(stocks.c.product_id == product_id)
+    return [Inventory(*row) for row in await tx.execute(query)]
+
+
+def _not_on_sale(product_id: int) -> DomainError:
+    return DomainError(
+        Reason.PRODUCT_NOT_ON_SALE,
+        f"product_id: {product_id} is not on sale here; GetInventory lists what is",
+        product_id=product_id,
+    )
+
+
+def _sold_out(product_id: int, requested: int, available: int) -> DomainError:
+    return DomainError(
+        Reason.SOLD_OUT,
+        f"quantity: {requested} of product {product_id} were asked for, {available} are left",
+        product_id=product_id,
+        requested=requested,
+        available=available,
+    )

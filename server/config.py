@@ -1,0 +1,157 @@
+"""The settings: one frozen object, read once at start from `DEEPTRAVEL_*`; all faults are reported together."""
+
+import base64
+import binascii
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretBytes, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SECRET_KEY_BYTES = 32
+
+
+class ConfigError(Exception):
+    """The settings are wrong; the text lists every fault with the variable's name and the remedy."""
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. The variable is the name in upper case behind `DEEPTRAVEL_`."""
+
+    model_config = SettingsConfigDict(env_prefix="DEEPTRAVEL_", frozen=True, env_ignore_empty=True)
+
+    database_url: str | None = Field(None, description="PostgreSQL 15+; embedded if not set")
+    redis_url: str | None = Field(None, description="Redis 7+; embedded if not set")
+    data_dir: Path = Field(Path(".deeptravel"), description="folder of the embedded services")
+    secret_key: Annotated[SecretBytes | None, NoDecode] = Field(
+        None, description="32 bytes in Base64; encrypts keys and stored secrets at rest"
+    )
+    grpc_host: str = Field("127.0.0.1", description="address of the gRPC port")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
+    http_host: str = Field("127.0.0.1", description="address of the HTTP port")
+    http_port: int = Field(8080, ge=0, le=65535, description="HTTP port; 0 takes a free one")
+    tls_certificate: Path | None = Field(None, description="server certificate chain, PEM")
+    tls_private_key: Path | None = Field(None, description="server private key, PEM")
+    tls_client_ca: Path | None = Field(None, description="clients must have a certificate of it")
+    allow_plaintext: bool = Field(False, description="plaintext on other than loopback addresses")
+    demo_data: bool = Field(False, description="load the demo data into an empty database")
+    time_zone: str = Field("Asia/Hong_Kong", description="whose days count in codes and calendars")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: str = Field("auto", description="json, text, or auto: text on a terminal")
+    otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector for traces, gRPC")
+    max_calls_in_flight: int = Field(1000, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
+    max_message_bytes: int = Field(4 << 20, ge=1024, description="greatest gRPC message taken")
+    max_body_bytes: int = Field(1 << 20, ge=1024, description="greatest HTTP body taken")
+    database_pool: int = Field(10, ge=2, le=200, description="connections of each process")
+    statement_timeout_ms: int = Field(10_000, ge=100, description="of each statement")
+    lock_timeout_ms: int = Field(5_000, ge=100, description="waiting for a row lock")
+    redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
+    redeem_lanes: int = Field(2, ge=1, le=8, description="shared transactions at once")
+    token_cache: int = Field(100_000, ge=0, description="verified QR tokens remembered")
+    access_token_seconds: int = Field(900, ge=30, description="life of an access token")
+    refresh_token_seconds: int = Field(12 * 3600, ge=60, description="life of a refresh token")
+    login_failures: int = Field(5, ge=1, description="failed log-ins before the lock-out")
+    login_lock_seconds: int = Field(300, ge=1, description="length of the lock-out")
+    idempotency_hours: int = Field(72, ge=24, description="how long answers are kept for repeats")
+    drain_seconds: int = Field(20, ge=0, description="calls in flight get this long at the stop")
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _decode_secret_key(cls, value: Any) -> Any:
+        if value is None or isinstance(value, bytes):
+            return value
+        try:
+            key = base64.b64decode(str(value), validate=True)
+        except binascii.Error:
+            raise ValueError("is not Base64") from None
+        if len(key) != SECRET_KEY_BYTES:
+            raise ValueError(f"has {len(key)} bytes, must have {SECRET_KEY_BYTES}")
+        return key
+
+    @field_validator("database_url")
+    @classmethod
+    def _use_psycopg(cls, value: str | None) -> str | None:
+        for scheme in ("postgresql://", "postgres://"):
+            if value and value.startswith(scheme):
+                return "postgresql+psycopg://" + value.removeprefix(scheme)
+        if value and not value.startswith("postgresql+psycopg://"):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis_scheme(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("is not an IANA time zone such as Asia/Hong_Kong") from None
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_log_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @field_validator("log_format")
+    @classmethod
+    def _known_log_format(cls, value: str) -> str:
+        if value not in ("auto", "json", "text"):
+            raise ValueError("must be auto, json or text")
+        return value
+
+    @model_validator(mode="after")
+    def _transport_is_safe(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_private_key is None):
+            raise ValueError("TLS_CERTIFICATE and TLS_PRIVATE_KEY: set both or none")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("TLS_CLIENT_CA: needs TLS_CERTIFICATE and TLS_PRIVATE_KEY too")
+        for path in (self.tls_certificate, self.tls_private_key, self.tls_client_ca):
+            if path and not path.is_file():
+                raise ValueError(f"TLS file {path}: there is none; give an existing PEM file")
+        open_hosts = [h for h in (self.grpc_host, self.http_host) if not _is_loopback(h)]
+        if open_hosts and not self.tls_certificate and not self.allow_plaintext:
+            raise ValueError(
+                f"plaintext on {open_hosts[0]}: set TLS_CERTIFICATE and TLS_PRIVATE_KEY,"
+                " or ALLOW_PLAINTEXT=true behind a proxy that does TLS"
+            )
+        if (self.database_url or self.redis_url) and not (self.database_url and self.redis_url):
+            raise ValueError("DATABASE_URL and REDIS_URL: set both, or none for embedded ones")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The platform's time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the settings from the environment; `overrides` win. Raises ConfigError with all faults at once."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            text = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"DEEPTRAVEL_{name} {text}" if name else f"DEEPTRAVEL_{text}")
+        raise ConfigError("\n".join(lines)) from None

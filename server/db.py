@@ -1,0 +1,229 @@
+"""The database: engine, transactions, and the drivers' errors told in our own words.
+
+`Database.transaction()` is the only thing in the product that commits.
+"""
+
+import asyncio
+import random
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import errors as pg_errors
+from psycopg import generators, pq
+from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from sqlalchemy import MetaData, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from server.config import Settings
+from server.errors import DomainError, Reason
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_TIMEOUT_SECONDS = 5
+RACE_ATTEMPTS = 4
+RACE_BACKOFF_SECONDS = 0.02
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+"""All tables of all slices."""
+
+
+class LostRaceError(DomainError):
+    """A deadlock, serialization failure or duplicate key: the transaction did nothing and may be run again."""
+
+    def __init__(self, constraint: str | None = None) -> None:
+        super().__init__(
+            Reason.CONFLICT,
+            "another call changed the same rows at the same moment; repeat the call",
+        )
+        self.constraint = constraint
+
+
+class Database:
+    """One process's connections to PostgreSQL, in a bounded pool."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        options = (
+            f"-c statement_timeout={settings.statement_timeout_ms}"
+            f" -c lock_timeout={settings.lock_timeout_ms}"
+            " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+        )
+        self.engine = _engine(url, options, connections=settings.database_pool)
+        # What is committed on the pool's connections after it carries the log of these to the disk too.
+        self._aside = _engine(url, f"{options} -c synchronous_commit=off", connections=1)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A READ COMMITTED transaction: committed at the end of the block, rolled back on any exception.
+
+        Raises LostRaceError (nothing was done) and DATABASE_UNAVAILABLE; during the commit the latter leaves the
+        outcome unknown, and only a repeat with the same request_id tells.
+        """
+        async with _transaction(self.engine) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[AsyncConnection]:
+        """A short transaction of its own beside the one the caller is in, for what it then uses there.
+
+        On a connection kept for it: callers who hold one of the pool's and wait for a second wait for each other.
+        Raises as `transaction` does.
+        """
+        async with _transaction(self._aside) as tx:
+            yield tx
+
+    async def in_transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction, again after a lost race, RACE_ATTEMPTS times at the most."""
+        for attempt in range(1, RACE_ATTEMPTS):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except LostRaceError:
+                await asyncio.sleep(RACE_BACKOFF_SECONDS * attempt * random.random())  # noqa: S311
+        async with self.transaction() as tx:
+            return await work(tx)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self.engine.dispose()
+        await self._aside.dispose()
+
+
+def _engine(url: str, options: str, *, connections: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": options,
+            "prepare_threshold": 2,
+            "keepalives_idle": 30,
+            "target_session_attrs": "read-write",
+        },
+    )
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        async with engine.begin() as tx:
+            yield tx
+    except (DBAPIError, InterfaceError, PoolTimeoutError, psycopg.Error) as error:
+        raise translate(error) from error
+
+
+class HotStatement:
+    """A statement of the hot path: prepared once a connection, parameters and results without psycopg's cursors.
+
+    Parameters are text as PostgreSQL writes it, positional as $1, $2 …; results are rows of Python values.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql.encode()
+        self.name = b"hot_%x" % (zlib.crc32(self.sql))
+
+
+_BEGIN = b"BEGIN"
+_prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
+
+
+async def round_trip(
+    tx: AsyncConnection, statements: Sequence[tuple[HotStatement, Sequence[str]]]
+) -> list[list[tuple[Any, ...]]]:
+    """Runs the statements one after the other in the transaction, sent together: one wait for all of them.
+
+    psycopg's own pipeline waits once a statement, which costs the redeem path more than its statements do. Gives the
+    rows of each. Raises the driver's errors, which `Database.transaction` translates.
+    """
+    pg = (await tx.get_raw_connection()).driver_connection
+    assert isinstance(pg, psycopg.AsyncConnection)
+    pgconn = pg.pgconn
+    prepared = _prepared.setdefault(pgconn, set())
+    commands: list[Callable[[], None]] = []
+    if pgconn.transaction_status == pq.TransactionStatus.IDLE:
+        commands.append(partial(pgconn.send_query_params, _BEGIN, None))
+    fresh = {statement.name for statement, _ in statements} - prepared
+    for statement in {s.name: s for s, _ in statements if s.name in fresh}.values():
+        commands.append(partial(pgconn.send_prepare, statement.name, statement.sql))
+    extra = len(commands)
+    for statement, parameters in statements:
+        encoded = [parameter.encode() for parameter in parameters]
+        send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
+        commands.append(send)
+    commands.append(pgconn.pipeline_sync)
+    try:
+        pgconn.enter_pipeline_mode()
+        answers = await pg.wait(_exchange(pgconn, commands))
+        pgconn.exit_pipeline_mode()
+    except BaseException:
+        await pg.close()  # half-read answers must not meet the next user of the connection
+        raise
+    results = [answer[-1] for answer in answers if answer]
+    for result in results:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise error_from_result(result)
+    prepared |= fresh
+    return [_rows(pg, result) for result in results[extra : extra + len(statements)]]
+
+
+def _exchange(
+    pgconn: pq.abc.PGconn, commands: list[Callable[[], None]]
+) -> PQGen[list[list[pq.abc.PGresult]]]:
+    for command in commands:
+        command()
+    yield from generators.send(pgconn)
+    answers = []
+    for _ in commands:
+        answers.append((yield from generators.fetch_many(pgconn)))
+    return answers
+
+
+def _rows(pg: psycopg.AsyncConnection[Any], result: Any) -> list[tuple[Any, ...]]:
+    if not result.ntuples:
+        return []
+    transformer = Transformer(pg)
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def translate(error: BaseException) -> BaseException:
+    """The DomainError for a driver's error, or the error itself if it is a fault of ours."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, pg_errors.UniqueViolation):
+        return LostRaceError(cause.diag.constraint_name)
+    if isinstance(
+        cause,
+        pg_errors.DeadlockDetected | pg_errors.SerializationFailure | pg_errors.LockNotAvailable,
+    ):
+        return LostRaceError()
+    unreachable = isinstance(error, PoolTimeoutError) or isinstance(
+        cause, psycopg.OperationalError | psycopg.InterfaceError
+    )
+    if unreachable:
+        return DomainError(
+            Reason.DATABASE_UNAVAILABLE,
+            "the database did not answer; repeat the call with the same request_id",
+            retry_seconds=1.0,
+        )
+    return error

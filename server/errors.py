@@ -1,0 +1,104 @@
+"""What can go wrong, in one table: every reason, and the gRPC status it is reported with."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a call failed. Mirrors `ErrorReason` of deeptravel.common.v1, which documents each value."""
+
+    INVALID_FIELD = "INVALID_FIELD"
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    LOGIN_FAILED = "LOGIN_FAILED"
+    LOGIN_LOCKED = "LOGIN_LOCKED"
+    ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
+    ADDRESS_NOT_ALLOWED = "ADDRESS_NOT_ALLOWED"
+    TERMINAL_MISMATCH = "TERMINAL_MISMATCH"
+    SESSION_NOT_OPEN = "SESSION_NOT_OPEN"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    SOLD_OUT = "SOLD_OUT"
+    PRODUCT_NOT_ON_SALE = "PRODUCT_NOT_ON_SALE"
+    TICKET_STATE_REFUSES = "TICKET_STATE_REFUSES"
+    STOCK_IN_USE = "STOCK_IN_USE"
+    REVERSAL_REFUSED = "REVERSAL_REFUSED"
+    REVOKED = "REVOKED"
+    RATE_LIMITED = "RATE_LIMITED"
+    SERVER_BUSY = "SERVER_BUSY"
+    CONFLICT = "CONFLICT"
+    DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    INTERNAL = "INTERNAL"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    LAST_ADMINISTRATOR = "LAST_ADMINISTRATOR"
+
+
+STATUS_BY_REASON: dict[Reason, str] = {
+    Reason.INVALID_FIELD: "INVALID_ARGUMENT",
+    Reason.PAGE_TOKEN_INVALID: "INVALID_ARGUMENT",
+    Reason.UNAUTHENTICATED: "UNAUTHENTICATED",
+    Reason.LOGIN_FAILED: "UNAUTHENTICATED",
+    Reason.LOGIN_LOCKED: "RESOURCE_EXHAUSTED",
+    Reason.ROLE_NOT_ALLOWED: "PERMISSION_DENIED",
+    Reason.ADDRESS_NOT_ALLOWED: "PERMISSION_DENIED",
+    Reason.TERMINAL_MISMATCH: "PERMISSION_DENIED",
+    Reason.SESSION_NOT_OPEN: "FAILED_PRECONDITION",
+    Reason.NOT_FOUND: "NOT_FOUND",
+    Reason.ALREADY_EXISTS: "ALREADY_EXISTS",
+    Reason.IDEMPOTENCY_MISMATCH: "ALREADY_EXISTS",
+    Reason.SOLD_OUT: "FAILED_PRECONDITION",
+    Reason.PRODUCT_NOT_ON_SALE: "FAILED_PRECONDITION",
+    Reason.TICKET_STATE_REFUSES: "FAILED_PRECONDITION",
+    Reason.STOCK_IN_USE: "FAILED_PRECONDITION",
+    Reason.REVERSAL_REFUSED: "FAILED_PRECONDITION",
+    Reason.REVOKED: "FAILED_PRECONDITION",
+    Reason.RATE_LIMITED: "RESOURCE_EXHAUSTED",
+    Reason.SERVER_BUSY: "RESOURCE_EXHAUSTED",
+    Reason.CONFLICT: "ABORTED",
+    Reason.DATABASE_UNAVAILABLE: "UNAVAILABLE",
+    Reason.SHUTTING_DOWN: "UNAVAILABLE",
+    Reason.INTERNAL: "INTERNAL",
+    Reason.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
+    Reason.LAST_ADMINISTRATOR: "FAILED_PRECONDITION",
+}
+"""gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
+
+
+class DomainError(Exception):
+    """A call that cannot be done, for a reason the caller can act on.
+
+    `message` names the field and the remedy, in English. `metadata` are the facts the contract promises for the
+    reason; `violations` are (field path, description) pairs for INVALID_FIELD; `retry_seconds` becomes a RetryInfo.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        violations: Iterable[tuple[str, str]] = (),
+        retry_seconds: float | None = None,
+        **metadata: object,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.violations = tuple(violations)
+        self.retry_seconds = retry_seconds
+        self.metadata = {key: str(value) for key, value in metadata.items()}
+
+
+def invalid(field: str, description: str) -> DomainError:
+    """INVALID_FIELD for one field (its path as in the request) with what is wrong and what to send instead."""
+    return DomainError(
+        Reason.INVALID_FIELD, f"{field}: {description}", violations=[(field, description)]
+    )
+
+
+def not_found(resource: str, name: object) -> DomainError:
+    """NOT_FOUND for what a request names: absent, or not the caller's to see."""
+    return DomainError(
+        Reason.NOT_FOUND, f"there is no {resource} {name!r} here", resource=resource, name=name
+    )

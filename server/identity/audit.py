@@ -1,0 +1,73 @@
+"""The audit trail: one row for each administrative change (DOMAIN, Operations)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.identity.models import audit_events
+
+SECRET_WORDS = ("password", "secret", "api_key", "_token")
+REDACTED = "(not recorded)"
+
+State = Mapping[str, object] | None
+
+
+async def audit(
+    tx: AsyncConnection,
+    *,
+    actor: str,
+    action: str,
+    resource: str,
+    name: object,
+    before: State,
+    after: State,
+    now: datetime,
+) -> None:
+    """Records a change, in the transaction that makes it.
+
+    `actor` is the caller's key, `action` a verb (`create`, `update`, `revoke`), `resource` and `name` say what was
+    changed; `before` and `after` are its fields, None where there is none. Values may be what JSON has, times, UUIDs
+    and sets; whatever a field's name says is secret is replaced.
+    """
+    await tx.execute(
+        insert(audit_events).values(
+            audit_id=uuid4(),
+            occurred_time=now,
+            actor=actor,
+            action=action,
+            resource=resource,
+            name=str(name),
+            before=_recordable(before),
+            after=_recordable(after),
+        )
+    )
+
+
+def _recordable(state: State) -> Any:
+    return orjson.loads(orjson.dumps(_redacted(state), default=_json))
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {
+            key: REDACTED if _is_secret(str(key)) and item is not None else _redacted(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in SECRET_WORDS)
+
+
+def _json(value: object) -> object:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{value!r} is not JSON")

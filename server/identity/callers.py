@@ -1,0 +1,75 @@
+"""Who calls: what a credential says about its owner, as every use case sees it.
+
+Each has a `role` of the contract and a `key`, which tells callers apart in the log and in repeats.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """An OTA partner, by API key."""
+
+    partner_id: int
+    partner_code: str
+    requests_per_minute: int
+
+    @property
+    def role(self) -> Literal["PARTNER"]:
+        """The contract's role."""
+        return "PARTNER"
+
+    @property
+    def key(self) -> str:
+        """E.g. `partner:CP`."""
+        return f"partner:{self.partner_code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A merchant's operator or supervisor, logged in at a terminal.
+
+    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's.
+    """
+
+    role: Literal["OPERATOR", "SUPERVISOR"]
+    login_id: UUID
+    username: str
+    merchant_code: str
+    venue_code: str
+    terminal_device_id: str
+    venue_time_zone: str
+    function_codes: frozenset[str]
+    reversal_window_seconds: int
+
+    @property
+    def key(self) -> str:
+        """E.g. `terminal:TERMINAL-CP-001`: a repeat comes from the same terminal, whoever stands at it."""
+        return f"terminal:{self.terminal_device_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """A platform administrator, logged in."""
+
+    login_id: UUID
+    username: str
+
+    @property
+    def role(self) -> Literal["ADMIN"]:
+        """The contract's role."""
+        return "ADMIN"
+
+    @property
+    def key(self) -> str:
+        """E.g. `admin:root`."""
+        return f"admin:{self.username}"
+
+
+Person = Operator | Admin
+"""Whoever has logged in."""
+
+Caller = Partner | Operator | Admin
+"""Whoever a credential names."""

@@ -1,0 +1,155 @@
+"""API keys, tokens, session codes and passwords: how they are made, read and compared.
+
+Keys and tokens are `<kind>_<id>_<secret>`: the id finds the row, the secret has 256 bits, so that its SHA-256 is all
+that is stored. Base32 in lower case keeps them in one piece under a double click.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple, TypeVar
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from server.errors import DomainError, Reason
+
+T = TypeVar("T")
+
+SECRET_BYTES = 32
+KEY_ID_BYTES = 6
+CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's: no letter that is read as a digit or as another."""
+
+_API_KEY = re.compile(r"dtk_([0-9a-z]{4,32})_([a-z2-7]{52})")
+_TOKEN = re.compile(r"dt([ar])_([0-9a-f]{32})_([a-z2-7]{52})")
+
+# OWASP's second recommendation for Argon2id: 19 MiB, 2 passes, 1 lane; about 30 ms
+ARGON2_MEMORY_KIB = 19 * 1024
+ARGON2_PASSES = 2
+HASHING_THREADS = 1
+"""Passwords hashed at once in a process: a flood of log-ins takes this much CPU and 19 MiB of each, not more."""
+MOST_WAITING = 64
+"""Log-ins that wait for a thread; more are told to come again."""
+
+_hasher = PasswordHasher(
+    time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=1, salt_len=16, hash_len=32
+)
+
+DECOY_HASH = f"$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p=1${'A' * 22}${'A' * 43}"
+"""Nobody's password: checking against it costs an unknown user what a known one's costs."""
+
+
+class NewKey(NamedTuple):
+    """A partner's new key: what to store, and the text which only the partner ever has."""
+
+    key_id: str
+    secret_hash: bytes
+    api_key: str
+
+
+class NewToken(NamedTuple):
+    """A new access or refresh token: the hash to store, and the text."""
+
+    secret_hash: bytes
+    text: str
+
+
+def new_partner_key() -> NewKey:
+    """A partner's key, `dtk_<key_id>_<secret>`."""
+    key_id, secret = secrets.token_hex(KEY_ID_BYTES), _new_secret()
+    return NewKey(key_id, secret_hash(secret), f"dtk_{key_id}_{secret}")
+
+
+def new_token(kind: Literal["a", "r"], login_id: UUID) -> NewToken:
+    """A token of a log-in: access `dta_<login_id>_<secret>` or refresh `dtr_...`."""
+    secret = _new_secret()
+    return NewToken(secret_hash(secret), f"dt{kind}_{login_id.hex}_{secret}")
+
+
+def new_session_code() -> str:
+    """A validator session's code, e.g. `VS-7K3M-9QXT`: to be read out, not to be kept secret."""
+    letters = "".join(secrets.choice(CODE_ALPHABET) for _ in range(8))
+    return f"VS-{letters[:4]}-{letters[4:]}"
+
+
+def read_api_key(text: str) -> tuple[str, bytes] | None:
+    """Key id and secret's hash; None if the text is no API key."""
+    match = _API_KEY.fullmatch(text)
+    return (match[1], secret_hash(match[2])) if match else None
+
+
+def read_token(kind: Literal["a", "r"], text: str) -> tuple[UUID, bytes] | None:
+    """Log-in and secret's hash; None if the text is no token of this kind."""
+    match = _TOKEN.fullmatch(text)
+    return (UUID(match[2]), secret_hash(match[3])) if match and match[1] == kind else None
+
+
+def secret_hash(secret: str) -> bytes:
+    """What is stored of a secret with full entropy."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def same(stored: bytes, given: bytes) -> bool:
+    """Whether two hashes are equal, in a time that does not tell where they differ."""
+    return hmac.compare_digest(stored, given)
+
+
+def _new_secret() -> str:
+    return base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").lower()
+
+
+def hash_password(password: str) -> str:
+    """Argon2id hash with its parameters and salt; blocks for about 30 ms (in the server: `Passwords.hash`)."""
+    return _hasher.hash(password)
+
+
+def is_outdated(password_hash: str) -> bool:
+    """Whether the hash was made with other parameters than new ones are."""
+    return _hasher.check_needs_rehash(password_hash)
+
+
+def _verify(password_hash: str, password: str) -> bool:
+    try:
+        return _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+class Passwords:
+    """Hashes and verifies passwords beside the event loop, a few at a time. Raises SERVER_BUSY when too many wait."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="argon2")
+        self._in_work = 0
+
+    async def hash(self, password: str) -> str:
+        """See `hash_password`."""
+        return await self._run(lambda: hash_password(password))
+
+    async def verify(self, password_hash: str, password: str) -> bool:
+        """Whether the password is the one that was hashed."""
+        return await self._run(lambda: _verify(password_hash, password))
+
+    def close(self) -> None:
+        """Gives the threads back."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._in_work >= HASHING_THREADS + MOST_WAITING:
+            raise DomainError(
+                Reason.SERVER_BUSY,
+                f"{MOST_WAITING} log-ins are waiting; try again later",
+                retry_seconds=1.0,
+            )
+        self._in_work += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._in_work -= 1

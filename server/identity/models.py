@@ -1,0 +1,159 @@
+"""Who calls: partners and their keys, merchants, venues, terminals, accounts, log-ins, and the audit trail."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from server.db import metadata
+
+partners = Table(
+    "partners",
+    metadata,
+    # 20 bits, since it leads the ticket ids; 0 is ourselves (DIRECT)
+    Column("partner_id", Integer, Identity(start=1), primary_key=True),
+    Column("partner_code", Text, nullable=False, unique=True),
+    Column("display_name", Text, nullable=False),
+    Column("requests_per_minute", Integer, nullable=False),
+    Column("allowed_addresses", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("partner_id BETWEEN 1 AND 1048575", name="partner_id_20_bits"),
+    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+)
+
+partner_keys = Table(
+    "partner_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("partner_id", ForeignKey(partners.c.partner_id), nullable=False, index=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("last_used_time", DateTime(timezone=True)),
+    Column("revoke_time", DateTime(timezone=True)),
+)
+
+merchants = Table(
+    "merchants",
+    metadata,
+    Column("merchant_code", Text, primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("function_codes", ARRAY(Text), nullable=False),
+    Column("reversal_window_seconds", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+)
+
+venues = Table(
+    "venues",
+    metadata,
+    Column("venue_code", Text, primary_key=True),
+    Column("merchant_code", ForeignKey(merchants.c.merchant_code), nullable=False, index=True),
+    Column("display_name", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    # empty: all the merchant may redeem
+    Column("function_codes", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+)
+
+terminals = Table(
+    "terminals",
+    metadata,
+    Column("terminal_device_id", Text, primary_key=True),
+    Column("venue_code", ForeignKey(venues.c.venue_code), nullable=False, index=True),
+    Column("display_name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("username", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("merchant_code", ForeignKey(merchants.c.merchant_code), index=True),
+    # empty: all the merchant's venues
+    Column("venue_codes", ARRAY(Text), nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("role IN ('OPERATOR', 'SUPERVISOR', 'ADMIN')", name="role"),
+    CheckConstraint("(role = 'ADMIN') = (merchant_code IS NULL)", name="merchant_of_operators"),
+    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    # of the name as it was typed: names that do not exist are locked out like all others, and a password typed into
+    # the wrong field is not kept
+    Column("username_hash", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    # when the failures are forgotten, or the lock-out is over
+    Column("expire_time", DateTime(timezone=True), nullable=False),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("login_id", Uuid, primary_key=True),
+    Column("username", ForeignKey(accounts.c.username), nullable=False, index=True),
+    Column("terminal_device_id", ForeignKey(terminals.c.terminal_device_id)),
+    # when the tokens now valid were made
+    Column("issue_time", DateTime(timezone=True), nullable=False),
+    Column("access_hash", LargeBinary, nullable=False),
+    Column("access_expire_time", DateTime(timezone=True), nullable=False),
+    Column("refresh_hash", LargeBinary, nullable=False),
+    Column("refresh_expire_time", DateTime(timezone=True), nullable=False),
+    Column("end_time", DateTime(timezone=True)),
+)
+
+validator_sessions = Table(
+    "validator_sessions",
+    metadata,
+    Column("session_code", Text, primary_key=True),
+    Column("login_id", ForeignKey(logins.c.login_id, ondelete="CASCADE"), nullable=False),
+    Column("open_time", DateTime(timezone=True), nullable=False),
+    Column("close_time", DateTime(timezone=True)),
+)
+Index(
+    "uq_validator_sessions_open",
+    validator_sessions.c.login_id,
+    unique=True,
+    postgresql_where=validator_sessions.c.close_time.is_(None),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("audit_id", Uuid, primary_key=True),
+    Column("occurred_time", DateTime(timezone=True), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("before", JSONB(none_as_null=True)),
+    Column("after", JSONB(none_as_null=True)),
+)
+Index("ix_audit_events_time", audit_events.c.occurred_time, audit_events.c.audit_id)
+Index("ix_audit_events_name", audit_events.c.resource, audit_events.c.name)

@@ -1,0 +1,109 @@
+"""The decisions about callers: lock-out, who may stand at which terminal, addresses, used tokens. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+REFRESH_RACE = timedelta(seconds=10)
+"""How soon after a refresh the token before may come again and be taken for a retry, not for a theft."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failed log-ins under one name in a row, and when they are forgotten."""
+
+    count: int
+    expire_time: datetime
+
+    def another(self, now: datetime, *, lock: timedelta) -> "Failures":
+        """One failure more; those that are over do not count."""
+        before = self.count if now < self.expire_time else 0
+        return Failures(before + 1, now + lock)
+
+    def locked_for(self, now: datetime, *, most: int) -> timedelta | None:
+        """How long the name is locked out yet; None if it is not. `most` failures lock it out."""
+        if self.count < most or now >= self.expire_time:
+            return None
+        return self.expire_time - now
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account, and where its owner stands: the facts that decide whether it may act.
+
+    The terminal's and venue's are None where there is no terminal, or none of that name.
+    """
+
+    role: str
+    state: str
+    merchant_code: str | None
+    merchant_state: str | None
+    venue_codes: tuple[str, ...]
+    terminal_device_id: str | None
+    terminal_state: str | None
+    venue_code: str | None
+    venue_state: str | None
+    venue_merchant_code: str | None
+
+    def fault(self) -> str | None:
+        """Why the account may not act here, for the log; None if it may.
+
+        An administrator acts without a terminal. An operator needs an active terminal at an active venue of the own,
+        active merchant, one of the account's venues if it names any.
+        """
+        if self.state != "ACTIVE":
+            return "account revoked"
+        if self.role == "ADMIN":
+            return "administrator at a terminal" if self.terminal_device_id else None
+        if self.terminal_device_id is None:
+            return "operator without a terminal"
+        checks = (
+            (self.merchant_state == "ACTIVE", "merchant revoked"),
+            (self.terminal_state is not None, "terminal unknown"),
+            (self.venue_merchant_code == self.merchant_code, "terminal of another merchant"),
+            (self.terminal_state == "ACTIVE", "terminal revoked"),
+            (self.venue_state == "ACTIVE", "venue revoked"),
+            (
+                not self.venue_codes or self.venue_code in self.venue_codes,
+                "venue not among the account's",
+            ),
+        )
+        return next((fault for holds, fault in checks if not holds), None)
+
+
+def function_codes(merchant: Iterable[str], venue: Iterable[str]) -> frozenset[str]:
+    """What may be redeemed at a venue: the merchant's functions, narrowed by the venue's if it names any."""
+    allowed = frozenset(merchant)
+    narrowed = frozenset(venue)
+    return allowed & narrowed if narrowed else allowed
+
+
+def is_theft(issue_time: datetime, now: datetime) -> bool:
+    """Whether a refresh token that is no longer valid shows that somebody else has it.
+
+    Right after a refresh it is more likely a second thread, or a repeat of a call whose answer was lost: such a call
+    is refused, too, and the log-in lives on. Later, the log-in is ended: either the one who comes now or the one who
+    came before is not its owner.
+    """
+    return now - issue_time >= REFRESH_RACE
+
+
+def networks(allowed: Iterable[str]) -> tuple[Network, ...]:
+    """An allow-list of addresses (`192.0.2.7`) and ranges (`2001:db8::/32`). Raises ValueError naming the bad one."""
+    return tuple(ip_network(entry, strict=False) for entry in allowed)
+
+
+def address_allowed(address: str, allowed: tuple[Network, ...]) -> bool:
+    """Whether a partner may call from the address; an empty list allows all, an unreadable address is allowed none."""
+    if not allowed:
+        return True
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in allowed)

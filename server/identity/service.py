@@ -1,0 +1,582 @@
+"""Who calls: keys, log-ins, tokens and validator sessions.
+
+What a credential stands for is remembered (`server.changes`), so that a call costs no statement for it; revoking a
+key, partner, account, terminal, venue or merchant, and logging out, end it within a second in every process.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import changes
+from server.changes import ChangeFeed, Remembered
+from server.config import Settings
+from server.db import Database
+from server.errors import DomainError, Reason
+from server.identity import credentials, rules
+from server.identity.callers import Admin, Caller, Operator, Partner, Person
+from server.identity.credentials import DECOY_HASH, NewToken, Passwords
+from server.identity.keys import PartnerKeys, unauthenticated
+from server.identity.models import (
+    accounts,
+    login_failures,
+    logins,
+    merchants,
+    terminals,
+    validator_sessions,
+    venues,
+)
+from server.ratelimit import Allowance, RateLimiter
+
+log = structlog.get_logger()
+
+FACTS = (
+    accounts.c.username,
+    accounts.c.role,
+    accounts.c.state,
+    accounts.c.merchant_code,
+    accounts.c.venue_codes,
+    merchants.c.state.label("merchant_state"),
+    merchants.c.function_codes.label("merchant_function_codes"),
+    merchants.c.reversal_window_seconds,
+    terminals.c.state.label("terminal_state"),
+    venues.c.venue_code,
+    venues.c.state.label("venue_state"),
+    venues.c.merchant_code.label("venue_merchant_code"),
+    venues.c.function_codes.label("venue_function_codes"),
+    venues.c.time_zone,
+)
+
+
+def _at_terminal(source: FromClause, terminal_device_id: ColumnElement[Any]) -> FromClause:
+    return (
+        source.outerjoin(merchants, merchants.c.merchant_code == accounts.c.merchant_code)
+        .outerjoin(terminals, terminals.c.terminal_device_id == terminal_device_id)
+        .outerjoin(venues, venues.c.venue_code == terminals.c.venue_code)
+    )
+
+
+_terminal = bindparam("terminal_device_id", type_=terminals.c.terminal_device_id.type)
+ACCOUNT = (
+    select(*FACTS, _terminal.label("terminal_device_id"), accounts.c.password_hash)
+    .select_from(_at_terminal(accounts, _terminal))
+    .where(accounts.c.username == bindparam("name"))
+)
+LOGIN = (
+    select(*FACTS, logins)
+    .select_from(
+        _at_terminal(
+            logins.join(accounts, accounts.c.username == logins.c.username),
+            logins.c.terminal_device_id,
+        )
+    )
+    .where(logins.c.login_id == bindparam("id"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a log-in or refresh gives: both tokens, and the access token's life."""
+
+    access_token: str
+    refresh_token: str
+    expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    caller: Person
+    access_expires: float
+    refresh_expires: float
+
+
+class Identity:
+    """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it with the server."""
+
+    def __init__(
+        self, db: Database, feed: ChangeFeed, limiter: RateLimiter, settings: Settings
+    ) -> None:
+        self._db = db
+        self._feed = feed
+        self._limiter = limiter
+        self._settings = settings
+        self._lock = timedelta(seconds=settings.login_lock_seconds)
+        self.passwords = Passwords()
+        self._keys = PartnerKeys(db, feed)
+        self._tokens: Remembered[str, _Login] = Remembered(feed, self._load_token)
+        self._logins: Remembered[UUID, _Login] = Remembered(feed, self._load_login)
+        self._sessions: Remembered[str, tuple[str, str]] = Remembered(feed, self._load_session)
+
+    async def start(self) -> None:
+        """Begins to write down when keys were used."""
+        self._keys.start()
+
+    async def stop(self) -> None:
+        """Writes down what is left to write, and gives the threads back."""
+        await self._keys.stop()
+        self.passwords.close()
+
+    # Recognising callers
+
+    async def authenticate(
+        self, metadata: Mapping[str, str | bytes], address: str
+    ) -> Caller | None:
+        """The caller by `x-api-key`, else by `authorization: Bearer`; None without either.
+
+        `address` is where a partner's call comes from. Raises UNAUTHENTICATED, alike for what is unknown, wrong,
+        expired and revoked, and ADDRESS_NOT_ALLOWED.
+        """
+        api_key = metadata.get("x-api-key")
+        if api_key is not None:
+            return await self._keys.recognise(str(api_key), address)
+        header = metadata.get("authorization")
+        if header is None:
+            return None
+        login = self._tokens.peek(str(header)) or await self._tokens.get(str(header))
+        if time.time() >= login.access_expires:
+            raise unauthenticated()
+        return login.caller
+
+    async def allowance(self, caller: object) -> Allowance | None:
+        """Counts a call of a partner against its limit; None for all others, and if Redis is lost."""
+        if not isinstance(caller, Partner):
+            return None
+        return await self._limiter.hit(f"partner:{caller.partner_id}", caller.requests_per_minute)
+
+    async def recheck(self, caller: Person) -> Person:
+        """The caller as it is now, for streams that outlive the access token. Raises UNAUTHENTICATED."""
+        login = self._logins.peek(caller.login_id) or await self._logins.get(caller.login_id)
+        if time.time() >= login.refresh_expires:
+            raise unauthenticated()
+        return login.caller
+
+    async def _load_token(self, header: str) -> _Login:
+        scheme, _, token = header.partition(" ")
+        given = credentials.read_token("a", token.strip()) if scheme.lower() == "bearer" else None
+        if given is None:
+            raise unauthenticated()
+        async with self._db.transaction() as tx:
+            row = (await tx.execute(LOGIN, {"id": given[0]})).one_or_none()
+        if row is None or not credentials.same(row.access_hash, given[1]):
+            raise unauthenticated()
+        return _live(row)
+
+    async def _load_login(self, login_id: UUID) -> _Login:
+        async with self._db.transaction() as tx:
+            row = (await tx.execute(LOGIN, {"id": login_id})).one_or_none()
+        if row is None:
+            raise unauthenticated()
+        return _live(row)
+
+    # Logging in and out
+
+    async def log_in(
+        self, username: str, password: str, terminal_device_id: str | None, now: datetime
+    ) -> Tokens:
+        """Logs an operator in at a terminal, or an administrator without one; may be repeated.
+
+        Raises LOGIN_FAILED, alike for an unknown user, a wrong password and a terminal the user may not stand at (the
+        log says which), LOGIN_LOCKED after `login_failures` of them in a row, also under names that do not exist, and
+        SERVER_BUSY.
+        """
+        name_hash = credentials.secret_hash(username)
+        async with self._db.transaction() as tx:
+            self._refuse_locked(await _failures(tx, name_hash), now)
+            row = (
+                await tx.execute(
+                    ACCOUNT, {"name": username, "terminal_device_id": terminal_device_id}
+                )
+            ).one_or_none()
+        verified = await self.passwords.verify(row.password_hash if row else DECOY_HASH, password)
+        fault = "user unknown" if row is None else _standing(row).fault()
+        if row is None or not verified or fault:
+            log.warning(
+                "login.failed",
+                username=username if row else None,  # an unknown one may be a password
+                terminal_device_id=terminal_device_id,
+                detail=fault or "password wrong",
+            )
+            await self._count_failure(name_hash, now)
+            raise _login_failed()
+        new_hash = row.password_hash
+        if credentials.is_outdated(row.password_hash):
+            new_hash = await self.passwords.hash(password)
+        login_id = uuid4()
+
+        async def work(tx: AsyncConnection) -> Tokens:
+            failures = await _failures(tx, name_hash, lock=True)
+            self._refuse_locked(failures, now)
+            if failures:
+                await tx.execute(delete(login_failures).where(_under(name_hash)))
+            await _confirm_password(tx, username, row.password_hash, new_hash)
+            columns, tokens = self._issue(login_id, now)
+            await tx.execute(
+                insert(logins).values(
+                    login_id=login_id,
+                    username=username,
+                    terminal_device_id=terminal_device_id,
+                    **columns,
+                )
+            )
+            return tokens
+
+        return await self._db.in_transaction(work)
+
+    async def refresh(self, refresh_token: str, now: datetime) -> Tokens:
+        """New tokens for a refresh token, which works once.
+
+        A used one is refused, and shows a theft: it ends the log-in, unless it comes so soon after its use that it is
+        a retry (`rules.is_theft`). The access token before is good for what is left of its life where it is
+        remembered. Raises UNAUTHENTICATED.
+        """
+        given = credentials.read_token("r", refresh_token)
+        if given is None:
+            raise unauthenticated()
+        login_id, given_hash = given
+        async with self._db.transaction() as tx:
+            row = (await tx.execute(LOGIN, {"id": login_id})).one_or_none()
+        if row is None:
+            raise unauthenticated()
+        if not credentials.same(row.refresh_hash, given_hash):
+            if row.end_time is None and rules.is_theft(row.issue_time, now):
+                log.warning("login.refresh_token_reused", username=row.username, login_id=login_id)
+                await self._end(login_id, now)
+            raise unauthenticated()
+        if now >= row.refresh_expire_time:
+            raise unauthenticated()
+        _live(row)
+        columns, tokens = self._issue(login_id, now)
+        async with self._db.transaction() as tx:
+            refreshed = await tx.execute(
+                update(logins)
+                .where(
+                    logins.c.login_id == login_id,
+                    logins.c.refresh_hash == given_hash,
+                    logins.c.end_time.is_(None),
+                )
+                .values(**columns)
+            )
+        if not refreshed.rowcount:
+            raise unauthenticated()
+        return tokens
+
+    async def log_out(self, caller: Person, now: datetime) -> None:
+        """Ends the caller's log-in, its tokens and its session."""
+        await self._end(caller.login_id, now)
+
+    async def _end(self, login_id: UUID, now: datetime) -> None:
+        await self._db.in_transaction(
+            lambda tx: _end_logins(tx, logins.c.login_id == login_id, now)
+        )
+        await self._forget()
+
+    def _issue(self, login_id: UUID, now: datetime) -> tuple[dict[str, Any], Tokens]:
+        access: NewToken = credentials.new_token("a", login_id)
+        refresh: NewToken = credentials.new_token("r", login_id)
+        seconds = self._settings.access_token_seconds
+        columns = {
+            "issue_time": now,
+            "access_hash": access.secret_hash,
+            "access_expire_time": now + timedelta(seconds=seconds),
+            "refresh_hash": refresh.secret_hash,
+            "refresh_expire_time": now + timedelta(seconds=self._settings.refresh_token_seconds),
+        }
+        return columns, Tokens(access.text, refresh.text, seconds)
+
+    async def _count_failure(self, name_hash: bytes, now: datetime) -> None:
+        async def work(tx: AsyncConnection) -> None:
+            # an update that changes nothing: it locks the row, whether it was there or not
+            counted = pg_insert(login_failures).values(
+                username_hash=name_hash, failures=0, expire_time=now
+            )
+            row = await tx.execute(
+                counted.on_conflict_do_update(
+                    index_elements=[login_failures.c.username_hash],
+                    set_={"username_hash": counted.excluded.username_hash},
+                ).returning(login_failures.c.failures, login_failures.c.expire_time)
+            )
+            before = rules.Failures(*row.one())
+            self._refuse_locked(before, now)
+            after = before.another(now, lock=self._lock)
+            await tx.execute(
+                update(login_failures)
+                .where(_under(name_hash))
+                .values(failures=after.count, expire_time=after.expire_time)
+            )
+
+        await self._db.in_transaction(work)
+
+    def _refuse_locked(self, failures: rules.Failures | None, now: datetime) -> None:
+        locked = failures and failures.locked_for(now, most=self._settings.login_failures)
+        if locked:
+            raise DomainError(
+                Reason.LOGIN_LOCKED,
+                "too many failed log-ins under this name; try again later",
+                retry_seconds=locked.total_seconds(),
+            )
+
+    # Validator sessions
+
+    async def open_session(self, caller: Operator, terminal_device_id: str, now: datetime) -> str:
+        """The code of the caller's session at its terminal: the open one, else a new one.
+
+        Raises TERMINAL_MISMATCH, and UNAUTHENTICATED if the caller logs out at the same moment.
+        """
+        require_terminal(caller, terminal_device_id)
+        mine = validator_sessions.c.login_id == caller.login_id
+
+        async def work(tx: AsyncConnection) -> str:
+            live = await tx.execute(
+                select(logins.c.login_id)
+                .where(logins.c.login_id == caller.login_id, logins.c.end_time.is_(None))
+                .with_for_update(key_share=True)
+            )
+            if live.one_or_none() is None:
+                raise unauthenticated()
+            found: str | None = (
+                await tx.execute(
+                    select(validator_sessions.c.session_code).where(
+                        mine, validator_sessions.c.close_time.is_(None)
+                    )
+                )
+            ).scalar_one_or_none()
+            if found is not None:
+                return found
+            code = credentials.new_session_code()
+            await tx.execute(
+                insert(validator_sessions).values(
+                    session_code=code, login_id=caller.login_id, open_time=now
+                )
+            )
+            return code
+
+        return await self._db.in_transaction(work)
+
+    async def close_session(self, caller: Operator, session_code: str, now: datetime) -> None:
+        """Closes a session of the caller at its terminal; a repeat does nothing. Raises SESSION_NOT_OPEN."""
+
+        async def work(tx: AsyncConnection) -> None:
+            session = (
+                await tx.execute(
+                    select(validator_sessions.c.close_time)
+                    .join_from(validator_sessions, logins)
+                    .where(
+                        validator_sessions.c.session_code == session_code,
+                        logins.c.username == caller.username,
+                        logins.c.terminal_device_id == caller.terminal_device_id,
+                    )
+                    .with_for_update(of=validator_sessions)
+                )
+            ).one_or_none()
+            if session is None:
+                raise _session_not_open()
+            if session.close_time is None:
+                await tx.execute(
+                    update(validator_sessions)
+                    .where(validator_sessions.c.session_code == session_code)
+                    .values(close_time=now)
+                )
+                await changes.bump(tx)
+
+        await self._db.in_transaction(work)
+        await self._forget()
+
+    async def require_session(self, caller: Operator, session_code: str) -> None:
+        """Nothing, if the session is open and the caller's at its terminal. Raises SESSION_NOT_OPEN."""
+        owner = self._sessions.peek(session_code) or await self._sessions.get(session_code)
+        if owner != (caller.username, caller.terminal_device_id):
+            raise _session_not_open()
+
+    async def _load_session(self, session_code: str) -> tuple[str, str]:
+        async with self._db.transaction() as tx:
+            row = (
+                await tx.execute(
+                    select(logins.c.username, logins.c.terminal_device_id)
+                    .join_from(validator_sessions, logins)
+                    .where(
+                        validator_sessions.c.session_code == session_code,
+                        validator_sessions.c.close_time.is_(None),
+                    )
+                )
+            ).one_or_none()
+        if row is None:
+            raise _session_not_open()
+        return row.username, row.terminal_device_id
+
+    # Keeping memory and table in step
+
+    async def _forget(self) -> None:
+        """Lets this process see its own change at once; if that fails, it sees it as soon as the others."""
+        with contextlib.suppress(DomainError):
+            await self._feed.poll()
+
+
+async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
+    """Ends all log-ins of an account and forgets its failures: after a new password, or a revocation."""
+    await _end_logins(tx, logins.c.username == username, now)
+    await unlock(tx, username)
+
+
+async def unlock(tx: AsyncConnection, username: str) -> None:
+    """Ends the lock-out of a name, and forgets its failed log-ins."""
+    await tx.execute(delete(login_failures).where(_under(credentials.secret_hash(username))))
+
+
+async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
+    """Removes up to `most` log-ins none of whose tokens can be used again, with their sessions; returns how many.
+
+    Failures that no longer count go, too, as many at the most.
+    """
+    old = logins.c.refresh_expire_time < now, logins.c.access_expire_time < now
+    gone = await tx.execute(
+        delete(logins).where(
+            logins.c.login_id.in_(
+                select(logins.c.login_id).where(*old).limit(most).with_for_update(skip_locked=True)
+            )
+        )
+    )
+    await tx.execute(
+        delete(login_failures).where(
+            login_failures.c.username_hash.in_(
+                select(login_failures.c.username_hash)
+                .where(login_failures.c.expire_time < now)
+                .limit(most)
+                .with_for_update(skip_locked=True)
+            )
+        )
+    )
+    return gone.rowcount
+
+
+def require_terminal(caller: Operator, terminal_device_id: str) -> None:
+    """Nothing, if the terminal is the one the caller's token is bound to. Raises TERMINAL_MISMATCH."""
+    if terminal_device_id != caller.terminal_device_id:
+        raise DomainError(
+            Reason.TERMINAL_MISMATCH,
+            f"terminal_device_id: the access token is bound to {caller.terminal_device_id};"
+            " log in at this terminal",
+            terminal_device_id=caller.terminal_device_id,
+        )
+
+
+async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> None:
+    ended = await tx.execute(
+        update(logins)
+        .where(which, logins.c.end_time.is_(None))
+        .values(end_time=now)
+        .returning(logins.c.login_id)
+    )
+    await tx.execute(
+        update(validator_sessions)
+        .where(
+            validator_sessions.c.login_id.in_(ended.scalars().all()),
+            validator_sessions.c.close_time.is_(None),
+        )
+        .values(close_time=now)
+    )
+    await changes.bump(tx)
+
+
+async def _confirm_password(
+    tx: AsyncConnection, username: str, verified_hash: str, new_hash: str
+) -> None:
+    """Locks the account, whose password may have changed while it was verified. Raises LOGIN_FAILED."""
+    confirmed = await tx.execute(
+        update(accounts)
+        .where(
+            accounts.c.username == username,
+            accounts.c.password_hash == verified_hash,
+            accounts.c.state == "ACTIVE",
+        )
+        .values(password_hash=new_hash)
+    )
+    if not confirmed.rowcount:
+        raise _login_failed()
+
+
+async def _failures(
+    tx: AsyncConnection, name_hash: bytes, *, lock: bool = False
+) -> rules.Failures | None:
+    statement = select(login_failures.c.failures, login_failures.c.expire_time).where(
+        _under(name_hash)
+    )
+    row = (await tx.execute(statement.with_for_update() if lock else statement)).one_or_none()
+    return rules.Failures(*row) if row else None
+
+
+def _under(name_hash: bytes) -> ColumnElement[bool]:
+    return login_failures.c.username_hash == name_hash
+
+
+def _standing(row: Row[*tuple[Any, ...]]) -> rules.Standing:
+    return rules.Standing(
+        role=row.role,
+        state=row.state,
+        merchant_code=row.merchant_code,
+        merchant_state=row.merchant_state,
+        venue_codes=tuple(row.venue_codes),
+        terminal_device_id=row.terminal_device_id,
+        terminal_state=row.terminal_state,
+        venue_code=row.venue_code,
+        venue_state=row.venue_state,
+        venue_merchant_code=row.venue_merchant_code,
+    )
+
+
+def _live(row: Row[*tuple[Any, ...]]) -> _Login:
+    """The log-in of a row of LOGIN. Raises UNAUTHENTICATED if it is ended, or its owner may no longer act there."""
+    fault = "logged out" if row.end_time else _standing(row).fault()
+    if fault:
+        log.info("login.refused", username=row.username, login_id=row.login_id, detail=fault)
+        raise unauthenticated()
+    caller: Person
+    if row.role == "ADMIN":
+        caller = Admin(row.login_id, row.username)
+    else:
+        caller = Operator(
+            role=row.role,
+            login_id=row.login_id,
+            username=row.username,
+            merchant_code=row.merchant_code,
+            venue_code=row.venue_code,
+            terminal_device_id=row.terminal_device_id,
+            venue_time_zone=row.time_zone,
+            function_codes=rules.function_codes(
+                row.merchant_function_codes, row.venue_function_codes
+            ),
+            reversal_window_seconds=row.reversal_window_seconds,
+        )
+    return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
+
+
+def _login_failed() -> DomainError:
+    return DomainError(
+        Reason.LOGIN_FAILED,
+        "the user name or the password is wrong, or the user may not log in at this terminal",
+    )
+
+
+def _session_not_open() -> DomainError:
+    return DomainError(
+        Reason.SESSION_NOT_OPEN,
+        "session_code: there is no such session open for this operator at this terminal;"
+        " open one, or leave the field empty",
+    )

@@ -1,0 +1,47 @@
+"""What Prometheus reads from `/metrics`; with several workers the figures of all of them together."""
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+CALLS = Counter("deeptravel_calls", "Calls by method and gRPC status", ["method", "code"])
+LATENCY = Histogram(
+    "deeptravel_call_seconds", "Seconds from call to answer", ["method"], buckets=LATENCY_BUCKETS
+)
+IN_FLIGHT = Gauge(
+    "deeptravel_calls_in_flight", "Calls being worked on", multiprocess_mode="livesum"
+)
+HTTP_REFUSED = Counter(
+    "deeptravel_http_refused", "HTTP requests that did not become a call", ["status"]
+)
+SCANS = Counter("deeptravel_scans", "Scans by result and reason", ["result", "reason"])
+SCAN_QUEUE = Gauge(
+    "deeptravel_scan_queue", "Scans waiting for a transaction", multiprocess_mode="livesum"
+)
+SCAN_BATCH = Histogram(
+    "deeptravel_scan_batch", "Scans in one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+POOL = Gauge("deeptravel_database_connections", "Connections in use", multiprocess_mode="livesum")
+RATE_LIMIT_FAILURES = Counter(
+    "deeptravel_rate_limit_failures", "Calls let through because Redis did not answer"
+)
+
+
+def exposition() -> tuple[bytes, str]:
+    """The figures in Prometheus' text format, and its content type."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST

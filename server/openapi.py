@@ -1,0 +1,188 @@
+"""The OpenAPI document of the JSON interface, and a page for people made from it."""
+
+import json
+import re
+from html import escape
+from importlib import resources
+from typing import Any
+
+Json = dict[str, Any]
+
+MAX_DEPTH = 4  # of objects in objects, as the page shows them
+VERBS = ("get", "post", "put", "patch", "delete")
+LIMITS = {"maxLength": "characters", "maxItems": "items"}
+HEADERS = {
+    "access_token": "Authorization: Bearer $ACCESS_TOKEN",
+    "partner_key": "X-Api-Key: $API_KEY",
+}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6876; --line: #dfe4ea; --page: #fbfcfd;
+  --card: #fff; --get: #0a7d4b; --post: #1659c9; --other: #9a5b00 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --soft: #97a5b4; --line: #2c3641;
+  --page: #12171d; --card: #1a2129; --get: #4cc38a; --post: #7fb0ff; --other: #f0b35a } }
+* { box-sizing: border-box }
+body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 60rem; background: var(--page);
+  color: var(--ink); font: 15px/1.55 system-ui, sans-serif }
+h1 { font-size: 1.7rem; margin: 0 0 .5rem } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem }
+h3 { font-size: .8rem; margin: 1.1rem 0 .3rem; color: var(--soft); text-transform: uppercase;
+  letter-spacing: .05em }
+p { margin: .4rem 0; color: var(--soft) }
+details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem 0 }
+summary { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; padding: .6rem .9rem;
+  cursor: pointer; list-style: none }
+summary span { color: var(--soft) }
+details > div { padding: 0 .9rem 1rem; border-top: 1px solid var(--line) }
+code { font: 13px/1.5 ui-monospace, monospace; overflow-wrap: anywhere }
+summary code { font-weight: 600 }
+b.verb { font: 700 12px ui-monospace, monospace; width: 3.6rem; color: var(--other) }
+b.get { color: var(--get) } b.post { color: var(--post) }
+table { border-collapse: collapse; width: 100% }
+td { padding: .3rem .8rem .3rem 0; border-top: 1px solid var(--line); vertical-align: top }
+td:first-child { white-space: nowrap } td:last-child { width: 60% }
+small { color: var(--soft) } em { color: var(--other); font-style: normal }
+pre { overflow-x: auto; padding: .7rem .9rem; border-radius: 6px; background: var(--page);
+  border: 1px solid var(--line); margin: 0 }
+"""
+
+
+def document() -> bytes:
+    """The OpenAPI 3.1 document in JSON, as the contract was when the code was generated."""
+    return resources.files("deeptravel").joinpath("openapi.json").read_bytes()
+
+
+def page(document: Json) -> str:
+    """An HTML page which lists every endpoint; it needs no script and no other file."""
+    info = document["info"]
+    parts = [f"<h1>{escape(info['title'])}</h1>", _text(info["description"])]
+    parts.append(
+        "<p><a href='/openapi.json'>openapi.json</a> · <a href='/healthz'>health</a> · "
+        "<a href='/metrics'>metrics</a></p>"
+    )
+    for tag in document["tags"]:
+        parts += [f"<h2>{escape(tag['name'])}</h2>", _text(tag["description"])]
+        parts += [
+            _operation(document, path, verb, item[verb])
+            for path, item in document["paths"].items()
+            for verb in VERBS
+            if tag["name"] in item.get(verb, {}).get("tags", ())
+        ]
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(info['title'])}</title><style>{STYLE}</style>{''.join(parts)}</html>"
+    )
+
+
+def _operation(document: Json, path: str, verb: str, operation: Json) -> str:
+    roles = ", ".join(operation["x-roles"]).lower()
+    parts = [
+        f"<details id='{escape(operation['operationId'])}'><summary>",
+        f"<b class='verb {verb}'>{verb.upper()}</b><code>{escape(path)}</code>",
+        f"<span>{escape(operation['summary'])}</span></summary><div>",
+        _text(operation["description"]),
+        f"<p>Callers: {escape(roles)}</p>",
+    ]
+    if parameters := operation.get("parameters"):
+        rows = [
+            _row(each["name"], each["schema"] | each, required=each["required"])
+            for each in parameters
+        ]
+        parts.append(f"<h3>Parameters</h3><table>{''.join(rows)}</table>")
+    for title, schema in _bodies(operation):
+        rows = _rows(document, schema)
+        parts.append(f"<h3>{escape(title)}</h3><table>{''.join(rows)}</table>")
+    parts.append(
+        f"<h3>Example</h3><pre><code>{escape(_curl(document, path, verb, operation))}</code></pre>"
+    )
+    return "".join([*parts, "</div></details>"])
+
+
+def _bodies(operation: Json) -> list[tuple[str, Json]]:
+    bodies = [("Request body", operation.get("requestBody", {}))]
+    answers = operation["responses"]
+    bodies += [(f"Answer {code}", answers[code]) for code in ("200", "422") if code in answers]
+    return [
+        (f"{title} · {media}", content["schema"])
+        for title, body in bodies
+        for media, content in body.get("content", {}).items()
+    ]
+
+
+def _rows(document: Json, schema: Json, prefix: str = "", depth: int = 0) -> list[str]:
+    """A table row for each field, those of inner objects behind the object's own."""
+    whole = _resolve(document, schema)
+    rows: list[str] = []
+    for name, field in whole.get("properties", {}).items():
+        inner = _resolve(document, field)
+        is_list = inner.get("type") == "array"
+        if is_list:
+            inner = _resolve(document, inner["items"])
+        path = f"{prefix}{name}{'[]' if is_list else ''}"
+        rows.append(_row(path, inner | field, required=name in whole.get("required", ())))
+        if "properties" in inner and depth < MAX_DEPTH:
+            rows += _rows(document, inner, f"{path}.", depth + 1)
+    return rows
+
+
+def _resolve(document: Json, schema: Json) -> Json:
+    if "$ref" not in schema:
+        return schema
+    resolved: Json = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return resolved
+
+
+def _row(name: str, schema: Json, *, required: bool) -> str:
+    mark = " <em title='always there'>*</em>" if required else ""
+    return (
+        f"<tr><td><code>{escape(name)}</code>{mark}</td><td><small>{_kind(schema)}</small></td>"
+        f"<td>{_inline(schema.get('description', ''))}</td></tr>"
+    )
+
+
+def _kind(schema: Json) -> str:
+    """The type and its limits in a few words, as HTML."""
+    if "enum" in schema:
+        return " ".join(f"<code>{escape(value)}</code>" for value in schema["enum"])
+    kinds = schema.get("type", "any")
+    words = [kinds if isinstance(kinds, str) else " or ".join(kinds)]
+    words += [schema[key] for key in ("format", "contentEncoding") if key in schema]
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None or high is not None:
+        words.append(f"{low if low is not None else ''}–{high if high is not None else ''}")
+    words += [f"up to {schema[key]} {unit}" for key, unit in LIMITS.items() if key in schema]
+    return ", ".join(escape(str(word)) for word in words)
+
+
+def _curl(document: Json, path: str, verb: str, operation: Json) -> str:
+    """A command that calls the endpoint with what it requires."""
+    parts = [f"curl -X {verb.upper()}" if verb not in {"get", "post"} else "curl"]
+    parts[0] += f" http://127.0.0.1:8080{path}"
+    schemes = {scheme for each in operation["security"] for scheme in each}
+    parts += [f'-H "{HEADERS[scheme]}"' for scheme in sorted(schemes)[:1]]
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        sample = _sample(document, content["schema"], "body")
+        parts.append(f"-H 'Content-Type: {media}' -d '{json.dumps(sample, ensure_ascii=False)}'")
+    return " \\\n  ".join(parts)
+
+
+def _sample(document: Json, schema: Json, name: str) -> Any:
+    schema = _resolve(document, schema)
+    if "properties" in schema:
+        required = schema.get("required", ())
+        fields = {each: schema["properties"][each] for each in required}
+        return {each: _sample(document, field, each) for each, field in fields.items()}
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "array":
+        return [_sample(document, schema["items"], name)]
+    plain = {"boolean": True, "integer": max(1, schema.get("minimum", 1)), "object": {}}
+    return plain.get(str(schema.get("type")), f"<{name}>")
+
+
+def _text(markdown: str) -> str:
+    return "".join(f"<p>{_inline(part)}</p>" for part in markdown.split("\n\n"))
+
+
+def _inline(markdown: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(markdown))

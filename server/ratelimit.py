@@ -1,0 +1,78 @@
+"""Requests a minute of each partner, counted in Redis over all processes.
+
+Redis may be lost: then calls are let through, with a warning in the log and a count in the metrics, since a limit is
+there to protect, and refusing all partners would not.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import ConnectionPool
+
+from server.metrics import RATE_LIMIT_FAILURES
+
+REDIS_TIMEOUT_SECONDS = 0.25
+REDIS_CONNECTIONS = 16
+"""Calls beyond it wait for their turn: a burst must not look like a lost Redis, and be let through."""
+RETRY_REDIS_SECONDS = 1.0
+"""After a failure Redis is not asked again for this long, so that its loss costs no call more than the timeout."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a caller's limit: requests a minute, requests left, whole seconds until more are free."""
+
+    limit: int
+    remaining: int
+    reset_seconds: int
+    allowed: bool
+
+
+class RateLimiter:
+    """A moving window of one minute for each key."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._pool = ConnectionPool.from_url(
+            redis_url,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        )
+        storage = RedisStorage(
+            "async+redis://",
+            implementation="redispy",
+            key_prefix="ratelimit",
+            connection_pool=self._pool,  # type: ignore[arg-type] # as its documentation has it
+        )
+        self._window = MovingWindowRateLimiter(storage)
+        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
+        self._silent_until = 0.0
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._pool.disconnect()
+
+    async def hit(self, key: str, limit: int) -> Allowance | None:
+        """Counts one request of `key`; None if Redis did not answer and the request is let through."""
+        item = RateLimitItemPerMinute(limit)
+        async with self._turns:
+            if time.monotonic() < self._silent_until:
+                RATE_LIMIT_FAILURES.inc()
+                return None
+            try:
+                async with asyncio.timeout(2 * REDIS_TIMEOUT_SECONDS):
+                    allowed = await self._window.hit(item, key)
+                    stats = await self._window.get_window_stats(item, key)
+            except Exception as error:  # noqa: BLE001 - whatever the client raises, the call goes on
+                self._silent_until = time.monotonic() + RETRY_REDIS_SECONDS
+                RATE_LIMIT_FAILURES.inc()
+                log.warning("rate_limit.redis_lost", error=repr(error))
+                return None
+        reset = max(1, round(stats.reset_time - time.time()))
+        return Allowance(limit, stats.remaining, reset, allowed)

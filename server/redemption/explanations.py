@@ -1,0 +1,108 @@
+"""Every decision in words, for the operator's screen, in English and Chinese (DOMAIN, Redemption 5). Pure."""
+
+from collections.abc import Mapping
+
+_TEXTS: dict[tuple[str, str], tuple[str, str]] = {
+    ("", "admitted"): (
+        "Admitted: {function} ×{quantity}. {remaining} of {total} uses left.",
+        "准许通行：{function} ×{quantity}。剩余 {remaining}/{total} 次。",
+    ),
+    ("", "withheld"): (
+        (
+            "Would be admitted, but another item of this all-or-nothing call was refused; nothing was"
+            " used. Redeem it on its own, or solve the other item first."
+        ),
+        "本项可通行，但同一批次（全部或全不）中另有一项被拒绝，未扣减任何次数。请单独核销，或先解决另一项。",
+    ),
+    ("TOKEN_INVALID", "token"): (
+        "This is not one of our QR codes. Ask the customer to open the ticket again.",
+        "这不是本平台的二维码。请客人重新打开票券。",
+    ),
+    ("TOKEN_EXPIRED", "expiry"): (
+        "The QR code expired at {expired_at}. A new one can be issued for the ticket.",
+        "二维码已于 {expired_at} 过期。请为该票重新生成二维码。",
+    ),
+    ("QR_SUPERSEDED", "jti"): (
+        "A newer QR code was issued for this ticket. Ask for the newest one.",
+        "该票已换发新的二维码，此码作废。请出示最新的二维码。",
+    ),
+    ("TICKET_NOT_FOUND", "ticket"): (
+        "The QR code is genuine, but there is no such ticket here. Ask the seller.",
+        "二维码真实，但查无此票。请联系售票方。",
+    ),
+    ("TICKET_NOT_FOUND", "ticket_code"): (
+        "This is an order's QR code; name one of the order's tickets in ticket_code.",
+        "这是订单码，请在 ticket_code 中指明该订单的一张票。",
+    ),
+    ("TICKET_NOT_ACTIVE", "state"): (
+        (
+            "The ticket is {state}. It becomes valid when the seller activates it, or when its refund"
+            " or change ends without success."
+        ),
+        "票券状态为 {state}。售票方激活后生效；退票或改签未成功时恢复有效。",
+    ),
+    ("TICKET_REFUNDED", "state"): (
+        "The ticket was refunded. A new ticket is needed.",
+        "票券已退款，需另购新票。",
+    ),
+    ("TICKET_CHANGED", "state"): (
+        "The ticket was changed to another one. Ask for the new ticket's QR code.",
+        "票券已改签，请出示新票的二维码。",
+    ),
+    ("TICKET_VOIDED", "state"): (
+        "The ticket was cancelled before it was sold. A new ticket is needed.",
+        "票券在售出前已作废，需另购新票。",
+    ),
+    ("TICKET_EXPIRED", "state"): (
+        "The ticket's validity is over. A new ticket is needed.",
+        "票券已过有效期，需另购新票。",
+    ),
+    ("TICKET_EXPIRED", "validity"): (
+        "The ticket was valid until {valid_until}. A new ticket is needed.",
+        "票券有效期至 {valid_until}，已过期，需另购新票。",
+    ),
+    ("TICKET_NOT_YET_VALID", "validity"): (
+        "The ticket is valid from {valid_from}. Come back then.",
+        "票券自 {valid_from} 起有效，请届时再来。",
+    ),
+    ("TICKET_BLOCKED", "blocked"): (
+        "The ticket is blocked. The platform's administrator can unblock it.",
+        "票券已被冻结，请联系平台管理员解除。",
+    ),
+    ("BLACKOUT_DATE", "blackout"): (
+        "The product is not valid on {date}. It is valid on other days of its validity.",
+        "该产品在 {date} 不可使用，请在有效期内的其他日期使用。",
+    ),
+    ("FUNCTION_NOT_ALLOWED_HERE", "place"): (
+        "{function} cannot be redeemed here; this venue redeems: {allowed}.",
+        "此处不能核销 {function}；本场馆可核销：{allowed}。",
+    ),
+    ("FUNCTION_NOT_INCLUDED", "function"): (
+        "The ticket does not include {function}; it includes: {included}.",
+        "票券不含 {function}；包含：{included}。",
+    ),
+    ("ALREADY_REDEEMED", "guard"): (
+        (
+            "{function} was redeemed with this QR code at {at}, terminal {terminal}, venue {venue}."
+            " A supervisor can reverse it within the window."
+        ),
+        "此二维码已于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}。主管可在时限内撤销。",
+    ),
+    ("ALREADY_REDEEMED", "guard_time"): (
+        (
+            "{function} was redeemed with this QR code at {at}, terminal {terminal}, venue {venue}."
+            " It may be redeemed again from {again_at}."
+        ),
+        "此二维码刚于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}，{again_at} 起可再次核销。",
+    ),
+    ("NO_USES_LEFT", "uses"): (
+        "{asked} uses of {function} asked for, {remaining} of {total} left.",
+        "请求核销 {function} {asked} 次，仅剩 {remaining}/{total} 次。",
+    ),
+}
+
+
+def explain(reason: str, check: str, facts: Mapping[str, str | int]) -> tuple[str, str]:
+    """English and Chinese text for a decision; `reason` is empty unless refused."""
+    english, chinese = _TEXTS[reason, check]
+    return english.format_map(facts), chinese.format_map(facts)

@@ -1,0 +1,67 @@
+"""Redemption events, and the guards which state that a QR redeems a function once."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+)
+
+from server.db import metadata
+
+redemption_guards = Table(
+    "redemption_guards",
+    metadata,
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("jti", Uuid, primary_key=True),
+    Column("function_code", Text, primary_key=True),
+    # the admitted scan that holds the guard
+    Column("event_id", BigInteger, nullable=False),
+    Column("redeemed_time", DateTime(timezone=True), nullable=False),
+    Column("terminal_device_id", Text, nullable=False),
+    Column("venue_code", Text, nullable=False),
+)
+
+redemption_events = Table(
+    "redemption_events",
+    metadata,
+    # 0 for a scan that named no ticket of ours
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("ticket_code", Text, nullable=False),
+    Column("jti", Uuid),
+    Column("function_code", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("reason", Text),
+    Column("quantity", Integer, nullable=False),
+    Column("merchant_code", Text, nullable=False),
+    Column("venue_code", Text, nullable=False),
+    Column("terminal_device_id", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("session_code", Text),
+    Column("request_id", Text),
+    Column("occurred_time", DateTime(timezone=True), nullable=False),
+    Column("reversed_event_id", BigInteger),
+    Column("comment", Text),
+    CheckConstraint("result IN ('SUCCESS', 'REJECT', 'REVERSED')", name="result"),
+    CheckConstraint("(result = 'REJECT') = (reason IS NOT NULL)", name="reason_of_refusals"),
+)
+Index(
+    "ix_redemption_events_merchant",
+    redemption_events.c.merchant_code,
+    redemption_events.c.occurred_time,
+    redemption_events.c.event_id,
+)
+Index("ix_redemption_events_jti", redemption_events.c.jti)
+Index(
+    "uq_redemption_events_reversal",
+    redemption_events.c.ticket_id,
+    redemption_events.c.reversed_event_id,
+    unique=True,
+    postgresql_where=redemption_events.c.reversed_event_id.is_not(None),
+)

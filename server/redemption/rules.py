@@ -1,0 +1,219 @@
+"""The decision of a scan: facts and time in, admitted or refused with a reason out. Pure.
+
+Source: DOMAIN, Redemption 2, 4, 5 and 7; the reasons are `RefusalReason` of deeptravel.redemption.v1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+ONCE_PER_QR = "ONCE_PER_QR"
+MULTI_USE = "MULTI_USE"
+
+_REFUSED_STATES = {
+    "PRE_GENERATED": "TICKET_NOT_ACTIVE",
+    "REFUNDING": "TICKET_NOT_ACTIVE",
+    "CHANGING": "TICKET_NOT_ACTIVE",
+    "REFUNDED": "TICKET_REFUNDED",
+    "CHANGED": "TICKET_CHANGED",
+    "VOIDED": "TICKET_VOIDED",
+    "EXPIRED": "TICKET_EXPIRED",
+}
+_REVERSIBLE_STATES = frozenset({"ACTIVE", "PARTIALLY_REDEEMED", "USED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an entitlement may be used, from the ticket's snapshot."""
+
+    use_mode: str
+    guard_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The rules a ticket was sold under: entitlements by function code, and the days it is not valid."""
+
+    terms: Mapping[str, Terms]
+    blackout_dates: frozenset[date]
+
+
+@dataclass(slots=True)
+class Uses:
+    """The uses of one entitlement."""
+
+    total: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The redemption that holds the guard of (jti, function_code)."""
+
+    event_id: int
+    redeemed_time: datetime
+    terminal_device_id: str
+    venue_code: str
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A locked ticket as the decision sees it; `apply` keeps it true for the next scan of the same transaction."""
+
+    ticket_id: int
+    ticket_code: str
+    jti: UUID
+    state: str
+    blocked: bool
+    order_id: int | None
+    valid_from_time: datetime
+    valid_until_time: datetime
+    snapshot: Snapshot
+    uses: dict[str, Uses] = field(default_factory=dict)
+    guards: dict[tuple[UUID, str], Earlier] = field(default_factory=dict)
+
+    def copy(self) -> "Ticket":
+        """The ticket as it is now, to go back to."""
+        uses = {function: replace(uses) for function, uses in self.uses.items()}
+        return replace(self, uses=uses, guards=dict(self.guards))
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is asked: `quantity` uses of `function_code`, at a place that redeems `allowed` functions.
+
+    `now` is in the venue's time zone: its date is the one that counts, its clock the one the operator reads.
+    """
+
+    jti: UUID
+    function_code: str
+    quantity: int
+    allowed: frozenset[str]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a scan is refused: the reason, the check that decided, the values it saw, and what stands in the way."""
+
+    reason: str
+    check: str
+    facts: dict[str, str | int] = field(default_factory=dict)
+    earlier: Earlier | None = None
+
+
+def decide(scan: Scan, ticket: Ticket) -> Refusal | None:
+    """Whether the scan is admitted (None) or refused; the first check that fails decides."""
+    return (
+        _place(scan)
+        or standing(ticket, scan.jti)
+        or _guard(scan, ticket)
+        or validity(ticket, scan.now)
+        or _uses(scan, ticket)
+    )
+
+
+def apply(scan: Scan, ticket: Ticket, earlier: Earlier) -> None:
+    """Consumes the uses of an admitted scan; `earlier` is what the scan is to scans after it."""
+    ticket.uses[scan.function_code].remaining -= scan.quantity
+    ticket.guards[scan.jti, scan.function_code] = earlier
+    left = sum(uses.remaining for uses in ticket.uses.values())
+    ticket.state = "USED" if left == 0 else "PARTIALLY_REDEEMED"
+
+
+def standing(ticket: Ticket, jti: UUID) -> Refusal | None:
+    """Whether the ticket, by itself, keeps this QR from redeeming anything."""
+    if jti != ticket.jti:
+        return Refusal("QR_SUPERSEDED", "jti")
+    reason = _REFUSED_STATES.get(ticket.state)
+    if reason:
+        return Refusal(reason, "state", {"state": ticket.state})
+    if ticket.blocked:
+        return Refusal("TICKET_BLOCKED", "blocked")
+    return None
+
+
+def validity(ticket: Ticket, now: datetime) -> Refusal | None:
+    """Whether the ticket is outside its validity, or today is a blackout date of its product."""
+    if now < ticket.valid_from_time:
+        facts: dict[str, str | int] = {"valid_from": _clock(ticket.valid_from_time, now)}
+        return Refusal("TICKET_NOT_YET_VALID", "validity", facts)
+    if now >= ticket.valid_until_time:
+        facts = {"valid_until": _clock(ticket.valid_until_time, now)}
+        return Refusal("TICKET_EXPIRED", "validity", facts)
+    if now.date() in ticket.snapshot.blackout_dates:
+        return Refusal("BLACKOUT_DATE", "blackout", {"date": now.date().isoformat()})
+    return None
+
+
+def _clock(moment: datetime, now: datetime) -> str:
+    return f"{moment.astimezone(now.tzinfo):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _place(scan: Scan) -> Refusal | None:
+    if scan.function_code in scan.allowed:
+        return None
+    facts: dict[str, str | int] = {
+        "function": scan.function_code,
+        "allowed": ", ".join(sorted(scan.allowed)) or "-",
+    }
+    return Refusal("FUNCTION_NOT_ALLOWED_HERE", "place", facts)
+
+
+def _guard(scan: Scan, ticket: Ticket) -> Refusal | None:
+    if scan.function_code not in ticket.uses:
+        included = ", ".join(sorted(ticket.uses)) or "-"
+        facts: dict[str, str | int] = {"function": scan.function_code, "included": included}
+        return Refusal("FUNCTION_NOT_INCLUDED", "function", facts)
+    earlier = ticket.guards.get((scan.jti, scan.function_code))
+    if earlier is None:
+        return None
+    facts = {
+        "function": scan.function_code,
+        "at": _clock(earlier.redeemed_time, scan.now),
+        "terminal": earlier.terminal_device_id,
+        "venue": earlier.venue_code,
+    }
+    terms = ticket.snapshot.terms[scan.function_code]
+    if terms.use_mode == ONCE_PER_QR:
+        return Refusal("ALREADY_REDEEMED", "guard", facts, earlier)
+    free_at = earlier.redeemed_time + timedelta(seconds=terms.guard_seconds)
+    if scan.now < free_at and ticket.uses[scan.function_code].remaining > 0:
+        facts["again_at"] = _clock(free_at, scan.now)
+        return Refusal("ALREADY_REDEEMED", "guard_time", facts, earlier)
+    return None
+
+
+def _uses(scan: Scan, ticket: Ticket) -> Refusal | None:
+    uses = ticket.uses[scan.function_code]
+    if scan.quantity <= uses.remaining:
+        return None
+    facts: dict[str, str | int] = {
+        "function": scan.function_code,
+        "asked": scan.quantity,
+        "remaining": uses.remaining,
+        "total": uses.total,
+    }
+    return Refusal("NO_USES_LEFT", "uses", facts)
+
+
+def why_not_reversible(
+    result: str,
+    redeemed_time: datetime,
+    ticket_state: str,
+    *,
+    is_reversed: bool,
+    window_seconds: int,
+    now: datetime,
+) -> str | None:
+    """Why a recorded redemption cannot be reversed, in words; None if it can."""
+    if result != "SUCCESS":
+        return "only an admitted redemption can be reversed"
+    if is_reversed:
+        return "it is reversed already"
+    if now > redeemed_time + timedelta(seconds=window_seconds):
+        return f"its window of {window_seconds} s is over"
+    if ticket_state not in _REVERSIBLE_STATES:
+        return f"the ticket is {ticket_state} now"
+    return None

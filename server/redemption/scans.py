@@ -1,0 +1,462 @@
+"""Redeem: the scans that arrive together share one transaction, each decided on its own.
+
+A lane takes all scans that wait, opens their tokens, locks their tickets in one ordered statement, decides each by
+rules.py in the order they came, writes everything in one statement a table, commits once, and answers. While its
+commit is on the way to the disk the next lane takes what has arrived since.
+
+What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket (everybody who changes
+uses takes it first), the guard's primary key (ticket_id, jti, function_code), the check on remaining_uses.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import idempotency
+from server.changes import Remembered
+from server.db import Database, LostRaceError
+from server.errors import DomainError
+from server.identity.callers import Operator
+from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
+from server.redemption import rules, scan_rows
+from server.tickets import qr
+from server.tickets.rules import Code, Number
+
+METHOD = "Redeem"
+"""The method under which a scan's request_id counts, whether it came alone or on a stream."""
+
+EVENT_RANDOM_BITS = 22
+INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
+"""Every forgery, whatever is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One redemption that is asked for: the QR's text, and with an order's QR which of its tickets."""
+
+    qr_token: str
+    function_code: str
+    quantity: int
+    ticket_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one item. `earlier` is (redemption_id, time, terminal, venue)."""
+
+    result: str
+    reason: str
+    check: str
+    facts: dict[str, str | int]
+    ticket_code: str = ""
+    ticket_state: str | None = None
+    remaining: tuple[tuple[str, int], ...] = ()
+    redemption_id: str = ""
+    earlier: tuple[str, datetime, str, str] | None = None
+
+
+Outcome = list[Answer] | DomainError
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One call: its items are decided together, and with `all_or_nothing` stand or fall together."""
+
+    operator: Operator
+    items: Sequence[Item]
+    request_id: str
+    session_code: str
+    all_or_nothing: bool
+    method: str
+    answers: asyncio.Future[list[Answer]]
+    content_hash: bytes = b""
+
+    @property
+    def key(self) -> idempotency.Key:
+        """The key of the call's repeats."""
+        return self.operator.key, self.method, self.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """An opened token: the ticket (0 if none) or order it names, or why it is refused."""
+
+    ticket_id: int = 0
+    jti: UUID | None = None
+    order_id: int | None = None
+    refusal: rules.Refusal | None = None
+
+
+def new_event_id(now: datetime) -> int:
+    """An id in the order of time: milliseconds, then random bits; a clash is refused by the key and retried."""
+    return int(now.timestamp() * 1000) << EVENT_RANDOM_BITS | random.getrandbits(EVENT_RANDOM_BITS)
+
+
+def redemption_id(ticket_id: int, event_id: int) -> str:
+    """The public id of an event, 32 hexadecimal digits: it names the ticket's rows and the event in them."""
+    return f"{ticket_id:016x}{event_id:016x}"
+
+
+class Redeemer:
+    """Decides scans, in `lanes` shared transactions at once of at most `batch` scans each."""
+
+    def __init__(
+        self,
+        db: Database,
+        key_rings: Remembered[str, qr.KeyRing],
+        *,
+        batch: int,
+        lanes: int,
+        token_cache: int,
+    ) -> None:
+        self._db = db
+        self._key_rings = key_rings
+        self._batch = batch
+        self._free_lanes = lanes
+        self._verified = qr.VerifiedTokens(token_cache)
+        self._snapshots = scan_rows.SnapshotCache()
+        self._waiting: deque[Unit] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self,
+        operator: Operator,
+        items: Sequence[Item],
+        *,
+        request_id: str,
+        session_code: str,
+        all_or_nothing: bool = False,
+        method: str = METHOD,
+    ) -> asyncio.Future[list[Answer]]:
+        """Queues a call; the future gives one answer for each item, or raises.
+
+        A future that is cancelled before its turn is not worked on. Raises (in the future) IDEMPOTENCY_MISMATCH,
+        CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
+        """
+        answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        unit = Unit(operator, items, request_id, session_code, all_or_nothing, method, answers)
+        if request_id:
+            unit.content_hash = _content_hash(items, all_or_nothing=all_or_nothing)
+        self._waiting.append(unit)
+        SCAN_QUEUE.set(len(self._waiting))
+        if self._free_lanes:
+            self._free_lanes -= 1
+            lane = asyncio.create_task(self._lane(), name="redeem-lane")
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
+        return answers
+
+    async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
+        """What a QR says, with its signature verified once for a look and the scan after it."""
+        ring = self._key_rings.peek("") or await self._key_rings.get("")
+        return self._open(token, ring, now)
+
+    async def _lane(self) -> None:
+        try:
+            await asyncio.sleep(0)  # let the scans that came in the same moment join
+            while self._waiting:
+                await self._run(self._take())
+        finally:
+            self._free_lanes += 1
+
+    def _take(self) -> list[Unit]:
+        units: list[Unit] = []
+        size = 0
+        while self._waiting and size < self._batch:
+            unit = self._waiting.popleft()
+            if not unit.answers.done():
+                units.append(unit)
+                size += len(unit.items)
+        SCAN_QUEUE.set(len(self._waiting))
+        return units
+
+    async def _run(self, units: list[Unit]) -> None:
+        if not units:
+            return
+        SCAN_BATCH.observe(len(units))
+        try:
+            async with self._db.transaction() as tx:
+                outcomes = await self._work(tx, units)
+        except LostRaceError:
+            # the race of one call must not cost the others: each again, on its own
+            await asyncio.gather(*map(self._run_alone, units))
+        except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
+            _fail(units, error)
+        else:
+            _answer(units, outcomes)
+
+    async def _run_alone(self, unit: Unit) -> None:
+        try:
+            outcomes = await self._db.in_transaction(lambda tx: self._work(tx, [unit]))
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail([unit], error)
+        else:
+            _answer([unit], outcomes)
+
+    async def _work(self, tx: AsyncConnection, units: list[Unit]) -> list[Outcome]:
+        ring = self._key_rings.peek("") or await self._key_rings.get("")
+        now = datetime.now(UTC)
+        tokens = [[self._resolve(item, ring, now) for item in unit.items] for unit in units]
+        named = [token for of_unit in tokens for token in of_unit]
+        facts = await scan_rows.read(
+            tx,
+            self._snapshots,
+            ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
+            order_ids=list({token.order_id for token in named if token.order_id}),
+            keys=[unit.key for unit in units if unit.request_id],
+        )
+        writes = scan_rows.Writes()
+        outcomes = [
+            self._settle(unit, of_unit, facts, writes, now)
+            for unit, of_unit in zip(units, tokens, strict=True)
+        ]
+        await scan_rows.write(tx, facts, writes, now)
+        return outcomes
+
+    def _open(
+        self, token: str, ring: qr.KeyRing, now: datetime
+    ) -> qr.Valid | qr.Expired | qr.Invalid:
+        claims = self._verified.get(token, ring)
+        if claims is None:
+            unverified = qr.parse(token, ring)
+            if isinstance(unverified, qr.Invalid):
+                return unverified
+            opened = qr.verify(unverified)
+            if isinstance(opened, qr.Invalid):
+                return opened
+            claims = opened
+            self._verified.put(unverified, claims)
+        return qr.check_expiry(claims, now)
+
+    def _resolve(self, item: Item, ring: qr.KeyRing, now: datetime) -> _Token:
+        opened = self._open(item.qr_token, ring, now)
+        if isinstance(opened, qr.Invalid):
+            return _Token(refusal=INVALID_TOKEN)
+        claims = opened.claims
+        refusal = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
+        if claims.kind is qr.Kind.TICKET:
+            return _Token(claims.number, claims.jti, refusal=refusal)
+        code = Code.parse(item.ticket_code)
+        if code is None:
+            refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
+            return _Token(refusal=refusal)
+        ticket_id = code.number(Number.unpack(claims.number).partner_id)
+        return _Token(ticket_id, claims.jti, claims.number, refusal)
+
+    def _settle(
+        self,
+        unit: Unit,
+        tokens: list[_Token],
+        facts: scan_rows.Facts,
+        writes: scan_rows.Writes,
+        now: datetime,
+    ) -> Outcome:
+        """Decides one call and notes what it writes."""
+        stored = facts.stored.get(unit.key) if unit.request_id else None
+        if stored is not None:
+            same = stored[0] == unit.content_hash
+            return _load(stored[1]) if same else idempotency.mismatch(unit.request_id)
+        clock = now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
+        before = {
+            token.ticket_id: facts.tickets[token.ticket_id].copy()
+            for token in tokens
+            if unit.all_or_nothing and token.ticket_id in facts.tickets
+        }
+        scans = [
+            _decide(unit, item, token, facts, clock)
+            for item, token in zip(unit.items, tokens, strict=True)
+        ]
+        if unit.all_or_nothing and any(scan.answer.result == "REJECT" for scan in scans):
+            facts.tickets.update(before)
+            scans = [
+                _withheld(scan, facts.tickets[scan.token.ticket_id])
+                if scan.answer.result == "SUCCESS"
+                else scan
+                for scan in scans
+            ]
+        for scan in scans:
+            _note(unit, scan, writes)
+        answers = [scan.answer for scan in scans]
+        if unit.request_id:
+            stored = unit.content_hash, _dump(answers)
+            facts.stored[unit.key] = stored
+            writes.answers.append((*unit.key, *stored))
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """One item, what it names, and its answer."""
+
+    item: Item
+    token: _Token
+    ticket: rules.Ticket | None
+    jti: UUID | None
+    event_id: int
+    answer: Answer
+
+
+def _decide(
+    unit: Unit, item: Item, token: _Token, facts: scan_rows.Facts, clock: datetime
+) -> _Decided:
+    ticket = facts.tickets.get(token.ticket_id)
+    jti, refusal = token.jti, token.refusal
+    if token.order_id is not None and not refusal:
+        if facts.order_jtis.get(token.order_id) != token.jti:
+            refusal = rules.Refusal("QR_SUPERSEDED", "jti")
+        elif ticket and (ticket.order_id, ticket.ticket_code) != (token.order_id, item.ticket_code):
+            ticket = None
+        # an order's QR stands for the QRs of its tickets that are valid now
+        jti = ticket.jti if ticket else None
+    event_id = new_event_id(clock)
+    if ticket is None or jti is None:
+        refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
+        ticket = None
+    elif refusal is None:
+        scan = rules.Scan(
+            jti, item.function_code, item.quantity, unit.operator.function_codes, clock
+        )
+        refusal = rules.decide(scan, ticket)
+        if refusal is None:
+            place = unit.operator.terminal_device_id, unit.operator.venue_code
+            rules.apply(scan, ticket, rules.Earlier(event_id, clock, *place))
+    answer = _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.Ticket, ticket))
+    named = token.ticket_id if ticket or token.order_id is None else 0
+    answer = replace(answer, redemption_id=redemption_id(named, event_id))
+    return _Decided(item, token, ticket, jti, event_id, answer)
+
+
+def _admitted(item: Item, ticket: rules.Ticket) -> Answer:
+    uses = ticket.uses[item.function_code]
+    facts: dict[str, str | int] = {
+        "function": item.function_code,
+        "quantity": item.quantity,
+        "remaining": uses.remaining,
+        "total": uses.total,
+    }
+    return Answer(
+        "SUCCESS", "", "admitted", facts, ticket.ticket_code, ticket.state, remaining(ticket)
+    )
+
+
+def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
+    answer = Answer("REJECT", refusal.reason, refusal.check, refusal.facts)
+    if ticket is None:
+        return answer
+    earlier = None
+    if refusal.earlier:
+        before = refusal.earlier
+        earlier = (
+            redemption_id(ticket.ticket_id, before.event_id),
+            before.redeemed_time,
+            before.terminal_device_id,
+            before.venue_code,
+        )
+    return replace(
+        answer,
+        ticket_code=ticket.ticket_code,
+        ticket_state=ticket.state,
+        remaining=remaining(ticket),
+        earlier=earlier,
+    )
+
+
+def _withheld(scan: _Decided, ticket: rules.Ticket) -> _Decided:
+    answer = Answer(
+        "WITHHELD", "", "withheld", {}, ticket.ticket_code, ticket.state, remaining(ticket)
+    )
+    return replace(scan, answer=answer)
+
+
+def remaining(ticket: rules.Ticket) -> tuple[tuple[str, int], ...]:
+    """What is left of each entitlement, by function code."""
+    return tuple((function, uses.remaining) for function, uses in ticket.uses.items())
+
+
+def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
+    """The refusal of a genuine token whose time is over."""
+    expired_at = claims.expire_time.astimezone(now.tzinfo)
+    return rules.Refusal(
+        "TOKEN_EXPIRED", "expiry", {"expired_at": f"{expired_at:%Y-%m-%d %H:%M:%S %Z}"}
+    )
+
+
+def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
+    """Notes what a decided item writes; a withheld one leaves no trace."""
+    answer, item, operator, ticket = scan.answer, scan.item, unit.operator, scan.ticket
+    if answer.result == "WITHHELD":
+        return
+    named = int(answer.redemption_id[:16], 16)
+    if answer.result == "SUCCESS" and ticket and scan.jti:
+        writes.touched.add((named, item.function_code))
+        guard = named, scan.jti, item.function_code
+        row = (*guard, scan.event_id, operator.terminal_device_id, operator.venue_code)
+        if ticket.snapshot.terms[item.function_code].use_mode == rules.ONCE_PER_QR:
+            writes.once_guards.append(row)
+        else:
+            writes.multi_guards[guard] = row
+    writes.events.append(
+        (
+            named,
+            scan.event_id,
+            answer.ticket_code,
+            scan.jti,
+            item.function_code,
+            answer.result,
+            answer.reason or None,
+            item.quantity,
+            operator.merchant_code,
+            operator.venue_code,
+            operator.terminal_device_id,
+            operator.username,
+            unit.session_code or None,
+            unit.request_id or None,
+        )
+    )
+
+
+def _content_hash(items: Iterable[Item], *, all_or_nothing: bool) -> bytes:
+    content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
+    return hashlib.sha256(orjson.dumps([all_or_nothing, content])).digest()
+
+
+def _dump(answers: list[Answer]) -> bytes:
+    return orjson.dumps(answers)
+
+
+def _load(stored: bytes) -> list[Answer]:
+    answers = []
+    for fields in orjson.loads(stored):
+        fields["remaining"] = tuple(map(tuple, fields["remaining"]))
+        if fields["earlier"]:
+            earlier_id, at, terminal, venue = fields["earlier"]
+            fields["earlier"] = (earlier_id, datetime.fromisoformat(at), terminal, venue)
+        answers.append(Answer(**fields))
+    return answers
+
+
+def _answer(units: Iterable[Unit], outcomes: Iterable[Outcome]) -> None:
+    for unit, outcome in zip(units, outcomes, strict=True):
+        if isinstance(outcome, DomainError):
+            _fail([unit], outcome)
+            continue
+        for answer in outcome:
+            SCANS.labels(answer.result, answer.reason).inc()
+        if not unit.answers.done():
+            unit.answers.set_result(outcome)
+
+
+def _fail(units: Iterable[Unit], error: Exception) -> None:
+    for unit in units:
+        if not unit.answers.done():
+            unit.answers.set_exception(error)

@@ -1,0 +1,404 @@
+"""Looking at QR codes and orders, taking redemptions back, and reading what was redeemed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.errors import DomainError, Reason, invalid, not_found
+from server.identity.callers import Caller, Operator, Partner
+from server.identity.models import partners
+from server.redemption import rules, scan_rows
+from server.redemption.models import redemption_events, redemption_guards
+from server.redemption.scans import INVALID_TOKEN, expired_token, new_event_id, redemption_id
+from server.ticketing.models import orders
+from server.tickets import qr
+from server.tickets.models import entitlements, snapshots, tickets
+from server.tickets.rules import DIRECT, DIRECT_CODE, Code, state_after_redemption
+
+MAX_ORDER_TICKETS = 200
+MAX_SUMMARY_DAYS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """A ticket as an operator sees it; `remaining` is (function_code, uses left) by function code."""
+
+    ticket_code: str
+    is_direct: bool
+    state: str
+    customer_type: str | None
+    customer_name: str | None
+    remaining: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a QR is; `refusal` says why no function of it could be redeemed, `ticket` is absent if it is unknown."""
+
+    jti: UUID | None
+    ticket: TicketView | None
+    refusal: rules.Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """The first tickets of an order, or why its QR is no good."""
+
+    order_code: str
+    ticket_count: int
+    tickets: tuple[TicketView, ...]
+    refusal: rules.Refusal | None = None
+
+
+async def look(
+    tx: AsyncConnection,
+    opened: qr.Valid | qr.Expired | qr.Invalid,
+    *,
+    caller: Caller,
+    now: datetime,
+) -> Look:
+    """What a ticket's QR is (DOMAIN, Redemption 1). Another partner's ticket is none to a partner."""
+    if isinstance(opened, qr.Invalid):
+        return Look(None, None, INVALID_TOKEN)
+    claims = opened.claims
+    row = None
+    if claims.kind is qr.Kind.TICKET:
+        row = (await tx.execute(_TICKETS.where(tickets.c.ticket_id == claims.number))).one_or_none()
+    foreign = row and isinstance(caller, Partner) and row.partner_id != caller.partner_id
+    if row is None or foreign:
+        return Look(claims.jti, None, rules.Refusal("TICKET_NOT_FOUND", "ticket"))
+    snapshot = scan_rows.parse_snapshot(row.content)
+    uses = await _uses(tx, [claims.number])
+    ticket = rules.Ticket(
+        *row[:8], snapshot=snapshot, uses={u.function_code: _as_uses(u) for u in uses}
+    )
+    local = now.astimezone(_zone_of(caller))
+    refusal = rules.standing(ticket, claims.jti) or rules.validity(ticket, local)
+    if isinstance(opened, qr.Expired):
+        refusal = expired_token(claims, local)
+    return Look(claims.jti, _view(row, uses), refusal)
+
+
+async def look_up_order(
+    tx: AsyncConnection,
+    *,
+    opened: qr.Valid | qr.Expired | qr.Invalid | None,
+    order_code: str,
+    now: datetime,
+    caller: Caller,
+) -> OrderView:
+    """The tickets of an order, by its QR, the QR of one of its tickets, or its code.
+
+    Raises INVALID_FIELD unless exactly one is given, NOT_FOUND for an unknown code.
+    """
+    if (opened is None) == (not order_code):
+        raise invalid("encrypted_data", "send either encrypted_data or order_id")
+    if opened is None:
+        order_id = await _number(tx, order_code)
+    else:
+        order_id_or_refusal = await _order_of_token(tx, opened, now.astimezone(_zone_of(caller)))
+        if isinstance(order_id_or_refusal, rules.Refusal):
+            return OrderView("", 0, (), order_id_or_refusal)
+        order_id = order_id_or_refusal
+    order = (
+        await tx.execute(
+            select(orders.c.order_code, orders.c.ticket_count).where(orders.c.order_id == order_id)
+        )
+    ).one_or_none()
+    if order is None:
+        raise not_found("order", order_code)
+    rows = (
+        await tx.execute(
+            _TICKETS.where(tickets.c.order_id == order_id)
+            .order_by(tickets.c.ticket_id)
+            .limit(MAX_ORDER_TICKETS)
+        )
+    ).all()
+    uses = await _uses(tx, [row.ticket_id for row in rows])
+    views = tuple(_view(row, [u for u in uses if u.ticket_id == row.ticket_id]) for row in rows)
+    return OrderView(order.order_code, order.ticket_count, views)
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A redemption taken back, and the ticket after it."""
+
+    redemption_id: str
+    ticket_code: str
+    ticket_state: str
+    remaining: tuple[tuple[str, int], ...]
+
+
+async def reverse(
+    tx: AsyncConnection, *, redemption: str, comment: str, caller: Operator, now: datetime
+) -> Reversal:
+    """Takes a redemption back: the uses are free again, and so is (jti, function_code) (DOMAIN, Redemption 9).
+
+    Raises NOT_FOUND for a redemption that is not of the caller's merchant, REVERSAL_REFUSED.
+    """
+    ticket_id, event_id = int(redemption[:16], 16), int(redemption[16:], 16)
+    if max(ticket_id, event_id) >= 1 << 63:
+        raise not_found("redemption", redemption)
+    # the ticket's row first, as every redemption does
+    ticket = (
+        await tx.execute(
+            select(tickets).where(tickets.c.ticket_id == ticket_id).with_for_update(key_share=True)
+        )
+    ).one_or_none()
+    events = redemption_events
+    event = (
+        await tx.execute(
+            select(events).where(events.c.ticket_id == ticket_id, events.c.event_id == event_id)
+        )
+    ).one_or_none()
+    if ticket is None or event is None or event.merchant_code != caller.merchant_code:
+        raise not_found("redemption", redemption)
+    before = await tx.scalar(
+        select(events.c.event_id).where(
+            events.c.ticket_id == ticket_id, events.c.reversed_event_id == event_id
+        )
+    )
+    why_not = rules.why_not_reversible(
+        event.result,
+        event.occurred_time,
+        ticket.state,
+        is_reversed=before is not None,
+        window_seconds=caller.reversal_window_seconds,
+        now=now,
+    )
+    if why_not:
+        raise DomainError(
+            Reason.REVERSAL_REFUSED,
+            f"redemption {redemption} cannot be reversed: {why_not}",
+            redemption_id=redemption,
+        )
+    reversal_id = new_event_id(now)
+    await _give_back(tx, event)
+    await tx.execute(
+        insert(events).values(
+            event._asdict()
+            | {
+                "event_id": reversal_id,
+                "result": "REVERSED",
+                "operator": caller.username,
+                "terminal_device_id": caller.terminal_device_id,
+                "venue_code": caller.venue_code,
+                "session_code": None,
+                "request_id": None,
+                "occurred_time": now,
+                "reversed_event_id": event_id,
+                "comment": comment,
+            }
+        )
+    )
+    uses = await _uses(tx, [ticket_id])
+    state = state_after_redemption(
+        sum(u.remaining_uses for u in uses), sum(u.total_uses for u in uses)
+    )
+    await tx.execute(
+        update(tickets).where(tickets.c.ticket_id == ticket_id).values(state=state, update_time=now)
+    )
+    remaining = tuple((u.function_code, u.remaining_uses) for u in uses)
+    return Reversal(redemption_id(ticket_id, reversal_id), ticket.ticket_code, state, remaining)
+
+
+async def _give_back(tx: AsyncConnection, event: Row[Any]) -> None:
+    """Frees the uses of an event, and the guard if the event still holds it."""
+    guards = redemption_guards.c
+    await tx.execute(
+        delete(redemption_guards).where(
+            guards.ticket_id == event.ticket_id,
+            guards.jti == event.jti,
+            guards.function_code == event.function_code,
+            guards.event_id == event.event_id,
+        )
+    )
+    await tx.execute(
+        update(entitlements)
+        .where(
+            entitlements.c.ticket_id == event.ticket_id,
+            entitlements.c.function_code == event.function_code,
+        )
+        .values(remaining_uses=entitlements.c.remaining_uses + event.quantity)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which redemption events; None or empty takes all."""
+
+    merchant_code: str = ""
+    jti: UUID | None = None
+    ticket_code: str = ""
+    terminal_device_id: str = ""
+    operator: str = ""
+    result: str = ""
+    time_from: datetime | None = None
+    time_until: datetime | None = None
+
+
+async def list_events(
+    tx: AsyncConnection,
+    wanted: EventFilter,
+    *,
+    caller: Caller,
+    after: tuple[datetime, int] | None,
+    most: int,
+) -> list[Row[Any]]:
+    """The next `most` events behind (time, event_id), newest first; operators see their own merchant's.
+
+    Raises INVALID_FIELD if an administrator names neither merchant, ticket nor jti: no index serves that.
+    """
+    events = redemption_events.c
+    merchant = caller.merchant_code if isinstance(caller, Operator) else wanted.merchant_code
+    if not (merchant or wanted.jti or wanted.ticket_code):
+        raise invalid("merchant_code", "is required unless ticket_code or jti is given")
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.ticket_code:
+        ticket_id = await _number(tx, wanted.ticket_code)
+        conditions.append(events.ticket_id == (-1 if ticket_id is None else ticket_id))
+    for column, value in (
+        (events.merchant_code, merchant),
+        (events.jti, wanted.jti),
+        (events.terminal_device_id, wanted.terminal_device_id),
+        (events.operator, wanted.operator),
+        (events.result, wanted.result),
+    ):
+        if value:
+            conditions.append(column == value)
+    if wanted.time_from:
+        conditions.append(events.occurred_time >= wanted.time_from)
+    if wanted.time_until:
+        conditions.append(events.occurred_time < wanted.time_until)
+    if after:
+        moment, event_id = after
+        position = tuple_(events.occurred_time, events.event_id)
+        conditions.append(position < tuple_(literal(moment), literal(event_id)))
+    newest_first = events.occurred_time.desc(), events.event_id.desc()
+    query = select(redemption_events).where(*conditions).order_by(*newest_first).limit(most)
+    return list((await tx.execute(query)).all())
+
+
+async def summarize(
+    tx: AsyncConnection,
+    *,
+    caller: Caller,
+    merchant_code: str,
+    group_by: str,
+    time_from: datetime,
+    time_until: datetime,
+    zone: ZoneInfo,
+) -> list[Row[Any]]:
+    """Counts of events and uses by function, result, reason and `group_by` (DAY, TERMINAL, OPERATOR, VENUE or empty).
+
+    Raises INVALID_FIELD for a span that is empty or above MAX_SUMMARY_DAYS, or an administrator without merchant.
+    """
+    if not timedelta() < time_until - time_from <= timedelta(days=MAX_SUMMARY_DAYS):
+        raise invalid("time_until", f"must be after time_from, by {MAX_SUMMARY_DAYS} days at most")
+    merchant = caller.merchant_code if isinstance(caller, Operator) else merchant_code
+    if not merchant:
+        raise invalid("merchant_code", "is required")
+    events = redemption_events.c
+    group: ColumnElement[Any] = {
+        "DAY": func.to_char(func.timezone(zone.key, events.occurred_time), "YYYY-MM-DD"),
+        "TERMINAL": events.terminal_device_id,
+        "OPERATOR": events.operator,
+        "VENUE": events.venue_code,
+    }.get(group_by, literal(""))
+    keys = events.function_code, events.result, events.reason, group.label("group")
+    inner = (
+        select(*keys, events.quantity)
+        .where(
+            events.merchant_code == merchant,
+            events.occurred_time >= time_from,
+            events.occurred_time < time_until,
+        )
+        .subquery()
+    )
+    columns = inner.c.function_code, inner.c.result, inner.c.reason, inner.c.group
+    counts = func.count().label("events"), func.sum(inner.c.quantity).label("uses")
+    query = select(*columns, *counts).group_by(*columns).order_by(*columns)
+    return list((await tx.execute(query)).all())
+
+
+_TICKETS = select(
+    tickets.c.ticket_id,
+    tickets.c.ticket_code,
+    tickets.c.jti,
+    tickets.c.state,
+    tickets.c.blocked,
+    tickets.c.order_id,
+    tickets.c.valid_from_time,
+    tickets.c.valid_until_time,
+    tickets.c.partner_id,
+    tickets.c.customer_type,
+    tickets.c.customer_name,
+    snapshots.c.content,
+).join(snapshots, snapshots.c.snapshot_id == tickets.c.snapshot_id)
+
+
+async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:
+    query = select(entitlements).where(entitlements.c.ticket_id.in_(ticket_ids))
+    ordered = query.order_by(entitlements.c.ticket_id, entitlements.c.function_code)
+    return list((await tx.execute(ordered)).all())
+
+
+def _as_uses(row: Row[Any]) -> rules.Uses:
+    return rules.Uses(row.total_uses, row.remaining_uses)
+
+
+def _view(row: Any, uses: list[Row[Any]]) -> TicketView:
+    return TicketView(
+        ticket_code=row.ticket_code,
+        is_direct=row.partner_id == DIRECT,
+        state=row.state,
+        customer_type=row.customer_type,
+        customer_name=row.customer_name,
+        remaining=tuple((u.function_code, u.remaining_uses) for u in uses),
+    )
+
+
+def _zone_of(caller: Caller) -> tzinfo:
+    return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else UTC
+
+
+async def _number(tx: AsyncConnection, text: str) -> int | None:
+    """The number of a ticket's or order's code; None if it is no code of ours."""
+    code = Code.parse(text)
+    if code is None:
+        return None
+    if code.partner_code == DIRECT_CODE:
+        return code.number(DIRECT)
+    query = select(partners.c.partner_id).where(partners.c.partner_code == code.partner_code)
+    partner_id = await tx.scalar(query)
+    return None if partner_id is None else code.number(partner_id)
+
+
+async def _order_of_token(
+    tx: AsyncConnection, opened: qr.Valid | qr.Expired | qr.Invalid, local: datetime
+) -> int | rules.Refusal:
+    """The order a token leads to, or why it leads to none."""
+    if isinstance(opened, qr.Invalid):
+        return INVALID_TOKEN
+    claims = opened.claims
+    if isinstance(opened, qr.Expired):
+        return expired_token(claims, local)
+    if claims.kind is qr.Kind.TICKET:
+        query = select(tickets.c.jti, tickets.c.order_id, tickets.c.state)
+        row = (await tx.execute(query.where(tickets.c.ticket_id == claims.number))).one_or_none()
+    else:
+        query = select(orders.c.jti, orders.c.order_id, orders.c.state)
+        row = (await tx.execute(query.where(orders.c.order_id == claims.number))).one_or_none()
+    if row is None:
+        return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    if row.jti != claims.jti:
+        return rules.Refusal("QR_SUPERSEDED", "jti")
+    if row.order_id is None:
+        return rules.Refusal("TICKET_NOT_ACTIVE", "state", {"state": row.state})
+    order_id: int = row.order_id
+    return order_id

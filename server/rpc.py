@@ -1,0 +1,494 @@
+"""What every call has in common: context, caller and rights, field checks, errors, repeats, pages, log, metrics."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import inspect
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+import grpc
+import orjson
+import structlog
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from deeptravel.common.v1 import options_pb2
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import Descriptor, ServiceDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import idempotency
+from server.db import Database, be_patient
+from server.errors import STATUS_BY_REASON, DomainError, Reason
+from server.fields import Checker
+from server.metrics import CALLS, IN_FLIGHT, LATENCY
+from server.ratelimit import Allowance
+
+ERROR_DOMAIN = "deeptravel"
+DEFAULT_PAGE_SIZE = 50
+BUSY_RETRY_SECONDS = 0.5
+MAX_REQUEST_ID_LENGTH = 64
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+Metadata = Mapping[str, str | bytes]
+
+log = structlog.get_logger()
+
+
+class Caller(Protocol):
+    """Who calls: a role of the contract and a key, e.g. `partner:CP`, for log and repeats."""
+
+    @property
+    def role(self) -> str: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
+
+
+class Call:
+    """One call while it is worked on."""
+
+    __slots__ = ("allowance", "began", "caller", "code", "method", "reason", "request_id")
+
+    def __init__(self, method: str, request_id: str) -> None:
+        self.method = method
+        self.request_id = request_id
+        self.began = time.perf_counter()
+        self.caller: Caller | None = None
+        self.allowance: Allowance | None = None
+        self.code = "OK"
+        self.reason: str | None = None
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def current() -> Call:
+    """The call being worked on."""
+    return _current.get()
+
+
+def caller() -> Any:
+    """Who calls; the server has checked that the caller's role may."""
+    return _current.get().caller
+
+
+def peer_address(metadata: Metadata, peer: str) -> str:
+    """The caller's address: the peer's, or what the gateway says on the private socket, which only it can reach."""
+    if peer.startswith("unix:"):
+        return str(metadata.get("x-forwarded-for", "127.0.0.1"))
+    address = peer.split(":", 1)[1].rpartition(":")[0] if ":" in peer else peer
+    return address.replace("%5B", "").replace("%5D", "").strip("[]")
+
+
+class Guards(Protocol):
+    """What the interceptor needs from higher rooms; app.py gives it."""
+
+    async def authenticate(self, metadata: Metadata, address: str) -> Caller | None:
+        """The caller by credentials; None without any. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+
+    async def allowance(self, caller: Caller) -> Allowance | None:
+        """Counts the call against the caller's limit; None where there is none."""
+
+
+class _Method:
+    def __init__(self, name: str, roles: frozenset[str], request: Descriptor) -> None:
+        self.name = name
+        self.roles = roles
+        self.check = Checker.of(request).check
+        self.latency = LATENCY.labels(name)
+        self.ok = CALLS.labels(name, "OK")
+
+
+def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
+    """Every method by its path. Raises ValueError for a method without `access` option: the server must not start."""
+    found = {}
+    for service in services:
+        for method in service.methods:
+            access = method.GetOptions().Extensions[options_pb2.access]
+            roles = frozenset(options_pb2.Role.Name(r).removeprefix("ROLE_") for r in access.roles)
+            if not roles or "UNSPECIFIED" in roles:
+                raise ValueError(f"{method.full_name} does not say who may call it (access option)")
+            path = f"/{service.full_name}/{method.name}"
+            found[path] = _Method(f"{service.name}/{method.name}", roles, method.input_type)
+    return found
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """The one place that lets calls in, turns errors into statuses, logs and counts."""
+
+    def __init__(
+        self, services: Iterable[ServiceDescriptor], guards: Guards, *, max_calls_in_flight: int
+    ) -> None:
+        self._methods = methods(services)
+        self._guards = guards
+        self._most = max_calls_in_flight
+        self._in_flight = 0
+        self._handlers: dict[str, "Handler"] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Calls being worked on in this process."""
+        return self._in_flight
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Wraps each method's handler once; what is not ours (health, reflection, channelz) passes as it is."""
+        path: str = handler_call_details.method
+        wrapped = self._handlers.get(path)
+        if wrapped is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
+        method = self._methods.get(path)
+        if handler is None or method is None:
+            return handler
+        wrapped = self._handlers[path] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: _Method, handler: Any) -> "Handler":
+        coders = handler.request_deserializer, handler.response_serializer
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._streamed(method, handler.stream_stream, check=False), *coders
+            )
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streamed(method, handler.unary_stream, check=True), *coders
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(method, handler.unary_unary), *coders
+        )
+
+    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
+        async def unary(request: Any, context: Any) -> Any:
+            call = self._enter(method, context)
+            try:
+                await self._authorize(call, method, context)
+                method.check(request)
+                response = await behavior(request, context)
+                context.set_trailing_metadata(self._trailer(call))
+                return response
+            except BaseException as error:  # noqa: BLE001 - every fault is answered here
+                await self._fail(call, context, error)
+            finally:
+                self._leave(call, method)
+
+        return unary
+
+    def _streamed(self, method: _Method, behavior: Callable[..., Any], *, check: bool) -> Any:
+        generates = inspect.isasyncgenfunction(behavior)
+
+        async def streamed(request: Any, context: Any) -> None:
+            call = self._enter(method, context)
+            try:
+                await self._authorize(call, method, context)
+                if check:
+                    method.check(request)
+                if generates:
+                    async for response in behavior(request, context):
+                        await context.write(response)
+                else:
+                    await behavior(request, context)
+                context.set_trailing_metadata(self._trailer(call))
+            except BaseException as error:  # noqa: BLE001 - every fault is answered here
+                await self._fail(call, context, error)
+            finally:
+                self._leave(call, method)
+
+        return streamed
+
+    def _enter(self, method: _Method, context: Any) -> Call:
+        given = ""
+        for key, value in context.invocation_metadata():
+            if key == "x-request-id":
+                given = value
+        usable = given and str(given).isprintable()
+        request_id = str(given)[:MAX_REQUEST_ID_LENGTH] if usable else os.urandom(8).hex()
+        call = Call(method.name, request_id)
+        _current.set(call)
+        self._in_flight += 1
+        IN_FLIGHT.inc()
+        return call
+
+    async def _authorize(self, call: Call, method: _Method, context: Any) -> None:
+        if self._in_flight > self._most:
+            raise DomainError(
+                Reason.SERVER_BUSY,
+                f"{self._most} calls are in flight; try again later",
+                retry_seconds=BUSY_RETRY_SECONDS,
+            )
+        metadata = dict(context.invocation_metadata())
+        if "ANYONE" in method.roles:
+            return
+        caller = await self._guards.authenticate(
+            metadata, peer_address(metadata, context.peer()) if "x-api-key" in metadata else ""
+        )
+        if caller is None:
+            raise DomainError(
+                Reason.UNAUTHENTICATED,
+                "credentials are missing: send x-api-key, or authorization: Bearer <access token>",
+            )
+        call.caller = caller
+        if caller.role not in method.roles:
+            raise DomainError(
+                Reason.ROLE_NOT_ALLOWED,
+                f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
+                role=caller.role,
+                allowed=",".join(sorted(method.roles)),
+            )
+        call.allowance = await self._guards.allowance(caller)
+        if call.allowance and not call.allowance.allowed:
+            raise DomainError(
+                Reason.RATE_LIMITED,
+                f"{call.allowance.limit} requests a minute are used up",
+                retry_seconds=call.allowance.reset_seconds,
+            )
+
+    async def _fail(self, call: Call, context: Any, error: BaseException) -> NoReturn:
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            remaining = context.time_remaining()
+            late = remaining is not None and remaining <= 0
+            call.code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+            raise error
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if not isinstance(error, DomainError):
+            log_fault(error)
+            error = DomainError(
+                Reason.INTERNAL, f"a fault of the server, logged as request {call.request_id}"
+            )
+        call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
+        status: bytes = error_status(error, call.request_id).SerializeToString()
+        context.set_trailing_metadata((*self._trailer(call), ("grpc-status-details-bin", status)))
+        await context.abort(grpc.StatusCode[call.code], error.message)
+        raise AssertionError("abort raises")
+
+    @staticmethod
+    def _trailer(call: Call) -> list[tuple[str, str | bytes]]:
+        trailer: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id)]
+        if call.allowance:
+            trailer += [
+                ("x-ratelimit-limit", str(call.allowance.limit)),
+                ("x-ratelimit-remaining", str(call.allowance.remaining)),
+                ("x-ratelimit-reset", str(call.allowance.reset_seconds)),
+            ]
+        return trailer
+
+    def _leave(self, call: Call, method: _Method) -> None:
+        self._in_flight -= 1
+        IN_FLIGHT.dec()
+        seconds = time.perf_counter() - call.began
+        method.latency.observe(seconds)
+        (method.ok if call.code == "OK" else CALLS.labels(call.method, call.code)).inc()
+        log.info(
+            "call",
+            request_id=call.request_id,
+            caller=call.caller.key if call.caller else None,
+            method=call.method,
+            code=call.code,
+            reason=call.reason,
+            ms=round(seconds * 1000, 2),
+        )
+
+
+def log_fault(error: BaseException) -> None:
+    """Logs a fault of ours under the current call's request id."""
+    call = current()
+    log.error("call.fault", request_id=call.request_id, method=call.method, exc_info=error)
+
+
+def error_status(error: DomainError, request_id: str) -> status_pb2.Status:
+    """The error as both transports send it, with the details that callers act on."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
+        ),
+        error_details_pb2.RequestInfo(request_id=request_id),
+    ]
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+            for field, description in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_seconds is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_seconds * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(
+        code=grpc.StatusCode[STATUS_BY_REASON[error.reason]].value[0], message=error.message
+    )
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+class Repeats:
+    """Gives a repeated call its first answer (see server.idempotency).
+
+    Answers that carry secrets are stored encrypted; what identifies a request's content is a keyed hash, so that a
+    password in it cannot be guessed from the table.
+    """
+
+    def __init__(self, db: Database, secret_key: bytes) -> None:
+        self._db = db
+        self._hash_key = hmac.digest(secret_key, b"deeptravel request content", "sha256")
+        self._cipher = AESGCM(hmac.digest(secret_key, b"deeptravel stored answers", "sha256"))
+
+    def content_hash(self, request: Message) -> bytes:
+        """A keyed hash of the request's content."""
+        return hmac.digest(self._hash_key, request.SerializeToString(deterministic=True), "sha256")
+
+    async def once(
+        self,
+        request: Any,
+        response_type: type[Response],
+        work: Callable[[AsyncConnection], Awaitable[Response]],
+        *,
+        patience_seconds: int | None = None,
+    ) -> Response:
+        """Runs `work` in a transaction, or gives the answer of the first call with this `request_id`.
+
+        Without a request_id every call does the work. `patience_seconds` is for work that takes long: how long its
+        statements may take, and a repeat waits for the first, instead of what the settings say. Raises
+        IDEMPOTENCY_MISMATCH, and what `work` raises: a call that failed did nothing and is not remembered.
+        """
+        if not request.request_id:
+            return await self._db.in_transaction(work)
+        call = current()
+        assert call.caller is not None, "repeats are told apart by caller"
+        key = (call.caller.key, call.method, request.request_id)
+        content_hash = self.content_hash(request)
+        secret = _carries_secrets(response_type.DESCRIPTOR)
+
+        async def attempt(tx: AsyncConnection) -> Response:
+            if patience_seconds:
+                await be_patient(tx, seconds=patience_seconds)
+            stored = await idempotency.begin(tx, key, content_hash, now=now())
+            if stored is not None:
+                return response_type.FromString(self._open(stored) if secret else stored)
+            response = await work(tx)
+            answer = response.SerializeToString()
+            await idempotency.finish(tx, key, self._seal(answer) if secret else answer)
+            return response
+
+        return await self._db.in_transaction(attempt)
+
+    def _seal(self, answer: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, answer, None)
+
+    def _open(self, stored: bytes) -> bytes:
+        return self._cipher.decrypt(stored[:12], stored[12:], None)
+
+
+def _carries_secrets(descriptor: Any) -> bool:
+    return any(
+        field.GetOptions().debug_redact
+        or (field.message_type is not None and _carries_secrets(field.message_type))
+        for field in descriptor.fields
+    )
+
+
+class PageTokens:
+    """Opaque page tokens, bound to the caller and to every filter of the request (AIP-158)."""
+
+    def __init__(self, secret_key: bytes) -> None:
+        self._key = hmac.digest(secret_key, b"deeptravel page tokens", "sha256")
+
+    def encode(self, request: Any, cursor: Sequence[int | str]) -> str:
+        """The token of the page behind `cursor`, for requests with the filters of `request`."""
+        body = orjson.dumps(list(cursor))
+        return base64.urlsafe_b64encode(self._mac(request, body) + body).decode().rstrip("=")
+
+    def decode(self, request: Any) -> list[Any] | None:
+        """The cursor of the request's token; None for the first page. Raises PAGE_TOKEN_INVALID."""
+        token: str = request.page_token
+        if not token:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        except ValueError:
+            raw = b""
+        mac, body = raw[:16], raw[16:]
+        if not hmac.compare_digest(mac, self._mac(request, body)):
+            raise DomainError(
+                Reason.PAGE_TOKEN_INVALID,
+                "page_token: is not one for these filters; ask for the first page again",
+                violations=[("page_token", "is not one for these filters")],
+            )
+        cursor: list[Any] = orjson.loads(body)
+        return cursor
+
+    def _mac(self, request: Any, body: bytes) -> bytes:
+        filters = type(request)()
+        filters.CopyFrom(request)
+        filters.ClearField("page_token")
+        filters.ClearField("page_size")
+        who = current().caller
+        bound = (who.key if who else "").encode() + b"\0" + type(request).DESCRIPTOR.name.encode()
+        content = bound + b"\0" + filters.SerializeToString(deterministic=True) + b"\0" + body
+        return hmac.digest(self._key, hashlib.sha256(content).digest(), "sha256")[:16]
+
+
+def page_size(request: Any) -> int:
+    """The request's page size, or the default; its greatest value stands in the contract."""
+    return int(request.page_size) or DEFAULT_PAGE_SIZE
+
+
+def now() -> datetime:
+    """The time of the call, UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """A protobuf timestamp; None stays unset."""
+    if moment is None:
+        return None
+    result = Timestamp()
+    result.FromDatetime(moment)
+    return result
+
+
+def moment(request: Any, field: str) -> datetime | None:
+    """The time in a field of the request, UTC; None if unset. Raises INVALID_FIELD beyond years 1 to 9999."""
+    if not request.HasField(field):
+        return None
+    try:
+        return getattr(request, field).ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
+    except (ValueError, OverflowError):
+        raise DomainError(
+            Reason.INVALID_FIELD,
+            f"{field}: is not a time",
+            violations=[(field, "is not a time between the years 1 and 9999")],
+        ) from None
+
+
+def enum_numbers(enum: Any) -> dict[str, Any]:
+    """The numbers of an enum by the names the domain uses: without prefix, UNSPECIFIED as the empty name."""
+    prefix = os.path.commonprefix(enum.keys())
+    prefix = prefix[: prefix.rindex("_") + 1]
+    return {
+        "" if name == prefix + "UNSPECIFIED" else name.removeprefix(prefix): number
+        for name, number in enum.items()
+    }
+
+
+def enum_names(enum: Any) -> dict[int, str]:
+    """The names the domain uses, by number."""
+    return {number: name for name, number in enum_numbers(enum).items()}

@@ -1,0 +1,227 @@
+"""The QR keys in the database: made, rotated, revoked, and read into the `KeyRing` of the codec.
+
+Secrets are stored encrypted by AES-256-GCM under the settings' secret key. Every change takes one
+lock, so that two commands at once do one thing after the other; unique indexes state again that
+there is one active key and one pending at the most.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Row, delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import changes
+from server.config import ConfigError
+from server.db import Database
+from server.errors import DomainError, Reason, invalid, not_found
+from server.tickets.models import qr_keys
+from server.tickets.qr import IV_BYTES, SEED_BYTES, KeyRing, KeyState, QrKey
+
+PROPAGATION_SECONDS = changes.TRUST_SECONDS + 1.0
+"""After this long every process knows a new key, those that were just answering a call included."""
+
+
+@dataclass(frozen=True)
+class KeyInfo:
+    """One key as an operator sees it: nothing secret."""
+
+    key_id: int
+    state: KeyState
+    verify_key: bytes  # Ed25519 public key
+    create_time: datetime
+    activate_time: datetime | None
+    retire_time: datetime | None  # its successor became active
+    revoke_time: datetime | None
+
+
+async def load_key_ring(tx: AsyncConnection, secret_key: bytes) -> KeyRing:
+    """All keys that are not revoked.
+
+    Raises ConfigError if they were stored under another secret key.
+    """
+    known = select(qr_keys).where(qr_keys.c.state != KeyState.REVOKED)
+    return KeyRing(_from_row(row, secret_key) for row in await tx.execute(known))
+
+
+async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:
+    """All keys, revoked ones included, by id."""
+    return [
+        KeyInfo(
+            key_id=row.key_id,
+            state=KeyState(row.state),
+            verify_key=row.verify_key,
+            create_time=row.create_time,
+            activate_time=row.activate_time,
+            retire_time=row.retire_time,
+            revoke_time=row.revoke_time,
+        )
+        for row in await tx.execute(select(qr_keys).order_by(qr_keys.c.key_id))
+    ]
+
+
+async def create_first_key(tx: AsyncConnection, secret_key: bytes, now: datetime) -> None:
+    """Makes an active key unless there is one. Safe to repeat, and for many processes at once."""
+    await _lock(tx)
+    if await _key_id_in(tx, KeyState.ACTIVE) is None:
+        await _add_key(tx, secret_key, KeyState.ACTIVE, now)
+
+
+async def rotate(db: Database, secret_key: bytes, now: datetime) -> int:
+    """Puts a new key in the active one's place and returns its id; takes PROPAGATION_SECONDS.
+
+    No token is refused meanwhile: the new key is pending until every process knows it, and the
+    former one stays, VERIFY_ONLY. If a rotation was cut off, the next completes it; two at once
+    are one.
+
+    Raises INVALID_FIELD if no key id is free, REVOKED if the new key was revoked meanwhile.
+    """
+    async with db.transaction() as tx:
+        key_id = await begin_rotation(tx, secret_key, now)
+    # From the commit on, whoever made the key: its age says nothing about when it could be seen.
+    await asyncio.sleep(PROPAGATION_SECONDS)
+    async with db.transaction() as tx:
+        await finish_rotation(tx, key_id, now + timedelta(seconds=PROPAGATION_SECONDS))
+    return key_id
+
+
+async def begin_rotation(tx: AsyncConnection, secret_key: bytes, now: datetime) -> int:
+    """The id of the pending key, made unless there is one."""
+    await _lock(tx)
+    pending = await _key_id_in(tx, KeyState.PENDING)
+    return await _add_key(tx, secret_key, KeyState.PENDING, now) if pending is None else pending
+
+
+async def finish_rotation(tx: AsyncConnection, key_id: int, now: datetime) -> None:
+    """Makes the pending key active, unless it is already; not before every process knows it.
+
+    Raises REVOKED if it was revoked.
+    """
+    await _lock(tx)
+    state = await _state_of(tx, key_id)
+    if state is KeyState.REVOKED:
+        raise DomainError(
+            Reason.REVOKED,
+            f"QR key {key_id} was revoked before it became active; rotate again",
+            resource="qr_key",
+            name=key_id,
+        )
+    if state is not KeyState.PENDING:
+        return
+    await tx.execute(
+        update(qr_keys)
+        .where(qr_keys.c.state == KeyState.ACTIVE)
+        .values(state=KeyState.VERIFY_ONLY, retire_time=now)
+    )
+    await tx.execute(
+        update(qr_keys)
+        .where(qr_keys.c.key_id == key_id, qr_keys.c.state == KeyState.PENDING)
+        .values(state=KeyState.ACTIVE, activate_time=now)
+    )
+    await changes.bump(tx)
+
+
+async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
+    """Ends a key: within a second every token under it is refused. Safe to repeat.
+
+    Raises NOT_FOUND, and INVALID_FIELD for the active key, without which no token could be issued.
+    """
+    await _lock(tx)
+    state = await _state_of(tx, key_id)
+    if state is KeyState.ACTIVE:
+        raise invalid("key_id", f"QR key {key_id} is the active one; rotate first, then revoke it")
+    if state is not KeyState.REVOKED:
+        await tx.execute(
+            update(qr_keys)
+            .where(qr_keys.c.key_id == key_id)
+            .values(state=KeyState.REVOKED, revoke_time=now)
+        )
+        await changes.bump(tx)
+
+
+async def _lock(tx: AsyncConnection) -> None:
+    # Lets readers pass, holds up other changes until the commit.
+    await tx.execute(text("LOCK TABLE qr_keys IN SHARE ROW EXCLUSIVE MODE"))
+
+
+async def _key_id_in(tx: AsyncConnection, state: KeyState) -> int | None:
+    found = await tx.execute(select(qr_keys.c.key_id).where(qr_keys.c.state == state))
+    return found.scalar_one_or_none()
+
+
+async def _state_of(tx: AsyncConnection, key_id: int) -> KeyState:
+    found = await tx.execute(select(qr_keys.c.state).where(qr_keys.c.key_id == key_id))
+    state = found.scalar_one_or_none()
+    if state is None:
+        raise not_found("qr_key", key_id)
+    return KeyState(state)
+
+
+async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now: datetime) -> int:
+    key = QrKey.generate(free_key_id(await list_keys(tx)), state)
+    await tx.execute(delete(qr_keys).where(qr_keys.c.key_id == key.key_id))
+    await tx.execute(
+        insert(qr_keys).values(
+            key_id=key.key_id,
+            state=state,
+            verify_key=key.verify_key,
+            encrypted_secrets=encrypt_secrets(key, secret_key),
+            create_time=now,
+            activate_time=now if state is KeyState.ACTIVE else None,
+        )
+    )
+    await changes.bump(tx)
+    return key.key_id
+
+
+def free_key_id(keys: Sequence[KeyInfo]) -> int:
+    """The lowest id never used; after 256 keys, the one revoked longest ago.
+
+    Raises INVALID_FIELD if every id is in use.
+    """
+    unused = set(range(256)) - {key.key_id for key in keys}
+    if unused:
+        return min(unused)
+    revoked = [(key.revoke_time, key.key_id) for key in keys if key.revoke_time]
+    if not revoked:
+        raise invalid("key_id", "all 256 ids of QR keys are in use; revoke one that is verify-only")
+    return min(revoked)[1]
+
+
+def encrypt_secrets(key: QrKey, secret_key: bytes) -> bytes:
+    """iv 12 B | AES-256-GCM of seed and AES key, tag behind; bound to key id and public key."""
+    if key.seed is None:
+        raise ValueError(f"key {key.key_id} has no seed to store")
+    iv = os.urandom(IV_BYTES)
+    bound = _bound(key.key_id, key.verify_key)
+    return iv + AESGCM(secret_key).encrypt(iv, key.seed + key.aes_key, bound)
+
+
+def decrypt_secrets(
+    encrypted: bytes, key_id: int, verify_key: bytes, secret_key: bytes
+) -> tuple[bytes, bytes]:
+    """The seed and the AES key. Raises ConfigError for another secret key, or an altered row."""
+    iv, ciphertext = encrypted[:IV_BYTES], encrypted[IV_BYTES:]
+    try:
+        secrets = AESGCM(secret_key).decrypt(iv, ciphertext, _bound(key_id, verify_key))
+    except InvalidTag:
+        raise ConfigError(
+            f"DEEPTRAVEL_SECRET_KEY: QR key {key_id} in the database was stored under another one;"
+            " set that one again"
+        ) from None
+    return secrets[:SEED_BYTES], secrets[SEED_BYTES:]
+
+
+def _bound(key_id: int, verify_key: bytes) -> bytes:
+    return b"deeptravel qr key\x00" + bytes([key_id]) + verify_key
+
+
+def _from_row(row: Row[Any], secret_key: bytes) -> QrKey:
+    seed, aes_key = decrypt_secrets(row.encrypted_secrets, row.key_id, row.verify_key, secret_key)
+    return QrKey(row.key_id, KeyState(row.state), row.verify_key, aes_key=aes_key, seed=seed)

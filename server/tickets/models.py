@@ -1,0 +1,146 @@
+"""Tickets and what they entitle to, the snapshots they were sold under, and the keys of their QR codes."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from server.db import metadata
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    # never updated: price, rules and entitlements as they were when the batch or order was made
+    Column("snapshot_id", Uuid, primary_key=True),
+    Column("product_id", Integer, nullable=False),
+    Column("content", JSONB, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", Uuid, primary_key=True),
+    Column("partner_id", Integer, nullable=False, index=True),
+    Column("product_id", Integer, nullable=False),
+    Column("distributor_id", Text, nullable=False),
+    Column("snapshot_id", Uuid, nullable=False),
+    # its tickets are first_ticket_id .. first_ticket_id + quantity - 1
+    Column("first_ticket_id", BigInteger, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("order_id", BigInteger),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+
+numberings = Table(
+    "numberings",
+    metadata,
+    # the next sequence number of a channel's day, for tickets (T) and orders (O)
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("day", Date, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("next_sequence", Integer, nullable=False),
+    CheckConstraint("next_sequence <= 134217728", name="sequence_27_bits"),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    # the readable twin of ticket_id, unique because that is
+    Column("ticket_code", Text, nullable=False),
+    # id of the QR now valid
+    Column("jti", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("blocked", Boolean, nullable=False, server_default="false"),
+    Column("product_id", Integer, nullable=False),
+    # 0 is our own sales channel, DIRECT
+    Column("partner_id", Integer, nullable=False),
+    Column("batch_id", Uuid),
+    Column("distributor_id", Text, nullable=False),
+    Column("snapshot_id", Uuid, nullable=False),
+    Column("order_id", BigInteger),
+    Column("customer_type", Text),
+    Column("customer_name", Text),
+    Column("valid_from_time", DateTime(timezone=True), nullable=False),
+    Column("valid_until_time", DateTime(timezone=True), nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint(
+        "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING', 'REFUNDED',"
+        " 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')",
+        name="state",
+    ),
+    CheckConstraint(
+        "(order_id IS NULL) = (state IN ('PRE_GENERATED', 'VOIDED'))", name="sold_has_order"
+    ),
+    CheckConstraint("valid_from_time < valid_until_time", name="validity"),
+    # room on the page for the states to come, so that updates stay off the indexes
+    postgresql_with={"fillfactor": 85},
+)
+Index("ix_tickets_order_id", tickets.c.order_id, postgresql_where=tickets.c.order_id.is_not(None))
+
+entitlements = Table(
+    "entitlements",
+    metadata,
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("function_code", Text, primary_key=True),
+    Column("total_uses", Integer, nullable=False),
+    Column("remaining_uses", Integer, nullable=False),
+    CheckConstraint("remaining_uses BETWEEN 0 AND total_uses", name="remaining_uses"),
+    postgresql_with={"fillfactor": 85},
+)
+
+ticket_events = Table(
+    "ticket_events",
+    metadata,
+    # moves of a ticket other than by redemption, which has its own events
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("occurred_time", DateTime(timezone=True), nullable=False),
+)
+
+# A small table that every process reads whole. The id of a revoked key may be given to a new one.
+qr_keys = Table(
+    "qr_keys",
+    metadata,
+    Column("key_id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("verify_key", LargeBinary, nullable=False),  # Ed25519 public key
+    Column("encrypted_secrets", LargeBinary, nullable=False),  # see server.tickets.keys
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("activate_time", DateTime(timezone=True)),
+    Column("retire_time", DateTime(timezone=True)),  # its successor became active
+    Column("revoke_time", DateTime(timezone=True)),
+    CheckConstraint("key_id BETWEEN 0 AND 255", name="key_id"),
+    CheckConstraint("state IN ('PENDING', 'ACTIVE', 'VERIFY_ONLY', 'REVOKED')", name="state"),
+    CheckConstraint("octet_length(verify_key) = 32", name="verify_key"),
+    Index(
+        "qr_keys_one_active",
+        "state",
+        unique=True,
+        postgresql_where=text("state = 'ACTIVE'"),
+    ),
+    Index(
+        "qr_keys_one_pending",
+        "state",
+        unique=True,
+        postgresql_where=text("state = 'PENDING'"),
+    ),
+)

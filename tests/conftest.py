@@ -1,0 +1,54 @@
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from server.embedded import EmbeddedServices
+from server.schema import migrate
+from tests.support import databases, loopback
+
+TEMPLATE = "template_migrated"
+
+# Never the zone of the data (UTC), nor one with whole hours: a naive time shows at once.
+os.environ["TZ"] = "<+0545>-05:45"
+time.tzset()
+for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
+    del os.environ[setting]  # a developer's own settings must not reach the tests
+
+
+def pytest_configure() -> None:
+    loopback.guard()
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServices]:
+    """A PostgreSQL and a Valkey for the whole run."""
+    running = EmbeddedServices.start(tmp_path_factory.mktemp("services"), durable=False)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def template_url(services: EmbeddedServices) -> str:
+    """URL of a database at the newest migration, empty but for what migrations put there."""
+    databases.execute(services.database_url, f"CREATE DATABASE {TEMPLATE}")
+    url = databases.renamed(services.database_url, TEMPLATE)
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def database_url(services: EmbeddedServices, template_url: str) -> Iterator[str]:
+    """URL of a migrated database of the test's own."""
+    with databases.copied(services.database_url, template_url) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(services: EmbeddedServices) -> str:
+    """URL of the Valkey, empty."""
+    with redis.Redis.from_url(services.redis_url) as client:
+        client.flushall()
+    return services.redis_url

@@ -1,0 +1,46 @@
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from server.embedded import EmbeddedServices
+from tests.support import databases
+from tests.support.admin_office import ADMIN_SERVICE, Headers, Office, furnish
+from tests.support.rpc_server import running_node
+
+
+@pytest.fixture(scope="session")
+def furnished(services: EmbeddedServices, template_url: str) -> Iterator[tuple[str, Headers]]:
+    """URL of a database with one of each, to be copied, and the headers of its administrator."""
+
+    async def headers(url: str) -> Headers:
+        async with running_node(url, services.redis_url, ADMIN_SERVICE) as node:
+            return (await furnish(node)).headers
+
+    with databases.copied(services.database_url, template_url) as url:
+        yield url, asyncio.run(headers(url))
+
+
+@pytest.fixture
+def office_url(services: EmbeddedServices, furnished: tuple[str, Headers]) -> Iterator[str]:
+    """URL of a copy of the test's own."""
+    with databases.copied(services.database_url, furnished[0]) as url:
+        yield url
+
+
+@pytest.fixture
+async def office(
+    office_url: str, redis_url: str, furnished: tuple[str, Headers]
+) -> AsyncIterator[Office]:
+    """A server with AdminService over one of each, called by its administrator."""
+    async with running_node(office_url, redis_url, ADMIN_SERVICE) as node:
+        yield Office(node, furnished[1])
+
+
+@pytest.fixture
+async def other_office(
+    office_url: str, redis_url: str, furnished: tuple[str, Headers]
+) -> AsyncIterator[Office]:
+    """Another process over the same."""
+    async with running_node(office_url, redis_url, ADMIN_SERVICE) as node:
+        yield Office(node, furnished[1])

@@ -1,0 +1,297 @@
+"""An administrator's office: a running AdminService, what is set up in it, and a valid request for every method."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from deeptravel.admin.v1 import (
+    account_pb2,
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    audit_pb2,
+    product_pb2,
+)
+from deeptravel.tickets.v1 import ticket_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import insert, select
+
+from server.admin.servicer import AdminServicer
+from server.errors import Reason
+from server.identity.credentials import hash_password
+from server.identity.models import accounts, partners
+from server.tickets.models import tickets
+from server.tickets.rules import Number
+from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
+
+Headers = tuple[tuple[str, str], ...]
+
+PASSWORD = "correct horse battery staple"
+SERVICE = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]
+METHODS = {method.name: method for method in SERVICE.methods}
+CHANGING = [
+    name for name, method in METHODS.items() if "request_id" in method.input_type.fields_by_name
+]
+
+ADMIN_SERVICE = Offer(
+    SERVICE,
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server,  # type: ignore[arg-type]
+    lambda node: AdminServicer(node.db, node.identity, node.repeats, node.pages),
+)
+
+ADULT = product_pb2.Fare(
+    customer_type=ticket_pb2.CUSTOMER_TYPE_ADULT, day_type="weekday", amount_minor=28000
+)
+FERRY = product_pb2.ProductEntitlement(
+    function_code="ferry", display_name_en="Ferry", display_name_zh="渡轮", total_uses=1
+)
+TOKENS = product_pb2.ProductEntitlement(
+    function_code="tokens",
+    display_name_en="Tokens",
+    display_name_zh="代币",
+    total_uses=10,
+    use_mode=product_pb2.USE_MODE_MULTI_USE,
+    guard_seconds=5,
+)
+
+
+def request_id() -> str:
+    return uuid4().hex
+
+
+@dataclass
+class Office:
+    """An administrator who calls a server."""
+
+    node: Node
+    headers: Headers = ()
+
+    async def call(self, method: str, request: Any) -> Any:
+        return await self.stub(method)(request, metadata=self.headers)
+
+    def stub(self, method: str) -> Any:
+        return getattr(admin_service_pb2_grpc.AdminServiceStub(self.node.channel), method)
+
+    async def do(self, method: str, **fields: Any) -> Any:
+        """Calls a method with a request of these fields, and a request_id where it takes one."""
+        return await self.call(method, message(method, **fields))
+
+    async def refused(self, method: str, **fields: Any) -> Refusal:
+        return await refusal(self.do(method, **fields))
+
+    async def reason(self, method: str, **fields: Any) -> Reason | None:
+        found = await refusal_or_none(self.do(method, **fields))
+        return found.reason if found else None
+
+    def called_by(self, *headers: tuple[str, str]) -> "Office":
+        """The same server, called by somebody else; by nobody without headers."""
+        return Office(self.node, headers)
+
+    async def log_in(self, username: str, password: str = PASSWORD) -> "Office":
+        """The same server, called by another administrator."""
+        tokens = await self.do("AdminLogin", username=username, password=password)
+        return self.called_by(("authorization", f"Bearer {tokens.access_token}"))
+
+    async def operator(self, username: str = "olga", password: str = PASSWORD) -> "Office":
+        """The same server, called by an operator at terminal T-1."""
+        tokens = await self.node.identity.log_in(username, password, "T-1", datetime.now(UTC))
+        return self.called_by(("authorization", f"Bearer {tokens.access_token}"))
+
+    async def partner(self, partner_code: str = "CP") -> "Office":
+        """The same server, called by a partner with a new key."""
+        key = await self.do("CreatePartnerKey", partner_code=partner_code)
+        return self.called_by(("x-api-key", key.api_key))
+
+    async def scalar(self, query: Any) -> Any:
+        async with self.node.db.transaction() as tx:
+            return await tx.scalar(query)
+
+    async def trail(self, resource: str, name: str) -> list[audit_pb2.AuditEvent]:
+        found = await self.do("ListAuditEvents", resource=resource, name=name)
+        return list(found.audit_events)
+
+
+def message(method: str, **fields: Any) -> Any:
+    descriptor = METHODS[method].input_type
+    if isinstance(fields.get("update_mask"), str):
+        fields["update_mask"] = FieldMask(paths=fields["update_mask"].split())
+    if "request_id" in descriptor.fields_by_name:
+        fields.setdefault("request_id", request_id())
+    return descriptor._concrete_class(**fields)
+
+
+PRODUCT: dict[str, Any] = {
+    "kind": product_pb2.PRODUCT_KIND_PACKAGE,
+    "display_name_en": "Premium",
+    "display_name_zh": "尊享套票",
+    "currency_code": "HKD",
+    "fares": [ADULT],
+    "entitlements": [FERRY, TOKENS],
+    "validity_days": 180,
+    "blackout_dates": ["2026-12-25", "2026-02-17"],
+}
+OPERATOR: dict[str, Any] = {
+    "role": account_pb2.OPERATOR_ROLE_OPERATOR,
+    "merchant_code": "FERRIES",
+    "display_name": "Olga",
+    "password": PASSWORD,
+}
+TICKET = "OTA-CP-20260301-000001"
+
+VALID: dict[str, dict[str, Any]] = {
+    "CreatePartner": {"partner_code": "NEW", "display_name": "New"},
+    "UpdatePartner": {"partner_code": "CP", "display_name": "C", "update_mask": "display_name"},
+    "RevokePartner": {"partner_code": "CP"},
+    "CreatePartnerKey": {"partner_code": "CP"},
+    "RevokePartnerKey": {"partner_code": "CP", "key_id": "<key of CP>"},
+    "CreateMerchant": {
+        "merchant_code": "NEW",
+        "display_name": "New",
+        "function_codes": ["ferry"],
+    },
+    "UpdateMerchant": {
+        "merchant_code": "FERRIES",
+        "display_name": "F",
+        "update_mask": "display_name",
+    },
+    "RevokeMerchant": {"merchant_code": "FERRIES"},
+    "CreateVenue": {
+        "venue_code": "NEW",
+        "merchant_code": "FERRIES",
+        "display_name": "New",
+        "time_zone": "Asia/Macau",
+    },
+    "UpdateVenue": {"venue_code": "PIER", "display_name": "P", "update_mask": "display_name"},
+    "RevokeVenue": {"venue_code": "PIER"},
+    "CreateTerminal": {"terminal_device_id": "T-9", "venue_code": "PIER", "display_name": "New"},
+    "UpdateTerminal": {
+        "terminal_device_id": "T-1",
+        "display_name": "T",
+        "update_mask": "display_name",
+    },
+    "RevokeTerminal": {"terminal_device_id": "T-1"},
+    "CreateOperator": {"username": "new", **OPERATOR},
+    "UpdateOperator": {"username": "olga", "display_name": "O", "update_mask": "display_name"},
+    "RevokeOperator": {"username": "olga"},
+    "CreateAdministrator": {"username": "new", "display_name": "New", "password": PASSWORD},
+    "RevokeAdministrator": {"username": "second"},
+    "CreateProduct": {"product_id": 999, **PRODUCT},
+    "UpdateProduct": {"product_id": 106, "validity_days": 30, "update_mask": "validity_days"},
+    "ArchiveProduct": {"product_id": 106},
+    "CreateAllotment": {"product_id": 106, "channel": "HK", "total": 5},
+    "UpdateAllotment": {
+        "product_id": 106,
+        "channel": "CP",
+        "total": 1500,
+        "update_mask": "total",
+    },
+    "MoveAllotment": {
+        "product_id": 106,
+        "from_channel": "CP",
+        "to_channel": "DIRECT",
+        "quantity": 10,
+    },
+    "BlockTicket": {"ticket_code": TICKET, "comment": "stolen"},
+    "UnblockTicket": {"ticket_code": TICKET, "comment": "found again"},
+    "GetPartner": {"partner_code": "CP"},
+    "ListPartnerKeys": {"partner_code": "CP"},
+    "GetMerchant": {"merchant_code": "FERRIES"},
+    "GetVenue": {"venue_code": "PIER"},
+    "GetTerminal": {"terminal_device_id": "T-1"},
+    "GetOperator": {"username": "olga"},
+    "GetProduct": {"product_id": 106},
+    "GetAllotment": {"product_id": 106, "channel": "CP"},
+    "AdminLogin": {"username": "root", "password": PASSWORD},
+}
+"""A request that succeeds in a furnished office, for every method whose empty request does not."""
+
+async def furnish(node: Node) -> Office:
+    """Sets up one of each, by AdminService's own means but for the first administrator and the ticket."""
+    async with node.db.transaction() as tx:
+        now = datetime.now(UTC)
+        await tx.execute(
+            insert(accounts).values(
+                username="root",
+                role="ADMIN",
+                venue_codes=[],
+                display_name="Root",
+                password_hash=hash_password(PASSWORD),
+                state="ACTIVE",
+                create_time=now,
+                update_time=now,
+            )
+        )
+    office = await Office(node).log_in("root")
+    await office.do("CreatePartner", partner_code="CP", display_name="Central Pier Travel")
+    await office.do("CreatePartner", partner_code="HK", display_name="Harbour Kiosks")
+    for merchant in ("FERRIES", "SHOPS"):
+        await office.do(
+            "CreateMerchant",
+            merchant_code=merchant,
+            display_name=merchant,
+            function_codes=["ferry", "gift"],
+        )
+    for venue, merchant in (("PIER", "FERRIES"), ("QUAY", "FERRIES"), ("SHOP", "SHOPS")):
+        await office.do(
+            "CreateVenue",
+            venue_code=venue,
+            merchant_code=merchant,
+            display_name=venue,
+            time_zone="Asia/Hong_Kong",
+        )
+    await office.do(
+        "CreateTerminal", terminal_device_id="T-1", venue_code="PIER", display_name="Gate 1"
+    )
+    await office.do("CreateOperator", username="olga", **OPERATOR)
+    await office.do(
+        "CreateAdministrator", username="second", display_name="Second", password=PASSWORD
+    )
+    await office.do("CreateProduct", product_id=106, **PRODUCT)
+    await office.do("CreateAllotment", product_id=106, channel="CP", total=2000)
+    await office.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
+    await add_ticket(node, "CP", 1)
+    return office
+
+
+async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:
+    async with node.db.transaction() as tx:
+        partner_id = await tx.scalar(
+            select(partners.c.partner_id).where(partners.c.partner_code == partner_code)
+        )
+        number = Number(partner_id or 0, date(2026, 3, 1), sequence)
+        code = number.code("OTA", partner_code)
+        now = datetime.now(UTC)
+        await tx.execute(
+            insert(tickets).values(
+                ticket_id=int(number),
+                ticket_code=code,
+                jti=uuid4(),
+                state="PRE_GENERATED",
+                product_id=106,
+                partner_id=number.partner_id,
+                distributor_id="",
+                snapshot_id=uuid4(),
+                valid_from_time=now,
+                valid_until_time=now + timedelta(days=1),
+                create_time=now,
+                update_time=now,
+            )
+        )
+    return code
+
+
+async def valid(office: Office, method: str) -> dict[str, Any]:
+    """The method's valid request in the furnished office."""
+    fields = dict(VALID.get(method, {}))
+    if fields.get("key_id"):
+        fields["key_id"] = (await office.do("CreatePartnerKey", partner_code="CP")).key.key_id
+    return fields
+
+
+def renamed(method: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The request about something else, which there is not."""
+    name = METHODS[method].input_type.fields[0].name
+    other_name = fields[name] + 1 if isinstance(fields[name], int) else fields[name] + "0"
+    return fields | {name: other_name}
+
+

@@ -1,0 +1,347 @@
+"""A world to redeem in: merchants, venues, terminals, operators and tickets, and the calls of a terminal.
+
+Made by SQL, so that a test of redemption leans on no other service, and can make tickets no service would make.
+"""
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import grpc
+import orjson
+import psycopg
+from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
+from sqlalchemy import make_url
+
+from server import rpc
+from server.config import load_settings
+from server.db import Database
+from server.identity.credentials import hash_password
+from server.tickets import keys, qr
+from server.tickets.rules import Number
+from tests.support.redemption_model import Entitlement
+from tests.support.rpc_server import SECRET_KEY
+
+PASSWORD = "correct horse battery staple"
+DAY = date(2026, 11, 21)
+PARTNER_ID = 1
+WITHIN_SECONDS = 1.0
+"""How soon a revocation holds everywhere."""
+
+RESULT = rpc.enum_names(redemption_pb2.RedemptionResult)
+REFUSAL = rpc.enum_names(redemption_pb2.RefusalReason)
+
+WORLD = """
+INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state, create_time, update_time)
+VALUES ('CP', 'Central Pier Travel', 100, '{}', 'ACTIVE', now(), now());
+INSERT INTO merchants VALUES
+  ('M', 'Harbour Ferries', '{ferry,gift,tokens,lounge}', 600, 'ACTIVE', now(), now()),
+  ('N', 'Another', '{ferry}', 600, 'ACTIVE', now(), now());
+INSERT INTO venues VALUES
+  ('PIER', 'M', 'Pier', 'Asia/Hong_Kong', '{}', 'ACTIVE', now(), now()),
+  ('SHOP', 'M', 'Shop', 'Asia/Hong_Kong', '{gift,tokens}', 'ACTIVE', now(), now()),
+  ('FAR-EAST', 'M', 'Where a day begins first', 'Pacific/Kiritimati', '{}', 'ACTIVE', now(), now()),
+  ('FAR-WEST', 'M', 'Where a day ends last', 'Pacific/Pago_Pago', '{}', 'ACTIVE', now(), now()),
+  ('ELSEWHERE', 'N', 'Elsewhere', 'Asia/Hong_Kong', '{}', 'ACTIVE', now(), now());
+INSERT INTO terminals VALUES
+  ('T-1', 'PIER', '', 'ACTIVE', now(), now()), ('T-2', 'PIER', '', 'ACTIVE', now(), now()),
+  ('T-3', 'PIER', '', 'ACTIVE', now(), now()), ('T-4', 'PIER', '', 'ACTIVE', now(), now()),
+  ('T-SHOP', 'SHOP', '', 'ACTIVE', now(), now()), ('T-EAST', 'FAR-EAST', '', 'ACTIVE', now(), now()),
+  ('T-WEST', 'FAR-WEST', '', 'ACTIVE', now(), now()), ('T-N', 'ELSEWHERE', '', 'ACTIVE', now(), now());
+INSERT INTO accounts
+SELECT v.username, v.role, v.merchant, '{}', '', %s, 'ACTIVE', now(), now() FROM (VALUES
+  ('olga', 'OPERATOR', 'M'), ('sam', 'SUPERVISOR', 'M'), ('root', 'ADMIN', NULL),
+  ('nick', 'OPERATOR', 'N'), ('nora', 'SUPERVISOR', 'N')) AS v (username, role, merchant);
+"""
+INSERT_TICKETS = """
+COPY tickets (ticket_id, ticket_code, jti, state, blocked, product_id, partner_id, distributor_id, snapshot_id, order_id,
+              customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time) FROM STDIN
+"""
+EVERYTHING = """
+SELECT table_name, md5(query_to_xml(format('SELECT * FROM %I t ORDER BY t::text', table_name), true, true, '')::text)
+FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name
+"""
+
+FERRY_AND_GIFT = (Entitlement("ferry"), Entitlement("gift"))
+
+
+class QrTicket(NamedTuple):
+    """A ticket and the QR code that its owner shows."""
+
+    ticket_id: int
+    code: str
+    jti: UUID
+    qr: str
+
+
+@functools.cache
+def _password_hash() -> str:
+    return hash_password(PASSWORD)
+
+
+@dataclass
+class World:
+    """The database as the test sees it, and the key that seals its QR codes."""
+
+    pg: psycopg.AsyncConnection[Any]
+    ring: qr.KeyRing
+    made: int = 0
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Runs one statement; its rows, if it gives any."""
+        cursor = await self.pg.execute(statement, values)  # type: ignore[arg-type]
+        return await cursor.fetchall() if cursor.description else []
+
+    async def tickets(
+        self,
+        count: int,
+        entitlements: Iterable[Entitlement] = FERRY_AND_GIFT,
+        *,
+        blackout_dates: Iterable[date] = (),
+        **columns: Any,
+    ) -> list[QrTicket]:
+        """Makes tickets, valid from yesterday for a hundred days unless `columns` say otherwise."""
+        now, terms = datetime.now(UTC), tuple(entitlements)
+        snapshot_id, first = uuid4(), self.made + 1
+        self.made += count
+        content = {
+            "entitlements": [entitlement._asdict() for entitlement in terms],
+            "blackout_dates": [day.isoformat() for day in blackout_dates],
+        }
+        row = {
+            "state": "ACTIVE",
+            "blocked": False,
+            "order_id": int(Number(PARTNER_ID, DAY, 1)),
+            "customer_type": "ADULT",
+            "customer_name": "张三",
+            "valid_from_time": now - timedelta(days=1),
+            "valid_until_time": now + timedelta(days=100),
+        } | columns
+        numbers = [Number(PARTNER_ID, DAY, sequence) for sequence in range(first, first + count)]
+        made = [self._sealed(int(number), number.code("OTA", "CP")) for number in numbers]
+        async with self.pg.transaction():
+            await self.sql(
+                "INSERT INTO snapshots VALUES (%s, 106, %s, %s)",
+                snapshot_id,
+                orjson.dumps(content).decode(),
+                now,
+            )
+            async with self.pg.cursor().copy(INSERT_TICKETS) as copy:
+                for ticket in made:
+                    known = ticket.ticket_id, ticket.code, ticket.jti, row["state"], row["blocked"]
+                    sold = 106, PARTNER_ID, "", snapshot_id, row["order_id"]
+                    customer = row["customer_type"], row["customer_name"]
+                    times = row["valid_from_time"], row["valid_until_time"], now, now
+                    await copy.write_row((*known, *sold, *customer, *times))
+            async with self.pg.cursor().copy("COPY entitlements FROM STDIN") as copy:
+                for ticket in made:
+                    for e in terms:
+                        await copy.write_row((ticket.ticket_id, e.function_code, e.total, e.total))
+        return made
+
+    async def ticket(
+        self, entitlements: Iterable[Entitlement] = FERRY_AND_GIFT, **options: Any
+    ) -> QrTicket:
+        """Makes one ticket."""
+        (made,) = await self.tickets(1, entitlements, **options)
+        return made
+
+    async def order(self, count: int, sequence: int = 1) -> tuple[QrTicket, list[QrTicket]]:
+        """Makes an order with tickets; itself as (order_id, order code, jti, QR)."""
+        number = Number(PARTNER_ID, DAY, sequence)
+        order = self._sealed(int(number), number.code("ORD", "CP"), qr.Kind.ORDER)
+        await self.sql(
+            "INSERT INTO orders VALUES (%s, %s, %s, 'PAID', %s, 'ADULT', '张三', %s, 'PAY-1', 100, 'HKD', now())",
+            order.ticket_id,
+            order.code,
+            PARTNER_ID,
+            order.jti,
+            count,
+        )
+        return order, await self.tickets(count, order_id=order.ticket_id)
+
+    async def rotate(self, ticket: QrTicket) -> QrTicket:
+        """Gives a ticket a new QR; the former one is superseded."""
+        new = self._sealed(ticket.ticket_id, ticket.code)
+        await self.sql(
+            "UPDATE tickets SET jti = %s WHERE ticket_id = %s", new.jti, ticket.ticket_id
+        )
+        return new
+
+    def seal(self, jti: UUID, number: int, *, expire_time: datetime | None = None) -> str:
+        """A genuine ticket's QR, whether there is such a ticket or not."""
+        until = expire_time or datetime.now(UTC) + timedelta(days=100)
+        return qr.seal(qr.Claims(jti, number, until), self.ring.active)
+
+    async def uses(self, ticket: QrTicket, function_code: str = "ferry") -> tuple[int, int]:
+        """(remaining, total) uses as the database has them."""
+        ((remaining, total),) = await self.sql(
+            "SELECT remaining_uses, total_uses FROM entitlements WHERE (ticket_id, function_code) = (%s, %s)",
+            ticket.ticket_id,
+            function_code,
+        )
+        return remaining, total
+
+    async def state(self, ticket: QrTicket) -> str:
+        """The ticket's state as the database has it."""
+        ((state,),) = await self.sql(
+            "SELECT state FROM tickets WHERE ticket_id = %s", ticket.ticket_id
+        )
+        return str(state)
+
+    async def events(self, ticket: QrTicket | None = None) -> list[tuple[str, str]]:
+        """(result, reason or nothing) of a ticket's events in the order of time; without one, of all."""
+        rows = await self.sql(
+            "SELECT result, coalesce(reason, '') FROM redemption_events"
+            " WHERE %s::bigint IS NULL OR ticket_id = %s ORDER BY occurred_time, event_id",
+            *[ticket and ticket.ticket_id] * 2,
+        )
+        return [(result, reason) for result, reason in rows]
+
+    async def change(self, statement: str, *values: Any) -> None:
+        """Changes configuration, as an administrator does."""
+        async with self.pg.transaction():
+            await self.sql(statement, *values)
+            await self.sql("UPDATE config_version SET version = version + 1")
+
+    async def everything(self) -> dict[str, str]:
+        """A hash of each table's rows."""
+        return dict(await self.sql(EVERYTHING))  # type: ignore[arg-type]
+
+    def _sealed(self, number: int, code: str, kind: qr.Kind = qr.Kind.TICKET) -> QrTicket:
+        jti = uuid4()
+        claims = qr.Claims(jti, number, datetime.now(UTC) + timedelta(days=100), kind)
+        return QrTicket(number, code, jti, qr.seal(claims, self.ring.active))
+
+
+@asynccontextmanager
+async def a_world(database_url: str) -> AsyncIterator[World]:
+    """Fills an empty, migrated database, and stays connected to it."""
+    now, db = datetime.now(UTC), Database(load_settings(), database_url)
+    async with db.transaction() as tx:
+        await keys.create_first_key(tx, SECRET_KEY, now)
+        ring = await keys.load_key_ring(tx, SECRET_KEY)
+    await db.close()
+    plain = make_url(database_url).set(drivername="postgresql")
+    async with await psycopg.AsyncConnection.connect(
+        plain.render_as_string(hide_password=False), autocommit=True
+    ) as pg:
+        for statement in WORLD.split(";\n"):
+            if statement.strip():
+                values = (_password_hash(),) if "%s" in statement else ()
+                await pg.execute(statement, values or None)  # type: ignore[arg-type]
+        yield World(pg, ring)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Somebody logged in at a terminal. `at` another server the same log-in is good."""
+
+    device: str
+    access_token: str
+    stub: Any
+
+    @classmethod
+    async def log_in(
+        cls, channel: grpc.aio.Channel, username: str = "olga", device: str = "T-1"
+    ) -> "Terminal":
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        tokens = await stub.OperatorLogin(
+            access_pb2.OperatorLoginRequest(
+                username=username, password=PASSWORD, terminal_device_id=device
+            )
+        )
+        return cls(device, tokens.access_token, stub)
+
+    def at(self, channel: grpc.aio.Channel) -> "Terminal":
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        return Terminal(self.device, self.access_token, stub)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.access_token}"),)
+
+    def call(self, method: str, request: Any, **options: Any) -> Awaitable[Any]:
+        """Any unary method of the service."""
+        answer: Awaitable[Any] = getattr(self.stub, method)(
+            request, metadata=self.metadata, **options
+        )
+        return answer
+
+    async def redeem(
+        self,
+        token: str,
+        function_code: str = "ferry",
+        *,
+        timeout: float | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Redeem; any status that is not OK raises."""
+        request = redemption_pb2.RedeemRequest(
+            qr_token=token, function_code=function_code, **fields
+        )
+        return await self.call("Redeem", request, timeout=timeout)
+
+    async def redeem_many(
+        self,
+        items: Sequence[tuple[str, str] | redemption_pb2.RedeemItem],
+        *,
+        all_or_nothing: bool,
+        request_id: str | None = None,
+    ) -> Any:
+        """RedeemMany of (QR, function code) pairs or items."""
+        request = redemption_pb2.RedeemManyRequest(
+            items=[
+                redemption_pb2.RedeemItem(qr_token=item[0], function_code=item[1])
+                if isinstance(item, tuple)
+                else item
+                for item in items
+            ],
+            all_or_nothing=all_or_nothing,
+            request_id=request_id or uuid4().hex,
+        )
+        return await self.call("RedeemMany", request)
+
+    async def decrypt(self, token: str) -> Any:
+        """DecryptQr."""
+        return await self.call("DecryptQr", redemption_pb2.DecryptQrRequest(encrypted_data=token))
+
+    async def reverse(
+        self, redemption_id: str, *, request_id: str | None = None, comment: str = "a mistake"
+    ) -> Any:
+        """ReverseRedemption."""
+        request = redemption_pb2.ReverseRedemptionRequest(
+            redemption_id=redemption_id, comment=comment, request_id=request_id or uuid4().hex
+        )
+        return await self.call("ReverseRedemption", request)
+
+    async def open_session(self) -> str:
+        """OpenValidatorSession."""
+        request = access_pb2.OpenValidatorSessionRequest(terminal_device_id=self.device)
+        answer = await self.call("OpenValidatorSession", request)
+        return str(answer.session_code)
+
+    def stream(self) -> Any:
+        """ScanStream."""
+        return self.stub.ScanStream(metadata=self.metadata)
+
+
+def scan_message(scan_id: str, token: str, function_code: str = "ferry", **fields: Any) -> Any:
+    """A scan for a stream."""
+    scan = redemption_pb2.RedeemRequest(qr_token=token, function_code=function_code, **fields)
+    return redemption_pb2.ScanStreamRequest(scan_id=scan_id, scan=scan)
+
+
+def verdict(answer: Any) -> str:
+    """SUCCESS, WITHHELD, or the reason of a REJECT."""
+    result = RESULT[answer.result]
+    return REFUSAL[answer.reason] if result == "REJECT" else result
+
+
+def remaining(answer: Any) -> dict[str, int]:
+    """What an answer says is left."""
+    return {e.function_code: e.remaining_uses for e in answer.entitlements}

@@ -1,0 +1,140 @@
+"""The embedded PostgreSQL and Valkey: restarts, crashes, and folders that cannot be used."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import redis
+from sqlalchemy import make_url
+
+from server.embedded import EmbeddedError, EmbeddedServices
+
+KEPT_RUNNING = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from server.embedded import EmbeddedServices
+
+if sys.argv[2] == "tied":
+    EmbeddedServices.start(Path(sys.argv[1]))
+else:  # not in the main thread: as on systems that do not tell children of their parent's death
+    ThreadPoolExecutor().submit(EmbeddedServices.start, Path(sys.argv[1])).result()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture(params=["tied", "untied"])
+def other_server(data_dir: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """Another process that runs the services over the same folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KEPT_RUNNING, data_dir, request.param],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    with process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+        process.wait()
+
+
+def connect(services: EmbeddedServices) -> psycopg.Connection[tuple[object, ...]]:
+    url = make_url(services.database_url).set(drivername="postgresql")
+    return psycopg.connect(url.render_as_string(hide_password=False))
+
+
+def postmaster_pid(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().split("\n")[0])
+
+
+def test_data_survives_restart(data_dir: Path) -> None:
+    first = EmbeddedServices.start(data_dir)
+    with connect(first) as connection:
+        connection.execute("CREATE TABLE kept (number INT)")
+        connection.execute("INSERT INTO kept VALUES (7)")
+    with redis.Redis.from_url(first.redis_url) as client:
+        client.set("kept", "8")
+    pid = postmaster_pid(data_dir)
+    first.stop()
+    first.stop()
+    assert not psutil.pid_exists(pid)
+
+    second = EmbeddedServices.start(data_dir)
+    with connect(second) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+    with redis.Redis.from_url(second.redis_url) as client:
+        assert client.get("kept") == b"8"
+    second.stop()
+
+
+def test_second_server_is_refused(data_dir: Path, other_server: subprocess.Popen[str]) -> None:
+    with pytest.raises(
+        EmbeddedError, match=f"in use by another server \\(process {other_server.pid}\\)"
+    ):
+        EmbeddedServices.start(data_dir)
+
+
+@pytest.mark.parametrize("postgres_too", [False, True])
+def test_killed_server_is_taken_over(
+    data_dir: Path, other_server: subprocess.Popen[str], postgres_too: bool
+) -> None:
+    pid = postmaster_pid(data_dir)
+    other_server.kill()
+    other_server.wait()
+    if postgres_too:
+        with contextlib.suppress(ProcessLookupError):  # the kernel may have told it already
+            os.kill(pid, signal.SIGKILL)
+    services = EmbeddedServices.start(data_dir)
+    with connect(services) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert postmaster_pid(data_dir) != pid
+    services.stop()
+
+
+def test_stale_pid_of_somebody_else_is_ignored(data_dir: Path) -> None:
+    EmbeddedServices.start(data_dir, durable=False).stop()
+    (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getppid()}\n{data_dir}\n")
+    EmbeddedServices.start(data_dir, durable=False).stop()
+    assert psutil.pid_exists(os.getppid())
+
+
+def test_long_path(tmp_path: Path) -> None:
+    services = EmbeddedServices.start(tmp_path / ("long" * 30), durable=False)
+    with connect(services) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("off",)
+    services.stop()
+
+
+def test_folder_that_is_a_file(data_dir: Path) -> None:
+    data_dir.touch()
+    with pytest.raises(EmbeddedError, match="cannot be used"):
+        EmbeddedServices.start(data_dir)
+
+
+def test_other_version(data_dir: Path) -> None:
+    EmbeddedServices.start(data_dir, durable=False).stop()
+    (data_dir / "postgres" / "PG_VERSION").write_text("14\n")
+    with pytest.raises(EmbeddedError, match="made by PostgreSQL 14"):
+        EmbeddedServices.start(data_dir)
+
+
+def test_full_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.embedded.FREE_BYTES_NEEDED", 2**62)
+    with pytest.raises(EmbeddedError, match="MB left"):
+        EmbeddedServices.start(data_dir)

@@ -1,0 +1,434 @@
+"""The decision of a scan: every reason, which of two reasons wins, the words for it, and a model to compare with."""
+
+import ast
+import re
+import string
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from deeptravel.redemption.v1 import redemption_pb2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import server.redemption
+from server import rpc
+from server.redemption import explanations, rules, scans
+from server.redemption.explanations import explain
+from server.redemption.rules import Earlier, Refusal, Scan, Snapshot, Terms, Ticket, Uses
+from server.tickets import qr
+from tests.support.redemption_model import Entitlement, Model, Place
+
+HONG_KONG = ZoneInfo("Asia/Hong_Kong")
+NOON = datetime(2026, 12, 24, 12, tzinfo=HONG_KONG)
+JTI, OTHER_JTI = UUID(int=1), UUID(int=2)
+EARLIER = Earlier(7, NOON - timedelta(seconds=30), "T-1", "PIER")
+REASONS = set(rpc.enum_numbers(redemption_pb2.RefusalReason)) - {""}
+
+
+def a_scan() -> Scan:
+    return Scan(JTI, "ferry", 1, frozenset({"ferry", "tokens"}), NOON)
+
+
+def a_ticket() -> Ticket:
+    return Ticket(
+        ticket_id=1,
+        ticket_code="OTA-CP-20261101-000001",
+        jti=JTI,
+        state="ACTIVE",
+        blocked=False,
+        order_id=5,
+        valid_from_time=datetime(2026, 12, 1, tzinfo=UTC),
+        valid_until_time=datetime(2027, 1, 1, tzinfo=UTC),
+        snapshot=Snapshot(
+            {"ferry": Terms("ONCE_PER_QR", 60), "tokens": Terms("MULTI_USE", 60)},
+            frozenset({date(2026, 12, 26)}),
+        ),
+        uses={"ferry": Uses(1, 1), "tokens": Uses(10, 10)},
+    )
+
+
+# Each fault by itself: what makes it, and what it must be called. In the order in which they are to win.
+
+
+def elsewhere(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    return replace(scan, allowed=frozenset({"gift"})), ticket
+
+
+def superseded(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    ticket.guards = {(scan.jti, function): e for (_, function), e in ticket.guards.items()}
+    return scan, replace(ticket, jti=OTHER_JTI)
+
+
+def refunded(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    return scan, replace(ticket, state="REFUNDED")
+
+
+def blocked(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    return scan, replace(ticket, blocked=True)
+
+
+def not_included(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    return scan, replace(ticket, uses={"gift": Uses(1, 1)})
+
+
+def redeemed_before(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    return scan, replace(ticket, guards={(scan.jti, scan.function_code): EARLIER})
+
+
+def too_early(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    begin = scan.now + timedelta(seconds=1)
+    return scan, replace(ticket, valid_from_time=begin.astimezone(UTC))
+
+
+def too_late(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    return scan, replace(ticket, valid_until_time=scan.now.astimezone(UTC))
+
+
+def on_a_blackout_date(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    dates = frozenset({scan.now.date()})
+    return scan, replace(ticket, snapshot=replace(ticket.snapshot, blackout_dates=dates))
+
+
+def none_left(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    uses = {function: Uses(u.total, 0) for function, u in ticket.uses.items()}
+    return scan, replace(ticket, uses=uses)
+
+
+Fault = Callable[[Scan, Ticket], tuple[Scan, Ticket]]
+FAULTS: dict[Fault, tuple[str, str]] = {
+    elsewhere: ("FUNCTION_NOT_ALLOWED_HERE", "place"),
+    superseded: ("QR_SUPERSEDED", "jti"),
+    refunded: ("TICKET_REFUNDED", "state"),
+    blocked: ("TICKET_BLOCKED", "blocked"),
+    not_included: ("FUNCTION_NOT_INCLUDED", "function"),
+    redeemed_before: ("ALREADY_REDEEMED", "guard"),
+    too_early: ("TICKET_NOT_YET_VALID", "validity"),
+    too_late: ("TICKET_EXPIRED", "validity"),
+    on_a_blackout_date: ("BLACKOUT_DATE", "blackout"),
+    none_left: ("NO_USES_LEFT", "uses"),
+}
+
+
+def verdict(scan: Scan, ticket: Ticket) -> tuple[str, str] | None:
+    refusal = rules.decide(scan, ticket)
+    return (refusal.reason, refusal.check) if refusal else None
+
+
+def test_admitted() -> None:
+    assert rules.decide(a_scan(), a_ticket()) is None
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_each_fault_alone(fault: Fault) -> None:
+    assert verdict(*fault(a_scan(), a_ticket())) == FAULTS[fault]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (first, second)
+        for index, first in enumerate(FAULTS)
+        for second in list(FAULTS)[index + 1 :]
+        if (first, second) != (too_early, too_late)  # a validity that is over before it begins
+    ],
+    ids=lambda fault: fault.__name__,
+)
+def test_the_earlier_check_wins(first: Fault, second: Fault) -> None:
+    """In whichever order the faults came about."""
+    for made_first, made_second in ((first, second), (second, first)):
+        scan, ticket = made_second(*made_first(a_scan(), a_ticket()))
+        assert verdict(scan, ticket) == FAULTS[first]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("PRE_GENERATED", "TICKET_NOT_ACTIVE"),
+        ("REFUNDING", "TICKET_NOT_ACTIVE"),
+        ("CHANGING", "TICKET_NOT_ACTIVE"),
+        ("REFUNDED", "TICKET_REFUNDED"),
+        ("CHANGED", "TICKET_CHANGED"),
+        ("VOIDED", "TICKET_VOIDED"),
+        ("EXPIRED", "TICKET_EXPIRED"),
+        ("ACTIVE", None),
+        ("PARTIALLY_REDEEMED", None),
+    ],
+)
+def test_states(state: str, reason: str | None) -> None:
+    expected = (reason, "state") if reason else None
+    assert verdict(a_scan(), replace(a_ticket(), state=state)) == expected
+
+
+def test_used_ticket_says_which_redemption() -> None:
+    """USED is no refusal by itself: the check behind it knows more."""
+    scan, ticket = redeemed_before(a_scan(), replace(a_ticket(), state="USED"))
+    refusal = rules.decide(scan, ticket)
+    assert refusal
+    assert (refusal.reason, refusal.earlier) == ("ALREADY_REDEEMED", EARLIER)
+    rotated = replace(ticket, jti=OTHER_JTI)
+    assert verdict(*none_left(replace(scan, jti=OTHER_JTI), rotated)) == ("NO_USES_LEFT", "uses")
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"),
+    [
+        ("2026-12-24 23:59:59.999999", None),
+        ("2026-12-25 00:00:00", "BLACKOUT_DATE"),  # the 24th in UTC
+        ("2026-12-25 23:59:59.999999", "BLACKOUT_DATE"),
+        ("2026-12-26 00:00:00", None),
+    ],
+)
+@pytest.mark.parametrize("zone", ["Asia/Hong_Kong", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_blackout_dates_are_the_venues_dates(local: str, expected: str | None, zone: str) -> None:
+    now = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))
+    ticket = a_ticket()
+    snapshot = replace(ticket.snapshot, blackout_dates=frozenset({date(2026, 12, 25)}))
+    refusal = rules.decide(replace(a_scan(), now=now), replace(ticket, snapshot=snapshot))
+    assert (refusal and refusal.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(-1, "TICKET_NOT_YET_VALID"), (0, None), (3599, None), (3600, "TICKET_EXPIRED")],
+)
+def test_validity_includes_its_beginning_not_its_end(seconds: int, expected: str | None) -> None:
+    end = NOON + timedelta(hours=1)
+    ticket = replace(a_ticket(), valid_from_time=NOON, valid_until_time=end)
+    refusal = rules.decide(replace(a_scan(), now=NOON + timedelta(seconds=seconds)), ticket)
+    assert (refusal and refusal.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "remaining", "expected"),
+    [
+        (59.999, 9, ("ALREADY_REDEEMED", "guard_time")),
+        (60, 9, None),
+        (0, 0, ("NO_USES_LEFT", "uses")),  # waiting would not help
+        (60, 0, ("NO_USES_LEFT", "uses")),
+    ],
+)
+def test_guard_time(seconds: float, remaining: int, expected: tuple[str, str] | None) -> None:
+    ticket = a_ticket()
+    ticket.uses["tokens"].remaining = remaining
+    ticket.guards[JTI, "tokens"] = EARLIER
+    now = EARLIER.redeemed_time + timedelta(seconds=seconds)
+    assert verdict(replace(a_scan(), function_code="tokens", now=now), ticket) == expected
+
+
+def test_guard_is_of_one_qr_and_one_function() -> None:
+    ticket = a_ticket()
+    ticket.guards = {(OTHER_JTI, "ferry"): EARLIER, (JTI, "gift"): EARLIER}
+    assert verdict(a_scan(), ticket) is None
+
+
+@pytest.mark.parametrize(("quantity", "admitted"), [(1, True), (3, True), (4, False)])
+def test_quantity(quantity: int, admitted: bool) -> None:
+    ticket = a_ticket()
+    ticket.uses["tokens"].remaining = 3
+    scan = replace(a_scan(), function_code="tokens", quantity=quantity)
+    assert verdict(scan, ticket) == (None if admitted else ("NO_USES_LEFT", "uses"))
+
+
+def test_a_copy_does_not_change_with_the_ticket() -> None:
+    ticket = a_ticket()
+    before = ticket.copy()
+    rules.apply(a_scan(), ticket, EARLIER)
+    assert before == a_ticket()
+    assert (ticket.state, ticket.uses["ferry"].remaining) == ("PARTIALLY_REDEEMED", 0)
+    assert ticket.guards == {(JTI, "ferry"): EARLIER}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_reversible"),
+    [
+        ({}, True),
+        ({"ticket_state": "PARTIALLY_REDEEMED"}, True),
+        ({"result": "REJECT"}, False),
+        ({"result": "REVERSED"}, False),
+        ({"is_reversed": True}, False),
+        ({"now": NOON + timedelta(seconds=600)}, True),
+        ({"now": NOON + timedelta(seconds=600, microseconds=1)}, False),
+        ({"ticket_state": "EXPIRED"}, False),
+        ({"ticket_state": "REFUNDING"}, False),
+    ],
+)
+def test_reversal(changes: dict[str, Any], is_reversible: bool) -> None:
+    arguments: dict[str, Any] = {
+        "result": "SUCCESS",
+        "redeemed_time": NOON,
+        "ticket_state": "USED",
+        "is_reversed": False,
+        "window_seconds": 600,
+        "now": NOON,
+    }
+    assert (rules.why_not_reversible(**arguments | changes) is None) == is_reversible
+
+
+# In words
+
+
+def _refusals_in_the_code() -> set[tuple[str, str]]:
+    """Every `Refusal("REASON", "check", ...)` that the code of the slice writes out."""
+    found = {(reason, "state") for reason in rules._REFUSED_STATES.values()}
+    for path in Path(server.redemption.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not ast.unparse(node.func).endswith("Refusal"):
+                continue
+            match node.args:
+                case [ast.Constant(str(reason)), ast.Constant(str(check)), *_]:
+                    found.add((reason, check))
+    return found
+
+
+def test_there_are_sixteen_reasons_and_each_has_words() -> None:
+    assert len(REASONS) == 16
+    assert {reason for reason, _ in _refusals_in_the_code()} == REASONS
+
+
+def test_words_for_exactly_what_can_be_decided() -> None:
+    accepted = {("", "admitted"), ("", "withheld")}
+    assert set(explanations._TEXTS) == _refusals_in_the_code() | accepted
+
+
+@pytest.mark.parametrize("key", explanations._TEXTS)
+def test_both_languages_tell_the_same_facts(key: tuple[str, str]) -> None:
+    english, chinese = explanations._TEXTS[key]
+    fields = [
+        {field for _, field, _, _ in string.Formatter().parse(text) if field}
+        for text in (english, chinese)
+    ]
+    assert fields[0] == fields[1]
+    assert not re.search("[\u4e00-\u9fff]", english)
+    assert re.search("[\u4e00-\u9fff]", chinese)
+
+
+def explained(reason: str, check: str, facts: dict[str, str | int]) -> None:
+    for text in explain(reason, check, facts):
+        assert text
+        assert not re.search(r"[{}]", text)
+
+
+def test_a_tokens_faults_are_explained() -> None:
+    claims = qr.Claims(JTI, 1, NOON)
+    for refusal in (scans.INVALID_TOKEN, scans.expired_token(claims, NOON)):
+        explained(refusal.reason, refusal.check, refusal.facts)
+    assert scans.expired_token(claims, NOON).facts == {"expired_at": "2026-12-24 12:00:00 HKT"}
+
+
+def test_facts_are_in_the_venues_time() -> None:
+    scan, ticket = redeemed_before(a_scan(), a_ticket())
+    utc = Earlier(7, EARLIER.redeemed_time.astimezone(UTC), "T-1", "PIER")
+    ticket.guards = dict.fromkeys(ticket.guards, utc)
+    refusal = rules.decide(scan, ticket)
+    assert refusal
+    assert refusal.facts["at"] == "2026-12-24 11:59:30 HKT"
+
+
+# Against the model
+
+FUNCTIONS = ("ferry", "gift", "tokens")
+jtis = st.sampled_from([JTI, OTHER_JTI])
+entitlement_terms = st.builds(
+    Entitlement,
+    function_code=st.just(""),
+    total=st.integers(1, 4),
+    use_mode=st.sampled_from(["ONCE_PER_QR", "MULTI_USE"]),
+    guard_seconds=st.sampled_from([0, 60]),
+)
+asked = st.tuples(
+    st.just("scan"),
+    jtis,
+    st.sampled_from(FUNCTIONS),
+    st.integers(1, 3),
+    st.frozensets(st.sampled_from(FUNCTIONS), min_size=2),
+)
+changed = st.one_of(
+    st.tuples(st.just("jti"), jtis),
+    st.tuples(st.just("blocked"), st.booleans()),
+    st.tuples(st.just("standing"), st.sampled_from(["ACTIVE", "REFUNDING", "EXPIRED", "CHANGED"])),
+)
+steps = st.lists(
+    st.tuples(st.sampled_from([0, 30, 60, 24 * 3600]), st.one_of(asked, asked, asked, changed)),
+    max_size=25,
+)
+
+
+def server_ticket(model: Model) -> Ticket:
+    return replace(
+        a_ticket(),
+        valid_from_time=model.valid_from.astimezone(UTC),
+        valid_until_time=model.valid_until.astimezone(UTC),
+        snapshot=Snapshot(
+            {e.function_code: Terms(e.use_mode, e.guard_seconds) for e in model.entitlements},
+            model.blackout_dates,
+        ),
+        uses={e.function_code: Uses(e.total, e.total) for e in sorted(model.entitlements)},
+    )
+
+
+def follow(ticket: Ticket, scan: Scan, number: int) -> Refusal | None:
+    refusal = rules.decide(scan, ticket)
+    if refusal is None:
+        rules.apply(scan, ticket, Earlier(number, scan.now, "T-1", "PIER"))
+        facts: dict[str, str | int] = {
+            "function": scan.function_code,
+            "quantity": 1,
+            "remaining": 1,
+            "total": 1,
+        }
+        explained("", "admitted", facts)
+    else:
+        explained(refusal.reason, refusal.check, refusal.facts)
+    return refusal
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    terms=st.dictionaries(st.sampled_from(FUNCTIONS), entitlement_terms, min_size=1),
+    blackout=st.frozensets(st.sampled_from([NOON.date(), NOON.date() + timedelta(days=1)])),
+    days=st.tuples(st.integers(-1, 1), st.integers(2, 3)),
+    steps=steps,
+)
+def test_decides_as_the_model_does(
+    terms: dict[str, Entitlement],
+    blackout: frozenset[date],
+    days: tuple[int, int],
+    steps: list[tuple[int, Any]],
+) -> None:
+    model = Model(
+        JTI,
+        tuple(e._replace(function_code=function) for function, e in terms.items()),
+        valid_from=NOON + timedelta(days=days[0]),
+        valid_until=NOON + timedelta(days=days[1]),
+        blackout_dates=blackout,
+    )
+    ticket, now, admitted = server_ticket(model), NOON, []
+    for number, (seconds, step) in enumerate(steps):
+        now += timedelta(seconds=seconds)
+        match step:
+            case ("scan", jti, function, quantity, allowed):
+                refusal = follow(ticket, Scan(jti, function, quantity, allowed, now), number)
+                outcome, model = model.scan(number, jti, function, quantity, Place(allowed, now))
+                assert (refusal.reason if refusal else "") == outcome.reason
+                earlier = refusal.earlier.event_id if refusal and refusal.earlier else None
+                assert earlier == outcome.earlier
+                assert scans.remaining(ticket) == outcome.remaining
+                assert ticket.state == outcome.state
+                admitted += [(jti, function, quantity)] if refusal is None else []
+            case ("standing", standing):
+                model = replace(model, standing=standing)
+                ticket.state = model.state()
+            case (name, value):
+                model = replace(model, **{name: value})
+                setattr(ticket, name, value)
+    for entitlement in model.entitlements:
+        mine = [scan for scan in admitted if scan[1] == entitlement.function_code]
+        assert sum(quantity for _, _, quantity in mine) <= entitlement.total
+        if entitlement.use_mode == "ONCE_PER_QR":
+            assert len({jti for jti, _, _ in mine}) == len(mine)

@@ -1,0 +1,106 @@
+"""Every check of the repository but the tests, each on its own line, failures with their output."""
+
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+BIN = Path(sys.executable).parent
+
+Outcome = tuple[bool, str]
+
+
+def _run(*command: str | Path) -> Outcome:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        ok, out = _run("git", *arguments)
+    except FileNotFoundError:
+        return None
+    return out.strip() if ok else None
+
+
+def _copy_google_protos(target: Path) -> None:
+    """Buf works offline: the imported google protos come out of the installed wheel."""
+    source = Path(str(distribution("googleapis-common-protos").locate_file("google")))
+    for proto in (*source.glob("api/*.proto"), *source.glob("rpc/*.proto")):
+        destination = target / "google" / proto.relative_to(source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(proto, destination)
+
+
+def _lint_contract() -> Outcome:
+    _copy_google_protos(BUILD / "googleapis")
+    return _run(BIN / "buf", "lint")
+
+
+def _breaking_base() -> str | None:
+    """The commit to compare with: where we left main, or on main itself the one before."""
+    head = _git("rev-parse", "HEAD")
+    for branch in ("origin/main", "main"):
+        base = _git("merge-base", "HEAD", branch)
+        if base and base != head:
+            return base
+    if _git("status", "--porcelain", "--", "protos"):
+        return head
+    return _git("rev-parse", "--verify", "--quiet", "HEAD~1")
+
+
+def _breaking_contract() -> Outcome:
+    base = _breaking_base()
+    if not base or not _git("ls-tree", base, "buf.yaml", "--", "protos"):
+        return True, "nothing earlier to compare with"
+    before = BUILD / "before"
+    shutil.rmtree(before, ignore_errors=True)
+    archive = subprocess.run(
+        ["git", "archive", base, "protos", "buf.yaml"], cwd=ROOT, capture_output=True, check=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(before, filter="data")
+    _copy_google_protos(BUILD / "googleapis")
+    _copy_google_protos(before / "build" / "googleapis")
+    return _run(BIN / "buf", "breaking", "--against", before)
+
+
+CHECKS: dict[str, Callable[[], Outcome]] = {
+    "format": lambda: _run(BIN / "ruff", "format", "--check", "--quiet", "."),
+    "lint": lambda: _run(BIN / "ruff", "check", "--quiet", "."),
+    "types": lambda: _run(BIN / "mypy", "--no-error-summary"),
+    "imports": lambda: _run(BIN / "lint-imports", "--no-logo"),
+    "contract": _lint_contract,
+    "breaking": _breaking_contract,
+    "generated": lambda: _run(sys.executable, "tools/generate.py", "--check"),
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named checks, all when none is named; the exit code is 1 when one fails."""
+    unknown = set(names) - set(CHECKS)
+    if unknown:
+        print(f"No such check: {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+        return 2
+    failed = False
+    for name in names or CHECKS:
+        start = time.monotonic()
+        ok, output = CHECKS[name]()
+        print(
+            f"{'ok    ' if ok else 'FAILED'} {name} ({time.monotonic() - start:.1f} s)", flush=True
+        )
+        if not ok:
+            failed = True
+            print(output, flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

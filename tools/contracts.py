@@ -1,0 +1,27 @@
+"""Import contracts which import-linter does not bring."""
+
+import sys
+from typing import Any, cast
+
+from importlinter import Contract, ContractCheck, fields, output
+from importlinter.domain.imports import ModuleExpression
+
+
+class StandardLibraryOnly(Contract):
+    """The modules that match import nothing but the standard library."""
+
+    modules = fields.ListField(subfield=fields.ModuleExpressionField())
+
+    def check(self, graph: Any, verbose: bool) -> ContractCheck:
+        faults = [
+            f"{module} imports {imported}"
+            for expression in cast("list[ModuleExpression]", self.modules)
+            for module in sorted(graph.find_matching_modules(expression.expression))
+            for imported in sorted(graph.find_modules_directly_imported_by(module))
+            if imported.split(".")[0] not in sys.stdlib_module_names
+        ]
+        return ContractCheck(kept=not faults, metadata={"faults": faults})
+
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        for fault in check.metadata["faults"]:
+            output.print_error(f"- {fault}")

@@ -1,0 +1,103 @@
+"""Write `generated/` from `protos/`; with `--check`, only say whether it is up to date."""
+
+import argparse
+import filecmp
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from tools.openapi import openapi
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def generate(protos: Path, target: Path) -> None:
+    """Compile every proto below `protos` into messages, services and their types, and an OpenAPI document.
+
+    Raises:
+        subprocess.CalledProcessError: protoc refused; it has said why.
+    """
+    sources = sorted(protos.rglob("*.proto"))
+    google = distribution("googleapis-common-protos").locate_file("")
+    binaries = Path(sys.executable).parent
+    target.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [sys.executable, "-m", "grpc_tools.protoc"]
+    command += [f"--proto_path={protos}", f"--proto_path={google}"]
+    command += [
+        f"--plugin={binaries / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
+    command += [f"--{kind}_out={target}" for kind in ("python", "grpc_python")]
+    command += [f"--{kind}_out=quiet:{target}" for kind in ("mypy", "mypy_grpc")]
+    described = target / "descriptor_set.binpb"
+    command += ["--include_imports", "--include_source_info", f"--descriptor_set_out={described}"]
+    subprocess.run([*command, *sources], check=True)
+    document = openapi(FileDescriptorSet.FromString(described.read_bytes()))
+    (target / "deeptravel" / "openapi.json").write_text(
+        json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    )
+    described.unlink()
+    for source in sources:
+        if not re.search(r"^service ", source.read_text(), re.MULTILINE):
+            stem = (target / source.relative_to(protos)).with_suffix("")
+            for suffix in ("py", "pyi"):
+                stem.with_name(f"{stem.name}_pb2_grpc.{suffix}").unlink()
+    for folder in {parent for source in sources for parent in source.relative_to(protos).parents}:
+        if folder != Path():
+            (target / folder / "__init__.py").touch()
+            (target / folder.parts[0] / "py.typed").touch()
+
+
+def differences(fresh: Path, committed: Path) -> list[str]:
+    """Paths, relative to both folders, which only one of them has or whose content differs."""
+    names = {
+        path.relative_to(folder)
+        for folder in (fresh, committed)
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    return sorted(
+        str(name)
+        for name in names
+        if not (fresh / name).is_file()
+        or not (committed / name).is_file()
+        or not filecmp.cmp(fresh / name, committed / name, shallow=False)
+    )
+
+
+def main() -> int:
+    """Run from the command line; the exit code is 1 when `--check` finds a difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
+    parser.add_argument("--protos", type=Path, default=ROOT / "protos")
+    parser.add_argument("--target", type=Path, default=ROOT / "generated")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        try:
+            generate(arguments.protos, fresh)
+        except subprocess.CalledProcessError as error:
+            return int(error.returncode)
+        stale = differences(fresh, arguments.target)
+        if arguments.check:
+            for name in stale:
+                print(f"{arguments.target.name}/{name} is not what the protos say: make generate")
+            return 1 if stale else 0
+        for name in stale:  # the rest keeps its modification time
+            destination = arguments.target / name
+            if (fresh / name).is_file():
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                destination.write_bytes((fresh / name).read_bytes())
+            else:
+                destination.unlink()
+        print(f"{len(stale)} generated files written or removed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
