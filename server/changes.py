@@ -29,7 +29,7 @@ log = structlog.get_logger()
 config_version = Table(
     "config_version",
     metadata,
-    Column("id", SmallInteger, primary_key=True),
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
 )
 

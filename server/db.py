@@ -5,6 +5,7 @@
 
 import asyncio
 import random
+import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,8 +19,8 @@ from psycopg import generators, pq
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from sqlalchemy import MetaData, text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy import MetaData, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 5
+TRUST_IDLE_SECONDS = 1.0
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
 
@@ -107,12 +109,11 @@ class Database:
 
 
 def _engine(url: str, options: str, *, connections: int) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
         pool_recycle=1800,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -122,6 +123,28 @@ def _engine(url: str, options: str, *, connections: int) -> AsyncEngine:
             "target_session_attrs": "read-write",
         },
     )
+    _ping_idle_connections(engine)
+    return engine
+
+
+def _ping_idle_connections(engine: AsyncEngine) -> None:
+    """Tries a connection that was idle before it is used; SQLAlchemy's own pre-ping does so at every use."""
+    pool, dialect = engine.sync_engine.pool, engine.dialect
+
+    def went_idle(_: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    def comes_back(connection: Any, record: Any, _: Any) -> None:
+        idle_since = record.info.get("idle_since")
+        if idle_since is None or time.monotonic() - idle_since < TRUST_IDLE_SECONDS:
+            return
+        try:
+            dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise DisconnectionError from error
+
+    event.listen(pool, "checkin", went_idle)
+    event.listen(pool, "checkout", comes_back)
 
 
 @asynccontextmanager
@@ -131,6 +154,16 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield tx
     except (DBAPIError, InterfaceError, PoolTimeoutError, psycopg.Error) as error:
         raise translate(error) from error
+
+
+async def be_patient(tx: AsyncConnection, *, seconds: int) -> None:
+    """Lets each statement of this transaction run, and wait for locks, that long."""
+    await tx.execute(
+        text(
+            "SELECT set_config('statement_timeout', :wait, true), set_config('lock_timeout', :wait, true)"
+        ),
+        {"wait": f"{seconds}s"},
+    )
 
 
 class HotStatement:
@@ -144,14 +177,19 @@ class HotStatement:
         self.name = b"hot_%x" % (zlib.crc32(self.sql))
 
 
-_BEGIN = b"BEGIN"
+_BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
 _prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
 
 
 async def round_trip(
-    tx: AsyncConnection, statements: Sequence[tuple[HotStatement, Sequence[str]]]
+    tx: AsyncConnection,
+    statements: Sequence[tuple[HotStatement, Sequence[str]]],
+    *,
+    commit: bool = False,
 ) -> list[list[tuple[Any, ...]]]:
     """Runs the statements one after the other in the transaction, sent together: one wait for all of them.
+
+    With `commit` the transaction's commit goes along, and nothing may follow in it.
 
     psycopg's own pipeline waits once a statement, which costs the redeem path more than its statements do. Gives the
     rows of each. Raises the driver's errors, which `Database.transaction` translates.
@@ -163,14 +201,16 @@ async def round_trip(
     commands: list[Callable[[], None]] = []
     if pgconn.transaction_status == pq.TransactionStatus.IDLE:
         commands.append(partial(pgconn.send_query_params, _BEGIN, None))
-    fresh = {statement.name for statement, _ in statements} - prepared
-    for statement in {s.name: s for s, _ in statements if s.name in fresh}.values():
-        commands.append(partial(pgconn.send_prepare, statement.name, statement.sql))
+    fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
+    before = len(commands)
+    commands += [partial(pgconn.send_prepare, name, sql) for name, sql in fresh.items()]
     extra = len(commands)
     for statement, parameters in statements:
         encoded = [parameter.encode() for parameter in parameters]
         send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
         commands.append(send)
+    if commit:
+        commands.append(partial(pgconn.send_query_params, _COMMIT, None))
     commands.append(pgconn.pipeline_sync)
     try:
         pgconn.enter_pipeline_mode()
@@ -180,10 +220,13 @@ async def round_trip(
         await pg.close()  # half-read answers must not meet the next user of the connection
         raise
     results = [answer[-1] for answer in answers if answer]
+    # what is prepared stays so, even if a statement behind it fails
+    for name, result in zip(fresh, results[before:extra], strict=True):
+        if result.status == pq.ExecStatus.COMMAND_OK:
+            prepared.add(name)
     for result in results:
         if result.status == pq.ExecStatus.FATAL_ERROR:
             raise error_from_result(result)
-    prepared |= fresh
     return [_rows(pg, result) for result in results[extra : extra + len(statements)]]
 
 

@@ -29,6 +29,8 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
+from server.errors import StartError
+
 DATABASE = "deeptravel"
 FREE_BYTES_NEEDED = 300 * 1024 * 1024
 START_SECONDS = 60.0  # includes the recovery after a crash
@@ -77,8 +79,19 @@ VALKEY_SETTINGS = {
 VALKEY_DURABLE = {"appendonly": "yes", "appendfsync": "everysec"}
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(StartError):
     """The embedded services cannot run; the text says why and what to do, for a person."""
+
+
+class FolderInUseError(EmbeddedError):
+    """Another process runs the services over this data folder; `pid` is its process id."""
+
+    def __init__(self, data_dir: Path, pid: str) -> None:
+        super().__init__(
+            f"The data folder {data_dir} is in use by another server (process {pid}): "
+            f"stop that one first (kill {pid}), or set DEEPTRAVEL_DATA_DIR to another folder."
+        )
+        self.pid = pid
 
 
 class EmbeddedServices:
@@ -319,10 +332,7 @@ def _lock(data_dir: Path) -> int:
     except BlockingIOError:
         holder = os.read(descriptor, 20).decode().strip()
         os.close(descriptor)
-        raise EmbeddedError(
-            f"The data folder {data_dir} is in use by another server (process {holder}): "
-            f"stop that one first (kill {holder}), or set DEEPTRAVEL_DATA_DIR to another folder."
-        ) from None
+        raise FolderInUseError(data_dir, holder) from None
     os.truncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor

@@ -66,6 +66,10 @@ STATUS_BY_REASON: dict[Reason, str] = {
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
 
 
+class StartError(Exception):
+    """What the server needs to run is missing or in use; the text says what and the remedy, for a person."""
+
+
 class DomainError(Exception):
     """A call that cannot be done, for a reason the caller can act on.
 

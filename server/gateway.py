@@ -218,8 +218,8 @@ class _Transcoder:
             if binding.streams:
                 return await _stream(binding, call, request.receive, headers)
             answer = await _unless_gone(call, call, request.receive)
-            metadata = await call.initial_metadata(), await call.trailing_metadata()
-            return _answered(binding, answer, headers | _headers(*metadata))
+            returned = await call.initial_metadata(), await call.trailing_metadata()
+            return _answered(binding, answer, headers | _headers(*returned))
         except grpc.aio.AioRpcError as error:
             headers |= _headers(error.initial_metadata(), error.trailing_metadata())
             return _failure(_status(error), headers)

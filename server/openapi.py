@@ -39,7 +39,7 @@ b.verb { font: 700 12px ui-monospace, monospace; width: 3.6rem; color: var(--oth
 b.get { color: var(--get) } b.post { color: var(--post) }
 table { border-collapse: collapse; width: 100% }
 td { padding: .3rem .8rem .3rem 0; border-top: 1px solid var(--line); vertical-align: top }
-td:first-child { white-space: nowrap } td:last-child { width: 60% }
+td:nth-child(2) { min-width: 8.5rem } td:last-child { width: 52% }
 small { color: var(--soft) } em { color: var(--other); font-style: normal }
 pre { overflow-x: auto; padding: .7rem .9rem; border-radius: 6px; background: var(--page);
   border: 1px solid var(--line); margin: 0 }
@@ -85,7 +85,7 @@ def _operation(document: Json, path: str, verb: str, operation: Json) -> str:
     ]
     if parameters := operation.get("parameters"):
         rows = [
-            _row(each["name"], each["schema"] | each, required=each["required"])
+            _row(each["name"], _resolve(document, each["schema"]) | each, required=each["required"])
             for each in parameters
         ]
         parts.append(f"<h3>Parameters</h3><table>{''.join(rows)}</table>")
@@ -134,16 +134,20 @@ def _resolve(document: Json, schema: Json) -> Json:
 
 def _row(name: str, schema: Json, *, required: bool) -> str:
     mark = " <em title='always there'>*</em>" if required else ""
+    words = _inline(schema.get("description", ""))
+    if values := schema.get("enum"):
+        listed = " · ".join(f"<code>{escape(value)}</code>" for value in values)
+        words = f"{words}<br><small>{listed}</small>"
     return (
-        f"<tr><td><code>{escape(name)}</code>{mark}</td><td><small>{_kind(schema)}</small></td>"
-        f"<td>{_inline(schema.get('description', ''))}</td></tr>"
+        f"<tr><td><code>{escape(name)}</code>{mark}</td>"
+        f"<td><small>{_kind(schema)}</small></td><td>{words}</td></tr>"
     )
 
 
 def _kind(schema: Json) -> str:
     """The type and its limits in a few words, as HTML."""
     if "enum" in schema:
-        return " ".join(f"<code>{escape(value)}</code>" for value in schema["enum"])
+        return "one of"
     kinds = schema.get("type", "any")
     words = [kinds if isinstance(kinds, str) else " or ".join(kinds)]
     words += [schema[key] for key in ("format", "contentEncoding") if key in schema]

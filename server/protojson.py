@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from deeptravel.common.v1 import options_pb2
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 MAX_DEPTH = 64  # messages in messages; protobuf itself stops at 100
@@ -44,6 +45,7 @@ _GREATEST_NUMBERS = {
 }
 _INTEGER_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,4})?")
+_MASK_TEXT = re.compile(r"[a-zA-Z0-9_., ]*")
 _NOT_FINITE = {"NaN", "Infinity", "-Infinity"}
 
 # Messages whose JSON is not an object of their fields, and what a wrong one is told.
@@ -60,7 +62,7 @@ _WRAPPED = {
 }
 _TEXTUAL = {
     "google.protobuf.Duration": "a span in seconds such as 3.5s",
-    "google.protobuf.FieldMask": "field names in lowerCamelCase, separated by commas",
+    "google.protobuf.FieldMask": "names of fields, separated by commas",
     "google.protobuf.Timestamp": "a time such as 2025-11-03T08:00:00Z",
 }
 _FREE_FORM = {
@@ -399,6 +401,8 @@ def _codec(descriptor: FieldDescriptor) -> tuple[Convert, Emit]:
 
 
 def _message_codec(descriptor: Descriptor) -> tuple[Convert, Emit]:
+    if descriptor.full_name == "google.protobuf.FieldMask":
+        return _convert_mask, lambda mask: ",".join(mask.paths)
     make = message_factory.GetMessageClass(descriptor)
     wanted = _WELL_KNOWN.get(descriptor.full_name)
     if wanted is None:
@@ -420,6 +424,14 @@ def _message_codec(descriptor: Descriptor) -> tuple[Convert, Emit]:
         return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
     return convert_well_known, emit_well_known
+
+
+def _convert_mask(value: Any, _path: str, _faults: Faults) -> FieldMask:
+    """Names in snake_case too, as they are everywhere else; the mapping has lowerCamelCase alone."""
+    if not isinstance(value, str) or not _MASK_TEXT.fullmatch(value):
+        raise ValueError("must be names of fields, separated by commas")
+    snake = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", value)
+    return FieldMask(paths=[name.strip() for name in snake.split(",") if name.strip()])
 
 
 def enum_prefix(descriptor: EnumDescriptor) -> str:

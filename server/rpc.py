@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import inspect
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ from server.ratelimit import Allowance
 ERROR_DOMAIN = "deeptravel"
 DEFAULT_PAGE_SIZE = 50
 BUSY_RETRY_SECONDS = 0.5
+SHUTDOWN_RETRY_SECONDS = 1.0
 MAX_REQUEST_ID_LENGTH = 64
 
 Request = TypeVar("Request", bound=Message)
@@ -134,12 +136,25 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._guards = guards
         self._most = max_calls_in_flight
         self._in_flight = 0
+        self._refuse_after = math.inf
+        self._unfinished = 0
+        self.finished = asyncio.Event()
+        self.refused = 0
         self._handlers: dict[str, "Handler"] = {}
 
-    @property
-    def in_flight(self) -> int:
-        """Calls being worked on in this process."""
-        return self._in_flight
+    def refuse(self) -> None:
+        """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its requests.
+
+        `finished` is set when the calls that are being worked on have ended; `refused` counts those that come too late.
+        """
+        self._refuse_after = time.perf_counter()
+        self._unfinished = self._in_flight
+        self._finish(0)
+
+    def _finish(self, calls: int) -> None:
+        self._unfinished -= calls
+        if not self._unfinished:
+            self.finished.set()
 
     async def intercept_service(
         self,
@@ -224,6 +239,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return call
 
     async def _authorize(self, call: Call, method: _Method, context: Any) -> None:
+        if call.began > self._refuse_after and not context.peer().startswith("unix:"):
+            self.refused += 1
+            raise DomainError(
+                Reason.SHUTTING_DOWN,
+                "the server is stopping; call again",
+                retry_seconds=SHUTDOWN_RETRY_SECONDS,
+            )
         if self._in_flight > self._most:
             raise DomainError(
                 Reason.SERVER_BUSY,
@@ -289,6 +311,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _leave(self, call: Call, method: _Method) -> None:
         self._in_flight -= 1
+        if call.began <= self._refuse_after < math.inf:
+            self._finish(1)
         IN_FLIGHT.dec()
         seconds = time.perf_counter() - call.began
         method.latency.observe(seconds)

@@ -1,5 +1,6 @@
 """The schema of the database: all tables of all slices, and the migrations that make them."""
 
+from enum import Enum
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,7 @@ import server.catalog.models
 import server.changes
 import server.idempotency
 import server.identity.models
+import server.jobs
 import server.redemption.models
 import server.ticketing.models
 import server.tickets.models  # noqa: F401
@@ -19,7 +21,16 @@ from server.db import metadata
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
-__all__ = ["is_current", "metadata", "migrate"]
+__all__ = ["SchemaState", "metadata", "migrate", "schema_state"]
+
+
+class SchemaState(Enum):
+    """How a database's schema stands to this release's."""
+
+    EMPTY = "none"
+    OLDER = "older"
+    CURRENT = "current"
+    NEWER = "newer, or of another program"
 
 
 def _config() -> Config:
@@ -41,7 +52,13 @@ def migrate(url: str) -> None:
         engine.dispose()
 
 
-def is_current(connection: Connection) -> bool:
-    """Whether the database has the newest schema."""
-    heads = set(ScriptDirectory.from_config(_config()).get_heads())
-    return set(MigrationContext.configure(connection).get_current_heads()) == heads
+def schema_state(connection: Connection) -> SchemaState:
+    """Whether the database must, or must not, be migrated."""
+    script = ScriptDirectory.from_config(_config())
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    if not found:
+        return SchemaState.EMPTY
+    if found == set(script.get_heads()):
+        return SchemaState.CURRENT
+    known = {each.revision for each in script.walk_revisions()}
+    return SchemaState.OLDER if found <= known else SchemaState.NEWER

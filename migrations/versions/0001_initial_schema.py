@@ -48,7 +48,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_batches_partner_id"), "batches", ["partner_id"], unique=False)
     op.create_table(
         "config_version",
-        sa.Column("id", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_config_version")),
     )
@@ -83,6 +83,12 @@ def upgrade() -> None:
         ["create_time"],
         unique=False,
         postgresql_using="brin",
+    )
+    op.create_table(
+        "job_runs",
+        sa.Column("job_name", sa.Text(), nullable=False),
+        sa.Column("run_time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("job_name", name=op.f("pk_job_runs")),
     )
     op.create_table(
         "login_failures",
@@ -506,6 +512,7 @@ def downgrade() -> None:
     op.drop_table("numberings")
     op.drop_table("merchants")
     op.drop_table("login_failures")
+    op.drop_table("job_runs")
     op.drop_index(
         "ix_idempotency_records_time", table_name="idempotency_records", postgresql_using="brin"
     )

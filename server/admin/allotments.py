@@ -13,10 +13,11 @@ from server.admin.products import PRODUCTS, refuse_archived
 from server.admin.records import By, already_exists, shown
 from server.admin.rules import DIRECT_CHANNEL
 from server.catalog.models import stocks
+from server.catalog.rules import stock_id
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.audit import audit
 from server.identity.models import partners
-from server.tickets.rules import DIRECT, PARTNER_BITS
+from server.tickets.rules import DIRECT
 
 MOST_TOTAL = 1_000_000_000
 
@@ -36,7 +37,7 @@ class Allotment:
     @property
     def stock_id(self) -> int:
         """Key and order of allotments."""
-        return _stock_id(self.product_id, self.partner_id)
+        return stock_id(self.product_id, self.partner_id)
 
     @property
     def name(self) -> str:
@@ -67,7 +68,7 @@ async def create_allotment(
     created = await tx.execute(
         pg_insert(stocks)
         .values(
-            stock_id=_stock_id(product_id, partner_id),
+            stock_id=stock_id(product_id, partner_id),
             product_id=product_id,
             partner_id=partner_id,
             total=total,
@@ -85,8 +86,8 @@ async def get_allotment(
     tx: AsyncConnection, product_id: int, channel: str, *, lock: bool = False
 ) -> Allotment:
     """The stock of a channel now. Raises NOT_FOUND."""
-    stock_id = _stock_id(product_id, await _channel(tx, channel))
-    query = ALLOTMENTS.where(stocks.c.stock_id == stock_id)
+    this = stocks.c.stock_id == stock_id(product_id, await _channel(tx, channel))
+    query = ALLOTMENTS.where(this)
     row = (
         (await tx.execute(query.with_for_update(of=stocks) if lock else query))
         .mappings()
@@ -145,7 +146,7 @@ async def move_allotment(
     # in one order, so that two moves in opposite directions do not wait for each other
     await tx.execute(
         select(stocks.c.stock_id)
-        .where(stocks.c.stock_id.in_([_stock_id(product_id, each) for each in ids]))
+        .where(stocks.c.stock_id.in_([stock_id(product_id, each) for each in ids]))
         .order_by(stocks.c.stock_id)
         .with_for_update()
     )
@@ -172,10 +173,6 @@ async def move_allotment(
         await _trace(tx, source, await get_allotment(tx, product_id, from_channel), "move", **by),
         await _trace(tx, target, await get_allotment(tx, product_id, to_channel), "move", **by),
     )
-
-
-def _stock_id(product_id: int, partner_id: int) -> int:
-    return product_id << PARTNER_BITS | partner_id
 
 
 def _name(product_id: int, channel: str) -> str:

@@ -221,12 +221,12 @@ def changes(request: Any, **read: Callable[[Any], Any]) -> dict[str, Any]:
     fields = {field.name: field for field in request.DESCRIPTOR.fields if not is_required(field)}
     choice = ", ".join(fields)
     if not request.update_mask.paths:
-        raise invalid("update_mask", f"names no field: name what to change, of {choice}")
+        raise invalid("update_mask", f"names no field; name what to change: {choice}")
     faults = []
     for path in request.update_mask.paths:
         field = fields.get(path)
         if field is None:
-            faults.append(("update_mask", f"{path} cannot be changed: name what to, of {choice}"))
+            faults.append(("update_mask", f"{path} cannot be changed; these can: {choice}"))
         elif not field.is_repeated and not _is_set(request, field):
             faults.append((path, "is named by update_mask and needs a value"))
     refuse(faults)

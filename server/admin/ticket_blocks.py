@@ -10,9 +10,9 @@ from server.admin.records import By
 from server.errors import not_found
 from server.identity.audit import audit
 from server.identity.models import partners
-from server.redemption.scans import new_event_id
 from server.tickets.models import ticket_events, tickets
 from server.tickets.rules import DIRECT, Code
+from server.tickets.service import new_event_id
 
 
 @dataclass(frozen=True, slots=True)

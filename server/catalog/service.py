@@ -96,7 +96,7 @@ async def take_sold(
     this = stocks.c.stock_id == stock_id(product_id, partner_id)
     taken = await tx.execute(
         update(stocks)
-        .where(this, AVAILABLE >= quantity)
+        .where(this, quantity <= AVAILABLE)
         .values(sold=stocks.c.sold + quantity, update_time=now)
     )
     if taken.rowcount:

@@ -95,6 +95,20 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         ),
         "此二维码刚于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}，{again_at} 起可再次核销。",
     ),
+    ("ALREADY_REDEEMED", "call"): (
+        (
+            "Another item of this all-or-nothing call redeems {function} with the same QR code; nothing was"
+            " used. Name it once."
+        ),
+        "同一批次（全部或全不）中已有另一项以同一二维码核销 {function}，未扣减任何次数。请只列一次。",
+    ),
+    ("NO_USES_LEFT", "call"): (
+        (
+            "The items of this all-or-nothing call ask for more uses of {function} than the {remaining} of"
+            " {total} left; nothing was used. Ask for fewer."
+        ),
+        "同一批次（全部或全不）中各项请求的 {function} 次数之和超过剩余的 {remaining}/{total} 次，未扣减任何次数。请减少次数。",
+    ),
     ("NO_USES_LEFT", "uses"): (
         "{asked} uses of {function} asked for, {remaining} of {total} left.",
         "请求核销 {function} {asked} 次，仅剩 {remaining}/{total} 次。",

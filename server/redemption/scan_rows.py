@@ -33,6 +33,11 @@ SELECT r.caller, r.method, r.request_id, r.content_hash, r.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (caller, method, request_id)
 JOIN idempotency_records r USING (caller, method, request_id)
 """)
+LOOK_AT_TICKET = HotStatement("""
+SELECT ticket_id, ticket_code, jti, state, blocked, order_id, valid_from_time, valid_until_time,
+       snapshot_id, partner_id, customer_type, customer_name
+FROM tickets WHERE ticket_id = $1::bigint
+""")
 READ_ORDERS = HotStatement("SELECT order_id, jti FROM orders WHERE order_id = ANY($1::bigint[])")
 READ_SNAPSHOTS = HotStatement(
     "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
@@ -131,6 +136,30 @@ def parse_snapshot(content: dict[str, Any]) -> rules.Snapshot:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A ticket that was only looked at."""
+
+    ticket: rules.Ticket
+    partner_id: int
+    customer_type: str | None
+    customer_name: str | None
+
+
+async def look(tx: AsyncConnection, snapshots: SnapshotCache, ticket_id: int) -> Seen | None:
+    """Reads a ticket without a lock; None if there is none. Guards are not read."""
+    rows, uses = await round_trip(
+        tx, [(LOOK_AT_TICKET, [str(ticket_id)]), (READ_USES, [array([ticket_id])])]
+    )
+    if not rows:
+        return None
+    *facts, snapshot_id, partner_id, customer_type, customer_name = rows[0]
+    snapshot = (await snapshots.load(tx, {snapshot_id}))[snapshot_id]
+    ticket = rules.Ticket(*(*facts, snapshot))
+    ticket.uses = {function: rules.Uses(total, remaining) for _, function, total, remaining in uses}
+    return Seen(ticket, partner_id, customer_type, customer_name)
+
+
 async def read(
     tx: AsyncConnection,
     snapshots: SnapshotCache,
@@ -159,7 +188,7 @@ async def read(
 
 
 async def write(tx: AsyncConnection, facts: Facts, writes: Writes, now: datetime) -> None:
-    """Writes everything in one round trip."""
+    """Writes everything and commits, in one round trip."""
     at = now.isoformat()
     statements: list[tuple[HotStatement, Sequence[str]]] = []
     if writes.touched:
@@ -179,8 +208,7 @@ async def write(tx: AsyncConnection, facts: Facts, writes: Writes, now: datetime
     ):
         if rows:
             statements.append((statement, [at, *_columns(rows)]))
-    if statements:
-        await round_trip(tx, statements)
+    await round_trip(tx, statements, commit=True)
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> list[str]:

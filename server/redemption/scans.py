@@ -36,6 +36,8 @@ METHOD = "Redeem"
 """The method under which a scan's request_id counts, whether it came alone or on a stream."""
 
 EVENT_RANDOM_BITS = 22
+LINGER_SECONDS = 0.002
+"""While scans come together a lane waits this long for more: a transaction costs as much as ten scans in it."""
 INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
 """Every forgery, whatever is wrong with it."""
 
@@ -163,9 +165,12 @@ class Redeemer:
 
     async def _lane(self) -> None:
         try:
-            await asyncio.sleep(0)  # let the scans that came in the same moment join
+            busy = False
             while self._waiting:
-                await self._run(self._take())
+                await asyncio.sleep(LINGER_SECONDS if busy else 0)
+                units = self._take()
+                busy = len(units) > 1
+                await self._run(units)
         finally:
             self._free_lanes += 1
 
@@ -206,7 +211,7 @@ class Redeemer:
     async def _work(self, tx: AsyncConnection, units: list[Unit]) -> list[Outcome]:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         now = datetime.now(UTC)
-        tokens = [[self._resolve(item, ring, now) for item in unit.items] for unit in units]
+        tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
         named = [token for of_unit in tokens for token in of_unit]
         facts = await scan_rows.read(
             tx,
@@ -238,12 +243,13 @@ class Redeemer:
             self._verified.put(unverified, claims)
         return qr.check_expiry(claims, now)
 
-    def _resolve(self, item: Item, ring: qr.KeyRing, now: datetime) -> _Token:
+    def _resolve(self, unit: Unit, item: Item, ring: qr.KeyRing, now: datetime) -> _Token:
         opened = self._open(item.qr_token, ring, now)
         if isinstance(opened, qr.Invalid):
             return _Token(refusal=INVALID_TOKEN)
-        claims = opened.claims
-        refusal = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
+        claims, refusal = opened.claims, None
+        if isinstance(opened, qr.Expired):
+            refusal = expired_token(claims, _clock(unit, now))
         if claims.kind is qr.Kind.TICKET:
             return _Token(claims.number, claims.jti, refusal=refusal)
         code = Code.parse(item.ticket_code)
@@ -266,7 +272,7 @@ class Redeemer:
         if stored is not None:
             same = stored[0] == unit.content_hash
             return _load(stored[1]) if same else idempotency.mismatch(unit.request_id)
-        clock = now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
+        clock = _clock(unit, now)
         before = {
             token.ticket_id: facts.tickets[token.ticket_id].copy()
             for token in tokens
@@ -279,8 +285,8 @@ class Redeemer:
         if unit.all_or_nothing and any(scan.answer.result == "REJECT" for scan in scans):
             facts.tickets.update(before)
             scans = [
-                _withheld(scan, facts.tickets[scan.token.ticket_id])
-                if scan.answer.result == "SUCCESS"
+                _as_it_stays(unit, scan, facts.tickets[scan.token.ticket_id], clock)
+                if scan.ticket
                 else scan
                 for scan in scans
             ]
@@ -292,6 +298,10 @@ class Redeemer:
             facts.stored[unit.key] = stored
             writes.answers.append((*unit.key, *stored))
         return answers
+
+
+def _clock(unit: Unit, now: datetime) -> datetime:
+    return now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,13 +321,14 @@ def _decide(
 ) -> _Decided:
     ticket = facts.tickets.get(token.ticket_id)
     jti, refusal = token.jti, token.refusal
-    if token.order_id is not None and not refusal:
-        if facts.order_jtis.get(token.order_id) != token.jti:
-            refusal = rules.Refusal("QR_SUPERSEDED", "jti")
-        elif ticket and (ticket.order_id, ticket.ticket_code) != (token.order_id, item.ticket_code):
+    if token.order_id is not None:
+        if ticket and (ticket.order_id, ticket.ticket_code) != (token.order_id, item.ticket_code):
             ticket = None
-        # an order's QR stands for the QRs of its tickets that are valid now
-        jti = ticket.jti if ticket else None
+        if not refusal:
+            if facts.order_jtis.get(token.order_id) != token.jti:
+                refusal = rules.Refusal("QR_SUPERSEDED", "jti")
+            # an order's QR stands for the QRs of its tickets that are valid now
+            jti = ticket.jti if ticket else None
     event_id = new_event_id(clock)
     if ticket is None or jti is None:
         refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
@@ -371,10 +382,25 @@ def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
     )
 
 
-def _withheld(scan: _Decided, ticket: rules.Ticket) -> _Decided:
-    answer = Answer(
-        "WITHHELD", "", "withheld", {}, ticket.ticket_code, ticket.state, remaining(ticket)
-    )
+def _as_it_stays(unit: Unit, scan: _Decided, ticket: rules.Ticket, clock: datetime) -> _Decided:
+    """One item of a call that did nothing, told of the ticket as it is without the call's other items."""
+    answer, left = scan.answer, remaining(ticket)
+    if answer.result == "SUCCESS":
+        known = ticket.ticket_code, ticket.state, left
+        return replace(scan, answer=Answer("WITHHELD", "", "withheld", {}, *known))
+    answer = replace(answer, ticket_state=ticket.state, remaining=left)
+    if scan.jti and answer.check in ("guard", "guard_time", "uses"):
+        function, quantity = scan.item.function_code, scan.item.quantity
+        alone = rules.Scan(scan.jti, function, quantity, unit.operator.function_codes, clock)
+        uses = ticket.uses[function]
+        facts: dict[str, str | int] = {
+            "function": function,
+            "remaining": uses.remaining,
+            "total": uses.total,
+        }
+        # admitted alone: what stood in the way was another item
+        refusal = rules.decide(alone, ticket) or rules.Refusal(answer.reason, "call", facts)
+        answer = replace(_refused(refusal, ticket), redemption_id=answer.redemption_id)
     return replace(scan, answer=answer)
 
 

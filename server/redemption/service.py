@@ -14,10 +14,16 @@ from server.identity.callers import Caller, Operator, Partner
 from server.identity.models import partners
 from server.redemption import rules, scan_rows
 from server.redemption.models import redemption_events, redemption_guards
-from server.redemption.scans import INVALID_TOKEN, expired_token, new_event_id, redemption_id
+from server.redemption.scans import (
+    INVALID_TOKEN,
+    expired_token,
+    new_event_id,
+    redemption_id,
+    remaining,
+)
 from server.ticketing.models import orders
 from server.tickets import qr
-from server.tickets.models import entitlements, snapshots, tickets
+from server.tickets.models import entitlements, tickets
 from server.tickets.rules import DIRECT, DIRECT_CODE, Code, state_after_redemption
 
 MAX_ORDER_TICKETS = 200
@@ -57,6 +63,7 @@ class OrderView:
 
 async def look(
     tx: AsyncConnection,
+    snapshots: scan_rows.SnapshotCache,
     opened: qr.Valid | qr.Expired | qr.Invalid,
     *,
     caller: Caller,
@@ -65,23 +72,24 @@ async def look(
     """What a ticket's QR is (DOMAIN, Redemption 1). Another partner's ticket is none to a partner."""
     if isinstance(opened, qr.Invalid):
         return Look(None, None, INVALID_TOKEN)
-    claims = opened.claims
-    row = None
+    claims, local = opened.claims, now.astimezone(_zone_of(caller))
+    expired = expired_token(claims, local) if isinstance(opened, qr.Expired) else None
+    seen = None
     if claims.kind is qr.Kind.TICKET:
-        row = (await tx.execute(_TICKETS.where(tickets.c.ticket_id == claims.number))).one_or_none()
-    foreign = row and isinstance(caller, Partner) and row.partner_id != caller.partner_id
-    if row is None or foreign:
-        return Look(claims.jti, None, rules.Refusal("TICKET_NOT_FOUND", "ticket"))
-    snapshot = scan_rows.parse_snapshot(row.content)
-    uses = await _uses(tx, [claims.number])
-    ticket = rules.Ticket(
-        *row[:8], snapshot=snapshot, uses={u.function_code: _as_uses(u) for u in uses}
+        seen = await scan_rows.look(tx, snapshots, claims.number)
+    if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
+        return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
+    ticket = seen.ticket
+    refusal = expired or rules.standing(ticket, claims.jti) or rules.validity(ticket, local)
+    view = TicketView(
+        ticket.ticket_code,
+        seen.partner_id == DIRECT,
+        ticket.state,
+        seen.customer_type,
+        seen.customer_name,
+        remaining(ticket),
     )
-    local = now.astimezone(_zone_of(caller))
-    refusal = rules.standing(ticket, claims.jti) or rules.validity(ticket, local)
-    if isinstance(opened, qr.Expired):
-        refusal = expired_token(claims, local)
-    return Look(claims.jti, _view(row, uses), refusal)
+    return Look(claims.jti, view, refusal)
 
 
 async def look_up_order(
@@ -203,8 +211,8 @@ async def reverse(
     await tx.execute(
         update(tickets).where(tickets.c.ticket_id == ticket_id).values(state=state, update_time=now)
     )
-    remaining = tuple((u.function_code, u.remaining_uses) for u in uses)
-    return Reversal(redemption_id(ticket_id, reversal_id), ticket.ticket_code, state, remaining)
+    left = tuple((u.function_code, u.remaining_uses) for u in uses)
+    return Reversal(redemption_id(ticket_id, reversal_id), ticket.ticket_code, state, left)
 
 
 async def _give_back(tx: AsyncConnection, event: Row[Any]) -> None:
@@ -247,10 +255,10 @@ async def list_events(
     wanted: EventFilter,
     *,
     caller: Caller,
-    after: tuple[datetime, int] | None,
+    after: tuple[datetime, int, int] | None,
     most: int,
 ) -> list[Row[Any]]:
-    """The next `most` events behind (time, event_id), newest first; operators see their own merchant's.
+    """The next `most` events behind (time, event_id, ticket_id), newest first; operators see their own merchant's.
 
     Raises INVALID_FIELD if an administrator names neither merchant, ticket nor jti: no index serves that.
     """
@@ -275,11 +283,11 @@ async def list_events(
         conditions.append(events.occurred_time >= wanted.time_from)
     if wanted.time_until:
         conditions.append(events.occurred_time < wanted.time_until)
+    # event_id is unique only within a ticket
+    position = events.occurred_time, events.event_id, events.ticket_id
     if after:
-        moment, event_id = after
-        position = tuple_(events.occurred_time, events.event_id)
-        conditions.append(position < tuple_(literal(moment), literal(event_id)))
-    newest_first = events.occurred_time.desc(), events.event_id.desc()
+        conditions.append(tuple_(*position) < tuple_(*map(literal, after)))
+    newest_first = [column.desc() for column in position]
     query = select(redemption_events).where(*conditions).order_by(*newest_first).limit(most)
     return list((await tx.execute(query)).all())
 
@@ -329,27 +337,17 @@ async def summarize(
 _TICKETS = select(
     tickets.c.ticket_id,
     tickets.c.ticket_code,
-    tickets.c.jti,
-    tickets.c.state,
-    tickets.c.blocked,
-    tickets.c.order_id,
-    tickets.c.valid_from_time,
-    tickets.c.valid_until_time,
     tickets.c.partner_id,
+    tickets.c.state,
     tickets.c.customer_type,
     tickets.c.customer_name,
-    snapshots.c.content,
-).join(snapshots, snapshots.c.snapshot_id == tickets.c.snapshot_id)
+)
 
 
 async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:
     query = select(entitlements).where(entitlements.c.ticket_id.in_(ticket_ids))
     ordered = query.order_by(entitlements.c.ticket_id, entitlements.c.function_code)
     return list((await tx.execute(ordered)).all())
-
-
-def _as_uses(row: Row[Any]) -> rules.Uses:
-    return rules.Uses(row.total_uses, row.remaining_uses)
 
 
 def _view(row: Any, uses: list[Row[Any]]) -> TicketView:

@@ -15,6 +15,7 @@ from server.errors import DomainError, Reason, invalid
 from server.identity.service import Identity
 from server.redemption import scans, service
 from server.redemption.explanations import explain
+from server.redemption.scan_rows import SnapshotCache
 from server.redemption.scan_stream import ScanStream
 from server.redemption.scans import Answer, Item, Redeemer
 
@@ -50,6 +51,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._pages = pages
         self._zone = zone
         self._stopping = stopping
+        self._snapshots = SnapshotCache()
 
     async def OperatorLogin(self, request: Any, context: Any) -> Any:
         tokens = await self._identity.log_in(
@@ -87,7 +89,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         now = rpc.now()
         opened = await self._redeemer.open(request.encrypted_data, now)
         async with self._db.transaction() as tx:
-            look = await service.look(tx, opened, caller=rpc.caller(), now=now)
+            look = await service.look(tx, self._snapshots, opened, caller=rpc.caller(), now=now)
         response = redemption_pb2.DecryptQrResponse(
             jti=str(look.jti or ""), **_refusal_fields(look.refusal)
         )
@@ -166,7 +168,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     async def ListRedemptions(self, request: Any, context: Any) -> Any:
         most = rpc.page_size(request)
         cursor = self._pages.decode(request)
-        after = (datetime.fromisoformat(cursor[0]), cursor[1]) if cursor else None
+        after = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
         async with self._db.transaction() as tx:
             rows = await service.list_events(
                 tx, _event_filter(request), caller=rpc.caller(), after=after, most=most + 1
@@ -177,7 +179,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         if len(rows) > most:
             last = rows[most - 1]
             response.next_page_token = self._pages.encode(
-                request, (last.occurred_time.isoformat(), last.event_id)
+                request, (last.occurred_time.isoformat(), last.event_id, last.ticket_id)
             )
         return response
 

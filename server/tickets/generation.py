@@ -11,14 +11,15 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import literal
+from sqlalchemy import insert, literal
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import Database, driver
-from server.tickets.models import numberings
-from server.tickets.rules import Number
+from server.db import Database
+from server.tickets.models import batches, numberings
+from server.tickets.rules import PARTNER_PREFIX, Number
 
 CHUNK_TICKETS = 1000
 """Rows built without letting other calls have their turn: about 2 ms."""
@@ -50,7 +51,6 @@ class NewTickets:
 
     first_ticket_id: int
     quantity: int
-    code_prefix: str
     partner_code: str
     state: str
     product_id: int
@@ -67,7 +67,7 @@ class NewTickets:
 
 
 async def reserve_numbers(
-    db: Database, *, partner_id: int, day: date, kind: Literal["T", "O"], quantity: int
+    db: Database, partner_id: int, day: date, kind: Literal["T", "O"], quantity: int
 ) -> int:
     """The first of `quantity` numbers for a channel's tickets (T) or orders (O) of a day, which nobody else gets.
 
@@ -87,8 +87,23 @@ async def reserve_numbers(
 
 
 async def generate(tx: AsyncConnection, new: NewTickets) -> None:
-    """Writes the tickets and their entitlements."""
-    async with (await driver(tx)).cursor() as cursor:
+    """Writes the batch, its tickets and their entitlements."""
+    await tx.execute(
+        insert(batches).values(
+            batch_id=new.batch_id,
+            partner_id=Number.unpack(new.first_ticket_id).partner_id,
+            product_id=new.product_id,
+            distributor_id=new.distributor_id,
+            snapshot_id=new.snapshot_id,
+            first_ticket_id=new.first_ticket_id,
+            quantity=new.quantity,
+            order_id=new.order_id,
+            create_time=new.create_time,
+        )
+    )
+    pg = (await tx.get_raw_connection()).driver_connection
+    assert isinstance(pg, psycopg.AsyncConnection)
+    async with pg.cursor() as cursor:
         for table, columns, rows in (
             ("tickets", TICKET_COLUMNS, ticket_rows(new)),
             ("entitlements", ENTITLEMENT_COLUMNS, entitlement_rows(new)),
@@ -117,7 +132,7 @@ def ticket_rows(new: NewTickets) -> Iterator[bytes]:
         new.create_time.isoformat(),
         new.create_time.isoformat(),
     )
-    stem = first.code(new.code_prefix, new.partner_code).rpartition("-")[0]
+    stem = first.code(PARTNER_PREFIX, new.partner_code).rpartition("-")[0]
     before_day = new.first_ticket_id - first.sequence
     for numbers in _chunks(new):
         jtis = random_uuids(len(numbers))

@@ -13,6 +13,10 @@ DIRECT = 0
 DIRECT_CODE = "DT"
 """What stands for the partner's code in the codes of our own sales channel; no partner may have it."""
 
+PARTNER_PREFIX = "OTA"
+ORDER_PREFIX = "ORD"
+"""What the codes of partners' tickets, and of orders, begin with."""
+
 FINAL_STATES = frozenset({"USED", "REFUNDED", "CHANGED", "EXPIRED", "VOIDED"})
 
 MOVES = frozenset(
@@ -121,15 +125,16 @@ def number_range(
 ) -> tuple[int, int]:
     """The numbers a partner's tickets have that were made from `time_from` on and before `time_until`.
 
-    They share their days in `zone`, the one that counts in codes, with some that were made before or after; the range
-    is the first number and the one behind the last.
+    They share their days in `zone`, the one that counts in codes, with some that were made before or after. Both ends
+    belong to the range.
     """
     first, behind = partner_range(partner_id)
+    last = behind - 1
     if time_from:
         first = int(Number(partner_id, _day(time_from, zone), 0))
     if time_until:
-        behind = int(Number(partner_id, _day(time_until, zone), (1 << SEQUENCE_BITS) - 1)) + 1
-    return first, behind
+        last = int(Number(partner_id, _day(time_until, zone), (1 << SEQUENCE_BITS) - 1))
+    return first, last
 
 
 def why_not_activated(

@@ -6,6 +6,8 @@ import pytest
 from server.embedded import EmbeddedServices
 from tests.support import databases
 from tests.support.admin_office import ADMIN_SERVICE, Headers, Office, furnish
+from tests.support.gate_server import GateServer, gate_server
+from tests.support.partner_desk import HK, Desk, Market, a_market
 from tests.support.rpc_server import running_node
 
 
@@ -44,3 +46,31 @@ async def other_office(
     """Another process over the same."""
     async with running_node(office_url, redis_url, ADMIN_SERVICE) as node:
         yield Office(node, furnished[1])
+
+
+@pytest.fixture
+async def market(database_url: str) -> AsyncIterator[Market]:
+    """Two partners with stock."""
+    async with a_market(database_url) as filled:
+        yield filled
+
+
+@pytest.fixture
+async def ota_server(
+    market: Market, database_url: str, redis_url: str
+) -> AsyncIterator[GateServer]:
+    """A server for the partners."""
+    async with gate_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(ota_server: GateServer) -> Desk:
+    """Where CP calls from."""
+    return Desk.at(ota_server.channel)
+
+
+@pytest.fixture
+async def other_desk(ota_server: GateServer) -> Desk:
+    """Where HK calls from."""
+    return Desk.at(ota_server.channel, HK.api_key)

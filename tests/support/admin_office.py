@@ -14,6 +14,7 @@ from deeptravel.admin.v1 import (
 )
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import insert, select
 
 from server.admin.servicer import AdminServicer
@@ -35,7 +36,7 @@ CHANGING = [
 
 ADMIN_SERVICE = Offer(
     SERVICE,
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server,  # type: ignore[arg-type]
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
     lambda node: AdminServicer(node.db, node.identity, node.repeats, node.pages),
 )
 
@@ -117,7 +118,7 @@ def message(method: str, **fields: Any) -> Any:
         fields["update_mask"] = FieldMask(paths=fields["update_mask"].split())
     if "request_id" in descriptor.fields_by_name:
         fields.setdefault("request_id", request_id())
-    return descriptor._concrete_class(**fields)
+    return GetMessageClass(descriptor)(**fields)
 
 
 PRODUCT: dict[str, Any] = {
@@ -137,6 +138,7 @@ OPERATOR: dict[str, Any] = {
     "password": PASSWORD,
 }
 TICKET = "OTA-CP-20260301-000001"
+BLOCKED_TICKET = "OTA-CP-20260301-000002"
 
 VALID: dict[str, dict[str, Any]] = {
     "CreatePartner": {"partner_code": "NEW", "display_name": "New"},
@@ -192,7 +194,7 @@ VALID: dict[str, dict[str, Any]] = {
         "quantity": 10,
     },
     "BlockTicket": {"ticket_code": TICKET, "comment": "stolen"},
-    "UnblockTicket": {"ticket_code": TICKET, "comment": "found again"},
+    "UnblockTicket": {"ticket_code": BLOCKED_TICKET, "comment": "found again"},
     "GetPartner": {"partner_code": "CP"},
     "ListPartnerKeys": {"partner_code": "CP"},
     "GetMerchant": {"merchant_code": "FERRIES"},
@@ -204,6 +206,7 @@ VALID: dict[str, dict[str, Any]] = {
     "AdminLogin": {"username": "root", "password": PASSWORD},
 }
 """A request that succeeds in a furnished office, for every method whose empty request does not."""
+
 
 async def furnish(node: Node) -> Office:
     """Sets up one of each, by AdminService's own means but for the first administrator and the ticket."""
@@ -249,7 +252,9 @@ async def furnish(node: Node) -> Office:
     await office.do("CreateProduct", product_id=106, **PRODUCT)
     await office.do("CreateAllotment", product_id=106, channel="CP", total=2000)
     await office.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
-    await add_ticket(node, "CP", 1)
+    for sequence in (1, 2):
+        await add_ticket(node, "CP", sequence)
+    await office.do("BlockTicket", ticket_code=BLOCKED_TICKET, comment="reported stolen")
     return office
 
 
@@ -293,5 +298,3 @@ def renamed(method: str, fields: dict[str, Any]) -> dict[str, Any]:
     name = METHODS[method].input_type.fields[0].name
     other_name = fields[name] + 1 if isinstance(fields[name], int) else fields[name] + "0"
     return fields | {name: other_name}
-
-

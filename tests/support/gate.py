@@ -14,13 +14,14 @@ from uuid import UUID, uuid4
 import grpc
 import orjson
 import psycopg
-from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
+from deeptravel.redemption.v1 import access_pb2, redemption_pb2
+from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 from sqlalchemy import make_url
 
 from server import rpc
 from server.config import load_settings
 from server.db import Database
-from server.identity.credentials import hash_password
+from server.identity import credentials
 from server.tickets import keys, qr
 from server.tickets.rules import Number
 from tests.support.redemption_model import Entitlement
@@ -62,8 +63,37 @@ COPY tickets (ticket_id, ticket_code, jti, state, blocked, product_id, partner_i
               customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time) FROM STDIN
 """
 EVERYTHING = """
-SELECT table_name, md5(query_to_xml(format('SELECT * FROM %I t ORDER BY t::text', table_name), true, true, '')::text)
+SELECT table_name, md5(query_to_xml('SELECT * FROM ' || quote_ident(table_name) || ' t ORDER BY t::text', true, true, '')::text)
 FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name
+"""
+
+# Uses, guards, states and repeats all follow from the events. (Guards of MULTI_USE functions only say when; those of
+# a former QR stay, and say nothing any more.)
+CONTRADICTIONS = """
+WITH taken AS (
+  SELECT s.ticket_id, s.jti, s.function_code, s.quantity, s.event_id, s.request_id, s.terminal_device_id
+  FROM redemption_events s WHERE s.result = 'SUCCESS' AND NOT EXISTS (
+    SELECT FROM redemption_events r WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id))
+), uses AS (
+  SELECT e.ticket_id, e.function_code, e.total_uses, e.remaining_uses, coalesce(sum(t.quantity), 0) AS used
+  FROM entitlements e LEFT JOIN taken t USING (ticket_id, function_code) GROUP BY e.ticket_id, e.function_code
+), states AS (
+  SELECT ticket_id, CASE WHEN sum(remaining_uses) = 0 THEN 'USED' WHEN sum(used) > 0 THEN 'PARTIALLY_REDEEMED'
+    ELSE 'ACTIVE' END AS state FROM uses GROUP BY ticket_id
+)
+SELECT 'uses', ticket_id, function_code FROM uses WHERE total_uses - remaining_uses <> used
+UNION ALL SELECT 'state', ticket_id, t.state FROM tickets t JOIN states s USING (ticket_id)
+  WHERE t.state <> s.state AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'USED')
+UNION ALL SELECT 'redeemed without a guard', ticket_id, function_code
+  FROM taken t WHERE NOT EXISTS (SELECT FROM redemption_guards g
+    WHERE (g.ticket_id, g.jti, g.function_code) = (t.ticket_id, t.jti, t.function_code))
+UNION ALL SELECT 'guarded without a redemption', ticket_id, function_code
+  FROM redemption_guards WHERE (ticket_id, event_id) NOT IN (SELECT ticket_id, event_id FROM taken)
+UNION ALL SELECT 'redeemed twice under one request', NULL, request_id FROM redemption_events
+  WHERE request_id <> '' GROUP BY terminal_device_id, request_id, ticket_id, function_code HAVING count(*) > 1
+UNION ALL SELECT 'no answer kept', ticket_id, request_id FROM redemption_events e
+  WHERE request_id <> '' AND NOT EXISTS (SELECT FROM idempotency_records i
+    WHERE (i.caller, i.request_id) = ('terminal:' || e.terminal_device_id, e.request_id))
 """
 
 FERRY_AND_GIFT = (Entitlement("ferry"), Entitlement("gift"))
@@ -80,7 +110,7 @@ class QrTicket(NamedTuple):
 
 @functools.cache
 def _password_hash() -> str:
-    return hash_password(PASSWORD)
+    return credentials.hash_password(PASSWORD)
 
 
 @dataclass
@@ -90,10 +120,11 @@ class World:
     pg: psycopg.AsyncConnection[Any]
     ring: qr.KeyRing
     made: int = 0
+    orders: int = 0
 
     async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Runs one statement; its rows, if it gives any."""
-        cursor = await self.pg.execute(statement, values)  # type: ignore[arg-type]
+        cursor = await self.pg.execute(statement, values or None)  # type: ignore[arg-type]
         return await cursor.fetchall() if cursor.description else []
 
     async def tickets(
@@ -115,7 +146,7 @@ class World:
         row = {
             "state": "ACTIVE",
             "blocked": False,
-            "order_id": int(Number(PARTNER_ID, DAY, 1)),
+            "order_id": int(Number(PARTNER_ID, DAY, 0)),
             "customer_type": "ADULT",
             "customer_name": "张三",
             "valid_from_time": now - timedelta(days=1),
@@ -150,9 +181,10 @@ class World:
         (made,) = await self.tickets(1, entitlements, **options)
         return made
 
-    async def order(self, count: int, sequence: int = 1) -> tuple[QrTicket, list[QrTicket]]:
+    async def order(self, count: int) -> tuple[QrTicket, list[QrTicket]]:
         """Makes an order with tickets; itself as (order_id, order code, jti, QR)."""
-        number = Number(PARTNER_ID, DAY, sequence)
+        self.orders += 1
+        number = Number(PARTNER_ID, DAY, self.orders)
         order = self._sealed(int(number), number.code("ORD", "CP"), qr.Kind.ORDER)
         await self.sql(
             "INSERT INTO orders VALUES (%s, %s, %s, 'PAID', %s, 'ADULT', '张三', %s, 'PAY-1', 100, 'HKD', now())",
@@ -202,11 +234,29 @@ class World:
         )
         return [(result, reason) for result, reason in rows]
 
+    async def contradictions(self) -> list[tuple[Any, ...]]:
+        """Where the tables tell different stories: half of a write would show here."""
+        return await self.sql(CONTRADICTIONS)
+
     async def change(self, statement: str, *values: Any) -> None:
         """Changes configuration, as an administrator does."""
         async with self.pg.transaction():
             await self.sql(statement, *values)
             await self.sql("UPDATE config_version SET version = version + 1")
+
+    async def log_in(
+        self, channel: grpc.aio.Channel, username: str = "olga", device: str | None = "T-1"
+    ) -> "Terminal":
+        """Somebody logged in at a terminal, or without one, as an administrator is; no password is asked for."""
+        now, login_id = datetime.now(UTC), uuid4()
+        token, later = credentials.new_token("a", login_id), now + timedelta(hours=1)
+        await self.sql(
+            "INSERT INTO logins (login_id, username, terminal_device_id, issue_time, access_hash,"
+            " access_expire_time, refresh_hash, refresh_expire_time)"
+            " VALUES (%s, %s, %s, %s, %s, %s, '', %s)",
+            *(login_id, username, device, now, token.secret_hash, later, later),
+        )
+        return Terminal(device or "", token.text, RedemptionServiceStub(channel))
 
     async def everything(self) -> dict[str, str]:
         """A hash of each table's rows."""
@@ -239,7 +289,7 @@ async def a_world(database_url: str) -> AsyncIterator[World]:
 
 @dataclass(frozen=True)
 class Terminal:
-    """Somebody logged in at a terminal. `at` another server the same log-in is good."""
+    """Somebody logged in at a terminal."""
 
     device: str
     access_token: str
@@ -249,20 +299,25 @@ class Terminal:
     async def log_in(
         cls, channel: grpc.aio.Channel, username: str = "olga", device: str = "T-1"
     ) -> "Terminal":
-        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
-        tokens = await stub.OperatorLogin(
-            access_pb2.OperatorLoginRequest(
-                username=username, password=PASSWORD, terminal_device_id=device
-            )
+        """Logs in with the password."""
+        stub = RedemptionServiceStub(channel)
+        request = access_pb2.OperatorLoginRequest(
+            username=username, password=PASSWORD, terminal_device_id=device
         )
+        tokens: Any = await stub.OperatorLogin(request)  # type: ignore[misc]
         return cls(device, tokens.access_token, stub)
 
     def at(self, channel: grpc.aio.Channel) -> "Terminal":
-        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
-        return Terminal(self.device, self.access_token, stub)
+        """The same log-in at another server."""
+        return Terminal(self.device, self.access_token, RedemptionServiceStub(channel))
+
+    def at_other(self, other: "Terminal") -> "Terminal":
+        """The same log-in, calling the server that the other one calls."""
+        return Terminal(self.device, self.access_token, other.stub)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries."""
         return (("authorization", f"Bearer {self.access_token}"),)
 
     def call(self, method: str, request: Any, **options: Any) -> Awaitable[Any]:
@@ -277,14 +332,14 @@ class Terminal:
         token: str,
         function_code: str = "ferry",
         *,
-        timeout: float | None = None,
+        deadline_seconds: float | None = None,
         **fields: Any,
     ) -> Any:
         """Redeem; any status that is not OK raises."""
         request = redemption_pb2.RedeemRequest(
             qr_token=token, function_code=function_code, **fields
         )
-        return await self.call("Redeem", request, timeout=timeout)
+        return await self.call("Redeem", request, timeout=deadline_seconds)
 
     async def redeem_many(
         self,

@@ -1,4 +1,4 @@
-"""A server of redemptions in this process."""
+"""The server as production composes it, in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,51 +7,45 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
 
-from server.changes import Remembered
-from server.redemption.scans import Redeemer
-from server.redemption.servicer import RedemptionServicer
-from server.tickets import keys
-from tests.support.rpc_server import SECRET_KEY, Node, Offer, running_node
+from server.app import App
+from server.config import load_settings
+from tests.support.rpc_server import SECRET_KEY
 
 
 @dataclass
 class GateServer:
+    """A started App, and a channel to it."""
+
+    app: App
     channel: grpc.aio.Channel
-    stopping: asyncio.Event
 
     async def stop(self) -> None:
-        self.stopping.set()
+        """Stops as on SIGTERM."""
+        self.is_stopped = True
+        await self.app.stop()
+
+    is_stopped: bool = False
 
 
 @asynccontextmanager
 async def gate_server(
     database_url: str, redis_url: str, **settings: Any
 ) -> AsyncIterator[GateServer]:
-    stopping = asyncio.Event()
-
-    def servicer(node: Node) -> RedemptionServicer:
-        async def load(_: str) -> Any:
-            async with node.db.transaction() as tx:
-                return await keys.load_key_ring(tx, SECRET_KEY)
-
-        redeemer = Redeemer(
-            node.db, Remembered(node.feed, load), batch=128, lanes=2, token_cache=1000
-        )
-        return RedemptionServicer(
-            node.db,
-            node.identity,
-            redeemer,
-            node.repeats,
-            node.pages,
-            zone=node.settings.zone,
-            stopping=stopping,
-        )
-
-    service = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
-    add = redemption_service_pb2_grpc.add_RedemptionServiceServicer_to_server
-    async with running_node(
-        database_url, redis_url, Offer(service, add, servicer), **settings
-    ) as node:
-        yield GateServer(node.channel, stopping)
+    """A server on free ports; several over one database are several processes, but for the machine."""
+    ports = {"grpc_port": 0, "http_port": 0, "secret_key": SECRET_KEY}
+    app = await App.start(load_settings(**ports | settings), database_url, redis_url)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
+        server = GateServer(app, channel)
+        try:
+            yield server
+        finally:
+            if not server.is_stopped:
+                app.hurry()
+                try:  # DEBUG
+                    async with asyncio.timeout(15):
+                        await app.stop()
+                except TimeoutError:
+                    for t in asyncio.all_tasks():
+                        t.print_stack(file=open("/tmp/hang.txt","a"))
+                    raise

@@ -110,7 +110,9 @@ def _value(message: Any) -> st.SearchStrategy[None]:
 
 
 def _mask(message: Any) -> st.SearchStrategy[None]:
-    paths = st.lists(st.from_regex(r"[a-z]{1,5}(\.[a-z]{1,5})?", fullmatch=True), max_size=2)
+    paths = st.lists(
+        st.from_regex(r"[a-z]{1,3}(_[a-z]{1,3})?(\.[a-z]{1,3})?", fullmatch=True), max_size=2
+    )
     return paths.map(message.paths.extend)
 
 

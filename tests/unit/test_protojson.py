@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +142,8 @@ def test_what_is_no_json_is_told_where(body: bytes, words: str) -> None:
         ('{"at_time": 5}', "at_time"),
         ('{"at_time": "9999999-01-01T00:00:00Z"}', "at_time"),
         ('{"span": "3 days"}', "span"),
+        ('{"mask": ["small"]}', "mask"),
+        ('{"mask": "a;b"}', "mask"),
         ('{"wrapped_large": "x"}', "wrapped_large"),
         ('{"wrapped_truth": "true"}', "wrapped_truth"),
         ('{"anything": 1}', "anything"),
@@ -200,6 +203,9 @@ def test_each_kind_of_fault_names_its_field(body: str, path: str) -> None:
         ('{"someText": "\\u0000\\ud83d\\ude00"}', "some_text", "\0😀"),
         ('{"by_truth": {"true": "a"}}', "by_truth", {True: "a"}),
         ('{"by_number": {}}', "by_number", {}),
+        ('{"mask": "some_text,someText"}', "mask", FieldMask(paths=["some_text", "some_text"])),
+        ('{"mask": "inner.text, raw,"}', "mask", FieldMask(paths=["inner.text", "raw"])),
+        ('{"mask": ""}', "mask", FieldMask()),
     ],
 )
 def test_what_the_mapping_allows_is_read(body: str, field: str, value: Any) -> None:

@@ -293,7 +293,8 @@ def test_there_are_sixteen_reasons_and_each_has_words() -> None:
 
 def test_words_for_exactly_what_can_be_decided() -> None:
     accepted = {("", "admitted"), ("", "withheld")}
-    assert set(explanations._TEXTS) == _refusals_in_the_code() | accepted
+    within_a_call = {("ALREADY_REDEEMED", "call"), ("NO_USES_LEFT", "call")}
+    assert set(explanations._TEXTS) == _refusals_in_the_code() | accepted | within_a_call
 
 
 @pytest.mark.parametrize("key", explanations._TEXTS)

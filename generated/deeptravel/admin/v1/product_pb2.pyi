@@ -203,7 +203,7 @@ class Product(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code of its fares, e.g. HKD."""
     validity_days: _builtins.int
-    """Days a ticket is valid, from its first."""
+    """Days a ticket is valid after its first one."""
     state: Global___ProductState.ValueType
     """Whether it is sold."""
     @_builtins.property
@@ -277,7 +277,7 @@ class CreateProductRequest(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code of its fares, e.g. HKD; for good."""
     validity_days: _builtins.int
-    """Days a ticket is valid, from its first, 1 to 3,650."""
+    """Days a ticket is valid after its first one, 1 to 3,650."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property
@@ -468,7 +468,7 @@ class UpdateProductRequest(_message.Message):
     display_name_zh: _builtins.str
     """Name in Chinese, 1 to 100 characters."""
     validity_days: _builtins.int
-    """Days a ticket is valid, from its first, 1 to 3,650."""
+    """Days a ticket is valid after its first one, 1 to 3,650."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property

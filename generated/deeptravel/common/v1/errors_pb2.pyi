@@ -73,9 +73,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
     """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """UNAVAILABLE. The database cannot be reached or did not answer in time. Repeat with the same request_id."""
+    """UNAVAILABLE. The database cannot be reached or did not answer in time. Repeat with the same request_id; RetryInfo
+    says when.
+    """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 23
-    """UNAVAILABLE. The server is stopping; call another, or again."""
+    """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 24
     """INTERNAL. A fault of the server; the log has the details under the request id."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 25
@@ -140,9 +142,11 @@ ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
 """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""UNAVAILABLE. The database cannot be reached or did not answer in time. Repeat with the same request_id."""
+"""UNAVAILABLE. The database cannot be reached or did not answer in time. Repeat with the same request_id; RetryInfo
+says when.
+"""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 23
-"""UNAVAILABLE. The server is stopping; call another, or again."""
+"""UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 """INTERNAL. A fault of the server; the log has the details under the request id."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 25

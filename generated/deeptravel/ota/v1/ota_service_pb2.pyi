@@ -76,7 +76,9 @@ class BulkGenerateTicketsRequest(_message.Message):
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on the tickets are valid; at once if absent."""
+        """From when on the tickets are valid, at most 730 days ahead; at once if absent. They are valid until the end of the
+        day that comes as many days later as the product's validity has.
+        """
 
     def __init__(
         self,
@@ -278,7 +280,7 @@ class StreamBatchTicketsRequest(_message.Message):
     with_qr: _builtins.bool
     """Whether each ticket comes with a QR token."""
     after_ticket_code: _builtins.str
-    """Resume after this code."""
+    """Resume after this code, one of the batch."""
     def __init__(
         self,
         *,
@@ -308,7 +310,7 @@ class StreamBatchTicketsResponse(_message.Message):
     status: _ticket_pb2.TicketState.ValueType
     """Its state."""
     encrypted_data: _builtins.str
-    """The QR token; empty unless asked for, and for tickets in a final state."""
+    """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
     def __init__(
         self,
         *,
@@ -438,7 +440,7 @@ class ActivateTicketsRequest(_message.Message):
     """Chosen by the caller, new for each call, 1 to 64 characters."""
     @_builtins.property
     def activations(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketActivation]:
-        """The sales, 1 to 1,000, each ticket once."""
+        """The sales, 1 to 1,000, each ticket once, each payment reference in one currency."""
 
     def __init__(
         self,
@@ -618,7 +620,7 @@ class ListTicketsRequest(_message.Message):
     status: _ticket_pb2.TicketState.ValueType
     """Only in this state."""
     batch_id: _builtins.str
-    """Only of this batch."""
+    """Only of this batch, a UUID."""
     distributor_id: _builtins.str
     """Only of this distributor."""
     page_size: _builtins.int

@@ -121,8 +121,8 @@ class OtaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateTicket(self, request, context):
-        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES,
-        IDEMPOTENCY_MISMATCH.
+        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
+        blocked, validity over), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +144,9 @@ class OtaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTickets(self, request, context):
-        """Lists the partner's tickets, newest day first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
+        may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +155,8 @@ class OtaServiceServicer:
     def IssueQr(self, request, context):
         """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
         jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-        before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final states), IDEMPOTENCY_MISMATCH.
+        before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,8 +51,8 @@ class OtaServiceStub:
     rate limit however large the batch; resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
     """
     ActivateTicket: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]
-    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES,
-    IDEMPOTENCY_MISMATCH.
+    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
+    blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]
     """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
@@ -61,11 +61,15 @@ class OtaServiceStub:
     GetInventory: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetInventoryRequest, _ota_service_pb2.GetInventoryResponse]
     """Reads the partner's stock now, from the database."""
     ListTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListTicketsRequest, _ota_service_pb2.ListTicketsResponse]
-    """Lists the partner's tickets, newest day first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
+    may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     IssueQr: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.IssueQrRequest, _ota_service_pb2.IssueQrResponse]
     """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
     jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-    before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final states), IDEMPOTENCY_MISMATCH.
+    before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
+    IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.IssueOrderQrRequest, _ota_service_pb2.IssueOrderQrResponse]
     """Issues the QR of an order's code: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND."""
@@ -93,8 +97,8 @@ class OtaServiceAsyncStub(OtaServiceStub):
     rate limit however large the batch; resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
     """
     ActivateTicket: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]  # type: ignore[assignment]
-    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES,
-    IDEMPOTENCY_MISMATCH.
+    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
+    blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]  # type: ignore[assignment]
     """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
@@ -103,11 +107,15 @@ class OtaServiceAsyncStub(OtaServiceStub):
     GetInventory: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetInventoryRequest, _ota_service_pb2.GetInventoryResponse]  # type: ignore[assignment]
     """Reads the partner's stock now, from the database."""
     ListTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListTicketsRequest, _ota_service_pb2.ListTicketsResponse]  # type: ignore[assignment]
-    """Lists the partner's tickets, newest day first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
+    may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     IssueQr: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.IssueQrRequest, _ota_service_pb2.IssueQrResponse]  # type: ignore[assignment]
     """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
     jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-    before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final states), IDEMPOTENCY_MISMATCH.
+    before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
+    IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.IssueOrderQrRequest, _ota_service_pb2.IssueOrderQrResponse]  # type: ignore[assignment]
     """Issues the QR of an order's code: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND."""
@@ -156,8 +164,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.ActivateTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ActivateTicketResponse, _abc.Awaitable[_ota_service_pb2.ActivateTicketResponse]]:
-        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES,
-        IDEMPOTENCY_MISMATCH.
+        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
+        blocked, validity over), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -184,7 +192,10 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.ListTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ListTicketsResponse, _abc.Awaitable[_ota_service_pb2.ListTicketsResponse]]:
-        """Lists the partner's tickets, newest day first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
+        may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def IssueQr(
@@ -194,7 +205,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ota_service_pb2.IssueQrResponse, _abc.Awaitable[_ota_service_pb2.IssueQrResponse]]:
         """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
         jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-        before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final states), IDEMPOTENCY_MISMATCH.
+        before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,350 @@
+"""The command line: `deeptravel --help`."""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from server import logs
+from server.config import ConfigError, Settings, load_settings
+from server.errors import DomainError, StartError, invalid
+
+if TYPE_CHECKING:
+    from server.db import Database
+
+WRONG = 1
+WRONG_SETTINGS = 2
+CANNOT_RUN = 3
+LEAST_PASSWORD_LENGTH = 12
+
+EPILOG = """\
+Settings are environment variables that begin with DEEPTRAVEL_; without any, everything runs embedded, with data in
+.deeptravel. Exit codes: 0 done, 1 a check or a step failed, 2 wrong settings or arguments, 3 something that is needed
+is missing or in use, 130 interrupted.
+"""
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="deeptravel",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tickets, QR codes and redemption for ferries, venues and the partners who sell them.",
+    epilog=EPILOG,
+)
+keys_app = typer.Typer(
+    no_args_is_help=True, help="The keys that seal QR codes: list, rotate, revoke."
+)
+app.add_typer(keys_app, name="keys")
+
+
+@app.command()
+def serve(
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that share the ports; one for each core.")
+    ] = 1,
+) -> None:
+    """Start the server with everything it needs.
+
+    Without DEEPTRAVEL_DATABASE_URL and DEEPTRAVEL_REDIS_URL an embedded PostgreSQL and Valkey are started, with demo
+    data. The database is migrated first. Ctrl-C or SIGTERM ends it when the calls in flight are done; a second Ctrl-C
+    at once.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_before_serving)
+    settings = _settings()
+    from server import places
+
+    # While the database starts; joined before anything else is imported here, as two threads that load modules which
+    # import each other may see them half made.
+    loading = threading.Thread(target=_load, daemon=True)
+    loading.start()
+    with places.open_places(settings) as found:
+        loading.join()
+        from server import launcher, serving, welcome
+
+        settings = launcher.with_secret_key(settings, found)
+        launcher.prepare_database(found.database_url)
+        launcher.check_redis(found.redis_url)
+        credentials = asyncio.run(launcher.fill(settings, found))
+
+        def announce(grpc_port: int, http_port: int) -> None:
+            if found.embedded:
+                places.write_running(settings, found, grpc_port=grpc_port, http_port=http_port)
+            welcome.show(settings, grpc_port, http_port, credentials)
+
+        if workers == 1:
+            code = serving.serve_alone(settings, found, announce)
+        else:
+            code = serving.serve_with_workers(settings, found, announce, workers=workers)
+    raise typer.Exit(code)
+
+
+@app.command(hidden=True)
+def worker() -> None:
+    """One of several processes of `serve`, started by it."""
+    _settings()
+    from server import serving
+
+    raise typer.Exit(serving.serve_as_worker())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this release's schema.
+
+    `serve` does it, too; this is for those who want to do it before, or under another account.
+    """
+    from server import launcher, places
+
+    with places.open_places(_settings(), attach=True) as found:
+        launcher.prepare_database(found.database_url)
+        typer.echo(f"{launcher.shown(found.database_url)} has the schema of this release")
+
+
+@app.command()
+def demo_data() -> None:
+    """Load the demo data: what is missing of it, and new credentials in place of lost ones.
+
+    Partners CP and HK, products 106 to 108 with stock, a merchant with venues and terminals, an operator, a supervisor
+    and an administrator. Their credentials are written to demo-credentials.json in the data folder.
+    """
+    from server import demo_data as data
+
+    settings = _settings()
+    path = settings.data_dir / data.FILE_NAME
+    _with_database(settings, lambda db, _key: data.load(db, path))
+    typer.echo(f"the demo data are loaded; the credentials are in {path.resolve()}")
+
+
+@app.command()
+def demo(
+    target: Annotated[
+        str,
+        typer.Option(help="host:port of a gRPC server with demo data; one of its own if empty."),
+    ] = "",
+    credentials: Annotated[
+        Path | None, typer.Option(help="The server's demo-credentials.json, if it is elsewhere.")
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the CA to trust, if the server has TLS.")
+    ] = None,
+) -> None:
+    """Walk through the whole main job: batch, QR, activation, look, redemption, refused double scan.
+
+    Against --target, else against the server that runs over the data folder, else against one that is started for it.
+    Exit code 0 only if every step held.
+    """
+    from server import demo as walk
+    from server import places
+
+    settings = _settings()
+    path = credentials or settings.data_dir / "demo-credentials.json"
+    running = places.running_port(settings)
+    if not target and running:
+        target = f"{settings.grpc_host}:{running}"
+    given = walk.Server.of(target, path, tls_ca) if target else None
+    try:
+        with nullcontext(given) if given else walk.own_server() as server:
+            walk.run(server)
+    except walk.StepError as error:
+        _complain(error, WRONG)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """List the keys with their states."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.tickets import keys
+
+    async def read(db: "Database", _key: bytes) -> list[keys.KeyInfo]:
+        async with db.transaction() as tx:
+            return await keys.list_keys(tx)
+
+    table = Table("key", "state", "made", "active from", "retired", "revoked", "public key")
+    for key in _with_database(_settings(), read):
+        times = (key.create_time, key.activate_time, key.retire_time, key.revoke_time)
+        shown = (f"{each:%Y-%m-%d %H:%M}Z" if each else "" for each in times)
+        table.add_row(str(key.key_id), key.state, *shown, f"{key.verify_key.hex()[:16]}…")
+    Console().print(table)
+
+
+@keys_app.command("rotate")
+def rotate_keys() -> None:
+    """Make a new key the one that seals, without downtime; what the former one sealed stays good."""
+    from server.identity.audit import audit
+    from server.tickets import keys
+
+    async def rotate(db: "Database", secret_key: bytes) -> int:
+        now = datetime.now(UTC)
+        key_id = await keys.rotate(db, secret_key, now)
+        async with db.transaction() as tx:
+            await audit(
+                tx,
+                actor=_actor(),
+                action="rotate",
+                resource="qr_key",
+                name=key_id,
+                before=None,
+                after={"state": "ACTIVE"},
+                now=now,
+            )
+        return key_id
+
+    typer.echo(f"QR key {_with_database(_settings(), rotate)} is the active one now")
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")],
+) -> None:
+    """End a key: within a second every QR code that it sealed is refused, everywhere."""
+    from server.identity.audit import audit
+    from server.tickets import keys
+
+    async def revoke(db: "Database", _key: bytes) -> None:
+        now = datetime.now(UTC)
+        async with db.transaction() as tx:
+            await keys.revoke(tx, key_id, now)
+            await audit(
+                tx,
+                actor=_actor(),
+                action="revoke",
+                resource="qr_key",
+                name=key_id,
+                before=None,
+                after={"state": "REVOKED"},
+                now=now,
+            )
+
+    _with_database(_settings(), revoke)
+    typer.echo(f"QR key {key_id} is revoked")
+
+
+@app.command()
+def create_administrator(
+    username: Annotated[str, typer.Argument(help="Small letters, digits, dot, dash, underscore.")],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+) -> None:
+    """Create a platform administrator: the first one, who makes everything else over AdminService."""
+    from server.admin import accounts
+    from server.identity.credentials import Passwords
+
+    async def create(db: "Database", _key: bytes) -> None:
+        if len(password) < LEAST_PASSWORD_LENGTH:
+            raise invalid("password", f"must have {LEAST_PASSWORD_LENGTH} characters or more")
+        async with db.transaction() as tx:
+            await accounts.create_administrator(
+                tx,
+                Passwords(),
+                username=username,
+                display_name=username,
+                password=password,
+                actor=_actor(),
+                now=datetime.now(UTC),
+            )
+
+    _with_database(_settings(), create)
+    typer.echo(f"administrator {username} may log in now (AdminService/AdminLogin)")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with settings, ports, TLS, database, Redis, clock and keys, and the remedy.
+
+    Exit code 1 if something is wrong.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from server.doctor import Verdict, examine
+
+    colours = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
+    table, verdicts = Table("", "subject", "found", "remedy"), set()
+    for finding in examine():
+        verdicts.add(finding.verdict)
+        mark = Text(finding.verdict, colours[finding.verdict])
+        table.add_row(mark, finding.subject, Text(finding.found), Text(finding.remedy))
+    Console().print(table)
+    if Verdict.WRONG in verdicts:
+        raise typer.Exit(WRONG)
+
+
+@app.command()
+def version() -> None:
+    """Print the versions of the server and of what it stands on."""
+    typer.echo(f"deeptravel {installed_version('deeptravel-ticketing')}")
+    typer.echo(f"Python {sys.version.split()[0]}, grpc {installed_version('grpcio')}")
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    logs.configure(level=settings.log_level, style=settings.log_format)
+    return settings
+
+
+def _with_database(settings: Settings, work: Callable[["Database", bytes], Awaitable[T]]) -> T:
+    """Runs `work` with the database, embedded or not, and the secret key."""
+    from server import launcher, places
+    from server.db import Database
+
+    async def run(settings: Settings, database_url: str) -> T:
+        assert settings.secret_key is not None
+        db = Database(settings, database_url)
+        try:
+            return await work(db, settings.secret_key.get_secret_value())
+        finally:
+            await db.close()
+
+    with places.open_places(settings, attach=True) as found:
+        settings = launcher.with_secret_key(settings, found)
+        launcher.prepare_database(found.database_url)
+        return asyncio.run(run(settings, found.database_url))
+
+
+def _load() -> None:
+    for name in ("server.launcher", "server.serving", "server.welcome"):
+        importlib.import_module(name)
+
+
+def _actor() -> str:
+    return f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}"
+
+
+def _stop_before_serving(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _complain(error: Exception, code: int) -> None:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(code)
+
+
+def main() -> None:
+    """Runs the command; what a person can mend is told in one sentence, without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except ConfigError as error:
+        _complain(error, WRONG_SETTINGS)
+    except (StartError, DomainError) as error:
+        _complain(error, CANNOT_RUN)
+
+
+if __name__ == "__main__":
+    main()

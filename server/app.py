@@ -1,0 +1,389 @@
+"""The composition root: what the server is made of, in which order it starts, and how it stops."""
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import grpc
+import structlog
+import uvicorn
+from deeptravel.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
+from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
+from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from sqlalchemy import event
+
+from server import ports, rpc
+from server.admin.servicer import AdminServicer
+from server.changes import ChangeFeed, Remembered
+from server.config import ConfigError, Settings
+from server.db import Database
+from server.errors import StartError
+from server.gateway import gateway
+from server.identity.service import Identity
+from server.jobs import Jobs, jobs
+from server.metrics import POOL, exposition
+from server.ota.servicer import OtaServicer
+from server.ratelimit import RateLimiter
+from server.redemption.scans import Redeemer
+from server.redemption.servicer import RedemptionServicer
+from server.tickets.issuing import Issuer
+from server.tickets.keys import load_key_ring
+from server.tickets.qr import KeyRing
+from server.tls import Certificates
+
+KEEPALIVE_SECONDS = 60
+"""After this long without a word a connection is asked whether it is alive."""
+KEEPALIVE_TIMEOUT_SECONDS = 20
+MIN_PING_SECONDS = 10
+"""Clients that ask more often than this are sent away."""
+HTTP_KEEPALIVE_SECONDS = 75
+"""Longer than the minute for which load balancers usually keep a connection."""
+QUIET_SECONDS = 0.1
+MOST_UNQUIET_SECONDS = 2.0
+POLL_SECONDS = 0.02
+
+log = structlog.get_logger()
+
+Add = Callable[[Any, grpc.aio.Server], None]
+
+
+class Service(NamedTuple):
+    """One of the contract's services: its descriptor, what adds it to a server, and who serves it."""
+
+    descriptor: ServiceDescriptor
+    add: Add
+    servicer: object
+
+
+class App:
+    """One process's server, started.
+
+    Attributes:
+        grpc_port: the gRPC port, also where the settings say 0.
+        http_port: the HTTP port, likewise.
+    """
+
+    grpc_port: int
+    http_port: int
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._certificates = Certificates.of(settings)
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+        self._public: grpc.aio.Server
+        self._private: grpc.aio.Server
+        self._http: _Http
+        self._interceptor: rpc.Interceptor
+        self._rest = AsyncExitStack()
+
+    @classmethod
+    async def start(
+        cls, settings: Settings, database_url: str, redis_url: str, *, shared_ports: bool = False
+    ) -> Self:
+        """Starts to serve; the database is migrated and has a QR key, and the settings have a secret key.
+
+        With `shared_ports` other processes may listen on the same ports. Raises StartError for a port that cannot be
+        had, ConfigError for TLS files and a secret key that do not fit, DATABASE_UNAVAILABLE.
+        """
+        app = cls(settings)
+        async with AsyncExitStack() as stack:
+            services = await app._start_services(stack, database_url, redis_url)
+            await app._start_grpc(stack, services, shared_ports=shared_ports)
+            await app._start_http(stack, services, shared_ports=shared_ports)
+            app._rest = stack.pop_all()
+        log.info("server.started", grpc_port=app.grpc_port, http_port=app.http_port)
+        return app
+
+    async def stop(self) -> None:
+        """Says NOT_SERVING, refuses new calls, lets those in flight finish, then closes everything, last made first.
+
+        Takes `drain_seconds` at the most, or until `hurry`; what is not finished then is cut off.
+        """
+        log.info("server.stopping")
+        await self._health.enter_graceful_shutdown()
+        self._stopping.set()
+        self._interceptor.refuse()
+        finished = asyncio.create_task(self._finish())
+        hurried = asyncio.create_task(self._hurry.wait())
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await asyncio.wait({finished, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            pass
+        cut_off = not finished.done()
+        for task in (finished, hurried):
+            task.cancel()
+        await asyncio.gather(finished, hurried, return_exceptions=True)
+        await self._rest.aclose()
+        log.info("server.stopped", calls_cut_off=cut_off)
+
+    def hurry(self) -> None:
+        """Makes `stop` wait for nobody."""
+        self._hurry.set()
+
+    async def _finish(self) -> None:
+        await asyncio.gather(self._finish_calls(), self._http.finish())
+
+    async def _finish_calls(self) -> None:
+        await self._interceptor.finished.wait()
+        # A call that arrives while the listener closes is reset as CANCELLED, not refused: so it closes when nobody
+        # calls any more, unless somebody does so all the time.
+        began = quiet_since = time.monotonic()
+        refused = self._interceptor.refused
+        while time.monotonic() - quiet_since < QUIET_SECONDS:
+            await asyncio.sleep(POLL_SECONDS)
+            if refused != self._interceptor.refused and (
+                time.monotonic() - began < MOST_UNQUIET_SECONDS
+            ):
+                refused, quiet_since = self._interceptor.refused, time.monotonic()
+
+    async def _start_services(
+        self, stack: AsyncExitStack, database_url: str, redis_url: str
+    ) -> list[Service]:
+        settings, secret_key = self._settings, _secret_key(self._settings)
+        db = Database(settings, database_url)
+        stack.push_async_callback(db.close)
+        _measure_pool(db)
+        scheduler = Jobs(db, jobs(settings))
+        scheduler.start()
+        stack.push_async_callback(scheduler.stop)
+        feed = ChangeFeed(db)
+        await feed.start()
+        stack.push_async_callback(feed.stop)
+        limiter = RateLimiter(redis_url)
+        stack.push_async_callback(limiter.close)
+        identity = Identity(db, feed, limiter, settings)
+        await identity.start()
+        stack.push_async_callback(identity.stop)
+
+        async def load_keys(_: str) -> KeyRing:
+            async with db.transaction() as tx:
+                return await load_key_ring(tx, secret_key)
+
+        key_rings = Remembered(feed, load_keys)
+        await key_rings.get("")
+        redeemer = Redeemer(
+            db,
+            key_rings,
+            batch=settings.redeem_batch,
+            lanes=settings.redeem_lanes,
+            token_cache=settings.token_cache,
+        )
+        repeats, pages = rpc.Repeats(db, secret_key), rpc.PageTokens(secret_key)
+        services = [
+            Service(
+                ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"],
+                ota_service_pb2_grpc.add_OtaServiceServicer_to_server,
+                OtaServicer(db, repeats, pages, Issuer(key_rings), zone=settings.zone),
+            ),
+            Service(
+                redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"],
+                redemption_service_pb2_grpc.add_RedemptionServiceServicer_to_server,
+                RedemptionServicer(
+                    db,
+                    identity,
+                    redeemer,
+                    repeats,
+                    pages,
+                    zone=settings.zone,
+                    stopping=self._stopping,
+                ),
+            ),
+            Service(
+                admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+                admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
+                AdminServicer(db, identity, repeats, pages),
+            ),
+        ]
+        self._interceptor = rpc.Interceptor(
+            [service.descriptor for service in services],
+            identity,
+            max_calls_in_flight=settings.max_calls_in_flight,
+        )
+        return services
+
+    async def _start_grpc(
+        self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
+    ) -> None:
+        settings = self._settings
+        interceptors: list[grpc.aio.ServerInterceptor] = [self._interceptor]
+        if settings.otlp_endpoint:
+            interceptors.insert(0, stack.enter_context(_tracing(settings.otlp_endpoint)))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deeptravel-"))  # mode 700
+        self._private_address = f"unix:{Path(folder) / 'grpc.sock'}"
+        self._private = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
+        self._public = grpc.aio.server(
+            interceptors=interceptors, options=server_options(settings, shared_ports=shared_ports)
+        )
+        for service in services:
+            service.add(service.servicer, self._private)
+            service.add(service.servicer, self._public)
+        self._private.add_insecure_port(self._private_address)
+        self.grpc_port = self._open_grpc_port(shared=shared_ports)
+        await self._add_health_and_reflection(services)
+        for server in (self._private, self._public):
+            await server.start()
+            stack.push_async_callback(server.stop, None)
+
+    def _open_grpc_port(self, *, shared: bool) -> int:
+        settings = self._settings
+        host, port = settings.grpc_host, settings.grpc_port
+        if port and not shared:
+            ports.require_free(host, port, "DEEPTRAVEL_GRPC")
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if self._certificates:
+                return self._public.add_secure_port(address, self._certificates.grpc_credentials())
+            return self._public.add_insecure_port(address)
+        except RuntimeError as error:
+            raise StartError(
+                f"gRPC cannot listen on {address} ({error}): set DEEPTRAVEL_GRPC_HOST and"
+                " DEEPTRAVEL_GRPC_PORT"
+            ) from error
+
+    async def _add_health_and_reflection(self, services: list[Service]) -> None:
+        descriptors = [service.descriptor for service in services]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._public)
+        channelz.add_channelz_servicer(self._public)
+        for module in (health_pb2, reflection_pb2, channelz_pb2):
+            descriptors += module.DESCRIPTOR.services_by_name.values()
+        names = [descriptor.full_name for descriptor in descriptors]
+        reflection.enable_server_reflection(names, self._public)
+        for name in ("", *names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _start_http(
+        self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
+    ) -> None:
+        settings = self._settings
+        channel = grpc.aio.insecure_channel(self._private_address, options=server_options(settings))
+        stack.push_async_callback(channel.close)
+
+        async def is_serving() -> bool:
+            return not self._stopping.is_set()
+
+        application = gateway(
+            [service.descriptor for service in services],
+            channel,
+            max_body_bytes=settings.max_body_bytes,
+            metrics=exposition,
+            health=is_serving,
+        )
+        sockets = ports.listen(
+            settings.http_host, settings.http_port, "DEEPTRAVEL_HTTP", shared=shared_ports
+        )
+        self.http_port = sockets[0].getsockname()[1]
+        self._http = _Http(_http_config(application, self._certificates))
+        await self._http.start(sockets)
+        stack.push_async_callback(self._http.cut_off)
+
+
+class _Http(uvicorn.Server):
+    """Uvicorn as a part of this process, which has the signals and says when to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._listening = asyncio.Event()
+        self._served: asyncio.Task[None]
+
+    async def start(self, sockets: list[socket.socket]) -> None:
+        """Begins to take requests."""
+        self._served = asyncio.create_task(self.serve(sockets), name="http")
+        listening = asyncio.create_task(self._listening.wait())
+        await asyncio.wait({self._served, listening}, return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn."""
+        await super().startup(sockets)
+        self._listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def finish(self) -> None:
+        """Takes no more requests, and waits for those under way."""
+        self.should_exit = True
+        await asyncio.shield(self._served)
+
+    async def cut_off(self) -> None:
+        """Hangs up on whoever is still there, which cancels their calls."""
+        self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await self._served
+
+
+def _http_config(application: Any, certificates: Certificates | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=HTTP_KEEPALIVE_SECONDS,
+        ssl_context_factory=(lambda *_: certificates.ssl_context()) if certificates else None,
+    )
+
+
+def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tuple[str, int]]:
+    """The gRPC options of the server; `shared_ports` lets several workers listen on one port."""
+    return [
+        ("grpc.so_reuseport", int(shared_ports)),  # else a second server would share the port
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # twice what is taken, so that one busy connection hears SERVER_BUSY and does not just hang
+        ("grpc.max_concurrent_streams", 2 * settings.max_calls_in_flight),
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
+    ]
+
+
+def _secret_key(settings: Settings) -> bytes:
+    if settings.secret_key is None:
+        raise ConfigError("DEEPTRAVEL_SECRET_KEY is not set")
+    return settings.secret_key.get_secret_value()
+
+
+def _measure_pool(db: Database) -> None:
+    event.listen(db.engine.sync_engine, "checkout", lambda *_: POOL.inc())
+    event.listen(db.engine.sync_engine, "checkin", lambda *_: POOL.dec())
+
+
+@contextlib.contextmanager
+def _tracing(endpoint: str) -> Iterator[grpc.aio.ServerInterceptor]:
+    """The interceptor that makes a span of every call and sends them to a collector."""
+    # Loaded only where traces are wanted: it takes half a second.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "deeptravel-ticketing"}))
+    exporter = OTLPSpanExporter(endpoint, insecure=not endpoint.startswith("https://"))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    try:
+        yield aio_server_interceptor(  # type: ignore[no-untyped-call]
+            tracer_provider=provider, filter_=filters.negate(filters.health_check())
+        )
+    finally:
+        provider.shutdown()

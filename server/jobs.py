@@ -1,0 +1,136 @@
+"""Work by the clock, each once however many processes run, and caught up with after an outage.
+
+Every process looks every few seconds whether a job is due. The one that gets the job's lock does a piece of it and, when
+nothing is left, writes down that it ran, all in one transaction: a process that dies leaves the job due.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import Column, DateTime, Table, Text, func, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import idempotency
+from server.config import Settings
+from server.db import Database, metadata
+from server.errors import DomainError
+from server.identity.service import purge_logins
+
+LOOK_SECONDS = 15.0
+"""How often a process looks whether a job is due."""
+LOCK_SPACE = 0x44545402
+"""First half of the jobs' advisory locks; any number that nobody else uses."""
+PURGED_AT_ONCE = 5_000
+"""Rows removed in one transaction."""
+
+log = structlog.get_logger()
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("job_name", Text, primary_key=True),
+    Column("run_time", DateTime(timezone=True), nullable=False),
+)
+
+Work = Callable[[AsyncConnection, datetime], Awaitable[bool]]
+"""One piece of a job, in a transaction; whether more is to be done at once."""
+
+
+class Job(NamedTuple):
+    """What is to be done, and how much time passes from one run to the next."""
+
+    name: str
+    cadence: timedelta
+    work: Work
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """All there are."""
+
+    async def purge_answers(tx: AsyncConnection, now: datetime) -> bool:
+        keep = timedelta(hours=settings.idempotency_hours)
+        gone = await idempotency.purge(tx, now=now, keep=keep, most=PURGED_AT_ONCE)
+        return gone == PURGED_AT_ONCE
+
+    async def purge_ended_logins(tx: AsyncConnection, now: datetime) -> bool:
+        return await purge_logins(tx, now, PURGED_AT_ONCE) == PURGED_AT_ONCE
+
+    return [
+        Job("purge-answers", timedelta(minutes=10), purge_answers),
+        Job("purge-logins", timedelta(hours=1), purge_ended_logins),
+    ]
+
+
+class Jobs:
+    """The jobs of one process."""
+
+    def __init__(self, db: Database, table: list[Job]) -> None:
+        self._db = db
+        self._stopping = False
+        self._running: set[asyncio.Task[Any]] = set()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        for job in table:
+            self._scheduler.add_job(
+                self.run_if_due,
+                "interval",
+                [job],
+                seconds=LOOK_SECONDS,
+                jitter=LOOK_SECONDS / 5,  # the processes take turns
+                next_run_time=datetime.now(UTC),
+                coalesce=True,
+                misfire_grace_time=None,
+            )
+
+    def start(self) -> None:
+        """Begins to look, at once."""
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """Ends it, when the pieces under way are done."""
+        self._stopping = True
+        self._scheduler.pause()
+        await asyncio.sleep(0)  # lets those begin, and see it, that were just about to
+        await asyncio.gather(*self._running)
+        self._scheduler.shutdown(wait=False)
+
+    async def run_if_due(self, job: Job) -> None:
+        """Does the job unless it ran within its cadence or another process is at it; a failure is logged."""
+        task = asyncio.current_task()
+        assert task
+        self._running.add(task)
+        try:
+            while not self._stopping and await self._run_piece(job, datetime.now(UTC)):
+                pass
+        except DomainError as error:  # the database is away or a race is lost: next time
+            log.warning("job.failed", job=job.name, error=error.message)
+        except Exception:  # one run that fails must not end the job
+            log.exception("job.failed", job=job.name)
+        finally:
+            self._running.discard(task)
+
+    async def _run_piece(self, job: Job, now: datetime) -> bool:
+        async with self._db.transaction() as tx:
+            key = crc32(job.name.encode()) - (1 << 31)
+            if not await tx.scalar(select(func.pg_try_advisory_xact_lock(LOCK_SPACE, key))):
+                return False
+            ran = await tx.scalar(
+                select(job_runs.c.run_time).where(job_runs.c.job_name == job.name)
+            )
+            if ran is not None and now < ran + job.cadence:
+                return False
+            more = await job.work(tx, now)
+            if not more:
+                run = pg_insert(job_runs).values(job_name=job.name, run_time=now)
+                await tx.execute(
+                    run.on_conflict_do_update(
+                        index_elements=[job_runs.c.job_name], set_={"run_time": now}
+                    )
+                )
+                log.info("job.done", job=job.name)
+        return more

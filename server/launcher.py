@@ -1,0 +1,162 @@
+"""What must be right before the server can start: database, Redis, schema, secret key, QR key, demo data."""
+
+import base64
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import redis
+from pydantic import SecretBytes
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from server import demo_data
+from server.config import SECRET_KEY_BYTES, ConfigError, Settings
+from server.db import Database
+from server.demo_data import DemoCredentials
+from server.errors import StartError
+from server.places import CONNECT_SECONDS, Places, write_privately
+from server.schema import SchemaState, migrate, schema_state
+from server.tickets.keys import create_first_key, load_key_ring
+
+LEAST_POSTGRES = 15
+LEAST_REDIS = 7
+SECRET_KEY_FILE = "secret.key"  # noqa: S105 - its name
+
+
+def with_secret_key(settings: Settings, found: Places) -> Settings:
+    """The settings with a secret key; that of an embedded database lies, or is made, in the data folder.
+
+    Raises ConfigError.
+    """
+    if settings.secret_key is not None:
+        return settings
+    if not found.embedded:
+        raise ConfigError(
+            "DEEPTRAVEL_SECRET_KEY is not set, and DEEPTRAVEL_DATABASE_URL is: make one with"
+            " `head -c 32 /dev/urandom | base64`, keep it safe, since it opens the QR keys in the database, and"
+            " give the same to every server of this database"
+        )
+    path = settings.data_dir / SECRET_KEY_FILE
+    if not path.exists():
+        key = base64.b64encode(secrets.token_bytes(SECRET_KEY_BYTES)).decode()
+        write_privately(path, f"{key}\n")
+    try:
+        key_bytes = base64.b64decode(path.read_text().strip(), validate=True)
+    except ValueError:
+        key_bytes = b""
+    if len(key_bytes) != SECRET_KEY_BYTES:
+        raise ConfigError(f"{path} holds no secret key: bring it back from a backup")
+    return settings.model_copy(update={"secret_key": SecretBytes(key_bytes)})
+
+
+def prepare_database(database_url: str) -> None:
+    """Checks the database and brings it to this release's schema. Raises StartError, ConfigError."""
+    check_database(database_url)
+    try:
+        engine = create_engine(database_url)
+        try:
+            with engine.connect() as connection:
+                state = schema_state(connection)
+        finally:
+            engine.dispose()
+        if state is SchemaState.NEWER:
+            raise StartError(
+                f"the database {shown(database_url)} was migrated by a newer release (or another program):"
+                " run that release, or name another database in DEEPTRAVEL_DATABASE_URL"
+            )
+        if state is not SchemaState.CURRENT:
+            migrate(database_url)
+    except DBAPIError as error:
+        raise StartError(
+            f"the database {shown(database_url)} cannot be migrated: {first_line(error.orig)};"
+            " its user must own it or have CREATE on its schema public"
+        ) from error
+
+
+def check_database(database_url: str) -> None:
+    """Whether a PostgreSQL that is new enough answers. Raises StartError, ConfigError."""
+    try:
+        plain = make_url(database_url).set(drivername="postgresql")
+        with psycopg.connect(
+            plain.render_as_string(hide_password=False),
+            connect_timeout=CONNECT_SECONDS,
+            target_session_attrs="read-write",
+        ) as connection:
+            version = connection.info.server_version // 10_000
+    except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
+        raise ConfigError(
+            f"DEEPTRAVEL_DATABASE_URL is not understood ({first_line(error)}): write"
+            " postgresql://user:password@host:5432/database"
+        ) from error
+    except psycopg.OperationalError as error:
+        raise StartError(
+            f"PostgreSQL at {shown(database_url)} cannot be used ({first_line(error)}): start it or correct"
+            " DEEPTRAVEL_DATABASE_URL"
+        ) from error
+    if version < LEAST_POSTGRES:
+        raise StartError(
+            f"PostgreSQL at {shown(database_url)} is version {version}: {LEAST_POSTGRES} or later is needed"
+        )
+
+
+def check_redis(redis_url: str) -> None:
+    """Whether a Redis that is new enough answers. Raises StartError."""
+    try:
+        with redis.Redis.from_url(redis_url, socket_connect_timeout=CONNECT_SECONDS) as client:
+            info: Any = client.info("server")
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise StartError(
+            f"Redis at {shown(redis_url)} cannot be used ({first_line(error)}): start it or correct"
+            " DEEPTRAVEL_REDIS_URL"
+        ) from error
+    version = str(info["redis_version"])
+    if int(version.partition(".")[0]) < LEAST_REDIS:
+        raise StartError(
+            f"Redis at {shown(redis_url)} is version {version}: {LEAST_REDIS} or later is needed"
+        )
+
+
+async def fill(settings: Settings, found: Places) -> DemoCredentials | None:
+    """Makes the first QR key; loads the demo data into an empty database, if it is wanted there.
+
+    Returns the demo credentials if there are any. Raises ConfigError for another secret key than the database's.
+    """
+    assert settings.secret_key is not None
+    secret_key = settings.secret_key.get_secret_value()
+    db = Database(settings, found.database_url)
+    try:
+        async with db.transaction() as tx:
+            await load_key_ring(tx, secret_key)
+            await create_first_key(tx, secret_key, datetime.now(UTC))
+        path = settings.data_dir / demo_data.FILE_NAME
+        credentials = DemoCredentials.read(path)
+        # The embedded database lies beside the file, so a lost one is replaced; elsewhere it may be another server's.
+        if (found.embedded and not credentials) or (
+            settings.demo_data and await demo_data.is_empty(db)
+        ):
+            credentials = await demo_data.load(db, path)
+        return credentials
+    except OSError as error:
+        raise StartError(
+            f"{settings.data_dir} cannot be written ({error.strerror}): set DEEPTRAVEL_DATA_DIR to"
+            " another folder"
+        ) from error
+    finally:
+        await db.close()
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    try:
+        found = make_url(url)
+        return found.set(drivername=found.get_backend_name(), query={}).render_as_string()
+    except (ArgumentError, ValueError):
+        return "(not understood)"
+
+
+def first_line(error: object) -> str:
+    """What went wrong, on one line."""
+    return str(error).strip().partition("\n")[0].strip().rstrip(".") or repr(error)

@@ -1,0 +1,394 @@
+"""Tickets: the batches they come in, lists of them, activation, and the QR each has now."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    and_,
+    any_,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.errors import DomainError, Reason, not_found
+from server.identity.callers import Partner
+from server.tickets import qr
+from server.tickets.models import batches, entitlements, snapshots, tickets
+from server.tickets.rules import FINAL_STATES, PARTNER_PREFIX, Code, number_range, why_no_qr
+
+MAX_SCANNED = 20_000
+"""A page looks at this many tickets at the most; if fewer match than it could hold, it is short."""
+
+EVENT_RANDOM_BITS = 22
+
+ACTIVATE = text("""
+UPDATE tickets t SET state = 'ACTIVE', order_id = v.order_id, customer_type = v.customer_type,
+  customer_name = v.customer_name, update_time = :now
+FROM unnest(CAST(:ticket_ids AS bigint[]), CAST(:order_ids AS bigint[]),
+            CAST(:customer_types AS text[]), CAST(:customer_names AS text[]))
+  AS v (ticket_id, order_id, customer_type, customer_name)
+WHERE t.ticket_id = v.ticket_id AND t.state = 'PRE_GENERATED' AND NOT t.blocked
+""")
+RECORD = text("""
+INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)
+SELECT unnest(CAST(:ticket_ids AS bigint[])), :event_id, :action, :state, :actor, :now
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tickets made in one call; their numbers follow each other. `content` is the snapshot they were made under."""
+
+    batch_id: UUID
+    product_id: int
+    quantity: int
+    distributor_id: str
+    first_ticket_id: int
+    create_time: datetime
+    content: dict[str, Any]
+
+    @property
+    def last_ticket_id(self) -> int:
+        """The number of its last ticket."""
+        return self.first_ticket_id + self.quantity - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as its partner sees it; `entitlements` are (function_code, remaining_uses, total_uses) by code."""
+
+    ticket_id: int
+    ticket_code: str
+    state: str
+    batch_id: UUID | None
+    product_id: int
+    distributor_id: str
+    order_id: int | None
+    create_time: datetime
+    valid_from_time: datetime
+    valid_until_time: datetime
+    entitlements: Sequence[tuple[str, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFilter:
+    """Which tickets; None or empty takes all."""
+
+    state: str = ""
+    batch_id: UUID | None = None
+    distributor_id: str = ""
+    create_time_from: datetime | None = None
+    create_time_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPage:
+    """Tickets in the order of their numbers, and the number to go on behind; None at the end."""
+
+    tickets: list[Ticket]
+    next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTicket:
+    """A ticket of a batch, and what its QR says now; None for a ticket that gets none."""
+
+    ticket_code: str
+    state: str
+    claims: qr.Claims | None
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A ticket, the order it now belongs to, and its customer."""
+
+    ticket_id: int
+    order_id: int
+    customer_type: str
+    customer_name: str
+
+
+def new_event_id(now: datetime) -> int:
+    """An id in the order of time: milliseconds, then random bits; it has to be unique only within its ticket."""
+    return int(now.timestamp() * 1000) << EVENT_RANDOM_BITS | random.getrandbits(EVENT_RANDOM_BITS)
+
+
+def ticket_number(ticket_code: str, partner: Partner) -> int | None:
+    """The number of a partner's ticket by its code; None if it is no code of this partner's tickets."""
+    code = Code.parse(ticket_code)
+    if code is None or (code.prefix, code.partner_code) != (PARTNER_PREFIX, partner.partner_code):
+        return None
+    return code.number(partner.partner_id)
+
+
+async def store_snapshot(
+    tx: AsyncConnection, product_id: int, content: dict[str, Any], now: datetime
+) -> UUID:
+    """Keeps what is sold as it is now, for ever."""
+    snapshot_id = uuid4()
+    await tx.execute(
+        insert(snapshots).values(
+            snapshot_id=snapshot_id, product_id=product_id, content=content, create_time=now
+        )
+    )
+    return snapshot_id
+
+
+def state_refuses(ticket_code: str, state: str, why: str) -> DomainError:
+    """TICKET_STATE_REFUSES for a ticket, with what it is."""
+    return DomainError(
+        Reason.TICKET_STATE_REFUSES,
+        f"ticket {ticket_code} {why}",
+        ticket_code=ticket_code,
+        status=state,
+    )
+
+
+async def find_batch(tx: AsyncConnection, partner_id: int, batch_id: UUID) -> Batch | None:
+    """A partner's batch with its snapshot; None if the partner has none such."""
+    query = (
+        select(
+            batches.c.batch_id,
+            batches.c.product_id,
+            batches.c.quantity,
+            batches.c.distributor_id,
+            batches.c.first_ticket_id,
+            batches.c.create_time,
+            snapshots.c.content,
+        )
+        .join(snapshots, snapshots.c.snapshot_id == batches.c.snapshot_id)
+        .where(batches.c.batch_id == batch_id, batches.c.partner_id == partner_id)
+    )
+    row = (await tx.execute(query)).one_or_none()
+    return None if row is None else Batch(*row)
+
+
+async def list_tickets(
+    tx: AsyncConnection,
+    partner_id: int,
+    wanted: TicketFilter,
+    *,
+    zone: ZoneInfo,
+    after: int | None,
+    most: int,
+) -> TicketPage:
+    """Up to `most` of a partner's tickets behind the number `after`.
+
+    A page may be short, or empty, and not the last: it looks at MAX_SCANNED tickets and leaves the rest to the next.
+    """
+    first, last = number_range(partner_id, wanted.create_time_from, wanted.create_time_until, zone)
+    if wanted.batch_id:
+        batch = await find_batch(tx, partner_id, wanted.batch_id)
+        if batch is None:
+            return TicketPage([], None)
+        first, last = max(first, batch.first_ticket_id), min(last, batch.last_ticket_id)
+    if after is not None:
+        first = max(first, after + 1)
+    rows = (await tx.execute(_page_query(first, last, wanted, most))).all()
+    found = [row for row in rows if row.matches]
+    next_after = None
+    if len(found) > most:
+        next_after = found[most - 1].ticket_id
+    elif rows and rows[-1].position == MAX_SCANNED:
+        next_after = rows[-1].ticket_id
+    return TicketPage(await _with_entitlements(tx, found[:most]), next_after)
+
+
+def _page_query(first: int, last: int, wanted: TicketFilter, most: int) -> Any:
+    """The matching tickets of a range; and the last one looked at, to go on from where too few match.
+
+    Both inner query and window run along the primary key and stop as soon as the page is full.
+    """
+    scanned = (
+        select(
+            tickets.c.ticket_id,
+            tickets.c.ticket_code,
+            tickets.c.state,
+            tickets.c.batch_id,
+            tickets.c.product_id,
+            tickets.c.distributor_id,
+            tickets.c.order_id,
+            tickets.c.create_time,
+            tickets.c.valid_from_time,
+            tickets.c.valid_until_time,
+            func.row_number().over(order_by=tickets.c.ticket_id).label("position"),
+        )
+        .where(tickets.c.ticket_id.between(first, last))
+        .order_by(tickets.c.ticket_id)
+        .limit(MAX_SCANNED)
+        .subquery()
+    )
+    conditions: list[ColumnElement[bool]] = [true()]
+    if wanted.state:
+        conditions.append(scanned.c.state == wanted.state)
+    if wanted.batch_id:
+        conditions.append(scanned.c.batch_id == wanted.batch_id)
+    if wanted.distributor_id:
+        conditions.append(scanned.c.distributor_id == wanted.distributor_id)
+    if wanted.create_time_from:
+        conditions.append(scanned.c.create_time >= wanted.create_time_from)
+    if wanted.create_time_until:
+        conditions.append(scanned.c.create_time < wanted.create_time_until)
+    matches = and_(*conditions)
+    return (
+        select(scanned, matches.label("matches"))
+        .where(or_(matches, scanned.c.position == MAX_SCANNED))
+        .order_by(scanned.c.ticket_id)
+        .limit(most + 1)
+    )
+
+
+async def _with_entitlements(tx: AsyncConnection, rows: Sequence[Any]) -> list[Ticket]:
+    ids = literal([row.ticket_id for row in rows], ARRAY(BigInteger))
+    query = (
+        select(
+            entitlements.c.ticket_id,
+            entitlements.c.function_code,
+            entitlements.c.remaining_uses,
+            entitlements.c.total_uses,
+        )
+        .where(entitlements.c.ticket_id == any_(ids))
+        .order_by(entitlements.c.ticket_id, entitlements.c.function_code)
+    )
+    uses: dict[int, list[tuple[str, int, int]]] = {row.ticket_id: [] for row in rows}
+    for ticket_id, function_code, remaining, total in await tx.execute(query):
+        uses[ticket_id].append((function_code, remaining, total))
+    return [Ticket(*(*row[:10], uses[row.ticket_id])) for row in rows]
+
+
+# Activation
+
+
+async def lock_tickets(
+    tx: AsyncConnection, partner_id: int, ticket_ids: Sequence[int]
+) -> dict[int, Any]:
+    """A partner's tickets by number, locked until the end of the transaction in the order of their numbers."""
+    query = (
+        select(
+            tickets.c.ticket_id,
+            tickets.c.state,
+            tickets.c.blocked,
+            tickets.c.order_id,
+            tickets.c.valid_until_time,
+        )
+        .where(
+            tickets.c.ticket_id == any_(literal(list(ticket_ids), ARRAY(BigInteger))),
+            tickets.c.partner_id == partner_id,
+        )
+        .order_by(tickets.c.ticket_id)
+        .with_for_update(key_share=True)
+    )
+    return {row.ticket_id: row for row in await tx.execute(query)}
+
+
+async def activate(
+    tx: AsyncConnection, sold: Sequence[Activation], *, actor: str, now: datetime
+) -> None:
+    """Moves locked tickets from PRE_GENERATED to ACTIVE, and records it."""
+    moved = await tx.execute(
+        ACTIVATE,
+        {
+            "ticket_ids": [each.ticket_id for each in sold],
+            "order_ids": [each.order_id for each in sold],
+            "customer_types": [each.customer_type for each in sold],
+            "customer_names": [each.customer_name for each in sold],
+            "now": now,
+        },
+    )
+    assert moved.rowcount == len(sold), "nobody moves a ticket that is locked"
+    event = {"action": "activated", "state": "ACTIVE", "actor": actor}
+    await _record(tx, [each.ticket_id for each in sold], now=now, **event)
+
+
+async def _record(
+    tx: AsyncConnection, ticket_ids: Sequence[int], *, now: datetime, **event: str
+) -> None:
+    values = {"ticket_ids": list(ticket_ids), "event_id": new_event_id(now), "now": now}
+    await tx.execute(RECORD, values | event)
+
+
+# QR
+
+
+async def qr_claims(
+    tx: AsyncConnection, partner: Partner, ticket_code: str, *, rotate: bool, now: datetime
+) -> qr.Claims:
+    """What the QR of a partner's ticket says; with `rotate` under a new jti, which supersedes the one before.
+
+    Raises NOT_FOUND, TICKET_STATE_REFUSES for a ticket that gets no QR.
+    """
+    ticket_id = ticket_number(ticket_code, partner)
+    query = select(tickets.c.state, tickets.c.blocked, tickets.c.valid_until_time, tickets.c.jti)
+    query = query.where(
+        tickets.c.ticket_id == ticket_id, tickets.c.partner_id == partner.partner_id
+    )
+    if rotate:
+        query = query.with_for_update(key_share=True)
+    row = (await tx.execute(query)).one_or_none()
+    if ticket_id is None or row is None:
+        raise not_found("ticket", ticket_code)
+    why_not = why_no_qr(
+        row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
+    )
+    if why_not:
+        raise state_refuses(ticket_code, row.state, why_not)
+    jti = row.jti
+    if rotate:
+        jti = uuid4()
+        rotated = await tx.execute(
+            update(tickets)
+            .where(
+                tickets.c.ticket_id == ticket_id,
+                tickets.c.jti == row.jti,
+                tickets.c.state.not_in(FINAL_STATES),
+            )
+            .values(jti=jti, update_time=now)
+        )
+        assert rotated.rowcount == 1, "nobody moves a ticket that is locked"
+        event = {"action": "qr_rotated", "state": row.state, "actor": partner.key}
+        await _record(tx, [ticket_id], now=now, **event)
+    return qr.Claims(jti, ticket_id, row.valid_until_time)
+
+
+async def batch_tickets(
+    tx: AsyncConnection, batch: Batch, *, after: int, most: int, now: datetime
+) -> list[BatchTicket]:
+    """The tickets with the next `most` numbers behind `after`, with what their QR codes say."""
+    query = (
+        select(
+            tickets.c.ticket_id,
+            tickets.c.ticket_code,
+            tickets.c.state,
+            tickets.c.blocked,
+            tickets.c.valid_until_time,
+            tickets.c.jti,
+        )
+        .where(
+            tickets.c.ticket_id.between(after + 1, min(after + most, batch.last_ticket_id)),
+            tickets.c.batch_id == batch.batch_id,
+        )
+        .order_by(tickets.c.ticket_id)
+    )
+    found = []
+    for row in await tx.execute(query):
+        why_not = why_no_qr(
+            row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
+        )
+        claims = None if why_not else qr.Claims(row.jti, row.ticket_id, row.valid_until_time)
+        found.append(BatchTicket(row.ticket_code, row.state, claims))
+    return found

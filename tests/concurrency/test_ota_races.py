@@ -1,0 +1,273 @@
+"""Partners' calls that meet: on stock, on one request_id, on one ticket, and with the death of the server.
+
+Two servers over one database stand for two processes. "Seen red" in a test says which guard was taken out, and that
+the test then failed.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from typing import Any
+
+import grpc
+import pytest
+from deeptravel.ota.v1 import ota_service_pb2 as ota
+
+from server.errors import Reason
+from tests.support.gate_server import gate_server
+from tests.support.partner_desk import (
+    HK,
+    TABLES,
+    Desk,
+    Market,
+    a_market,
+    customer,
+    payment,
+    request_id,
+)
+from tests.support.rpc_server import Refusal, refusal_or_none
+from tests.support.server_process import server_process
+
+NOTHING = dict.fromkeys(TABLES, 0)
+
+
+@pytest.fixture
+async def market(database_url: str) -> AsyncIterator[Market]:
+    async with a_market(database_url) as filled:
+        yield filled
+
+
+@pytest.fixture
+async def desks(market: Market, database_url: str, redis_url: str) -> AsyncIterator[list[Desk]]:
+    """A partner that calls two servers."""
+    async with (
+        gate_server(database_url, redis_url) as one,
+        gate_server(database_url, redis_url) as two,
+    ):
+        yield [Desk.at(one.channel), Desk.at(two.channel)]
+
+
+async def outcomes(calls: Iterable[Awaitable[Any]]) -> tuple[list[Any], list[Refusal]]:
+    """The answers and the refusals of calls made at once."""
+
+    async def outcome(call: Awaitable[Any]) -> Any:
+        answers = []
+
+        async def noted() -> None:
+            answers.append(await call)
+
+        return await refusal_or_none(noted()) or answers[0]
+
+    found = await asyncio.gather(*map(outcome, calls))
+    refused = [each for each in found if isinstance(each, Refusal)]
+    return [each for each in found if not isinstance(each, Refusal)], refused
+
+
+async def test_batches_never_oversell(market: Market, desks: list[Desk]) -> None:
+    """60 batches on an allotment of 1,000: what was made is what was sold, and what is left is too little.
+
+    Seen red: without the condition in the UPDATE of take_sold the constraint no_oversell breaks in its place and the
+    losers get INTERNAL; without the constraint too, 1,000 are oversold.
+    """
+    partner = [Desk(desk.stub, HK.api_key) for desk in desks]
+    sizes = [random.Random(index).randint(1, 60) for index in range(60)]
+    made, refused = await outcomes(
+        partner[index % 2].batch(size) for index, size in enumerate(sizes)
+    )
+    assert {refusal.reason for refusal in refused} == {Reason.SOLD_OUT}
+    total = sum(batch.quantity for batch in made)
+    assert total <= 1000
+    assert total == await market.sold(partner_id=2)
+    assert (await partner[0].inventory(106))[106] == (1000, 0, total, 1000 - total)
+    too_little = min(int(refusal.metadata["requested"]) for refusal in refused)
+    assert all(
+        int(refusal.metadata["available"]) < int(refusal.metadata["requested"])
+        for refusal in refused
+    )
+    assert 1000 - total < too_little
+    codes = [ticket.ticket_code for batch in made for ticket in batch.tickets]
+    assert len(set(codes)) == total == (await market.counts())["tickets"]
+    assert await market.contradictions() == []
+
+
+async def test_loser_of_the_last_stock_leaves_nothing(market: Market, desks: list[Desk]) -> None:
+    """Both batches see enough stock when they begin; the one that ends later is undone whole."""
+    partner = [Desk(desk.stub, HK.api_key) for desk in desks]
+    for attempt in range(5):
+        before = await market.sold(partner_id=2)
+        available = 1000 - before
+        size = available // 2 + 1
+        made, refused = await outcomes(desk.batch(size) for desk in partner)
+        assert [batch.quantity for batch in made] == [size], attempt
+        assert [each.reason for each in refused] == [Reason.SOLD_OUT]
+        assert await market.sold(partner_id=2) == before + size
+        assert (await market.counts())["tickets"] == before + size
+    assert await market.contradictions() == []
+
+
+@pytest.mark.parametrize("quantity", [3, 4000])
+async def test_one_request_id_makes_one_batch(
+    market: Market, desks: list[Desk], quantity: int
+) -> None:
+    """20 at once, on two servers: one does the work, the others wait and get its answer.
+
+    Seen red: with idempotency.begin answering None at once, 20 batches are made.
+    """
+    answers, refused = await outcomes(
+        desks[index % 2].batch(quantity, request_id="r") for index in range(20)
+    )
+    assert refused == []
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    assert await market.sold() == quantity
+    counts = await market.counts()
+    assert (counts["batches"], counts["tickets"]) == (1, quantity)
+    assert await market.contradictions() == []
+
+
+async def test_other_calls_go_on_while_batches_wait(market: Market, desks: list[Desk]) -> None:
+    """Repeats and batches in a row take no connection from others.
+
+    Seen red: without the semaphore of large batches the repeats hold every connection of the pool, and GetInventory
+    takes as long as the batch.
+    """
+    batches = [
+        asyncio.ensure_future(desks[0].batch(50_000, request_id=f"r-{index % 2}"))
+        for index in range(30)
+    ]
+    await asyncio.sleep(0.05)
+    slowest = 0.0
+    calls = 0
+    while not any(batch.done() for batch in batches):
+        began = asyncio.get_running_loop().time()
+        await desks[0].inventory()
+        slowest = max(slowest, asyncio.get_running_loop().time() - began)
+        calls += 1
+    assert calls > 5
+    assert slowest < 0.5
+    await asyncio.gather(*batches)
+    assert await market.sold() == 100_000
+
+
+async def test_two_activations_of_one_ticket_make_one_order(
+    market: Market, desks: list[Desk]
+) -> None:
+    """Seen red: without FOR UPDATE in lock_tickets both decide to activate, and the guarded UPDATE fails the loser
+    with INTERNAL; without its condition too, the ticket gets two orders.
+    """
+    codes = await desks[0].codes(20)
+    for code in codes:
+        made, refused = await outcomes(
+            desk.activate(code, payment=payment(f"P-{index}"))
+            for index, desk in enumerate(desks * 2)
+        )
+        assert len(made) == 1
+        assert [each.reason for each in refused] == [Reason.TICKET_STATE_REFUSES] * 3
+    assert (await market.counts())["orders"] == 20
+    assert await market.value("SELECT count(*) FROM ticket_events") == 20
+    assert await market.contradictions() == []
+
+
+async def test_activations_in_any_order_do_not_block_each_other(
+    market: Market, desks: list[Desk]
+) -> None:
+    """Sets that overlap, each in an order of its own: every ticket is activated once, nobody meets a deadlock.
+
+    Seen red: without ORDER BY in lock_tickets PostgreSQL reports deadlocks (they are retried, and seen in its
+    statistics).
+    """
+    codes = await desks[0].codes(100)
+    shuffle = random.Random(7).sample
+
+    def sales(index: int) -> list[Any]:
+        return [(code, customer(), payment(f"P-{index}")) for code in shuffle(codes, 60)]
+
+    answers, refused = await outcomes(
+        desks[index % 2].activate_many(sales(index)) for index in range(16)
+    )
+    assert refused == []
+    activated = [
+        verdict.ticket_code
+        for answer in answers
+        for verdict in answer.verdicts
+        if verdict.activated
+    ]
+    assert len(activated) == len(set(activated))
+    assert await market.value("SELECT count(*) FROM tickets WHERE state = 'ACTIVE'") == len(
+        activated
+    )
+    assert await market.value("SELECT count(*) FROM ticket_events") == len(activated)
+    assert await market.contradictions() == []
+    await market.sql("SELECT pg_stat_force_next_flush()")
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert await market.value(deadlocks) == 0
+
+
+async def test_one_request_id_activates_once(market: Market, desks: list[Desk]) -> None:
+    (code,) = await desks[0].codes(1)
+    answers, refused = await outcomes(
+        desks[index % 2].activate(code, request_id="a") for index in range(20)
+    )
+    assert refused == []
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    assert (await market.counts())["orders"] == 1
+
+
+async def test_rotations_at_once(market: Market, desks: list[Desk]) -> None:
+    """One under one request_id; each under its own otherwise, and the last is the one that counts."""
+    (code,) = await desks[0].codes(1)
+    answers, refused = await outcomes(
+        desks[index % 2].qr(code, rotate=True, request_id="r") for index in range(10)
+    )
+    assert refused == []
+    assert len({answer.encrypted_data for answer in answers}) == 1
+    assert await market.value("SELECT count(*) FROM ticket_events") == 1
+    answers, refused = await outcomes(
+        desks[index % 2].qr(code, rotate=True, request_id=request_id()) for index in range(10)
+    )
+    assert refused == []
+    jtis = {answer.jti for answer in answers}
+    assert len(jtis) == 10
+    assert str(await market.value("SELECT jti FROM tickets")) in jtis
+    assert await market.value("SELECT count(*) FROM ticket_events") == 11
+
+
+@pytest.mark.parametrize("rows", [0, 20_000, 60_000, 120_000])
+async def test_killed_in_the_middle_of_a_batch(
+    market: Market, database_url: str, redis_url: str, rows: int
+) -> None:
+    """The server dies when so many rows are copied: nothing is left but a gap in the numbers; the retry is the first.
+
+    Seen red: with a commit behind the tickets' COPY the second server finds half a batch.
+    """
+    request = ota.BulkGenerateTicketsRequest(product_id=106, quantity=50_000, request_id="r")
+    async with server_process(database_url, redis_url) as server:
+        call = asyncio.ensure_future(Desk.at(server.channel).call("BulkGenerateTickets", request))
+        await _until(market, "SELECT count(*) FROM numberings")
+        await _until(
+            market,
+            "SELECT coalesce(sum(tuples_processed), 0) + CASE WHEN bool_or(relid = 'entitlements'::regclass)"
+            f" THEN 50000 ELSE 0 END >= {rows} FROM pg_stat_progress_copy",
+        )
+        await server.kill()
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert await market.counts() == NOTHING
+    assert await market.sold() == 0
+    async with gate_server(database_url, redis_url) as second:
+        desk = Desk.at(second.channel)
+        answers, refused = await outcomes(
+            desk.call("BulkGenerateTickets", request) for _ in range(3)
+        )
+    assert refused == []
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    assert answers[0].tickets[0].ticket_code.endswith("-050001")
+    assert await market.sold() == 50_000
+    assert (await market.counts())["tickets"] == 50_000
+    assert await market.contradictions() == []
+
+
+async def _until(market: Market, question: str) -> None:
+    async with asyncio.timeout(30):
+        while not await market.value(question):
+            pass

@@ -1,0 +1,182 @@
+"""The trail of administrators' changes, and AdminService's lists by page and filter."""
+
+from typing import Any
+
+import pytest
+from deeptravel.admin.v1 import account_pb2, product_pb2
+from google.protobuf.json_format import MessageToDict
+from sqlalchemy import func, select
+
+from server.errors import Reason
+from server.identity.models import audit_events, partner_keys
+from tests.support.admin_office import (
+    ADULT,
+    OPERATOR,
+    PASSWORD,
+    VALID,
+    Office,
+)
+
+NEW_PASSWORD = "another twelve characters"
+
+# The trail
+
+
+async def test_trail_tells_who_what_before_and_after(office: Office) -> None:
+    second = await office.log_in("second")
+    fields = {"partner_code": "CP", "requests_per_minute": 7, "update_mask": "requests_per_minute"}
+    answer = await second.do("UpdatePartner", **fields)
+    updated, created = await office.trail("partner", "CP")
+    assert (created.action, created.actor) == ("create", "admin:root")
+    assert not created.HasField("before")
+    assert created.after["display_name"] == "Central Pier Travel"
+    assert (updated.action, updated.actor) == ("update", "admin:second")
+    assert (updated.before["requests_per_minute"], updated.after["requests_per_minute"]) == (100, 7)
+    changed = {
+        key for key, value in updated.after.items() if updated.before.fields[key] != value
+    } - {"update_time"}
+    assert "requests_per_minute" in changed
+    assert updated.occurred_time == answer.partner.update_time
+
+
+async def test_product_in_the_trail(office: Office) -> None:
+    await office.do("UpdateProduct", product_id=106, fares=[ADULT], update_mask="fares")
+    updated, _ = await office.trail("product", "106")
+    after = MessageToDict(updated.after)
+    assert after["fares"] == [
+        {"customer_type": "ADULT", "day_type": "weekday", "amount_minor": 28000}
+    ]
+    assert after["blackout_dates"] == ["2026-02-17", "2026-12-25"]
+    assert after["entitlements"][1]["function_code"] == "tokens"
+
+
+async def test_trail_of_a_move_names_both(office: Office) -> None:
+    await office.do("MoveAllotment", **VALID["MoveAllotment"])
+    for name, total in (("106/CP", 1990), ("106/DIRECT", 110)):
+        moved = (await office.trail("allotment", name))[0]
+        assert (moved.action, moved.after["total"]) == ("move", total)
+
+
+async def test_no_secret_is_kept(office: Office) -> None:
+    """Of keys and passwords only hashes are stored, and neither is in the trail; stored answers are encrypted."""
+    key = await office.do("CreatePartnerKey", partner_code="CP")
+    await office.do(
+        "UpdateOperator", username="olga", password=NEW_PASSWORD, update_mask="password"
+    )
+    newest = (await office.trail("operator", "olga"))[0]
+    assert newest.after["password"] == "(not recorded)"
+    secret = key.api_key.rsplit("_", 1)[1]
+    hashed = await office.scalar(
+        select(partner_keys.c.secret_hash).where(partner_keys.c.key_id == key.key.key_id)
+    )
+    hidden = [secret, hashed.hex(), PASSWORD, NEW_PASSWORD, "$argon2"]
+    async with office.node.db.transaction() as tx:
+        tables = ("audit_events", "partner_keys", "accounts", "idempotency_records")
+        for table in tables:
+            for row in await tx.exec_driver_sql(f"SELECT * FROM {table}"):
+                content = "".join(
+                    f"{value!r}{bytes(value)!r}" if isinstance(value, bytes) else repr(value)
+                    for name, value in row._mapping.items()
+                    if name not in ("password_hash", "secret_hash")
+                )
+                assert not [word for word in hidden if word in content], table
+
+
+async def test_trail_by_page_and_filter(office: Office) -> None:
+    everything: list[Any] = []
+    token = ""
+    while True:
+        page = await office.do("ListAuditEvents", page_size=4, page_token=token)
+        everything += page.audit_events
+        token = page.next_page_token
+        if not token:
+            break
+        assert len(page.audit_events) == 4
+    assert len(everything) == await office.scalar(select(func.count()).select_from(audit_events))
+    assert len({event.audit_id for event in everything}) == len(everything)
+    moments = [event.occurred_time.ToNanoseconds() for event in everything]
+    assert moments == sorted(moments, reverse=True)
+
+    middle = everything[len(everything) // 2].occurred_time
+    later = await office.do("ListAuditEvents", time_from=middle, page_size=200)
+    earlier = await office.do("ListAuditEvents", time_until=middle, page_size=200)
+    assert [*later.audit_events, *earlier.audit_events] == everything
+    by_actor = await office.do("ListAuditEvents", actor="admin:root", page_size=200)
+    assert list(by_actor.audit_events) == everything
+    nobody = await office.do("ListAuditEvents", actor="admin:nobody")
+    assert not nobody.audit_events
+    venues = await office.do("ListAuditEvents", resource="venue")
+    assert {event.name for event in venues.audit_events} == {"PIER", "QUAY", "SHOP"}
+
+
+# Lists
+
+
+PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("ListPartners", {}, ["CP", "HK"]),
+    ("ListMerchants", {}, ["FERRIES", "SHOPS"]),
+    ("ListVenues", {}, ["PIER", "QUAY", "SHOP"]),
+    ("ListVenues", {"merchant_code": "FERRIES"}, ["PIER", "QUAY"]),
+    ("ListVenues", {"merchant_code": "NONE"}, []),
+    ("ListTerminals", {"venue_code": "PIER"}, ["T-1"]),
+    ("ListTerminals", {"venue_code": "QUAY"}, []),
+    ("ListOperators", {"merchant_code": "FERRIES"}, ["olga"]),
+    ("ListOperators", {"role": account_pb2.OPERATOR_ROLE_SUPERVISOR}, ["sam"]),
+    ("ListOperators", {}, ["olga", "sam"]),
+    ("ListAdministrators", {}, ["root", "second"]),
+    ("ListProducts", {"kind": product_pb2.PRODUCT_KIND_PACKAGE}, ["106"]),
+    ("ListProducts", {"state": product_pb2.PRODUCT_STATE_ARCHIVED}, []),
+    ("ListProducts", {}, ["106"]),
+    ("ListAllotments", {}, ["106 DIRECT", "106 CP"]),
+    ("ListAllotments", {"channel": "CP"}, ["106 CP"]),
+    ("ListAllotments", {"channel": "DIRECT", "product_id": 106}, ["106 DIRECT"]),
+    ("ListAllotments", {"product_id": 107}, []),
+]
+
+
+async def test_lists_by_page(office: Office, subtests: pytest.Subtests) -> None:
+    staff = OPERATOR | {"role": account_pb2.OPERATOR_ROLE_SUPERVISOR, "merchant_code": "SHOPS"}
+    await office.do("CreateOperator", username="sam", **staff)
+    for method, filters, expected in PAGES:
+        with subtests.test(method=method, filters=filters):
+            found, token = [], ""
+            while True:
+                page = await office.do(method, **filters, page_size=1, page_token=token)
+                records = getattr(page, page.DESCRIPTOR.fields[0].name)
+                assert len(records) <= 1
+                found += [name_of(record) for record in records]
+                token = page.next_page_token
+                if not token:
+                    break
+            assert found == expected
+            whole = await office.do(method, **filters)
+            assert [name_of(r) for r in getattr(whole, whole.DESCRIPTOR.fields[0].name)] == expected
+
+
+def name_of(record: Any) -> str:
+    if record.DESCRIPTOR.name == "Allotment":
+        return f"{record.product_id} {record.channel}"
+    return str(getattr(record, record.DESCRIPTOR.fields[0].name))
+
+
+async def test_keys_by_page(office: Office) -> None:
+    made = [(await office.do("CreatePartnerKey", partner_code="CP")).key for _ in range(3)]
+    await office.do("CreatePartnerKey", partner_code="HK")
+    await office.do("RevokePartnerKey", partner_code="CP", key_id=made[0].key_id)
+    first = await office.do("ListPartnerKeys", partner_code="CP", page_size=2)
+    rest = await office.do(
+        "ListPartnerKeys", partner_code="CP", page_size=2, page_token=first.next_page_token
+    )
+    keys = [*first.keys, *rest.keys]
+    assert [key.key_id for key in keys] == sorted(key.key_id for key in made)
+    assert not rest.next_page_token
+    revoked = {key.key_id for key in keys if key.HasField("revoke_time")}
+    assert revoked == {made[0].key_id}
+
+
+async def test_page_token_belongs_to_its_filters(office: Office) -> None:
+    page = await office.do("ListVenues", merchant_code="FERRIES", page_size=1)
+    for filters in ({}, {"merchant_code": "SHOPS"}):
+        refused = await office.refused("ListVenues", **filters, page_token=page.next_page_token)
+        assert refused.reason == Reason.PAGE_TOKEN_INVALID
+    assert await office.reason("ListVenues", page_size=201) == Reason.INVALID_FIELD

@@ -1,0 +1,274 @@
+"""ScanStream: many scans in flight, matched, held back, cut off, and brought to an end."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from server.errors import Reason
+from server.redemption import scan_stream, servicer
+from tests.support.gate import (
+    WITHIN_SECONDS,
+    QrTicket,
+    Terminal,
+    World,
+    a_world,
+    scan_message,
+    verdict,
+)
+from tests.support.gate_server import GateServer, gate_server
+from tests.support.rpc_server import refusal
+
+MOST = scan_stream.MAX_SCANS_IN_FLIGHT
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url) as filled:
+        yield filled
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with gate_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def terminal(world: World, server: GateServer) -> Terminal:
+    return await world.log_in(server.channel)
+
+
+async def write_all(stream: Any, messages: Iterable[Any]) -> None:
+    for message in messages:
+        await stream.write(message)
+    await stream.done_writing()
+
+
+async def read_all(stream: Any) -> list[Any]:
+    """Every ScanAnswer until the end; raises if that is not OK."""
+    answers: list[Any] = []
+    await read_on(stream, answers)
+    return answers
+
+
+async def read_on(stream: Any, answers: list[Any]) -> None:
+    """Adds every ScanAnswer until the end; raises if that is not OK."""
+    while (message := await stream.read()) is not grpc.aio.EOF:
+        answers.extend(message.answers)
+    if await stream.code() != grpc.StatusCode.OK:
+        raise grpc.aio.AioRpcError(
+            await stream.code(), await stream.initial_metadata(), await stream.trailing_metadata()
+        )
+
+
+def scans_of(tickets: list[QrTicket]) -> list[Any]:
+    """One scan of each, whose scan_id and request_id are the ticket's code."""
+    return [scan_message(t.code, t.qr, request_id=t.code) for t in tickets]
+
+
+async def test_a_thousand_in_flight_are_answered_and_matched(
+    world: World, terminal: Terminal
+) -> None:
+    tickets = await world.tickets(1000)
+    stream = terminal.stream()
+    writing = asyncio.create_task(write_all(stream, scans_of(tickets)))
+    answers = await read_all(stream)
+    await writing
+    assert sorted(answer.scan_id for answer in answers) == [ticket.code for ticket in tickets]
+    for answer in answers:
+        assert answer.answer.ticket_code == answer.scan_id
+        assert verdict(answer.answer) == "SUCCESS"
+    assert await world.events() == [("SUCCESS", "")] * 1000
+
+
+async def test_half_close_answers_everything(world: World, terminal: Terminal) -> None:
+    tickets = await world.tickets(100)
+    stream = terminal.stream()
+    await write_all(stream, scans_of(tickets))
+    assert len(await read_all(stream)) == 100
+    assert await stream.code() == grpc.StatusCode.OK
+
+
+async def test_a_bad_scan_fails_alone(world: World, terminal: Terminal) -> None:
+    """In whatever way it is bad, the stream goes on, and the scans around it are decided."""
+    first, last = await world.tickets(2)
+    bad = {
+        "": scan_message("", first.qr),
+        "no-token": scan_message("no-token", ""),
+        "quantity": scan_message("quantity", first.qr, quantity=-1),
+        "terminal": scan_message("terminal", first.qr, terminal_device_id="T-2"),
+        "session": scan_message("session", first.qr, session_code="VS-0000-0000"),
+        "empty": type(scan_message("", ""))(scan_id="empty"),
+    }
+    stream = terminal.stream()
+    messages = [scan_message("first", first.qr), *bad.values(), scan_message("last", last.qr)]
+    await write_all(stream, messages)
+    answers = {answer.scan_id: answer for answer in await read_all(stream)}
+    assert answers.keys() == {"first", "last"} | bad.keys()
+    assert {name: (answers[name].failure.reason, answers[name].failure.code) for name in bad} == {
+        "": (Reason.INVALID_FIELD, 3),
+        "no-token": (Reason.INVALID_FIELD, 3),
+        "quantity": (Reason.INVALID_FIELD, 3),
+        "empty": (Reason.INVALID_FIELD, 3),
+        "terminal": (Reason.TERMINAL_MISMATCH, 7),
+        "session": (Reason.SESSION_NOT_OPEN, 9),
+    }
+    assert verdict(answers["first"].answer) == verdict(answers["last"].answer) == "SUCCESS"
+    assert await world.events() == [("SUCCESS", "")] * 2
+
+
+async def test_refusals_are_answers(world: World, terminal: Terminal) -> None:
+    ticket = await world.ticket()
+    stream = terminal.stream()
+    tokens = [ticket.qr, ticket.qr, "garbage"]
+    await write_all(stream, [scan_message(str(n), token) for n, token in enumerate(tokens)])
+    answers = {answer.scan_id: verdict(answer.answer) for answer in await read_all(stream)}
+    assert answers == {"0": "SUCCESS", "1": "ALREADY_REDEEMED", "2": "TOKEN_INVALID"}
+
+
+class Watched(scan_stream.ScanStream):
+    """A stream that notes how much it holds whenever it takes a scan."""
+
+    peak = 0
+    taken = 0
+
+    async def _take(self, request: Any) -> None:
+        await super()._take(request)
+        Watched.taken += 1
+        Watched.peak = max(Watched.peak, len(self._in_flight), len(self._decided))
+
+
+async def test_a_client_that_does_not_read_is_held_back(
+    world: World, server: GateServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: without the semaphore the server takes all 6,000 scans and keeps their answers."""
+    monkeypatch.setattr(servicer, "ScanStream", Watched)
+    monkeypatch.setattr(Watched, "peak", 0)
+    monkeypatch.setattr(Watched, "taken", 0)
+    scans = [scan_message(str(n), "garbage" * 30) for n in range(6000)]
+    stream = terminal.stream()
+    writing = asyncio.create_task(write_all(stream, scans))
+    before = -1
+    while before != Watched.taken and not writing.done():
+        before = Watched.taken
+        await asyncio.sleep(1)
+    print("TAKEN", Watched.taken, Watched.peak)
+    assert not writing.done()
+    assert Watched.taken < 3000, "what the transport holds, and 256"
+    assert verdict(await terminal.redeem((await world.ticket()).qr)) == "SUCCESS"
+    answers = await read_all(stream)
+    await writing
+    assert sorted(int(answer.scan_id) for answer in answers) == list(range(6000))
+    assert Watched.peak <= MOST
+
+
+REVOCATIONS = {
+    "operator": "UPDATE accounts SET state = 'REVOKED' WHERE username = 'olga'",
+    "terminal": "UPDATE terminals SET state = 'REVOKED' WHERE terminal_device_id = 'T-1'",
+    "venue": "UPDATE venues SET state = 'REVOKED' WHERE venue_code = 'PIER'",
+    "merchant": "UPDATE merchants SET state = 'REVOKED' WHERE merchant_code = 'M'",
+    "log-in": "UPDATE logins SET end_time = now()",
+}
+
+
+@pytest.mark.parametrize("revoked", REVOCATIONS)
+async def test_revocation_cuts_the_stream_off_within_a_second(
+    world: World, terminal: Terminal, revoked: str
+) -> None:
+    """Although nothing is scanned meanwhile."""
+    stream = terminal.stream()
+    await stream.write(scan_message("1", "garbage"))
+    assert (await stream.read()).answers
+    await world.change(REVOCATIONS[revoked])
+    began = time.monotonic()
+    refused = await refusal(read_on(stream, []))
+    assert time.monotonic() - began < WITHIN_SECONDS
+    assert refused.reason == Reason.UNAUTHENTICATED
+
+
+async def test_nothing_is_redeemed_after_the_revocation(world: World, terminal: Terminal) -> None:
+    """However fast the terminal scans."""
+    tickets = iter(await world.tickets(5000))
+    stream = terminal.stream()
+
+    async def scan_on() -> None:
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            for ticket in tickets:
+                await stream.write(scan_message(ticket.code, ticket.qr))
+                assert (await stream.read()).answers
+
+    scanning = asyncio.create_task(scan_on())
+    while not await world.events():
+        pass
+    await world.change(REVOCATIONS["operator"])
+    ((revoked_at,),) = await world.sql("SELECT clock_timestamp()")
+    await scanning
+    ((last,),) = await world.sql("SELECT max(occurred_time) FROM redemption_events")
+    assert last < revoked_at + timedelta(seconds=WITHIN_SECONDS)
+    assert next(tickets, None), "the stream was cut off before all was scanned"
+
+
+async def test_what_may_be_redeemed_changes_on_an_open_stream(
+    world: World, terminal: Terminal
+) -> None:
+    ticket = await world.ticket()
+    stream = terminal.stream()
+    await stream.write(scan_message("1", ticket.qr, "gift"))
+    assert verdict((await stream.read()).answers[0].answer) == "SUCCESS"
+    await world.change("UPDATE venues SET function_codes = '{gift}' WHERE venue_code = 'PIER'")
+    await asyncio.sleep(WITHIN_SECONDS)  # what is promised, not luck
+    await stream.write(scan_message("2", ticket.qr, "ferry"))
+    assert verdict((await stream.read()).answers[0].answer) == "FUNCTION_NOT_ALLOWED_HERE"
+    await stream.done_writing()
+    assert await read_all(stream) == []
+
+
+async def test_a_stopping_server_answers_what_it_took(
+    world: World, server: GateServer, terminal: Terminal, database_url: str, redis_url: str
+) -> None:
+    """Whatever was consumed was answered; the rest is unused, and good at another server."""
+    tickets = await world.tickets(150)
+    stream, answers = terminal.stream(), list[Any]()
+    for message in scans_of(tickets):
+        await stream.write(message)
+    answers.extend((await stream.read()).answers)
+    reading = asyncio.create_task(refusal(read_on(stream, answers)))
+    await server.stop()
+    refused = await reading
+    assert refused.reason == Reason.SHUTTING_DOWN
+    assert refused.retry_seconds
+    consumed = await world.sql("SELECT request_id FROM redemption_events ORDER BY 1")
+    assert sorted(answer.scan_id for answer in answers) == [code for (code,) in consumed]
+    async with gate_server(database_url, redis_url) as other:
+        stream = terminal.at(other.channel).stream()
+        writing = asyncio.create_task(write_all(stream, scans_of(tickets)))
+        repeated = {answer.scan_id: answer for answer in await read_all(stream)}
+        await writing
+    assert all(verdict(answer.answer) == "SUCCESS" for answer in repeated.values())
+    assert all(repeated[answer.scan_id] == answer for answer in answers)
+    assert await world.events() == [("SUCCESS", "")] * len(tickets)
+
+
+async def test_a_client_that_goes_away_leaves_nothing_half_done(
+    world: World, terminal: Terminal
+) -> None:
+    tickets = await world.tickets(500)
+    for _ in range(5):
+        stream, answers = terminal.stream(), list[Any]()
+        writing = asyncio.create_task(write_all(stream, scans_of(tickets)))
+        while not answers:
+            answers.extend((await stream.read()).answers)
+        stream.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    stream = terminal.stream()
+    writing = asyncio.create_task(write_all(stream, scans_of(tickets)))
+    answers = await read_all(stream)
+    await writing
+    assert all(verdict(answer.answer) == "SUCCESS" for answer in answers)
+    assert await world.events() == [("SUCCESS", "")] * 500

@@ -1,0 +1,82 @@
+"""The yardstick of the benchmark: Redeem and ScanStream that answer at once, of the same message sizes.
+
+Without `--interceptors` nothing but gRPC, with the product's server settings; with it, the product's interceptor and
+its authentication too. Prints its port.
+"""
+
+import argparse
+import asyncio
+from typing import Any
+
+import grpc
+import uvloop
+from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2
+from deeptravel.redemption.v1 import redemption_service_pb2_grpc as redemption_grpc
+
+from server import logs
+from server.app import server_options
+from server.changes import ChangeFeed
+from server.config import load_settings
+from server.db import Database
+from server.identity.service import Identity
+from server.ratelimit import RateLimiter
+from server.rpc import Interceptor
+
+ANSWER = redemption_pb2.RedeemResponse(
+    result="REDEMPTION_RESULT_SUCCESS",
+    ticket_status="TICKET_STATE_PARTIALLY_REDEEMED",
+    entitlements=[
+        {"function_code": "ferry", "remaining_uses": 0},
+        {"function_code": "gift", "remaining_uses": 1},
+    ],
+    performance_metrics={"fraud_checks_passed": True},
+    redemption_id="0" * 32,
+    explanation={
+        "check": "admitted",
+        "en": "Admitted: ferry ×1. 0 of 1 uses left.",
+        "zh": "准许通行：ferry ×1。剩余 0/1 次。",
+    },
+    ticket_code="OTA-CP-20251103-000001",
+)
+
+
+class Echo(redemption_grpc.RedemptionServiceServicer):
+    """Answers what a redemption would."""
+
+    async def Redeem(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        """One answer."""
+        return ANSWER
+
+    async def ScanStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]  # noqa: ARG002, N802
+        """One answer a message."""
+        while (request := await context.read()) is not grpc.aio.EOF:
+            answer = redemption_pb2.ScanAnswer(scan_id=request.scan_id, answer=ANSWER)
+            await context.write(redemption_pb2.ScanStreamResponse(answers=[answer]))
+
+
+async def serve(*, interceptors: bool) -> None:
+    """Serves until it is ended."""
+    settings = load_settings()
+    chain: list[grpc.aio.ServerInterceptor] = []
+    if interceptors:
+        assert settings.database_url and settings.redis_url
+        db = Database(settings, settings.database_url)
+        feed = ChangeFeed(db)
+        await feed.start()
+        guards = Identity(db, feed, RateLimiter(settings.redis_url), settings)
+        service = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
+        chain = [Interceptor([service], guards, max_calls_in_flight=settings.max_calls_in_flight)]
+    server = grpc.aio.server(interceptors=chain, options=server_options(settings))
+    redemption_grpc.add_RedemptionServiceServicer_to_server(Echo(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(port, flush=True)
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--interceptors", action="store_true")
+    arguments = parser.parse_args()
+    logs.configure(level="INFO", style="json")
+    uvloop.run(serve(interceptors=arguments.interceptors))
