@@ -75,10 +75,12 @@ def serve(
     with places.open_places(settings) as found:
         loading.join()
         from server import launcher, serving, welcome
+        from server.tls import Certificates
 
         settings = launcher.with_secret_key(settings, found)
         launcher.prepare_database(found.database_url)
         launcher.check_redis(found.redis_url)
+        Certificates.of(settings)
         credentials = asyncio.run(launcher.fill(settings, found))
 
         def announce(grpc_port: int, http_port: int) -> None:

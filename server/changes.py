@@ -86,7 +86,9 @@ class ChangeFeed:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await asyncio.wait_for(self.poll(), TRUST_SECONDS)
+                # not wait_for, which up to Python 3.11 forgets a cancellation that comes with the result
+                async with asyncio.timeout(TRUST_SECONDS):
+                    await self.poll()
             except (DomainError, TimeoutError) as error:
                 log.warning("change_feed.poll_failed", error=str(error) or "timeout")
 

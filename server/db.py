@@ -19,7 +19,7 @@ from psycopg import generators, pq
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from sqlalchemy import MetaData, event, text
+from sqlalchemy import Connection, MetaData, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -124,6 +124,7 @@ def _engine(url: str, options: str, *, connections: int) -> AsyncEngine:
         },
     )
     _ping_idle_connections(engine)
+    event.listen(engine.sync_engine, "rollback", _forget_prepared)
     return engine
 
 
@@ -145,6 +146,13 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
 
     event.listen(pool, "checkin", went_idle)
     event.listen(pool, "checkout", comes_back)
+
+
+def _forget_prepared(connection: Connection) -> None:
+    """At a rollback psycopg deallocates all that is prepared, if any of it is its own."""
+    driver: Any = None if connection.invalidated else connection.connection.driver_connection
+    if driver:
+        _prepared.pop(driver.pgconn, None)
 
 
 @asynccontextmanager
@@ -203,7 +211,9 @@ async def round_trip(
         commands.append(partial(pgconn.send_query_params, _BEGIN, None))
     fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
     before = len(commands)
-    commands += [partial(pgconn.send_prepare, name, sql) for name, sql in fresh.items()]
+    for name, sql in fresh.items():
+        commands.append(partial(pgconn.send_close_prepared, name))  # it may be there after all
+        commands.append(partial(pgconn.send_prepare, name, sql))
     extra = len(commands)
     for statement, parameters in statements:
         encoded = [parameter.encode() for parameter in parameters]
@@ -221,7 +231,7 @@ async def round_trip(
         raise
     results = [answer[-1] for answer in answers if answer]
     # what is prepared stays so, even if a statement behind it fails
-    for name, result in zip(fresh, results[before:extra], strict=True):
+    for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
         if result.status == pq.ExecStatus.COMMAND_OK:
             prepared.add(name)
     for result in results:

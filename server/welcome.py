@@ -94,9 +94,9 @@ GRPC={target} KEY={credentials.partner_api_key}
 {PICK}
 call() {{ grpcurl {options} "$@"; }}
 call $GRPC list
-TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, "currency_code": "HKD"}}}}}}' $GRPC {ota}/BulkGenerateTickets | pick ticketCode); echo "$TICKET"
-QR=$(call -H "x-api-key: $KEY" -d "{{\\"ticket_code\\": \\"$TICKET\\"}}" $GRPC {ota}/IssueQr | pick encryptedData); echo "$QR"
-TOKEN=$(call -d '{{"username": "{person.username}", "password": "{person.password}", "terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin | pick accessToken); echo "$TOKEN"
+TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, "currency_code": "HKD"}}}}}}' $GRPC {ota}/BulkGenerateTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
+QR=$(call -H "x-api-key: $KEY" -d "{{\\"ticket_code\\": \\"$TICKET\\"}}" $GRPC {ota}/IssueQr | pick 'encrypted_*[Dd]ata'); echo "$QR"
+TOKEN=$(call -d '{{"username": "{person.username}", "password": "{person.password}", "terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin | pick 'access_*[Tt]oken'); echo "$TOKEN"
 call -H "authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}" $GRPC {redemption}/DecryptQr
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}" $GRPC {redemption}/Redeem

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,9 @@ async def compare(gate: Gate, tickets: Tickets, figures: Figures, *, size: int) 
         seen = [gate.scan(token, "ferry") for token in tickets.take(count)]
         at = f", {level} in flight"
         figures.add(f"bare echo unary{at}", await unary(bare, never, level), "calls/s")
-        figures.add(f"echo with interceptors unary{at}", await unary(intercepted, never, level), "calls/s")
+        figures.add(
+            f"echo with interceptors unary{at}", await unary(intercepted, never, level), "calls/s"
+        )
         figures.add(f"redeem unary, never seen{at}", await unary(redeem, never, level), "calls/s")
         figures.add(f"DecryptQr unary{at}", await unary(look, seen, level), "calls/s")
         figures.add(f"redeem unary, looked at{at}", await unary(redeem, seen, level), "calls/s")
@@ -211,8 +213,14 @@ async def compare(gate: Gate, tickets: Tickets, figures: Figures, *, size: int) 
     never = [gate.scan(token, "ferry") for token in tickets.take(size)]
     seen = [gate.scan(token, "ferry") for token in tickets.take(size)]
     figures.add("bare echo streamed", await streamed(stream(gate.bare), never), "scans/s")
-    figures.add("echo with interceptors streamed", await streamed(stream(gate.intercepted), never), "scans/s")
-    figures.add("redeem streamed, never seen", await streamed(stream(gate.redeem), never), "scans/s")
+    figures.add(
+        "echo with interceptors streamed",
+        await streamed(stream(gate.intercepted), never),
+        "scans/s",
+    )
+    figures.add(
+        "redeem streamed, never seen", await streamed(stream(gate.redeem), never), "scans/s"
+    )
     await unary(look, seen, 64)
     figures.add("redeem streamed, looked at", await streamed(stream(gate.redeem), seen), "scans/s")
 
@@ -326,8 +334,14 @@ def report(figures: Figures, options: Any) -> dict[str, Any]:
     medians = {name: round(figures.median(name), 2) for name in figures.samples}
     at = ", 64 in flight"
     ratios = {
-        "unary never seen / echo, 64 in flight": ("redeem unary, never seen" + at, "bare echo unary" + at),
-        "unary looked at / echo, 64 in flight": ("redeem unary, looked at" + at, "bare echo unary" + at),
+        "unary never seen / echo, 64 in flight": (
+            "redeem unary, never seen" + at,
+            "bare echo unary" + at,
+        ),
+        "unary looked at / echo, 64 in flight": (
+            "redeem unary, looked at" + at,
+            "bare echo unary" + at,
+        ),
         "streamed never seen / echo": ("redeem streamed, never seen", "bare echo streamed"),
         "streamed looked at / echo": ("redeem streamed, looked at", "bare echo streamed"),
     }
@@ -343,11 +357,19 @@ def report(figures: Figures, options: Any) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """The report as a Markdown table."""
     lines = ["| ratio | measured | to reach |", "|---|---|---|"]
-    lines += [f"| {name} | {value:.2f} | {TARGETS[name]:.2f} |" for name, value in result["ratios"].items()]
+    lines += [
+        f"| {name} | {value:.2f} | {TARGETS[name]:.2f} |"
+        for name, value in result["ratios"].items()
+    ]
     lines += ["", "| figure | median | |", "|---|---:|---|"]
-    lines += [f"| {name} | {value:,.2f} | {unit} |" for name, (value, unit) in result["medians"].items()]
+    lines += [
+        f"| {name} | {value:,.2f} | {unit} |" for name, (value, unit) in result["medians"].items()
+    ]
     options = result["options"]
-    lines += ["", f"{result['machine']}; medians of {options['rounds']} rounds; client, server and database together."]
+    lines += [
+        "",
+        f"{result['machine']}; medians of {options['rounds']} rounds; client, server and database together.",
+    ]
     return "\n".join(lines)
 
 
@@ -372,7 +394,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each figure is measured")
     parser.add_argument("--size", type=int, default=4_000, help="calls a sample")
     parser.add_argument("--seconds", type=int, default=30, help="length of the open loop")
-    parser.add_argument("--memory", type=int, default=MEMORY_REDEMPTIONS, help="redemptions of the memory test")
+    parser.add_argument(
+        "--memory", type=int, default=MEMORY_REDEMPTIONS, help="redemptions of the memory test"
+    )
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -5,13 +5,13 @@ its authentication too. Prints its port.
 """
 
 import argparse
-import asyncio
 from typing import Any
 
 import grpc
 import uvloop
 from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2
 from deeptravel.redemption.v1 import redemption_service_pb2_grpc as redemption_grpc
+from google.protobuf import json_format
 
 from server import logs
 from server.app import server_options
@@ -22,21 +22,24 @@ from server.identity.service import Identity
 from server.ratelimit import RateLimiter
 from server.rpc import Interceptor
 
-ANSWER = redemption_pb2.RedeemResponse(
-    result="REDEMPTION_RESULT_SUCCESS",
-    ticket_status="TICKET_STATE_PARTIALLY_REDEEMED",
-    entitlements=[
-        {"function_code": "ferry", "remaining_uses": 0},
-        {"function_code": "gift", "remaining_uses": 1},
-    ],
-    performance_metrics={"fraud_checks_passed": True},
-    redemption_id="0" * 32,
-    explanation={
-        "check": "admitted",
-        "en": "Admitted: ferry ×1. 0 of 1 uses left.",
-        "zh": "准许通行：ferry ×1。剩余 0/1 次。",
+ANSWER = json_format.ParseDict(
+    {
+        "result": "REDEMPTION_RESULT_SUCCESS",
+        "ticket_status": "TICKET_STATE_PARTIALLY_REDEEMED",
+        "entitlements": [
+            {"function_code": "ferry", "remaining_uses": 0},
+            {"function_code": "gift", "remaining_uses": 1},
+        ],
+        "performance_metrics": {"fraud_checks_passed": True},
+        "redemption_id": "0" * 32,
+        "explanation": {
+            "check": "admitted",
+            "en": "Admitted: ferry ×1. 0 of 1 uses left.",
+            "zh": "准许通行：ferry ×1。剩余 0/1 次。",
+        },
+        "ticket_code": "OTA-CP-20251103-000001",
     },
-    ticket_code="OTA-CP-20251103-000001",
+    redemption_pb2.RedeemResponse(),
 )
 
 
@@ -59,7 +62,8 @@ async def serve(*, interceptors: bool) -> None:
     settings = load_settings()
     chain: list[grpc.aio.ServerInterceptor] = []
     if interceptors:
-        assert settings.database_url and settings.redis_url
+        assert settings.database_url is not None
+        assert settings.redis_url is not None
         db = Database(settings, settings.database_url)
         feed = ChangeFeed(db)
         await feed.start()
@@ -67,7 +71,7 @@ async def serve(*, interceptors: bool) -> None:
         service = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
         chain = [Interceptor([service], guards, max_calls_in_flight=settings.max_calls_in_flight)]
     server = grpc.aio.server(interceptors=chain, options=server_options(settings))
-    redemption_grpc.add_RedemptionServiceServicer_to_server(Echo(), server)
+    redemption_grpc.add_RedemptionServiceServicer_to_server(Echo(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)

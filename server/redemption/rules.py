@@ -179,7 +179,8 @@ def _guard(scan: Scan, ticket: Ticket) -> Refusal | None:
     if terms.use_mode == ONCE_PER_QR:
         return Refusal("ALREADY_REDEEMED", "guard", facts, earlier)
     free_at = earlier.redeemed_time + timedelta(seconds=terms.guard_seconds)
-    if scan.now < free_at and ticket.uses[scan.function_code].remaining > 0:
+    guarded = terms.guard_seconds > 0 and scan.now < free_at  # another server's clock may be ahead
+    if guarded and ticket.uses[scan.function_code].remaining > 0:
         facts["again_at"] = _clock(free_at, scan.now)
         return Refusal("ALREADY_REDEEMED", "guard_time", facts, earlier)
     return None

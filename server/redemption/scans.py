@@ -220,6 +220,8 @@ class Redeemer:
             order_ids=list({token.order_id for token in named if token.order_id}),
             keys=[unit.key for unit in units if unit.request_id],
         )
+        # behind the locks: the events of a ticket have the order of their times
+        now = datetime.now(UTC)
         writes = scan_rows.Writes()
         outcomes = [
             self._settle(unit, of_unit, facts, writes, now)

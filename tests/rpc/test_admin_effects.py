@@ -368,9 +368,29 @@ async def test_move_is_all_or_nothing(office: Office) -> None:
     assert (await totals(office))["CP"] == 2000
 
 
-async def test_moves_and_sales_at_once_lose_nothing(office: Office) -> None:
-    """Seen red: without both rows locked in one order first, moves in opposite directions end as CONFLICT."""
+@pytest.mark.parametrize(("source", "target"), [("CP", "DIRECT"), ("DIRECT", "CP")])
+async def test_moves_lock_in_one_order(office: Office, source: str, target: str) -> None:
+    """Seen red: without the first SELECT, from CP to DIRECT, the move holds CP while it waits for DIRECT."""
+    held, free = (select(stocks).where(stocks.c.stock_id == (106 << 20) + each) for each in (0, 1))
+    async with office.node.db.transaction() as tx:
+        await tx.execute(held.with_for_update())
+        move = asyncio.create_task(
+            office.reason(
+                "MoveAllotment",
+                product_id=106,
+                from_channel=source,
+                to_channel=target,
+                quantity=1,
+            )
+        )
+        await asyncio.sleep(0.3)
+        assert not move.done()
+        async with office.node.db.transaction() as another:
+            await another.execute(free.with_for_update(nowait=True))
+    assert await move is None
 
+
+async def test_moves_and_sales_at_once_lose_nothing(office: Office) -> None:
     async def move(source: str, target: str, quantity: int) -> Reason | None:
         return await office.reason(
             "MoveAllotment",

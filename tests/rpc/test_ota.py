@@ -31,8 +31,8 @@ ZONE = ZoneInfo("Asia/Hong_Kong")
 NOTHING = dict.fromkeys(TABLES, 0)
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
 """A channel with these options reads no further ahead than it must."""
-OPEN = """
-SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
+NONE_OPEN = """
+SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
 AND pid <> pg_backend_pid()
 """
 
@@ -271,10 +271,7 @@ async def test_large_batch_that_is_given_up_leaves_nothing(market: Market, desk:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await desk.call("BulkGenerateTickets", request, timeout=0.15)
         assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    for _ in range(500):
-        if not await market.value(OPEN):
-            break
-        await asyncio.sleep(0.01)
+    await market.until(NONE_OPEN)
     assert await market.counts() == NOTHING
     assert await market.sold() == 0
     assert (await desk.batch(1000, request_id="r")).quantity == 1000
@@ -456,7 +453,7 @@ async def test_slow_reader_of_a_stream_holds_no_transaction(
         read = 0
         for _ in range(3):
             await asyncio.sleep(0.3)  # until no more fits into the pipe
-            assert await market.value(OPEN) == 0
+            assert await market.value(NONE_OPEN)
             async for _ in stream:
                 read += 1
                 if read % 5000 == 0:

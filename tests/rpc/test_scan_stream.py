@@ -147,24 +147,27 @@ class Watched(scan_stream.ScanStream):
 async def test_a_client_that_does_not_read_is_held_back(
     world: World, server: GateServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: without the semaphore the server takes all 6,000 scans and keeps their answers."""
+    """What the server takes are 256 scans, and those whose answers the transport holds (64 KiB without probing).
+
+    Seen red: TO DO
+    """
     monkeypatch.setattr(servicer, "ScanStream", Watched)
     monkeypatch.setattr(Watched, "peak", 0)
     monkeypatch.setattr(Watched, "taken", 0)
-    scans = [scan_message(str(n), "garbage" * 30) for n in range(6000)]
-    stream = terminal.stream()
-    writing = asyncio.create_task(write_all(stream, scans))
-    before = -1
-    while before != Watched.taken and not writing.done():
-        before = Watched.taken
-        await asyncio.sleep(1)
-    print("TAKEN", Watched.taken, Watched.peak)
-    assert not writing.done()
-    assert Watched.taken < 3000, "what the transport holds, and 256"
-    assert verdict(await terminal.redeem((await world.ticket()).qr)) == "SUCCESS"
-    answers = await read_all(stream)
-    await writing
-    assert sorted(int(answer.scan_id) for answer in answers) == list(range(6000))
+    address, options = f"127.0.0.1:{server.app.grpc_port}", [("grpc.http2.bdp_probe", 0)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        stream = terminal.at(channel).stream()
+        scans = (scan_message(str(n), "garbage") for n in range(4000))
+        writing = asyncio.create_task(write_all(stream, scans))
+        before = -1
+        while before != Watched.taken:
+            before = Watched.taken
+            await asyncio.sleep(0.5)
+        assert Watched.taken < 1000
+        assert verdict(await terminal.redeem((await world.ticket()).qr)) == "SUCCESS"
+        answers = await read_all(stream)
+        await writing
+    assert sorted(int(answer.scan_id) for answer in answers) == list(range(4000))
     assert Watched.peak <= MOST
 
 

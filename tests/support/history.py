@@ -5,7 +5,7 @@ A search in the manner of Wing and Gong, with Lowe's memory of where it has been
 call without an answer may have taken effect at any moment after it began, or never.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,13 @@ from tests.support.redemption_model import Model
 
 NEVER = float("inf")
 Step = Callable[[Model], tuple[Any, Model]]
+Way = tuple[int, Model, tuple[str, ...]]
+"""What is done (a bit for each call), the ticket then, and the order so far."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call: what it does to the model, its answer (None: unknown), when it began and returned."""
+    """One call: what it does to the ticket, its answer (None: unknown), when it began and returned."""
 
     name: str
     step: Step
@@ -25,34 +27,40 @@ class Call:
     invoked: float
     returned: float = NEVER
 
-    @property
-    def is_known(self) -> bool:
-        """Whether an answer came."""
-        return self.answer is not None
-
 
 def explain(
     begin: Model, calls: Sequence[Call], is_final: Callable[[Model], bool]
 ) -> list[str] | None:
     """The names of the calls in an order that explains all answers and ends as `is_final` says; None: there is none."""
-    known = sum(1 << index for index, call in enumerate(calls) if call.is_known)
+    answered = sum(1 << index for index, call in enumerate(calls) if call.answer is not None)
     seen: set[tuple[int, Model]] = set()
-    # depth first, without recursion: (what is done, the ticket then, the order so far)
-    ways: list[tuple[int, Model, tuple[str, ...]]] = [(0, begin, ())]
+    ways: list[Way] = [(0, begin, ())]
     while ways:
         done, ticket, order = ways.pop()
         if (done, ticket) in seen:
             continue
         seen.add((done, ticket))
-        if done & known == known and is_final(ticket):
+        if done & answered == answered and is_final(ticket):
             return list(order)
-        open_calls = [(i, call) for i, call in enumerate(calls) if not done >> i & 1]
-        first_return = min((call.returned for _, call in open_calls), default=NEVER)
-        for index, call in open_calls:
-            if call.invoked > first_return:
-                continue
-            answer, after = call.step(ticket)
-            if call.is_known and answer != call.answer:
-                continue
-            ways.append((done | 1 << index, after, (*order, call.name)))
+        ways.extend(_next(calls, done, ticket, order))
     return None
+
+
+def _next(calls: Sequence[Call], done: int, ticket: Model, order: tuple[str, ...]) -> Iterator[Way]:
+    left = [(index, call) for index, call in enumerate(calls) if not done >> index & 1]
+    first_return = min((call.returned for _, call in left), default=NEVER)
+    ways: list[Way] = []
+    for index, call in left:
+        if call.invoked > first_return:
+            continue
+        answer, after = call.step(ticket)
+        way = done | 1 << index, after, (*order, call.name)
+        if call.answer is None:
+            if after != ticket:  # else it explains nothing
+                ways.append(way)
+        elif answer == call.answer:
+            if after == ticket:  # it changes nothing: if it may come now, now is as good as any other time
+                yield way
+                return
+            ways.append(way)
+    yield from ways

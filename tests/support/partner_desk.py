@@ -1,5 +1,6 @@
 """A world to sell in: partners with stock, and the calls of a partner."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -86,6 +87,14 @@ class Market:
         """The one value a statement gives."""
         ((value,),) = await self.sql(statement, *values)
         return value
+
+    async def until(self, question: str) -> None:
+        """Waits until the one value a statement gives is true; fails if it never is."""
+        for _ in range(3000):
+            if await self.value(question):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(question)
 
     async def counts(self) -> dict[str, int]:
         """Rows of each table that a batch or an activation writes."""

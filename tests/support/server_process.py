@@ -1,66 +1,169 @@
-"""A server in a process of its own, so that it can be killed in the middle of its work."""
+"""The real server as a process of its own, started by the command line as a person starts it."""
 
-import asyncio
+import contextlib
+import json
 import os
+import re
+import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
 
 import grpc
+from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
-from server.app import App
-from server.config import load_settings
-from tests.support.rpc_server import SECRET_KEY
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
+SERVING = re.compile(r"gRPC on \S+:(\d+) and HTTP on \S+:(\d+)")
 
 
-@dataclass(frozen=True)
+class NotServingError(AssertionError):
+    """The server ended, or said nothing for START_SECONDS, before it served."""
+
+
 class ServerProcess:
-    """A started server, and a channel to it."""
+    """`deeptravel serve` on free ports, ready when the block begins and gone, gently, at its end.
 
-    process: asyncio.subprocess.Process
-    channel: grpc.aio.Channel
+    Without URLs in `env` it runs its own PostgreSQL and Valkey in `data_dir`, with demo data.
 
-    async def kill(self) -> None:
-        """Ends it at once, as `kill -9` does."""
-        self.process.kill()
-        await self.process.wait()
+    Attributes:
+        grpc_port: gRPC, on 127.0.0.1.
+        http_port: HTTP, on 127.0.0.1.
+        process: the running command; with several workers their parent.
+    """
 
+    grpc_port: int
+    http_port: int
 
-@asynccontextmanager
-async def server_process(database_url: str, redis_url: str) -> AsyncIterator[ServerProcess]:
-    """Starts a server on a free port; it ends with the block, or with this process."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, database_url, redis_url),
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([".", "generated"])},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    try:
-        port = int(await process.stdout.readline())
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield ServerProcess(process, channel)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    def __init__(
+        self,
+        *arguments: str,
+        data_dir: Path,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data_dir = data_dir
+        self._arguments = arguments
+        self._env = env or {}
+        self._output: list[str] = []
+        self._ready = threading.Event()
+        self._log = data_dir / "server.log"
 
+    @property
+    def target(self) -> str:
+        """For a gRPC channel."""
+        return f"127.0.0.1:{self.grpc_port}"
 
-async def main(database_url: str, redis_url: str) -> None:
-    """Serves until the parent closes standard input, by ending."""
-    settings = load_settings(grpc_port=0, http_port=0, secret_key=SECRET_KEY, log_level="ERROR")
-    app = await App.start(settings, database_url, redis_url)
-    os.write(1, b"%d\n" % app.grpc_port)
-    await asyncio.to_thread(sys.stdin.read)
-    app.hurry()
-    await app.stop()
+    @property
+    def url(self) -> str:
+        """Where the JSON interface begins."""
+        return f"http://127.0.0.1:{self.http_port}"
 
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """The demo credentials."""
+        content: dict[str, Any] = json.loads((self.data_dir / "demo-credentials.json").read_text())
+        return content
 
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    @property
+    def output(self) -> str:
+        """What it printed so far."""
+        return "".join(self._output)
+
+    @property
+    def log(self) -> str:
+        """What it logged so far."""
+        return self._log.read_text()
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it logged so far, as far as it is JSON."""
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+
+    def metadata(self, role: str = "operator") -> tuple[tuple[str, str], ...]:
+        """What a call carries of somebody just logged in: `operator`, `supervisor`, or `partner`."""
+        credentials = self.credentials
+        if role == "partner":
+            return (("x-api-key", credentials["partner_api_key"]),)
+        with grpc.insecure_channel(self.target) as channel:
+            stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+            tokens = stub.OperatorLogin(
+                access_pb2.OperatorLoginRequest(
+                    **credentials[role], terminal_device_id=credentials["terminal_device_id"]
+                )
+            )
+        return (("authorization", f"Bearer {tokens.access_token}"),)
+
+    def start(self) -> Self:
+        """Starts it, and waits until it serves. Raises NotServingError."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
+        settings = {
+            "DEEPTRAVEL_DATA_DIR": str(self.data_dir),
+            "DEEPTRAVEL_GRPC_PORT": "0",
+            "DEEPTRAVEL_HTTP_PORT": "0",
+            "DEEPTRAVEL_LOG_FORMAT": "json",
+        }
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server", "serve", *self._arguments],
+                env=kept | settings | dict(self._env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        in_time = self._ready.wait(START_SECONDS)
+        found = SERVING.search(self.output)
+        if not found:
+            if not in_time:
+                self.kill()
+            code = self.process.wait(STOP_SECONDS)
+            self._close_output()
+            raise NotServingError(f"exit code {code}: {self.output}\n{self.log[-4000:]}")
+        self.grpc_port, self.http_port = int(found[1]), int(found[2])
+        return self
+
+    def terminate(self) -> int:
+        """SIGTERM; its exit code when it is gone."""
+        return self.signal(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """SIGKILL, as a crash."""
+        return self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> int:
+        """Any signal that ends it; its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            try:
+                self.terminate()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        self._close_output()
+
+    def _close_output(self) -> None:
+        self._reader.join()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._output.append(line)
+            if SERVING.search(line):
+                self._ready.set()
+        self._ready.set()

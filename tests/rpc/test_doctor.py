@@ -1,0 +1,252 @@
+"""The doctor names each fault and its remedy, against real services."""
+
+import asyncio
+import base64
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from server import doctor, launcher
+from server.config import ConfigError, Settings, load_settings
+from server.db import Database
+from server.doctor import Finding, Verdict
+from server.embedded import EmbeddedServices
+from server.errors import StartError
+from server.places import Places
+from server.tickets import keys
+from tests.support import databases
+from tests.support.certificates import issue
+
+SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
+NOBODY = "doctor_test_nobody"
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    return load_settings(
+        database_url=database_url, redis_url=redis_url, secret_key=SECRET_KEY, data_dir=tmp_path
+    )
+
+
+@pytest.fixture
+def places(settings: Settings) -> Places:
+    assert settings.database_url
+    assert settings.redis_url
+    return Places(settings.database_url, settings.redis_url)
+
+
+async def _change_keys(settings: Settings, found: Places, *, back_by: timedelta) -> None:
+    assert settings.secret_key
+    secret, now = settings.secret_key.get_secret_value(), datetime.now(UTC) - back_by
+    db = Database(settings, found.database_url)
+    async with db.transaction() as tx:
+        await keys.create_first_key(tx, secret, now)
+        await keys.begin_rotation(tx, secret, now)
+    await db.close()
+
+
+def make_keys(settings: Settings, found: Places, *, back_by: timedelta) -> None:
+    """An active key and a pending one, both so old."""
+    asyncio.run(_change_keys(settings, found, back_by=back_by))
+
+
+def by_subject(findings: Iterator[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for each in findings:
+        found.setdefault(each.subject, []).append(each)
+        assert each.remedy or each.verdict is Verdict.OK
+    return found
+
+
+def verdicts(findings: dict[str, list[Finding]]) -> dict[str, Verdict]:
+    assert all(len(each) == 1 for each in findings.values())
+    return {subject: each[0].verdict for subject, each in findings.items()}
+
+
+def test_healthy_database_and_redis(settings: Settings, places: Places) -> None:
+    make_keys(settings, places, back_by=timedelta())
+    found = verdicts(by_subject(doctor.check_database(settings, places)))
+    assert set(found.values()) == {Verdict.OK}
+    assert set(found) == {
+        "database",
+        "clock",
+        "connections",
+        "schema",
+        "privileges",
+        "QR keys",
+    }
+    (redis,) = doctor.check_redis(places.redis_url)
+    assert redis.verdict is Verdict.OK
+    assert redis.found.startswith("Valkey")
+
+
+def test_keys_that_are_old_or_missing_or_sealed_otherwise(
+    settings: Settings, places: Places
+) -> None:
+    findings = by_subject(doctor.check_database(settings, places))
+    (none,) = findings["QR keys"]
+    assert (none.verdict, none.found) == (Verdict.WARNING, "none is active")
+
+    make_keys(settings, places, back_by=timedelta(days=400))
+    old, pending = by_subject(doctor.check_database(settings, places))["QR keys"]
+    assert (old.verdict, old.remedy) == (Verdict.WARNING, "deeptravel keys rotate")
+    assert "400 days old" in old.found
+    assert "cut off" in pending.found
+
+    other = load_settings(
+        database_url=settings.database_url,
+        redis_url=settings.redis_url,
+        secret_key=base64.b64encode(bytes(32)).decode(),
+    )
+    (sealed,) = by_subject(doctor.check_database(other, places))["QR keys"]
+    assert sealed.verdict is Verdict.WRONG
+    assert "DEEPTRAVEL_SECRET_KEY" in sealed.found
+
+
+def test_schema_that_is_not_ours(services: EmbeddedServices, settings: Settings) -> None:
+    databases.execute(services.database_url, "CREATE DATABASE doctor_empty")
+    try:
+        empty = Places(databases.renamed(services.database_url, "doctor_empty"), "")
+        (schema,) = by_subject(doctor.check_database(settings, empty))["schema"]
+        assert (schema.verdict, schema.found) == (Verdict.WARNING, "is none")
+        databases.execute(
+            empty.database_url,
+            "CREATE TABLE alembic_version (version_num text primary key);"
+            " INSERT INTO alembic_version VALUES ('9999')",
+        )
+        (schema,) = by_subject(doctor.check_database(settings, empty))["schema"]
+        assert schema.verdict is Verdict.WRONG
+        assert "newer" in schema.found
+    finally:
+        databases.execute(services.database_url, "DROP DATABASE doctor_empty WITH (FORCE)")
+
+
+def test_missing_privileges(services: EmbeddedServices, settings: Settings, places: Places) -> None:
+    databases.execute(services.database_url, f"CREATE ROLE {NOBODY} LOGIN")
+    try:
+        databases.execute(places.database_url, f"GRANT SELECT ON alembic_version TO {NOBODY}")
+        as_nobody = make_url(places.database_url).set(username=NOBODY).render_as_string()
+        found = Places(as_nobody, places.redis_url)
+        findings = doctor.check_database(settings, found)
+        privileges = next(each for each in findings if each.subject == "privileges")
+        assert privileges.verdict is Verdict.WRONG
+        assert privileges.remedy.startswith("GRANT")
+        databases.execute(
+            places.database_url,
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {NOBODY}",
+        )
+        make_keys(settings, places, back_by=timedelta())
+        found_now = by_subject(doctor.check_database(settings, found))
+        assert found_now["privileges"][0].verdict is Verdict.OK
+    finally:
+        databases.execute(places.database_url, f"DROP OWNED BY {NOBODY}")
+        databases.execute(services.database_url, f"DROP ROLE {NOBODY}")
+
+
+def test_pool_that_does_not_fit(settings: Settings, places: Places) -> None:
+    make_keys(settings, places, back_by=timedelta())
+    large = settings.model_copy(update={"database_pool": 200})
+    (connections,) = by_subject(doctor.check_database(large, places))["connections"]
+    assert connections.verdict is Verdict.WRONG
+    assert "DEEPTRAVEL_DATABASE_POOL" in connections.remedy
+
+
+def test_services_that_do_not_answer(settings: Settings) -> None:
+    nowhere = Places("postgresql+psycopg://u:hidden-word@127.0.0.1:1/x", "redis://127.0.0.1:1")
+    (database,) = doctor.check_database(settings, nowhere)
+    (redis,) = doctor.check_redis(nowhere.redis_url)
+    for each, variable in ((database, "DATABASE_URL"), (redis, "REDIS_URL")):
+        assert each.verdict is Verdict.WRONG
+        assert f"correct DEEPTRAVEL_{variable}" in each.remedy
+        assert "hidden-word" not in each.found
+
+
+def test_old_versions_are_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "LEAST_POSTGRES", 99)
+    with pytest.raises(StartError, match="99 or later is needed"):
+        launcher.check_database(places.database_url)
+    monkeypatch.setattr(launcher, "LEAST_REDIS", 99)
+    with pytest.raises(StartError, match="99 or later is needed"):
+        launcher.check_redis(places.redis_url)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://h:port/d", "postgresql+psycopg://h/d?nonsense=1"]
+)
+def test_urls_that_are_not_understood(url: str) -> None:
+    with pytest.raises(ConfigError, match="DEEPTRAVEL_DATABASE_URL is not understood"):
+        launcher.check_database(url)
+
+
+def test_ports(settings: Settings) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        taken = settings.model_copy(update={"grpc_port": port, "http_port": 0})
+        grpc_port, http_port = doctor.check_ports(taken)
+        assert (grpc_port.verdict, http_port.verdict) == (Verdict.WRONG, Verdict.OK)
+        assert "DEEPTRAVEL_GRPC_PORT" in grpc_port.remedy
+        (settings.data_dir / "server.json").write_text(f'{{"grpc_port": {port}}}')
+        ours, _ = doctor.check_ports(taken)
+        assert ours.verdict is Verdict.OK
+
+
+def test_data_folder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = settings.data_dir / "secret.key"
+    secret.write_text("x")
+    secret.chmod(0o644)
+    folder, readable = doctor.check_data_folder(settings)
+    assert (folder.verdict, readable.verdict) == (Verdict.OK, Verdict.WRONG)
+    assert readable.remedy == f"chmod 600 {secret}"
+    secret.chmod(0o600)
+    monkeypatch.setattr(doctor, "FREE_BYTES_NEEDED", 2**62)
+    (full,) = doctor.check_data_folder(settings)
+    assert full.verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("days", "verdict"), [(365, Verdict.OK), (10, Verdict.WARNING), (-1, Verdict.WRONG)]
+)
+def test_certificate(settings: Settings, days: int, verdict: Verdict) -> None:
+    pair = issue("server", issue("CA"), days=days)
+    files = settings.data_dir / "server.pem", settings.data_dir / "server.key"
+    files[0].write_bytes(pair.pem)
+    files[1].write_bytes(pair.key_pem)
+    tls = {"tls_certificate": files[0], "tls_private_key": files[1]}
+    (finding,) = doctor.check_tls(settings.model_copy(update=tls))
+    assert finding.verdict is verdict
+    files[1].write_bytes(issue("other").key_pem)
+    (finding,) = doctor.check_tls(settings.model_copy(update=tls))
+    assert finding.verdict is Verdict.WRONG
+    assert "DEEPTRAVEL_TLS" in finding.found
+
+
+def test_misspelt_setting() -> None:
+    finding = doctor.check_names({"DEEPTRAVEL_GRPC_PROT": "1", "DEEPTRAVEL_HTTP_PORT": "2"})
+    assert finding.verdict is Verdict.WARNING
+    assert finding.remedy == "did you mean DEEPTRAVEL_GRPC_PORT?"
+
+
+def test_everything(settings: Settings, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command does it, with the settings of the environment."""
+    make_keys(settings, places, back_by=timedelta())
+    for name, text in {
+        "DATABASE_URL": places.database_url,
+        "REDIS_URL": places.redis_url,
+        "SECRET_KEY": SECRET_KEY,
+        "DATA_DIR": str(settings.data_dir),
+        "GRPC_PORT": "0",
+        "HTTP_PORT": "0",
+    }.items():
+        monkeypatch.setenv(f"DEEPTRAVEL_{name}", text)
+    found = by_subject(doctor.examine())
+    assert {each.verdict for findings in found.values() for each in findings} == {Verdict.OK}
+    monkeypatch.setenv("DEEPTRAVEL_HTTP_PORT", "many")
+    (wrong,) = doctor.examine()
+    assert wrong.verdict is Verdict.WRONG
+    assert wrong.found.startswith("DEEPTRAVEL_HTTP_PORT")
