@@ -17,7 +17,7 @@ import typer
 
 from server import logs
 from server.config import ConfigError, Settings, load_settings
-from server.errors import DomainError, StartError, invalid
+from server.errors import DomainError, Reason, StartError
 
 if TYPE_CHECKING:
     from server.db import Database
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 WRONG = 1
 WRONG_SETTINGS = 2
 CANNOT_RUN = 3
-LEAST_PASSWORD_LENGTH = 12
 
 EPILOG = """\
 Settings are environment variables that begin with DEEPTRAVEL_; without any, everything runs embedded, with data in
 .deeptravel. Exit codes: 0 done, 1 a check or a step failed, 2 wrong settings or arguments, 3 something that is needed
-is missing or in use, 130 interrupted.
+is missing or in use, 130 interrupted before all was finished.
 """
 
 T = TypeVar("T")
@@ -244,12 +243,18 @@ def create_administrator(
     password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
 ) -> None:
     """Create a platform administrator: the first one, who makes everything else over AdminService."""
+    from deeptravel.admin.v1 import account_pb2
+
     from server.admin import accounts
+    from server.fields import Checker
     from server.identity.credentials import Passwords
 
+    request = account_pb2.CreateAdministratorRequest(
+        username=username, display_name=username, password=password, request_id="cli"
+    )
+    Checker.of(request.DESCRIPTOR).check(request)
+
     async def create(db: "Database", _key: bytes) -> None:
-        if len(password) < LEAST_PASSWORD_LENGTH:
-            raise invalid("password", f"must have {LEAST_PASSWORD_LENGTH} characters or more")
         async with db.transaction() as tx:
             await accounts.create_administrator(
                 tx,
@@ -344,7 +349,13 @@ def main() -> None:
         app(standalone_mode=True)
     except ConfigError as error:
         _complain(error, WRONG_SETTINGS)
-    except (StartError, DomainError) as error:
+    except DomainError as error:
+        is_away = error.reason is Reason.DATABASE_UNAVAILABLE
+        _complain(error, CANNOT_RUN if is_away else WRONG)
+    except (
+        StartError,
+        OSError,
+    ) as error:  # the latter of the disk, as all others are told where they happen
         _complain(error, CANNOT_RUN)
 
 

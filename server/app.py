@@ -5,17 +5,18 @@ import contextlib
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 import grpc
 import structlog
 import uvicorn
 from deeptravel.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
+from deeptravel.common.v1 import errors_pb2  # noqa: F401 - reflection describes what is loaded
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -48,6 +49,8 @@ MIN_PING_SECONDS = 10
 """Clients that ask more often than this are sent away."""
 HTTP_KEEPALIVE_SECONDS = 75
 """Longer than the minute for which load balancers usually keep a connection."""
+LONGEST_FOLDER = 70
+"""The path of a socket has 107 characters at the most."""
 QUIET_SECONDS = 0.1
 MOST_UNQUIET_SECONDS = 2.0
 POLL_SECONDS = 0.02
@@ -220,9 +223,15 @@ class App:
         settings = self._settings
         interceptors: list[grpc.aio.ServerInterceptor] = [self._interceptor]
         if settings.otlp_endpoint:
-            interceptors.insert(0, stack.enter_context(_tracing(settings.otlp_endpoint)))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deeptravel-"))  # mode 700
-        self._private_address = f"unix:{Path(folder) / 'grpc.sock'}"
+            tracing = _tracing(settings.otlp_endpoint)
+            interceptors.insert(0, await stack.enter_async_context(tracing))
+        base = tempfile.gettempdir()
+        if len(base) > LONGEST_FOLDER:
+            base = "/tmp"  # noqa: S108 - for a folder of our own in it
+        folder = stack.enter_context(  # its mode is 700
+            tempfile.TemporaryDirectory(prefix="deeptravel-", dir=base)
+        )
+        self._private_address = f"unix:{folder}/grpc.sock"
         self._private = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
         self._public = grpc.aio.server(
             interceptors=interceptors, options=server_options(settings, shared_ports=shared_ports)
@@ -260,7 +269,8 @@ class App:
         for module in (health_pb2, reflection_pb2, channelz_pb2):
             descriptors += module.DESCRIPTOR.services_by_name.values()
         names = [descriptor.full_name for descriptor in descriptors]
-        reflection.enable_server_reflection(names, self._public)
+        symbols: Any = _Symbols()
+        reflection.enable_server_reflection(names, self._public, pool=symbols)
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -288,6 +298,23 @@ class App:
         self._http = _Http(_http_config(application, self._certificates))
         await self._http.start(sockets)
         stack.push_async_callback(self._http.cut_off)
+
+
+class _Symbols:
+    """What reflection knows: all that is imported, and methods by name, which the library does not find."""
+
+    def __init__(self) -> None:
+        self._pool: Any = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 - the pool's name
+        """The file. Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
 
 
 class _Http(uvicorn.Server):
@@ -368,8 +395,8 @@ def _measure_pool(db: Database) -> None:
     event.listen(db.engine.sync_engine, "checkin", lambda *_: POOL.dec())
 
 
-@contextlib.contextmanager
-def _tracing(endpoint: str) -> Iterator[grpc.aio.ServerInterceptor]:
+@asynccontextmanager
+async def _tracing(endpoint: str) -> AsyncIterator[grpc.aio.ServerInterceptor]:
     """The interceptor that makes a span of every call and sends them to a collector."""
     # Loaded only where traces are wanted: it takes half a second.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -386,4 +413,4 @@ def _tracing(endpoint: str) -> Iterator[grpc.aio.ServerInterceptor]:
             tracer_provider=provider, filter_=filters.negate(filters.health_check())
         )
     finally:
-        provider.shutdown()
+        await asyncio.to_thread(provider.shutdown)  # sends what it has, and waits for the collector

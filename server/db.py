@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -102,6 +102,12 @@ class Database:
         async with self.transaction() as tx:
             return await work(tx)
 
+    @asynccontextmanager
+    async def hot(self) -> AsyncIterator["HotConnection"]:
+        """One of the pool's connections, kept over any number of hot transactions."""
+        async with _translated(), self.engine.connect() as connection:
+            yield await HotConnection.of(connection)
+
     async def close(self) -> None:
         """Closes all connections."""
         await self.engine.dispose()
@@ -157,9 +163,14 @@ def _forget_prepared(connection: Connection) -> None:
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with _translated(), engine.begin() as tx:
+        yield tx
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
     try:
-        async with engine.begin() as tx:
-            yield tx
+        yield
     except (DBAPIError, InterfaceError, PoolTimeoutError, psycopg.Error) as error:
         raise translate(error) from error
 
@@ -189,55 +200,88 @@ _BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
 _prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
 
 
-async def round_trip(
-    tx: AsyncConnection,
-    statements: Sequence[tuple[HotStatement, Sequence[str]]],
-    *,
-    commit: bool = False,
-) -> list[list[tuple[Any, ...]]]:
-    """Runs the statements one after the other in the transaction, sent together: one wait for all of them.
+class HotConnection:
+    """A connection for hot statements: those that are sent together cost one wait.
 
-    With `commit` the transaction's commit goes along, and nothing may follow in it.
-
-    psycopg's own pipeline waits once a statement, which costs the redeem path more than its statements do. Gives the
-    rows of each. Raises the driver's errors, which `Database.transaction` translates.
+    psycopg's own pipeline waits once a statement, and SQLAlchemy's transaction several times more, which costs the
+    redeem path more than its statements do.
     """
-    pg = (await tx.get_raw_connection()).driver_connection
-    assert isinstance(pg, psycopg.AsyncConnection)
-    pgconn = pg.pgconn
-    prepared = _prepared.setdefault(pgconn, set())
-    commands: list[Callable[[], None]] = []
-    if pgconn.transaction_status == pq.TransactionStatus.IDLE:
-        commands.append(partial(pgconn.send_query_params, _BEGIN, None))
-    fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
-    before = len(commands)
-    for name, sql in fresh.items():
-        commands.append(partial(pgconn.send_close_prepared, name))  # it may be there after all
-        commands.append(partial(pgconn.send_prepare, name, sql))
-    extra = len(commands)
-    for statement, parameters in statements:
-        encoded = [parameter.encode() for parameter in parameters]
-        send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
-        commands.append(send)
-    if commit:
-        commands.append(partial(pgconn.send_query_params, _COMMIT, None))
-    commands.append(pgconn.pipeline_sync)
-    try:
-        pgconn.enter_pipeline_mode()
-        answers = await pg.wait(_exchange(pgconn, commands))
-        pgconn.exit_pipeline_mode()
-    except BaseException:
-        await pg.close()  # half-read answers must not meet the next user of the connection
-        raise
-    results = [answer[-1] for answer in answers if answer]
-    # what is prepared stays so, even if a statement behind it fails
-    for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
-        if result.status == pq.ExecStatus.COMMAND_OK:
-            prepared.add(name)
-    for result in results:
-        if result.status == pq.ExecStatus.FATAL_ERROR:
-            raise error_from_result(result)
-    return [_rows(pg, result) for result in results[extra : extra + len(statements)]]
+
+    def __init__(self, pg: psycopg.AsyncConnection[Any]) -> None:
+        self._pg = pg
+
+    @classmethod
+    async def of(cls, connection: AsyncConnection) -> Self:
+        """The same connection, also in the middle of a transaction."""
+        pg = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(pg, psycopg.AsyncConnection)
+        return cls(pg)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is closed: take another."""
+        return self._pg.closed
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Rolls back what was not committed by `round_trip` when the block ends in an exception.
+
+        Raises as `Database.transaction` does.
+        """
+        async with _translated():
+            try:
+                yield
+            except BaseException:
+                if not self._pg.closed:
+                    _prepared.pop(
+                        self._pg.pgconn, None
+                    )  # a rollback may deallocate what is prepared
+                    await self._pg.rollback()
+                raise
+
+    async def round_trip(
+        self, statements: Sequence[tuple[HotStatement, Sequence[str]]], *, commit: bool = False
+    ) -> list[list[tuple[Any, ...]]]:
+        """Runs the statements one after the other in the transaction, which begins with the first.
+
+        With `commit` it ends with the last. Gives the rows of each. Raises the driver's errors.
+        """
+        pgconn = self._pg.pgconn
+        prepared = _prepared.setdefault(pgconn, set())
+        commands: list[Callable[[], None]] = []
+        if pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            commands.append(partial(pgconn.send_query_params, _BEGIN, None))
+        fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
+        before = len(commands)
+        for name, sql in fresh.items():
+            commands.append(partial(pgconn.send_close_prepared, name))  # it may be there after all
+            commands.append(partial(pgconn.send_prepare, name, sql))
+        extra = len(commands)
+        for statement, parameters in statements:
+            encoded = [parameter.encode() for parameter in parameters]
+            send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
+            commands.append(send)
+        if commit:
+            commands.append(partial(pgconn.send_query_params, _COMMIT, None))
+        commands.append(pgconn.pipeline_sync)
+        try:
+            pgconn.enter_pipeline_mode()
+            answers = await self._pg.wait(_exchange(pgconn, commands))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            await (
+                self._pg.close()
+            )  # half-read answers must not meet the next user of the connection
+            raise
+        results = [answer[-1] for answer in answers if answer]
+        # what is prepared stays so, even if a statement behind it fails
+        for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
+            if result.status == pq.ExecStatus.COMMAND_OK:
+                prepared.add(name)
+        for result in results:
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                raise error_from_result(result)
+        return [_rows(self._pg, result) for result in results[extra : extra + len(statements)]]
 
 
 def _exchange(

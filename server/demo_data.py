@@ -32,6 +32,8 @@ from server.identity.service import end_logins
 
 FILE_NAME = "demo-credentials.json"
 ACTOR = "system:demo-data"
+LOCK = 0x44545403
+"""Advisory: servers that start together load the data once."""
 
 PARTNERS = {"CP": "Central Pier Travel 中环码头旅行社", "HK": "Harbour Kiosk 海港票务"}
 MERCHANT = "HARBOUR"
@@ -109,41 +111,58 @@ class DemoCredentials:
         Path(name).replace(path)
 
 
-async def is_empty(db: Database) -> bool:
-    """Whether nobody has set up anything in the database."""
-    async with db.transaction() as tx:
-        known = select(func.count()).select_from(models.partners)
-        return not await tx.scalar(known)
-
-
 async def load(db: Database, path: Path) -> DemoCredentials:
     """Loads what is missing and writes the credentials into the file.
 
     Raises REVOKED if somebody revoked a part of it, which is for good.
     """
-    passwords = Passwords()
-    before, by = DemoCredentials.read(path), By(actor=ACTOR, now=datetime.now(UTC))
+    async with db.transaction() as tx:
+        await _lock(tx)
+        made = await _load(tx, DemoCredentials.read(path))
+    made.write(path)
+    return made
+
+
+async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCredentials | None:
+    """As `load` if the database is empty, or, with `replace_lost`, if the file has no credentials for it.
+
+    Returns the credentials for this database, None if they are not known here.
+    """
+    before = DemoCredentials.read(path)
+    async with db.transaction() as tx:
+        await _lock(tx)
+        if before and await _is_live(tx, "CP", before.partner_api_key):
+            return before
+        if not replace_lost and await tx.scalar(select(models.partners.c.partner_id).limit(1)):
+            return None
+        made = await _load(tx, before)
+    made.write(path)
+    return made
+
+
+async def _lock(tx: AsyncConnection) -> None:
+    await tx.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
+async def _load(tx: AsyncConnection, before: DemoCredentials | None) -> DemoCredentials:
+    passwords, by = Passwords(), By(actor=ACTOR, now=datetime.now(UTC))
+    given = asdict(before) if before else {}
     try:
-        async with db.transaction() as tx:
-            await _load_products(tx, by)
-            await _load_partners(tx, by)
-            await _load_venues(tx, by)
-            given = asdict(before) if before else {}
-            made = DemoCredentials(
-                partner_api_key=await _api_key(tx, "CP", given.get("partner_api_key", ""), by),
-                other_partner_api_key=await _api_key(
-                    tx, "HK", given.get("other_partner_api_key", ""), by
-                ),
-                operator=await _account(tx, passwords, "operator", given, by),
-                supervisor=await _account(tx, passwords, "supervisor", given, by),
-                admin=await _account(tx, passwords, "admin", given, by),
-                terminal_device_id=TERMINAL,
-            )
+        await _load_products(tx, by)
+        await _load_partners(tx, by)
+        await _load_venues(tx, by)
+        return DemoCredentials(
+            partner_api_key=await _api_key(tx, "CP", given.get("partner_api_key", ""), by),
+            other_partner_api_key=await _api_key(
+                tx, "HK", given.get("other_partner_api_key", ""), by
+            ),
+            operator=await _account(tx, passwords, "operator", given, by),
+            supervisor=await _account(tx, passwords, "supervisor", given, by),
+            admin=await _account(tx, passwords, "admin", given, by),
+            terminal_device_id=TERMINAL,
+        )
     finally:
         passwords.close()
-    if made != before:
-        made.write(path)
-    return made
 
 
 async def _load_products(tx: AsyncConnection, by: By) -> None:
@@ -254,22 +273,27 @@ def _entitlements(product_id: int) -> list[ProductEntitlement]:
 
 
 async def _api_key(tx: AsyncConnection, partner_code: str, given: str, by: By) -> str:
-    known = credentials.read_api_key(given)
-    if known:
-        keys, owners = models.partner_keys, models.partners
-        found = await tx.scalar(
-            select(keys.c.secret_hash)
-            .join(owners, owners.c.partner_id == keys.c.partner_id)
-            .where(
-                keys.c.key_id == known[0],
-                keys.c.revoke_time.is_(None),
-                owners.c.partner_code == partner_code,
-            )
-        )
-        if found and credentials.same(found, known[1]):
-            return given
+    if await _is_live(tx, partner_code, given):
+        return given
     _, api_key = await partners.create_key(tx, partner_code, **by)
     return api_key
+
+
+async def _is_live(tx: AsyncConnection, partner_code: str, api_key: str) -> bool:
+    known = credentials.read_api_key(api_key)
+    if not known:
+        return False
+    keys, owners = models.partner_keys, models.partners
+    found = await tx.scalar(
+        select(keys.c.secret_hash)
+        .join(owners, owners.c.partner_id == keys.c.partner_id)
+        .where(
+            keys.c.key_id == known[0],
+            keys.c.revoke_time.is_(None),
+            owners.c.partner_code == partner_code,
+        )
+    )
+    return found is not None and credentials.same(found, known[1])
 
 
 async def _account(

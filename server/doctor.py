@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psycopg
 import redis
 from cryptography import x509
@@ -36,6 +37,7 @@ from server.tls import Certificates
 OLD_KEY = timedelta(days=365)
 STALE_ROTATION = timedelta(hours=1)
 EXPIRES_SOON = timedelta(days=21)
+ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
 CONNECTIONS_ASIDE = 1
@@ -138,8 +140,7 @@ def check_data_folder(settings: Settings) -> Iterator[Finding]:
 
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
-    """Whether the ports are free, or this data folder's server has them."""
-    running = places.read_running(settings)
+    """Whether the ports are free, or a server of ours has them."""
     for name, host, port in (
         ("grpc", settings.grpc_host, settings.grpc_port),
         ("http", settings.http_host, settings.http_port),
@@ -148,12 +149,24 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
         try:
             ports.require_free(host, port, f"DEEPTRAVEL_{name.upper()}")
         except StartError as error:
-            if running.get(f"{name}_port") == port:
-                yield ok(subject, f"{port}: the server of this data folder has it")
+            if _serves_already(settings):
+                yield ok(subject, f"{port}: a server of ours has it")
             else:
                 yield wrong(subject, error)
         else:
             yield ok(subject, f"{host}:{port} is free" if port else "any free one")
+
+
+def _serves_already(settings: Settings) -> bool:
+    scheme = "https" if settings.tls_certificate else "http"
+    host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+    url = f"{scheme}://{host}:{settings.http_port}/healthz"
+    try:
+        # whoever it is, it is asked nothing that matters
+        answer = httpx2.get(url, verify=False, timeout=ASK_SECONDS)
+        return bool(answer.json()["status"] in ("SERVING", "NOT_SERVING"))
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        return False
 
 
 def check_tls(settings: Settings) -> Iterator[Finding]:

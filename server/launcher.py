@@ -131,14 +131,11 @@ async def fill(settings: Settings, found: Places) -> DemoCredentials | None:
         async with db.transaction() as tx:
             await load_key_ring(tx, secret_key)
             await create_first_key(tx, secret_key, datetime.now(UTC))
+        if not (found.embedded or settings.demo_data):
+            return None
+        # The embedded database lies beside the file, so a lost one is replaced; elsewhere another server may have it.
         path = settings.data_dir / demo_data.FILE_NAME
-        credentials = DemoCredentials.read(path)
-        # The embedded database lies beside the file, so a lost one is replaced; elsewhere it may be another server's.
-        if (found.embedded and not credentials) or (
-            settings.demo_data and await demo_data.is_empty(db)
-        ):
-            credentials = await demo_data.load(db, path)
-        return credentials
+        return await demo_data.load_once(db, path, replace_lost=found.embedded)
     except OSError as error:
         raise StartError(
             f"{settings.data_dir} cannot be written ({error.strerror}): set DEEPTRAVEL_DATA_DIR to"

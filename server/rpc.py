@@ -140,7 +140,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._unfinished = 0
         self.finished = asyncio.Event()
         self.refused = 0
-        self._handlers: dict[str, "Handler"] = {}
+        self._handlers: dict[str, Handler] = {}
 
     def refuse(self) -> None:
         """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its requests.

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import signal
@@ -63,6 +64,8 @@ async def _serve(
     if is_worker:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.end_by_parent)
     app = await App.start(settings, found.database_url, found.redis_url, shared_ports=is_worker)
+    gc.collect()
+    gc.freeze()  # what is there now stays: collections need not walk over it
     told.when_again(app.hurry)
     announce(app.grpc_port, app.http_port)
     await told.stop.wait()
@@ -162,7 +165,12 @@ class _Supervisor:
                 raise StartError("a worker could not start; see what it said above")
             lived = time.monotonic() - began
             backoff = 0.0 if lived > STEADY_SECONDS else backoff or FIRST_BACKOFF_SECONDS
-            log.error("worker.died", exit_code=code, lived_seconds=lived, restart_seconds=backoff)
+            log.error(
+                "worker.died",
+                exit_code=code,
+                lived_seconds=round(lived, 1),
+                restart_seconds=backoff,
+            )
             try:
                 await asyncio.wait_for(stop.wait(), backoff)
             except TimeoutError:

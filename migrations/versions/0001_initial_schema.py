@@ -45,7 +45,12 @@ def upgrade() -> None:
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("batch_id", name=op.f("pk_batches")),
     )
-    op.create_index(op.f("ix_batches_partner_id"), "batches", ["partner_id"], unique=False)
+    op.create_index(
+        "ix_batches_distributor",
+        "batches",
+        ["partner_id", "distributor_id", "first_ticket_id"],
+        unique=False,
+    )
     op.create_table(
         "config_version",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -519,7 +524,7 @@ def downgrade() -> None:
     op.drop_table("idempotency_records")
     op.drop_table("entitlements")
     op.drop_table("config_version")
-    op.drop_index(op.f("ix_batches_partner_id"), table_name="batches")
+    op.drop_index("ix_batches_distributor", table_name="batches")
     op.drop_table("batches")
     op.drop_index("ix_audit_events_time", table_name="audit_events")
     op.drop_index("ix_audit_events_name", table_name="audit_events")

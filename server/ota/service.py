@@ -100,7 +100,7 @@ async def generate_batch(
     if fault:
         raise invalid("valid_from_time", fault)
     sale = wanted.sale
-    order_ids = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
+    orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
     new = NewTickets(
         first_ticket_id=await reserve_numbers(
             db, partner.partner_id, now.astimezone(zone).date(), "T", wanted.quantity
@@ -112,7 +112,7 @@ async def generate_batch(
         batch_id=uuid4(),
         distributor_id=wanted.distributor_id,
         snapshot_id=await tickets.store_snapshot(tx, product.product_id, product.snapshot(), now),
-        order_id=order_ids[0] if sale else None,
+        order_id=orders[0].order_id if sale else None,
         customer_type=sale.customer_type if sale else None,
         customer_name=sale.customer_name if sale else None,
         valid_from_time=valid_from,
@@ -122,8 +122,8 @@ async def generate_batch(
     )
     await generate(tx, new)
     await catalog.take_sold(tx, **stock, now=now)
-    order = order_code(order_ids[0], partner) if sale else ""
-    return NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, order)
+    code = orders[0].order_code if sale else ""
+    return NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
 
 
 async def get_batch(tx: AsyncConnection, partner: Partner, batch_id: str) -> tickets.Batch:
@@ -192,16 +192,18 @@ async def activate(
         verdicts.append(verdict)
         if number is not None and verdict is None:
             sales.setdefault(each.payment_reference, []).append((number, each))
-    order_ids = await create_paid(
+    orders = await create_paid(
         tx, db, partner, [_sale(of_order) for of_order in sales.values()], zone=zone, now=now
     )
-    activations = [
-        tickets.Activation(number, order_id, each.customer_type, each.customer_name)
-        for order_id, of_order in zip(order_ids, sales.values(), strict=True)
-        for number, each in of_order
-    ]
+    activations = []
+    codes = {}
+    for order, of_order in zip(orders, sales.values(), strict=True):
+        for number, each in of_order:
+            codes[number] = order.order_code
+            activations.append(
+                tickets.Activation(number, order.order_id, each.customer_type, each.customer_name)
+            )
     await tickets.activate(tx, activations, actor=partner.key, now=now)
-    codes = {each.ticket_id: order_code(each.order_id, partner) for each in activations}
     return [
         verdict or Verdict(each.ticket_code, "ACTIVE", codes[number or 0])
         for verdict, each, number in zip(verdicts, sold, numbers, strict=True)

@@ -6,10 +6,8 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from server import idempotency
-from server.db import HotStatement, round_trip
+from server.db import HotConnection, HotStatement
 from server.redemption import rules
 
 MAX_SNAPSHOTS = 10_000
@@ -110,14 +108,17 @@ class SnapshotCache:
     def __init__(self) -> None:
         self._known: dict[UUID, rules.Snapshot] = {}
 
-    async def load(self, tx: AsyncConnection, ids: set[UUID]) -> dict[UUID, rules.Snapshot]:
+    async def load(
+        self, hot: HotConnection, ids: set[UUID], *, commit: bool = False
+    ) -> dict[UUID, rules.Snapshot]:
         """The snapshots with these ids."""
         missing = ids - self._known.keys()
         if missing:
             if len(self._known) + len(missing) > MAX_SNAPSHOTS:
                 self._known.clear()
                 missing = ids
-            (rows,) = await round_trip(tx, [(READ_SNAPSHOTS, [array(list(missing))])])
+            statement = READ_SNAPSHOTS, [array(list(missing))]
+            (rows,) = await hot.round_trip([statement], commit=commit)
             for snapshot_id, content in rows:
                 self._known[snapshot_id] = parse_snapshot(content)
         return {snapshot_id: self._known[snapshot_id] for snapshot_id in ids}
@@ -146,22 +147,22 @@ class Seen:
     customer_name: str | None
 
 
-async def look(tx: AsyncConnection, snapshots: SnapshotCache, ticket_id: int) -> Seen | None:
+async def look(hot: HotConnection, snapshots: SnapshotCache, ticket_id: int) -> Seen | None:
     """Reads a ticket without a lock; None if there is none. Guards are not read."""
-    rows, uses = await round_trip(
-        tx, [(LOOK_AT_TICKET, [str(ticket_id)]), (READ_USES, [array([ticket_id])])]
+    rows, uses = await hot.round_trip(
+        [(LOOK_AT_TICKET, [str(ticket_id)]), (READ_USES, [array([ticket_id])])], commit=True
     )
     if not rows:
         return None
     *facts, snapshot_id, partner_id, customer_type, customer_name = rows[0]
-    snapshot = (await snapshots.load(tx, {snapshot_id}))[snapshot_id]
+    snapshot = (await snapshots.load(hot, {snapshot_id}, commit=True))[snapshot_id]
     ticket = rules.Ticket(*(*facts, snapshot))
     ticket.uses = {function: rules.Uses(total, remaining) for _, function, total, remaining in uses}
     return Seen(ticket, partner_id, customer_type, customer_name)
 
 
 async def read(
-    tx: AsyncConnection,
+    hot: HotConnection,
     snapshots: SnapshotCache,
     *,
     ticket_ids: list[int],
@@ -175,8 +176,8 @@ async def read(
         (READ_ANSWERS, _columns(keys) or ["{}"] * 3),
         (READ_ORDERS, [array(order_ids)]),
     ]
-    locked, uses, guards, answers, orders = await round_trip(tx, statements)
-    known = await snapshots.load(tx, {row[8] for row in locked})
+    locked, uses, guards, answers, orders = await hot.round_trip(statements)
+    known = await snapshots.load(hot, {row[8] for row in locked})
     tickets = {row[0]: rules.Ticket(*(*row[:8], known[row[8]])) for row in locked}
     for ticket_id, function_code, total, remaining in uses:
         # an unknown ticket has no rows here, one made since the lock was taken may
@@ -187,7 +188,7 @@ async def read(
     return Facts(tickets, dict(orders), {row[:3]: (row[3], row[4]) for row in answers})
 
 
-async def write(tx: AsyncConnection, facts: Facts, writes: Writes, now: datetime) -> None:
+async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime) -> None:
     """Writes everything and commits, in one round trip."""
     at = now.isoformat()
     statements: list[tuple[HotStatement, Sequence[str]]] = []
@@ -208,7 +209,7 @@ async def write(tx: AsyncConnection, facts: Facts, writes: Writes, now: datetime
     ):
         if rows:
             statements.append((statement, [at, *_columns(rows)]))
-    await round_trip(tx, statements, commit=True)
+    await hot.round_trip(statements, commit=True)
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> list[str]:

@@ -20,11 +20,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import idempotency
 from server.changes import Remembered
-from server.db import Database, LostRaceError
+from server.db import RACE_ATTEMPTS, Database, HotConnection, LostRaceError
 from server.errors import DomainError
 from server.identity.callers import Operator
 from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
@@ -36,6 +35,9 @@ METHOD = "Redeem"
 """The method under which a scan's request_id counts, whether it came alone or on a stream."""
 
 EVENT_RANDOM_BITS = 22
+STALL_SECONDS = 0.05
+"""A second lane opens when a scan has waited this long, say for a ticket that somebody has locked: one lane alone gives
+the larger transactions."""
 LINGER_SECONDS = 0.002
 """While scans come together a lane waits this long for more: a transaction costs as much as ten scans in it."""
 INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
@@ -82,6 +84,7 @@ class Unit:
     method: str
     answers: asyncio.Future[list[Answer]]
     content_hash: bytes = b""
+    queued_at: float = 0.0
 
     @property
     def key(self) -> idempotency.Key:
@@ -145,13 +148,16 @@ class Redeemer:
         A future that is cancelled before its turn is not worked on. Raises (in the future) IDEMPOTENCY_MISMATCH,
         CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
         """
-        answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answers: asyncio.Future[list[Answer]] = loop.create_future()
         unit = Unit(operator, items, request_id, session_code, all_or_nothing, method, answers)
+        unit.queued_at = loop.time()
         if request_id:
             unit.content_hash = _content_hash(items, all_or_nothing=all_or_nothing)
         self._waiting.append(unit)
         SCAN_QUEUE.set(len(self._waiting))
-        if self._free_lanes:
+        stalled = unit.queued_at - self._waiting[0].queued_at > STALL_SECONDS
+        if self._free_lanes and (stalled or not self._running):
             self._free_lanes -= 1
             lane = asyncio.create_task(self._lane(), name="redeem-lane")
             self._running.add(lane)
@@ -165,14 +171,23 @@ class Redeemer:
 
     async def _lane(self) -> None:
         try:
-            busy = False
             while self._waiting:
-                await asyncio.sleep(LINGER_SECONDS if busy else 0)
-                units = self._take()
-                busy = len(units) > 1
-                await self._run(units)
+                try:
+                    async with self._db.hot() as hot:
+                        await self._serve(hot)
+                except DomainError as error:
+                    _fail(self._take(), error)
         finally:
             self._free_lanes += 1
+
+    async def _serve(self, hot: HotConnection) -> None:
+        busy = False
+        while self._waiting and not hot.is_lost:
+            await asyncio.sleep(LINGER_SECONDS if busy else 0)
+            units = self._take()
+            busy = len(units) > 1
+            if units:
+                await self._run(hot, units)
 
     def _take(self) -> list[Unit]:
         units: list[Unit] = []
@@ -185,36 +200,41 @@ class Redeemer:
         SCAN_QUEUE.set(len(self._waiting))
         return units
 
-    async def _run(self, units: list[Unit]) -> None:
-        if not units:
-            return
+    async def _run(self, hot: HotConnection, units: list[Unit]) -> None:
         SCAN_BATCH.observe(len(units))
         try:
-            async with self._db.transaction() as tx:
-                outcomes = await self._work(tx, units)
-        except LostRaceError:
+            async with hot.transaction():
+                outcomes = await self._work(hot, units)
+        except LostRaceError as error:
             # the race of one call must not cost the others: each again, on its own
-            await asyncio.gather(*map(self._run_alone, units))
+            for unit in units:
+                await self._run_alone(hot, unit, error)
         except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
             _fail(units, error)
         else:
             _answer(units, outcomes)
 
-    async def _run_alone(self, unit: Unit) -> None:
-        try:
-            outcomes = await self._db.in_transaction(lambda tx: self._work(tx, [unit]))
-        except Exception as error:  # noqa: BLE001 - as above
-            _fail([unit], error)
-        else:
-            _answer([unit], outcomes)
+    async def _run_alone(self, hot: HotConnection, unit: Unit, error: Exception) -> None:
+        for _ in range(RACE_ATTEMPTS):
+            try:
+                async with hot.transaction():
+                    outcomes = await self._work(hot, [unit])
+            except LostRaceError as lost:
+                error = lost
+            except Exception as fault:  # noqa: BLE001 - as above
+                error = fault
+                break
+            else:
+                return _answer([unit], outcomes)
+        return _fail([unit], error)
 
-    async def _work(self, tx: AsyncConnection, units: list[Unit]) -> list[Outcome]:
+    async def _work(self, hot: HotConnection, units: list[Unit]) -> list[Outcome]:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         now = datetime.now(UTC)
         tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
         named = [token for of_unit in tokens for token in of_unit]
         facts = await scan_rows.read(
-            tx,
+            hot,
             self._snapshots,
             ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
             order_ids=list({token.order_id for token in named if token.order_id}),
@@ -227,7 +247,7 @@ class Redeemer:
             self._settle(unit, of_unit, facts, writes, now)
             for unit, of_unit in zip(units, tokens, strict=True)
         ]
-        await scan_rows.write(tx, facts, writes, now)
+        await scan_rows.write(hot, facts, writes, now)
         return outcomes
 
     def _open(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.db import HotConnection
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.callers import Caller, Operator, Partner
 from server.identity.models import partners
@@ -62,7 +63,7 @@ class OrderView:
 
 
 async def look(
-    tx: AsyncConnection,
+    hot: HotConnection,
     snapshots: scan_rows.SnapshotCache,
     opened: qr.Valid | qr.Expired | qr.Invalid,
     *,
@@ -76,7 +77,7 @@ async def look(
     expired = expired_token(claims, local) if isinstance(opened, qr.Expired) else None
     seen = None
     if claims.kind is qr.Kind.TICKET:
-        seen = await scan_rows.look(tx, snapshots, claims.number)
+        seen = await scan_rows.look(hot, snapshots, claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
     ticket = seen.ticket

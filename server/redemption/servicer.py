@@ -88,8 +88,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     async def DecryptQr(self, request: Any, context: Any) -> Any:
         now = rpc.now()
         opened = await self._redeemer.open(request.encrypted_data, now)
-        async with self._db.transaction() as tx:
-            look = await service.look(tx, self._snapshots, opened, caller=rpc.caller(), now=now)
+        async with self._db.hot() as hot, hot.transaction():
+            look = await service.look(hot, self._snapshots, opened, caller=rpc.caller(), now=now)
         response = redemption_pb2.DecryptQrResponse(
             jti=str(look.jti or ""), **_refusal_fields(look.refusal)
         )

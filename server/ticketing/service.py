@@ -6,7 +6,8 @@ from datetime import datetime
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, insert, select
+import orjson
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import Database
@@ -17,6 +18,18 @@ from server.tickets import qr
 from server.tickets.generation import reserve_numbers
 from server.tickets.models import tickets
 from server.tickets.rules import ORDER_PREFIX, Code, Number
+
+# each row is [NewOrder, Sale, jti]
+CREATE_PAID = text("""
+INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name, ticket_count,
+                    payment_reference, amount_minor, currency_code, create_time)
+SELECT o.order_id, o.order_code, :partner_id, 'PAID', CAST(row ->> 2 AS uuid), s.customer_type, s.customer_name,
+       s.ticket_count, s.payment_reference, s.amount_minor, s.currency_code, :now
+FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row,
+  jsonb_to_record(row -> 0) AS o (order_id bigint, order_code text),
+  jsonb_to_record(row -> 1) AS s (customer_type text, customer_name text, ticket_count int,
+    payment_reference text, amount_minor bigint, currency_code text)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,14 @@ class Sale:
     amount_minor: int
     currency_code: str
     ticket_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order that was created: its number, and the readable form of that."""
+
+    order_id: int
+    order_code: str
 
 
 def order_code(order_id: int, partner: Partner) -> str:
@@ -44,31 +65,22 @@ async def create_paid(
     *,
     zone: ZoneInfo,
     now: datetime,
-) -> list[int]:
-    """An order in the state PAID for each sale; returns their numbers, in order. The tickets are the caller's part."""
+) -> list[NewOrder]:
+    """An order in the state PAID for each sale, in their order. The tickets are the caller's part."""
     if not sales:
         return []
     day = now.astimezone(zone).date()
     first = await reserve_numbers(db, partner.partner_id, day, "O", len(sales))
-    rows = [
-        {
-            "order_id": order_id,
-            "order_code": order_code(order_id, partner),
-            "partner_id": partner.partner_id,
-            "state": "PAID",
-            "jti": uuid4(),
-            "customer_type": sale.customer_type,
-            "customer_name": sale.customer_name,
-            "ticket_count": sale.ticket_count,
-            "payment_reference": sale.payment_reference,
-            "amount_minor": sale.amount_minor,
-            "currency_code": sale.currency_code,
-            "create_time": now,
-        }
-        for order_id, sale in enumerate(sales, first)
+    created = [
+        NewOrder(order_id, order_code(order_id, partner))
+        for order_id in range(first, first + len(sales))
     ]
-    await tx.execute(insert(orders), rows)
-    return list(range(first, first + len(sales)))
+    rows = [(order, sale, uuid4()) for order, sale in zip(created, sales, strict=True)]
+    await tx.execute(
+        CREATE_PAID,
+        {"rows": orjson.dumps(rows).decode(), "partner_id": partner.partner_id, "now": now},
+    )
+    return created
 
 
 async def qr_claims(tx: AsyncConnection, partner: Partner, code: str) -> qr.Claims:

@@ -34,7 +34,7 @@ batches = Table(
     "batches",
     metadata,
     Column("batch_id", Uuid, primary_key=True),
-    Column("partner_id", Integer, nullable=False, index=True),
+    Column("partner_id", Integer, nullable=False),
     Column("product_id", Integer, nullable=False),
     Column("distributor_id", Text, nullable=False),
     Column("snapshot_id", Uuid, nullable=False),
@@ -43,6 +43,12 @@ batches = Table(
     Column("quantity", Integer, nullable=False),
     Column("order_id", BigInteger),
     Column("create_time", DateTime(timezone=True), nullable=False),
+)
+Index(
+    "ix_batches_distributor",
+    batches.c.partner_id,
+    batches.c.distributor_id,
+    batches.c.first_ticket_id,
 )
 
 numberings = Table(

@@ -42,7 +42,7 @@ MOVES = frozenset(
 )
 """Every move a ticket may make (DOMAIN, States); every other is refused."""
 
-_CODE = re.compile(r"(OTA|DIR|ORD)-([A-Z0-9]{1,12})-(\d{8})-(\d{6,9})")
+_CODE = re.compile(r"(OTA|DIR|ORD)-([A-Z0-9]{1,12})-(\d{8})-(\d{6,9})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.support import described
-from tests.support.described import ROOT, Element, http, is_required, limits, roles
+from tests.support.described import ROOT, SECRET, Element, http, is_required, limits, roles
 
 READING = re.compile(r"(Get|List|Lookup|Summarize|Decrypt|StreamBatch)[A-Z]\w*")
 """Names of methods that change nothing."""
@@ -30,7 +30,6 @@ OPTIONAL_REQUEST_ID = {
 }
 """Where a request_id is taken but not required, and why a blind retry costs nothing."""
 
-SECRET = re.compile(r"(\w+_)?(password|secret|api_key|(access|refresh|qr)_token|encrypted_data)")
 PICTURES_OF_TOKENS = {"png", "svg"}
 PERSONAL = {"deeptravel.tickets.v1.CustomerInfo.name"}
 

@@ -66,7 +66,7 @@ def test_every_reason_is_raised_and_none_is_unknown() -> None:
     mentioned = {
         node.attr
         for _, node in _nodes()
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("Reason")
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "Reason"
     }
     used = {reason for _, reason, _ in _raised()}
     assert mentioned <= set(Reason.__members__)

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from deeptravel.redemption.v1 import (
 )
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -128,6 +130,14 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 # ------------------------------------------------------------------------------------------- serving
 
 
+def is_described(channel: grpc.Channel, symbol: str) -> bool:
+    """Whether reflection knows it, as `grpcurl describe` asks."""
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    (answer,) = stub.ServerReflectionInfo(iter([request]))
+    return bool(answer.HasField("file_descriptor_response"))
+
+
 def test_serves_health_reflection_channelz_and_pages(data_dir: Path, env: dict[str, str]) -> None:
     with ServerProcess(data_dir=data_dir, env=env) as server:
         with grpc.insecure_channel(server.target) as channel:
@@ -138,7 +148,11 @@ def test_serves_health_reflection_channelz_and_pages(data_dir: Path, env: dict[s
             database = ProtoReflectionDescriptorDatabase(channel)
             assert set(database.get_services()) == SERVICES
             for name in SERVICES:
-                assert DescriptorPool(database).FindServiceByName(name).methods
+                service = DescriptorPool(database).FindServiceByName(name)
+                assert is_described(channel, name)
+                for method in service.methods:
+                    assert is_described(channel, f"{name}.{method.name}")
+            assert not is_described(channel, "deeptravel.ota.v1.OtaService.NoSuchMethod")
         with httpx2.Client(base_url=server.url) as http:
             assert http.get("/healthz").json() == {"status": "SERVING"}
             assert "deeptravel_calls_in_flight 0.0" in http.get("/metrics").text
@@ -226,7 +240,8 @@ def test_calls_in_flight_finish_and_new_ones_are_refused(
         health: Any = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
-        scans = stub.ScanStream(iter(()), metadata=operator)
+        leave = threading.Event()
+        scans = stub.ScanStream(iter(leave.wait, True), metadata=operator)
         with locked(database_url) as lock:
             in_flight = stub.OpenValidatorSession.future(open_session(server), metadata=operator)
             body = {"terminal_device_id": server.credentials["terminal_device_id"]}
@@ -243,8 +258,10 @@ def test_calls_in_flight_finish_and_new_ones_are_refused(
             lock.rollback()
         assert code_of(in_flight) == "OK"
         assert waiting.result(30).status_code == 200
-        with contextlib.suppress(grpc.RpcError):
-            assert list(scans) == []
+        with pytest.raises(grpc.RpcError):
+            next(scans)
+        assert scans.code() is grpc.StatusCode.UNAVAILABLE
+        leave.set()
         assert server.process.wait(20) == 0
 
 

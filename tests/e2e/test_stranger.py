@@ -453,10 +453,11 @@ def test_limit_is_one_on_both_transports(
 
     more = {"requests_per_minute": 50, "update_mask": "requests_per_minute"}
     admin.ask("PATCH", f"/admin/partners/{code}", more | {"request_id": uuid.uuid4().hex})
-    changed = time.monotonic()
+    changed = asked = time.monotonic()
     while (response := partner.send("GET", "/ota/inventory")).status_code == 429:
-        assert time.monotonic() - changed < CHANGE_SECONDS
+        assert asked - changed < CHANGE_SECONDS
         time.sleep(0.02)
+        asked = time.monotonic()
     _assert_limits(limits(response.headers.items()), 50, 49)
 
 

@@ -16,7 +16,7 @@ from server.admin.products import PRODUCTS
 from server.changes import ChangeFeed
 from server.config import load_settings
 from server.db import Database
-from server.demo_data import DemoCredentials
+from server.demo_data import FILE_NAME, DemoCredentials
 from server.errors import DomainError, Reason
 from server.identity.models import accounts, audit_events, partner_keys, terminals
 from server.identity.service import Identity
@@ -138,6 +138,23 @@ async def test_revoked_account_is_told(db: Database, path: Path) -> None:
     with pytest.raises(DomainError) as refused:
         await demo_data.load(db, path)
     assert refused.value.reason is Reason.REVOKED
+
+
+async def test_loading_once_leaves_other_data_alone(db: Database, tmp_path: Path) -> None:
+    """As servers of one database do that start together, each with a data folder of its own."""
+    paths = [tmp_path / str(number) / FILE_NAME for number in range(4)]
+    loaded = await asyncio.gather(
+        *(demo_data.load_once(db, path, replace_lost=False) for path in paths)
+    )
+    (made,) = [each for each in loaded if each]
+    again = [await demo_data.load_once(db, path, replace_lost=False) for path in paths]
+    assert again == loaded
+    (lost,) = [path for path in paths if DemoCredentials.read(path)]
+    await asyncio.to_thread(lost.unlink)
+    assert await demo_data.load_once(db, lost, replace_lost=False) is None
+    replaced = await demo_data.load_once(db, lost, replace_lost=True)
+    assert replaced
+    assert replaced.partner_api_key != made.partner_api_key
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"operator": 1}', '{"other": "shape"}'])

@@ -189,11 +189,8 @@ def test_ports(settings: Settings) -> None:
         port = other.getsockname()[1]
         taken = settings.model_copy(update={"grpc_port": port, "http_port": 0})
         grpc_port, http_port = doctor.check_ports(taken)
-        assert (grpc_port.verdict, http_port.verdict) == (Verdict.WRONG, Verdict.OK)
-        assert "DEEPTRAVEL_GRPC_PORT" in grpc_port.remedy
-        (settings.data_dir / "server.json").write_text(f'{{"grpc_port": {port}}}')
-        ours, _ = doctor.check_ports(taken)
-        assert ours.verdict is Verdict.OK
+    assert (grpc_port.verdict, http_port.verdict) == (Verdict.WRONG, Verdict.OK)
+    assert "DEEPTRAVEL_GRPC_PORT" in grpc_port.remedy
 
 
 def test_data_folder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

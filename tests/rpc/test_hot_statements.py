@@ -12,7 +12,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from server.config import load_settings
-from server.db import Database, HotStatement, round_trip
+from server.db import Database, HotConnection, HotStatement
 
 DOUBLE = HotStatement("SELECT $1::int4 * 2")
 FAILING = HotStatement("SELECT 1 / $1::int4")
@@ -35,24 +35,32 @@ async def test_prepared_statements_survive_rollbacks(db: Database) -> None:
             async with db.transaction() as tx:
                 await tx.execute(text("SELECT 1"))
         async with db.transaction() as tx:
-            assert await round_trip(tx, [(DOUBLE, ["21"])]) == [[(42,)]]
+            assert await (await HotConnection.of(tx)).round_trip([(DOUBLE, ["21"])]) == [[(42,)]]
         for _ in range(2):  # the first rollback drops all that is prepared, the second nothing
             with contextlib.suppress(StopError):
                 async with db.transaction() as tx:
-                    assert await round_trip(tx, [(DOUBLE, ["1"])]) == [[(2,)]]
+                    assert await (await HotConnection.of(tx)).round_trip([(DOUBLE, ["1"])]) == [
+                        [(2,)]
+                    ]
                     raise StopError
         async with db.transaction() as tx:
-            found = await round_trip(tx, [(DOUBLE, ["3"]), (DOUBLE, ["4"])], commit=True)
+            found = await (await HotConnection.of(tx)).round_trip(
+                [(DOUBLE, ["3"]), (DOUBLE, ["4"])], commit=True
+            )
             assert found == [[(6,)], [(8,)]]
 
 
 async def test_statements_that_fail(db: Database) -> None:
     async def divide_by_zero() -> None:
         async with db.transaction() as tx:
-            await round_trip(tx, [(DOUBLE, ["1"]), (FAILING, ["0"]), (DOUBLE, ["2"])])
+            await (await HotConnection.of(tx)).round_trip(
+                [(DOUBLE, ["1"]), (FAILING, ["0"]), (DOUBLE, ["2"])]
+            )
 
     for _ in range(4):
         with pytest.raises(psycopg.errors.DivisionByZero):
             await divide_by_zero()
         async with db.transaction() as tx:
-            assert await round_trip(tx, [(FAILING, ["1"]), (DOUBLE, ["2"])]) == [[(1,)], [(4,)]]
+            assert await (await HotConnection.of(tx)).round_trip(
+                [(FAILING, ["1"]), (DOUBLE, ["2"])]
+            ) == [[(1,)], [(4,)]]

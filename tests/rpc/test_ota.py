@@ -407,6 +407,23 @@ async def test_short_pages_lose_nothing(desk: Desk, monkeypatch: pytest.MonkeyPa
     assert len(await desk.pages(status=active, page_size=200)) == 5
 
 
+async def test_pages_of_a_distributor_begin_with_its_tickets(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many others lie between: no page is empty."""
+    monkeypatch.setattr(tickets, "MAX_SCANNED", 10)
+    codes: list[str] = []
+    for quantity in (1, 15, 3):
+        await desk.batch(40, distributor_id="other")
+        codes += await desk.codes(quantity, distributor_id="D")
+    await desk.batch(40)
+    for size in (1, 2, 7, 200):
+        pages = await desk.pages(distributor_id="D", page_size=size)
+        assert [ticket.ticket_code for page in pages for ticket in page.tickets] == codes
+        assert all(page.tickets for page in pages[:-1])
+    assert await desk.listed(distributor_id="none") == []
+
+
 # The stream
 
 

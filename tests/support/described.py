@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROTOS = ROOT / "protos"
 
 
+SECRET = re.compile(r"(\w+_)?(password|secret|api_key|(access|refresh|qr)_token|encrypted_data)")
+"""Names of fields that hold secrets."""
+
+
 class Element(NamedTuple):
     """A part of the contract: its descriptor, what it is called, and what its comment says, on one line."""
 
@@ -31,7 +35,7 @@ class Element(NamedTuple):
 @functools.cache
 def elements() -> tuple[Element, ...]:
     """Every service, method, message, field, choice, enum, enum value and extension of ours."""
-    return tuple(element for file in _files() for element in _elements(file))
+    return tuple(element for file in files() for element in _elements(file))
 
 
 def of_kind(kind: str) -> list[Element]:
@@ -79,7 +83,8 @@ def limits(field: Any) -> Any:
 
 
 @functools.cache
-def _files() -> list[FileDescriptorProto]:
+def files() -> list[FileDescriptorProto]:
+    """The sources, compiled, with their comments."""
     google = distribution("googleapis-common-protos").locate_file("")
     with tempfile.NamedTemporaryFile() as target:
         command: list[Any] = [sys.executable, "-m", "grpc_tools.protoc", "--include_source_info"]

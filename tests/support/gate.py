@@ -16,6 +16,7 @@ import orjson
 import psycopg
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
+from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import make_url
 
 from server import rpc
@@ -33,6 +34,7 @@ PARTNER_ID = 1
 WITHIN_SECONDS = 1.0
 """How soon a revocation holds everywhere."""
 
+STATE = rpc.enum_names(ticket_pb2.TicketState)
 RESULT = rpc.enum_names(redemption_pb2.RedemptionResult)
 REFUSAL = rpc.enum_names(redemption_pb2.RefusalReason)
 
@@ -67,8 +69,8 @@ SELECT table_name, md5(query_to_xml('SELECT * FROM ' || quote_ident(table_name) 
 FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name
 """
 
-# Uses, guards, states and repeats all follow from the events. (Guards of MULTI_USE functions only say when; those of
-# a former QR stay, and say nothing any more.)
+# Uses, guards, states and repeats all follow from the events. (That of a MULTI_USE function only says when it was used
+# last, and a reversal of that leaves none.)
 CONTRADICTIONS = """
 WITH taken AS (
   SELECT s.ticket_id, s.jti, s.function_code, s.quantity, s.event_id, s.request_id, s.terminal_device_id
@@ -85,8 +87,11 @@ SELECT 'uses', ticket_id, function_code FROM uses WHERE total_uses - remaining_u
 UNION ALL SELECT 'state', ticket_id, t.state FROM tickets t JOIN states s USING (ticket_id)
   WHERE t.state <> s.state AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'USED')
 UNION ALL SELECT 'redeemed without a guard', ticket_id, function_code
-  FROM taken t WHERE NOT EXISTS (SELECT FROM redemption_guards g
-    WHERE (g.ticket_id, g.jti, g.function_code) = (t.ticket_id, t.jti, t.function_code))
+  FROM taken t JOIN tickets USING (ticket_id) JOIN snapshots USING (snapshot_id)
+  WHERE content @> jsonb_build_object('entitlements', jsonb_build_array(jsonb_build_object(
+      'function_code', function_code, 'use_mode', 'ONCE_PER_QR')))
+    AND NOT EXISTS (SELECT FROM redemption_guards g
+      WHERE (g.ticket_id, g.jti, g.function_code) = (t.ticket_id, t.jti, t.function_code))
 UNION ALL SELECT 'guarded without a redemption', ticket_id, function_code
   FROM redemption_guards WHERE (ticket_id, event_id) NOT IN (SELECT ticket_id, event_id FROM taken)
 UNION ALL SELECT 'redeemed twice under one request', NULL, request_id FROM redemption_events
@@ -198,11 +203,15 @@ class World:
 
     async def rotate(self, ticket: QrTicket) -> QrTicket:
         """Gives a ticket a new QR; the former one is superseded."""
-        new = self._sealed(ticket.ticket_id, ticket.code)
+        new = self.another_code(ticket)
         await self.sql(
             "UPDATE tickets SET jti = %s WHERE ticket_id = %s", new.jti, ticket.ticket_id
         )
         return new
+
+    def another_code(self, ticket: QrTicket) -> QrTicket:
+        """A QR with a jti of its own, which the ticket does not have yet."""
+        return self._sealed(ticket.ticket_id, ticket.code)
 
     def seal(self, jti: UUID, number: int, *, expire_time: datetime | None = None) -> str:
         """A genuine ticket's QR, whether there is such a ticket or not."""
@@ -347,6 +356,7 @@ class Terminal:
         *,
         all_or_nothing: bool,
         request_id: str | None = None,
+        deadline_seconds: float | None = None,
     ) -> Any:
         """RedeemMany of (QR, function code) pairs or items."""
         request = redemption_pb2.RedeemManyRequest(
@@ -359,20 +369,25 @@ class Terminal:
             all_or_nothing=all_or_nothing,
             request_id=request_id or uuid4().hex,
         )
-        return await self.call("RedeemMany", request)
+        return await self.call("RedeemMany", request, timeout=deadline_seconds)
 
     async def decrypt(self, token: str) -> Any:
         """DecryptQr."""
         return await self.call("DecryptQr", redemption_pb2.DecryptQrRequest(encrypted_data=token))
 
     async def reverse(
-        self, redemption_id: str, *, request_id: str | None = None, comment: str = "a mistake"
+        self,
+        redemption_id: str,
+        *,
+        request_id: str | None = None,
+        comment: str = "a mistake",
+        deadline_seconds: float | None = None,
     ) -> Any:
         """ReverseRedemption."""
         request = redemption_pb2.ReverseRedemptionRequest(
             redemption_id=redemption_id, comment=comment, request_id=request_id or uuid4().hex
         )
-        return await self.call("ReverseRedemption", request)
+        return await self.call("ReverseRedemption", request, timeout=deadline_seconds)
 
     async def open_session(self) -> str:
         """OpenValidatorSession."""
@@ -380,9 +395,9 @@ class Terminal:
         answer = await self.call("OpenValidatorSession", request)
         return str(answer.session_code)
 
-    def stream(self) -> Any:
+    def stream(self, *, deadline_seconds: float | None = None) -> Any:
         """ScanStream."""
-        return self.stub.ScanStream(metadata=self.metadata)
+        return self.stub.ScanStream(metadata=self.metadata, timeout=deadline_seconds)
 
 
 def scan_message(scan_id: str, token: str, function_code: str = "ferry", **fields: Any) -> Any:

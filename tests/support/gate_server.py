@@ -1,9 +1,10 @@
 """The server as production composes it, in this process."""
 
-import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +12,19 @@ import grpc
 from server.app import App
 from server.config import load_settings
 from tests.support.rpc_server import SECRET_KEY
+from tests.support.server_process import ServerProcess
+
+
+def gate_process(
+    database_url: str, redis_url: str, data_dir: Path, *arguments: str
+) -> ServerProcess:
+    """A server in a process of its own, to be started."""
+    env = {
+        "DEEPTRAVEL_DATABASE_URL": database_url,
+        "DEEPTRAVEL_REDIS_URL": redis_url,
+        "DEEPTRAVEL_SECRET_KEY": base64.b64encode(SECRET_KEY).decode(),
+    }
+    return ServerProcess(*arguments, data_dir=data_dir, env=env)
 
 
 @dataclass
@@ -42,10 +56,4 @@ async def gate_server(
         finally:
             if not server.is_stopped:
                 app.hurry()
-                try:  # DEBUG
-                    async with asyncio.timeout(15):
-                        await app.stop()
-                except TimeoutError:
-                    for t in asyncio.all_tasks():
-                        t.print_stack(file=open("/tmp/hang.txt","a"))
-                    raise
+                await app.stop()

@@ -30,20 +30,22 @@ class Call:
 
 def explain(
     begin: Model, calls: Sequence[Call], is_final: Callable[[Model], bool]
-) -> list[str] | None:
-    """The names of the calls in an order that explains all answers and ends as `is_final` says; None: there is none."""
+) -> tuple[bool, list[str]]:
+    """Whether an order of the calls explains all answers and ends as `is_final` says; the longest that was found."""
     answered = sum(1 << index for index, call in enumerate(calls) if call.answer is not None)
     seen: set[tuple[int, Model]] = set()
+    longest: tuple[str, ...] = ()
     ways: list[Way] = [(0, begin, ())]
     while ways:
         done, ticket, order = ways.pop()
         if (done, ticket) in seen:
             continue
         seen.add((done, ticket))
+        longest = max(longest, order, key=len)
         if done & answered == answered and is_final(ticket):
-            return list(order)
+            return True, list(order)
         ways.extend(_next(calls, done, ticket, order))
-    return None
+    return False, list(longest)
 
 
 def _next(calls: Sequence[Call], done: int, ticket: Model, order: tuple[str, ...]) -> Iterator[Way]:
@@ -59,7 +61,9 @@ def _next(calls: Sequence[Call], done: int, ticket: Model, order: tuple[str, ...
             if after != ticket:  # else it explains nothing
                 ways.append(way)
         elif answer == call.answer:
-            if after == ticket:  # it changes nothing: if it may come now, now is as good as any other time
+            if (
+                after == ticket
+            ):  # it changes nothing: if it may come now, now is as good as any other time
                 yield way
                 return
             ways.append(way)

@@ -98,11 +98,11 @@ async def refusal_or_none(call: Awaitable[object]) -> Refusal | None:
     try:
         await call
     except grpc.aio.AioRpcError as error:
-        return _read(error)
+        return read_refusal(error)
     return None
 
 
-def _read(error: grpc.aio.AioRpcError) -> Refusal:
+def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())[DETAILS])
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
