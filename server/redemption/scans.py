@@ -10,7 +10,6 @@ uses takes it first), the guard's primary key (ticket_id, jti, function_code), t
 
 import asyncio
 import hashlib
-import random
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -30,11 +29,11 @@ from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.redemption import rules, scan_rows
 from server.tickets import qr
 from server.tickets.rules import Code, Number
+from server.tickets.service import new_event_id
 
 METHOD = "Redeem"
 """The method under which a scan's request_id counts, whether it came alone or on a stream."""
 
-EVENT_RANDOM_BITS = 22
 STALL_SECONDS = 0.05
 """A second lane opens when a scan has waited this long, say for a ticket that somebody has locked: one lane alone gives
 the larger transactions."""
@@ -100,11 +99,6 @@ class _Token:
     jti: UUID | None = None
     order_id: int | None = None
     refusal: rules.Refusal | None = None
-
-
-def new_event_id(now: datetime) -> int:
-    """An id in the order of time: milliseconds, then random bits; a clash is refused by the key and retried."""
-    return int(now.timestamp() * 1000) << EVENT_RANDOM_BITS | random.getrandbits(EVENT_RANDOM_BITS)
 
 
 def redemption_id(ticket_id: int, event_id: int) -> str:

@@ -18,7 +18,6 @@ from server.redemption.models import redemption_events, redemption_guards
 from server.redemption.scans import (
     INVALID_TOKEN,
     expired_token,
-    new_event_id,
     redemption_id,
     remaining,
 )
@@ -26,6 +25,7 @@ from server.ticketing.models import orders
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
 from server.tickets.rules import DIRECT, DIRECT_CODE, Code, state_after_redemption
+from server.tickets.service import new_event_id
 
 MAX_ORDER_TICKETS = 200
 MAX_SUMMARY_DAYS = 31

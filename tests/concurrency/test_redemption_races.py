@@ -20,7 +20,6 @@ from server.db import HotStatement
 from server.errors import Reason
 from server.redemption import rules, scan_rows
 from tests.support.gate import (
-    Entitlement,
     QrTicket,
     Terminal,
     World,
@@ -30,6 +29,7 @@ from tests.support.gate import (
     verdict,
 )
 from tests.support.gate_server import gate_server
+from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal_or_none
 
 GATES = 64

@@ -1,5 +1,6 @@
 """What a request says by path, query and body is what the RPC gets, whatever it says."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -195,8 +196,10 @@ async def test_no_path_or_query_is_a_fault_of_the_server(
     }
     sent: list[Any] = []
 
+    received: list[Any] = [{"type": "http.request", "body": b""}]
+
     async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
+        return received.pop() if received else await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
         sent.append(message)

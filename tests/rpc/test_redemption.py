@@ -14,7 +14,6 @@ from server import rpc
 from server.errors import Reason
 from server.tickets import qr
 from tests.support.gate import (
-    Entitlement,
     Terminal,
     World,
     a_world,
@@ -22,6 +21,7 @@ from tests.support.gate import (
     verdict,
 )
 from tests.support.gate_server import GateServer, gate_server
+from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
 STATE = rpc.enum_names(ticket_pb2.TicketState)
@@ -230,7 +230,7 @@ async def test_an_orders_bad_qr_says_nothing_about_other_orders_tickets(
     _, (other,) = await world.order(1)
     expired = qr.Claims(order.jti, order.ticket_id, datetime(2026, 1, 1, tzinfo=UTC), qr.Kind.ORDER)
     answers = [await terminal.redeem(qr.seal(expired, world.ring.active), ticket_code=other.code)]
-    await world.sql("UPDATE orders SET jti = %s", uuid4())
+    await world.sql("UPDATE orders SET jti = %s WHERE order_id = %s", uuid4(), order.ticket_id)
     answers.append(await terminal.redeem(order.qr, ticket_code=other.code))
     assert [verdict(answer) for answer in answers] == ["TOKEN_EXPIRED", "QR_SUPERSEDED"]
     assert [answer.ticket_code for answer in answers] == ["", ""]

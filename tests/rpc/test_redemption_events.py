@@ -15,7 +15,6 @@ from server.errors import Reason
 from tests.support.gate import (
     REFUSAL,
     RESULT,
-    Entitlement,
     Terminal,
     World,
     a_world,
@@ -23,6 +22,7 @@ from tests.support.gate import (
     verdict,
 )
 from tests.support.gate_server import GateServer, gate_server
+from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
 STATE = rpc.enum_names(ticket_pb2.TicketState)

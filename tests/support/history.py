@@ -19,7 +19,10 @@ Way = tuple[int, Model, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Call:
-    """One call: what it does to the ticket, its answer (None: unknown), when it began and returned."""
+    """One call: what it does to the ticket, its answer (None: unknown), when it began and returned.
+
+    The answer must tell whether the call changed anything.
+    """
 
     name: str
     step: Step
@@ -61,9 +64,7 @@ def _next(calls: Sequence[Call], done: int, ticket: Model, order: tuple[str, ...
             if after != ticket:  # else it explains nothing
                 ways.append(way)
         elif answer == call.answer:
-            if (
-                after == ticket
-            ):  # it changes nothing: if it may come now, now is as good as any other time
+            if after == ticket:  # it changed nothing: if it may come now, now is as good as later
                 yield way
                 return
             ways.append(way)

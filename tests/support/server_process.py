@@ -15,6 +15,8 @@ from typing import Any, Self
 import grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
+from server import launch as launch_file
+
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 SERVING = re.compile(r"gRPC on \S+:(\d+) and HTTP on \S+:(\d+)")
@@ -108,7 +110,7 @@ class ServerProcess:
         }
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "serve", *self._arguments],
+                [*_tied_to_us(), sys.executable, "-m", "server", "serve", *self._arguments],
                 env=kept | settings | dict(self._env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -167,3 +169,10 @@ class ServerProcess:
             if SERVING.search(line):
                 self._ready.set()
         self._ready.set()
+
+
+def _tied_to_us() -> list[str]:
+    """Ends the server with the tests, however they end; the kernel ties it to the thread, so only in the main one."""
+    tied = threading.current_thread() is threading.main_thread()
+    launch = [sys.executable, "-I", "-S", launch_file.__file__]
+    return [*launch, str(os.geteuid()), str(os.getegid()), "0", str(int(tied))]
