@@ -1,11 +1,45 @@
 """The log: one JSON object a line on standard error, or coloured text on a terminal."""
 
+import asyncio
+import atexit
 import logging
 import sys
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
+
+GATHER_SECONDS = 0.05
+"""Lines wait this long for others, so that a busy server does not pay a system call for each."""
+
+
+class _Gathered:
+    """A stream whose lines are written together; at once where no event loop runs."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        atexit.register(self._drain)
+
+    def write(self, line: bytes) -> None:
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._drain()
+            return
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(GATHER_SECONDS, self._drain)
+
+    def _drain(self) -> None:
+        self._loop = None
+        lines, self._lines = self._lines, []
+        self._stream.write(b"".join(lines))
+        self._stream.flush()
 
 
 def _json(event: Any, **_: Any) -> bytes:
@@ -29,7 +63,7 @@ def configure(*, level: str, style: str) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_json),
         ]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(_Gathered(sys.stderr.buffer))  # type: ignore[arg-type]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),

@@ -391,8 +391,8 @@ def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[int]:
 def main() -> None:
     """Starts everything, measures, reports."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each figure is measured")
-    parser.add_argument("--size", type=int, default=4_000, help="calls a sample")
+    parser.add_argument("--rounds", type=int, default=6, help="how often each figure is measured")
+    parser.add_argument("--size", type=int, default=1_500, help="calls a sample")
     parser.add_argument("--seconds", type=int, default=30, help="length of the open loop")
     parser.add_argument(
         "--memory", type=int, default=MEMORY_REDEMPTIONS, help="redemptions of the memory test"

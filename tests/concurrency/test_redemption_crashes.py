@@ -15,14 +15,20 @@ from typing import Any
 
 import grpc
 import psutil
+import psycopg
 import pytest
 import redis
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
+from server import rpc
 from server.embedded import _valkey_binary
+from server.errors import Reason
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server
+from tests.support.rpc_server import refusal
 from tests.support.server_process import ServerProcess
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.fixture
@@ -84,6 +90,30 @@ async def test_calls_of_many_that_are_given_up(
         await asyncio.gather(*calls, return_exceptions=True)
     events = [await world.events(ticket) for ticket in tickets]
     assert all(of_ticket in ([], [("SUCCESS", "")] * 2) for of_ticket in events)
+
+
+# A statement
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["tickets", "entitlements", "redemption_guards", "redemption_events", "idempotency_records"],
+)
+async def test_a_redemption_of_which_one_statement_fails_leaves_nothing(
+    world: World, database_url: str, redis_url: str, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: with ticket and uses committed before the rest, the uses were gone without a redemption."""
+    monkeypatch.setattr(rpc, "log_fault", lambda error: None)
+    ticket = await world.ticket()
+    async with gate_server(database_url, redis_url) as server:
+        terminal = await world.log_in(server.channel)
+        before = await world.everything()
+        await world.sql(f"ALTER TABLE {table} ADD CONSTRAINT broken CHECK (false) NOT VALID")
+        refused = await refusal(terminal.redeem(ticket.qr, request_id="r-1"))
+        assert refused.reason == Reason.INTERNAL
+        await world.sql(f"ALTER TABLE {table} DROP CONSTRAINT broken")
+        assert await world.everything() == before
+        assert verdict(await terminal.redeem(ticket.qr, request_id="r-1")) == "SUCCESS"
 
 
 # Redis
@@ -224,6 +254,30 @@ async def test_a_killed_server_has_redeemed_each_ticket_once_or_not(
     assert_as_before(answers, before)
     assert answers.keys() == {ticket.code for ticket in tickets}
     assert await world.events() == [("SUCCESS", "")] * len(tickets)
+
+
+async def test_a_server_killed_before_it_hears_of_its_commit(
+    world: World, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Its last statement waits for us, the commit stands behind it: the redemption is done, and nobody was told."""
+    ticket = await world.ticket()
+    token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
+    server = gate_process(database_url, redis_url, tmp_path)
+    async with serving(server, token) as terminal:
+        async with await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg:
+            await pg.execute(
+                "INSERT INTO idempotency_records VALUES ('terminal:T-1', 'Redeem', 'r-1', '', '', now())"
+            )
+            redeeming = asyncio.create_task(terminal.redeem(ticket.qr, request_id="r-1"))
+            await world.waits_for_a_lock()
+            server.process.kill()
+            assert (await asyncio.gather(redeeming, return_exceptions=True))[
+                0
+            ].code() == UNAVAILABLE
+            await pg.rollback()
+    async with serving(gate_process(database_url, redis_url, tmp_path), token) as terminal:
+        assert verdict(await terminal.redeem(ticket.qr, request_id="r-1")) == "SUCCESS"
+    assert await world.events() == [("SUCCESS", "")]
 
 
 async def test_a_killed_worker_has_redeemed_each_ticket_once_or_not(

@@ -341,14 +341,6 @@ async def test_a_refund_and_a_redemption_one_wins(world: World, gates: list[Term
         assert await world.state(tickets[number]) == state
 
 
-async def waits_for_a_lock(world: World) -> None:
-    """Returns when a statement of another connection waits for a lock."""
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with asyncio.timeout(10):
-        while not await world.sql(waiting):
-            pass
-
-
 async def test_a_redemption_behind_a_refund_sees_it(world: World, gates: list[Terminal]) -> None:
     """The very moment: the redemption has begun before the refund commits.
 
@@ -358,7 +350,7 @@ async def test_a_redemption_behind_a_refund_sees_it(world: World, gates: list[Te
     async with connected(world) as pg:
         await pg.execute(REFUND, [ticket.ticket_id])
         redeeming = asyncio.create_task(gates[0].redeem(ticket.qr))
-        await waits_for_a_lock(world)
+        await world.waits_for_a_lock()
     assert verdict(await redeeming) == "TICKET_NOT_ACTIVE"
     assert await world.state(ticket) == "REFUNDING"
 
@@ -369,6 +361,6 @@ async def test_a_redemption_behind_a_rotation_sees_it(world: World, gates: list[
     async with connected(world) as pg:
         await pg.execute("UPDATE tickets SET jti = %s", [uuid4()])
         redeeming = asyncio.create_task(gates[0].redeem(ticket.qr))
-        await waits_for_a_lock(world)
+        await world.waits_for_a_lock()
     assert verdict(await redeeming) == "QR_SUPERSEDED"
     assert await world.uses(ticket) == (1, 1)

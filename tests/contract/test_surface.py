@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,16 +188,23 @@ def test_logs_hold_no_secrets(served: ServerProcess) -> None:
     secrets |= {base64.b64encode(key).decode(), key.hex()}
     assert len(talk.secrets) > 15
 
-    logs = {path.name: path.read_text(errors="replace") for path in _logs(served.data_dir)}
-    assert logs.keys() >= {"server.log", "postgres.log", "valkey.log"}
-    found = {(name, secret) for name, text in logs.items() for secret in secrets if secret in text}
-    assert found == set()
-    called = {line["method"] for line in served.log_lines if line["event"] == "call"}
-    assert called >= {
+    wanted = {
         *("OtaService/BulkGenerateTickets", "OtaService/IssueQr", "OtaService/ActivateTicket"),
         *("RedemptionService/OperatorLogin", "RedemptionService/Redeem"),
         *("AdminService/CreateOperator", "AdminService/CreatePartnerKey"),
     }
+    until = time.monotonic() + 10  # lines are written together, a little later
+    while not wanted <= _called(served) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert wanted <= _called(served)
+    logs = {path.name: path.read_text(errors="replace") for path in _logs(served.data_dir)}
+    assert logs.keys() >= {"server.log", "postgres.log", "valkey.log"}
+    found = {(name, secret) for name, text in logs.items() for secret in secrets if secret in text}
+    assert found == set()
+
+
+def _called(served: ServerProcess) -> set[str]:
+    return {line["method"] for line in served.log_lines if line["event"] == "call"}
 
 
 def _logs(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 Made by SQL, so that a test of redemption leans on no other service, and can make tickets no service would make.
 """
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -238,6 +239,16 @@ class World:
     async def contradictions(self) -> list[tuple[Any, ...]]:
         """Where the tables tell different stories: half of a write would show here."""
         return await self.sql(CONTRADICTIONS)
+
+    async def waits_for_a_lock(self) -> None:
+        """Returns when a statement of another connection waits for a lock."""
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        async with asyncio.timeout(10):
+            while not await self.sql(waiting):
+                pass
 
     async def change(self, statement: str, *values: Any) -> None:
         """Changes configuration, as an administrator does."""

@@ -15,11 +15,9 @@ _RANGES = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-1000, 1000) | _TEXT,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_TEXT, inner, max_size=2),
-    max_leaves=4,
-)
+_JSON_SCALARS = st.none() | st.booleans() | st.integers(-1000, 1000) | _TEXT
+_JSON = st.lists(_JSON_SCALARS, max_size=2) | st.dictionaries(_TEXT, _JSON_SCALARS, max_size=2)
+_JSON = _JSON_SCALARS | _JSON | st.lists(_JSON, max_size=2)
 
 
 def messages(descriptor: Descriptor, depth: int = 2) -> st.SearchStrategy[Message]:
