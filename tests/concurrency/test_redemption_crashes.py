@@ -263,18 +263,20 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
     ticket = await world.ticket()
     token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
     server = gate_process(database_url, redis_url, tmp_path)
-    async with serving(server, token) as terminal:
-        async with await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg:
-            await pg.execute(
-                "INSERT INTO idempotency_records VALUES ('terminal:T-1', 'Redeem', 'r-1', '', '', now())"
-            )
-            redeeming = asyncio.create_task(terminal.redeem(ticket.qr, request_id="r-1"))
-            await world.waits_for_a_lock()
-            server.process.kill()
-            assert (await asyncio.gather(redeeming, return_exceptions=True))[
-                0
-            ].code() == UNAVAILABLE
-            await pg.rollback()
+    async with (
+        serving(server, token) as terminal,
+        await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg,
+    ):
+        await pg.execute(
+            "INSERT INTO idempotency_records VALUES ('terminal:T-1', 'Redeem', 'r-1', '', '', now())"
+        )
+        redeeming = asyncio.create_task(terminal.redeem(ticket.qr, request_id="r-1"))
+        await world.waits_for_a_lock()
+        server.process.kill()
+        with pytest.raises(grpc.aio.AioRpcError) as lost:
+            await redeeming
+        assert lost.value.code() == UNAVAILABLE
+        await pg.rollback()
     async with serving(gate_process(database_url, redis_url, tmp_path), token) as terminal:
         assert verdict(await terminal.redeem(ticket.qr, request_id="r-1")) == "SUCCESS"
     assert await world.events() == [("SUCCESS", "")]

@@ -15,9 +15,9 @@ _RANGES = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
-_JSON_SCALARS = st.none() | st.booleans() | st.integers(-1000, 1000) | _TEXT
-_JSON = st.lists(_JSON_SCALARS, max_size=2) | st.dictionaries(_TEXT, _JSON_SCALARS, max_size=2)
-_JSON = _JSON_SCALARS | _JSON | st.lists(_JSON, max_size=2)
+_SCALARS = st.none() | st.booleans() | st.integers(-1000, 1000) | _TEXT
+_FLAT = _SCALARS | st.lists(_SCALARS, max_size=2) | st.dictionaries(_TEXT, _SCALARS, max_size=2)
+_JSON: st.SearchStrategy[Any] = _FLAT | st.lists(_FLAT, max_size=2)
 
 
 def messages(descriptor: Descriptor, depth: int = 2) -> st.SearchStrategy[Message]:
