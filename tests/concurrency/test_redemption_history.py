@@ -3,7 +3,9 @@ database, explained by some serial order?
 
 HISTORY_SECONDS=600 runs it for longer; HISTORY_SEED=... makes the same choices again, though not the same races.
 
-Seen red: TO DO
+Seen red: without the row lock of redemptions or of reversals (a use too many or too few, which the table's check makes a
+fault), without the rule that looks at the jti (a history with no order), without looking for stored answers and their
+key (a repeat that was refused), with ticket and uses committed before the rest (uses gone without a redemption).
 """
 
 import asyncio

@@ -399,7 +399,7 @@ async def test_all_or_nothing_all(world: World, terminal: Terminal) -> None:
 
 
 async def test_all_or_nothing_nothing(world: World, terminal: Terminal) -> None:
-    """Seen red: without taking the tickets back after the refusal, `remaining` and the last redemption fail."""
+    """Seen red: without taking the tickets back after the refusal, the answer told of a used ticket."""
     good, bad = await world.ticket(), await world.ticket(blocked=True)
     items = [(good.qr, "ferry"), (bad.qr, "ferry"), (good.qr, "gift")]
     answer = await terminal.redeem_many(items, all_or_nothing=True)

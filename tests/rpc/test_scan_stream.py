@@ -221,6 +221,23 @@ async def test_nothing_is_redeemed_after_the_revocation(world: World, terminal: 
     assert next(tickets, None), "the stream was cut off before all was scanned"
 
 
+async def test_a_stream_outlives_the_access_token_but_not_the_log_in(
+    world: World, terminal: Terminal
+) -> None:
+    stream = terminal.stream()
+    await stream.write(scan_message("1", "garbage"))
+    assert (await stream.read()).answers
+    await world.change("UPDATE logins SET access_expire_time = now()")
+    await asyncio.sleep(WITHIN_SECONDS)  # what is promised, not luck
+    assert (await refusal(terminal.redeem("garbage"))).reason == Reason.UNAUTHENTICATED
+    await stream.write(scan_message("2", "garbage"))
+    assert verdict((await stream.read()).answers[0].answer) == "TOKEN_INVALID"
+    await world.change("UPDATE logins SET refresh_expire_time = now()")
+    async with asyncio.timeout(WITHIN_SECONDS):
+        refused = await refusal(read_on(stream, []))
+    assert refused.reason == Reason.UNAUTHENTICATED
+
+
 async def test_what_may_be_redeemed_changes_on_an_open_stream(
     world: World, terminal: Terminal
 ) -> None:
