@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from server.embedded import _valkey_binary
 from server.errors import Reason
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server
-from tests.support.rpc_server import refusal
+from tests.support.rpc_server import refusal, refusal_or_none
 from tests.support.server_process import ServerProcess
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -114,6 +114,41 @@ async def test_a_redemption_of_which_one_statement_fails_leaves_nothing(
         await world.sql(f"ALTER TABLE {table} DROP CONSTRAINT broken")
         assert await world.everything() == before
         assert verdict(await terminal.redeem(ticket.qr, request_id="r-1")) == "SUCCESS"
+
+
+# The connection to the database
+
+
+async def test_a_lost_connection_leaves_the_outcome_to_the_repeat(
+    world: World, database_url: str, redis_url: str
+) -> None:
+    """All connections are cut, again and again, while scans come; then the server goes on as if nothing had been."""
+    tickets = await world.tickets(400)
+    answers: dict[str, Any] = {}
+    async with gate_server(database_url, redis_url) as server:
+        terminal = await world.log_in(server.channel)
+
+        async def redeem(ticket: QrTicket) -> None:
+            while ticket.code not in answers:
+                call = terminal.redeem(ticket.qr, request_id=ticket.code)
+                refused = await refusal_or_none(note(ticket.code, call))
+                assert refused is None or refused.reason == Reason.DATABASE_UNAVAILABLE
+
+        async def note(code: str, call: Awaitable[Any]) -> None:
+            answers[code] = await call
+
+        async def cut() -> None:
+            for _ in range(20):
+                await world.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                await asyncio.sleep(0.01)
+
+        await asyncio.gather(cut(), *map(redeem, tickets))
+        assert verdict(await terminal.redeem(tickets[0].qr, "gift")) == "SUCCESS"
+    assert {verdict(answer) for answer in answers.values()} == {"SUCCESS"}
+    assert await world.events() == [("SUCCESS", "")] * (len(tickets) + 1)
 
 
 # Redis
