@@ -65,7 +65,7 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings()
-    from server import places
+    from server.commandline import places
 
     # While the database starts; joined before anything else is imported here, as two threads that load modules which
     # import each other may see them half made.
@@ -73,14 +73,14 @@ def serve(
     loading.start()
     with places.open_places(settings) as found:
         loading.join()
-        from server import launcher, serving, welcome
+        from server.commandline import preparation, serving, welcome
         from server.tls import Certificates
 
-        settings = launcher.with_secret_key(settings, found)
-        launcher.prepare_database(found.database_url)
-        launcher.check_redis(found.redis_url)
+        settings = preparation.with_secret_key(settings, found)
+        preparation.prepare_database(found.database_url)
+        preparation.check_redis(found.redis_url)
         Certificates.of(settings)
-        credentials = asyncio.run(launcher.fill(settings, found))
+        credentials = asyncio.run(preparation.fill(settings, found))
 
         def announce(grpc_port: int, http_port: int) -> None:
             if found.embedded:
@@ -98,7 +98,7 @@ def serve(
 def worker() -> None:
     """One of several processes of `serve`, started by it."""
     _settings()
-    from server import serving
+    from server.commandline import serving
 
     raise typer.Exit(serving.serve_as_worker())
 
@@ -109,11 +109,11 @@ def migrate() -> None:
 
     `serve` does it, too; this is for those who want to do it before, or under another account.
     """
-    from server import launcher, places
+    from server.commandline import places, preparation
 
     with places.open_places(_settings(), attach=True) as found:
-        launcher.prepare_database(found.database_url)
-        typer.echo(f"{launcher.shown(found.database_url)} has the schema of this release")
+        preparation.prepare_database(found.database_url)
+        typer.echo(f"{preparation.shown(found.database_url)} has the schema of this release")
 
 
 @app.command()
@@ -123,7 +123,7 @@ def demo_data() -> None:
     Partners CP and HK, products 106 to 108 with stock, a merchant with venues and terminals, an operator, a supervisor
     and an administrator. Their credentials are written to demo-credentials.json in the data folder.
     """
-    from server import demo_data as data
+    from server.commandline import demo_data as data
 
     settings = _settings()
     path = settings.data_dir / data.FILE_NAME
@@ -149,8 +149,8 @@ def demo(
     Against --target, else against the server that runs over the data folder, else against one that is started for it.
     Exit code 0 only if every step held.
     """
-    from server import demo as walk
-    from server import places
+    from server.commandline import demo as walk
+    from server.commandline import places
 
     settings = _settings()
     path = credentials or settings.data_dir / "demo-credentials.json"
@@ -280,7 +280,7 @@ def doctor() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from server.doctor import Verdict, examine
+    from server.commandline.doctor import Verdict, examine
 
     colours = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
     table, verdicts = Table("", "subject", "found", "remedy"), set()
@@ -308,7 +308,7 @@ def _settings() -> Settings:
 
 def _with_database(settings: Settings, work: Callable[["Database", bytes], Awaitable[T]]) -> T:
     """Runs `work` with the database, embedded or not, and the secret key."""
-    from server import launcher, places
+    from server.commandline import places, preparation
     from server.db import Database
 
     async def run(settings: Settings, database_url: str) -> T:
@@ -320,13 +320,17 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
             await db.close()
 
     with places.open_places(settings, attach=True) as found:
-        settings = launcher.with_secret_key(settings, found)
-        launcher.prepare_database(found.database_url)
+        settings = preparation.with_secret_key(settings, found)
+        preparation.prepare_database(found.database_url)
         return asyncio.run(run(settings, found.database_url))
 
 
 def _load() -> None:
-    for name in ("server.launcher", "server.serving", "server.welcome"):
+    for name in (
+        "server.commandline.preparation",
+        "server.commandline.serving",
+        "server.commandline.welcome",
+    ):
         importlib.import_module(name)
 
 

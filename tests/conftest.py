@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from server.embedded import EmbeddedServices
+from server.embedded.services import EmbeddedServices
 from server.schema import migrate
 from tests.support import databases, loopback
 

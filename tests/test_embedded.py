@@ -14,13 +14,13 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from server.embedded import EmbeddedError, EmbeddedServices
+from server.embedded.services import EmbeddedError, EmbeddedServices
 
 KEPT_RUNNING = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from server.embedded import EmbeddedServices
+from server.embedded.services import EmbeddedServices
 
 if sys.argv[2] == "tied":
     EmbeddedServices.start(Path(sys.argv[1]))
@@ -135,6 +135,6 @@ def test_other_version(data_dir: Path) -> None:
 
 
 def test_full_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.embedded.FREE_BYTES_NEEDED", 2**62)
+    monkeypatch.setattr("server.embedded.services.FREE_BYTES_NEEDED", 2**62)
     with pytest.raises(EmbeddedError, match="MB left"):
         EmbeddedServices.start(data_dir)

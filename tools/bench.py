@@ -30,7 +30,7 @@ from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, allotment_p
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
 
-from server.embedded import EmbeddedServices
+from server.embedded.services import EmbeddedServices
 from tests.support.server_process import ServerProcess
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,7 +21,7 @@ import redis
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 from server import rpc
-from server.embedded import _valkey_binary
+from server.embedded.services import _valkey_binary
 from server.errors import Reason
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server

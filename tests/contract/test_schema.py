@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 
 import server.app  # noqa: F401 - every table of the product is in the metadata
 from server import rpc, schema
-from server.embedded import EmbeddedServices
+from server.embedded.services import EmbeddedServices
 from server.redemption import rules as redemption_rules
 from server.tickets.rules import FINAL_STATES, MOVES
 from tests.support import databases

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from server.embedded import EmbeddedServices
+from server.embedded.services import EmbeddedServices
 from tests.support import databases
 from tests.support.admin_office import ADMIN_SERVICE, Headers, Office, furnish
 from tests.support.gate_server import GateServer, gate_server

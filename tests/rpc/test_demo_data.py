@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from server import demo_data
 from server.admin import partners
 from server.admin.allotments import list_allotments
 from server.admin.products import PRODUCTS
 from server.changes import ChangeFeed
+from server.commandline import demo_data
+from server.commandline.demo_data import FILE_NAME, DemoCredentials
 from server.config import load_settings
 from server.db import Database
-from server.demo_data import FILE_NAME, DemoCredentials
 from server.errors import DomainError, Reason
 from server.identity.models import accounts, audit_events, partner_keys, terminals
 from server.identity.service import Identity

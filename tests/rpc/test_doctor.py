@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from server import doctor, launcher
+from server.commandline import doctor, preparation
+from server.commandline.doctor import Finding, Verdict
+from server.commandline.places import Places
 from server.config import ConfigError, Settings, load_settings
 from server.db import Database
-from server.doctor import Finding, Verdict
-from server.embedded import EmbeddedServices
+from server.embedded.services import EmbeddedServices
 from server.errors import StartError
-from server.places import Places
 from server.tickets import keys
 from tests.support import databases
 from tests.support.certificates import issue
@@ -166,12 +166,12 @@ def test_services_that_do_not_answer(settings: Settings) -> None:
 
 
 def test_old_versions_are_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "LEAST_POSTGRES", 99)
+    monkeypatch.setattr(preparation, "LEAST_POSTGRES", 99)
     with pytest.raises(StartError, match="99 or later is needed"):
-        launcher.check_database(places.database_url)
-    monkeypatch.setattr(launcher, "LEAST_REDIS", 99)
+        preparation.check_database(places.database_url)
+    monkeypatch.setattr(preparation, "LEAST_REDIS", 99)
     with pytest.raises(StartError, match="99 or later is needed"):
-        launcher.check_redis(places.redis_url)
+        preparation.check_redis(places.redis_url)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_old_versions_are_refused(places: Places, monkeypatch: pytest.MonkeyPatc
 )
 def test_urls_that_are_not_understood(url: str) -> None:
     with pytest.raises(ConfigError, match="DEEPTRAVEL_DATABASE_URL is not understood"):
-        launcher.check_database(url)
+        preparation.check_database(url)
 
 
 def test_ports(settings: Settings) -> None:

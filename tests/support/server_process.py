@@ -15,7 +15,7 @@ from typing import Any, Self
 import grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
-from server import launch as launch_file
+from server.embedded import become
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -174,5 +174,5 @@ class ServerProcess:
 def _tied_to_us() -> list[str]:
     """Ends the server with the tests, however they end; the kernel ties it to the thread, so only in the main one."""
     tied = threading.current_thread() is threading.main_thread()
-    launch = [sys.executable, "-I", "-S", launch_file.__file__]
+    launch = [sys.executable, "-I", "-S", become.__file__]
     return [*launch, str(os.geteuid()), str(os.getegid()), "0", str(int(tied))]

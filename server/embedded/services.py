@@ -274,7 +274,7 @@ class _Account:
             sys.executable,
             "-I",
             "-S",
-            Path(__file__).with_name("launch.py"),
+            Path(__file__).with_name("become.py"),
         ]
         flags = [str(int(flag)) for flag in (self._pass_folders, tied)]
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as output:

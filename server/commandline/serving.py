@@ -19,9 +19,9 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from server import ports
 from server.app import App
+from server.commandline.places import Places
 from server.config import Settings, load_settings
 from server.errors import StartError
-from server.places import Places
 
 FIRST_BACKOFF_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 30.0

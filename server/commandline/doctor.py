@@ -22,13 +22,14 @@ from cryptography import x509
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from server import launcher, places, ports
+from server import ports
+from server.commandline import places, preparation
+from server.commandline.demo_data import FILE_NAME
+from server.commandline.places import Places
 from server.config import ConfigError, Settings, load_settings
 from server.db import Database
-from server.demo_data import FILE_NAME
-from server.embedded import FREE_BYTES_NEEDED
+from server.embedded.services import FREE_BYTES_NEEDED
 from server.errors import StartError
-from server.places import Places
 from server.schema import SchemaState, metadata, schema_state
 from server.tickets.keys import list_keys, load_key_ring
 from server.tickets.qr import KeyState
@@ -131,7 +132,7 @@ def check_data_folder(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("data folder", f"{folder.resolve()}, {free >> 20} MB free")
-    for name in (launcher.SECRET_KEY_FILE, FILE_NAME, places.RUNNING_FILE):
+    for name in (preparation.SECRET_KEY_FILE, FILE_NAME, places.RUNNING_FILE):
         path = folder / name
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Finding(
@@ -199,7 +200,7 @@ def _certificate_finding(path: Path, now: datetime) -> Finding:
 def check_redis(redis_url: str) -> Iterator[Finding]:
     """Whether it answers, how fast, and whether it may forget what it must not."""
     try:
-        launcher.check_redis(redis_url)
+        preparation.check_redis(redis_url)
         with redis.Redis.from_url(
             redis_url, socket_connect_timeout=places.CONNECT_SECONDS
         ) as client:
@@ -218,7 +219,7 @@ def check_redis(redis_url: str) -> Iterator[Finding]:
 def check_database(settings: Settings, found: Places) -> Iterator[Finding]:
     """Everything that can be asked of PostgreSQL."""
     try:
-        launcher.check_database(found.database_url)
+        preparation.check_database(found.database_url)
     except (StartError, ConfigError) as error:
         yield wrong("database", error)
         return
@@ -239,7 +240,7 @@ def check_database(settings: Settings, found: Places) -> Iterator[Finding]:
 
 
 def _where(found: Places) -> str:
-    return "embedded" if found.embedded else f"at {launcher.shown(found.database_url)}"
+    return "embedded" if found.embedded else f"at {preparation.shown(found.database_url)}"
 
 
 def _schema_state(database_url: str) -> SchemaState:
@@ -323,7 +324,7 @@ def _connections(connection: psycopg.Connection[Any], settings: Settings) -> Fin
 
 def _keys(settings: Settings, found: Places) -> Iterator[Finding]:
     try:
-        settings = launcher.with_secret_key(settings, found)
+        settings = preparation.with_secret_key(settings, found)
         yield from asyncio.run(_look_at_keys(settings, found, datetime.now(UTC)))
     except ConfigError as error:
         yield wrong("QR keys", error)

@@ -24,7 +24,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from rich.console import Console
 from rich.text import Text
 
-from server import launch
+from server.embedded import become
 from server.errors import StartError
 from server.tickets import picture
 
@@ -76,7 +76,7 @@ def run(server: Server) -> None:
 def own_server() -> Iterator[Server]:
     """A server on free ports over a new, temporary data folder. Raises StartError."""
     with tempfile.TemporaryDirectory(prefix="deeptravel-demo-") as folder:
-        ends_with_us = [sys.executable, "-I", "-S", launch.__file__]
+        ends_with_us = [sys.executable, "-I", "-S", become.__file__]
         ends_with_us += [str(os.geteuid()), str(os.getegid()), "0", "1"]
         process = subprocess.Popen(
             [*ends_with_us, sys.executable, "-m", "server", "serve"],

@@ -12,12 +12,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from server import demo_data
+from server.commandline import demo_data
+from server.commandline.demo_data import DemoCredentials
+from server.commandline.places import CONNECT_SECONDS, Places, write_privately
 from server.config import SECRET_KEY_BYTES, ConfigError, Settings
 from server.db import Database
-from server.demo_data import DemoCredentials
 from server.errors import StartError
-from server.places import CONNECT_SECONDS, Places, write_privately
 from server.schema import SchemaState, migrate, schema_state
 from server.tickets.keys import create_first_key, load_key_ring
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from server.config import Settings
-from server.embedded import EmbeddedServices, FolderInUseError
+from server.embedded.services import EmbeddedServices, FolderInUseError
 
 CONNECT_SECONDS = 5
 RUNNING_FILE = "server.json"

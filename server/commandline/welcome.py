@@ -5,8 +5,8 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.text import Text
 
+from server.commandline.demo_data import FILE_NAME, PARTNERS, DemoCredentials
 from server.config import Settings
-from server.demo_data import FILE_NAME, PARTNERS, DemoCredentials
 
 PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -f 4; }"""
 """A shell function: the first value of a field of some JSON."""
