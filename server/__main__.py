@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import os
 import signal
 import sys
@@ -271,25 +272,39 @@ def create_administrator(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    invariants: Annotated[
+        bool,
+        typer.Option(
+            "--invariants",
+            help="Look at the data instead: stock, money, orders and tickets tell one story.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
     """Say what is wrong with settings, ports, TLS, database, Redis, clock and keys, and the remedy.
 
     Exit code 1 if something is wrong.
     """
+    from dataclasses import asdict
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from server.commandline.doctor import Verdict, examine
+    from server.commandline.doctor import Verdict, examine, examine_data
 
-    colours = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
-    table, verdicts = Table("", "subject", "found", "remedy"), set()
-    for finding in examine():
-        verdicts.add(finding.verdict)
-        mark = Text(finding.verdict, colours[finding.verdict])
-        table.add_row(mark, finding.subject, Text(finding.found), Text(finding.remedy))
-    Console().print(table)
-    if Verdict.WRONG in verdicts:
+    findings = list(examine_data() if invariants else examine())
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+    else:
+        colours = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
+        table = Table("", "subject", "found", "remedy")
+        for finding in findings:
+            mark = Text(finding.verdict, colours[finding.verdict])
+            table.add_row(mark, finding.subject, Text(finding.found), Text(finding.remedy))
+        Console().print(table)
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise typer.Exit(WRONG)
 
 

@@ -3,7 +3,8 @@
 A request is bound to the RPC's message, and the RPC is called over a gRPC channel to this very
 server, so that rights, limits, log and metrics are the same on both transports. Failures come as
 google.rpc.Status in JSON with the canonical HTTP status; a refused scan, which is an answer and no
-failure, with 422 (DOMAIN, redemption 4).
+failure, with 422 (DOMAIN, redemption 4). Where the contract takes a google.api.HttpBody, as webhooks do, the body passes
+byte for byte, whatever its content type, with the headers its sender signs.
 """
 
 import asyncio
@@ -48,7 +49,14 @@ MAX_SHOWN_CHARACTERS = 200
 PASSED_HEADERS = frozenset(
     {"accept-language", "authorization", "traceparent", "tracestate", "x-api-key"}
 )
-GIVEN_ONCE = frozenset({"authorization", "traceparent", "x-api-key"})
+WEBHOOK_HEADERS = frozenset(
+    {
+        *("wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"),
+        *("wechatpay-signature-type", "wechatpay-timestamp", "request-id"),
+    }
+)
+"""What a sender signs, or names its message by, beside the body; passed on where the body is passed on raw."""
+GIVEN_ONCE = WEBHOOK_HEADERS | {"authorization", "traceparent", "x-api-key"}
 METADATA_PREFIX = "grpc-metadata-"
 RESERVED_METADATA = re.compile(
     r"grpc-.*|content-.*|x-forwarded-.*|forwarded|x-real-ip|host|te|trailer|connection|upgrade"
@@ -202,7 +210,8 @@ class _Transcoder:
             raise not_found("path", path[:MAX_SHOWN_CHARACTERS])
         binding, texts = found
         address = request.client.host if request.client else None
-        metadata = _metadata(request.headers, request_id, address)
+        passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
+        metadata = _metadata(request.headers, passed, request_id, address)
         timeout = _timeout_seconds(request.headers)
         message = binding.request_type()
         faults = Faults()
@@ -226,7 +235,8 @@ class _Transcoder:
 
     async def _read_body(self, request: Request) -> bytes:
         most = self._max_body_bytes
-        too_large = invalid("body", f"is larger than {most} bytes, the most this server takes")
+        words = f"is larger than {most} bytes, the most this server takes"
+        too_large = _Refused(413, invalid("body", words))
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > most:
             raise too_large
@@ -254,14 +264,14 @@ def _request_id(headers: Headers) -> str:
 
 
 def _metadata(
-    headers: Headers, request_id: str, address: str | None
+    headers: Headers, passed: frozenset[str], request_id: str, address: str | None
 ) -> list[tuple[str, str | bytes]]:
     """The call's metadata from the request's headers; what only the gateway may say, only it says."""
     metadata: list[tuple[str, str | bytes]] = []
     faults = Faults()
     for name, text in headers.items():
         key = name.removeprefix(METADATA_PREFIX)
-        if (key == name and key not in PASSED_HEADERS) or key == "x-request-id":
+        if (key == name and key not in passed) or key == "x-request-id":
             continue
         try:
             value = _metadata_value(key, text)
@@ -315,7 +325,7 @@ def _bind_body(
         return
     whole = binding.body == "*"
     field = None if whole else protojson.shape(message.DESCRIPTOR).by_name[binding.body]
-    if RAW_BODY in {message.DESCRIPTOR.full_name if whole else "", field and field.message_name}:
+    if binding.takes_raw_body:
         raw = message if whole else getattr(message, binding.body)
         raw.content_type = headers.get("content-type", "")
         raw.data = body
@@ -332,7 +342,8 @@ def _bind_body(
 
 
 def _check_is_json(headers: Headers) -> None:
-    kind, _, parameters = headers.get("content-type", "application/json").lower().partition(";")
+    given = headers.get("content-type") or "application/json"
+    kind, _, parameters = given.lower().partition(";")
     kind = kind.strip()
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters)
     if kind != "application/json" and not kind.endswith("+json"):

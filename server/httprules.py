@@ -66,6 +66,7 @@ class Binding:
         name: `Service/Method`.
         call: the method on the channel (unary-unary or unary-stream of grpc.aio).
         body: as in google.api.http: empty, `*`, or the name of a field.
+        takes_raw_body: whether that is a google.api.HttpBody, which takes any content as it is.
         response_body: the field that is answered alone; empty for the whole message.
         variables: those of the path, in order.
         refuses: whether an answer is a refusal (HTTP 422).
@@ -76,6 +77,7 @@ class Binding:
     streams: bool
     request_type: type[Message]
     body: str
+    takes_raw_body: bool
     response_body: str
     variables: Sequence[Variable]
     refuses: Callable[[Message], bool]
@@ -250,10 +252,19 @@ def _bind(
         streams=method.server_streaming,
         request_type=request_type,
         body=rule.body,
+        takes_raw_body=_body_type(request, rule.body) == RAW_BODY,
         response_body=rule.response_body,
         variables=variables,
         refuses=_refuses(response),
     )
+
+
+def _body_type(request: Descriptor, body: str) -> str:
+    """The full name of the message that the body is; empty if it is none."""
+    if body in {"", "*"}:
+        return str(request.full_name) if body else ""
+    kind = request.fields_by_name[body].message_type
+    return "" if kind is None else str(kind.full_name)
 
 
 def _refuses(response: Descriptor) -> Callable[[Message], bool]:

@@ -16,7 +16,7 @@ from sqlalchemy import Column, DateTime, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import idempotency
+from server import idempotency, outbox
 from server.config import Settings
 from server.db import Database, metadata
 from server.errors import DomainError
@@ -28,6 +28,8 @@ LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 PURGED_AT_ONCE = 5_000
 """Rows removed in one transaction."""
+DONE_TASKS_KEPT = timedelta(days=3)
+"""For whoever asks what the outbox did."""
 
 log = structlog.get_logger()
 
@@ -58,11 +60,16 @@ def jobs(settings: Settings) -> list[Job]:
         gone = await idempotency.purge(tx, now=now, keep=keep, most=PURGED_AT_ONCE)
         return gone == PURGED_AT_ONCE
 
+    async def purge_tasks(tx: AsyncConnection, now: datetime) -> bool:
+        gone = await outbox.purge(tx, now=now, keep=DONE_TASKS_KEPT, most=PURGED_AT_ONCE)
+        return gone == PURGED_AT_ONCE
+
     async def purge_ended_logins(tx: AsyncConnection, now: datetime) -> bool:
         return await purge_logins(tx, now, PURGED_AT_ONCE) == PURGED_AT_ONCE
 
     return [
         Job("purge-answers", timedelta(minutes=10), purge_answers),
+        Job("purge-tasks", timedelta(minutes=10), purge_tasks),
         Job("purge-logins", timedelta(hours=1), purge_ended_logins),
     ]
 

@@ -36,6 +36,19 @@ POOL = Gauge("deeptravel_database_connections", "Connections in use", multiproce
 RATE_LIMIT_FAILURES = Counter(
     "deeptravel_rate_limit_failures", "Calls let through because Redis did not answer"
 )
+OUTBOX_TASKS = Counter("deeptravel_outbox_tasks", "Tries of tasks", ["kind", "result"])
+OUTBOX_DEPTH = Gauge(
+    "deeptravel_outbox_depth",
+    "Tasks open and dead",
+    ["kind", "state"],
+    multiprocess_mode="livemostrecent",
+)
+OUTBOX_OLDEST = Gauge(
+    "deeptravel_outbox_oldest_due_seconds",
+    "How long the oldest due task waits",
+    ["kind"],
+    multiprocess_mode="livemostrecent",
+)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -1,11 +1,15 @@
-"""Requests a minute of each partner, counted in Redis over all processes.
+"""Requests a minute: of each partner counted in Redis over all processes, of each traveller in each process by itself.
 
 Redis may be lost: then calls are let through, with a warning in the log and a count in the metrics, since a limit is
-there to protect, and refusing all partners would not.
+there to protect, and refusing all partners would not. Asking Redis costs a call half a millisecond of CPU (measured), a
+bucket of this process five microseconds: a partner's limit is agreed on and has to be exact, a traveller's only keeps one
+device from taking what is everybody's.
 """
 
 import asyncio
+import math
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import structlog
@@ -19,6 +23,7 @@ from server.metrics import RATE_LIMIT_FAILURES
 REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_CONNECTIONS = 16
 """Calls beyond it wait for their turn: a burst must not look like a lost Redis, and be let through."""
+MINUTE = 60.0
 RETRY_REDIS_SECONDS = 1.0
 """After a failure Redis is not asked again for this long, so that its loss costs no call more than the timeout."""
 
@@ -76,3 +81,32 @@ class RateLimiter:
                 return None
         reset = max(1, round(stats.reset_time - time.time()))
         return Allowance(limit, stats.remaining, reset, allowed)
+
+
+class TokenBuckets:
+    """Requests a minute of each key, as far as this process serves them: a bucket of a minute's, filled steadily.
+
+    A bucket nobody has drawn from for a minute is full, and forgotten within the next.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._drawn: dict[Hashable, tuple[float, float]] = {}
+        self._before: dict[Hashable, tuple[float, float]] = {}
+        self._turned = time.monotonic()
+
+    def hit(self, key: Hashable) -> Allowance | None:
+        """Counts one request of `key`; None if the limit is 0, which is none."""
+        if not self._limit:
+            return None
+        now = time.monotonic()
+        if now - self._turned >= MINUTE:
+            self._before, self._drawn, self._turned = self._drawn, {}, now
+        full = float(self._limit), now
+        left, at = self._drawn.get(key) or self._before.get(key) or full
+        left = min(self._limit, left + (now - at) * self._limit / MINUTE)
+        allowed = left >= 1
+        left -= allowed
+        self._drawn[key] = left, now
+        seconds = (math.floor(left) + 1 - left) * MINUTE / self._limit
+        return Allowance(self._limit, math.floor(left), max(1, math.ceil(seconds)), allowed)

@@ -14,6 +14,8 @@ import server.changes
 import server.idempotency
 import server.identity.models
 import server.jobs
+import server.outbox
+import server.payments.models
 import server.redemption.models
 import server.ticketing.models
 import server.tickets.models  # noqa: F401

@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from server import logs
 from server.app import server_options
 from server.changes import ChangeFeed
-from server.config import load_settings
+from server.config import SECRET_KEY_BYTES, load_settings
 from server.db import Database
 from server.identity.service import Identity
 from server.ratelimit import RateLimiter
@@ -59,7 +59,7 @@ class Echo(redemption_grpc.RedemptionServiceServicer):
 
 async def serve(*, interceptors: bool) -> None:
     """Serves until it is ended."""
-    settings = load_settings()
+    settings = load_settings(secret_key=bytes(SECRET_KEY_BYTES))
     chain: list[grpc.aio.ServerInterceptor] = []
     if interceptors:
         assert settings.database_url is not None

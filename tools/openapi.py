@@ -419,7 +419,8 @@ class Paths:
 
 def _schemes(roles: list[str]) -> list[str]:
     schemes = ["partner_key"] if "PARTNER" in roles else []
-    return schemes + (["access_token"] if {"OPERATOR", "SUPERVISOR", "ADMIN"} & set(roles) else [])
+    logged_in = {"OPERATOR", "SUPERVISOR", "ADMIN", "TRAVELLER"}
+    return schemes + (["access_token"] if logged_in & set(roles) else [])
 
 
 def _leaves(descriptor: Descriptor, prefix: str = "") -> Iterator[tuple[str, FieldDescriptor]]:

@@ -45,15 +45,19 @@ class Allotment:
         return _name(self.product_id, self.channel)
 
 
-ALLOTMENTS = select(
-    stocks.c.product_id,
-    func.coalesce(partners.c.partner_code, DIRECT_CHANNEL).label("channel"),
-    stocks.c.partner_id,
-    stocks.c.total,
-    stocks.c.held,
-    stocks.c.sold,
-    stocks.c.update_time,
-).outerjoin(partners, partners.c.partner_id == stocks.c.partner_id)
+ALLOTMENTS = (
+    select(
+        stocks.c.product_id,
+        func.coalesce(partners.c.partner_code, DIRECT_CHANNEL).label("channel"),
+        stocks.c.partner_id,
+        stocks.c.total,
+        stocks.c.held,
+        stocks.c.sold,
+        stocks.c.update_time,
+    )
+    .outerjoin(partners, partners.c.partner_id == stocks.c.partner_id)
+    .where(stocks.c.departure_id.is_(None), stocks.c.promotion_id.is_(None))
+)
 
 
 async def create_allotment(

@@ -11,6 +11,7 @@ from deeptravel.admin.v1 import (
     partner_pb2,
     product_pb2,
     state_pb2,
+    traveller_pb2,
     venue_pb2,
 )
 from deeptravel.tickets.v1 import ticket_pb2
@@ -23,6 +24,7 @@ from server.admin.partners import Partner, PartnerKey
 from server.admin.products import DEFAULT_GUARD_SECONDS, Product
 from server.admin.records import refuse
 from server.admin.rules import Fare, ProductEntitlement
+from server.admin.travellers import Traveller
 from server.admin.venues import Merchant, Terminal, Venue
 from server.errors import invalid
 from server.fields import is_required
@@ -38,6 +40,8 @@ PRODUCT_STATE = enum_numbers(product_pb2.ProductState)
 PRODUCT_STATE_NAME = enum_names(product_pb2.ProductState)
 USE_MODE = enum_numbers(product_pb2.UseMode)
 USE_MODE_NAME = enum_names(product_pb2.UseMode) | {0: "ONCE_PER_QR"}
+TRAVELLER_STATE = enum_numbers(traveller_pb2.TravellerState)
+TRAVELLER_STATE_NAME = enum_names(traveller_pb2.TravellerState)
 CUSTOMER_TYPE = enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = enum_names(ticket_pb2.CustomerType)
 
@@ -163,6 +167,20 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
         sold=allotment.sold,
         available=allotment.total - allotment.held - allotment.sold,
         update_time=timestamp(allotment.update_time),
+    )
+
+
+def traveller_message(traveller: Traveller) -> traveller_pb2.Traveller:
+    """A traveller."""
+    return traveller_pb2.Traveller(
+        traveller_id=traveller.traveller_id,
+        app_id=traveller.app_id,
+        openid=traveller.openid,
+        unionid=traveller.unionid or "",
+        state=TRAVELLER_STATE[traveller.state],
+        create_time=timestamp(traveller.create_time),
+        update_time=timestamp(traveller.update_time),
+        last_login_time=timestamp(traveller.last_login_time),
     )
 
 

@@ -1,7 +1,7 @@
 """Products: what they cost and what their tickets allow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypedDict, Unpack
 
@@ -51,7 +51,12 @@ class NewProduct(TypedDict):
     blackout_dates: list[str]
 
 
-PRODUCTS = Records("product", products.c.product_id, select(products), Product)
+PRODUCTS = Records(
+    "product",
+    products.c.product_id,
+    select(*(products.c[field.name] for field in fields(Product))),
+    Product,
+)
 
 
 async def create_product(tx: AsyncConnection, product: NewProduct, **by: Unpack[By]) -> Product:

@@ -13,6 +13,7 @@ from deeptravel.admin.v1 import (
     partner_pb2,
     product_pb2,
     ticket_block_pb2,
+    traveller_pb2,
     venue_pb2,
 )
 from deeptravel.tickets.v1 import ticket_pb2
@@ -26,12 +27,14 @@ from server.admin import (
     partners,
     products,
     ticket_blocks,
+    travellers,
     venues,
 )
 from server.admin.accounts import ADMINISTRATORS, OPERATORS
 from server.admin.partners import PARTNER_KEYS, PARTNERS
 from server.admin.products import PRODUCTS
 from server.admin.records import By, Kept, Records
+from server.admin.travellers import TRAVELLERS
 from server.admin.venues import MERCHANTS, TERMINALS, VENUES
 from server.db import Database
 from server.identity.service import Identity
@@ -489,6 +492,39 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def UnblockTicket(self, request: Any, context: Any) -> Any:
         return await self._block(request, ticket_block_pb2.UnblockTicketResponse, blocked=False)
+
+    async def ListTravellers(self, request: Any, context: Any) -> Any:
+        found, token = await self._page(
+            request,
+            TRAVELLERS,
+            state=messages.TRAVELLER_STATE_NAME[request.state],
+            openid=request.openid,
+        )
+        return traveller_pb2.ListTravellersResponse(
+            travellers=map(messages.traveller_message, found), next_page_token=token
+        )
+
+    async def BlockTraveller(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            traveller = await travellers.block_traveller(
+                tx, request.traveller_id, comment=request.comment, **_by()
+            )
+            return traveller_pb2.BlockTravellerResponse(
+                traveller=messages.traveller_message(traveller)
+            )
+
+        return await self._repeats.once(request, traveller_pb2.BlockTravellerResponse, work)
+
+    async def UnblockTraveller(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            traveller = await travellers.unblock_traveller(
+                tx, request.traveller_id, comment=request.comment, **_by()
+            )
+            return traveller_pb2.UnblockTravellerResponse(
+                traveller=messages.traveller_message(traveller)
+            )
+
+        return await self._repeats.once(request, traveller_pb2.UnblockTravellerResponse, work)
 
     async def ListAuditEvents(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)

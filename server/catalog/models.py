@@ -1,15 +1,21 @@
-"""What is sold, and how much of it each sales channel has."""
+"""What is sold, where it goes and when, what it costs, and how much of it each sales channel has."""
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
+    LargeBinary,
+    SmallInteger,
     Table,
     Text,
+    Time,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -25,8 +31,18 @@ products = Table(
     Column("currency_code", Text, nullable=False),
     # a list of {customer_type, day_type, amount_minor}
     Column("fares", JSONB, nullable=False),
-    # a list of {function_code, display_name_en/zh, total_uses, use_mode, guard_seconds}
+    # a list of {function_code, display_name_en/zh, total_uses, use_mode, guard_seconds, shared}; shared may be left out
     Column("entitlements", JSONB, nullable=False),
+    # discounts by party size, see pricing.parse_tiers
+    Column("tiers", JSONB, nullable=False, server_default=text("'[]'")),
+    # refund and change, see ticketing.policy
+    Column("policy", JSONB, nullable=False, server_default=text("'{}'")),
+    # tickets of one departure, or of the product, that one traveller may hold and have at once
+    Column("max_per_traveller", Integer, nullable=False, server_default="9"),
+    # where a package is used; no city: found by number only
+    Column("city_code", Text),
+    # whose holidays count
+    Column("calendar_code", Text, nullable=False, server_default="HK"),
     Column("validity_days", Integer, nullable=False),
     Column("blackout_dates", ARRAY(Date), nullable=False),
     Column("state", Text, nullable=False),
@@ -40,17 +56,185 @@ products = Table(
 stocks = Table(
     "stocks",
     metadata,
-    # product_id << 20 | partner_id: one allotment for each product and channel, stated by the key itself
+    # see rules.stock_id, rules.departure_stock_id, rules.promotion_stock_id: the key states what it is the stock of
     Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("product_id", ForeignKey(products.c.product_id), nullable=False),
+    # none for the cap of a promotion
+    Column("product_id", ForeignKey(products.c.product_id)),
     # 0 is our own sales channel, DIRECT
     Column("partner_id", Integer, nullable=False, index=True),
+    # of one departure and fare class; none for the stock of a package
+    Column("departure_id", BigInteger),
+    Column("fare_class", Text),
+    Column("promotion_id", Integer),
     Column("total", Integer, nullable=False),
     Column("held", Integer, nullable=False, server_default="0"),
     Column("sold", Integer, nullable=False, server_default="0"),
+    # how long a hold lasts in this channel; the setting's if none
+    Column("hold_seconds", Integer),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= total", name="no_oversell"),
+    CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
     CheckConstraint(
-        "stock_id = (product_id::bigint << 20) + partner_id", name="stock_id_is_product_and_channel"
+        "CASE WHEN departure_id IS NOT NULL"
+        " THEN fare_class IS NOT NULL AND product_id IS NOT NULL AND promotion_id IS NULL"
+        " AND stock_id & ~(15::bigint << 20) = (1::bigint << 62) + (departure_id << 24) + partner_id"
+        " WHEN promotion_id IS NOT NULL"
+        " THEN product_id IS NULL AND stock_id = (1::bigint << 61) + (promotion_id::bigint << 20)"
+        " ELSE product_id IS NOT NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
+        name="stock_id_is_its_subject",
     ),
+    # room on the page for the hot rows, whose every sale is an update
+    postgresql_with={"fillfactor": 50},
+)
+Index(
+    "ix_stocks_departure_id",
+    stocks.c.departure_id,
+    postgresql_where=stocks.c.departure_id.is_not(None),
+)
+
+cities = Table(
+    "cities",
+    metadata,
+    Column("city_code", Text, primary_key=True),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    # place in the hot list, 1 is the first; none: not in it
+    Column("hot_rank", Integer),
+)
+
+stops = Table(
+    "stops",
+    metadata,
+    # a station or pier
+    Column("stop_code", Text, primary_key=True),
+    Column("city_code", ForeignKey(cities.c.city_code), nullable=False),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("route_id", Integer, primary_key=True, autoincrement=False),
+    # of kind TRANSPORT: names, entitlements, policy and blackout dates are the product's
+    Column("product_id", ForeignKey(products.c.product_id), nullable=False),
+    Column("vehicle", Text, nullable=False),
+    # a list of {stop_code, arrive_minutes, depart_minutes} since the departure of the first, in the order they are called at
+    Column("stops", JSONB, nullable=False),
+    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see seating.py) or null: not numbered
+    Column("fare_classes", JSONB, nullable=False),
+    # a list of {class_code, origin, destination, customer_type, day_type, amount_minor}; what has no fare is not sold
+    Column("fares", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    CheckConstraint("vehicle IN ('TRAIN', 'FERRY', 'BUS')", name="vehicle"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+timetables = Table(
+    "timetables",
+    metadata,
+    # one service that runs on certain days, as GTFS's trip and calendar; 20 bits, since it leads the departure ids
+    Column("timetable_id", Integer, primary_key=True, autoincrement=False),
+    Column("route_id", ForeignKey(routes.c.route_id), nullable=False),
+    Column("service_number", Text, nullable=False),
+    # at the first stop, by the clock of its city
+    Column("departure_clock", Time, nullable=False),
+    # bit 0 is Monday
+    Column("weekdays", SmallInteger, nullable=False),
+    Column("first_date", Date, nullable=False),
+    Column("last_date", Date, nullable=False),
+    # seats of DIRECT by class code
+    Column("seats", JSONB, nullable=False),
+    # on sale from this many days before the day of departure
+    Column("sale_days", Integer, nullable=False),
+    # not sold any more this many minutes before departure
+    Column("closing_minutes", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    CheckConstraint("timetable_id BETWEEN 1 AND 1048575", name="timetable_id_20_bits"),
+    CheckConstraint("weekdays BETWEEN 0 AND 127", name="weekdays"),
+    CheckConstraint("first_date <= last_date", name="dates"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+departures = Table(
+    "departures",
+    metadata,
+    # see rules.departure_id: timetable and date, stated by the key itself
+    Column("departure_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("timetable_id", ForeignKey(timetables.c.timetable_id), nullable=False),
+    Column("travel_date", Date, nullable=False),
+    # at the first stop
+    Column("departure_time", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False),
+    CheckConstraint("state IN ('SCHEDULED', 'CANCELLED')", name="state"),
+)
+Index("ix_departures_travel_date", departures.c.travel_date)
+
+holidays = Table(
+    "holidays",
+    metadata,
+    Column("calendar_code", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    # a working Saturday is a `weekday` (调休)
+    Column("day_type", Text, nullable=False),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    CheckConstraint("day_type IN ('weekday', 'weekend', 'holiday')", name="day_type"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    # 31 bits; a cap is a row of stocks
+    Column("promotion_id", Integer, primary_key=True, autoincrement=False),
+    # none: applies by itself
+    Column("code", Text, unique=True),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    Column("basis_points_off", Integer, nullable=False),
+    Column("amount_off_minor", Integer, nullable=False),
+    Column("begin_time", DateTime(timezone=True), nullable=False),
+    Column("end_time", DateTime(timezone=True), nullable=False),
+    Column("min_party", Integer, nullable=False),
+    # empty: all
+    Column("product_ids", ARRAY(Integer), nullable=False),
+    Column("stackable", Boolean, nullable=False),
+    # whether orders under it count against its row in stocks
+    Column("capped", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    CheckConstraint("(basis_points_off = 0) <> (amount_off_minor = 0)", name="one_discount"),
+    CheckConstraint(
+        "basis_points_off BETWEEN 0 AND 10000 AND amount_off_minor >= 0", name="discount"
+    ),
+    CheckConstraint("begin_time < end_time", name="window"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+taken_seats = Table(
+    "taken_seats",
+    metadata,
+    # numbered seats that are held or sold, see seating.py; a seat has one row or none
+    Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seat_index", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", BigInteger, nullable=False),
+)
+
+travel_guards = Table(
+    "travel_guards",
+    metadata,
+    # a document travels once on a departure
+    Column("departure_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("document_hash", LargeBinary, primary_key=True),
+    Column("order_id", BigInteger, nullable=False),
+)
+
+traveller_quotas = Table(
+    "traveller_quotas",
+    metadata,
+    # what a traveller holds and has of a stock
+    Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("quantity", Integer, nullable=False),
+    CheckConstraint("quantity >= 0", name="quantity"),
 )

@@ -1,8 +1,15 @@
 """The decisions of the catalogue: which stock a sale takes from, and how long what is sold is valid. Pure."""
 
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 
 CHANNEL_BITS = 20
+CLASS_BITS = 4
+DAY_BITS = 14
+EPOCH = date(2020, 1, 1)
+"""The first day a departure may have."""
+DEPARTURE_STOCK = 1 << 62
+PROMOTION_STOCK = 1 << 61
+"""What tells the keys of stocks apart."""
 
 MAX_ADVANCE = timedelta(days=730)
 """A validity begins at most this long after the sale."""
@@ -11,6 +18,39 @@ MAX_ADVANCE = timedelta(days=730)
 def stock_id(product_id: int, partner_id: int) -> int:
     """The key of a product's allotment for a channel."""
     return product_id << CHANNEL_BITS | partner_id
+
+
+def departure_id(timetable_id: int, travel_date: date) -> int:
+    """The number of a departure: its timetable and day."""
+    days = (travel_date - EPOCH).days
+    if not 0 <= days < 1 << DAY_BITS:
+        raise ValueError(f"{travel_date} does not fit into {DAY_BITS} bits")
+    return timetable_id << DAY_BITS | days
+
+
+def departure_parts(number: int) -> tuple[int, date]:
+    """Timetable and day of a departure."""
+    return number >> DAY_BITS, EPOCH + timedelta(days=number & (1 << DAY_BITS) - 1)
+
+
+def departure_stock_id(departure: int, class_index: int, partner_id: int) -> int:
+    """The key of a channel's seats in one class of a departure."""
+    return (
+        DEPARTURE_STOCK
+        | departure << CLASS_BITS + CHANNEL_BITS
+        | class_index << CHANNEL_BITS
+        | partner_id
+    )
+
+
+def promotion_stock_id(promotion_id: int) -> int:
+    """The key of the stock that caps a promotion: one for each order under it."""
+    return PROMOTION_STOCK | promotion_id << CHANNEL_BITS
+
+
+def is_promotion_stock(number: int) -> bool:
+    """Whether a stock is the cap of a promotion."""
+    return bool(number & PROMOTION_STOCK) and not number & DEPARTURE_STOCK
 
 
 def valid_until(valid_from: datetime, validity_days: int, zone: tzinfo) -> datetime:

@@ -117,7 +117,7 @@ async def inventory(tx: AsyncConnection, *, partner_id: int, product_id: int) ->
             stocks.c.sold,
             AVAILABLE.label("available"),
         )
-        .where(stocks.c.partner_id == partner_id)
+        .where(stocks.c.partner_id == partner_id, stocks.c.departure_id.is_(None))
         .order_by(stocks.c.product_id)
     )
     if product_id:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from cryptography import x509
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from server import ports
+from server import invariants, ports
 from server.commandline import places, preparation
 from server.commandline.demo_data import FILE_NAME
 from server.commandline.places import Places
@@ -43,6 +43,10 @@ CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
 CONNECTIONS_ASIDE = 1
 """Of each process, beside its pool."""
+BROKEN_REMEDY = (
+    "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
+    " no call of the server leaves them so"
+)
 
 
 class Verdict(StrEnum):
@@ -75,17 +79,37 @@ def wrong(subject: str, error: object) -> Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at everything, each finding as soon as it is made."""
+    """Looks at all surroundings, each finding as soon as it is made."""
     try:
         settings = load_settings()
     except ConfigError as error:
-        for line in str(error).splitlines():
-            yield Finding("settings", Verdict.WRONG, line, "correct the variable")
+        yield from _settings_findings(error)
         return
     yield check_names(os.environ)
     yield from check_data_folder(settings)
     yield from check_ports(settings)
     yield from check_tls(settings)
+    yield from _with_places(settings, _services_findings)
+
+
+def examine_data() -> Iterator[Finding]:
+    """Looks at the invariants of the data, each finding as soon as it is made."""
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        yield from _settings_findings(error)
+        return
+    yield from _with_places(settings, lambda _, found: check_invariants(found.database_url))
+
+
+def _settings_findings(error: ConfigError) -> Iterator[Finding]:
+    for line in str(error).splitlines():
+        yield Finding("settings", Verdict.WRONG, line, "correct the variable")
+
+
+def _with_places(
+    settings: Settings, look: Callable[[Settings, Places], Iterator[Finding]]
+) -> Iterator[Finding]:
     if not settings.database_url and not (settings.data_dir / "postgres").exists():
         yield ok("database", "embedded, not made yet; `deeptravel serve` makes it")
         return
@@ -95,8 +119,34 @@ def examine() -> Iterator[Finding]:
         except StartError as error:
             yield wrong("services", error)
             return
-        yield from check_redis(found.redis_url)
-        yield from check_database(settings, found)
+        yield from look(settings, found)
+
+
+def _services_findings(settings: Settings, found: Places) -> Iterator[Finding]:
+    yield from check_redis(found.redis_url)
+    yield from check_database(settings, found)
+
+
+def check_invariants(database_url: str) -> Iterator[Finding]:
+    """Whether the tables tell one story, in one snapshot of them."""
+    try:
+        preparation.check_database(database_url)
+    except (StartError, ConfigError) as error:
+        yield wrong("database", error)
+        return
+    plain = make_url(database_url).set(drivername="postgresql")
+    with psycopg.connect(
+        plain.render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        schema = _schema(connection, _schema_state(database_url))
+        if schema.verdict is not Verdict.OK:
+            yield schema
+            return
+        for result in invariants.examine(connection):
+            if result.holds:
+                yield ok(result.invariant.name, result.invariant.meaning)
+            else:
+                yield Finding(result.invariant.name, Verdict.WRONG, result.text, BROKEN_REMEDY)
 
 
 def check_names(environment: Mapping[str, str]) -> Finding:

@@ -68,8 +68,25 @@ class Admin:
         return f"admin:{self.username}"
 
 
-Person = Operator | Admin
-"""Whoever has logged in."""
+@dataclass(frozen=True, slots=True)
+class Traveller:
+    """A traveller, logged in by the mini-program."""
 
-Caller = Partner | Operator | Admin
+    traveller_id: int
+
+    @property
+    def role(self) -> Literal["TRAVELLER"]:
+        """The contract's role."""
+        return "TRAVELLER"
+
+    @property
+    def key(self) -> str:
+        """E.g. `traveller:867530912345678`."""
+        return f"traveller:{self.traveller_id}"
+
+
+Person = Operator | Admin
+"""Whoever has logged in by password."""
+
+Caller = Partner | Operator | Admin | Traveller
 """Whoever a credential names."""

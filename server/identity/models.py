@@ -1,6 +1,7 @@
-"""Who calls: partners and their keys, merchants, venues, terminals, accounts, log-ins, and the audit trail."""
+"""Who calls: partners and their keys, merchants, venues, terminals, accounts, log-ins, travellers, and the audit trail."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -141,6 +143,30 @@ Index(
     validator_sessions.c.login_id,
     unique=True,
     postgresql_where=validator_sessions.c.close_time.is_(None),
+)
+
+travellers = Table(
+    "travellers",
+    metadata,
+    # made by us, in the order of seconds; below 2**53, since JavaScript's numbers end there
+    Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
+    # the mini-program's, and who the traveller is in it
+    Column("app_id", Text, nullable=False),
+    Column("openid", Text, nullable=False),
+    # who the traveller is in all programs of one owner, where WeChat tells
+    Column("unionid", Text),
+    Column("state", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    Column("last_login_time", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("openid", "app_id"),
+    CheckConstraint("state IN ('ACTIVE', 'BLOCKED')", name="state"),
+    CheckConstraint("traveller_id BETWEEN 1 AND 9007199254740991", name="traveller_id_53_bits"),
+)
+Index(
+    "ix_travellers_blocked",
+    travellers.c.traveller_id,
+    postgresql_where=travellers.c.state == "BLOCKED",
 )
 
 audit_events = Table(

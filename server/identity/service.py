@@ -32,7 +32,7 @@ from server.config import Settings
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity import credentials, rules
-from server.identity.callers import Admin, Caller, Operator, Partner, Person
+from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
 from server.identity.keys import PartnerKeys, unauthenticated
 from server.identity.models import (
@@ -44,6 +44,7 @@ from server.identity.models import (
     validator_sessions,
     venues,
 )
+from server.identity.travellers import TOKEN_PREFIX, Travellers
 from server.ratelimit import Allowance, RateLimiter
 
 log = structlog.get_logger()
@@ -120,6 +121,7 @@ class Identity:
         self._settings = settings
         self._lock = timedelta(seconds=settings.login_lock_seconds)
         self.passwords = Passwords()
+        self.travellers = Travellers(db, feed, settings)
         self._keys = PartnerKeys(db, feed)
         self._tokens: Remembered[str, _Login] = Remembered(feed, self._load_token)
         self._logins: Remembered[UUID, _Login] = Remembered(feed, self._load_login)
@@ -150,13 +152,21 @@ class Identity:
         header = metadata.get("authorization")
         if header is None:
             return None
-        login = self._tokens.peek(str(header)) or await self._tokens.get(str(header))
+        scheme, _, token = str(header).partition(" ")
+        if scheme.lower() != "bearer":
+            raise unauthenticated()
+        token = token.strip()
+        if token.startswith(TOKEN_PREFIX):
+            return await self.travellers.recognise(token)
+        login = self._tokens.peek(token) or await self._tokens.get(token)
         if time.time() >= login.access_expires:
             raise unauthenticated()
         return login.caller
 
     async def allowance(self, caller: object) -> Allowance | None:
-        """Counts a call of a partner against its limit; None for all others, and if Redis is lost."""
+        """Counts a call of a partner or traveller against its limit; None for all others, and if Redis is lost."""
+        if isinstance(caller, Traveller):
+            return self.travellers.allowance(caller)
         if not isinstance(caller, Partner):
             return None
         return await self._limiter.hit(f"partner:{caller.partner_id}", caller.requests_per_minute)
@@ -168,9 +178,8 @@ class Identity:
             raise unauthenticated()
         return login.caller
 
-    async def _load_token(self, header: str) -> _Login:
-        scheme, _, token = header.partition(" ")
-        given = credentials.read_token("a", token.strip()) if scheme.lower() == "bearer" else None
+    async def _load_token(self, token: str) -> _Login:
+        given = credentials.read_token("a", token)
         if given is None:
             raise unauthenticated()
         async with self._db.transaction() as tx:

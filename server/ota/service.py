@@ -14,7 +14,7 @@ from server.catalog.rules import fault_of_start, valid_until
 from server.db import Database
 from server.errors import Reason, invalid, not_found
 from server.identity.callers import Partner
-from server.ticketing.service import Sale, create_paid, order_code
+from server.ticketing.partner_orders import Sale, create_paid, order_code
 from server.tickets import service as tickets
 from server.tickets.generation import NewTickets, generate, reserve_numbers
 from server.tickets.rules import PARTNER_PREFIX, Number, why_not_activated

@@ -16,7 +16,7 @@ from server.db import Database
 from server.errors import invalid
 from server.identity.callers import Partner
 from server.ota import service
-from server.ticketing import service as orders
+from server.ticketing import partner_orders as orders
 from server.tickets import service as tickets
 from server.tickets.issuing import Issuer, seal
 

@@ -1,6 +1,19 @@
-"""Orders."""
+"""Orders: what was ordered and by whom, and what happened to it; what each direct ticket was sold for; refunds."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Integer, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from server.db import metadata
 
@@ -12,15 +25,127 @@ orders = Table(
     # 0 is our own sales channel, DIRECT
     Column("partner_id", Integer, nullable=False),
     Column("state", Text, nullable=False),
+    # counts the moves of the order, see order_events
+    Column("sequence", Integer, nullable=False, server_default="1"),
     # id of the order's QR
     Column("jti", Uuid, nullable=False),
+    # of a partner's order; empty in a traveller's
     Column("customer_type", Text, nullable=False),
     Column("customer_name", Text, nullable=False),
     Column("ticket_count", Integer, nullable=False),
+    # of a partner's order; empty in a traveller's
     Column("payment_reference", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
+    # all below only in a traveller's order
+    Column("traveller_id", BigInteger),
+    # what was ordered, never updated: see ticketing.content
+    Column("content", JSONB(none_as_null=True)),
+    # names and documents, AES-GCM
+    Column("passengers_sealed", LargeBinary),
+    Column("hold_expire_time", DateTime(timezone=True)),
+    Column("pay_time", DateTime(timezone=True)),
+    Column("cancel_reason", Text),
+    # the ticket this order changes into another, the order of that, and what of the amount is covered by it
+    Column("changes_ticket_id", BigInteger),
+    Column("changes_order_id", BigInteger),
+    Column("credit_minor", BigInteger, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("state IN ('PENDING', 'PAID', 'COMPLETED', 'CANCELLED')", name="state"),
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
+    CheckConstraint("credit_minor BETWEEN 0 AND amount_minor", name="credit_minor"),
+    CheckConstraint("(traveller_id IS NULL) = (content IS NULL)", name="content_of_travellers"),
+    CheckConstraint("state <> 'PENDING' OR hold_expire_time IS NOT NULL", name="hold_of_pending"),
+    CheckConstraint(
+        "cancel_reason IN ('TRAVELLER', 'HOLD_EXPIRED', 'REFUNDED')", name="cancel_reason"
+    ),
+    postgresql_with={"fillfactor": 85},
+)
+Index(
+    "ix_orders_hold_expire_time",
+    orders.c.hold_expire_time,
+    postgresql_where=orders.c.state == "PENDING",
+)
+Index(
+    "ix_orders_traveller_id",
+    orders.c.traveller_id,
+    orders.c.create_time.desc(),
+    orders.c.order_id.desc(),
+    postgresql_where=orders.c.traveller_id.is_not(None),
+)
+
+order_events = Table(
+    "order_events",
+    metadata,
+    # moves of a traveller's order behind the first, which the order's own row tells
+    Column("order_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cancel_reason", Text),
+    Column("ticket_id", BigInteger),
+    Column("actor", Text, nullable=False),
+    Column("occurred_time", DateTime(timezone=True), nullable=False),
+)
+
+ticket_sales = Table(
+    "ticket_sales",
+    metadata,
+    # how a direct ticket was sold; never updated
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("order_id", BigInteger, nullable=False),
+    # positions in the order's content
+    Column("item_index", SmallInteger, nullable=False),
+    # -1 for a shared entitlement
+    Column("passenger_index", SmallInteger, nullable=False),
+    Column("stock_id", BigInteger, nullable=False),
+    Column("departure_id", BigInteger),
+    Column("seat_index", Integer),
+    Column("seat", Text),
+    # its value: what was paid for it, all changes included
+    Column("amount_minor", BigInteger, nullable=False),
+    # departure, or when its use begins
+    Column("reference_time", DateTime(timezone=True), nullable=False),
+    Column("changes_made", SmallInteger, nullable=False),
+    CheckConstraint("amount_minor >= 0", name="amount_minor"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("order_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("refund_no", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    # a list of {ticket_id, paid_minor, amount_minor, fee_minor, percent, rule, facts, state (before)}
+    Column("tickets", JSONB, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency_code", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("settle_time", DateTime(timezone=True)),
+    CheckConstraint("state IN ('PROCESSING', 'SUCCEEDED', 'CLOSED', 'ABNORMAL')", name="state"),
+    CheckConstraint(
+        "cause IN ('TRAVELLER', 'LATE_PAYMENT', 'CHANGE', 'ADMINISTRATOR')", name="cause"
+    ),
+    CheckConstraint("amount_minor >= 0", name="amount_minor"),
+)
+
+refund_parts = Table(
+    "refund_parts",
+    metadata,
+    # what a refund gives back of one payment: WeChat's refund
+    Column("order_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("refund_no", Integer, primary_key=True, autoincrement=False),
+    Column("part_no", SmallInteger, primary_key=True, autoincrement=False),
+    Column("payment_order_id", BigInteger, nullable=False),
+    Column("payment_attempt", Integer, nullable=False),
+    # one stable number until it settles: see rules.out_refund_no
+    Column("out_refund_no", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    # WeChat's number; empty until WeChat has answered
+    Column("provider_refund_id", Text, nullable=False, server_default=""),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('PROCESSING', 'SUCCEEDED', 'CLOSED', 'ABNORMAL')", name="state"),
+    CheckConstraint("amount_minor > 0", name="amount_minor"),
 )

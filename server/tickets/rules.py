@@ -30,6 +30,9 @@ MOVES = frozenset(
         ("ACTIVE", "REFUNDING"),
         ("REFUNDING", "REFUNDED"),
         ("REFUNDING", "ACTIVE"),
+        # only if its policy refunds in proportion to the uses left (DOMAIN, Refund and change)
+        ("PARTIALLY_REDEEMED", "REFUNDING"),
+        ("REFUNDING", "PARTIALLY_REDEEMED"),
         ("ACTIVE", "CHANGING"),
         ("CHANGING", "CHANGED"),
         ("CHANGING", "ACTIVE"),

@@ -1,7 +1,7 @@
 """Tickets: the batches they come in, lists of them, activation, and the QR each has now."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,14 @@ from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Partner
 from server.tickets import qr
 from server.tickets.models import batches, entitlements, snapshots, tickets
-from server.tickets.rules import FINAL_STATES, PARTNER_PREFIX, Code, number_range, why_no_qr
+from server.tickets.rules import (
+    FINAL_STATES,
+    MOVES,
+    PARTNER_PREFIX,
+    Code,
+    number_range,
+    why_no_qr,
+)
 
 MAX_SCANNED = 20_000
 """A page looks at this many tickets at the most; if fewer match than it could hold, it is short."""
@@ -49,6 +56,15 @@ UPDATE tickets t SET state = 'ACTIVE', order_id = v.order_id, customer_type = v.
 FROM jsonb_to_recordset(CAST(:sold AS jsonb))
   AS v (ticket_id bigint, order_id bigint, customer_type text, customer_name text)
 WHERE t.ticket_id = v.ticket_id AND t.state = 'PRE_GENERATED' AND NOT t.blocked
+""")
+# locked in the order of their numbers, which the update alone does not promise
+MOVE = text("""
+WITH locked AS MATERIALIZED (
+  SELECT ticket_id FROM tickets WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
+  ORDER BY ticket_id FOR NO KEY UPDATE)
+UPDATE tickets t SET state = :to_state, update_time = :now
+FROM locked WHERE t.ticket_id = locked.ticket_id AND t.state = ANY(CAST(:from_states AS text[]))
+RETURNING t.ticket_id
 """)
 RECORD = text("""
 INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)
@@ -318,6 +334,34 @@ async def activate(
     await _record(tx, [each.ticket_id for each in sold], now=now, **event)
 
 
+async def move(
+    tx: AsyncConnection,
+    ticket_ids: Collection[int],
+    from_states: Collection[str],
+    to_state: str,
+    *,
+    action: str,
+    actor: str,
+    now: datetime,
+) -> set[int]:
+    """Moves those of the tickets that are in one of `from_states`, and records it; the numbers of those that moved.
+
+    All of them stay locked. Only moves of rules.MOVES are to be asked for.
+    """
+    assert {(state, to_state) for state in from_states} <= MOVES
+    if not ticket_ids:
+        return set()
+    values = {
+        "ticket_ids": _array(ticket_ids),
+        "from_states": "{" + ",".join(from_states) + "}",
+        "to_state": to_state,
+        "now": now,
+    }
+    moved = sorted((await tx.execute(MOVE, values)).scalars())
+    await _record(tx, moved, now=now, action=action, state=to_state, actor=actor)
+    return set(moved)
+
+
 async def _record(
     tx: AsyncConnection, ticket_ids: Sequence[int], *, now: datetime, **event: str
 ) -> None:
@@ -325,7 +369,7 @@ async def _record(
     await tx.execute(RECORD, values | event)
 
 
-def _array(numbers: Sequence[int]) -> str:
+def _array(numbers: Collection[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 

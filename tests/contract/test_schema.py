@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from deeptravel.admin.v1 import account_pb2, product_pb2, state_pb2
+from deeptravel.admin.v1 import account_pb2, product_pb2, state_pb2, traveller_pb2
 from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import Connection, create_engine, text
@@ -53,6 +53,7 @@ CHECKED_STATES: dict[tuple[str, str], set[str]] = {
         (table, "state"): set(rpc.enum_numbers(state_pb2.ResourceState))
         for table in ("partners", "merchants", "venues", "terminals", "accounts")
     },
+    ("travellers", "state"): set(rpc.enum_numbers(traveller_pb2.TravellerState)),
     ("products", "state"): set(rpc.enum_numbers(product_pb2.ProductState)),
 }
 """Table and column, and the values that the contract knows."""
@@ -66,7 +67,18 @@ FAMILIES = {
     "stock_id": {"stocks"},
 }
 """The tables that may be spread over nodes, by the column that says where a row is."""
-REFERENCES = {"products", "partners", "merchants", "venues", "terminals", "accounts", "logins"}
+REFERENCES = {
+    "products",
+    "partners",
+    "merchants",
+    "venues",
+    "terminals",
+    "accounts",
+    "logins",
+    "cities",
+    "routes",
+    "timetables",
+}
 """Small tables that others may refer to."""
 
 

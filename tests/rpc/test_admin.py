@@ -45,6 +45,8 @@ NAMES = {
     "CreateAllotment": "product",
     "BlockTicket": "ticket",
     "UnblockTicket": "ticket",
+    "BlockTraveller": "traveller",
+    "UnblockTraveller": "traveller",
     "GetPartner": "partner",
     "ListPartnerKeys": "partner",
     "GetMerchant": "merchant",

@@ -11,8 +11,10 @@ from server.errors import Reason
 from server.identity.models import audit_events, partner_keys
 from tests.support.admin_office import (
     ADULT,
+    BLOCKED_TRAVELLER,
     OPERATOR,
     PASSWORD,
+    TRAVELLER,
     VALID,
     Office,
 )
@@ -127,6 +129,7 @@ PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ListProducts", {"kind": product_pb2.PRODUCT_KIND_PACKAGE}, ["106"]),
     ("ListProducts", {"state": product_pb2.PRODUCT_STATE_ARCHIVED}, []),
     ("ListProducts", {}, ["106"]),
+    ("ListTravellers", {}, [str(TRAVELLER), str(BLOCKED_TRAVELLER)]),
     ("ListAllotments", {}, ["106 DIRECT", "106 CP"]),
     ("ListAllotments", {"channel": "CP"}, ["106 CP"]),
     ("ListAllotments", {"channel": "DIRECT", "product_id": 106}, ["106 DIRECT"]),

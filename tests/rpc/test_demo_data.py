@@ -32,7 +32,7 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def identity(db: Database, redis_url: str) -> AsyncIterator[Identity]:
-    settings = load_settings()
+    settings = load_settings(secret_key=b"k" * 32)
     feed, limiter = ChangeFeed(db), RateLimiter(redis_url)
     await feed.start()
     found = Identity(db, feed, limiter, settings)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 import pytest
 import pytest_asyncio
 from deeptravel.ota.v1 import ota_service_pb2
@@ -335,6 +336,72 @@ async def test_a_field_can_be_the_whole_body(setup: Setup) -> None:
     assert await good(await setup.client.put("/probe/texts", json="alone")) == "alone"
     assert await good(await setup.client.put("/probe/part/7", json=None)) is None
     assert not setup.backend.last.HasField("inner")
+
+
+SIGNED = {
+    "Wechatpay-Timestamp": "1554208460",
+    "Wechatpay-Nonce": "EWASFKDUSKDNWBRRTMVFPEOLEADODCFK",
+    "Wechatpay-Signature": "SGVsbG8+/w==" * 29,
+    "Wechatpay-Signature-Type": "WECHATPAY2-SHA256-RSA2048",
+    "Wechatpay-Serial": "PUB_KEY_ID_0000000000000024101100397200000006",
+    "Request-ID": "08F78BB5AF0610D302189BB6",
+}
+NAMED = {name.lower(): value for name, value in SIGNED.items()}
+
+
+@pytest.mark.parametrize("path", ["/probe/hook", "/probe/files/a"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/xml; charset=gbk", "a", ""])
+async def test_a_webhook_arrives_with_what_was_signed(
+    setup: Setup, path: str, content_type: str
+) -> None:
+    body = b'{ "id":"EV-1",  "n": 1.0e2, "n": 2, "\\u4e2d": "\xd6\xd0" }\r\n'
+    answer = await setup.client.post(
+        path, content=body, headers=SIGNED | {"Content-Type": content_type}
+    )
+    assert answer.status_code == 200
+    raw = getattr(setup.backend.last, "file", setup.backend.last)
+    assert (raw.data, raw.content_type) == (body, content_type)
+    assert setup.backend.metadata.items() >= NAMED.items()
+
+
+async def test_what_is_signed_is_given_once(setup: Setup) -> None:
+    twice = [(name, value) for name, value in SIGNED.items() for _ in range(2)]
+    answer = await setup.client.post("/probe/hook", content=b"{}", headers=twice)
+    assert sorted(violations(answer)) == sorted(NAMED)
+    assert setup.backend.calls == []
+
+
+async def test_headers_of_webhooks_go_to_webhooks_alone(setup: Setup) -> None:
+    await good(await setup.client.post("/probe/echo", json={}, headers=SIGNED))
+    assert not setup.backend.metadata.keys() & NAMED
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, 401),
+        (grpc.StatusCode.INVALID_ARGUMENT, 400),
+        (grpc.StatusCode.UNAVAILABLE, 503),
+    ],
+)
+async def test_a_webhook_that_fails_has_a_status_of_its_own(
+    setup: Setup, code: grpc.StatusCode, status: int
+) -> None:
+    async def refuse(_request: Any, context: Any) -> Any:
+        await context.abort(code, "no")
+
+    setup.backend.answers["Hook"] = refuse
+    answer = await setup.client.post("/probe/hook", content=b"{}", headers=SIGNED)
+    assert (answer.status_code, answer.json()["code"]) == (status, code.value[0])
+
+
+async def test_a_webhook_taken_needs_no_words(setup: Setup) -> None:
+    async def take(request: Any, _context: Any) -> Any:
+        return type(request)()
+
+    setup.backend.answers["Hook"] = take
+    answer = await setup.client.post("/probe/hook", content=b"{}", headers=SIGNED)
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 async def test_raw_bodies_pass_as_they_are(setup: Setup) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import insert, select
 from server.admin.servicer import AdminServicer
 from server.errors import Reason
 from server.identity.credentials import hash_password
-from server.identity.models import accounts, partners
+from server.identity.models import accounts, partners, travellers
 from server.tickets.models import tickets
 from server.tickets.rules import Number
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
@@ -139,6 +139,7 @@ OPERATOR: dict[str, Any] = {
 }
 TICKET = "OTA-CP-20260301-000001"
 BLOCKED_TICKET = "OTA-CP-20260301-000002"
+TRAVELLER, BLOCKED_TRAVELLER = 800_000_000_000_010, 800_000_000_000_020
 
 VALID: dict[str, dict[str, Any]] = {
     "CreatePartner": {"partner_code": "NEW", "display_name": "New"},
@@ -195,6 +196,8 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "BlockTicket": {"ticket_code": TICKET, "comment": "stolen"},
     "UnblockTicket": {"ticket_code": BLOCKED_TICKET, "comment": "found again"},
+    "BlockTraveller": {"traveller_id": TRAVELLER, "comment": "fraud"},
+    "UnblockTraveller": {"traveller_id": BLOCKED_TRAVELLER, "comment": "cleared up"},
     "GetPartner": {"partner_code": "CP"},
     "ListPartnerKeys": {"partner_code": "CP"},
     "GetMerchant": {"merchant_code": "FERRIES"},
@@ -209,7 +212,7 @@ VALID: dict[str, dict[str, Any]] = {
 
 
 async def furnish(node: Node) -> Office:
-    """Sets up one of each, by AdminService's own means but for the first administrator and the ticket."""
+    """Sets up one of each, by AdminService's own means but for the first administrator, tickets and travellers."""
     async with node.db.transaction() as tx:
         now = datetime.now(UTC)
         await tx.execute(
@@ -254,7 +257,10 @@ async def furnish(node: Node) -> Office:
     await office.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
     for sequence in (1, 2):
         await add_ticket(node, "CP", sequence)
+    for traveller_id in (TRAVELLER, BLOCKED_TRAVELLER):
+        await add_traveller(node, traveller_id)
     await office.do("BlockTicket", ticket_code=BLOCKED_TICKET, comment="reported stolen")
+    await office.do("BlockTraveller", traveller_id=BLOCKED_TRAVELLER, comment="fraud")
     return office
 
 
@@ -283,6 +289,22 @@ async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:
             )
         )
     return code
+
+
+async def add_traveller(node: Node, traveller_id: int) -> None:
+    now = datetime.now(UTC)
+    async with node.db.transaction() as tx:
+        await tx.execute(
+            insert(travellers).values(
+                traveller_id=traveller_id,
+                app_id="wx8888888888888888",
+                openid=f"o-{traveller_id}",
+                state="ACTIVE",
+                create_time=now,
+                update_time=now,
+                last_login_time=now,
+            )
+        )
 
 
 async def valid(office: Office, method: str) -> dict[str, Any]:

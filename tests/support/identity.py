@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import SecretBytes
 from sqlalchemy import ColumnElement, Table, func, insert, select, update
 
 from server import changes
@@ -38,6 +39,7 @@ MADE = {
 KEY = new_partner_key()
 OTHER_KEY = new_partner_key()
 WITHIN_SECONDS = 1.0
+SECRET_KEY = b"0123456789abcdef0123456789abcdef"
 
 
 def now() -> datetime:
@@ -161,6 +163,7 @@ class Server:
 
 @asynccontextmanager
 async def running(settings: Settings, database_url: str, redis_url: str) -> AsyncIterator[Server]:
+    settings = settings.model_copy(update={"secret_key": SecretBytes(SECRET_KEY)})
     db = Database(settings, database_url)
     feed = ChangeFeed(db)
     limiter = RateLimiter(redis_url)

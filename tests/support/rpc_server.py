@@ -48,7 +48,7 @@ async def running_node(
     database_url: str, redis_url: str, *offers: Offer, **settings: Any
 ) -> AsyncIterator[Node]:
     """A server with these services on a free port of the loopback, and a channel to it."""
-    loaded = load_settings(**settings)
+    loaded = load_settings(**{"secret_key": SECRET_KEY} | settings)
     async with AsyncExitStack() as stack:
         db = Database(loaded, database_url)
         stack.push_async_callback(db.close)

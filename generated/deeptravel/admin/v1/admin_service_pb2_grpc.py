@@ -9,6 +9,7 @@ from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_aud
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2
+from deeptravel.admin.v1 import traveller_pb2 as deeptravel_dot_admin_dot_v1_dot_traveller__pb2
 from deeptravel.admin.v1 import venue_pb2 as deeptravel_dot_admin_dot_v1_dot_venue__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -33,7 +34,7 @@ if _version_not_supported:
 
 class AdminServiceStub:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets, and the audit trail of all that.
+    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
 
     Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
     `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
@@ -267,6 +268,21 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketResponse.FromString,
                 _registered_method=True)
+        self.ListTravellers = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListTravellers',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.ListTravellersRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.ListTravellersResponse.FromString,
+                _registered_method=True)
+        self.BlockTraveller = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/BlockTraveller',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.BlockTravellerRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.BlockTravellerResponse.FromString,
+                _registered_method=True)
+        self.UnblockTraveller = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnblockTraveller',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerResponse.FromString,
+                _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.SerializeToString,
@@ -276,7 +292,7 @@ class AdminServiceStub:
 
 class AdminServiceServicer:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets, and the audit trail of all that.
+    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
 
     Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
     `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
@@ -602,6 +618,29 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTravellers(self, request, context):
+        """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockTraveller(self, request, context):
+        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
+        they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockTraveller(self, request, context):
+        """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
         """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
         """
@@ -832,6 +871,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketResponse.SerializeToString,
             ),
+            'ListTravellers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTravellers,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.ListTravellersRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.ListTravellersResponse.SerializeToString,
+            ),
+            'BlockTraveller': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockTraveller,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.BlockTravellerRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.BlockTravellerResponse.SerializeToString,
+            ),
+            'UnblockTraveller': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockTraveller,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerResponse.SerializeToString,
+            ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.FromString,
@@ -847,7 +901,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets, and the audit trail of all that.
+    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
 
     Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
     `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
@@ -2033,6 +2087,87 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UnblockTicket',
             deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTravellers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListTravellers',
+            deeptravel_dot_admin_dot_v1_dot_traveller__pb2.ListTravellersRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_traveller__pb2.ListTravellersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockTraveller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/BlockTraveller',
+            deeptravel_dot_admin_dot_v1_dot_traveller__pb2.BlockTravellerRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_traveller__pb2.BlockTravellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockTraveller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnblockTraveller',
+            deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as _ticket_block_pb2
+from deeptravel.admin.v1 import traveller_pb2 as _traveller_pb2
 from deeptravel.admin.v1 import venue_pb2 as _venue_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -34,7 +35,7 @@ GRPC_VERSION: str
 
 class AdminServiceStub:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets, and the audit trail of all that.
+    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
 
     Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
     `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
@@ -154,13 +155,23 @@ class AdminServiceStub:
     """
     UnblockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]
     """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ListTravellers: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]
+    """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
+    BlockTraveller: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.BlockTravellerRequest, _traveller_pb2.BlockTravellerResponse]
+    """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
+    they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    UnblockTraveller: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.UnblockTravellerRequest, _traveller_pb2.UnblockTravellerResponse]
+    """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+    NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
     """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets, and the audit trail of all that.
+    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
 
     Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
     `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
@@ -277,12 +288,22 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     UnblockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]  # type: ignore[assignment]
     """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ListTravellers: _aio.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]  # type: ignore[assignment]
+    """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
+    BlockTraveller: _aio.UnaryUnaryMultiCallable[_traveller_pb2.BlockTravellerRequest, _traveller_pb2.BlockTravellerResponse]  # type: ignore[assignment]
+    """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
+    they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    UnblockTraveller: _aio.UnaryUnaryMultiCallable[_traveller_pb2.UnblockTravellerRequest, _traveller_pb2.UnblockTravellerResponse]  # type: ignore[assignment]
+    """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+    NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets, and the audit trail of all that.
+    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
 
     Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
     `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
@@ -661,6 +682,34 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_block_pb2.UnblockTicketResponse, _abc.Awaitable[_ticket_block_pb2.UnblockTicketResponse]]:
         """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ListTravellers(
+        self,
+        request: _traveller_pb2.ListTravellersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_traveller_pb2.ListTravellersResponse, _abc.Awaitable[_traveller_pb2.ListTravellersResponse]]:
+        """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def BlockTraveller(
+        self,
+        request: _traveller_pb2.BlockTravellerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_traveller_pb2.BlockTravellerResponse, _abc.Awaitable[_traveller_pb2.BlockTravellerResponse]]:
+        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
+        they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnblockTraveller(
+        self,
+        request: _traveller_pb2.UnblockTravellerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_traveller_pb2.UnblockTravellerResponse, _abc.Awaitable[_traveller_pb2.UnblockTravellerResponse]]:
+        """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListAuditEvents(

@@ -67,7 +67,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REVOKED: _ErrorReason.ValueType  # 18
     """FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`, `name`."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 19
-    """RESOURCE_EXHAUSTED. The partner's requests a minute are used up; RetryInfo says when to try again."""
+    """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try again."""
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 20
     """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes; RetryInfo says when to try again."""
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
@@ -84,6 +84,40 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready."""
     ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 26
     """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first. Metadata: `username`."""
+    ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 27
+    """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again: RetryInfo says when."""
+    ERROR_REASON_PAYMENTS_NOT_CONFIGURED: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant."""
+    ERROR_REASON_PAYMENT_REFUSED: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
+    ERROR_REASON_NOTICE_REFUSED: _ErrorReason.ValueType  # 30
+    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes."""
+    ERROR_REASON_OFFER_NOT_AVAILABLE: _ErrorReason.ValueType  # 31
+    """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without prefix. Metadata:
+    `offer_id`, `why`.
+    """
+    ERROR_REASON_PRICE_CHANGED: _ErrorReason.ValueType  # 32
+    """FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`, `total_minor`,
+    `currency_code`.
+    """
+    ERROR_REASON_PROMOTION_NOT_APPLICABLE: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. The promotion code is unknown or does not apply. Metadata: `promotion_code`, `why`."""
+    ERROR_REASON_TOO_MANY_FOR_TRAVELLER: _ErrorReason.ValueType  # 34
+    """FAILED_PRECONDITION. More tickets than one traveller may hold for the departure, or of the product. Metadata:
+    `offer_id`, `limit`, `held`, `requested`.
+    """
+    ERROR_REASON_DUPLICATE_PASSENGER: _ErrorReason.ValueType  # 35
+    """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already. Metadata:
+    `offer_id`, `passenger_index`.
+    """
+    ERROR_REASON_ORDER_STATE_REFUSES: _ErrorReason.ValueType  # 36
+    """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
+    ERROR_REASON_REFUND_REFUSED: _ErrorReason.ValueType  # 37
+    """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`."""
+    ERROR_REASON_CHANGE_REFUSED: _ErrorReason.ValueType  # 38
+    """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`."""
+    ERROR_REASON_QUOTE_INVALID: _ErrorReason.ValueType  # 39
+    """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status details.
@@ -136,7 +170,7 @@ Metadata: `redemption_id`.
 ERROR_REASON_REVOKED: ErrorReason.ValueType  # 18
 """FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`, `name`."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 19
-"""RESOURCE_EXHAUSTED. The partner's requests a minute are used up; RetryInfo says when to try again."""
+"""RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try again."""
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
 """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes; RetryInfo says when to try again."""
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
@@ -153,4 +187,38 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 25
 """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready."""
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first. Metadata: `username`."""
+ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 27
+"""UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again: RetryInfo says when."""
+ERROR_REASON_PAYMENTS_NOT_CONFIGURED: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant."""
+ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
+ERROR_REASON_NOTICE_REFUSED: ErrorReason.ValueType  # 30
+"""UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes."""
+ERROR_REASON_OFFER_NOT_AVAILABLE: ErrorReason.ValueType  # 31
+"""FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without prefix. Metadata:
+`offer_id`, `why`.
+"""
+ERROR_REASON_PRICE_CHANGED: ErrorReason.ValueType  # 32
+"""FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`, `total_minor`,
+`currency_code`.
+"""
+ERROR_REASON_PROMOTION_NOT_APPLICABLE: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. The promotion code is unknown or does not apply. Metadata: `promotion_code`, `why`."""
+ERROR_REASON_TOO_MANY_FOR_TRAVELLER: ErrorReason.ValueType  # 34
+"""FAILED_PRECONDITION. More tickets than one traveller may hold for the departure, or of the product. Metadata:
+`offer_id`, `limit`, `held`, `requested`.
+"""
+ERROR_REASON_DUPLICATE_PASSENGER: ErrorReason.ValueType  # 35
+"""FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already. Metadata:
+`offer_id`, `passenger_index`.
+"""
+ERROR_REASON_ORDER_STATE_REFUSES: ErrorReason.ValueType  # 36
+"""FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
+ERROR_REASON_REFUND_REFUSED: ErrorReason.ValueType  # 37
+"""FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`."""
+ERROR_REASON_CHANGE_REFUSED: ErrorReason.ValueType  # 38
+"""FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`."""
+ERROR_REASON_QUOTE_INVALID: ErrorReason.ValueType  # 39
+"""FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -39,6 +39,8 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """A merchant's supervisor at a terminal: an operator who may also reverse redemptions."""
     ROLE_ADMIN: _Role.ValueType  # 5
     """A platform administrator, by access token."""
+    ROLE_TRAVELLER: _Role.ValueType  # 6
+    """A traveller in the mini-program, by access token."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """Who a caller is. A caller has exactly one role."""
@@ -55,6 +57,8 @@ ROLE_SUPERVISOR: Role.ValueType  # 4
 """A merchant's supervisor at a terminal: an operator who may also reverse redemptions."""
 ROLE_ADMIN: Role.ValueType  # 5
 """A platform administrator, by access token."""
+ROLE_TRAVELLER: Role.ValueType  # 6
+"""A traveller in the mini-program, by access token."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final

@@ -1,4 +1,4 @@
-"""Orders."""
+"""The orders of partners: made as PAID when their tickets are activated. Those of travellers are in orders.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

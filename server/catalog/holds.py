@@ -1,0 +1,257 @@
+"""Stock that is held and sold: what an order takes, given back or confirmed in a few statements for all that is asked.
+
+Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats and quotas of a stock are written
+only behind it. A guard is of a departure, which has a stock for each class: its primary key decides.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import ColumnElement, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import seating
+from server.catalog.models import stocks, taken_seats, travel_guards, traveller_quotas
+from server.catalog.rules import is_promotion_stock
+from server.catalog.seating import SeatMap
+from server.errors import DomainError, Reason
+
+Column = Literal["held", "sold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a promotion.
+
+    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure.
+    """
+
+    stock_id: int
+    quantity: int
+    seats: tuple[int, ...]
+    departure_id: int | None
+    documents: tuple[bytes, ...]
+    order_id: int
+    traveller_id: int
+
+
+# the lock first, in order; SET then reads the row as it is behind the lock
+_MOVE = """
+WITH moved AS (
+  SELECT v.stock_id, v.quantity
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, quantity int)
+), locked AS MATERIALIZED (
+  SELECT stock_id FROM stocks WHERE stock_id IN (SELECT stock_id FROM moved)
+  ORDER BY stock_id FOR NO KEY UPDATE
+)
+UPDATE stocks s SET {changes}, update_time = :now
+FROM moved m JOIN locked l USING (stock_id) WHERE s.stock_id = m.stock_id
+"""
+_RELEASE = {
+    column: text(_MOVE.format(changes=f"{column} = s.{column} - m.quantity"))
+    for column in ("held", "sold")
+}
+_CONFIRM = text(_MOVE.format(changes="held = s.held - m.quantity, sold = s.sold + m.quantity"))
+_LEAVE_QUOTAS = text("""
+UPDATE traveller_quotas q SET quantity = q.quantity - v.quantity
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, traveller_id bigint, quantity int)
+WHERE q.stock_id = v.stock_id AND q.traveller_id = v.traveller_id
+""")
+_FORGET_QUOTAS = text("""
+DELETE FROM traveller_quotas q
+USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, traveller_id bigint, quantity int)
+WHERE q.stock_id = v.stock_id AND q.traveller_id = v.traveller_id AND q.quantity = 0
+""")
+_LEAVE_SEATS = text("""
+DELETE FROM taken_seats t
+USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
+WHERE t.stock_id = v.stock_id AND t.seat_index = v.seat_index AND t.order_id = v.order_id
+""")
+_LEAVE_GUARDS = text("""
+DELETE FROM travel_guards t
+USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (departure_id bigint, document text, order_id bigint)
+WHERE t.departure_id = v.departure_id AND t.document_hash = decode(v.document, 'hex') AND t.order_id = v.order_id
+""")
+
+
+async def release(
+    tx: AsyncConnection, takes: Iterable[Take], *, column: Column, now: datetime
+) -> None:
+    """Gives back what was taken and is held, or sold: stock, seats, guards and quotas.
+
+    The stock rows stay locked until the commit: call it last. Once for each take: the caller holds the lock of the order
+    that says it is still taken.
+    """
+    takes = list(takes)
+    if not takes:
+        return
+    await _move(tx, _RELEASE[column], takes, now)
+    quotas: Counter[tuple[int, int]] = Counter()
+    for take in takes:
+        if not is_promotion_stock(take.stock_id):
+            quotas[take.stock_id, take.traveller_id] += take.quantity
+    seats = [(t.stock_id, seat, t.order_id) for t in takes for seat in t.seats]
+    guards = [(t.departure_id, d.hex(), t.order_id) for t in takes for d in t.documents]
+    left = _rows(
+        "stock_id traveller_id quantity", [(*key, quantity) for key, quantity in quotas.items()]
+    )
+    for statement, rows in (
+        (_LEAVE_QUOTAS, left),
+        (_FORGET_QUOTAS, left),
+        (_LEAVE_SEATS, _rows("stock_id seat_index order_id", seats)),
+        (_LEAVE_GUARDS, _rows("departure_id document order_id", guards)),
+    ):
+        if rows != "[]":
+            await tx.execute(statement, {"rows": rows})
+
+
+async def confirm(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
+    """What is held is sold now. The stock rows stay locked until the commit: call it last."""
+    await _move(tx, _CONFIRM, takes, now)
+
+
+async def take(
+    tx: AsyncConnection,
+    wanted: Take,
+    *,
+    offer_id: str,
+    seat_map: SeatMap | None,
+    max_per_traveller: int,
+    now: datetime,
+) -> tuple[int, ...]:
+    """Holds what is wanted, one take at a time, and gives the seats: for changes and payments that came too late.
+
+    The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
+    takes of one transaction come in the order of their stock ids. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER,
+    DUPLICATE_PASSENGER. The cap of a promotion is taken too, with SOLD_OUT where it is used up.
+    """
+    row = (
+        await tx.execute(
+            select(stocks.c.product_id, stocks.c.total, stocks.c.held, stocks.c.sold)
+            .where(stocks.c.stock_id == wanted.stock_id)
+            .with_for_update(key_share=True)
+        )
+    ).one_or_none()
+    left = row.total - row.held - row.sold if row else 0
+    if row is None or left < wanted.quantity:
+        raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, left)
+    await tx.execute(
+        stocks.update()
+        .where(stocks.c.stock_id == wanted.stock_id)
+        .values(held=stocks.c.held + wanted.quantity, update_time=now)
+    )
+    if is_promotion_stock(wanted.stock_id):
+        return ()
+    await _count_in(tx, wanted, offer_id=offer_id, limit=max_per_traveller)
+    await _guard(tx, wanted, offer_id=offer_id)
+    if seat_map is None:
+        return ()
+    return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
+
+
+def sold_out(offer_id: str, product_id: int, requested: int, available: int) -> DomainError:
+    """SOLD_OUT for an offer."""
+    return DomainError(
+        Reason.SOLD_OUT,
+        f"{requested} of {offer_id} were asked for, {available} are left",
+        product_id=product_id,
+        requested=requested,
+        available=available,
+    )
+
+
+def too_many(offer_id: str, *, limit: int, held: int, requested: int) -> DomainError:
+    """TOO_MANY_FOR_TRAVELLER for an offer."""
+    return DomainError(
+        Reason.TOO_MANY_FOR_TRAVELLER,
+        f"one traveller may hold {limit} tickets of {offer_id}; {held} are held, {requested} more were asked for",
+        offer_id=offer_id,
+        limit=limit,
+        held=held,
+        requested=requested,
+    )
+
+
+def duplicate_passenger(offer_id: str, passenger_index: int) -> DomainError:
+    """DUPLICATE_PASSENGER: in the party twice, or on the departure already."""
+    return DomainError(
+        Reason.DUPLICATE_PASSENGER,
+        f"passengers[{passenger_index}]: travels in {offer_id} already; a document has one seat on a departure",
+        offer_id=offer_id,
+        passenger_index=passenger_index,
+    )
+
+
+async def _move(tx: AsyncConnection, statement: Any, takes: Iterable[Take], now: datetime) -> None:
+    quantities: Counter[int] = Counter()
+    for one in takes:
+        quantities[one.stock_id] += one.quantity
+    if quantities:
+        rows = _rows("stock_id quantity", list(quantities.items()))
+        moved = await tx.execute(statement, {"rows": rows, "now": now})
+        assert moved.rowcount == len(quantities), "a stock that something was taken of is there"
+
+
+async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: int) -> None:
+    counted = pg_insert(traveller_quotas).values(
+        stock_id=wanted.stock_id, traveller_id=wanted.traveller_id, quantity=wanted.quantity
+    )
+    quantity = await tx.scalar(
+        counted.on_conflict_do_update(
+            index_elements=[traveller_quotas.c.stock_id, traveller_quotas.c.traveller_id],
+            set_={"quantity": traveller_quotas.c.quantity + wanted.quantity},
+        ).returning(traveller_quotas.c.quantity)
+    )
+    if quantity > limit:
+        held = quantity - wanted.quantity
+        raise too_many(offer_id, limit=limit, held=held, requested=wanted.quantity)
+
+
+async def _guard(tx: AsyncConnection, wanted: Take, *, offer_id: str) -> None:
+    if not wanted.documents:
+        return
+    documents = sorted(wanted.documents)
+    rows = [
+        {"departure_id": wanted.departure_id, "document_hash": d, "order_id": wanted.order_id}
+        for d in documents
+    ]
+    made = await tx.execute(
+        pg_insert(travel_guards)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .returning(travel_guards.c.document_hash)
+    )
+    travelling = set(documents) - set(made.scalars())
+    if travelling:
+        raise duplicate_passenger(offer_id, wanted.documents.index(min(travelling)))
+
+
+async def _seat(
+    tx: AsyncConnection, wanted: Take, seat_map: SeatMap, *, offer_id: str, product_id: int
+) -> tuple[int, ...]:
+    of_stock: ColumnElement[bool] = taken_seats.c.stock_id == wanted.stock_id
+    taken = set((await tx.execute(select(taken_seats.c.seat_index).where(of_stock))).scalars())
+    seats: Sequence[int] | None = wanted.seats
+    if not seats or taken.intersection(seats):
+        seats = seating.allot(seat_map, seating.bitmap(taken), wanted.quantity)
+    if seats is None:
+        left = seat_map.size - len(taken)
+        raise sold_out(offer_id, product_id, wanted.quantity, left)
+    await tx.execute(
+        insert(taken_seats),
+        [
+            {"stock_id": wanted.stock_id, "seat_index": seat, "order_id": wanted.order_id}
+            for seat in seats
+        ],
+    )
+    return tuple(seats)
+
+
+def _rows(names: str, rows: list[tuple[Any, ...]]) -> str:
+    keys = names.split()
+    return orjson.dumps([dict(zip(keys, row, strict=True)) for row in rows]).decode()

@@ -1,0 +1,336 @@
+"""The price of one order item for a party, line by line; one function for search, quote, order and batch. Pure.
+
+Source: DOMAIN, Price. Amounts are integers in minor units of one currency, the product's. Every step is done per
+ticket: the fare of the customer type and day type, less the tier of the party's size, less the promotions. What a step
+leaves of a ticket's price is rounded half-up to the minor unit and never below zero.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Self
+
+WEEKDAY, WEEKEND, HOLIDAY = "weekday", "weekend", "holiday"
+FALLBACKS = {HOLIDAY: WEEKEND, WEEKEND: WEEKDAY}
+"""Whose fare a day type has that has none of its own."""
+
+FARE, TIER, PROMOTION = "FARE", "TIER", "PROMOTION"
+"""Kinds of line."""
+
+BASIS_POINTS = 10_000
+MAX_TIERS = 20
+
+
+class NoFare(Exception):  # noqa: N818 - says what there is not
+    """The product has no fare for this customer type, on this day type or one it falls back to."""
+
+    def __init__(self, customer_type: str, day_type: str) -> None:
+        super().__init__(f"no fare for {customer_type} on a {day_type}")
+        self.customer_type = customer_type
+        self.day_type = day_type
+
+
+@dataclass(frozen=True, slots=True)
+class Fare:
+    """What a ticket of a customer type costs on a day type before any discount."""
+
+    customer_type: str
+    day_type: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """`percent_off` (0 to 100) for parties of `min_party` tickets and more; the greatest that is reached applies (阶梯)."""
+
+    min_party: int
+    percent_off: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A discount in a window of time, from `begin` on and before `end`, for parties of `min_party` tickets and more.
+
+    Either `basis_points_off` (of 10,000) or `amount_off_minor` (per ticket) is set, not both. An empty `code` is
+    automatic; empty `product_ids` are all products.
+    """
+
+    promotion_id: int
+    code: str
+    display_name_en: str
+    display_name_zh: str
+    basis_points_off: int
+    amount_off_minor: int
+    begin: datetime
+    end: datetime
+    min_party: int
+    product_ids: frozenset[int]
+    stackable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a breakdown: `amount_minor` is `quantity` times `unit_minor`, both negative for a discount.
+
+    `percent` is the tier's; `promotion_id`, `code` (empty if automatic) and names are the promotion's.
+    """
+
+    kind: str
+    customer_type: str
+    quantity: int
+    unit_minor: int
+    amount_minor: int
+    percent: int = 0
+    promotion_id: int = 0
+    code: str = ""
+    name_en: str = ""
+    name_zh: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of a party; lines and tickets each add up to `total_minor`.
+
+    `lines` stand by customer type in the party's order, each fare before its discounts in the order they were taken;
+    a discount of nothing has no line. `ticket_minor` is what each ticket costs, in the party's order. `promotion_ids`
+    are those that took something off, ascending: the ones that count against a cap.
+    """
+
+    total_minor: int
+    lines: tuple[Line, ...]
+    ticket_minor: tuple[int, ...]
+    promotion_ids: tuple[int, ...]
+
+    def content(self) -> dict[str, Any]:
+        """The price as it is stored in JSON, as a snapshot."""
+        return {
+            "total_minor": self.total_minor,
+            "lines": [_line_content(line) for line in self.lines],
+            "ticket_minor": list(self.ticket_minor),
+            "promotion_ids": list(self.promotion_ids),
+        }
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """From what `content` returned."""
+        return cls(
+            content["total_minor"],
+            tuple(Line(**line) for line in content["lines"]),
+            tuple(content["ticket_minor"]),
+            tuple(content["promotion_ids"]),
+        )
+
+
+def price(
+    fares: Mapping[tuple[str, str], int],
+    day_type: str,
+    party: Sequence[str],
+    *,
+    tiers: Iterable[Tier],
+    promotions: Iterable[Promotion],
+    product_id: int,
+    now: datetime,
+) -> Price:
+    """Prices one item for a party, given as the customer type of each ticket; each counts in the party's size.
+
+    `fares` are by customer type and day type. `promotions` are the automatic ones and those whose code was typed in;
+    the ones out of their window, for larger parties or other products are passed over here. One that is not stackable
+    excludes all others: the traveller gets the best of these alone, or all stackable ones together, whichever costs
+    less; if equal, the ones with the lowest ids. Stackable ones are taken off in this order: shares before amounts
+    (which is the cheaper way round), each by id.
+
+    Raises NoFare if a customer type has no fare.
+    """
+    units = {customer: fare_of(fares, customer, day_type) for customer in dict.fromkeys(party)}
+    quantities = {customer: party.count(customer) for customer in units}
+    percent = percent_off(tiers, len(party))
+    reduced = {customer: _less(unit, percent * 100) for customer, unit in units.items()}
+    paid, taken = _best(
+        reduced, quantities, [p for p in promotions if _applies(p, len(party), product_id, now)]
+    )
+    lines: list[Line] = []
+    for customer, unit in units.items():
+        quantity = quantities[customer]
+        lines.append(Line(FARE, customer, quantity, unit, quantity * unit))
+        off = reduced[customer] - unit
+        if off:
+            lines.append(Line(TIER, customer, quantity, off, quantity * off, percent))
+        for promotion, discounts in taken:
+            off = discounts[customer]
+            if off:
+                lines.append(_promotion_line(promotion, customer, quantity, off))
+    return Price(
+        sum(quantity * paid[customer] for customer, quantity in quantities.items()),
+        tuple(lines),
+        tuple([paid[customer] for customer in party]),
+        tuple(sorted(promotion.promotion_id for promotion, _ in taken)),
+    )
+
+
+def fare_of(fares: Mapping[tuple[str, str], int], customer_type: str, day_type: str) -> int:
+    """The fare in minor units; a holiday without one has the weekend's, a weekend without one the weekday's.
+
+    Raises NoFare if there is none at all.
+    """
+    day: str | None = day_type
+    while day:
+        amount = fares.get((customer_type, day))
+        if amount is not None:
+            return amount
+        day = FALLBACKS.get(day)
+    raise NoFare(customer_type, day_type)
+
+
+def fare_table(fares: Iterable[Fare]) -> dict[tuple[str, str], int]:
+    """Fares as `price` wants them."""
+    return {(fare.customer_type, fare.day_type): fare.amount_minor for fare in fares}
+
+
+def percent_off(tiers: Iterable[Tier], party_size: int) -> int:
+    """The percentage of the tier with the greatest `min_party` that the party reaches; 0 if it reaches none."""
+    reached = percent = 0
+    for tier in tiers:
+        if reached <= tier.min_party <= party_size:
+            reached, percent = tier.min_party, tier.percent_off
+    return percent
+
+
+def day_type(day: date, calendar: Mapping[date, str]) -> str:
+    """`weekday`, `weekend` or `holiday`. The calendar overrides the week: a Saturday may be a working day (调休)."""
+    return calendar.get(day) or (WEEKEND if day.weekday() >= 5 else WEEKDAY)
+
+
+def promotion_fault(
+    promotion: Promotion | None, code: str, *, party_size: int, product_id: int, now: datetime
+) -> str | None:
+    """Why a code somebody typed in takes nothing off this item, to stand behind its field's name; None if it may.
+
+    `promotion` is the one found by the code, None if there is none. That a better promotion can win over this one is
+    no fault.
+    """
+    if promotion is None or promotion.code != code:
+        return f"{code!r} is no promotion code"
+    if now < promotion.begin:
+        return f"{code!r} begins at {promotion.begin:%Y-%m-%d %H:%M %Z}"
+    if now >= promotion.end:
+        return f"{code!r} was over at {promotion.end:%Y-%m-%d %H:%M %Z}"
+    if promotion.product_ids and product_id not in promotion.product_ids:
+        return f"{code!r} is for other products"
+    if party_size < promotion.min_party:
+        return f"{code!r} is for parties of {promotion.min_party} and more"
+    return None
+
+
+def parse_tiers(content: Any) -> tuple[Tier, ...]:
+    """Tiers from a list of {"min_party", "percent_off"}, by ascending party.
+
+    Raises ValueError, with what is wrong and what to send instead, if they are not such a list.
+    """
+    if not isinstance(content, list) or len(content) > MAX_TIERS:
+        raise ValueError(f"is no list of at most {MAX_TIERS} tiers")
+    tiers = []
+    for entry in content:
+        if not isinstance(entry, dict) or entry.keys() != {"min_party", "percent_off"}:
+            raise ValueError(f"{entry!r} needs min_party and percent_off, and nothing else")
+        tier = Tier(entry["min_party"], entry["percent_off"])
+        if type(tier.min_party) is not int or tier.min_party < 1:
+            raise ValueError(f"min_party {tier.min_party!r} is no number from 1 on")
+        if type(tier.percent_off) is not int or not 0 <= tier.percent_off <= 100:
+            raise ValueError(f"percent_off {tier.percent_off!r} is no number from 0 to 100")
+        tiers.append(tier)
+    if len({tier.min_party for tier in tiers}) < len(tiers):
+        raise ValueError("has two tiers with the same min_party; keep one of them")
+    return tuple(sorted(tiers, key=lambda tier: tier.min_party))
+
+
+def tiers_content(tiers: Iterable[Tier]) -> list[dict[str, int]]:
+    """Tiers as they are stored in JSON."""
+    return [{"min_party": tier.min_party, "percent_off": tier.percent_off} for tier in tiers]
+
+
+_Units = Mapping[str, int]
+"""Minor units per ticket, by customer type."""
+_Taken = list[tuple[Promotion, _Units]]
+"""What each promotion adds to the price of a ticket: nothing, or less."""
+
+
+def _less(amount_minor: int, basis_points: int) -> int:
+    """What is left of an amount after a share is taken off, half-up."""
+    left = BASIS_POINTS - basis_points
+    return max(0, (amount_minor * left * 2 + BASIS_POINTS) // (2 * BASIS_POINTS))
+
+
+def _applies(promotion: Promotion, party_size: int, product_id: int, now: datetime) -> bool:
+    return (
+        promotion.begin <= now < promotion.end
+        and promotion.min_party <= party_size
+        and (not promotion.product_ids or product_id in promotion.product_ids)
+    )
+
+
+def _best(
+    units: _Units, quantities: _Units, promotions: Sequence[Promotion]
+) -> tuple[_Units, _Taken]:
+    """The unit prices under the choice that costs least, and what its promotions took off."""
+    if not promotions:
+        return units, []
+    stacked = [promotion for promotion in promotions if promotion.stackable]
+    choices = [[promotion] for promotion in promotions if not promotion.stackable]
+    outcomes = [_take(units, choice) for choice in (stacked, *choices)]
+    return min(
+        outcomes,
+        key=lambda outcome: (
+            sum(quantity * outcome[0][customer] for customer, quantity in quantities.items()),
+            sorted(promotion.promotion_id for promotion, _ in outcome[1]),
+        ),
+    )
+
+
+def _take(units: _Units, promotions: Sequence[Promotion]) -> tuple[_Units, _Taken]:
+    """Takes every one of the promotions off."""
+    taken: _Taken = []
+    for promotion in sorted(promotions, key=lambda p: (not p.basis_points_off, p.promotion_id)):
+        after = {
+            customer: _less(unit, promotion.basis_points_off)
+            if promotion.basis_points_off
+            else max(0, unit - promotion.amount_off_minor)
+            for customer, unit in units.items()
+        }
+        if after != units:
+            taken.append(
+                (promotion, {customer: after[customer] - units[customer] for customer in units})
+            )
+            units = after
+    return units, taken
+
+
+def _promotion_line(promotion: Promotion, customer: str, quantity: int, off: int) -> Line:
+    return Line(
+        PROMOTION,
+        customer,
+        quantity,
+        off,
+        quantity * off,
+        promotion_id=promotion.promotion_id,
+        code=promotion.code,
+        name_en=promotion.display_name_en,
+        name_zh=promotion.display_name_zh,
+    )
+
+
+def _line_content(line: Line) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "kind": line.kind,
+        "customer_type": line.customer_type,
+        "quantity": line.quantity,
+        "unit_minor": line.unit_minor,
+        "amount_minor": line.amount_minor,
+    }
+    if line.kind == TIER:
+        content["percent"] = line.percent
+    elif line.kind == PROMOTION:
+        content["promotion_id"] = line.promotion_id
+        content["code"] = line.code
+        content["name_en"] = line.name_en
+        content["name_zh"] = line.name_zh
+    return content

@@ -1,0 +1,191 @@
+"""Travellers: who logs in by the mini-program, their access tokens, and which of them are blocked.
+
+An access token is not stored. It says whose it is and until when, under our MAC, so that recognising it costs
+microseconds and no statement. There is no refresh token: `wx.login` gives the mini-program a code for a new token
+whenever it asks. Before its time a token ends by a block alone, within a second in every process: the ids of the blocked,
+normally a handful, are remembered (`server.changes`).
+"""
+
+import base64
+import hmac
+import random
+import re
+import secrets
+import struct
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.changes import ChangeFeed, Remembered
+from server.config import Settings
+from server.db import Database
+from server.errors import DomainError, Reason, not_found
+from server.identity.callers import Traveller
+from server.identity.keys import unauthenticated
+from server.identity.models import travellers
+from server.ratelimit import Allowance, TokenBuckets
+
+TOKEN_PREFIX = "dtt_"  # noqa: S105 - what a token begins with
+_TOKEN = re.compile(r"dtt_([A-Za-z0-9_-]{48})")  # 36 bytes
+_CONTENT = struct.Struct(">BQIB6s")
+"""Version, traveller, expiry in Unix seconds, flags, nonce; the MAC follows."""
+_VERSION = 1
+_NO_FLAGS = 0
+_NONCE_BYTES = 6
+_MAC_BYTES = 16
+
+_ID_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+_ID_RANDOM_BITS = 22
+"""Behind 31 bits of seconds, which last until 2088: the 53 bits that JavaScript's numbers have."""
+
+
+class TravellerToken(NamedTuple):
+    """A new access token and its life."""
+
+    access_token: str
+    expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """A traveller as WeChat Pay knows one: the mini-program, and who it is in it."""
+
+    app_id: str
+    openid: str
+
+
+async def log_in(
+    tx: AsyncConnection, *, app_id: str, openid: str, unionid: str | None, now: datetime
+) -> Traveller:
+    """The traveller whom WeChat calls `openid` in the mini-program, made at the first log-in.
+
+    A `unionid` once told is kept where WeChat does not tell it again. Raises REVOKED for one who is blocked, and
+    LostRaceError if the new id is another's already: `Database.in_transaction` draws again.
+    """
+    new = insert(travellers).values(
+        traveller_id=_new_id(now),
+        app_id=app_id,
+        openid=openid,
+        unionid=unionid,
+        state="ACTIVE",
+        create_time=now,
+        update_time=now,
+        last_login_time=now,
+    )
+    row = (
+        await tx.execute(
+            new.on_conflict_do_update(
+                index_elements=[travellers.c.openid, travellers.c.app_id],
+                set_={
+                    "last_login_time": now,
+                    "unionid": func.coalesce(new.excluded.unionid, travellers.c.unionid),
+                },
+            ).returning(travellers.c.traveller_id, travellers.c.state)
+        )
+    ).one()
+    if row.state == "BLOCKED":
+        raise DomainError(
+            Reason.REVOKED,
+            "this traveller is blocked; the customer service can lift the block",
+            resource="traveller",
+            name=row.traveller_id,
+        )
+    return Traveller(row.traveller_id)
+
+
+async def payer(tx: AsyncConnection, traveller_id: int) -> Payer:
+    """Who pays when this traveller does. Raises NOT_FOUND."""
+    row = (
+        await tx.execute(
+            select(travellers.c.app_id, travellers.c.openid).where(
+                travellers.c.traveller_id == traveller_id
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        raise not_found("traveller", traveller_id)
+    return Payer(row.app_id, row.openid)
+
+
+def _new_id(now: datetime) -> int:
+    seconds = int((now - _ID_EPOCH).total_seconds())
+    return seconds << _ID_RANDOM_BITS | random.getrandbits(_ID_RANDOM_BITS)
+
+
+class Tokens:
+    """Makes travellers' access tokens and reads them; every process with the same secret key reads them alike."""
+
+    def __init__(self, secret_key: bytes, *, life_seconds: int) -> None:
+        self._key = hmac.digest(secret_key, b"deeptravel traveller tokens", "sha256")
+        self._life_seconds = life_seconds
+
+    def issue(self, traveller: Traveller, now: datetime) -> TravellerToken:
+        """A new token, `dtt_` and 48 letters."""
+        expiry = int(now.timestamp()) + self._life_seconds
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        content = _CONTENT.pack(_VERSION, traveller.traveller_id, expiry, _NO_FLAGS, nonce)
+        text = base64.urlsafe_b64encode(content + self._mac(content)).decode()
+        return TravellerToken(TOKEN_PREFIX + text, self._life_seconds)
+
+    def read(self, token: str, at: float) -> Traveller | None:
+        """Whose token it is; None for one that is forged, of another key or kind, or expired by `at` (Unix seconds)."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            return None
+        raw = base64.urlsafe_b64decode(match[1])
+        content = raw[: _CONTENT.size]
+        if not hmac.compare_digest(raw[_CONTENT.size :], self._mac(content)):
+            return None
+        version, traveller_id, expiry, flags, _ = _CONTENT.unpack(content)
+        if (version, flags) != (_VERSION, _NO_FLAGS) or at >= expiry:
+            return None
+        return Traveller(traveller_id)
+
+    def _mac(self, content: bytes) -> bytes:
+        return hmac.digest(self._key, content, "sha256")[:_MAC_BYTES]
+
+
+class Travellers:
+    """Recognises the travellers who call one process, and gives them their tokens."""
+
+    def __init__(self, db: Database, feed: ChangeFeed, settings: Settings) -> None:
+        assert settings.secret_key is not None, "whoever serves has one"
+        secret_key = settings.secret_key.get_secret_value()
+        self._db = db
+        self._tokens = Tokens(secret_key, life_seconds=settings.traveller_token_seconds)
+        self._buckets = TokenBuckets(settings.traveller_requests_per_minute)
+        self._blocked: Remembered[str, frozenset[int]] = Remembered(feed, self._load_blocked)
+
+    def issue(self, traveller: Traveller, now: datetime) -> TravellerToken:
+        """An access token for one who has just logged in."""
+        return self._tokens.issue(traveller, now)
+
+    async def recognise(self, token: str) -> Traveller:
+        """Whose live token this is. Raises UNAUTHENTICATED, alike for what is wrong, expired and blocked."""
+        traveller = self._tokens.read(token, time.time())
+        if traveller is None:
+            raise unauthenticated()
+        await self.recheck(traveller)
+        return traveller
+
+    def allowance(self, traveller: Traveller) -> Allowance | None:
+        """Counts a call against the traveller's limit in this process; None without a limit."""
+        return self._buckets.hit(traveller.traveller_id)
+
+    async def recheck(self, traveller: Traveller) -> None:
+        """Nothing, unless the traveller is blocked by now, for streams. Raises UNAUTHENTICATED."""
+        blocked = self._blocked.peek("")
+        if blocked is None:
+            blocked = await self._blocked.get("")
+        if traveller.traveller_id in blocked:
+            raise unauthenticated()
+
+    async def _load_blocked(self, _: str) -> frozenset[int]:
+        query = select(travellers.c.traveller_id).where(travellers.c.state == "BLOCKED")
+        async with self._db.transaction() as tx:
+            return frozenset((await tx.execute(query)).scalars())

@@ -1,0 +1,129 @@
+"""What a traveller ordered, as it is kept in `orders.content`: offers under their snapshots, prices, places. Never updated.
+
+A shared entitlement has no place: each item gets, with the payment, one more ticket for each (passenger -1, amount 0).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from server.catalog.holds import Take
+from server.catalog.pricing import Price
+
+SHARED = -1
+"""The passenger of a ticket that is anybody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One ticket to be: whose (position in the order's passengers), for how much, on which seat, on which document."""
+
+    passenger: int
+    customer_type: str
+    amount_minor: int
+    seat_index: int | None = None
+    seat: str | None = None
+    document: bytes | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "passenger": self.passenger,
+            "customer_type": self.customer_type,
+            "amount_minor": self.amount_minor,
+            "seat_index": self.seat_index,
+            "seat": self.seat,
+            "document": self.document.hex() if self.document else None,
+        }
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """From what `dump` returned."""
+        document = content["document"]
+        return cls(
+            content["passenger"],
+            content["customer_type"],
+            content["amount_minor"],
+            content["seat_index"],
+            content["seat"],
+            bytes.fromhex(document) if document else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One offer that was ordered, under the snapshot it was sold under."""
+
+    offer_id: str
+    snapshot_id: UUID
+    stock_id: int
+    departure_id: int | None
+    price: Price
+    places: tuple[Place, ...]
+
+    def dump(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "offer_id": self.offer_id,
+            "snapshot_id": str(self.snapshot_id),
+            "stock_id": self.stock_id,
+            "departure_id": self.departure_id,
+            "price": self.price.content(),
+            "places": [place.dump() for place in self.places],
+        }
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """From what `dump` returned."""
+        return cls(
+            content["offer_id"],
+            UUID(content["snapshot_id"]),
+            content["stock_id"],
+            content["departure_id"],
+            Price.parse(content["price"]),
+            tuple([Place.parse(place) for place in content["places"]]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All of an order, and the caps of promotions it counts against, once each."""
+
+    items: tuple[Item, ...]
+    capped_stock_ids: tuple[int, ...] = ()
+
+    def dump(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {
+            "items": [item.dump() for item in self.items],
+            "capped_stock_ids": list(self.capped_stock_ids),
+        }
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """From what `dump` returned."""
+        return cls(
+            tuple([Item.parse(item) for item in content["items"]]),
+            tuple(content["capped_stock_ids"]),
+        )
+
+    def takes(self, order_id: int, traveller_id: int) -> list[Take]:
+        """What the order holds, by ascending stock."""
+        takes = [
+            Take(
+                stock_id=item.stock_id,
+                quantity=len(item.places),
+                seats=tuple(p.seat_index for p in item.places if p.seat_index is not None),
+                departure_id=item.departure_id,
+                documents=tuple(p.document for p in item.places if p.document is not None),
+                order_id=order_id,
+                traveller_id=traveller_id,
+            )
+            for item in self.items
+        ]
+        takes += [
+            Take(stock_id, 1, (), None, (), order_id, traveller_id)
+            for stock_id in self.capped_stock_ids
+        ]
+        return sorted(takes, key=lambda take: take.stock_id)

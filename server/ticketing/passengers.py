@@ -1,0 +1,57 @@
+"""Who travels: names and documents, kept encrypted with the order, compared by keyed hashes, shown masked."""
+
+import hmac
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from server.ticketing import rules
+
+PET = "PET"
+_NONCE_BYTES = 12
+_HASH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Passenger:
+    """Somebody who travels; the document's type and number are empty where none is needed."""
+
+    name: str
+    customer_type: str
+    document_type: str = ""
+    document_number: str = ""
+
+    @property
+    def document_masked(self) -> str:
+        """The number as answers show it."""
+        return rules.mask(self.document_number)
+
+
+class PassengerSeals:
+    """Seals the passengers of orders (`orders.passengers_sealed`: nonce, then AES-256-GCM bound to the order's id)."""
+
+    def __init__(self, secret_key: bytes) -> None:
+        self._cipher = AESGCM(hmac.digest(secret_key, b"deeptravel passengers", "sha256"))
+        self._hash_key = hmac.digest(secret_key, b"deeptravel travel documents", "sha256")
+
+    def seal(self, order_id: int, passengers: Sequence[Passenger]) -> bytes:
+        """The passengers as they are stored with this order."""
+        nonce = os.urandom(_NONCE_BYTES)
+        plain = orjson.dumps(
+            [[p.name, p.customer_type, p.document_type, p.document_number] for p in passengers]
+        )
+        return nonce + self._cipher.encrypt(nonce, plain, order_id.to_bytes(8, "big"))
+
+    def open(self, order_id: int, sealed: bytes) -> list[Passenger]:
+        """The passengers of this order. Raises InvalidTag for what is not, or was not sealed with our key."""
+        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        plain = self._cipher.decrypt(nonce, encrypted, order_id.to_bytes(8, "big"))
+        return [Passenger(*fields) for fields in orjson.loads(plain)]
+
+    def document_hash(self, passenger: Passenger) -> bytes:
+        """What stands for the document in `travel_guards`: 16 bytes that tell nothing without our key."""
+        document = f"{passenger.document_type}\0{rules.document_number(passenger.document_number)}"
+        return hmac.digest(self._hash_key, document.encode(), "sha256")[:_HASH_BYTES]

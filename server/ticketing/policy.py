@@ -1,0 +1,384 @@
+"""Refund and change: what a policy gives back for a ticket, and what a change costs. Pure.
+
+Source: DOMAIN, Refund and change; States. Amounts are integers in minor units of the ticket's currency, times are aware.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+MAX_TIERS = 20
+MAX_MINUTES = 366 * 24 * 60
+MAX_CHANGES = 100
+MAX_FEE_MINOR = 1_000_000_000
+
+WITHOUT_MINOR_UNITS = frozenset({"JPY", "KRW", "VND"})
+"""Currencies of ISO 4217 whose amounts are not in hundredths, of those a ticket may be sold in."""
+
+REASONS = frozenset(
+    {
+        "NOT_ACTIVE",
+        "BLOCKED",
+        "REDEEMED",
+        "EXPIRED",
+        "VOIDED",
+        "REFUNDING",
+        "REFUNDED",
+        "CHANGING",
+        "CHANGED",
+        "NOT_REFUNDABLE",
+        "NOT_CHANGEABLE",
+        "CHANGES_USED_UP",
+        "TOO_LATE",
+    }
+)
+"""Every reason of a Refused."""
+
+RULES = frozenset({"FREE", "TIER", "PRO_RATA"})
+"""Every rule of a RefundOffer: all of it back; a share or all less a fee; in proportion to the uses left."""
+
+_REFUSED_STATES = {
+    "PRE_GENERATED": "NOT_ACTIVE",
+    "USED": "REDEEMED",
+    **{
+        state: state
+        for state in ("EXPIRED", "VOIDED", "REFUNDING", "REFUNDED", "CHANGING", "CHANGED")
+    },
+}
+
+
+class RefundTier(NamedTuple):
+    """`percent` back of what was paid, until `minutes_before` departure or use; negative minutes are after it."""
+
+    minutes_before: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What may be given back or changed, and until when.
+
+    `refund_tiers` stand from the earliest to the last, their percentages never rising; behind the last nothing is given
+    back, and none at all is not refundable. `refund_fee_minor` is kept of each ticket, `change_fee_minor` added to each
+    change. A ticket may be changed `changes_allowed` times, until `change_minutes_before` departure or use. With
+    `pro_rata` a partly redeemed ticket is refunded in proportion to the uses left; without, not at all.
+    """
+
+    refund_tiers: tuple[RefundTier, ...] = ()
+    refund_fee_minor: int = 0
+    changes_allowed: int = 0
+    change_minutes_before: int = 0
+    change_fee_minor: int = 0
+    pro_rata: bool = False
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """From its JSON, as `content` returns it; what is left out is 0, so {} gives nothing back and changes nothing.
+
+        Raises ValueError, with the field, what is wrong and what to send instead.
+        """
+        numbers = {
+            "refund_fee_minor": (0, MAX_FEE_MINOR),
+            "changes_allowed": (0, MAX_CHANGES),
+            "change_minutes_before": (-MAX_MINUTES, MAX_MINUTES),
+            "change_fee_minor": (0, MAX_FEE_MINOR),
+        }
+        if unknown := content.keys() - {"refund_tiers", "pro_rata", *numbers}:
+            raise ValueError(f"has unknown fields {sorted(unknown)}")
+        pro_rata = content.get("pro_rata", False)
+        if type(pro_rata) is not bool:
+            raise ValueError(f"pro_rata is {pro_rata!r}, neither true nor false")
+        return cls(
+            refund_tiers=_tiers(content.get("refund_tiers", [])),
+            pro_rata=pro_rata,
+            **{
+                name: _number(name, content.get(name, 0), limits)
+                for name, limits in numbers.items()
+            },
+        )
+
+    def content(self) -> dict[str, Any]:
+        """The policy as it is stored in JSON."""
+        return {
+            "refund_tiers": [tier._asdict() for tier in self.refund_tiers],
+            "refund_fee_minor": self.refund_fee_minor,
+            "changes_allowed": self.changes_allowed,
+            "change_minutes_before": self.change_minutes_before,
+            "change_fee_minor": self.change_fee_minor,
+            "pro_rata": self.pro_rata,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A sold ticket as these decisions see it.
+
+    `paid_minor` is what was paid for it, all changes included: its value. `reference_time` is its departure, or when its
+    use begins; `remaining_uses` and `total_uses` are over all its entitlements.
+    """
+
+    state: str
+    paid_minor: int
+    remaining_uses: int
+    total_uses: int
+    reference_time: datetime
+    valid_until_time: datetime
+    blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a ticket is not refunded or changed: one of REASONS, and the values it was decided on."""
+
+    reason: str
+    facts: dict[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOffer:
+    """What comes back of a ticket, and `fee_minor`, what is kept: together what was paid.
+
+    `amount_minor` may be 0, if the fee is all of it. `rule` is one of RULES, `facts` the values it was decided on.
+    The offer holds until `until_time`, when its tier ends or the validity does.
+    """
+
+    amount_minor: int
+    fee_minor: int
+    percent: int
+    rule: str
+    until_time: datetime
+    facts: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOffer:
+    """What a change costs: `pay_minor` to be paid or `refund_minor` to be given back, one of them 0.
+
+    `fee_minor` is contained. The offer holds until `until_time`, when the ticket can no longer be changed.
+    """
+
+    pay_minor: int
+    refund_minor: int
+    fee_minor: int
+    old_minor: int
+    new_minor: int
+    until_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A policy for the traveller who chooses: the policy itself, and in words."""
+
+    policy: Policy
+    refund_en: str
+    refund_zh: str
+    change_en: str
+    change_zh: str
+
+
+def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refused:
+    """What is given back of a ticket at `now`.
+
+    The share of the tier, and with `pro_rata` that of the uses left, is taken of what was paid at once and rounded
+    half-up; then the fee is kept, as far as there is something to keep it of.
+    """
+    refused = _standing(ticket, now, partly_redeemed=policy.pro_rata)
+    if refused:
+        return refused
+    if not any(tier.percent for tier in policy.refund_tiers):
+        return Refused("NOT_REFUNDABLE")
+    for tier in policy.refund_tiers:
+        end = _moment(ticket.reference_time, tier.minutes_before)
+        if now <= end and tier.percent:
+            break
+    else:
+        last = [tier for tier in policy.refund_tiers if tier.percent][-1]
+        return Refused("TOO_LATE", _deadline(ticket, last.minutes_before))
+    remaining, total = (ticket.remaining_uses, ticket.total_uses) if ticket.total_uses else (1, 1)
+    whole = total * 100
+    share = (ticket.paid_minor * remaining * tier.percent * 2 + whole) // (2 * whole)
+    amount = max(0, share - policy.refund_fee_minor)
+    rule = "FREE" if amount == ticket.paid_minor else "TIER"
+    facts: dict[str, str | int] = {
+        "percent": tier.percent,
+        "minutes_before": tier.minutes_before,
+        "fee_per_ticket_minor": policy.refund_fee_minor,
+    }
+    if remaining < total:
+        rule = "PRO_RATA"
+        facts |= {"remaining_uses": remaining, "total_uses": total}
+    return RefundOffer(
+        amount_minor=amount,
+        fee_minor=ticket.paid_minor - amount,
+        percent=tier.percent,
+        rule=rule,
+        until_time=min(end, ticket.valid_until_time),
+        facts=facts,
+    )
+
+
+def change(
+    ticket: Ticket, policy: Policy, *, changes_made: int, new_price_minor: int, now: datetime
+) -> ChangeOffer | Refused:
+    """What it costs at `now` to change a ticket, already changed `changes_made` times, to one of `new_price_minor`."""
+    refused = _standing(ticket, now, partly_redeemed=False)
+    if refused:
+        return refused
+    if not policy.changes_allowed:
+        return Refused("NOT_CHANGEABLE")
+    if changes_made >= policy.changes_allowed:
+        return Refused(
+            "CHANGES_USED_UP",
+            {"changes_made": changes_made, "changes_allowed": policy.changes_allowed},
+        )
+    end = _moment(ticket.reference_time, policy.change_minutes_before)
+    if now > end:
+        return Refused("TOO_LATE", _deadline(ticket, policy.change_minutes_before))
+    difference = new_price_minor + policy.change_fee_minor - ticket.paid_minor
+    return ChangeOffer(
+        pay_minor=max(0, difference),
+        refund_minor=max(0, -difference),
+        fee_minor=policy.change_fee_minor,
+        old_minor=ticket.paid_minor,
+        new_minor=new_price_minor,
+        until_time=min(end, ticket.valid_until_time),
+    )
+
+
+def summary(policy: Policy, currency_code: str, *, departs: bool) -> Summary:
+    """A policy in words, before departure or, if nothing departs, before use; fees are in `currency_code`."""
+    words = _Words(currency_code, departs)
+    return Summary(policy, *words.refund(policy), *words.change(policy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Texts in English and Chinese."""
+
+    currency_code: str
+    departs: bool
+
+    def refund(self, policy: Policy) -> tuple[str, str]:
+        tiers = [tier for tier in policy.refund_tiers if tier.percent]
+        if not tiers:
+            return "No refund.", "不可退票。"
+        parts_en, parts_zh = [], []
+        for tier in tiers:
+            en, zh = self._moment(tier.minutes_before)
+            free = tier.percent == 100 and not policy.refund_fee_minor
+            parts_en.append(f"free refund until {en}" if free else f"{tier.percent}% until {en}")
+            parts_zh.append(f"免费退票至{zh}" if free else f"至{zh}退{tier.percent}%")
+        text_en = "; ".join([*parts_en, "nothing after that."])
+        text_zh = "；".join([*parts_zh, "此后不退。"])
+        if policy.refund_fee_minor:
+            fee = self._money(policy.refund_fee_minor)
+            text_en += f" A fee of {fee} per ticket is kept."
+            text_zh += f"每张收取手续费{fee}。"
+        if policy.pro_rata:
+            text_en += " Partly used tickets are refunded in proportion to the uses left."
+            text_zh += "部分使用的票按剩余次数比例退款。"
+        return text_en[0].upper() + text_en[1:], text_zh
+
+    def change(self, policy: Policy) -> tuple[str, str]:
+        allowed = policy.changes_allowed
+        if not allowed:
+            return "No change.", "不可改签。"
+        en, zh = self._moment(policy.change_minutes_before)
+        times = {1: "once", 2: "twice"}.get(allowed, f"{allowed} times")
+        fee = self._money(policy.change_fee_minor)
+        cost_en, cost_zh = (
+            (f"for {fee} each time", f"可改签{allowed}次，每次手续费{fee}")
+            if policy.change_fee_minor
+            else ("free of charge", f"可免费改签{allowed}次")
+        )
+        return (
+            f"May be changed {times} until {en}, {cost_en}; a difference in price is settled.",
+            f"截至{zh}，{cost_zh}，票价差额多退少补。",
+        )
+
+    def _moment(self, minutes_before: int) -> tuple[str, str]:
+        what_en, what_zh = ("departure", "出发") if self.departs else ("use", "使用")
+        if not minutes_before:
+            return what_en, f"{what_zh}时"
+        number, (unit_en, unit_zh) = _duration(abs(minutes_before))
+        side_en, side_zh = ("before", "前") if minutes_before > 0 else ("after", "后")
+        plural = "" if number == 1 else "s"
+        return (
+            f"{number} {unit_en}{plural} {side_en} {what_en}",
+            f"{what_zh}{side_zh}{number}{unit_zh}",
+        )
+
+    def _money(self, amount_minor: int) -> str:
+        if self.currency_code in WITHOUT_MINOR_UNITS:
+            return f"{self.currency_code} {amount_minor}"
+        return f"{self.currency_code} {amount_minor // 100}.{amount_minor % 100:02d}"
+
+
+def _duration(minutes: int) -> tuple[int, tuple[str, str]]:
+    if minutes % 1440 == 0 and minutes > 2 * 1440:
+        return minutes // 1440, ("day", "天")
+    if minutes % 60 == 0:
+        return minutes // 60, ("hour", "小时")
+    return minutes, ("minute", "分钟")
+
+
+def _standing(ticket: Ticket, now: datetime, *, partly_redeemed: bool) -> Refused | None:
+    """Whether the ticket, by itself, can be neither refunded nor changed; the first check that fails decides."""
+    reason = _REFUSED_STATES.get(ticket.state)
+    if reason:
+        return Refused(reason, {"state": ticket.state})
+    if ticket.blocked:
+        return Refused("BLOCKED")
+    if ticket.remaining_uses < ticket.total_uses and not (
+        partly_redeemed and ticket.remaining_uses
+    ):
+        return Refused(
+            "REDEEMED",
+            {
+                "state": ticket.state,
+                "remaining_uses": ticket.remaining_uses,
+                "total_uses": ticket.total_uses,
+            },
+        )
+    if now >= ticket.valid_until_time:
+        return Refused("EXPIRED", {"valid_until_time": ticket.valid_until_time.isoformat()})
+    return None
+
+
+def _moment(reference: datetime, minutes_before: int) -> datetime:
+    return reference - timedelta(minutes=minutes_before)
+
+
+def _deadline(ticket: Ticket, minutes_before: int) -> dict[str, str | int]:
+    return {
+        "deadline_time": _moment(ticket.reference_time, minutes_before).isoformat(),
+        "minutes_before": minutes_before,
+    }
+
+
+def _tiers(content: Any) -> tuple[RefundTier, ...]:
+    if not isinstance(content, list) or len(content) > MAX_TIERS:
+        raise ValueError(f"refund_tiers is no list of at most {MAX_TIERS} tiers")
+    tiers = []
+    for entry in content:
+        if not isinstance(entry, dict) or entry.keys() != {"minutes_before", "percent"}:
+            raise ValueError(f"refund_tiers: {entry!r} needs minutes_before and percent, no more")
+        tiers.append(
+            RefundTier(
+                _number("minutes_before", entry["minutes_before"], (-MAX_MINUTES, MAX_MINUTES)),
+                _number("percent", entry["percent"], (0, 100)),
+            )
+        )
+    tiers.sort(reverse=True)
+    if len({tier.minutes_before for tier in tiers}) < len(tiers):
+        raise ValueError("refund_tiers has two tiers with the same minutes_before; keep one")
+    if tiers != sorted(tiers, key=lambda tier: -tier.percent):
+        raise ValueError("refund_tiers gives more back later; a percentage must not rise with time")
+    return tuple(tiers)
+
+
+def _number(name: str, value: Any, limits: tuple[int, int]) -> int:
+    if type(value) is not int or not limits[0] <= value <= limits[1]:
+        raise ValueError(f"{name} is {value!r}, no whole number from {limits[0]} to {limits[1]}")
+    return value

@@ -1,0 +1,613 @@
+"""Work that follows a commit: there with it or not at all, tried until it is done or dead, and replayed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event, insert, text, update
+from structlog.testing import capture_logs
+
+from server import outbox
+from server.config import load_settings
+from server.db import Database, HotConnection
+from server.errors import DomainError, Reason
+from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
+from server.outbox import Ask, GiveUpError, Kind, LeaseLostError, Outbox, Postpone, Task
+from tests.support.outbox import Desk, effects
+
+
+@pytest.fixture
+async def desk(database_url: str) -> AsyncIterator[Desk]:
+    db = Database(load_settings(), database_url)
+    desk = Desk(db)
+    await desk.prepare_effects()
+    yield desk
+    await db.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - of handlers that know no event
+            await asyncio.sleep(0.005)
+
+
+class Seen:
+    """A handler that only notes what it was given, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.tasks: list[Task] = []
+        self.error = error
+
+    async def handle(self, task: Task) -> None:
+        self.tasks.append(task)
+        if self.error:
+            raise self.error
+
+    @property
+    def keys(self) -> list[str]:
+        return sorted(task.key for task in self.tasks)
+
+
+# Asking
+
+
+async def test_work_is_there_with_the_commit_or_not_at_all(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"tell": Kind(seen.handle)})
+    with suppress(ZeroDivisionError):
+        async with desk.db.transaction() as tx:
+            await desk.ask_in(tx, "lost")
+            raise ZeroDivisionError
+    async with desk.db.transaction() as tx:
+        await desk.ask_in(tx, "kept", to="somebody")
+        assert await process.drain() == 0
+    assert await process.drain() == 1
+    (task,) = seen.tasks
+    assert (task.kind, task.key, task.payload, task.attempt) == (
+        "tell",
+        "kept",
+        {"to": "somebody"},
+        1,
+    )
+    row = await desk.row()
+    assert (row.state, row.lease_until, row.attempts) == ("DONE", None, 1)
+    assert row.task_id.version == 7
+    assert await process.drain() == 0
+
+
+async def test_not_before_it_is_due(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"tell": Kind(seen.handle)})
+    await desk.ask("later", in_seconds=600)
+    desk.clock.forward(599)
+    assert await process.drain() == 0
+    desk.clock.forward(1)
+    assert await process.drain() == 1
+
+
+async def test_same_work_is_open_once(desk: Desk) -> None:
+    await desk.ask("one", in_seconds=60, version=1)
+    first = await desk.row()
+    await desk.ask("one", in_seconds=90, version=2)
+    row = await desk.row()
+    assert (row.due_time, row.payload) == (first.due_time, {"version": 2})
+    await desk.ask("one", in_seconds=30, version=3)
+    row = await desk.row()
+    assert row.due_time == desk.clock.now + timedelta(seconds=30)
+    await desk.ask("one", kind="write")
+    assert len(await desk.rows()) == 2
+    assert first.task_id in {each.task_id for each in await desk.rows()}
+
+
+async def test_same_work_twice_in_one_set(desk: Desk) -> None:
+    now = desk.clock.now
+    asks = [
+        Ask("tell", "a", {"n": 1}, now),
+        Ask("tell", "b", {}, now),
+        Ask("tell", "a", {"n": 2}, now + timedelta(hours=1)),
+    ]
+    async with desk.db.transaction() as tx:
+        await outbox.enqueue_many(tx, iter(asks), now=now)
+        await outbox.enqueue_many(tx, [], now=now)
+        await outbox.enqueue(tx, "tell", "c", {}, due=now, now=now)
+    assert {(row.key, row.payload.get("n"), row.due_time) for row in await desk.rows()} == {
+        ("a", 2, now),
+        ("b", None, now),
+        ("c", None, now),
+    }
+
+
+async def test_asking_in_a_hot_transaction(desk: Desk) -> None:
+    seen = Seen()
+    for number in range(2):
+        parameter = outbox.enqueue_parameter(
+            [Ask("tell", "hot", {"n": number}, desk.clock.now)], now=desk.clock.now
+        )
+        async with desk.db.engine.connect() as connection:
+            hot = await HotConnection.of(connection)
+            async with hot.transaction():
+                await hot.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
+    assert await desk.outbox({"tell": Kind(seen.handle)}).drain() == 1
+    assert seen.tasks[0].payload == {"n": 1}
+
+
+async def test_asked_for_again_after_it_is_done_or_dead(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=1)})
+    for error in (None, ZeroDivisionError(), None):
+        seen.error = error
+        await desk.ask("one")
+        assert await process.drain() == 1
+    assert await desk.states() == {"DONE": 2, "DEAD": 1}
+
+
+@pytest.mark.parametrize("in_seconds", [0, 60])
+@pytest.mark.parametrize("how", ["mark afterwards", "done in its transaction", "fails"])
+async def test_asked_for_again_while_it_runs(desk: Desk, how: str, in_seconds: int) -> None:
+    """It may have read what was before; so it runs again, with the newer payload."""
+    payloads: list[Any] = []
+
+    async def handle(task: Task) -> None:
+        payloads.append(task.payload)
+        if len(payloads) == 1:
+            await desk.ask("one", in_seconds=in_seconds, version=2)
+            assert await desk.outbox({"tell": Kind(handle)}).drain() == 0  # one at a time
+            if how == "fails":
+                raise ConnectionError
+            if how == "done in its transaction":
+                await desk.act(task)
+
+    process = desk.outbox({"tell": Kind(handle, most_attempts=1)})
+    await desk.ask("one", version=1)
+    await process.drain()
+    if in_seconds:
+        row = await desk.row()
+        assert (row.state, row.due_time) == ("OPEN", desk.clock.now + timedelta(seconds=60))
+        desk.clock.forward(60)
+        await process.drain()
+    assert payloads == [{"version": 1}, {"version": 2}]
+    row = await desk.row()
+    assert (row.state, row.attempts, row.again_time) == ("DONE", 1, None)
+
+
+# Trying
+
+
+async def test_effect_and_done_are_one(desk: Desk) -> None:
+    """A transaction that fails after `done` leaves neither; one that is committed leaves both."""
+
+    async def fail_once(task: Task) -> None:
+        async with desk.db.transaction() as tx:
+            await tx.execute(insert(effects).values(key=task.key, attempt=task.attempt))
+            await task.done(tx)
+            if task.attempt == 1:
+                raise ConnectionError("in the middle")
+
+    process = desk.outbox({"tell": Kind(fail_once)})
+    await desk.ask("one")
+    await process.drain()
+    assert await desk.effects() == []
+    assert (await desk.row()).state == "OPEN"
+    desk.clock.forward(1)
+    await process.drain()
+    assert await desk.effects() == ["one"]
+    assert (await desk.row()).state == "DONE"
+
+
+async def test_error_after_the_commit_undoes_nothing(desk: Desk) -> None:
+    async def act_and_fail(task: Task) -> None:
+        await desk.act(task)
+        raise ConnectionError("too late")
+
+    await desk.ask("one")
+    with capture_logs() as logs:
+        await desk.outbox({"tell": Kind(act_and_fail)}).drain()
+    assert (await desk.row()).state == "DONE"
+    assert await desk.effects() == ["one"]
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("outbox.lost", "LeaseLostError: ConnectionError: too late")
+    ]
+
+
+async def test_back_off_grows_to_ten_minutes(desk: Desk) -> None:
+    seen = Seen(ConnectionError("no route"))
+    process = desk.outbox({"tell": Kind(seen.handle)})
+    await desk.ask("one")
+    waits = []
+    for attempt in range(1, 14):
+        assert await process.drain() == 1
+        row = await desk.row()
+        assert (row.attempts, row.last_error) == (attempt, "ConnectionError: no route")
+        wait = (row.due_time - desk.clock.now).total_seconds()
+        longest = min(600, 2 ** (attempt - 1))
+        assert longest / 2 <= wait <= longest
+        waits.append(wait)
+        desk.clock.forward(wait - 0.01)
+        assert await process.drain() == 0
+        desk.clock.forward(0.01)
+    assert len({wait / 2**n for n, wait in enumerate(waits)}) > 5  # by chance
+
+
+async def test_outside_may_say_how_long_to_wait(desk: Desk) -> None:
+    seen = Seen(DomainError(Reason.SERVER_BUSY, "busy", retry_seconds=120))
+    await desk.ask("one")
+    await desk.outbox({"tell": Kind(seen.handle)}).drain()
+    row = await desk.row()
+    assert row.due_time == desk.clock.now + timedelta(seconds=120)
+    assert row.last_error == "SERVER_BUSY: busy"
+
+
+async def test_postponing_is_no_failure(desk: Desk) -> None:
+    calls = 0
+
+    async def early(task: Task) -> Postpone | None:
+        nonlocal calls
+        calls += 1
+        assert task.attempt == 1
+        return Postpone(task.now() + timedelta(seconds=10)) if calls < 5 else None
+
+    process = desk.outbox({"tell": Kind(early, most_attempts=2)})
+    await desk.ask("one")
+    for _ in range(5):
+        await process.drain()
+        desk.clock.forward(10)
+    assert calls == 5
+    row = await desk.row()
+    assert (row.state, row.last_error) == ("DONE", None)
+
+
+async def test_handler_that_takes_too_long_has_failed(desk: Desk) -> None:
+    async def forever(task: Task) -> None:
+        await asyncio.Event().wait()
+
+    await desk.ask("one")
+    await desk.outbox({"tell": Kind(forever, most_seconds=0.05)}).drain()
+    row = await desk.row()
+    assert (row.state, row.attempts, row.lease_until) == ("OPEN", 1, None)
+    assert row.last_error.startswith("TimeoutError")
+
+
+async def test_failures_log_one_line(desk: Desk) -> None:
+    seen = Seen(ConnectionError("away\0\ud800" + "y" * 1000))
+    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=2)})
+    await desk.ask("one")
+    with capture_logs() as logs:
+        await process.drain()
+        desk.clock.forward(1)
+        await process.drain()
+    first, second = logs
+    assert (first["event"], first["log_level"]) == ("outbox.failed", "warning")
+    assert (second["event"], second["log_level"]) == ("outbox.dead", "error")
+    assert (second["kind"], second["key"], second["attempt"]) == ("tell", "one", 2)
+    assert second["error"].startswith("ConnectionError: away?yyy")
+    assert len((await desk.row()).last_error) == outbox.LONGEST_ERROR
+
+
+async def test_unexpected_error_is_logged_with_its_trace(desk: Desk) -> None:
+    await desk.ask("one")
+    error = ZeroDivisionError()
+    with capture_logs() as logs:
+        await desk.outbox({"tell": Kind(Seen(error).handle)}).drain()
+    assert [line["exc_info"] for line in logs] == [error]
+
+
+async def test_slow_kind_does_not_hold_up_others(desk: Desk) -> None:
+    release, seen = asyncio.Event(), Seen()
+
+    async def slow(task: Task) -> None:
+        await release.wait()
+
+    await desk.ask(*map(str, range(50)), kind="slow")
+    process = desk.outbox({"slow": Kind(slow, most_at_once=3), "tell": Kind(seen.handle)})
+    process.start()
+    await until(lambda: len(process._running) == 3)
+    await desk.ask("quick", kind="tell")
+    process.wake()
+    await until(lambda: seen.keys == ["quick"])
+    await until(lambda: len(process._running) == 3)
+    release.set()
+    await process.stop()
+
+
+async def test_kinds_of_a_newer_release_are_left_alone(desk: Desk) -> None:
+    await desk.ask("one", kind="of tomorrow")
+    assert await desk.outbox({"tell": Kind(Seen().handle)}).drain() == 0
+    assert (await desk.row()).attempts == 0
+
+
+# Death and replay
+
+
+async def test_dead_letter_and_replay(desk: Desk) -> None:
+    seen = Seen(ConnectionError("down"))
+    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=3)})
+    await desk.ask("one", to="somebody")
+    for _ in range(5):
+        await process.drain()
+        desk.clock.forward(600)
+    assert len(seen.tasks) == 3
+    async with desk.db.transaction() as tx:
+        (letter,) = await outbox.dead(tx, most=10)
+        assert (letter.kind, letter.key, letter.payload) == ("tell", "one", {"to": "somebody"})
+        assert (letter.attempts, letter.last_error) == (3, "ConnectionError: down")
+        assert await outbox.dead(tx, kind="write", most=10) == []
+        assert await outbox.replay(tx, letter.task_id, now=desk.clock.now) == letter.task_id
+    seen.error = None
+    await process.drain()
+    row = await desk.row()
+    assert (row.state, row.attempts) == ("DONE", 1)
+
+
+async def test_hopeless_work_is_dead_at_once(desk: Desk) -> None:
+    await desk.ask("one")
+    await desk.outbox({"tell": Kind(Seen(GiveUpError("no such order")).handle)}).drain()
+    row = await desk.row()
+    assert (row.state, row.last_error) == ("DEAD", "GiveUpError: no such order")
+
+
+async def test_dead_are_paged_latest_first(desk: Desk) -> None:
+    seen = Seen(GiveUpError("no"))
+    for number in range(7):
+        await desk.ask(str(number))
+        await desk.outbox({"tell": Kind(seen.handle)}).drain()
+        desk.clock.forward(number % 2)  # some die at the same moment
+    found: list[Any] = []
+    async with desk.db.transaction() as tx:
+        while page := await outbox.dead(
+            tx, after=(found[-1].update_time, found[-1].task_id) if found else None, most=2
+        ):
+            found += page
+    assert sorted(each.key for each in found) == [str(n) for n in range(7)]
+    times = [each.update_time for each in found]
+    assert times == sorted(times, reverse=True)
+
+
+async def test_replay_of_what_is_asked_for_again(desk: Desk) -> None:
+    """One of them carries on; the other is closed."""
+    await desk.ask("one")
+    await desk.outbox({"tell": Kind(Seen(GiveUpError("no")).handle)}).drain()
+    dead_id = (await desk.row()).task_id
+    await desk.ask("one", in_seconds=60)
+    twin_id = (await desk.row(state="OPEN")).task_id
+    async with desk.db.transaction() as tx:
+        assert await outbox.replay(tx, dead_id, now=desk.clock.now) == twin_id
+    assert (await desk.row(state="OPEN")).due_time == desk.clock.now
+    assert str(twin_id) in (await desk.row(state="DONE")).last_error
+
+
+async def test_only_the_dead_are_replayed(desk: Desk) -> None:
+    await desk.ask("one")
+    for task_id in ((await desk.row()).task_id, uuid4()):
+        async with desk.db.transaction() as tx:
+            with pytest.raises(DomainError) as refused:
+                await outbox.replay(tx, task_id, now=desk.clock.now)
+            assert refused.value.reason is Reason.NOT_FOUND
+
+
+async def test_done_are_forgotten_in_time(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"tell": Kind(seen.handle)})
+    for keys in (["old", "older"], ["young"]):
+        await desk.ask(*keys)
+        await process.drain()
+        desk.clock.forward(3600)
+    await desk.ask("dead")
+    seen.error = GiveUpError("no")
+    await process.drain()
+    await desk.ask("open")
+    desk.clock.forward(1800)
+
+    async def purge() -> int:
+        async with desk.db.transaction() as tx:
+            keep = timedelta(hours=2)
+            return await outbox.purge(tx, now=desk.clock.now, keep=keep, most=1)
+
+    assert [await purge() for _ in range(3)] == [1, 1, 0]
+    assert {row.key for row in await desk.rows()} == {"young", "dead", "open"}
+
+
+# Running
+
+
+async def test_woken_outbox_works_at_once(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=60)
+    process.start()
+    await asyncio.sleep(0.05)
+    await desk.ask("one")
+    process.wake()
+    await until(lambda: seen.keys == ["one"])
+    await process.stop()
+
+
+async def test_what_others_asked_for_is_found_without_a_word(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=0.05)
+    process.start()
+    await asyncio.sleep(0.02)
+    await desk.ask(*map(str, range(100)))
+    await until(lambda: len(seen.tasks) == 100)
+    await process.stop()
+    assert await desk.states() == {"DONE": 100}
+
+
+async def test_idle_outbox_costs_one_statement_a_poll(desk: Desk) -> None:
+    statements: list[str] = []
+    event.listen(
+        desk.db.engine.sync_engine,
+        "before_cursor_execute",
+        lambda *arguments: statements.append(arguments[2]),
+    )
+    kinds = {str(n): Kind(Seen().handle) for n in range(20)}
+    process = desk.outbox(kinds, poll_seconds=0.1)
+    process.start()
+    await asyncio.sleep(0.75)
+    await process.stop()
+    (sample,) = (each for each in statements if "min(due_time)" in each)
+    statements.remove(sample)
+    assert 6 <= len(statements) <= 9
+    assert all("SKIP LOCKED" in each for each in statements)
+
+
+async def test_look_at_a_long_queue_reads_little(desk: Desk) -> None:
+    """Neither what is done nor what is due later is read."""
+    await desk.ask(*(f"done {n}" for n in range(5_000)))
+    async with desk.db.transaction() as tx:
+        await tx.execute(update(outbox.outbox_tasks).values(state="DONE"))
+    await desk.ask(*(f"later {n}" for n in range(5_000)), in_seconds=600)
+    await desk.ask("now")
+    parameters = {"kinds": ["tell", "write"], "rooms": [4, 4], "leases": [desk.clock.now] * 2}
+    for blocks in (1_000, 40):  # the first look passes over what is dead in the index, and marks it
+        async with desk.db.transaction() as tx:
+            await tx.execute(text("ANALYZE outbox_tasks"))
+            plan = await tx.execute(
+                text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + outbox._TAKE.text),
+                parameters | {"now": desk.clock.now},
+            )
+            (root,) = plan.scalar_one()
+            top = root["Plan"]
+            assert top["Actual Rows"] == 1
+            assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < blocks
+            await tx.rollback()
+
+
+async def test_stop_under_load_lets_those_under_way_finish(desk: Desk) -> None:
+    ended = 0
+
+    async def slow(task: Task) -> None:
+        nonlocal ended
+        await asyncio.sleep(0.1)
+        ended += 1
+
+    await desk.ask(*map(str, range(200)))
+    process = desk.outbox({"tell": Kind(slow, most_at_once=10)})
+    process.start()
+    await until(lambda: ended > 15)
+    await process.stop()
+    states = await desk.states()
+    assert states == {"DONE": ended, "OPEN": 200 - ended}
+    assert all(row.lease_until is None for row in await desk.rows(state="OPEN"))
+
+
+async def test_stop_is_bounded_and_hands_back_the_rest(desk: Desk) -> None:
+    begun = asyncio.Event()
+
+    async def forever(task: Task) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await desk.ask("one")
+    process = desk.outbox({"tell": Kind(forever)}, stop_seconds=0.1)
+    process.start()
+    await begun.wait()
+    async with asyncio.timeout(1):
+        await process.stop()
+    row = await desk.row()
+    assert (row.state, row.lease_until, row.attempts) == ("OPEN", None, 0)
+    seen = Seen()
+    assert await desk.outbox({"tell": Kind(seen.handle)}).drain() == 1
+
+
+async def test_stop_of_an_outbox_never_started(desk: Desk) -> None:
+    await desk.outbox({}).stop()
+
+
+async def test_outbox_goes_on_when_the_database_is_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, failures = Seen(), 0
+    process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=0.02)
+    take = Outbox._take
+
+    async def fail_twice(self: Outbox) -> int:
+        nonlocal failures
+        failures += 1
+        if failures < 3:
+            error = DomainError(Reason.DATABASE_UNAVAILABLE, "away")
+            raise (ZeroDivisionError() if failures == 1 else error)
+        return await take(self)
+
+    monkeypatch.setattr(Outbox, "_take", fail_twice)
+    await desk.ask("one")
+    with capture_logs() as logs:
+        process.start()
+        process.wake()
+        await until(lambda: seen.keys == ["one"])
+        await process.stop()
+    assert [line["event"] for line in logs] == ["outbox.look_failed"] * 2
+
+
+async def test_figures(desk: Desk) -> None:
+    seen = Seen()
+    process = desk.outbox({"figures": Kind(seen.handle, most_attempts=1)})
+
+    def tries(result: str) -> Any:
+        return OUTBOX_TASKS.labels("figures", result)._value.get()
+
+    def depth(state: str) -> Any:
+        return OUTBOX_DEPTH.labels("figures", state)._value.get()
+
+    await desk.ask("one", "two", kind="figures")
+    await desk.ask("other", kind="of tomorrow")
+    desk.clock.forward(90)
+    await process.sample()
+    assert (depth("OPEN"), depth("DEAD")) == (2, 0)
+    assert OUTBOX_OLDEST.labels("figures")._value.get() == 90
+    assert OUTBOX_OLDEST.labels("of tomorrow")._value.get() == 90
+    seen.error = ConnectionError()
+    await process.drain()
+    seen.error = None
+    await desk.ask("three", kind="figures")
+    await process.drain()
+    await desk.ask("four", kind="figures", in_seconds=5)
+    await process.sample()
+    assert (depth("OPEN"), depth("DEAD")) == (1, 2)
+    assert OUTBOX_OLDEST.labels("figures")._value.get() == 0
+    assert (tries("DONE"), tries("DEAD")) == (1, 2)
+
+
+async def test_done_by_who_does_not_hold_it(desk: Desk) -> None:
+    async def too_slow(task: Task) -> None:
+        desk.clock.forward(3600)
+        assert await desk.outbox({"tell": Kind(desk.act)}).drain() == 1
+        with pytest.raises(LeaseLostError):
+            await desk.act(task)
+
+    await desk.ask("one")
+    with capture_logs() as logs:
+        await desk.outbox({"tell": Kind(too_slow)}).drain()
+    assert await desk.effects() == ["one"]
+    assert [line["event"] for line in logs] == ["outbox.lost"]
+    row = await desk.row()
+    assert (row.state, row.attempts) == ("DONE", 2)
+
+
+async def test_failure_of_who_does_not_hold_it_changes_nothing(desk: Desk) -> None:
+    """Or a third could take it while the second is at it."""
+    states: list[tuple[str, bool]] = []
+
+    async def take_over(task: Task) -> None:
+        go_on.set()
+        await asyncio.wait([first], timeout=5)
+        row = await desk.row()
+        states.append((row.state, row.lease_until == task.lease_until))
+
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fail_late(task: Task) -> None:
+        begun.set()
+        await go_on.wait()
+        raise ConnectionError
+
+    await desk.ask("one")
+    first = asyncio.create_task(desk.outbox({"tell": Kind(fail_late)}).drain())
+    await begun.wait()
+    desk.clock.forward(3600)
+    await desk.outbox({"tell": Kind(take_over)}).drain()
+    assert states == [("OPEN", True)]
+    row = await desk.row()
+    assert (row.state, row.last_error) == ("DONE", None)

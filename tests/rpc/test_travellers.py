@@ -1,0 +1,336 @@
+"""Travellers as callers: log-in, tokens, rights, limits and blocks, through a server and in other processes.
+
+"Seen red" in a test says which guard was taken out, and that the test then failed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from deeptravel.admin.v1 import traveller_pb2
+from google.protobuf import empty_pb2  # noqa: F401 - the pool knows what is imported
+from sqlalchemy import func, select
+
+from server.errors import DomainError, Reason
+from server.identity.callers import Traveller
+from server.identity.models import travellers
+from server.identity.travellers import Tokens, log_in, payer
+from tests.support import probe
+from tests.support.admin_office import (
+    ADMIN_SERVICE,
+    BLOCKED_TRAVELLER,
+    TRAVELLER,
+    Headers,
+    Office,
+)
+from tests.support.identity import now
+from tests.support.probe import Backend
+from tests.support.rpc_server import SECRET_KEY, Node, Offer, refusal_or_none, running_node
+
+WITHIN_SECONDS = 1.0
+APP = {"app_id": "wx8888888888888888"}
+
+LOUNGE = probe.service(
+    """
+syntax = "proto3";
+package deeptravel.lounge.v1;
+import "deeptravel/common/v1/options.proto";
+import "google/protobuf/empty.proto";
+
+service LoungeService {
+  rpc Sit(google.protobuf.Empty) returns (google.protobuf.Empty) {
+    option (deeptravel.common.v1.access) = {roles: [ROLE_TRAVELLER]};
+  }
+  rpc Serve(google.protobuf.Empty) returns (google.protobuf.Empty) {
+    option (deeptravel.common.v1.access) = {roles: [ROLE_PARTNER, ROLE_OPERATOR, ROLE_SUPERVISOR]};
+  }
+}
+""",
+    "lounge.proto",
+)
+"""A service with a method of travellers, and one of all others but administrators."""
+
+LOUNGE_SERVICE = Offer(
+    LOUNGE,
+    lambda backend, server: server.add_generic_rpc_handlers((backend,)),
+    lambda _node: Backend([LOUNGE]),
+)
+
+
+@pytest.fixture
+async def nodes(
+    office_url: str, redis_url: str, furnished: tuple[str, Headers]
+) -> AsyncIterator[tuple[Office, Office]]:
+    """Two processes, called by an administrator."""
+    async with AsyncExitStack() as stack:
+        pair = [
+            await stack.enter_async_context(
+                running_node(office_url, redis_url, ADMIN_SERVICE, LOUNGE_SERVICE)
+            )
+            for _ in range(2)
+        ]
+        yield Office(pair[0], furnished[1]), Office(pair[1], furnished[1])
+
+
+@pytest.fixture
+def office(nodes: tuple[Office, Office]) -> Office:
+    return nodes[0]
+
+
+@pytest.fixture
+def other(nodes: tuple[Office, Office]) -> Office:
+    return nodes[1]
+
+
+def bearer(token: str) -> Headers:
+    return (("authorization", f"Bearer {token}"),)
+
+
+async def logged_in(node: Node, openid: str = "o-lin", **given: Any) -> Traveller:
+    facts = {**APP, "openid": openid, "unionid": None, "now": now()} | given
+    return await node.db.in_transaction(lambda tx: log_in(tx, **facts))
+
+
+async def headers_of(node: Node, openid: str = "o-lin") -> Headers:
+    traveller = await logged_in(node, openid)
+    return bearer(node.identity.travellers.issue(traveller, now()).access_token)
+
+
+async def outcome(node: Node, headers: Headers, method: str = "Sit") -> Reason | None:
+    found = await refusal_or_none(call(node, headers, method))
+    return found.reason if found else None
+
+
+def call(node: Node, headers: Headers, method: str = "Sit") -> Any:
+    stub: Any = node.channel.unary_unary(f"/{LOUNGE.full_name}/{method}")
+    return stub(b"", metadata=headers)
+
+
+async def becomes(expected: Reason | None, look: Callable[[], Awaitable[Reason | None]]) -> None:
+    began = time.monotonic()
+    while (found := await look()) != expected:
+        assert time.monotonic() - began < WITHIN_SECONDS, f"still {found}"
+        await asyncio.sleep(0.01)
+
+
+# Log-in
+
+
+async def test_a_traveller_is_the_same_at_every_log_in(office: Office) -> None:
+    first = await logged_in(office.node, unionid="u-1")
+    assert await logged_in(office.node) == first
+    assert await logged_in(office.node, "o-other") != first
+    assert await logged_in(office.node, app_id="wx-other") != first
+    query = select(travellers).where(travellers.c.traveller_id == first.traveller_id)
+    async with office.node.db.transaction() as tx:
+        row = (await tx.execute(query)).one()
+        paying = await payer(tx, first.traveller_id)
+    assert (row.unionid, row.state) == ("u-1", "ACTIVE")
+    assert row.create_time == row.update_time < row.last_login_time
+    assert (paying.app_id, paying.openid) == (APP["app_id"], "o-lin")
+    assert 0 < first.traveller_id < 2**53
+
+
+async def test_a_unionid_told_later_is_kept(office: Office) -> None:
+    traveller = await logged_in(office.node)
+    await logged_in(office.node, unionid="u-2")
+    query = select(travellers.c.unionid).where(travellers.c.traveller_id == traveller.traveller_id)
+    assert await office.scalar(query) == "u-2"
+
+
+async def test_first_log_ins_at_once_make_one_traveller(office: Office, other: Office) -> None:
+    made = await asyncio.gather(
+        *(logged_in(process.node) for process in (office, other) for _ in range(8))
+    )
+    assert len(set(made)) == 1
+    many = await asyncio.gather(*(logged_in(office.node, f"o-{n}") for n in range(60)))
+    assert len(set(many)) == 60
+    assert await office.scalar(select(func.count()).select_from(travellers)) == 2 + 1 + 60
+
+
+async def test_an_id_that_is_taken_is_drawn_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = iter([5, 5, 5, 6])
+    monkeypatch.setattr("server.identity.travellers.random.getrandbits", lambda _: next(drawn))
+    at = now()
+    first = await logged_in(office.node, now=at)
+    second = await logged_in(office.node, "o-wu", now=at)
+    assert second.traveller_id == first.traveller_id + 1
+
+
+async def test_nobody_pays_for_who_is_unknown(office: Office) -> None:
+    async with office.node.db.transaction() as tx:
+        with pytest.raises(DomainError) as refused:
+            await payer(tx, 1)
+    assert refused.value.metadata == {"resource": "traveller", "name": "1"}
+
+
+# Tokens and rights
+
+
+async def test_a_token_is_good_in_every_process(office: Office, other: Office) -> None:
+    headers = await headers_of(office.node)
+    for process in (office, other):
+        assert await outcome(process.node, headers) is None
+    lower_case = (("authorization", headers[0][1].replace("Bearer ", "bearer   ")),)
+    assert await outcome(other.node, lower_case) is None
+
+
+async def test_who_else_comes_is_refused(office: Office, subtests: pytest.Subtests) -> None:
+    traveller = await logged_in(office.node)
+    good = office.node.identity.travellers.issue(traveller, now()).access_token
+    past = office.node.identity.travellers.issue(traveller, now() - timedelta(hours=3))
+    foreign = Tokens(bytes(32), life_seconds=7200).issue(traveller, now())
+    ours = Tokens(SECRET_KEY, life_seconds=7200).issue(traveller, now())
+    middle = "A" if good[20] != "A" else "B"
+    unauthenticated = Reason.UNAUTHENTICATED
+    for name, headers, reason in (
+        ("ours", bearer(ours.access_token), None),
+        ("expired", bearer(past.access_token), unauthenticated),
+        ("of another key", bearer(foreign.access_token), unauthenticated),
+        ("forged", bearer(good[:20] + middle + good[21:]), unauthenticated),
+        ("cut", bearer(good[:-1]), unauthenticated),
+        ("nothing in it", bearer("dtt_"), unauthenticated),
+        ("other scheme", (("authorization", f"Basic {good}"),), unauthenticated),
+        ("no scheme", (("authorization", good),), unauthenticated),
+        ("as API key", (("x-api-key", good),), unauthenticated),
+        ("nobody", (), unauthenticated),
+        ("partner", (await office.partner()).headers, Reason.ROLE_NOT_ALLOWED),
+        ("operator", (await office.operator()).headers, Reason.ROLE_NOT_ALLOWED),
+        ("administrator", office.headers, Reason.ROLE_NOT_ALLOWED),
+    ):
+        with subtests.test(name):
+            assert await outcome(office.node, headers) == reason
+
+
+async def test_a_traveller_may_call_what_is_for_travellers_alone(office: Office) -> None:
+    headers = await headers_of(office.node)
+    assert await outcome(office.node, headers, "Serve") == Reason.ROLE_NOT_ALLOWED
+    assert await office.called_by(*headers).reason("ListPartners") == Reason.ROLE_NOT_ALLOWED
+
+
+async def test_recognising_costs_microseconds_and_no_statement(office: Office) -> None:
+    """1,000 calls a second and more: no statement and no trip to Redis for any of them."""
+    identity, metadata = office.node.identity, dict(await headers_of(office.node))
+    await identity.authenticate(metadata, "")
+    await office.node.feed.stop()  # its last poll is good for most of a second
+    await office.node.feed.poll()
+    await identity.authenticate(metadata, "")
+    await office.node.db.close()
+    office.node.db.engine.pool.connect = None  # type: ignore[assignment] # any statement would fail
+    began = time.perf_counter()
+    for _ in range(500):
+        caller = await identity.authenticate(metadata, "")
+        assert isinstance(caller, Traveller)
+        assert await identity.allowance(caller)
+    microseconds = (time.perf_counter() - began) / 500 * 1e6
+    del office.node.db.engine.pool.connect
+    assert microseconds < 200  # 10 on an idle machine
+
+
+async def test_requests_a_minute(office_url: str, redis_url: str) -> None:
+    settings = {"traveller_requests_per_minute": 5}
+    async with running_node(office_url, redis_url, LOUNGE_SERVICE, **settings) as node:
+        first, second = await headers_of(node), await headers_of(node, "o-wu")
+        assert [await outcome(node, first) for _ in range(6)] == [None] * 5 + [Reason.RATE_LIMITED]
+        assert await outcome(node, second) is None
+        calling = call(node, second)
+        await calling
+        told = dict(await calling.trailing_metadata())
+        assert (told["x-ratelimit-limit"], told["x-ratelimit-remaining"]) == ("5", "3")
+        refused = await refusal_or_none(call(node, first))
+        assert refused
+        assert refused.retry_seconds
+        assert 1 <= refused.retry_seconds <= 12
+
+
+# Blocks
+
+
+async def test_a_block_is_seen_everywhere_within_a_second(office: Office, other: Office) -> None:
+    """Seen red: without the bump in server/admin/travellers.py the other process never hears of it."""
+    blocked, free = await headers_of(office.node), await headers_of(office.node, "o-wu")
+    traveller = await logged_in(office.node)
+    for process in (office, other):
+        assert await outcome(process.node, blocked) is None
+    named = {"traveller_id": traveller.traveller_id, "comment": "chargebacks"}
+    answer = await office.do("BlockTraveller", **named)
+    assert answer.traveller.state == traveller_pb2.TRAVELLER_STATE_BLOCKED
+    for process in (other, office):
+        await becomes(Reason.UNAUTHENTICATED, lambda p=process: outcome(p.node, blocked))  # type: ignore[misc]
+        assert await outcome(process.node, free) is None
+        with pytest.raises(DomainError) as refused:
+            await process.node.identity.travellers.recheck(traveller)
+        assert refused.value.reason == Reason.UNAUTHENTICATED
+        with pytest.raises(DomainError) as refused:
+            await logged_in(process.node)
+        assert refused.value.reason == Reason.REVOKED
+        assert refused.value.metadata == {
+            "resource": "traveller",
+            "name": str(traveller.traveller_id),
+        }
+    await office.do("UnblockTraveller", **named | {"comment": "a mistake"})
+    for process in (other, office):
+        await becomes(None, lambda p=process: outcome(p.node, blocked))  # type: ignore[misc]
+        assert await logged_in(process.node) == traveller
+
+
+async def test_a_silent_feed_hides_no_block(office: Office, other: Office) -> None:
+    """A process that no longer hears of changes asks the database."""
+    headers, traveller = await headers_of(office.node), await logged_in(office.node)
+    assert await outcome(other.node, headers) is None
+    await other.node.feed.stop()
+    await office.do("BlockTraveller", traveller_id=traveller.traveller_id, comment="c")
+    await becomes(Reason.UNAUTHENTICATED, lambda: outcome(other.node, headers))
+
+
+async def test_a_log_in_waits_for_the_block_that_is_being_made(office: Office) -> None:
+    """Seen red: with a log-in that reads the state before it writes, one slips through."""
+    traveller = await logged_in(office.node)
+    async with office.node.db.transaction() as tx:
+        await tx.execute(
+            travellers.update()
+            .where(travellers.c.traveller_id == traveller.traveller_id)
+            .values(state="BLOCKED")
+        )
+        trying = asyncio.create_task(logged_in(office.node))
+        await asyncio.sleep(0.1)
+        assert not trying.done()
+    with pytest.raises(DomainError) as refused:
+        await trying
+    assert refused.value.reason == Reason.REVOKED
+
+
+async def test_blocks_in_the_trail(office: Office) -> None:
+    """Who, what and why; not whom WeChat means."""
+    named = {"traveller_id": TRAVELLER, "comment": "fraud"}
+    first = (await office.do("BlockTraveller", **named)).traveller
+    again = (await office.do("BlockTraveller", **named)).traveller
+    assert again == first
+    assert first.update_time.ToNanoseconds() > first.create_time.ToNanoseconds()
+    [blocked] = await office.trail("traveller", str(TRAVELLER))
+    assert (blocked.action, blocked.actor) == ("block", "admin:root")
+    assert dict(blocked.before.items()) == {"state": "ACTIVE"}
+    assert dict(blocked.after.items()) == {"state": "BLOCKED", "comment": "fraud"}
+
+
+async def test_travellers_are_found(office: Office) -> None:
+    for filters, found in (
+        ({"state": traveller_pb2.TRAVELLER_STATE_BLOCKED}, [BLOCKED_TRAVELLER]),
+        ({"state": traveller_pb2.TRAVELLER_STATE_ACTIVE}, [TRAVELLER]),
+        ({"openid": f"o-{TRAVELLER}"}, [TRAVELLER]),
+        ({"openid": "o-nobody"}, []),
+    ):
+        page = await office.do("ListTravellers", **filters)
+        assert [each.traveller_id for each in page.travellers] == found
+
+
+async def test_without_a_limit_nothing_is_counted(office_url: str, redis_url: str) -> None:
+    settings = {"traveller_requests_per_minute": 0}
+    async with running_node(office_url, redis_url, LOUNGE_SERVICE, **settings) as node:
+        assert await node.identity.allowance(Traveller(1)) is None
