@@ -29,7 +29,7 @@ from server.changes import ChangeFeed, Remembered
 from server.config import ConfigError, Settings
 from server.db import Database
 from server.errors import StartError
-from server.gateway import gateway
+from server.gateway.application import gateway
 from server.identity.service import Identity
 from server.jobs import Jobs, jobs
 from server.metrics import POOL, exposition

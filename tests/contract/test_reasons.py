@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from server.errors import STATUS_BY_REASON, Reason
-from server.gateway import HTTP_STATUSES
+from server.gateway.application import HTTP_STATUSES
 from server.redemption import explanations, rules
 from tests.support import described
 from tests.support.described import ROOT

@@ -19,7 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from server.errors import DomainError, Reason
-from server.gateway import gateway
+from server.gateway.application import gateway
 from server.rpc import error_status
 from tests.support import probe
 from tests.support.probe import MAX_BODY_BYTES, Setup
@@ -350,7 +350,7 @@ async def test_a_server_that_is_gone_is_503_without_its_address(setup: Setup) ->
 async def test_a_fault_of_the_gateway_is_a_status_too(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.protojson.write", lambda _message: 1 / 0)
+    monkeypatch.setattr("server.gateway.protojson.write", lambda _message: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # for the server's log; the answer has gone out before
         await setup.client.post("/probe/echo")
     transport = httpx2.ASGITransport(setup.app, raise_app_exceptions=False)
@@ -542,7 +542,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
 async def test_a_body_that_does_not_come_is_given_up(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.gateway.BODY_SECONDS", 0.1)
+    monkeypatch.setattr("server.gateway.application.BODY_SECONDS", 0.1)
     async with listening(setup) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /probe/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")

@@ -28,7 +28,7 @@ from google.protobuf.message import Message
 from grpc_tools import protoc  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 
-from server.gateway import gateway
+from server.gateway.application import gateway
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
 MAX_BODY_BYTES = 100_000

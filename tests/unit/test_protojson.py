@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import protojson
+from server.gateway import protojson
 from tests.support import probe
 from tests.support.messages import messages
 

@@ -33,11 +33,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from server import openapi, protojson
 from server.errors import DomainError, Reason, invalid, not_found
-from server.httprules import RAW_BODY, Binding, Routes, WrongVerbError
+from server.gateway import openapi, protojson
+from server.gateway.httprules import RAW_BODY, Binding, Routes, WrongVerbError
+from server.gateway.protojson import Faults
 from server.metrics import HTTP_REFUSED
-from server.protojson import Faults
 from server.rpc import MAX_REQUEST_ID_LENGTH, error_status
 
 DEFAULT_TIMEOUT_SECONDS = 30.0

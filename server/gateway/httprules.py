@@ -17,8 +17,8 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from server import protojson
-from server.protojson import Faults, Field
+from server.gateway import protojson
+from server.gateway.protojson import Faults, Field
 
 MAX_PARAMETERS = 100
 RAW_BODY = "google.api.HttpBody"
