@@ -66,13 +66,16 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings()
-    from server.commandline import places
+    from server.commandline import places, simulators
 
     # While the database starts; joined before anything else is imported here, as two threads that load modules which
     # import each other may see them half made.
     loading = threading.Thread(target=_load, daemon=True)
     loading.start()
-    with places.open_places(settings) as found:
+    with (
+        places.open_places(settings) as found,
+        simulators.open_wechat(settings, embedded=found.embedded) as wechat,
+    ):
         loading.join()
         from server.commandline import preparation, serving, welcome
         from server.tls import Certificates
@@ -82,6 +85,7 @@ def serve(
         preparation.check_redis(found.redis_url)
         Certificates.of(settings)
         credentials = asyncio.run(preparation.fill(settings, found))
+        settings = simulators.with_merchant(settings, wechat)
 
         def announce(grpc_port: int, http_port: int) -> None:
             if found.embedded:
@@ -305,6 +309,36 @@ def doctor(
             table.add_row(mark, finding.subject, Text(finding.found), Text(finding.remedy))
         Console().print(table)
     if any(finding.verdict is Verdict.WRONG for finding in findings):
+        raise typer.Exit(WRONG)
+
+
+@app.command()
+def reconcile(
+    day: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="A day in Beijing; yesterday if none."),
+    ] = None,
+) -> None:
+    """Compare our payments and refunds of a day with WeChat's trade bill, and list what differs.
+
+    The server does so by itself every morning. Exit code 1 if something differs.
+    """
+    from server.commandline.reconciling import reconcile as compare
+
+    settings = _settings()
+    run, differences = _with_database(
+        settings, lambda db, _: compare(db, settings, day.date() if day else None)
+    )
+    typer.echo(
+        f"{run.bill_date}: {run.payment_count} payments of {run.payment_minor},"
+        f" {run.refund_count} refunds of {run.refund_minor}, {run.difference_count} differences"
+    )
+    for each in differences:
+        number = each.out_refund_no or each.out_trade_no
+        typer.echo(
+            f"{each.kind} {number}: {each.ours_minor} here, {each.theirs_minor} there {each.detail}"
+        )
+    if run.difference_count:
         raise typer.Exit(WRONG)
 
 

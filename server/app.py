@@ -16,6 +16,7 @@ from deeptravel.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 from deeptravel.common.v1 import errors_pb2  # noqa: F401 - reflection describes what is loaded
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
+from deeptravel.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz, channelz_pb2
@@ -25,6 +26,7 @@ from sqlalchemy import event
 
 from server import ports, rpc
 from server.admin.servicer import AdminServicer
+from server.catalog.catalogue import Catalogues
 from server.changes import ChangeFeed, Remembered
 from server.config import ConfigError, Settings
 from server.db import Database
@@ -34,9 +36,29 @@ from server.identity.service import Identity
 from server.jobs import Jobs, jobs
 from server.metrics import POOL, exposition
 from server.ota.servicer import OtaServicer
+from server.outbox import Kind, Outbox
+from server.payments.wechat_client import WechatClient
 from server.ratelimit import RateLimiter
 from server.redemption.scans import Redeemer
 from server.redemption.servicer import RedemptionServicer
+from server.ticketing.cache import Cache
+from server.ticketing.changes import ChangeDesk
+from server.ticketing.expiry import Expiry
+from server.ticketing.holds import Holder
+from server.ticketing.messages.offers import encoded_offer, encoded_price
+from server.ticketing.notices import NoticeDesk
+from server.ticketing.passengers import PassengerSeals
+from server.ticketing.paying import Cashier
+from server.ticketing.quotes import Quotes
+from server.ticketing.reconciling import Reconciler
+from server.ticketing.refund_requests import RefundDesk
+from server.ticketing.refund_tasks import RefundTasks
+from server.ticketing.search import Search
+from server.ticketing.seats_left import SeatsLeft
+from server.ticketing.servicer import TicketingServicer
+from server.ticketing.settlement import Settlement
+from server.ticketing.shown import OrderReader
+from server.ticketing.watching import Watcher
 from server.tickets.issuing import Issuer
 from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
@@ -49,6 +71,8 @@ MIN_PING_SECONDS = 10
 """Clients that ask more often than this are sent away."""
 HTTP_KEEPALIVE_SECONDS = 75
 """Longer than the minute for which load balancers usually keep a connection."""
+LEAST_PENDING_CALLS = 4096
+"""Calls that have come and wait for the loop, whatever few may be in flight: each hears SERVER_BUSY from us."""
 LONGEST_FOLDER = 70
 """The path of a socket has 107 characters at the most."""
 QUIET_SECONDS = 0.1
@@ -89,6 +113,7 @@ class App:
         self._private: grpc.aio.Server
         self._http: _Http
         self._interceptor: rpc.Interceptor
+        self._wechat: WechatClient | None
         self._rest = AsyncExitStack()
 
     @classmethod
@@ -170,6 +195,13 @@ class App:
         identity = Identity(db, feed, limiter, settings)
         await identity.start()
         stack.push_async_callback(identity.stop)
+        self._wechat = WechatClient.of(settings)
+        if self._wechat:
+            self._wechat.start()
+            stack.push_async_callback(self._wechat.aclose)
+
+        self._cache = Cache(redis_url)
+        stack.push_async_callback(self._cache.close)
 
         async def load_keys(_: str) -> KeyRing:
             async with db.transaction() as tx:
@@ -185,6 +217,11 @@ class App:
             token_cache=settings.token_cache,
         )
         repeats, pages = rpc.Repeats(db, secret_key), rpc.PageTokens(secret_key)
+        kinds: dict[str, Kind] = {}
+        outbox = Outbox(db, kinds)
+        ticketing = self._ticketing(
+            stack, db, feed, identity, issuer=Issuer(key_rings), outbox=outbox, kinds=kinds
+        )
         services = [
             Service(
                 ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"],
@@ -209,13 +246,93 @@ class App:
                 admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
                 AdminServicer(db, identity, repeats, pages),
             ),
+            Service(
+                ticketing_service_pb2.DESCRIPTOR.services_by_name["TicketingService"],
+                ticketing_service_pb2_grpc.add_TicketingServiceServicer_to_server,
+                ticketing,
+            ),
         ]
+        outbox.start()
+        stack.push_async_callback(outbox.stop)
         self._interceptor = rpc.Interceptor(
             [service.descriptor for service in services],
             identity,
             max_calls_in_flight=settings.max_calls_in_flight,
         )
         return services
+
+    def _ticketing(
+        self,
+        stack: AsyncExitStack,
+        db: Database,
+        feed: ChangeFeed,
+        identity: Identity,
+        *,
+        issuer: Issuer,
+        outbox: Outbox,
+        kinds: dict[str, Kind],
+    ) -> TicketingServicer:
+        """What travellers need; fills in the kinds of tasks, before the outbox starts."""
+        settings, secret_key = self._settings, _secret_key(self._settings)
+        client = self._wechat
+        repeats, pages = rpc.Repeats(db, secret_key), rpc.PageTokens(secret_key)
+        reader = OrderReader(PassengerSeals(secret_key))
+        catalogues = Catalogues(feed, db)
+        holder = Holder(
+            db,
+            catalogues,
+            reader,
+            zone=settings.zone,
+            hold_seconds=settings.hold_seconds,
+            batch=settings.order_batch,
+            lanes=settings.order_lanes,
+        )
+        quotes = Quotes(secret_key)
+        settlement = Settlement(
+            db,
+            reader,
+            zone=settings.zone,
+            app_id=client.app_id if client else "",
+            merchant_id=client.merchant_id if client else "",
+        )
+        cashier = Cashier(db, settlement, client, wake=outbox.wake)
+        notice_desk = NoticeDesk(db, settlement, client, wake=outbox.wake)
+        kinds |= cashier.kinds() | notice_desk.kinds()
+        if client:
+            kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
+        expiry = Expiry(db)
+        expiry.start()
+        stack.push_async_callback(expiry.stop)
+        return TicketingServicer(
+            db,
+            repeats,
+            pages,
+            holder=holder,
+            reader=reader,
+            watcher=Watcher(db, identity.travellers.recheck, self._stopping),
+            issuer=issuer,
+            travellers=identity.travellers,
+            cashier=cashier,
+            notice_desk=notice_desk,
+            refund_desk=RefundDesk(quotes, quote_seconds=settings.quote_seconds),
+            change_desk=ChangeDesk(
+                db,
+                holder,
+                reader.seals,
+                quotes,
+                settlement,
+                zone=settings.zone,
+                quote_seconds=settings.quote_seconds,
+            ),
+            search=Search(
+                catalogues,
+                SeatsLeft(db),
+                self._cache,
+                encode_offer=encoded_offer,
+                encode_price=encoded_price,
+            ),
+            wake=outbox.wake,
+        )
 
     async def _start_grpc(
         self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
@@ -274,6 +391,14 @@ class App:
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
+    def _own_url(self) -> str:
+        """Where this machine reaches our HTTP port."""
+        host = self._settings.http_host
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            host = "127.0.0.1"
+        scheme = "https" if self._certificates else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.http_port}"
+
     async def _start_http(
         self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
     ) -> None:
@@ -295,6 +420,8 @@ class App:
             settings.http_host, settings.http_port, "DEEPTRAVEL_HTTP", shared=shared_ports
         )
         self.http_port = sockets[0].getsockname()[1]
+        if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
+            self._wechat.notify_url = self._own_url()
         self._http = _Http(_http_config(application, self._certificates))
         await self._http.start(sockets)
         stack.push_async_callback(self._http.cut_off)
@@ -371,12 +498,16 @@ def _http_config(application: Any, certificates: Certificates | None) -> uvicorn
 
 def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tuple[str, int]]:
     """The gRPC options of the server; `shared_ports` lets several workers listen on one port."""
+    pending = max(2 * settings.max_calls_in_flight, LEAST_PENDING_CALLS)
     return [
         ("grpc.so_reuseport", int(shared_ports)),  # else a second server would share the port
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # twice what is taken, so that one busy connection hears SERVER_BUSY and does not just hang
         ("grpc.max_concurrent_streams", 2 * settings.max_calls_in_flight),
+        # else the library cancels calls that come faster than the loop takes them, from the thousandth on
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", pending),
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),

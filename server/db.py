@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -194,6 +195,47 @@ class HotStatement:
     def __init__(self, sql: str) -> None:
         self.sql = sql.encode()
         self.name = b"hot_%x" % (zlib.crc32(self.sql))
+
+
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The columns of rows, each as an array literal: what `unnest` makes rows of again."""
+    return [array(column) for column in zip(*rows, strict=True)]
+
+
+def array(values: Sequence[Any]) -> str:
+    """An array literal of PostgreSQL, of one type: integers, texts, UUIDs or bytes, and None for NULL.
+
+    psycopg's own lists cost ten times as much, half of the whole scan.
+    """
+    first = next((value for value in values if value is not None), None)
+    literal: Callable[[Any], str] = _quoted
+    if isinstance(first, int):
+        literal = _number if None in values else str
+    elif isinstance(first, UUID):
+        literal = _hex
+    elif isinstance(first, bytes):
+        literal = _bytea
+    return "{" + ",".join(map(literal, values)) + "}"
+
+
+def _number(value: int | None) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def _hex(value: UUID | None) -> str:
+    return value.hex if value else "NULL"
+
+
+def _bytea(value: bytes | None) -> str:
+    return "NULL" if value is None else '"\\\\x' + value.hex() + '"'
+
+
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return "NULL"
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 _BEGIN, _COMMIT = b"BEGIN", b"COMMIT"

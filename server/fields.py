@@ -111,6 +111,7 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
     name, most, is_text = field.name, limits.max_items or DEFAULT_MAX_ITEMS, field.type == _TEXT
     item_length, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
     matches = re.compile(pattern).fullmatch if pattern else None
+    known = {value.number for value in field.enum_type.values} if field.enum_type else None
 
     def check(message: Message) -> str | None:
         items = getattr(message, name)
@@ -118,6 +119,8 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
             return "is required: send at least one" if required else None
         if len(items) > most:
             return f"has {len(items)} items, at most {most} are taken"
+        if known is not None and not known.issuperset(items):
+            return f"items must be of {_enum_names(field)}"
         if is_text:
             for item in items:
                 if not item or len(item) > item_length or "\x00" in item:
@@ -175,9 +178,7 @@ def _enum_check(field: FieldDescriptor, required: bool) -> FieldCheck:
     name = field.name
     assert field.enum_type is not None
     known = {value.number for value in field.enum_type.values}
-    first = field.enum_type.values[0].name
-    prefix = first[: -len("UNSPECIFIED")] if first.endswith("UNSPECIFIED") else ""
-    names = ", ".join(v.name.removeprefix(prefix) for v in field.enum_type.values[1:])
+    names = _enum_names(field)
 
     def check(message: Message) -> str | None:
         value = getattr(message, name)
@@ -188,3 +189,10 @@ def _enum_check(field: FieldDescriptor, required: bool) -> FieldCheck:
         return None
 
     return check
+
+
+def _enum_names(field: FieldDescriptor) -> str:
+    assert field.enum_type is not None
+    first = field.enum_type.values[0].name
+    prefix = first[: -len("UNSPECIFIED")] if first.endswith("UNSPECIFIED") else ""
+    return ", ".join(v.name.removeprefix(prefix) for v in field.enum_type.values[1:])

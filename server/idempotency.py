@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import metadata
+from server.db import HotStatement, metadata
 from server.errors import DomainError, Reason
 
 idempotency_records = Table(
@@ -37,6 +37,19 @@ idempotency_records = Table(
 )
 # rows arrive in the order of time, so a block range index finds the old ones at next to no cost for the new
 Index("ix_idempotency_records_time", idempotency_records.c.create_time, postgresql_using="brin")
+
+READ_ANSWERS = HotStatement("""
+SELECT r.caller, r.method, r.request_id, r.content_hash, r.answer
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (caller, method, request_id)
+JOIN idempotency_records r USING (caller, method, request_id)
+""")
+"""The answers of many keys, for hot transactions; parameters are the columns of the keys."""
+STORE_ANSWERS = HotStatement("""
+INSERT INTO idempotency_records (caller, method, request_id, content_hash, answer, create_time)
+SELECT v.*, $1::timestamptz
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) v
+""")
+"""Stores many: the time, then the columns. A key that is there already loses the race by its primary key."""
 
 Key = tuple[str, str, str]
 """Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
@@ -72,15 +85,20 @@ async def begin(
     )
     if claimed.one_or_none():
         return None
-    found = (
-        await tx.execute(
-            select(idempotency_records.c.content_hash, idempotency_records.c.answer).where(_is(key))
-        )
-    ).one()
+    answer = await find(tx, key, content_hash)
+    assert answer is not None, "a committed record has its answer"
+    return answer
+
+
+async def find(tx: AsyncConnection, key: Key, content_hash: bytes) -> bytes | None:
+    """The first answer; None if there is none. Raises IDEMPOTENCY_MISMATCH."""
+    query = select(idempotency_records.c.content_hash, idempotency_records.c.answer)
+    found = (await tx.execute(query.where(_is(key)))).one_or_none()
+    if found is None:
+        return None
     if found.content_hash != content_hash:
-        raise mismatch(request_id)
-    assert found.answer is not None, "a committed record has its answer"
-    answer: bytes = found.answer
+        raise mismatch(key[2])
+    answer: bytes | None = found.answer
     return answer
 
 

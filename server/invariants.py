@@ -47,13 +47,19 @@ def examine(connection: psycopg.Connection[Any]) -> Iterator[Result]:
     """Looks at every invariant, all in one snapshot; the connection is in no transaction."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        # they read whole tables: in memory if there is some, and as long as it takes
+        # they read whole tables: by hashes, in memory if there is some, and as long as it takes
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL work_mem = '128MB'")
+        connection.execute("SET LOCAL enable_nestloop = off")
         for invariant in INVARIANTS:
-            bounded = f"SELECT subject, found FROM ({invariant.query}) AS q (subject, found)"
-            rows = connection.execute(f"{bounded} LIMIT {EXAMPLES + 1}".encode()).fetchall()
-            yield Result(invariant, rows[:EXAMPLES], len(rows) > EXAMPLES)
+            yield look(connection, invariant)
+
+
+def look(connection: psycopg.Connection[Any], invariant: Invariant) -> Result:
+    """Looks at one invariant, in the transaction that the connection is in."""
+    bounded = f"SELECT subject, found FROM ({invariant.query}) AS q (subject, found)"
+    rows = connection.execute(f"{bounded} LIMIT {EXAMPLES + 1}".encode()).fetchall()
+    return Result(invariant, rows[:EXAMPLES], len(rows) > EXAMPLES)
 
 
 # A ticket that was given back no longer counts against stock, seats, guards and quotas.
@@ -64,9 +70,9 @@ _KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
 _TAKEN = f"""
 SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigint AS stock_id,
   (i.item ->> 'departure_id')::bigint AS departure_id, (p.place ->> 'seat_index')::int AS seat_index,
-  p.place ->> 'document' AS document
-FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item),
-  jsonb_array_elements(i.item -> 'places') AS p (place)
+  CASE WHEN (i.item ->> 'departure_id')::bigint IS DISTINCT FROM c.departure_id THEN p.place ->> 'document' END AS document
+FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id,
+  jsonb_array_elements(o.content -> 'items') AS i (item), jsonb_array_elements(i.item -> 'places') AS p (place)
 WHERE o.state = 'PENDING'
 UNION ALL
 SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, (
@@ -80,7 +86,7 @@ WHERE s.passenger_index >= 0 AND {_KEPT}
 _PAID = "(o.state IN ('PAID', 'COMPLETED') OR o.state = 'CANCELLED' AND o.pay_time IS NOT NULL)"
 
 # Places and shared entitlements that an order was made for: each is a ticket once it is paid. A change is of one place;
-# what the order shares stays with the order.
+# what an order shares stays with it.
 _WANTED = """
 SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger')::int AS passenger_index,
   1::bigint AS wanted
@@ -100,6 +106,11 @@ _GIVEN_BACK = """
 SELECT r.order_id, r.refund_no, r.state, r.cause, (x.ticket ->> 'ticket_id')::bigint AS ticket_id,
   (x.ticket ->> 'amount_minor')::bigint AS amount_minor
 FROM refunds r, jsonb_array_elements(r.tickets) AS x (ticket)
+"""
+
+# What refunds draw on payments: a part for each.
+_DRAWN = """
+SELECT p.*, r.state AS refund_state, r.cause FROM refund_parts p LEFT JOIN refunds r USING (order_id, refund_no)
 """
 
 # Scans that were admitted and not reversed.
@@ -205,38 +216,37 @@ WHERE coalesce(b.quantity, 0) <> coalesce(c.tickets, 0)
 MONEY = (
     Invariant(
         "refunded-of-payments",
-        "what is noted as refunded of a payment is the sum of the refund parts that were not closed, and not above its"
-        " amount",
-        """
-WITH parts AS (
+        "what is noted as refunded of a payment is what refunds that were not closed draw on it, and not above its amount",
+        f"""
+WITH drawn AS (
   SELECT payment_order_id AS order_id, payment_attempt AS attempt,
-    coalesce(sum(amount_minor) FILTER (WHERE state <> 'CLOSED'), 0) AS amount_minor
-  FROM refund_parts GROUP BY 1, 2
+    coalesce(sum(amount_minor) FILTER (WHERE refund_state <> 'CLOSED'), 0) AS amount_minor
+  FROM ({_DRAWN}) d GROUP BY 1, 2
 )
-SELECT coalesce(p.out_trade_no, format('payment %s of order %s', r.attempt, r.order_id)),
-  format('refunded %s of %s, in parts %s', p.refunded_minor, p.amount_minor, coalesce(r.amount_minor, 0))
-FROM payments p FULL JOIN parts r USING (order_id, attempt)
-WHERE p.order_id IS NULL OR p.refunded_minor <> coalesce(r.amount_minor, 0) OR p.refunded_minor > p.amount_minor
+SELECT coalesce(p.out_trade_no, format('payment %s of order %s', d.attempt, d.order_id)),
+  format('refunded %s of %s, by refunds %s', p.refunded_minor, p.amount_minor, coalesce(d.amount_minor, 0))
+FROM payments p FULL JOIN drawn d USING (order_id, attempt)
+WHERE p.order_id IS NULL OR p.refunded_minor <> coalesce(d.amount_minor, 0) OR p.refunded_minor > p.amount_minor
 """,
     ),
     Invariant(
         "refund-parts",
-        "the parts of a refund add up to it; it is settled when they are, and open or abnormal while one is",
-        """
+        "the parts of a refund add up to it, and its state follows from theirs: abnormal while one is, processing while"
+        " one is, closed if one is, succeeded when all are",
+        f"""
 WITH parts AS (
-  SELECT order_id, refund_no, sum(amount_minor) AS amount_minor,
-    bool_and(state = 'SUCCEEDED') AS all_succeeded, bool_or(state IN ('PROCESSING', 'ABNORMAL')) AS one_open
-  FROM refund_parts GROUP BY 1, 2
+  SELECT order_id, refund_no, sum(amount_minor) AS amount_minor, string_agg(DISTINCT state, ', ') AS states,
+    CASE WHEN bool_or(state = 'ABNORMAL') THEN 'ABNORMAL' WHEN bool_or(state = 'PROCESSING') THEN 'PROCESSING'
+      WHEN bool_or(state = 'CLOSED') THEN 'CLOSED' ELSE 'SUCCEEDED' END AS state
+  FROM ({_DRAWN}) d GROUP BY 1, 2
 )
 SELECT format('refund %s of order %s', coalesce(r.refund_no, p.refund_no), coalesce(r.order_id, p.order_id)),
-  format('%s of %s, parts of %s, %s', coalesce(r.state, 'none'), coalesce(r.amount_minor, 0),
-    coalesce(p.amount_minor, 0), CASE WHEN p.one_open THEN 'one open' WHEN p.all_succeeded THEN 'all succeeded'
-    WHEN p.order_id IS NULL THEN 'none' ELSE 'one closed' END)
+  format('%s of %s, parts of %s %s', coalesce(r.state, 'none'), coalesce(r.amount_minor, 0),
+    coalesce(p.amount_minor, 0), p.states)
 FROM refunds r FULL JOIN parts p USING (order_id, refund_no)
 WHERE r.order_id IS NULL OR r.amount_minor <> coalesce(p.amount_minor, 0)
-  OR (r.state IN ('PROCESSING', 'ABNORMAL')) <> coalesce(p.one_open, false)
-  OR r.state = 'SUCCEEDED' AND NOT coalesce(p.all_succeeded, true)
-  OR (r.state IN ('PROCESSING', 'ABNORMAL')) = (r.settle_time IS NOT NULL)
+  OR r.state <> coalesce(p.state, 'SUCCEEDED')
+  OR (r.settle_time IS NULL) <> (r.state IN ('PROCESSING', 'ABNORMAL'))
 """,
     ),
     Invariant(
@@ -262,9 +272,8 @@ WHERE s.ticket_id IS NULL OR g.amount > s.amount_minor OR g.refunds > 1
         " changed ticket; for an order that was not paid, nothing",
         f"""
 WITH late AS (
-  SELECT p.payment_order_id AS order_id, sum(p.amount_minor) AS amount_minor
-  FROM refund_parts p JOIN refunds r USING (order_id, refund_no)
-  WHERE r.cause = 'LATE_PAYMENT' AND p.state <> 'CLOSED' GROUP BY 1
+  SELECT payment_order_id AS order_id, sum(amount_minor) AS amount_minor FROM ({_DRAWN}) d
+  WHERE cause = 'LATE_PAYMENT' AND refund_state <> 'CLOSED' GROUP BY 1
 ), paid AS (
   SELECT order_id, sum(amount_minor) AS amount_minor FROM payments WHERE state = 'SUCCEEDED' GROUP BY 1
 )
@@ -288,8 +297,25 @@ FROM payments WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*)
 """,
     ),
     Invariant(
+        "work-under-way",
+        "what waits for WeChat has a task that sees to it: each refund part that is PROCESSING, and each payment that"
+        " is to be closed since its order is over",
+        """
+WITH seen_to AS (SELECT kind, key FROM outbox_tasks WHERE state <> 'DONE')
+SELECT p.out_refund_no, 'PROCESSING, and no task asks for it or about it' FROM refund_parts p
+LEFT JOIN seen_to t ON t.key = p.out_refund_no AND t.kind IN ('refund.send', 'refund.query')
+WHERE p.state = 'PROCESSING' AND t.key IS NULL
+UNION ALL
+SELECT p.out_trade_no, format('PENDING, of an order that is %s, and no task closes it', o.state)
+FROM payments p JOIN orders o USING (order_id)
+LEFT JOIN seen_to t ON t.key = p.out_trade_no AND t.kind = 'payment.close'
+WHERE p.state = 'PENDING' AND o.state <> 'PENDING' AND t.key IS NULL
+""",
+    ),
+    Invariant(
         "prices",
-        "the places of an order add up to its amount, and so do its tickets when it is paid",
+        "the places of an order add up to its amount, less the fee if it is a change, and so do its tickets when it is"
+        " paid",
         f"""
 WITH placed AS (
   SELECT o.order_id, sum((p.place ->> 'amount_minor')::bigint) AS amount_minor
@@ -299,8 +325,9 @@ WITH placed AS (
 SELECT o.order_code, format('%s, its places %s, its tickets %s', o.amount_minor, p.amount_minor,
   coalesce(s.amount_minor::text, 'none'))
 FROM orders o LEFT JOIN placed p USING (order_id) LEFT JOIN sold s USING (order_id)
-WHERE o.traveller_id IS NOT NULL
-  AND (o.amount_minor <> coalesce(p.amount_minor, 0) OR {_PAID} AND o.amount_minor <> coalesce(s.amount_minor, -1))
+WHERE o.traveller_id IS NOT NULL AND (o.amount_minor < coalesce(p.amount_minor, 0)
+  OR o.changes_ticket_id IS NULL AND o.amount_minor <> coalesce(p.amount_minor, 0)
+  OR {_PAID} AND p.amount_minor IS DISTINCT FROM s.amount_minor)
 """,
     ),
 )
@@ -378,7 +405,7 @@ FROM orders o FULL JOIN moves m USING (order_id)
 WHERE o.order_id IS NULL OR o.sequence <> coalesce(m.moves, 0) + 1
   OR m.moves > 0 AND (m.first, m.last) <> (2, o.sequence)
   OR m.state <> o.state || coalesce(' ' || o.cancel_reason, '')
-  OR m.moves IS NULL AND o.traveller_id IS NOT NULL AND o.state <> 'PENDING' AND o.changes_ticket_id IS NULL
+  OR m.moves IS NULL AND o.traveller_id IS NOT NULL AND o.state <> 'PENDING'
 """,
     ),
 )
@@ -477,7 +504,7 @@ WITH redeemed AS ({_REDEEMED}), terms AS (
 )
 SELECT format('%s of %s', r.function_code, r.ticket_code), format('redemption %s has no guard', r.event_id)
 FROM redeemed r JOIN tickets t USING (ticket_id) JOIN terms USING (snapshot_id, function_code)
-LEFT JOIN redemption_guards g USING (ticket_id, jti, function_code)
+LEFT JOIN redemption_guards g ON (g.ticket_id, g.jti, g.function_code) = (r.ticket_id, r.jti, r.function_code)
 WHERE g.ticket_id IS NULL
 UNION ALL
 SELECT format('%s of ticket %s', g.function_code, g.ticket_id), format('guards redemption %s, which is not', g.event_id)

@@ -17,10 +17,12 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import idempotency, outbox
+from server.catalog.timetables import make_departures
 from server.config import Settings
 from server.db import Database, metadata
 from server.errors import DomainError
 from server.identity.service import purge_logins
+from server.ticketing.reconciling import ask_for_missed
 
 LOOK_SECONDS = 15.0
 """How often a process looks whether a job is due."""
@@ -67,11 +69,19 @@ def jobs(settings: Settings) -> list[Job]:
     async def purge_ended_logins(tx: AsyncConnection, now: datetime) -> bool:
         return await purge_logins(tx, now, PURGED_AT_ONCE) == PURGED_AT_ONCE
 
-    return [
+    async def make_timetable_departures(tx: AsyncConnection, now: datetime) -> bool:
+        await make_departures(tx, now)
+        return False
+
+    table = [
+        Job("make-departures", timedelta(hours=1), make_timetable_departures),
         Job("purge-answers", timedelta(minutes=10), purge_answers),
         Job("purge-tasks", timedelta(minutes=10), purge_tasks),
         Job("purge-logins", timedelta(hours=1), purge_ended_logins),
     ]
+    if settings.wechat_merchant_id:
+        table.append(Job("reconcile", timedelta(minutes=10), ask_for_missed))
+    return table
 
 
 class Jobs:

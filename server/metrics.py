@@ -32,6 +32,24 @@ SCAN_QUEUE = Gauge(
 SCAN_BATCH = Histogram(
     "deeptravel_scan_batch", "Scans in one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+ORDERS = Counter("deeptravel_orders", "Orders asked for, by what became of them", ["result"])
+ORDER_QUEUE = Gauge(
+    "deeptravel_order_queue", "Orders waiting for a transaction", multiprocess_mode="livesum"
+)
+ORDER_BATCH = Histogram(
+    "deeptravel_order_batch",
+    "Orders in one transaction",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+PAYMENTS = Counter(
+    "deeptravel_payments", "Payments that WeChat told of, by what became of them", ["outcome"]
+)
+NOTICES = Counter("deeptravel_notices", "WeChat's notices, by what became of them", ["result"])
+SEARCH_CACHE = Counter(
+    "deeptravel_search_cache",
+    "Looks into the cache, by what was looked for and where it was: memory, redis, or made",
+    ["kind", "source"],
+)
 POOL = Gauge("deeptravel_database_connections", "Connections in use", multiprocess_mode="livesum")
 RATE_LIMIT_FAILURES = Counter(
     "deeptravel_rate_limit_failures", "Calls let through because Redis did not answer"

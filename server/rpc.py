@@ -26,7 +26,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import idempotency
+from server import idempotency, logs
 from server.db import Database, be_patient
 from server.errors import STATUS_BY_REASON, DomainError, Reason
 from server.fields import Checker
@@ -317,8 +317,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         seconds = time.perf_counter() - call.began
         method.latency.observe(seconds)
         (method.ok if call.code == "OK" else CALLS.labels(call.method, call.code)).inc()
-        log.info(
-            "call",
+        logs.call(
             request_id=call.request_id,
             caller=call.caller.key if call.caller else None,
             method=call.method,
@@ -413,6 +412,23 @@ class Repeats:
 
         return await self._db.in_transaction(attempt)
 
+    async def stored(self, request: Any, response_type: type[Response]) -> Response | None:
+        """The answer of the first call with this `request_id`, for work that needs more than one transaction.
+
+        None if there is none: then do the work, such that it may be done again, and store its answer by `once`. Raises
+        IDEMPOTENCY_MISMATCH.
+        """
+        call = current()
+        if not request.request_id or call.caller is None:
+            return None
+        key = (call.caller.key, call.method, request.request_id)
+        async with self._db.transaction() as tx:
+            stored = await idempotency.find(tx, key, self.content_hash(request))
+        if stored is None:
+            return None
+        secret = _carries_secrets(response_type.DESCRIPTOR)
+        return response_type.FromString(self._open(stored) if secret else stored)
+
     def _seal(self, answer: bytes) -> bytes:
         nonce = os.urandom(12)
         return nonce + self._cipher.encrypt(nonce, answer, None)
@@ -421,10 +437,16 @@ class Repeats:
         return self._cipher.decrypt(stored[:12], stored[12:], None)
 
 
-def _carries_secrets(descriptor: Any) -> bool:
+def _carries_secrets(descriptor: Any, around: tuple[Any, ...] = ()) -> bool:
+    """Whether a field of it, or of what is in it, is secret; `around` are the messages it was found in."""
+    inside = (*around, descriptor)  # a message may hold itself, as google.protobuf.Struct does
     return any(
         field.GetOptions().debug_redact
-        or (field.message_type is not None and _carries_secrets(field.message_type))
+        or (
+            field.message_type is not None
+            and field.message_type not in inside
+            and _carries_secrets(field.message_type, inside)
+        )
         for field in descriptor.fields
     )
 

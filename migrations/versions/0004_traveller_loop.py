@@ -211,6 +211,12 @@ def _create_tables() -> None:
         sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_refunds_amount_minor")),
         sa.PrimaryKeyConstraint("order_id", "refund_no", name=op.f("pk_refunds")),
     )
+    op.create_index(
+        "ix_refunds_create_time",
+        "refunds",
+        ["create_time", "order_id", "refund_no"],
+        unique=False,
+    )
     op.create_table(
         "taken_seats",
         sa.Column("stock_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -331,6 +337,7 @@ def _extend_tables() -> None:
     )
     op.add_column("orders", sa.Column("pay_time", sa.DateTime(timezone=True), nullable=True))
     op.add_column("orders", sa.Column("cancel_reason", sa.Text(), nullable=True))
+    op.add_column("orders", sa.Column("open_ticket_id", sa.BigInteger(), nullable=True))
     op.add_column("orders", sa.Column("changes_ticket_id", sa.BigInteger(), nullable=True))
     op.add_column("orders", sa.Column("changes_order_id", sa.BigInteger(), nullable=True))
     op.add_column(
@@ -391,6 +398,16 @@ def _extend_tables() -> None:
         unique=False,
         postgresql_where=sa.text("departure_id IS NOT NULL"),
     )
+    op.create_index(
+        "ix_stocks_catalogue",
+        "stocks",
+        ["stock_id"],
+        unique=False,
+        postgresql_where=sa.text(
+            "partner_id = 0 AND promotion_id IS NULL"
+            " AND (departure_id IS NULL OR hold_seconds IS NOT NULL)"
+        ),
+    )
     op.drop_constraint(op.f("ck_stocks_stock_id_is_product_and_channel"), "stocks")
     op.create_check_constraint(
         op.f("ck_stocks_hold_seconds"), "stocks", "hold_seconds BETWEEN 1 AND 86400"
@@ -425,6 +442,7 @@ NEW_COLUMNS = {
         "hold_expire_time",
         "pay_time",
         "cancel_reason",
+        "open_ticket_id",
         "changes_ticket_id",
         "changes_order_id",
         "credit_minor",

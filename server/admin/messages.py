@@ -21,7 +21,13 @@ from server.admin.accounts import Administrator, Operator
 from server.admin.allotments import Allotment
 from server.admin.audit_events import AuditEvent
 from server.admin.partners import Partner, PartnerKey
-from server.admin.products import DEFAULT_GUARD_SECONDS, Product
+from server.admin.products import (
+    DEFAULT_CALENDAR,
+    DEFAULT_GUARD_SECONDS,
+    DEFAULT_MAX_PER_TRAVELLER,
+    NewProduct,
+    Product,
+)
 from server.admin.records import refuse
 from server.admin.rules import Fare, ProductEntitlement
 from server.admin.travellers import Traveller
@@ -149,12 +155,23 @@ def product_message(product: Product) -> product_pb2.Product:
             product_pb2.ProductEntitlement(**{**each, "use_mode": USE_MODE[each["use_mode"]]})
             for each in product.entitlements
         ],
+        tiers=[product_pb2.PartyTier(**tier) for tier in product.tiers],
+        policy=_policy_message(product.policy),
+        max_per_traveller=product.max_per_traveller,
+        city_code=product.city_code or "",
+        calendar_code=product.calendar_code,
         validity_days=product.validity_days,
         blackout_dates=[day.isoformat() for day in product.blackout_dates],
         state=PRODUCT_STATE[product.state],
         create_time=timestamp(product.create_time),
         update_time=timestamp(product.update_time),
     )
+
+
+def _policy_message(stored: dict[str, Any]) -> product_pb2.RefundPolicy:
+    steps = [product_pb2.RefundTier(**tier) for tier in stored.get("refund_tiers", [])]
+    rest = {name: value for name, value in stored.items() if name != "refund_tiers"}
+    return product_pb2.RefundPolicy(refund_tiers=steps, **rest)
 
 
 def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
@@ -220,9 +237,50 @@ def entitlements(messages: Iterable[product_pb2.ProductEntitlement]) -> list[Pro
             total_uses=each.total_uses,
             use_mode=USE_MODE_NAME[each.use_mode],
             guard_seconds=optional(each, "guard_seconds", DEFAULT_GUARD_SECONDS),
+            shared=each.shared,
         )
         for each in messages
     ]
+
+
+def tiers(messages: Iterable[product_pb2.PartyTier]) -> list[dict[str, int]]:
+    """The discounts of a request, as they are stored."""
+    return [{"min_party": each.min_party, "percent_off": each.percent_off} for each in messages]
+
+
+def policy(message: product_pb2.RefundPolicy) -> dict[str, Any]:
+    """The policy of a request, as it is stored."""
+    return {
+        "refund_tiers": [
+            {"minutes_before": tier.minutes_before, "percent": tier.percent}
+            for tier in message.refund_tiers
+        ],
+        "refund_fee_minor": message.refund_fee_minor,
+        "changes_allowed": message.changes_allowed,
+        "change_minutes_before": message.change_minutes_before,
+        "change_fee_minor": message.change_fee_minor,
+        "pro_rata": message.pro_rata,
+    }
+
+
+def new_product(request: Any) -> NewProduct:
+    """What CreateProduct asks for."""
+    return NewProduct(
+        product_id=request.product_id,
+        kind=KIND_NAME[request.kind],
+        display_name_en=request.display_name_en,
+        display_name_zh=request.display_name_zh,
+        currency_code=request.currency_code,
+        fares=fares(request.fares),
+        entitlements=entitlements(request.entitlements),
+        validity_days=request.validity_days,
+        blackout_dates=list(request.blackout_dates),
+        tiers=tiers(request.tiers),
+        policy=policy(request.policy),
+        max_per_traveller=request.max_per_traveller or DEFAULT_MAX_PER_TRAVELLER,
+        city_code=request.city_code or None,
+        calendar_code=request.calendar_code or DEFAULT_CALENDAR,
+    )
 
 
 def optional(message: Any, field: str, default: int) -> int:

@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import By, Records, checked
 from server.admin.rules import Fare, ProductEntitlement
-from server.catalog.models import products
-from server.errors import DomainError, Reason
+from server.catalog import pricing
+from server.catalog.models import cities, products
+from server.errors import DomainError, Reason, invalid
+from server.ticketing.policy import Policy
 
 DEFAULT_GUARD_SECONDS = 60
 """Of a MULTI_USE entitlement (DOMAIN, Redemption 2)."""
 
+DEFAULT_MAX_PER_TRAVELLER = 9
+DEFAULT_CALENDAR = "HK"
 ARCHIVED = "ARCHIVED"
 
 
@@ -32,6 +36,11 @@ class Product:
     entitlements: list[ProductEntitlement]
     validity_days: int
     blackout_dates: list[date]
+    tiers: list[dict[str, int]]
+    policy: dict[str, Any]
+    max_per_traveller: int
+    city_code: str | None
+    calendar_code: str
     state: str
     create_time: datetime
     update_time: datetime
@@ -49,6 +58,11 @@ class NewProduct(TypedDict):
     entitlements: list[ProductEntitlement]
     validity_days: int
     blackout_dates: list[str]
+    tiers: NotRequired[list[dict[str, int]]]
+    policy: NotRequired[dict[str, Any]]
+    max_per_traveller: NotRequired[int]
+    city_code: NotRequired[str | None]
+    calendar_code: NotRequired[str]
 
 
 PRODUCTS = Records(
@@ -61,7 +75,8 @@ PRODUCTS = Records(
 
 async def create_product(tx: AsyncConnection, product: NewProduct, **by: Unpack[By]) -> Product:
     """A new product, without stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
-    return await PRODUCTS.create(tx, {**_stored(product), "state": "ACTIVE"}, **by)
+    values = await _stored(tx, product)
+    return await PRODUCTS.create(tx, {**values, "state": "ACTIVE"}, **by)
 
 
 async def update_product(
@@ -73,7 +88,7 @@ async def update_product(
     """
     before = await PRODUCTS.lock(tx, product_id)
     refuse_archived(before)
-    return await PRODUCTS.change(tx, before, _stored(values), **by)
+    return await PRODUCTS.change(tx, before, await _stored(tx, values), **by)
 
 
 async def archive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]) -> Product:
@@ -94,8 +109,25 @@ def refuse_archived(product: Product) -> None:
         )
 
 
-def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+async def _stored(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, Any]:
     columns = dict(checked(values))
     if "blackout_dates" in columns:
         columns["blackout_dates"] = sorted(map(date.fromisoformat, columns["blackout_dates"]))
+    for field, normal in (("tiers", _tiers), ("policy", _policy)):
+        if field in columns:
+            try:
+                columns[field] = normal(columns[field])
+            except ValueError as error:
+                raise invalid(field, str(error)) from None
+    city_code = columns.get("city_code")
+    if city_code and not await tx.scalar(select(cities).where(cities.c.city_code == city_code)):
+        raise invalid("city_code", f"there is no city {city_code!r}; create it first")
     return columns
+
+
+def _tiers(content: Any) -> list[dict[str, int]]:
+    return pricing.tiers_content(pricing.parse_tiers(content))
+
+
+def _policy(content: Any) -> dict[str, Any]:
+    return Policy.parse(content).content()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from ipaddress import ip_network
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 from zoneinfo import available_timezones
 
 DIRECT_CHANNEL = "DIRECT"
@@ -34,6 +34,7 @@ class ProductEntitlement(TypedDict):
     total_uses: int
     use_mode: str
     guard_seconds: int
+    shared: NotRequired[bool]
 
 
 def faults(values: Mapping[str, Any]) -> list[Fault]:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from deeptravel.admin.v1 import (
     account_pb2,
-    admin_service_pb2_grpc,
     allotment_pb2,
     audit_pb2,
     partner_pb2,
@@ -34,6 +33,7 @@ from server.admin.accounts import ADMINISTRATORS, OPERATORS
 from server.admin.partners import PARTNER_KEYS, PARTNERS
 from server.admin.products import PRODUCTS
 from server.admin.records import By, Kept, Records
+from server.admin.servicer_money import MoneyMethods
 from server.admin.travellers import TRAVELLERS
 from server.admin.venues import MERCHANTS, TERMINALS, VENUES
 from server.db import Database
@@ -49,7 +49,7 @@ def _by() -> By:
     return By(actor=rpc.caller().key, now=rpc.now())
 
 
-class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+class AdminServicer(MoneyMethods):
     """The methods of AdminService; the contract documents each."""
 
     def __init__(
@@ -367,17 +367,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     # Products and allotments
 
     async def CreateProduct(self, request: Any, context: Any) -> Any:
-        new = products.NewProduct(
-            product_id=request.product_id,
-            kind=messages.KIND_NAME[request.kind],
-            display_name_en=request.display_name_en,
-            display_name_zh=request.display_name_zh,
-            currency_code=request.currency_code,
-            fares=messages.fares(request.fares),
-            entitlements=messages.entitlements(request.entitlements),
-            validity_days=request.validity_days,
-            blackout_dates=list(request.blackout_dates),
-        )
+        new = messages.new_product(request)
 
         async def work(tx: Any) -> Any:
             product = await products.create_product(tx, new, **_by())
@@ -404,7 +394,11 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     async def UpdateProduct(self, request: Any, context: Any) -> Any:
         async def work(tx: Any) -> Any:
             values = messages.changes(
-                request, fares=messages.fares, entitlements=messages.entitlements
+                request,
+                fares=messages.fares,
+                entitlements=messages.entitlements,
+                tiers=messages.tiers,
+                policy=messages.policy,
             )
             product = await products.update_product(tx, request.product_id, values, **_by())
             return product_pb2.UpdateProductResponse(product=messages.product_message(product))

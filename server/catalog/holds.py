@@ -137,9 +137,9 @@ async def take(
             .with_for_update(key_share=True)
         )
     ).one_or_none()
-    left = row.total - row.held - row.sold if row else 0
-    if row is None or left < wanted.quantity:
-        raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, left)
+    available = row.total - row.held - row.sold if row else 0
+    if row is None or available < wanted.quantity:
+        raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, available)
     await tx.execute(
         stocks.update()
         .where(stocks.c.stock_id == wanted.stock_id)
@@ -152,6 +152,13 @@ async def take(
     if seat_map is None:
         return ()
     return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
+
+
+async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
+    """How much is left of these stocks, by stock; without a lock, so only to be shown."""
+    free = stocks.c.total - stocks.c.held - stocks.c.sold
+    query = select(stocks.c.stock_id, free).where(stocks.c.stock_id.in_(set(stock_ids)))
+    return {row[0]: row[1] for row in await tx.execute(query)}
 
 
 def sold_out(offer_id: str, product_id: int, requested: int, available: int) -> DomainError:
@@ -240,8 +247,8 @@ async def _seat(
     if not seats or taken.intersection(seats):
         seats = seating.allot(seat_map, seating.bitmap(taken), wanted.quantity)
     if seats is None:
-        left = seat_map.size - len(taken)
-        raise sold_out(offer_id, product_id, wanted.quantity, left)
+        available = seat_map.size - len(taken)
+        raise sold_out(offer_id, product_id, wanted.quantity, available)
     await tx.execute(
         insert(taken_seats),
         [

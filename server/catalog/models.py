@@ -91,6 +91,14 @@ Index(
     stocks.c.departure_id,
     postgresql_where=stocks.c.departure_id.is_not(None),
 )
+# what the catalogue reads of them: a few, beside those of all departures there ever were
+Index(
+    "ix_stocks_catalogue",
+    stocks.c.stock_id,
+    postgresql_where=text(
+        "partner_id = 0 AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT NULL)"
+    ),
+)
 
 cities = Table(
     "cities",

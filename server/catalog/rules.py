@@ -2,6 +2,8 @@
 
 from datetime import date, datetime, time, timedelta, tzinfo
 
+DIRECT = 0
+"""Our own sales channel, as a partner_id."""
 CHANNEL_BITS = 20
 CLASS_BITS = 4
 DAY_BITS = 14

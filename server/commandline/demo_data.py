@@ -1,4 +1,4 @@
-"""Partners, products, stock, a merchant with terminals, and accounts, to try the product with.
+"""Partners, products, stock, what travellers can buy (demo_catalog), a merchant with terminals, and accounts, to try the product with.
 
 May be loaded again at any time: what is there stays, what is missing comes back, and credentials that work are kept.
 Those that are lost are replaced by new ones, since the database has only their hashes.
@@ -23,6 +23,7 @@ from server.admin.products import DEFAULT_GUARD_SECONDS, NewProduct
 from server.admin.records import REVOKED, By, revoked
 from server.admin.rules import DIRECT_CHANNEL, Fare, ProductEntitlement
 from server.admin.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
+from server.commandline import demo_catalog
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity import credentials, models
@@ -55,7 +56,7 @@ ACCOUNTS = {"operator": "OPERATOR", "supervisor": "SUPERVISOR", "admin": "ADMIN"
 TERMINAL = "TERMINAL-CP-001"
 
 ADULT_FARES = {106: 29_800, 107: 19_800, 108: 39_800}
-"""In cents of a Hong Kong dollar, on a weekday."""
+"""In fen, on a weekday: WeChat takes nothing but CNY."""
 PERCENT_BY_CUSTOMER = {"ADULT": 100, "CHILD": 60, "SENIOR": 70, "STUDENT": 80, "PET": 50}
 PERCENT_BY_DAY = {"weekday": 100, "weekend": 110, "holiday": 125}
 NAMES = {
@@ -132,6 +133,7 @@ async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCred
     async with db.transaction() as tx:
         await _lock(tx)
         if before and await _is_live(tx, "CP", before.partner_api_key):
+            await demo_catalog.load(tx, actor=ACTOR, now=datetime.now(UTC))
             return before
         if not replace_lost and await tx.scalar(select(models.partners.c.partner_id).limit(1)):
             return None
@@ -150,6 +152,7 @@ async def _load(tx: AsyncConnection, before: DemoCredentials | None) -> DemoCred
     try:
         await _load_products(tx, by)
         await _load_partners(tx, by)
+        await demo_catalog.load(tx, **by)
         await _load_venues(tx, by)
         return DemoCredentials(
             partner_api_key=await _api_key(tx, "CP", given.get("partner_api_key", ""), by),
@@ -235,7 +238,7 @@ def _product(product_id: int) -> NewProduct:
         kind="PACKAGE",
         display_name_en=english,
         display_name_zh=chinese,
-        currency_code="HKD",
+        currency_code="CNY",
         fares=[
             Fare(
                 customer_type=customer,

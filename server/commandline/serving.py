@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from server import ports
 from server.app import App
 from server.commandline.places import Places
+from server.commandline.simulators import wechat_settings
 from server.config import Settings, load_settings
 from server.errors import StartError
 
@@ -118,7 +119,8 @@ def serve_with_workers(
         metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="deeptravel-metrics-"))
         assert settings.secret_key is not None
         secret_key = base64.b64encode(settings.secret_key.get_secret_value()).decode()
-        word = {"settings": {**chosen, "secret_key": secret_key}, "places": found.__dict__}
+        given = {**chosen, "secret_key": secret_key, **wechat_settings(settings)}
+        word = {"settings": given, "places": found.__dict__}
         supervisor = _Supervisor(json.dumps(word).encode() + b"\n", metrics, settings.drain_seconds)
         return asyncio.run(
             supervisor.run(workers, lambda: announce(chosen["grpc_port"], chosen["http_port"]))

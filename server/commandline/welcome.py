@@ -1,5 +1,6 @@
 """What `serve` prints when it serves: where, the demo credentials, and commands to paste."""
 
+from datetime import date, datetime, timedelta
 from importlib.metadata import version
 
 from rich.console import Console
@@ -10,6 +11,10 @@ from server.config import Settings
 
 PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -f 4; }"""
 """A shell function: the first value of a field of some JSON."""
+OTA_STEPS = "batch, QR, look, redeem, refused double scan, with"
+TRAVELLER_STEPS = "search, order, pay as a phone does, ticket, QR, refund, with"
+TRAVEL_DAYS = timedelta(days=3)
+"""So far ahead that there are trains, and that tickets are given back."""
 
 
 def show(
@@ -30,10 +35,23 @@ def show(
         )
     )
     console.print(Text(f"Documentation of the JSON interface: {url}/docs   Metrics: {url}/metrics"))
+    simulated = bool(settings.wechat_merchant_id) and settings.wechat_pay_url.startswith("http:")
+    if simulated:
+        console.print(
+            Text(f"WeChat Pay is simulated; pay orders on {settings.wechat_pay_url}/simulator")
+        )
     if credentials:
         _show_credentials(console, settings, credentials)
-        _show_commands(console, "curl", curl_commands(settings, url, credentials))
-        _show_commands(console, "grpcurl", grpcurl_commands(settings, target, credentials))
+        _show_commands(console, f"{OTA_STEPS} curl", curl_commands(settings, url, credentials))
+        _show_commands(
+            console, f"{OTA_STEPS} grpcurl", grpcurl_commands(settings, target, credentials)
+        )
+        if simulated:
+            day = datetime.now(settings.zone).date() + TRAVEL_DAYS
+            curl = traveller_curl_commands(settings, url, day)
+            grpcurl = traveller_grpcurl_commands(settings, target, day)
+            _show_commands(console, f"{TRAVELLER_STEPS} curl", curl)
+            _show_commands(console, f"{TRAVELLER_STEPS} grpcurl", grpcurl)
     console.print(Text("Ctrl-C stops the server.", "dim"))
     console.file.flush()
 
@@ -56,19 +74,25 @@ def _show_credentials(console: Console, settings: Settings, credentials: DemoCre
         console.print(Text(f"  {who:<12}{secret}"))
 
 
-def _show_commands(console: Console, tool: str, commands: str) -> None:
+def _show_commands(console: Console, steps: str, commands: str) -> None:
     console.print()
-    console.print(
-        Text(f"To paste: batch, QR, look, redeem, refused double scan, with {tool}", "bold")
-    )
+    console.print(Text(f"To paste: {steps}", "bold"))
     console.print(Text(commands))
+
+
+def _curl_options(settings: Settings) -> str:
+    options = "-sS" + (" -k" if settings.tls_certificate else "")
+    return options + (" --cert client.pem --key client.key" if settings.tls_client_ca else "")
+
+
+def _grpcurl_options(settings: Settings) -> str:
+    options = "-insecure" if settings.tls_certificate else "-plaintext"
+    return options + (" -cert client.pem -key client.key" if settings.tls_client_ca else "")
 
 
 def curl_commands(settings: Settings, url: str, credentials: DemoCredentials) -> str:
     """The five steps for a shell, and the refusal of a sixth."""
-    person = credentials.operator
-    options = "-sS" + (" -k" if settings.tls_certificate else "")
-    options += " --cert client.pem --key client.key" if settings.tls_client_ca else ""
+    person, options = credentials.operator, _curl_options(settings)
     return f"""\
 URL={url} KEY={credentials.partner_api_key}
 {PICK}
@@ -85,9 +109,7 @@ post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"
 
 def grpcurl_commands(settings: Settings, target: str, credentials: DemoCredentials) -> str:
     """The same over gRPC."""
-    person = credentials.operator
-    options = "-insecure" if settings.tls_certificate else "-plaintext"
-    options += " -cert client.pem -key client.key" if settings.tls_client_ca else ""
+    person, options = credentials.operator, _grpcurl_options(settings)
     ota, redemption = "deeptravel.ota.v1.OtaService", "deeptravel.redemption.v1.RedemptionService"
     return f"""\
 GRPC={target} KEY={credentials.partner_api_key}
@@ -101,6 +123,48 @@ call -H "authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}" 
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}" $GRPC {redemption}/Redeem
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
+"""
+
+
+def traveller_curl_commands(settings: Settings, url: str, day: date) -> str:
+    """What a traveller does, the payment included, which otherwise the phone makes; any code logs somebody in."""
+    return f"""\
+URL={url} WECHAT={settings.wechat_pay_url}
+{PICK}
+post() {{ curl {_curl_options(settings)} -H 'Content-Type: application/json' -H "Authorization: Bearer $ME" "$@"; }}
+get() {{ curl {_curl_options(settings)} -H "Authorization: Bearer $ME" "$@"; }}
+ME=$(post $URL/travellers/login -d '{{"code": "anybody"}}' | pick access_token); echo "$ME"
+OFFER=$(get "$URL/offers?origin_city_code=SZX&destination_city_code=HKG&travel_date={day}&passengers=adult&kinds=TRAIN&available_only=true" | pick offer_id); echo "$OFFER"
+ORDER=$(post $URL/orders -d '{{"request_id": "curl-'$(date +%s)'", "items": [{{"offer_id": "'$OFFER'"}}], "passengers": [{{"name": "张三", "document_type": "PASSPORT", "document_number": "E'$(date +%s | cut -c 3-10)'"}}]}}' | pick order_id); echo "$ORDER"
+NUMBER=$(post $URL/orders/$ORDER/payments -d '{{}}' | pick out_trade_no); echo "pay in a browser on $WECHAT/simulator/pay/$NUMBER, or:"
+post $WECHAT/simulator/pay/$NUMBER -d '{{}}'; echo
+sleep 2; get $URL/orders/$ORDER/payment; echo
+TICKET=$(get "$URL/tickets?order_id=$ORDER" | pick ticket_code); echo "$TICKET"
+post $URL/tickets/$TICKET/qr -d '{{}}' | pick encrypted_data
+QUOTE=$(post $URL/orders/$ORDER/refunds:quote -d '{{}}' | pick refund_quote); echo "$QUOTE"
+post $URL/orders/$ORDER/refunds -d '{{"refund_quote": "'$QUOTE'", "request_id": "curl-'$(date +%s)'"}}'; echo
+sleep 2; get "$URL/tickets?order_id=$ORDER" | pick status
+"""
+
+
+def traveller_grpcurl_commands(settings: Settings, target: str, day: date) -> str:
+    """The same over gRPC; the phone speaks HTTP."""
+    service = "deeptravel.ticketing.v1.TicketingService"
+    return f"""\
+GRPC={target} WECHAT={settings.wechat_pay_url}
+{PICK}
+call() {{ grpcurl {_grpcurl_options(settings)} -H "authorization: Bearer $ME" -d "$1" $GRPC {service}/$2; }}
+ME=$(call '{{"code": "anybody"}}' TravellerLogin | pick 'access_*[Tt]oken'); echo "$ME"
+OFFER=$(call '{{"origin_city_code": "SZX", "destination_city_code": "HKG", "travel_date": "{day}", "passengers": ["CUSTOMER_TYPE_ADULT"], "kinds": ["OFFER_KIND_TRAIN"], "available_only": true}}' SearchOffers | pick 'offer_*[Ii]d'); echo "$OFFER"
+ORDER=$(call '{{"request_id": "grpcurl-'$(date +%s)'", "items": [{{"offer_id": "'$OFFER'"}}], "passengers": [{{"name": "李四", "document_type": "DOCUMENT_TYPE_PASSPORT", "document_number": "G'$(date +%s | cut -c 3-10)'"}}]}}' CreateOrder | pick 'order_*[Ii]d'); echo "$ORDER"
+NUMBER=$(call '{{"order_id": "'$ORDER'"}}' CreatePayment | pick 'out_*[Tt]rade_*[Nn]o'); echo "pay in a browser on $WECHAT/simulator/pay/$NUMBER, or:"
+curl -sS -X POST $WECHAT/simulator/pay/$NUMBER; echo
+sleep 2; call '{{"order_id": "'$ORDER'"}}' GetPayment
+TICKET=$(call '{{"order_id": "'$ORDER'"}}' ListTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
+call '{{"ticket_code": "'$TICKET'"}}' IssueTicketQr | pick 'encrypted_*[Dd]ata'
+QUOTE=$(call '{{"order_id": "'$ORDER'"}}' QuoteRefund | pick 'refund_*[Qq]uote'); echo "$QUOTE"
+call '{{"order_id": "'$ORDER'", "refund_quote": "'$QUOTE'", "request_id": "grpcurl-'$(date +%s)'"}}' RequestRefund
+sleep 2; call '{{"order_id": "'$ORDER'"}}' ListTickets | pick status
 """
 
 

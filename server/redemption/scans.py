@@ -155,7 +155,6 @@ class Redeemer:
             self._free_lanes -= 1
             lane = asyncio.create_task(self._lane(), name="redeem-lane")
             self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
         return answers
 
     async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
@@ -173,6 +172,8 @@ class Redeemer:
                     _fail(self._take(), error)
         finally:
             self._free_lanes += 1
+            # here, not in a callback: one who submits between the two would wait for a lane that has ended
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _serve(self, hot: HotConnection) -> None:
         busy = False
@@ -441,6 +442,8 @@ def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
     named = int(answer.redemption_id[:16], 16)
     if answer.result == "SUCCESS" and ticket and scan.jti:
         writes.touched.add((named, item.function_code))
+        if ticket.state == "USED" and ticket.order_id is not None:
+            writes.orders[ticket.order_id] = operator.key
         guard = named, scan.jti, item.function_code
         row = (*guard, scan.event_id, operator.terminal_device_id, operator.venue_code)
         if ticket.snapshot.terms[item.function_code].use_mode == rules.ONCE_PER_QR:

@@ -21,10 +21,17 @@ from server.redemption.scans import (
     redemption_id,
     remaining,
 )
+from server.ticketing import completion
 from server.ticketing.models import orders
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
-from server.tickets.rules import DIRECT, DIRECT_CODE, Code, state_after_redemption
+from server.tickets.rules import (
+    DIRECT,
+    DIRECT_CODE,
+    FINAL_STATES,
+    Code,
+    state_after_redemption,
+)
 from server.tickets.service import new_event_id
 
 MAX_ORDER_TICKETS = 200
@@ -212,6 +219,8 @@ async def reverse(
     await tx.execute(
         update(tickets).where(tickets.c.ticket_id == ticket_id).values(state=state, update_time=now)
     )
+    if ticket.state in FINAL_STATES:
+        await completion.reopen(tx, ticket.order_id, actor=caller.key, now=now)
     left = tuple((u.function_code, u.remaining_uses) for u in uses)
     return Reversal(redemption_id(ticket_id, reversal_id), ticket.ticket_code, state, left)
 

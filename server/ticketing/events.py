@@ -76,9 +76,15 @@ async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -
     )
     moved: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
-    for row in rows:
-        order: dict[str, Any] = dict(row._mapping)
-        for move in by_order[row.order_id]:
+    for order_id, sequence, state, cancel_reason, pay_time in rows:
+        order: dict[str, Any] = {
+            "order_id": order_id,
+            "sequence": sequence,
+            "state": state,
+            "cancel_reason": cancel_reason,
+            "pay_time": pay_time,
+        }
+        for move in by_order[order_id]:
             _apply(move, order)
             events.append(
                 {

@@ -37,6 +37,8 @@ orders = Table(
     Column("payment_reference", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
+    # of many tickets: one that was not final when last looked, see completion.py
+    Column("open_ticket_id", BigInteger),
     # all below only in a traveller's order
     Column("traveller_id", BigInteger),
     # what was ordered, never updated: see ticketing.content
@@ -129,6 +131,9 @@ refunds = Table(
     ),
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
 )
+
+# for the administrators' list, and the daily comparison with the bill
+Index("ix_refunds_create_time", refunds.c.create_time, refunds.c.order_id, refunds.c.refund_no)
 
 refund_parts = Table(
     "refund_parts",

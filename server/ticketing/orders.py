@@ -123,22 +123,35 @@ async def read(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Ord
     return {row.order_id: _order(row) for row in await tx.execute(query)}
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of orders, and behind which position the next one begins; None on the last."""
+
+    orders: list[Order]
+    next_after: list[str | int] | None
+
+
 async def page(
     tx: AsyncConnection,
     traveller_id: int,
     *,
     state: str,
-    behind: Sequence[Any] | None,
+    after: Sequence[Any] | None,
     limit: int,
-) -> list[Order]:
-    """The traveller's orders, the newest first: all or those in a state, behind (create_time, order_id) of another."""
+) -> Page:
+    """The traveller's orders, the newest first: all or those in a state, behind the position of another page."""
     query = select(*_COLUMNS).where(orders.c.traveller_id == traveller_id)
     if state:
         query = query.where(orders.c.state == state)
-    if behind:
-        query = query.where(tuple_(orders.c.create_time, orders.c.order_id) < tuple_(*behind))
-    query = query.order_by(orders.c.create_time.desc(), orders.c.order_id.desc()).limit(limit)
-    return [_order(row) for row in await tx.execute(query)]
+    if after:
+        position = datetime.fromisoformat(after[0]), after[1]
+        query = query.where(tuple_(orders.c.create_time, orders.c.order_id) < position)
+    query = query.order_by(orders.c.create_time.desc(), orders.c.order_id.desc()).limit(limit + 1)
+    found = [_order(row) for row in await tx.execute(query)]
+    if len(found) <= limit:
+        return Page(found, None)
+    last = found[limit - 1]
+    return Page(found[:limit], [last.create_time.isoformat(), last.order_id])
 
 
 async def sold(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, list[Sold]]:
@@ -245,6 +258,4 @@ def state_refuses(order: Order, remedy: str) -> DomainError:
 
 
 def _order(row: Any) -> Order:
-    fields = dict(row._mapping)
-    fields["content"] = Content.parse(fields["content"])
-    return Order(**fields)
+    return Order(*(*row[:5], Content.parse(row.content), *row[6:]))

@@ -330,9 +330,8 @@ def _standing(ticket: Ticket, now: datetime, *, partly_redeemed: bool) -> Refuse
         return Refused(reason, {"state": ticket.state})
     if ticket.blocked:
         return Refused("BLOCKED")
-    if ticket.remaining_uses < ticket.total_uses and not (
-        partly_redeemed and ticket.remaining_uses
-    ):
+    redeemed = ticket.state == "PARTIALLY_REDEEMED" or ticket.remaining_uses < ticket.total_uses
+    if redeemed and not (partly_redeemed and ticket.remaining_uses):
         return Refused(
             "REDEEMED",
             {

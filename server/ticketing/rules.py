@@ -7,6 +7,7 @@ What a ticket's refund or change costs is in policy.py.
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import NamedTuple
 
 ORDER_MOVES = frozenset(
     {
@@ -65,40 +66,52 @@ def allot_refund(amount_minor: int, remaining: Sequence[int]) -> list[int]:
     return shares
 
 
-def out_refund_no(order_id: int, refund_no: int, part_no: int) -> str:
-    """Our number, at WeChat, of what one refund gives back of one payment; stable until it settles."""
-    return f"DT{order_id}R{refund_no}S{part_no}"
+def out_refund_no(order_id: int, refund_no: int, part_no: int, attempt: int = 1) -> str:
+    """Our number, at WeChat, of what one refund gives back of one payment; stable until it settles.
+
+    There is a further attempt only behind one that WeChat has closed.
+    """
+    return f"DT{order_id}R{refund_no}S{part_no}" + (f"A{attempt}" if attempt > 1 else "")
 
 
-def refund_part(out_refund_no: str) -> tuple[int, int, int] | None:
-    """Order, number of the refund and of its part; None for a number that is not ours."""
+class RefundPart(NamedTuple):
+    """What an out_refund_no says."""
+
+    order_id: int
+    refund_no: int
+    part_no: int
+    attempt: int
+
+
+def refund_part(out_refund_no: str) -> RefundPart | None:
+    """What the number says; None for one that is not ours."""
     match = _OUT_REFUND_NO.fullmatch(out_refund_no)
     if match is None or int(match[1]) >= 1 << 63:
         return None
-    return int(match[1]), int(match[2]), int(match[3])
+    return RefundPart(int(match[1]), int(match[2]), int(match[3]), int(match[4] or 1))
 
 
-def refund_state(amount_minor: int, parts: Iterable[tuple[str, int]], *, has_tickets: bool) -> str:
-    """The state of a refund by the states and amounts of its parts.
+def part_state(told: str, *, is_alone: bool, has_tickets: bool) -> str:
+    """The state of a part that WeChat settles as SUCCEEDED, CLOSED or ABNORMAL.
 
-    It succeeded when all of it is given back. It is closed, so that its tickets are what they were before, only if it
-    has any and nothing was given back; one that can neither succeed nor be closed so is ABNORMAL, an administrator's.
+    Closed for good is only what undoes the whole refund, tickets and all; else the traveller would be left without
+    ticket or money, and it is an administrator's.
     """
-    parts = list(parts)
-    states = {state for state, _ in parts}
-    given = sum(amount for state, amount in parts if state == "SUCCEEDED")
-    if given == amount_minor:
-        return "SUCCEEDED"
-    if "ABNORMAL" in states:
-        return "ABNORMAL"
-    if "PROCESSING" in states:
-        return "PROCESSING"
-    return "CLOSED" if has_tickets and not given else "ABNORMAL"
+    return "ABNORMAL" if told == "CLOSED" and not (is_alone and has_tickets) else told
+
+
+def refund_state(part_states: Iterable[str]) -> str:
+    """The state of a refund by those of its parts; one of nothing has none, and has succeeded."""
+    states = set(part_states)
+    for state in ("ABNORMAL", "PROCESSING", "CLOSED"):
+        if state in states:
+            return state
+    return "SUCCEEDED"
 
 
 def document_number(number: str) -> str:
     """A document number as it is compared and stored: capitals, without spaces and hyphens."""
-    return re.sub(r"[\s-]", "", number).upper()
+    return number.upper() if number.isalnum() else re.sub(r"[\s-]", "", number).upper()
 
 
 def document_fault(document_type: str, number: str) -> str | None:
@@ -139,7 +152,7 @@ def mask(number: str) -> str:
     return number[:first] + "*" * (len(number) - first - last) + number[len(number) - last :]
 
 
-_OUT_REFUND_NO = re.compile(r"DT(\d{1,19})R(\d{1,5})S(\d{1,4})", re.ASCII)
+_OUT_REFUND_NO = re.compile(r"DT(\d{1,19})R(\d{1,5})S(\d{1,4})(?:A(\d{1,4}))?", re.ASCII)
 
 _FORMS = {
     RESIDENT_ID: (

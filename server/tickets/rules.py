@@ -14,8 +14,9 @@ DIRECT_CODE = "DT"
 """What stands for the partner's code in the codes of our own sales channel; no partner may have it."""
 
 PARTNER_PREFIX = "OTA"
+DIRECT_PREFIX = "DIR"
 ORDER_PREFIX = "ORD"
-"""What the codes of partners' tickets, and of orders, begin with."""
+"""What the codes of partners' tickets, of our own, and of orders begin with."""
 
 FINAL_STATES = frozenset({"USED", "REFUNDED", "CHANGED", "EXPIRED", "VOIDED"})
 
@@ -80,7 +81,8 @@ class Number:
 
     def code(self, prefix: str, partner_code: str) -> str:
         """The readable form, e.g. `OTA-CP-20251103-000001`."""
-        return f"{prefix}-{partner_code}-{self.day:%Y%m%d}-{self.sequence:06d}"
+        day = self.day.isoformat().replace("-", "")  # strftime takes ten times as long
+        return f"{prefix}-{partner_code}-{day}-{self.sequence:06d}"
 
 
 @dataclass(frozen=True, slots=True)

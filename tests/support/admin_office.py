@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from deeptravel.admin.v1 import (
     account_pb2,
@@ -12,15 +12,19 @@ from deeptravel.admin.v1 import (
     audit_pb2,
     product_pb2,
 )
+from deeptravel.ticketing.v1 import refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 
 from server.admin.servicer import AdminServicer
 from server.errors import Reason
 from server.identity.credentials import hash_password
 from server.identity.models import accounts, partners, travellers
+from server.outbox import outbox_tasks
+from server.payments.models import payment_incidents, payments
+from server.ticketing.models import orders, refund_parts, refunds
 from server.tickets.models import tickets
 from server.tickets.rules import Number
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
@@ -140,6 +144,9 @@ OPERATOR: dict[str, Any] = {
 TICKET = "OTA-CP-20260301-000001"
 BLOCKED_TICKET = "OTA-CP-20260301-000002"
 TRAVELLER, BLOCKED_TRAVELLER = 800_000_000_000_010, 800_000_000_000_020
+REFUND = "ORD-DT-20260301-000001-R1"
+INCIDENT = "5b0e9d1e-0000-4000-8000-000000000001"
+DEAD_TASK = "5b0e9d1e-0000-4000-8000-000000000002"
 
 VALID: dict[str, dict[str, Any]] = {
     "CreatePartner": {"partner_code": "NEW", "display_name": "New"},
@@ -198,6 +205,14 @@ VALID: dict[str, dict[str, Any]] = {
     "UnblockTicket": {"ticket_code": BLOCKED_TICKET, "comment": "found again"},
     "BlockTraveller": {"traveller_id": TRAVELLER, "comment": "fraud"},
     "UnblockTraveller": {"traveller_id": BLOCKED_TRAVELLER, "comment": "cleared up"},
+    "RetryRefund": {"refund_id": REFUND},
+    "SettleRefund": {
+        "refund_id": REFUND,
+        "state": refund_pb2.REFUND_STATE_SUCCEEDED,
+        "comment": "by bank transfer",
+    },
+    "ResolvePaymentIncident": {"incident_id": INCIDENT, "comment": "seen to"},
+    "ReplayTask": {"task_id": DEAD_TASK},
     "GetPartner": {"partner_code": "CP"},
     "ListPartnerKeys": {"partner_code": "CP"},
     "GetMerchant": {"merchant_code": "FERRIES"},
@@ -259,6 +274,8 @@ async def furnish(node: Node) -> Office:
         await add_ticket(node, "CP", sequence)
     for traveller_id in (TRAVELLER, BLOCKED_TRAVELLER):
         await add_traveller(node, traveller_id)
+    await add_abnormal_refund(node)
+    await add_incident_and_dead_task(node)
     await office.do("BlockTicket", ticket_code=BLOCKED_TICKET, comment="reported stolen")
     await office.do("BlockTraveller", traveller_id=BLOCKED_TRAVELLER, comment="fraud")
     return office
@@ -291,6 +308,91 @@ async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:
     return code
 
 
+async def add_incident_and_dead_task(node: Node) -> None:
+    """INCIDENT and DEAD_TASK."""
+    now = datetime.now(UTC)
+    async with node.db.transaction() as tx:
+        await tx.execute(
+            insert(payment_incidents).values(
+                incident_id=UUID(INCIDENT), kind="UNKNOWN_ORDER", facts={}, create_time=now
+            )
+        )
+        await tx.execute(
+            insert(outbox_tasks).values(
+                task_id=UUID(DEAD_TASK),
+                kind="notice",
+                key="EV-1",
+                payload={},
+                state="DEAD",
+                due_time=now,
+                attempts=20,
+                last_error="no luck",
+                create_time=now,
+                update_time=now,
+            )
+        )
+
+
+async def add_abnormal_refund(node: Node) -> None:
+    """REFUND, of a payment that came too late."""
+    now, order = datetime.now(UTC), Number(0, date(2026, 3, 1), 1)
+    order_id, money = int(order), {"amount_minor": 100, "currency_code": "CNY"}
+    rows: dict[Table, dict[str, Any]] = {
+        orders: {
+            "order_code": order.code("ORD", "DT"),
+            "partner_id": 0,
+            "state": "CANCELLED",
+            "sequence": 1,
+            "jti": uuid4(),
+            "customer_type": "",
+            "customer_name": "",
+            "ticket_count": 1,
+            "payment_reference": "",
+            "traveller_id": TRAVELLER,
+            "content": {"items": [], "capped_stock_ids": []},
+            "passengers_sealed": b"",
+            "hold_expire_time": now,
+            "cancel_reason": "TRAVELLER",
+            "create_time": now,
+            **money,
+        },
+        payments: {
+            "attempt": 1,
+            "out_trade_no": f"DT{order_id}P1",
+            "state": "SUCCEEDED",
+            "openid": f"o-{TRAVELLER}",
+            "expire_time": now,
+            "transaction_id": "T-1",
+            "success_time": now,
+            "refunded_minor": 100,
+            "create_time": now,
+            "update_time": now,
+            **money,
+        },
+        refunds: {
+            "refund_no": 1,
+            "state": "ABNORMAL",
+            "cause": "LATE_PAYMENT",
+            "tickets": [],
+            "create_time": now,
+            **money,
+        },
+        refund_parts: {
+            "refund_no": 1,
+            "part_no": 1,
+            "payment_order_id": order_id,
+            "payment_attempt": 1,
+            "out_refund_no": f"DT{order_id}R1S1",
+            "amount_minor": 100,
+            "state": "ABNORMAL",
+            "update_time": now,
+        },
+    }
+    async with node.db.transaction() as tx:
+        for table, values in rows.items():
+            await tx.execute(insert(table).values(order_id=order_id, **values))
+
+
 async def add_traveller(node: Node, traveller_id: int) -> None:
     now = datetime.now(UTC)
     async with node.db.transaction() as tx:
@@ -318,5 +420,5 @@ async def valid(office: Office, method: str) -> dict[str, Any]:
 def renamed(method: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The request about something else, which there is not."""
     name = METHODS[method].input_type.fields[0].name
-    other_name = fields[name] + 1 if isinstance(fields[name], int) else fields[name] + "0"
+    other_name = fields[name] + 1 if isinstance(fields[name], int) else fields[name][:-1] + "9"
     return fields | {name: other_name}

@@ -1,7 +1,7 @@
 """The server as production composes it, in this process."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,19 @@ from tests.support.server_process import ServerProcess
 
 
 def gate_process(
-    database_url: str, redis_url: str, data_dir: Path, *arguments: str
+    database_url: str,
+    redis_url: str,
+    data_dir: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
 ) -> ServerProcess:
-    """A server in a process of its own, to be started."""
+    """A server in a process of its own, to be started; `settings` are more of its environment."""
     env = {
         "DEEPTRAVEL_DATABASE_URL": database_url,
         "DEEPTRAVEL_REDIS_URL": redis_url,
         "DEEPTRAVEL_SECRET_KEY": base64.b64encode(SECRET_KEY).decode(),
     }
-    return ServerProcess(*arguments, data_dir=data_dir, env=env)
+    return ServerProcess(*arguments, data_dir=data_dir, env=env | dict(settings or {}))
 
 
 @dataclass

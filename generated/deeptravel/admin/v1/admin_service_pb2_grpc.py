@@ -7,7 +7,10 @@ from deeptravel.admin.v1 import account_pb2 as deeptravel_dot_admin_dot_v1_dot_a
 from deeptravel.admin.v1 import allotment_pb2 as deeptravel_dot_admin_dot_v1_dot_allotment__pb2
 from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_audit__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
+from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
+from deeptravel.admin.v1 import refund_pb2 as deeptravel_dot_admin_dot_v1_dot_refund__pb2
+from deeptravel.admin.v1 import task_pb2 as deeptravel_dot_admin_dot_v1_dot_task__pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2
 from deeptravel.admin.v1 import traveller_pb2 as deeptravel_dot_admin_dot_v1_dot_traveller__pb2
 from deeptravel.admin.v1 import venue_pb2 as deeptravel_dot_admin_dot_v1_dot_venue__pb2
@@ -282,6 +285,51 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/UnblockTraveller',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerResponse.FromString,
+                _registered_method=True)
+        self.ListRefunds = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRefunds',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsResponse.FromString,
+                _registered_method=True)
+        self.RetryRefund = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RetryRefund',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundResponse.FromString,
+                _registered_method=True)
+        self.SettleRefund = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SettleRefund',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.SettleRefundRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.SettleRefundResponse.FromString,
+                _registered_method=True)
+        self.ListPaymentIncidents = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListPaymentIncidents',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListPaymentIncidentsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListPaymentIncidentsResponse.FromString,
+                _registered_method=True)
+        self.ResolvePaymentIncident = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ResolvePaymentIncident',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ResolvePaymentIncidentRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ResolvePaymentIncidentResponse.FromString,
+                _registered_method=True)
+        self.ListReconciliations = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListReconciliations',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationsResponse.FromString,
+                _registered_method=True)
+        self.ListReconciliationDifferences = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListReconciliationDifferences',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationDifferencesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationDifferencesResponse.FromString,
+                _registered_method=True)
+        self.ListDeadTasks = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListDeadTasks',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ListDeadTasksRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ListDeadTasksResponse.FromString,
+                _registered_method=True)
+        self.ReplayTask = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ReplayTask',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.FromString,
                 _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
@@ -641,6 +689,72 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRefunds(self, request, context):
+        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryRefund(self, request, context):
+        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
+        for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleRefund(self, request, context):
+        """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
+        was given back or may be yet), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPaymentIncidents(self, request, context):
+        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolvePaymentIncident(self, request, context):
+        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReconciliations(self, request, context):
+        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReconciliationDifferences(self, request, context):
+        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeadTasks(self, request, context):
+        """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayTask(self, request, context):
+        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
         """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
         """
@@ -885,6 +999,51 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UnblockTraveller,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerResponse.SerializeToString,
+            ),
+            'ListRefunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefunds,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsResponse.SerializeToString,
+            ),
+            'RetryRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRefund,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundResponse.SerializeToString,
+            ),
+            'SettleRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleRefund,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.SettleRefundRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.SettleRefundResponse.SerializeToString,
+            ),
+            'ListPaymentIncidents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPaymentIncidents,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListPaymentIncidentsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListPaymentIncidentsResponse.SerializeToString,
+            ),
+            'ResolvePaymentIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolvePaymentIncident,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ResolvePaymentIncidentRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ResolvePaymentIncidentResponse.SerializeToString,
+            ),
+            'ListReconciliations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReconciliations,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationsResponse.SerializeToString,
+            ),
+            'ListReconciliationDifferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReconciliationDifferences,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationDifferencesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationDifferencesResponse.SerializeToString,
+            ),
+            'ListDeadTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadTasks,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ListDeadTasksRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ListDeadTasksResponse.SerializeToString,
+            ),
+            'ReplayTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayTask,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -2168,6 +2327,249 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UnblockTraveller',
             deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_traveller__pb2.UnblockTravellerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRefunds',
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RetryRefund',
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SettleRefund',
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.SettleRefundRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.SettleRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPaymentIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListPaymentIncidents',
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListPaymentIncidentsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListPaymentIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolvePaymentIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ResolvePaymentIncident',
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ResolvePaymentIncidentRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ResolvePaymentIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReconciliations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListReconciliations',
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReconciliationDifferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListReconciliationDifferences',
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationDifferencesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_payment__pb2.ListReconciliationDifferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListDeadTasks',
+            deeptravel_dot_admin_dot_v1_dot_task__pb2.ListDeadTasksRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_task__pb2.ListDeadTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ReplayTask',
+            deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,7 +8,10 @@ from deeptravel.admin.v1 import account_pb2 as _account_pb2
 from deeptravel.admin.v1 import allotment_pb2 as _allotment_pb2
 from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
+from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
+from deeptravel.admin.v1 import refund_pb2 as _refund_pb2
+from deeptravel.admin.v1 import task_pb2 as _task_pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as _ticket_block_pb2
 from deeptravel.admin.v1 import traveller_pb2 as _traveller_pb2
 from deeptravel.admin.v1 import venue_pb2 as _venue_pb2
@@ -165,6 +168,30 @@ class AdminServiceStub:
     """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
     NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    ListRefunds: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ListRefundsRequest, _refund_pb2.ListRefundsResponse]
+    """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
+    RetryRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.RetryRefundRequest, _refund_pb2.RetryRefundResponse]
+    """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
+    for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+    """
+    SettleRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.SettleRefundRequest, _refund_pb2.SettleRefundResponse]
+    """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
+    was given back or may be yet), IDEMPOTENCY_MISMATCH.
+    """
+    ListPaymentIncidents: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentIncidentsRequest, _payment_pb2.ListPaymentIncidentsResponse]
+    """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ResolvePaymentIncident: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ResolvePaymentIncidentRequest, _payment_pb2.ResolvePaymentIncidentResponse]
+    """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ListReconciliations: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationsRequest, _payment_pb2.ListReconciliationsResponse]
+    """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ListReconciliationDifferences: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationDifferencesRequest, _payment_pb2.ListReconciliationDifferencesResponse]
+    """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID."""
+    ListDeadTasks: _grpc.UnaryUnaryMultiCallable[_task_pb2.ListDeadTasksRequest, _task_pb2.ListDeadTasksResponse]
+    """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ReplayTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]
+    """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
@@ -298,6 +325,30 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
     NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    ListRefunds: _aio.UnaryUnaryMultiCallable[_refund_pb2.ListRefundsRequest, _refund_pb2.ListRefundsResponse]  # type: ignore[assignment]
+    """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
+    RetryRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.RetryRefundRequest, _refund_pb2.RetryRefundResponse]  # type: ignore[assignment]
+    """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
+    for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+    """
+    SettleRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.SettleRefundRequest, _refund_pb2.SettleRefundResponse]  # type: ignore[assignment]
+    """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
+    was given back or may be yet), IDEMPOTENCY_MISMATCH.
+    """
+    ListPaymentIncidents: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentIncidentsRequest, _payment_pb2.ListPaymentIncidentsResponse]  # type: ignore[assignment]
+    """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ResolvePaymentIncident: _aio.UnaryUnaryMultiCallable[_payment_pb2.ResolvePaymentIncidentRequest, _payment_pb2.ResolvePaymentIncidentResponse]  # type: ignore[assignment]
+    """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ListReconciliations: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationsRequest, _payment_pb2.ListReconciliationsResponse]  # type: ignore[assignment]
+    """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ListReconciliationDifferences: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationDifferencesRequest, _payment_pb2.ListReconciliationDifferencesResponse]  # type: ignore[assignment]
+    """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID."""
+    ListDeadTasks: _aio.UnaryUnaryMultiCallable[_task_pb2.ListDeadTasksRequest, _task_pb2.ListDeadTasksResponse]  # type: ignore[assignment]
+    """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ReplayTask: _aio.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]  # type: ignore[assignment]
+    """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
@@ -710,6 +761,84 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
         NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
+
+    @_abc_1.abstractmethod
+    def ListRefunds(
+        self,
+        request: _refund_pb2.ListRefundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_refund_pb2.ListRefundsResponse, _abc.Awaitable[_refund_pb2.ListRefundsResponse]]:
+        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRefund(
+        self,
+        request: _refund_pb2.RetryRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_refund_pb2.RetryRefundResponse, _abc.Awaitable[_refund_pb2.RetryRefundResponse]]:
+        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
+        for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleRefund(
+        self,
+        request: _refund_pb2.SettleRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_refund_pb2.SettleRefundResponse, _abc.Awaitable[_refund_pb2.SettleRefundResponse]]:
+        """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
+        was given back or may be yet), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPaymentIncidents(
+        self,
+        request: _payment_pb2.ListPaymentIncidentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.ListPaymentIncidentsResponse, _abc.Awaitable[_payment_pb2.ListPaymentIncidentsResponse]]:
+        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ResolvePaymentIncident(
+        self,
+        request: _payment_pb2.ResolvePaymentIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.ResolvePaymentIncidentResponse, _abc.Awaitable[_payment_pb2.ResolvePaymentIncidentResponse]]:
+        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ListReconciliations(
+        self,
+        request: _payment_pb2.ListReconciliationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.ListReconciliationsResponse, _abc.Awaitable[_payment_pb2.ListReconciliationsResponse]]:
+        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ListReconciliationDifferences(
+        self,
+        request: _payment_pb2.ListReconciliationDifferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_pb2.ListReconciliationDifferencesResponse, _abc.Awaitable[_payment_pb2.ListReconciliationDifferencesResponse]]:
+        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ListDeadTasks(
+        self,
+        request: _task_pb2.ListDeadTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.ListDeadTasksResponse, _abc.Awaitable[_task_pb2.ListDeadTasksResponse]]:
+        """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ReplayTask(
+        self,
+        request: _task_pb2.ReplayTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.ReplayTaskResponse, _abc.Awaitable[_task_pb2.ReplayTaskResponse]]:
+        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
 
     @_abc_1.abstractmethod
     def ListAuditEvents(

@@ -140,6 +140,7 @@ class ProductEntitlement(_message.Message):
     TOTAL_USES_FIELD_NUMBER: _builtins.int
     USE_MODE_FIELD_NUMBER: _builtins.int
     GUARD_SECONDS_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     function_code: _builtins.str
     """Code of what it allows, e.g. `ferry`: a small letter, then up to 31 of a-z, 0-9 and underscore."""
     display_name_en: _builtins.str
@@ -154,6 +155,10 @@ class ProductEntitlement(_message.Message):
     """With MULTI_USE: seconds after a redemption in which the same QR is refused as ALREADY_REDEEMED, 0 to 86,400; 60 if
     absent.
     """
+    shared: _builtins.bool
+    """Whether it belongs to the whole order, which gets one ticket more for it (共享权益). Only of orders of travellers: the
+    tickets of a partner's batch have each their own.
+    """
     def __init__(
         self,
         *,
@@ -163,16 +168,113 @@ class ProductEntitlement(_message.Message):
         total_uses: _builtins.int = ...,
         use_mode: Global___UseMode.ValueType = ...,
         guard_seconds: _builtins.int | None = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "guard_seconds", b"guard_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "total_uses", b"total_uses", "use_mode", b"use_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "shared", b"shared", "total_uses", b"total_uses", "use_mode", b"use_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__guard_seconds: _TypeAlias = _typing.Literal["guard_seconds"]  # noqa: Y015
     _WhichOneofArgType__guard_seconds: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__guard_seconds) -> _WhichOneofReturnType__guard_seconds | None: ...
 
 Global___ProductEntitlement: _TypeAlias = ProductEntitlement  # noqa: Y015
+
+@_typing.final
+class PartyTier(_message.Message):
+    """A discount by the size of the party."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_PARTY_FIELD_NUMBER: _builtins.int
+    PERCENT_OFF_FIELD_NUMBER: _builtins.int
+    min_party: _builtins.int
+    """From this many travellers on, 1 to 100."""
+    percent_off: _builtins.int
+    """Percent off, 0 to 100."""
+    def __init__(
+        self,
+        *,
+        min_party: _builtins.int = ...,
+        percent_off: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_party", b"min_party", "percent_off", b"percent_off"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartyTier: _TypeAlias = PartyTier  # noqa: Y015
+
+@_typing.final
+class RefundTier(_message.Message):
+    """A step of a refund policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    minutes_before: _builtins.int
+    """Applies this many minutes before departure or use, and earlier; below 0: after it. -527,040 to 527,040."""
+    percent: _builtins.int
+    """Percent of what was paid that is given back, 0 to 100; not more than of an earlier step."""
+    def __init__(
+        self,
+        *,
+        minutes_before: _builtins.int = ...,
+        percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes_before", b"minutes_before", "percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundTier: _TypeAlias = RefundTier  # noqa: Y015
+
+@_typing.final
+class RefundPolicy(_message.Message):
+    """How tickets are given back and changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_TIERS_FIELD_NUMBER: _builtins.int
+    REFUND_FEE_MINOR_FIELD_NUMBER: _builtins.int
+    CHANGES_ALLOWED_FIELD_NUMBER: _builtins.int
+    CHANGE_MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
+    CHANGE_FEE_MINOR_FIELD_NUMBER: _builtins.int
+    PRO_RATA_FIELD_NUMBER: _builtins.int
+    refund_fee_minor: _builtins.int
+    """Kept of each refunded ticket, in minor units, 0 to 1,000,000,000."""
+    changes_allowed: _builtins.int
+    """How often a ticket may be changed, 0 to 100."""
+    change_minutes_before: _builtins.int
+    """Until how many minutes before departure or use; below 0: after it. -527,040 to 527,040."""
+    change_fee_minor: _builtins.int
+    """Paid for each change, in minor units, 0 to 1,000,000,000."""
+    pro_rata: _builtins.bool
+    """Whether a partly used ticket is refunded in proportion to the uses left; if not, not at all."""
+    @_builtins.property
+    def refund_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundTier]:
+        """At most 20; later than the last nothing is given back, without any nothing at all."""
+
+    def __init__(
+        self,
+        *,
+        refund_tiers: _abc.Iterable[Global___RefundTier] | None = ...,
+        refund_fee_minor: _builtins.int = ...,
+        changes_allowed: _builtins.int = ...,
+        change_minutes_before: _builtins.int = ...,
+        change_fee_minor: _builtins.int = ...,
+        pro_rata: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_fee_minor", b"change_fee_minor", "change_minutes_before", b"change_minutes_before", "changes_allowed", b"changes_allowed", "pro_rata", b"pro_rata", "refund_fee_minor", b"refund_fee_minor", "refund_tiers", b"refund_tiers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundPolicy: _TypeAlias = RefundPolicy  # noqa: Y015
 
 @_typing.final
 class Product(_message.Message):
@@ -192,6 +294,11 @@ class Product(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
+    CITY_CODE_FIELD_NUMBER: _builtins.int
+    CALENDAR_CODE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, e.g. 106."""
     kind: Global___ProductKind.ValueType
@@ -206,6 +313,12 @@ class Product(_message.Message):
     """Days a ticket is valid after its first one."""
     state: Global___ProductState.ValueType
     """Whether it is sold."""
+    max_per_traveller: _builtins.int
+    """How many tickets of it one traveller may hold and have for the same departure or day of use."""
+    city_code: _builtins.str
+    """The city a package is used in, where searches find it; empty: no search does."""
+    calendar_code: _builtins.str
+    """Whose holidays count."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, each pair of customer type and day type once."""
@@ -226,6 +339,14 @@ class Product(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last changed."""
 
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyTier]:
+        """Discounts by the size of the party (阶梯), by size."""
+
+    @_builtins.property
+    def policy(self) -> Global___RefundPolicy:
+        """Refund and change."""
+
     def __init__(
         self,
         *,
@@ -241,10 +362,15 @@ class Product(_message.Message):
         state: Global___ProductState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        tiers: _abc.Iterable[Global___PartyTier] | None = ...,
+        policy: Global___RefundPolicy | None = ...,
+        max_per_traveller: _builtins.int = ...,
+        city_code: _builtins.str = ...,
+        calendar_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "product_id", b"product_id", "state", b"state", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -266,6 +392,11 @@ class CreateProductRequest(_message.Message):
     VALIDITY_DAYS_FIELD_NUMBER: _builtins.int
     BLACKOUT_DATES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
+    CITY_CODE_FIELD_NUMBER: _builtins.int
+    CALENDAR_CODE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, 1 to 2,147,483,647."""
     kind: Global___ProductKind.ValueType
@@ -280,6 +411,12 @@ class CreateProductRequest(_message.Message):
     """Days a ticket is valid after its first one, 1 to 3,650."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    max_per_traveller: _builtins.int
+    """How many tickets of it one traveller may hold and have for the same departure or day of use, 1 to 1,000; 9 if 0."""
+    city_code: _builtins.str
+    """The city a package is used in, where searches find it, e.g. HKG; no search finds it if empty."""
+    calendar_code: _builtins.str
+    """Whose holidays count, e.g. HK; HK if empty."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, 1 to 100, each pair of customer type and day type once."""
@@ -291,6 +428,14 @@ class CreateProductRequest(_message.Message):
     @_builtins.property
     def blackout_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Days on which it is not valid, YYYY-MM-DD, each once; by the time zone of the venue."""
+
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyTier]:
+        """Discounts by the size of the party (阶梯), at most 20, each size once; none if empty."""
+
+    @_builtins.property
+    def policy(self) -> Global___RefundPolicy:
+        """Refund and change; absent: neither."""
 
     def __init__(
         self,
@@ -305,10 +450,15 @@ class CreateProductRequest(_message.Message):
         validity_days: _builtins.int = ...,
         blackout_dates: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        tiers: _abc.Iterable[Global___PartyTier] | None = ...,
+        policy: Global___RefundPolicy | None = ...,
+        max_per_traveller: _builtins.int = ...,
+        city_code: _builtins.str = ...,
+        calendar_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "product_id", b"product_id", "request_id", b"request_id", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,6 +611,11 @@ class UpdateProductRequest(_message.Message):
     BLACKOUT_DATES_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
+    CITY_CODE_FIELD_NUMBER: _builtins.int
+    CALENDAR_CODE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     display_name_en: _builtins.str
@@ -471,6 +626,12 @@ class UpdateProductRequest(_message.Message):
     """Days a ticket is valid after its first one, 1 to 3,650."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    max_per_traveller: _builtins.int
+    """How many tickets of it one traveller may hold and have for the same departure or day of use, 1 to 1,000."""
+    city_code: _builtins.str
+    """The city a package is used in, where searches find it, e.g. HKG."""
+    calendar_code: _builtins.str
+    """Whose holidays count, e.g. HK."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, all of them, 1 to 100, each pair of customer type and day type once."""
@@ -487,6 +648,14 @@ class UpdateProductRequest(_message.Message):
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
 
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartyTier]:
+        """Discounts by the size of the party (阶梯), at most 20, each size once; none if empty."""
+
+    @_builtins.property
+    def policy(self) -> Global___RefundPolicy:
+        """Refund and change; all of it."""
+
     def __init__(
         self,
         *,
@@ -499,13 +668,23 @@ class UpdateProductRequest(_message.Message):
         blackout_dates: _abc.Iterable[_builtins.str] | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        tiers: _abc.Iterable[Global___PartyTier] | None = ...,
+        policy: Global___RefundPolicy | None = ...,
+        max_per_traveller: _builtins.int | None = ...,
+        city_code: _builtins.str = ...,
+        calendar_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validity_days", b"_validity_days", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validity_days", b"_validity_days", "blackout_dates", b"blackout_dates", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "product_id", b"product_id", "request_id", b"request_id", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "blackout_dates", b"blackout_dates", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_per_traveller: _TypeAlias = _typing.Literal["max_per_traveller"]  # noqa: Y015
+    _WhichOneofArgType__max_per_traveller: _TypeAlias = _typing.Literal["_max_per_traveller", b"_max_per_traveller"]  # noqa: Y015
     _WhichOneofReturnType__validity_days: _TypeAlias = _typing.Literal["validity_days"]  # noqa: Y015
     _WhichOneofArgType__validity_days: _TypeAlias = _typing.Literal["_validity_days", b"_validity_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_traveller) -> _WhichOneofReturnType__max_per_traveller | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validity_days) -> _WhichOneofReturnType__validity_days | None: ...
 
 Global___UpdateProductRequest: _TypeAlias = UpdateProductRequest  # noqa: Y015

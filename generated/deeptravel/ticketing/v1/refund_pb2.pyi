@@ -113,7 +113,7 @@ class QuoteRefundRequest(_message.Message):
     """The order."""
     @_builtins.property
     def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which of its tickets; empty: all that can be given back."""
+        """Which of its tickets; empty: all that can be given back. What an item shares goes with the last of its tickets."""
 
     def __init__(
         self,
@@ -391,7 +391,7 @@ class QuoteChangeResponse(_message.Message):
     change_quote: _builtins.str
     """Names the quote in ChangeTicket."""
     new_minor: _builtins.int
-    """The new ticket's price."""
+    """The new ticket's price: what one traveller of its fare category pays, without discounts for a party."""
     old_minor: _builtins.int
     """What was paid for the old one."""
     fee_minor: _builtins.int

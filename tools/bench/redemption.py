@@ -1,25 +1,15 @@
-"""`make bench`: what the product does a second, measured beside a bare echo, in one run on one machine.
+"""Redemption, measured beside a bare echo of the same message sizes."""
 
-Everything is included: client, server, PostgreSQL with fsync on. Prints a table and writes build/bench.json; with
-`--readme` the table in README.md too. Figures of one kind are measured in turn, `--rounds` times, and the median is
-told: shared machines are noisy, so the ratios are what counts.
-"""
-
-import argparse
 import asyncio
 import contextlib
-import json
 import os
-import platform
-import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,44 +22,33 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_serv
 
 from server.embedded.services import EmbeddedServices
 from tests.support.server_process import ServerProcess
+from tools.bench.figures import Call, Figures, open_loop, percentile, unary
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "build" / "bench.json"
-README = ROOT / "README.md"
-MARKS = "<!-- bench -->", "<!-- /bench -->"
-
+ROOT = Path(__file__).resolve().parents[2]
 IN_FLIGHT = (1, 16, 64, 256)
 STREAM_WINDOW = 256
 OPEN_LOOP_RATE = 1_000
 BATCH = 50_000
 PRODUCT = 106
-MEMORY_REDEMPTIONS = 200_000
+
+RATIOS = {
+    "unary never seen / echo, 64 in flight": (
+        "redeem unary, never seen, 64 in flight",
+        "bare echo unary, 64 in flight",
+    ),
+    "unary looked at / echo, 64 in flight": (
+        "redeem unary, looked at, 64 in flight",
+        "bare echo unary, 64 in flight",
+    ),
+    "streamed never seen / echo": ("redeem streamed, never seen", "bare echo streamed"),
+    "streamed looked at / echo": ("redeem streamed, looked at", "bare echo streamed"),
+}
 TARGETS = {
     "unary never seen / echo, 64 in flight": 0.50,
     "unary looked at / echo, 64 in flight": 0.65,
     "streamed never seen / echo": 0.35,
     "streamed looked at / echo": 0.60,
 }
-
-Call = Callable[[Any], Awaitable[Any]]
-
-
-@dataclass
-class Figures:
-    """What was measured: samples by name, each with its unit."""
-
-    samples: dict[str, list[float]] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, value: float, unit: str) -> None:
-        """Adds a sample and says so."""
-        self.samples.setdefault(name, []).append(value)
-        self.units[name] = unit
-        print(f"  {name:<52} {value:>10,.2f} {unit}", flush=True)
-
-    def median(self, name: str) -> float:
-        """The median of a figure."""
-        return statistics.median(self.samples[name])
 
 
 class Tickets:
@@ -105,18 +84,13 @@ class Gate:
             request_id=f"{function_code}-{token[3:35]}",
         )
 
+    def redeeming(self, stub: Any) -> Call:
+        """Redeem at one of the three, every scan admitted."""
 
-async def unary(call: Call, requests: Sequence[Any], in_flight: int) -> float:
-    """Calls a second with `in_flight` callers, each waiting for its answer."""
-    queue = iter(requests)
+        async def redeem(request: Any) -> None:
+            admitted(await stub.Redeem(request, metadata=self.metadata))
 
-    async def caller() -> None:
-        for request in queue:
-            admitted(await call(request))
-
-    began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(in_flight)))
-    return len(requests) / (time.perf_counter() - began)
+        return redeem
 
 
 async def streamed(open_stream: Callable[[], Any], scans: Sequence[Any]) -> float:
@@ -154,40 +128,9 @@ def admitted(answer: Any) -> None:
         raise RuntimeError(f"not admitted: {answer}")
 
 
-async def open_loop(call: Call, requests: Sequence[Any], rate: int) -> tuple[list[float], int]:
-    """Milliseconds from when each call was due, at `rate` a second whether or not answers come; and errors."""
-    latencies: list[float] = []
-    errors = 0
-    start = time.perf_counter() + 0.2
-
-    async def one(due: float, request: Any) -> None:
-        nonlocal errors
-        try:
-            admitted(await call(request))
-        except (grpc.aio.AioRpcError, RuntimeError):
-            errors += 1
-        latencies.append((time.perf_counter() - due) * 1000)
-
-    calls = set()
-    for number, request in enumerate(requests):
-        due = start + number / rate
-        delay = due - time.perf_counter()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        calls.add(asyncio.create_task(one(due, request)))
-    await asyncio.gather(*calls)
-    return latencies, errors
-
-
 async def compare(gate: Gate, tickets: Tickets, figures: Figures, *, size: int) -> None:
     """One round: echo, redeem never seen and looked at, in turn, unary at every level and streamed."""
-    bare, intercepted = (
-        lambda request, stub=stub: stub.Redeem(request, metadata=gate.metadata)
-        for stub in (gate.bare, gate.intercepted)
-    )
-
-    def redeem(request: Any) -> Any:
-        return gate.redeem.Redeem(request, metadata=gate.metadata)
+    bare, intercepted, redeem = map(gate.redeeming, (gate.bare, gate.intercepted, gate.redeem))
 
     def look(request: Any) -> Any:
         return gate.redeem.DecryptQr(
@@ -248,9 +191,10 @@ async def make_tickets(
     return Tickets(tokens)
 
 
-async def run(server: ServerProcess, bare_port: int, echo_port: int, options: Any) -> Figures:
-    """The whole benchmark against running servers."""
-    figures = Figures()
+async def run(
+    server: ServerProcess, bare_port: int, echo_port: int, figures: Figures, options: Any
+) -> None:
+    """All of it, against running servers."""
     credentials = server.credentials
     address = f"127.0.0.1:{server.grpc_port}"
     async with (
@@ -282,13 +226,12 @@ async def run(server: ServerProcess, bare_port: int, echo_port: int, options: An
         )
         print("warm-up", flush=True)
         warm = [gate.scan(token, "ferry") for token in tickets.take(size)]
-        await unary(lambda r: gate.redeem.Redeem(r, metadata=gate.metadata), warm, 64)
+        await unary(gate.redeeming(gate.redeem), warm, 64)
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", flush=True)
             await compare(gate, tickets, figures, size=size)
         await steady(gate, tickets, figures, seconds)
         await memory(server, gate, tickets, figures, options.memory)
-    return figures
 
 
 async def allot(channel: grpc.aio.Channel, credentials: dict[str, Any]) -> None:
@@ -308,12 +251,9 @@ async def steady(gate: Gate, tickets: Tickets, figures: Figures, seconds: int) -
     """OPEN_LOOP_RATE redemptions a second, never seen, for `seconds`."""
     scans = [gate.scan(token, "ferry") for token in tickets.take(OPEN_LOOP_RATE * seconds)]
     print(f"open loop, {OPEN_LOOP_RATE} redemptions/s for {seconds} s", flush=True)
-    latencies, errors = await open_loop(
-        lambda r: gate.redeem.Redeem(r, metadata=gate.metadata), scans, OPEN_LOOP_RATE
-    )
-    latencies.sort()
+    latencies, errors = await open_loop(gate.redeeming(gate.redeem), scans, OPEN_LOOP_RATE)
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999)):
-        figures.add(f"open loop {name}", latencies[int(len(latencies) * share)], "ms")
+        figures.add(f"open loop {name}", percentile(latencies, share), "ms")
     figures.add("open loop errors", errors, "calls")
 
 
@@ -327,50 +267,6 @@ async def memory(
         scans = [gate.scan(token, "ferry") for token in tickets.take(count // 2)]
         await streamed(lambda: gate.redeem.ScanStream(metadata=gate.metadata), scans)
         figures.add(f"server memory {part}", process.memory_info().rss / 2**20, "MiB")
-
-
-def report(figures: Figures, options: Any) -> dict[str, Any]:
-    """The medians, the ratios and the machine, as written to build/bench.json."""
-    medians = {name: round(figures.median(name), 2) for name in figures.samples}
-    at = ", 64 in flight"
-    ratios = {
-        "unary never seen / echo, 64 in flight": (
-            "redeem unary, never seen" + at,
-            "bare echo unary" + at,
-        ),
-        "unary looked at / echo, 64 in flight": (
-            "redeem unary, looked at" + at,
-            "bare echo unary" + at,
-        ),
-        "streamed never seen / echo": ("redeem streamed, never seen", "bare echo streamed"),
-        "streamed looked at / echo": ("redeem streamed, looked at", "bare echo streamed"),
-    }
-    return {
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
-        "options": vars(options) | {"readme": None},
-        "medians": {name: [value, figures.units[name]] for name, value in medians.items()},
-        "ratios": {name: round(medians[a] / medians[b], 2) for name, (a, b) in ratios.items()},
-        "samples": figures.samples,
-    }
-
-
-def table(result: dict[str, Any]) -> str:
-    """The report as a Markdown table."""
-    lines = ["| ratio | measured | to reach |", "|---|---|---|"]
-    lines += [
-        f"| {name} | {value:.2f} | {TARGETS[name]:.2f} |"
-        for name, value in result["ratios"].items()
-    ]
-    lines += ["", "| figure | median | |", "|---|---:|---|"]
-    lines += [
-        f"| {name} | {value:,.2f} | {unit} |" for name, (value, unit) in result["medians"].items()
-    ]
-    options = result["options"]
-    lines += [
-        "",
-        f"{result['machine']}; medians of {options['rounds']} rounds; client, server and database together.",
-    ]
-    return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -388,45 +284,19 @@ def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[int]:
         process.wait()
 
 
-def main() -> None:
-    """Starts everything, measures, reports."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=6, help="how often each figure is measured")
-    parser.add_argument("--size", type=int, default=1_500, help="calls a sample")
-    parser.add_argument("--seconds", type=int, default=30, help="length of the open loop")
-    parser.add_argument(
-        "--memory", type=int, default=MEMORY_REDEMPTIONS, help="redemptions of the memory test"
-    )
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        services = EmbeddedServices.start(Path(folder) / "services")
-        try:
-            environment = {
-                "DEEPTRAVEL_DATABASE_URL": services.database_url,
-                "DEEPTRAVEL_REDIS_URL": services.redis_url,
-                "DEEPTRAVEL_SECRET_KEY": b64encode(os.urandom(32)).decode(),
-                "DEEPTRAVEL_DEMO_DATA": "true",
-                "DEEPTRAVEL_ACCESS_TOKEN_SECONDS": "36000",
-            }
-            with (
-                ServerProcess(data_dir=Path(folder) / "server", env=environment) as server,
-                echo_server(environment) as bare_port,
-                echo_server(environment, "--interceptors") as echo_port,
-            ):
-                figures = uvloop.run(run(server, bare_port, echo_port, options))
-        finally:
-            services.stop()
-    result = report(figures, options)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2))
-    print("\n" + table(result) + f"\n\nwritten to {RESULT.relative_to(ROOT)}")
-    if options.readme:
-        text = README.read_text()
-        begin, end = MARKS
-        fresh = f"{begin}\n{table(result)}\n{end}"
-        README.write_text(re.sub(f"{begin}.*{end}", lambda _: fresh, text, flags=re.DOTALL))
-
-
-if __name__ == "__main__":
-    main()
+def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
+    """Starts a server with demo data and the two echoes, and measures them."""
+    environment = {
+        "DEEPTRAVEL_DATABASE_URL": services.database_url,
+        "DEEPTRAVEL_REDIS_URL": services.redis_url,
+        "DEEPTRAVEL_SECRET_KEY": b64encode(os.urandom(32)).decode(),
+        "DEEPTRAVEL_DEMO_DATA": "true",
+        "DEEPTRAVEL_ACCESS_TOKEN_SECONDS": "36000",
+    }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ServerProcess(data_dir=Path(folder), env=environment) as server,
+        echo_server(environment) as bare_port,
+        echo_server(environment, "--interceptors") as echo_port,
+    ):
+        uvloop.run(run(server, bare_port, echo_port, figures, options))

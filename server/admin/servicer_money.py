@@ -1,0 +1,143 @@
+"""The methods of AdminService that are about money, and the work in the background that moves it."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from deeptravel.admin.v1 import admin_service_pb2_grpc, payment_pb2, refund_pb2, task_pb2
+
+from server import outbox, rpc
+from server.admin import money_messages, payments, refunds, tasks
+from server.admin.records import By
+from server.db import Database
+from server.payments import reconciliation
+from server.payments.service import incidents
+from server.ticketing.messages.refunds import STATE_NAMES, refund
+from server.ticketing.refunds import of_state
+
+
+def _by() -> By:
+    return By(actor=rpc.caller().key, now=rpc.now())
+
+
+class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
+    """A part of AdminServicer, which makes the fields; the contract documents each method."""
+
+    _db: Database
+    _repeats: rpc.Repeats
+    _pages: rpc.PageTokens
+
+    async def ListRefunds(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request)
+        before = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
+        async with self._db.transaction() as tx:
+            found = await of_state(tx, STATE_NAMES[request.state], before=before, most=most + 1)
+        response = refund_pb2.ListRefundsResponse(refunds=map(refund, found[:most]))
+        if len(found) > most:
+            last = found[most - 1]
+            position = last.create_time.isoformat(), last.order_id, last.refund_no
+            response.next_page_token = self._pages.encode(request, position)
+        return response
+
+    async def RetryRefund(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            retried = await refunds.retry_refund(
+                tx, request.refund_id, comment=request.comment, **_by()
+            )
+            return refund_pb2.RetryRefundResponse(refund=refund(retried))
+
+        return await self._repeats.once(request, refund_pb2.RetryRefundResponse, work)
+
+    async def SettleRefund(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            settled = await refunds.settle_refund(
+                tx,
+                request.refund_id,
+                state=STATE_NAMES[request.state],
+                comment=request.comment,
+                **_by(),
+            )
+            return refund_pb2.SettleRefundResponse(refund=refund(settled))
+
+        return await self._repeats.once(request, refund_pb2.SettleRefundResponse, work)
+
+    # Incidents
+
+    async def ListPaymentIncidents(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request)
+        async with self._db.transaction() as tx:
+            found = await incidents(
+                tx,
+                unresolved_only=not request.include_resolved,
+                before=(datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None,
+                most=most + 1,
+            )
+        response = payment_pb2.ListPaymentIncidentsResponse(
+            payment_incidents=map(money_messages.incident, found[:most])
+        )
+        if len(found) > most:
+            last = found[most - 1]
+            position = last.create_time.isoformat(), str(last.incident_id)
+            response.next_page_token = self._pages.encode(request, position)
+        return response
+
+    async def ResolvePaymentIncident(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            resolved = await payments.resolve_incident(
+                tx, request.incident_id, comment=request.comment, **_by()
+            )
+            return payment_pb2.ResolvePaymentIncidentResponse(
+                payment_incident=money_messages.incident(resolved)
+            )
+
+        return await self._repeats.once(request, payment_pb2.ResolvePaymentIncidentResponse, work)
+
+    # Reconciliation
+
+    async def ListReconciliations(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request)
+        before = date.fromisoformat(cursor[0]) if cursor else None
+        async with self._db.transaction() as tx:
+            found = await reconciliation.runs(tx, before=before, most=most + 1)
+        response = payment_pb2.ListReconciliationsResponse(
+            reconciliations=map(money_messages.reconciliation, found[:most])
+        )
+        if len(found) > most:
+            last = found[most - 1].bill_date.isoformat()
+            response.next_page_token = self._pages.encode(request, [last])
+        return response
+
+    async def ListReconciliationDifferences(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request) or [0]
+        day = payments.bill_date(request.bill_date)
+        async with self._db.transaction() as tx:
+            found = await reconciliation.differences_of(tx, day, after=cursor[0], most=most + 1)
+        response = payment_pb2.ListReconciliationDifferencesResponse(
+            differences=[money_messages.difference(each) for _, each in found[:most]]
+        )
+        if len(found) > most:
+            response.next_page_token = self._pages.encode(request, [found[most - 1][0]])
+        return response
+
+    # Work that was given up
+
+    async def ListDeadTasks(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request)
+        after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
+        async with self._db.transaction() as tx:
+            found = await outbox.dead(tx, kind=request.kind, after=after, most=most + 1)
+        response = task_pb2.ListDeadTasksResponse(
+            dead_tasks=map(money_messages.dead_task, found[:most])
+        )
+        if len(found) > most:
+            last = found[most - 1]
+            position = last.update_time.isoformat(), str(last.task_id)
+            response.next_page_token = self._pages.encode(request, position)
+        return response
+
+    async def ReplayTask(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            carrier = await tasks.replay(tx, request.task_id, **_by())
+            return task_pb2.ReplayTaskResponse(task_id=str(carrier))
+
+        return await self._repeats.once(request, task_pb2.ReplayTaskResponse, work)

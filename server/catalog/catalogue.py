@@ -1,0 +1,554 @@
+"""The catalogue: offers, made from products, routes, timetables and departures as they are configured now.
+
+A transport offer is one departure from a stop to a later one, in one fare class; its tickets are valid from the first
+moment of the travel date (the day of boarding by the clock of the origin's city) until VALID_AFTER_ARRIVAL. A departure
+sells one seat for its whole run, however short the part of it that is travelled. A package offer is a product on its first
+day of use, and its tickets are valid as `rules.valid_until` says.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, NamedTuple
+from uuid import NAMESPACE_OID, uuid5
+from zoneinfo import ZoneInfo
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import pricing
+from server.catalog.offers import Journey, Offer, Stop
+from server.catalog.rules import (
+    DAY_BITS,
+    DIRECT,
+    EPOCH,
+    departure_stock_id,
+    stock_id,
+    valid_until,
+)
+from server.catalog.rules import departure_id as departure_number
+from server.changes import ChangeFeed, Remembered
+from server.db import Database
+
+VALID_AFTER_ARRIVAL = timedelta(hours=6)
+"""So long a ticket is good behind the planned arrival: for delays, and for gates at the exit."""
+PACKAGE_SALE_DAYS = 180
+"""A package is sold from so many days before its first day of use."""
+OVERNIGHT_DAYS = 1
+"""A stop is called at on the day of the departure, or so many days later."""
+MAX_OFFERS = 50_000
+"""Offers remembered of one catalogue."""
+MAX_ID_LENGTH = 64
+PAST_KEPT = timedelta(days=2)
+"""Departures before that are not offered any more, nor looked at."""
+ENDED_PROMOTIONS_KEPT = timedelta(days=30)
+"""So long somebody who types in a code is told that it is over, not that there is none."""
+TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
+
+
+class City(NamedTuple):
+    """A city; `hot_rank` is its place in the hot list, None if it is not in it."""
+
+    city_code: str
+    display_name_en: str
+    display_name_zh: str
+    time_zone: str
+    hot_rank: int | None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Its clocks and calendar."""
+        return ZoneInfo(self.time_zone)
+
+
+class ListedProduct(NamedTuple):
+    """A product that is on sale, with what of it is stored as JSON."""
+
+    product_id: int
+    kind: str
+    display_name_en: str
+    display_name_zh: str
+    currency_code: str
+    fares: list[dict[str, Any]]
+    entitlements: list[dict[str, Any]]
+    tiers: list[dict[str, int]]
+    policy: dict[str, Any]
+    max_per_traveller: int
+    city_code: str | None
+    calendar_code: str
+    validity_days: int
+    blackout_dates: list[date]
+
+
+class Holiday(NamedTuple):
+    """A day of a calendar that is not what its weekday says."""
+
+    day_type: str
+    display_name_en: str
+    display_name_zh: str
+
+
+class _Call(NamedTuple):
+    """A stop of a route, minutes behind the departure at the first."""
+
+    stop: Stop
+    arrive_minutes: int
+    depart_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    route_id: int
+    product: ListedProduct
+    vehicle: str
+    calls: tuple[_Call, ...]
+    classes: Mapping[int, dict[str, Any]]
+    fares: Mapping[tuple[str, str, str], list[dict[str, Any]]]
+
+    def fares_of(self, class_code: str, origin: int, destination: int) -> list[dict[str, Any]]:
+        """The fares in one class from a stop to another, by position."""
+        calls = self.calls
+        key = class_code, calls[origin].stop.stop_code, calls[destination].stop.stop_code
+        return self.fares.get(key, [])
+
+
+class _Timetable(NamedTuple):
+    timetable_id: int
+    route_id: int
+    service_number: str
+    departure_clock: time
+    weekdays: int
+    first_date: date
+    last_date: date
+    classes: list[str]
+    sale_days: int
+    closing_minutes: int
+
+    def runs(self, day: date) -> bool:
+        """Whether it says that there is a departure."""
+        return self.first_date <= day <= self.last_date and bool(self.weekdays >> day.weekday() & 1)
+
+
+class Catalogue:
+    """Everything on sale under one configuration. Nothing of it changes, but that offers are made when they are asked for.
+
+    Attributes:
+        edition: a hash of all it was made from: the same offers have the same edition, in every process.
+        cities: all cities by code.
+        products: all products on sale by number.
+        capped: the promotions whose uses are counted.
+    """
+
+    def __init__(self, facts: Mapping[str, list[tuple[Any, ...]]]) -> None:
+        content = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
+        self.edition = hashlib.blake2b(content, digest_size=12).hexdigest()
+        self.cities = {row[0]: City(*row) for row in facts["cities"]}
+        self.products = {row[0]: ListedProduct(*row) for row in facts["products"]}
+        stops = {row[0]: Stop(*row) for row in facts["stops"]}
+        self._zones = {code: city.zone for code, city in self.cities.items()}
+        routes = [_route(row, self.products, stops) for row in facts["routes"]]
+        self._routes = {route.route_id: route for route in routes}
+        self._timetables = {row[0]: _Timetable(*row) for row in facts["timetables"]}
+        self._services: defaultdict[int, list[_Timetable]] = defaultdict(list)
+        for timetable in self._timetables.values():
+            self._services[timetable.route_id].append(timetable)
+        self._legs = _legs(routes)
+        # by timetable and day: when it departs (seconds since 1970), and whether it is cancelled
+        self._departures = {
+            row[0]: dict(zip(row[1], zip(row[2], row[3], strict=True), strict=True))
+            for row in facts["departures"]
+        }
+        self._hold_seconds: dict[int, int | None] = {row[0]: row[1] for row in facts["stocks"]}
+        self._holidays = {(row[0], row[1]): Holiday(*row[2:]) for row in facts["holidays"]}
+        self._day_types: defaultdict[str, dict[date, str]] = defaultdict(dict)
+        for calendar_code, day, day_type, *_ in facts["holidays"]:
+            self._day_types[calendar_code][day] = day_type
+        self.capped = frozenset(row[0] for row in facts["promotions"] if row[-1])
+        promotions = [_promotion(row) for row in facts["promotions"]]
+        self._by_code = {p.code: p for p in promotions if p.code}
+        self._automatic = [p for p in promotions if not p.code]
+        self._offers: dict[str, Offer] = {}
+
+    def offer(self, offer_id: str) -> Offer | None:
+        """The offer of that id; None if there is none. The same object, as a rule, each time."""
+        known = self._offers.get(offer_id)
+        if known is not None:
+            return known
+        offer = self._make(offer_id)
+        if offer is not None:
+            if len(self._offers) >= MAX_OFFERS:
+                self._offers.clear()
+            self._offers[offer_id] = offer
+        return offer
+
+    def promotion(self, code: str) -> pricing.Promotion | None:
+        """The promotion with that code."""
+        return self._by_code.get(code)
+
+    def promotions(self, codes: Iterable[str]) -> list[pricing.Promotion]:
+        """The automatic promotions and those with these codes, each once."""
+        named = [self._by_code[code] for code in dict.fromkeys(codes) if code in self._by_code]
+        return [*self._automatic, *named]
+
+    def price(
+        self, offer: Offer, party: Sequence[str], codes: Sequence[str], now: datetime
+    ) -> pricing.Price:
+        """What an offer costs a party at `now`. Raises pricing.NoFare."""
+        return pricing.price(
+            offer.fares,
+            offer.day_type,
+            party,
+            tiers=offer.tiers,
+            promotions=self.promotions(codes),
+            product_id=offer.product_id,
+            now=now,
+        )
+
+    def hot_cities(self) -> list[City]:
+        """The cities of the hot list, the first first."""
+        hot = [city for city in self.cities.values() if city.hot_rank is not None]
+        return sorted(hot, key=lambda city: (city.hot_rank or 0, city.city_code))
+
+    def day_type(self, calendar_code: str, day: date) -> str:
+        """`weekday`, `weekend` or `holiday`."""
+        return pricing.day_type(day, self._day_types.get(calendar_code, {}))
+
+    def holidays(self, calendar_code: str) -> dict[date, Holiday]:
+        """The days of a calendar that are not what their weekday says."""
+        return {key[1]: day for key, day in self._holidays.items() if key[0] == calendar_code}
+
+    def calendar_between(self, origin_city: str, destination_city: str) -> str:
+        """The calendar whose days count for what is sold there; the platform's own if nothing is."""
+        for route, *_ in self._legs.get((origin_city, destination_city), ()):
+            return route.product.calendar_code
+        return next((p.calendar_code for p in self._packages(destination_city)), "HK")
+
+    def vehicle(self, product_id: int) -> str:
+        """What a product travels by: TRAIN, FERRY, BUS; PACKAGE for a package, empty if no route has it."""
+        if self.products[product_id].kind == PACKAGE:
+            return PACKAGE
+        return next((r.vehicle for r in self._routes.values() if r.product[0] == product_id), "")
+
+    def offer_ids(self, origin_city: str, destination_city: str, day: date) -> list[str]:
+        """The offers for a day: departures from city to city in each class that has a fare, and packages there."""
+        found = []
+        for route, origin, destination in self._legs.get((origin_city, destination_city), ()):
+            zone = self._zones[origin_city]
+            classes = {
+                index: each["class_code"]
+                for index, each in route.classes.items()
+                if route.fares_of(each["class_code"], origin, destination)
+            }
+            for timetable in self._services[route.route_id]:
+                departure = self._boarding(timetable, route.calls[origin], day, zone)
+                if departure:
+                    found += [
+                        f"TR-{departure}-{index}-{origin}-{destination}"
+                        for index, class_code in classes.items()
+                        if class_code in timetable.classes
+                    ]
+        found += [f"PK-{p.product_id}-{day:%Y%m%d}" for p in self._packages(destination_city)]
+        return found
+
+    def sale_from(self, origin_city: str, destination_city: str, day: date) -> datetime | None:
+        """From when on something that goes on that day will be sold, though there may be no departure yet.
+
+        None if no timetable says that anything goes.
+        """
+        moments = []
+        for route, origin, _ in self._legs.get((origin_city, destination_city), ()):
+            for timetable in self._services[route.route_id]:
+                late = timetable.departure_clock.hour * 60 + timetable.departure_clock.minute
+                behind = (late + route.calls[origin].depart_minutes) // (24 * 60)
+                if timetable.runs(day - timedelta(days=behind)):
+                    begin = day - timedelta(days=timetable.sale_days)
+                    moments.append(datetime.combine(begin, time(), self._zones[origin_city]))
+        return min(moments, default=None)
+
+    def _packages(self, city_code: str) -> list[ListedProduct]:
+        """The packages that are used in a city and that we sell ourselves."""
+        return [
+            product
+            for product in self.products.values()
+            if product.kind == PACKAGE
+            and product.city_code == city_code
+            and stock_id(product.product_id, DIRECT) in self._hold_seconds
+        ]
+
+    def _boarding(
+        self, timetable: _Timetable, call: _Call, day: date, zone: ZoneInfo
+    ) -> int | None:
+        """The departure of a timetable that calls at a stop on that day, by the stop's clock."""
+        departures = self._departures.get(timetable.timetable_id, {})
+        for behind in range(OVERNIGHT_DAYS + 1):
+            known = departures.get((day - EPOCH).days - behind)
+            if known:
+                moment = datetime.fromtimestamp(known[0] + call.depart_minutes * 60, zone)
+                if moment.date() == day:
+                    return departure_number(timetable.timetable_id, day - timedelta(days=behind))
+        return None
+
+    def _make(self, offer_id: str) -> Offer | None:
+        kind, *numbers = offer_id.split("-")
+        written = all(number.isascii() and number.isdigit() for number in numbers)
+        if not written or len(offer_id) > MAX_ID_LENGTH:
+            return None
+        if kind == "TR" and len(numbers) == 4:
+            offer = self._transport(*map(int, numbers))
+        elif kind == "PK" and len(numbers) == 2:
+            offer = self._package(int(numbers[0]), numbers[1])
+        else:
+            return None
+        # one offer has one id: no leading zeros
+        return offer if offer and offer.offer_id == offer_id else None
+
+    def _transport(
+        self, departure_id: int, class_index: int, origin: int, destination: int
+    ) -> Offer | None:
+        timetable = self._timetables.get(departure_id >> DAY_BITS)
+        known = timetable and self._departures.get(timetable.timetable_id, {}).get(
+            departure_id & (1 << DAY_BITS) - 1
+        )
+        if not timetable or not known:
+            return None
+        route = self._routes[timetable.route_id]
+        fare_class = route.classes.get(class_index)
+        if (
+            not fare_class
+            or fare_class["class_code"] not in timetable.classes
+            or not origin < destination < len(route.calls)
+        ):
+            return None
+        boards, leaves = route.calls[origin], route.calls[destination]
+        zone = self._zones[boards.stop.city_code]
+        departs = datetime.fromtimestamp(known[0] + boards.depart_minutes * 60, zone)
+        arrival = datetime.fromtimestamp(known[0] + leaves.arrive_minutes * 60, UTC)
+        day = departs.date()
+        product = route.product
+        fares = route.fares_of(fare_class["class_code"], origin, destination)
+        made = _Made(
+            kind=route.vehicle,
+            journey=Journey(
+                departure_id=departure_id,
+                service_number=timetable.service_number,
+                fare_class=fare_class["class_code"],
+                class_index=class_index,
+                fare_class_name_en=fare_class["display_name_en"],
+                fare_class_name_zh=fare_class["display_name_zh"],
+                origin=boards.stop,
+                destination=leaves.stop,
+                departure_time=departs.astimezone(UTC),
+                arrival_time=arrival,
+            ),
+            stock_id=departure_stock_id(departure_id, class_index, DIRECT),
+            seat_map=fare_class["seat_map"],
+            static_fault="CANCELLED" if known[1] else _fault(product, day, fares),
+            reference_time=departs.astimezone(UTC),
+            valid_from_time=_midnight(day, zone),
+            valid_until_time=arrival + VALID_AFTER_ARRIVAL,
+            sale_from_time=_midnight(day - timedelta(days=timetable.sale_days), zone),
+            sale_until_time=departs.astimezone(UTC) - timedelta(minutes=timetable.closing_minutes),
+        )
+        offer_id = f"TR-{departure_id}-{class_index}-{origin}-{destination}"
+        return self._offer(offer_id, product, day, fares, made)
+
+    def _package(self, product_id: int, digits: str) -> Offer | None:
+        product, day = self.products.get(product_id), _day(digits)
+        if not product or not day or product.kind != PACKAGE:
+            return None
+        stock = stock_id(product_id, DIRECT)
+        city = self.cities.get(product.city_code or "")
+        if not city or stock not in self._hold_seconds:
+            return None
+        start = _midnight(day, city.zone)
+        made = _Made(
+            kind=PACKAGE,
+            journey=None,
+            stock_id=stock,
+            seat_map=None,
+            static_fault=_fault(product, day, product.fares),
+            reference_time=start,
+            valid_from_time=start,
+            valid_until_time=valid_until(start, product.validity_days, city.zone).astimezone(UTC),
+            sale_from_time=_midnight(day - timedelta(days=PACKAGE_SALE_DAYS), city.zone),
+            sale_until_time=_midnight(day + timedelta(days=1), city.zone),
+        )
+        return self._offer(f"PK-{product_id}-{day:%Y%m%d}", product, day, product.fares, made)
+
+    def _offer(
+        self,
+        offer_id: str,
+        product: ListedProduct,
+        day: date,
+        fares: list[dict[str, Any]],
+        made: "_Made",
+    ) -> Offer:
+        content = {
+            "kind": product.kind,
+            "display_name_en": product.display_name_en,
+            "display_name_zh": product.display_name_zh,
+            "currency_code": product.currency_code,
+            "fares": fares,
+            "entitlements": product.entitlements,
+            "blackout_dates": product.blackout_dates,
+            "validity_days": product.validity_days,
+            "tiers": product.tiers,
+            "policy": product.policy,
+            "offer": {
+                **made._asdict(),
+                "product_id": product.product_id,
+                "day_type": self.day_type(product.calendar_code, day),
+                "max_per_traveller": product.max_per_traveller,
+                "documents_required": product.kind == TRANSPORT,
+                "hold_seconds": self._hold_seconds.get(made.stock_id),
+            },
+        }
+        canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        snapshot_id = uuid5(NAMESPACE_OID, canonical.decode())
+        return Offer.from_snapshot(offer_id, snapshot_id, orjson.loads(canonical))
+
+
+class _Made(NamedTuple):
+    """What of an offer is its own, not its product's, by the names of `Offer`; the seat map as it is stored."""
+
+    kind: str
+    journey: Journey | None
+    stock_id: int
+    seat_map: dict[str, Any] | None
+    static_fault: str
+    reference_time: datetime
+    valid_from_time: datetime
+    valid_until_time: datetime
+    sale_from_time: datetime
+    sale_until_time: datetime
+
+
+class Catalogues:
+    """The catalogue as it is configured now, in this process."""
+
+    def __init__(self, feed: ChangeFeed, db: Database) -> None:
+        self._db = db
+        self._last: Catalogue | None = None
+        self._remembered = Remembered(feed, self._load)
+
+    def peek(self) -> Catalogue | None:
+        """The catalogue if it is loaded and may be trusted now."""
+        return self._remembered.peek("")
+
+    async def get(self) -> Catalogue:
+        """The catalogue; the same object as long as nothing of it changes. Raises DATABASE_UNAVAILABLE."""
+        return await self._remembered.get("")
+
+    async def _load(self, _: str) -> Catalogue:
+        async with self._db.transaction() as tx:
+            facts = await _facts(tx, datetime.now(UTC))
+        made = Catalogue(facts)
+        if self._last is None or self._last.edition != made.edition:
+            self._last = made
+        return self._last
+
+
+_QUERIES = {
+    name: text(query)
+    for name, query in {
+        "cities": "SELECT city_code, display_name_en, display_name_zh, time_zone, hot_rank FROM cities"
+        " ORDER BY 1",
+        "stops": "SELECT stop_code, city_code, display_name_en, display_name_zh FROM stops ORDER BY 1",
+        "products": "SELECT product_id, kind, display_name_en, display_name_zh, currency_code, fares,"
+        " entitlements, tiers, policy, max_per_traveller, city_code, calendar_code, validity_days,"
+        " blackout_dates FROM products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1",
+        "routes": "SELECT route_id, product_id, vehicle, stops, fare_classes, routes.fares FROM routes"
+        " JOIN products p USING (product_id)"
+        " WHERE routes.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",
+        "timetables": "SELECT timetable_id, route_id, service_number, departure_clock, weekdays,"
+        " first_date, last_date, ARRAY(SELECT jsonb_object_keys(seats) ORDER BY 1), sale_days,"
+        " closing_minutes FROM timetables JOIN routes r USING (route_id)"
+        " JOIN products p USING (product_id) WHERE timetables.state = 'ACTIVE'"
+        " AND r.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",
+        # a row for each timetable, not for each departure, of which there are a hundred times as many
+        "departures": "SELECT timetable_id, array_agg(travel_date - CAST(:epoch AS date) ORDER BY travel_date),"
+        " array_agg(extract(epoch FROM departure_time)::bigint ORDER BY travel_date),"
+        " array_agg(state = 'CANCELLED' ORDER BY travel_date)"
+        " FROM departures WHERE travel_date >= :since GROUP BY 1 ORDER BY 1",
+        "stocks": "SELECT stock_id, hold_seconds FROM stocks WHERE partner_id = 0"
+        " AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT NULL) ORDER BY 1",
+        "holidays": "SELECT calendar_code, day, day_type, display_name_en, display_name_zh"
+        " FROM holidays ORDER BY 1, 2",
+        "promotions": "SELECT promotion_id, coalesce(code, ''), display_name_en, display_name_zh,"
+        " basis_points_off, amount_off_minor, begin_time, end_time, min_party, product_ids, stackable,"
+        " capped FROM promotions WHERE state = 'ACTIVE' AND end_time > :ended_since ORDER BY 1",
+    }.items()
+}
+
+
+async def _facts(tx: AsyncConnection, now: datetime) -> dict[str, list[tuple[Any, ...]]]:
+    """All that offers are made of: the rows of each query, in one snapshot of the database."""
+    await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    parameters: dict[str, dict[str, Any]] = {
+        "departures": {"epoch": EPOCH, "since": (now - PAST_KEPT).date()},
+        "promotions": {"ended_since": now - ENDED_PROMOTIONS_KEPT},
+    }
+    return {
+        name: [tuple(row) for row in await tx.execute(query, parameters.get(name, {}))]
+        for name, query in _QUERIES.items()
+    }
+
+
+def _route(
+    row: tuple[Any, ...], products: Mapping[int, ListedProduct], stops: Mapping[str, Stop]
+) -> _Route:
+    route_id, product_id, vehicle, calls, classes, fares = row
+    by_leg: defaultdict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for fare in fares:
+        by_leg[fare["class_code"], fare["origin"], fare["destination"]].append(
+            {key: fare[key] for key in ("customer_type", "day_type", "amount_minor")}
+        )
+    return _Route(
+        route_id,
+        products[product_id],
+        vehicle,
+        tuple(
+            [_Call(stops[c["stop_code"]], c["arrive_minutes"], c["depart_minutes"]) for c in calls]
+        ),
+        {each["class_index"]: each for each in classes},
+        dict(by_leg),
+    )
+
+
+def _legs(routes: Iterable[_Route]) -> dict[tuple[str, str], list[tuple[_Route, int, int]]]:
+    """The routes that go from city to city, with the positions where one boards and leaves."""
+    legs: defaultdict[tuple[str, str], list[tuple[_Route, int, int]]] = defaultdict(list)
+    for route in routes:
+        for origin, boards in enumerate(route.calls):
+            for destination in range(origin + 1, len(route.calls)):
+                cities = boards.stop.city_code, route.calls[destination].stop.city_code
+                legs[cities].append((route, origin, destination))
+    return dict(legs)
+
+
+def _promotion(row: tuple[Any, ...]) -> pricing.Promotion:
+    start: list[Any] = [*row[:9], frozenset(row[9]), row[10]]
+    return pricing.Promotion(*start)
+
+
+def _fault(product: ListedProduct, day: date, fares: Sequence[object]) -> str:
+    if day in product.blackout_dates:
+        return "BLACKOUT"
+    return "" if fares else "NO_FARE"
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _day(digits: str) -> date | None:
+    """The day of a package's offer, as far as days are sold at all."""
+    try:
+        day = datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC).date()
+        departure_number(1, day)
+    except ValueError:
+        return None
+    return day

@@ -1,0 +1,70 @@
+"""Departures, made ahead from timetables, each with our own seats in every class."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import changes
+
+MARGIN_DAYS = 2
+"""Departures are made so many days before their sale begins, so that a day without this job is no day without them."""
+
+# The day is the one of the city of the first stop. EXISTS, not the date of the last run: a stop of the job, a new timetable
+# and a longer sale all need no care. Of a class that the route has not, no stock is made.
+_MAKE_DEPARTURES = text("""
+WITH running AS (
+  SELECT t.timetable_id, t.departure_clock, t.weekdays, c.time_zone,
+    greatest(t.first_date, (:now AT TIME ZONE c.time_zone)::date) AS begin_date,
+    least(t.last_date, (:now AT TIME ZONE c.time_zone)::date + t.sale_days + :margin) AS end_date
+  FROM timetables t
+  JOIN routes r ON r.route_id = t.route_id
+  JOIN products p ON p.product_id = r.product_id
+  JOIN stops s ON s.stop_code = r.stops -> 0 ->> 'stop_code'
+  JOIN cities c ON c.city_code = s.city_code
+  WHERE t.state = 'ACTIVE' AND r.state = 'ACTIVE' AND p.state = 'ACTIVE'
+), wanted AS (
+  SELECT (timetable_id::bigint << 14) | (day::date - DATE '2020-01-01') AS departure_id,
+    timetable_id, day::date AS travel_date,
+    (day::date + departure_clock) AT TIME ZONE time_zone AS departure_time
+  FROM running,
+    generate_series(begin_date::timestamp, end_date::timestamp, INTERVAL '1 day') AS day
+  WHERE weekdays >> (extract(isodow FROM day)::int - 1) & 1 = 1
+)
+INSERT INTO departures (departure_id, timetable_id, travel_date, departure_time, state)
+SELECT departure_id, timetable_id, travel_date, departure_time, 'SCHEDULED' FROM wanted w
+WHERE departure_time > :now
+  AND NOT EXISTS (SELECT FROM departures d WHERE d.departure_id = w.departure_id)
+ORDER BY departure_id
+ON CONFLICT DO NOTHING
+""")
+_MAKE_STOCKS = text("""
+INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total, update_time)
+SELECT (1::bigint << 62) + (d.departure_id << 24) + ((class ->> 'class_index')::bigint << 20),
+  r.product_id, 0, d.departure_id, class ->> 'class_code',
+  (t.seats ->> (class ->> 'class_code'))::int, :now
+FROM departures d
+JOIN timetables t ON t.timetable_id = d.timetable_id
+JOIN routes r ON r.route_id = t.route_id
+CROSS JOIN jsonb_array_elements(r.fare_classes) AS class
+WHERE d.travel_date >= :since AND d.departure_time > :now AND t.seats ? (class ->> 'class_code')
+  AND NOT EXISTS (
+    SELECT FROM stocks s WHERE s.stock_id =
+      (1::bigint << 62) + (d.departure_id << 24) + ((class ->> 'class_index')::bigint << 20)
+  )
+ORDER BY 1
+ON CONFLICT DO NOTHING
+""")
+
+
+async def make_departures(tx: AsyncConnection, now: datetime) -> int:
+    """Makes the departures that timetables say there are from now until their sale begins, and their seats.
+
+    What is there stays as it is, also if its timetable has been changed since. Returns how many rows were made.
+    """
+    departures = await tx.execute(_MAKE_DEPARTURES, {"now": now, "margin": MARGIN_DAYS})
+    stocks = await tx.execute(_MAKE_STOCKS, {"now": now, "since": (now - timedelta(days=1)).date()})
+    made = departures.rowcount + stocks.rowcount
+    if made:
+        await changes.bump(tx)
+    return made

@@ -1,0 +1,277 @@
+"""Payments, the notices of them, and what did not fit: rows that the rooms above lock and move.
+
+Who moves a payment has locked its order; so payments need no locks of their own, but their statements state the move again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import orjson
+from sqlalchemy import ColumnElement, Select, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.errors import not_found
+from server.payments import rules
+from server.payments.models import notices, payment_incidents, payments
+
+_INCIDENTS = UUID("6f0e5a3e-3c52-4d6e-9a58-1f6f1f5a2b11")
+"""The namespace of their ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """An attempt to have an order paid; the columns of models.payments."""
+
+    order_id: int
+    attempt: int
+    out_trade_no: str
+    state: str
+    amount_minor: int
+    currency_code: str
+    openid: str
+    prepay_id: str
+    expire_time: datetime
+    transaction_id: str
+    success_time: datetime | None
+    refunded_minor: int
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that did not fit; `facts` are what was expected and what came."""
+
+    incident_id: UUID
+    kind: str
+    order_id: int | None
+    facts: dict[str, Any]
+    create_time: datetime
+    resolve_time: datetime | None
+    resolved_by: str | None
+    comment: str | None
+
+
+_PAYMENTS: Select[Any] = select(*[payments.c[name] for name in Payment.__dataclass_fields__])
+_FOUND: Select[Any] = select(*[payment_incidents.c[name] for name in Incident.__dataclass_fields__])
+
+
+# Payments
+
+
+async def latest(tx: AsyncConnection, order_id: int) -> Payment | None:
+    """The last attempt to have an order paid."""
+    query = _PAYMENTS.where(payments.c.order_id == order_id)
+    row = (await tx.execute(query.order_by(payments.c.attempt.desc()).limit(1))).one_or_none()
+    return Payment(*row) if row else None
+
+
+async def succeeded(tx: AsyncConnection, order_id: int) -> Payment | None:
+    """The first payment of an order that was made."""
+    query = _PAYMENTS.where(payments.c.order_id == order_id, payments.c.state == "SUCCEEDED")
+    row = (await tx.execute(query.order_by(payments.c.attempt).limit(1))).one_or_none()
+    return Payment(*row) if row else None
+
+
+async def find(tx: AsyncConnection, out_trade_no: str) -> Payment | None:
+    """A payment by its number at WeChat."""
+    named = rules.payment_of(out_trade_no)
+    if named is None:
+        return None
+    row = (await tx.execute(_PAYMENTS.where(*_this(*named)))).one_or_none()
+    return Payment(*row) if row else None
+
+
+async def create(
+    tx: AsyncConnection,
+    order_id: int,
+    attempt: int,
+    *,
+    amount_minor: int,
+    currency_code: str,
+    openid: str,
+    expire_time: datetime,
+    now: datetime,
+) -> Payment:
+    """A PENDING payment, before WeChat is asked for it; the caller has locked the order."""
+    made = insert(payments).values(
+        order_id=order_id,
+        attempt=attempt,
+        out_trade_no=rules.out_trade_no(order_id, attempt),
+        state="PENDING",
+        amount_minor=amount_minor,
+        currency_code=currency_code,
+        openid=openid,
+        expire_time=expire_time,
+        create_time=now,
+        update_time=now,
+    )
+    columns = [payments.c[name] for name in Payment.__dataclass_fields__]
+    return Payment(*(await tx.execute(made.returning(*columns))).one())
+
+
+async def store_prepay(
+    tx: AsyncConnection, payment: Payment, prepay_id: str, *, now: datetime
+) -> bool:
+    """Keeps what WeChat answered; False if the payment does not wait any more."""
+    stored = await tx.execute(
+        update(payments)
+        .where(*_this(payment.order_id, payment.attempt), payments.c.state == "PENDING")
+        .values(prepay_id=prepay_id, update_time=now)
+    )
+    return stored.rowcount == 1
+
+
+async def succeed(
+    tx: AsyncConnection,
+    payment: Payment,
+    *,
+    transaction_id: str,
+    success_time: datetime,
+    now: datetime,
+) -> None:
+    """It is paid, also one that was closed; the caller has locked the order."""
+    moved = await tx.execute(
+        update(payments)
+        .where(*_this(payment.order_id, payment.attempt), payments.c.state != "SUCCEEDED")
+        .values(
+            state="SUCCEEDED",
+            transaction_id=transaction_id,
+            success_time=success_time,
+            update_time=now,
+        )
+    )
+    assert moved.rowcount == 1, "nobody moves a payment whose order is locked"
+
+
+async def close(tx: AsyncConnection, out_trade_no: str, *, now: datetime) -> None:
+    """It cannot be paid any more; nothing happens if it was, or is closed already."""
+    named = rules.payment_of(out_trade_no)
+    assert named is not None
+    await tx.execute(
+        update(payments)
+        .where(*_this(*named), payments.c.state == "PENDING")
+        .values(state="CLOSED", update_time=now)
+    )
+
+
+async def claim_query(
+    tx: AsyncConnection, payment: Payment, *, untouched_since: datetime, now: datetime
+) -> bool:
+    """Whether the caller is the one to ask WeChat about a payment that waits, as nobody has since then."""
+    claimed = await tx.execute(
+        update(payments)
+        .where(
+            *_this(payment.order_id, payment.attempt),
+            payments.c.state == "PENDING",
+            payments.c.update_time <= untouched_since,
+        )
+        .values(update_time=now)
+    )
+    return claimed.rowcount == 1
+
+
+def _this(order_id: int, attempt: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return payments.c.order_id == order_id, payments.c.attempt == attempt
+
+
+# Notices
+
+
+async def store_notice(
+    tx: AsyncConnection,
+    notice_id: str,
+    *,
+    event_type: str,
+    body: bytes,
+    headers: dict[str, str],
+    now: datetime,
+) -> bool:
+    """Keeps a verified notice as it came; False if it came before."""
+    stored = await tx.execute(
+        insert(notices)
+        .values(
+            notice_id=notice_id,
+            event_type=event_type,
+            body=body,
+            headers=headers,
+            receive_time=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(notices.c.notice_id)
+    )
+    return stored.one_or_none() is not None
+
+
+async def notice_body(tx: AsyncConnection, notice_id: str) -> bytes | None:
+    """A stored notice as it came."""
+    body: bytes | None = await tx.scalar(
+        select(notices.c.body).where(notices.c.notice_id == notice_id)
+    )
+    return body
+
+
+# Incidents
+
+
+async def record_incident(
+    tx: AsyncConnection,
+    kind: str,
+    order_id: int | None,
+    facts: dict[str, Any],
+    *,
+    now: datetime,
+) -> None:
+    """Puts what does not fit on the administrator's list; the same facts once more are the same incident.
+
+    Of something that may happen again, and is then another, the time belongs to the facts.
+    """
+    content = orjson.dumps([kind, order_id, facts], option=orjson.OPT_SORT_KEYS)
+    await tx.execute(
+        insert(payment_incidents)
+        .values(
+            incident_id=uuid5(_INCIDENTS, content.decode()),
+            kind=kind,
+            order_id=order_id,
+            facts=facts,
+            create_time=now,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def incidents(
+    tx: AsyncConnection,
+    *,
+    unresolved_only: bool,
+    before: tuple[datetime, UUID] | None,
+    most: int,
+) -> list[Incident]:
+    """Up to `most` incidents recorded before (create_time, incident_id), the newest first."""
+    position = payment_incidents.c.create_time, payment_incidents.c.incident_id
+    query = _FOUND.order_by(*[column.desc() for column in position]).limit(most)
+    if unresolved_only:
+        query = query.where(payment_incidents.c.resolve_time.is_(None))
+    if before:
+        query = query.where(tuple_(*position) < tuple_(*before))
+    return [Incident(*row) for row in await tx.execute(query)]
+
+
+async def resolve_incident(
+    tx: AsyncConnection, incident_id: UUID, *, actor: str, comment: str, now: datetime
+) -> tuple[Incident, Incident]:
+    """An administrator has seen to it: as it was and as it is; who did first stays. Raises NOT_FOUND."""
+    query = _FOUND.where(payment_incidents.c.incident_id == incident_id)
+    row = (await tx.execute(query.with_for_update(key_share=True))).one_or_none()
+    if row is None:
+        raise not_found("payment incident", str(incident_id))
+    before = Incident(*row)
+    if before.resolve_time is None:
+        await tx.execute(
+            update(payment_incidents)
+            .where(payment_incidents.c.incident_id == incident_id)
+            .values(resolve_time=now, resolved_by=actor, comment=comment)
+        )
+    return before, Incident(*(await tx.execute(query)).one())

@@ -1,0 +1,163 @@
+"""What takes long to work out, kept in this process and in Redis for all of them, and never stale.
+
+A value carries the edition of what it was made from and counts only for whoever asks with the same: a change of the
+catalogue makes every older value a miss, at once, and a database that was restored cannot bring one back. Redis holds
+nothing that cannot be lost: without it each process makes its own values.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+import structlog
+from redis.asyncio import ConnectionPool, Redis
+
+from server.metrics import SEARCH_CACHE
+
+REDIS_TIMEOUT_SECONDS = 0.25
+REDIS_CONNECTIONS = 16
+RETRY_REDIS_SECONDS = 1.0
+"""After a failure Redis is not asked again for this long, so that its loss costs no search more than the timeout."""
+LOCK_MILLISECONDS = 2_000
+"""The process that makes a value has this long to do so before another tries."""
+WAIT_SECONDS = 0.5
+"""Others wait this long for it, then make the value themselves."""
+LOOK_SECONDS = 0.01
+JITTER = 0.1
+"""Lives are shortened by up to this share, so that what was made together does not expire together."""
+MAX_REMEMBERED = 500
+"""Values kept in this process, of some 100 KB each."""
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Kind(Generic[V]):
+    """Values of one kind: the first part of their keys, how long Redis keeps them, and how they become bytes and back."""
+
+    purpose: str
+    seconds: int
+    dump: Callable[[V], bytes]
+    parse: Callable[[bytes], V]
+
+
+class Cache:
+    """The values of this process, and its way to those in Redis."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = Redis(
+            connection_pool=ConnectionPool.from_url(
+                redis_url,
+                socket_timeout=REDIS_TIMEOUT_SECONDS,
+                socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            )
+        )
+        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
+        self._silent_until = 0.0
+        self._values: dict[str, tuple[str, Any]] = {}
+        self._making: dict[tuple[str, str], asyncio.Future[Any]] = {}
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    def peek(self, kind: Kind[V], name: str, edition: str) -> V | None:
+        """The value if this process has it."""
+        found = self._values.get(_key(kind, name))
+        if found is None or found[0] != edition:
+            return None
+        SEARCH_CACHE.labels(kind.purpose, "memory").inc()
+        return cast("V", found[1])
+
+    async def get(self, kind: Kind[V], name: str, edition: str, make: Callable[[], V]) -> V:
+        """The value under that name and edition: from here, from Redis, or made; once for all who ask meanwhile."""
+        value = self.peek(kind, name, edition)
+        if value is not None:
+            return value
+        key = _key(kind, name)
+        making = self._making.get((key, edition))
+        if making is None:
+            making = asyncio.ensure_future(self._find(kind, key, edition, make))
+            self._making[key, edition] = making
+            making.add_done_callback(lambda _: self._making.pop((key, edition)))
+        return cast("V", await asyncio.shield(making))
+
+    async def _find(self, kind: Kind[V], key: str, edition: str, make: Callable[[], V]) -> V:
+        value = await self._read(kind, key, edition)
+        lock = f"{key}:lock:{edition}"
+        if value is None and not await self._lock(lock):
+            value = await self._wait(kind, key, edition)
+        source = "redis"
+        if value is None:
+            source, value = "made", make()
+            await self._write(kind, key, edition, value, lock)
+        SEARCH_CACHE.labels(kind.purpose, source).inc()
+        if len(self._values) >= MAX_REMEMBERED:
+            for oldest in list(self._values)[: MAX_REMEMBERED // 2]:
+                del self._values[oldest]
+        self._values[key] = edition, value
+        return value
+
+    async def _wait(self, kind: Kind[V], key: str, edition: str) -> V | None:
+        """What another process is making; None if it takes too long."""
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
+            await asyncio.sleep(LOOK_SECONDS)
+            value = await self._read(kind, key, edition)
+            if value is not None:
+                return value
+        return None
+
+    async def _read(self, kind: Kind[V], key: str, edition: str) -> V | None:
+        stored: Any = await self._ask(lambda: self._redis.get(key), None)
+        prefix = f"{edition}\n".encode()
+        if not stored or not stored.startswith(prefix):
+            return None
+        try:
+            return kind.parse(stored[len(prefix) :])
+        except Exception as error:  # noqa: BLE001 - whatever is in there, it can be made anew
+            log.warning("cache.unreadable", key=key, error=repr(error))
+            return None
+
+    async def _lock(self, lock: str) -> bool:
+        """Whether this process is to make the value; also without Redis."""
+        return bool(
+            await self._ask(
+                lambda: self._redis.set(lock, b"1", nx=True, px=LOCK_MILLISECONDS), True
+            )
+        )
+
+    async def _write(self, kind: Kind[V], key: str, edition: str, value: V, lock: str) -> None:
+        seconds = round(kind.seconds * (1 - JITTER * random.random()))  # noqa: S311
+
+        async def write() -> None:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.set(key, f"{edition}\n".encode() + kind.dump(value), ex=seconds)
+                pipeline.delete(lock)
+                await pipeline.execute()
+
+        await self._ask(write, None)
+
+    async def _ask(self, call: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """What Redis answers; `otherwise` if it does not."""
+        async with self._turns:
+            if time.monotonic() < self._silent_until:
+                return otherwise
+            try:
+                async with asyncio.timeout(2 * REDIS_TIMEOUT_SECONDS):
+                    return await call()
+            except Exception as error:  # noqa: BLE001 - whatever the client raises, the search goes on
+                self._silent_until = time.monotonic() + RETRY_REDIS_SECONDS
+                log.warning("cache.redis_lost", error=repr(error))
+                return otherwise
+
+
+def _key(kind: Kind[Any], name: str) -> str:
+    return f"{kind.purpose}:{{{name}}}"

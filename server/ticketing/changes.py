@@ -1,0 +1,329 @@
+"""A ticket changed to another departure, class or day of the same product (改签).
+
+The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING meanwhile. When the new
+order is paid, at once if there is nothing to pay, the old ticket is CHANGED and its seat free; if it is not paid in time
+the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid.
+
+What an order shares stays with it. The new price is that of one traveller of the ticket's customer type: no discount for a party, and no promotion with a cap.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import holds
+from server.catalog.models import stocks
+from server.catalog.offers import Offer
+from server.db import Database
+from server.errors import DomainError, Reason
+from server.identity.callers import Traveller
+from server.ticketing import events, orders, policy, quotes, refunds, travel_tickets
+from server.ticketing.asked import PricedItem, Prices, Wish
+from server.ticketing.content import Content, Item, Place
+from server.ticketing.holds import Holder
+from server.ticketing.models import orders as order_rows
+from server.ticketing.order_numbers import OrderNumbers
+from server.ticketing.orders import Order
+from server.ticketing.passengers import PassengerSeals
+from server.ticketing.quotes import Quotes
+from server.ticketing.refunds import Refund
+from server.ticketing.settlement import Settlement
+from server.ticketing.travel_tickets import TravelTicket
+from server.tickets import service as tickets
+from server.tickets.models import snapshots
+from server.tickets.rules import DIRECT
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a change to `item` costs now."""
+
+    ticket: TravelTicket
+    item: PricedItem
+    offer: policy.ChangeOffer
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a change costs until `expire_time`; `text` names the quote, `seats_left` is as it is now."""
+
+    text: str
+    terms: Terms
+    seats_left: int
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The order of the new ticket, PENDING while the difference is to be paid; the ticket and refund, if there are."""
+
+    order: Order
+    ticket: TravelTicket | None
+    refund: Refund | None
+
+
+class ChangeDesk:
+    """Quotes changes, each for `quote_seconds` or as long as the policy allows them, and makes them."""
+
+    def __init__(
+        self,
+        db: Database,
+        holder: Holder,
+        seals: PassengerSeals,
+        signer: Quotes,
+        settlement: Settlement,
+        *,
+        zone: ZoneInfo,
+        quote_seconds: int,
+    ) -> None:
+        self._holder = holder
+        self._seals = seals
+        self._quotes = signer
+        self._settlement = settlement
+        self._quote_seconds = quote_seconds
+        self._numbers = OrderNumbers(db, zone)
+
+    async def quote(
+        self,
+        tx: AsyncConnection,
+        traveller: Traveller,
+        ticket_code: str,
+        offer_id: str,
+        *,
+        prices: Prices,
+        now: datetime,
+    ) -> Quote:
+        """What it costs to have this offer instead. Raises NOT_FOUND, CHANGE_REFUSED, OFFER_NOT_AVAILABLE."""
+        ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
+        terms = _terms(ticket, offer_id, prices, now)
+        cost, new = terms.offer, terms.item.offer
+        query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
+        left = await tx.scalar(query.where(stocks.c.stock_id == new.stock_id)) or 0
+        expire_time = min(now + timedelta(seconds=self._quote_seconds), cost.until_time)
+        facts = [ticket.ticket_id, offer_id, cost.new_minor, cost.fee_minor, cost.old_minor]
+        quote = self._quotes.sign("change", traveller.key, facts, expire_time=expire_time)
+        return Quote(quote, terms, left, expire_time)
+
+    async def change(
+        self,
+        tx: AsyncConnection,
+        traveller: Traveller,
+        ticket_code: str,
+        quote: str,
+        *,
+        prices: Prices,
+        now: datetime,
+    ) -> Change:
+        """Holds the new seat, and settles the change if there is nothing to pay; wake the outbox after the commit.
+
+        Raises NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER,
+        DUPLICATE_PASSENGER.
+        """
+        ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
+        ticket_id, offer_id, *quoted = self._quotes.open("change", traveller.key, quote, now=now)
+        if ticket_id != ticket.ticket_id:
+            raise quotes.invalid("is for another ticket")
+        await tickets.lock(tx, [ticket_id])
+        await orders.lock_order(tx, ticket.order_id)
+        # behind both locks: as the gates, refunds and other changes have left it
+        ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
+        terms = _terms(ticket, offer_id, prices, now)
+        cost = terms.offer
+        if [cost.new_minor, cost.fee_minor, cost.old_minor] != quoted:
+            raise quotes.invalid("holds no more: the price is another now")
+        moved = await tickets.move(
+            tx,
+            [ticket_id],
+            ("ACTIVE",),
+            "CHANGING",
+            action="changing",
+            actor=traveller.key,
+            now=now,
+        )
+        assert moved, "nobody moves a ticket that is locked"
+        begun = events.Move(
+            ticket.order_id, events.TICKET_CHANGING, traveller.key, ticket_id=ticket_id
+        )
+        await events.record(tx, [begun], now=now)
+        paid = await refunds.payments_of(tx, ticket.order_id) if cost.refund_minor else []
+        order = await self._hold(tx, terms, now=now)
+        if cost.pay_minor:
+            return Change(order, None, None)
+        await self._settlement.settle(tx, order, pay_time=now, now=now, actor=traveller.key)
+        refund = None
+        if cost.refund_minor:
+            refund_no = await refunds.ask(
+                tx,
+                order_id=order.order_id,
+                cause="CHANGE",
+                tickets=(),
+                amount_minor=cost.refund_minor,
+                payments_newest_first=paid,
+                now=now,
+            )
+            refund = await refunds.read(tx, order.order_id, refund_no)
+        (made,) = await travel_tickets.of_order(tx, order.order_id)
+        return Change(made.order, made, refund)
+
+    async def _hold(self, tx: AsyncConnection, terms: Terms, *, now: datetime) -> Order:
+        """The new order, PENDING, with its seat held."""
+        old, cost, offer = terms.ticket, terms.offer, terms.item.offer
+        (order_id,) = await self._numbers.take(1, now)
+        passenger = self._seals.open(old.order_id, old.order.passengers_sealed)[old.passenger_index]
+        document = self._seals.document_hash(passenger) if passenger.document_number else None
+        if offer.journey is None:
+            document = None
+        same_departure = offer.journey and offer.journey.departure_id == old.item.departure_id
+        wanted = holds.Take(
+            stock_id=offer.stock_id,
+            quantity=1,
+            seats=(),
+            departure_id=offer.journey.departure_id if offer.journey else None,
+            # on the same departure the old ticket's guard stands until it passes to the new one
+            documents=(document,) if document and not same_departure else (),
+            order_id=order_id,
+            traveller_id=old.order.traveller_id,
+        )
+        await _lock_stocks(tx, old.item.stock_id, offer.stock_id)
+        seats = await holds.take(
+            tx,
+            wanted,
+            offer_id=offer.offer_id,
+            seat_map=offer.seat_map,
+            # the old ticket counts until it is changed
+            max_per_traveller=offer.max_per_traveller + (offer.stock_id == old.item.stock_id),
+            now=now,
+        )
+        seat = seats[0] if seats else None
+        place = Place(
+            passenger=0,
+            customer_type=old.customer_type,
+            amount_minor=cost.new_minor,
+            seat_index=seat,
+            seat=offer.seat_map.labels[seat] if offer.seat_map and seat is not None else None,
+            document=document,
+        )
+        amount_minor = cost.new_minor + cost.fee_minor
+        order = Order(
+            order_id=order_id,
+            order_code=orders.order_code(order_id),
+            traveller_id=old.order.traveller_id,
+            state="PENDING",
+            sequence=1,
+            content=Content((_item(terms.item, place),)),
+            passengers_sealed=self._seals.seal(order_id, [passenger]),
+            amount_minor=amount_minor,
+            currency_code=offer.currency_code,
+            credit_minor=min(cost.old_minor, amount_minor),
+            create_time=now,
+            hold_expire_time=now + timedelta(seconds=self._holder.hold_seconds([offer])),
+            changes_ticket_id=old.ticket_id,
+            changes_order_id=old.order_id,
+        )
+        await _insert(tx, order, offer, now=now)
+        return order
+
+
+def _terms(ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime) -> Terms:
+    """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE."""
+    if ticket.is_shared:
+        raise refused(ticket, "NOT_CHANGEABLE", "it belongs to the whole order")
+    standing, rules = ticket.standing, ticket.policy
+    for_itself = policy.change(
+        standing,
+        rules,
+        changes_made=ticket.changes_made,
+        new_price_minor=ticket.amount_minor,
+        now=now,
+    )
+    if isinstance(for_itself, policy.Refused):
+        facts = ", ".join(f"{name} {value}" for name, value in for_itself.facts.items())
+        raise refused(ticket, for_itself.reason, facts)
+    priced = prices.price(
+        [Wish(offer_id)],
+        [ticket.customer_type],
+        (),
+        now=now,
+        used_up=prices.catalogue.capped,
+    )
+    (item,) = priced.items
+    same_product = item.offer.product_id == ticket.product_id
+    if not same_product or priced.currency_code != ticket.order.currency_code:
+        raise refused(ticket, "OTHER_PRODUCT", f"{offer_id} is of another product")
+    if offer_id == ticket.item.offer_id:
+        raise refused(ticket, "SAME_OFFER", f"it is for {offer_id}")
+    cost = policy.change(
+        standing,
+        rules,
+        changes_made=ticket.changes_made,
+        new_price_minor=priced.total_minor,
+        now=now,
+    )
+    assert isinstance(cost, policy.ChangeOffer), "the price decides nothing"
+    return Terms(ticket, item, cost)
+
+
+def _item(item: PricedItem, place: Place) -> Item:
+    offer = item.offer
+    return Item(
+        offer.offer_id,
+        offer.snapshot_id,
+        offer.stock_id,
+        offer.journey.departure_id if offer.journey else None,
+        item.price,
+        (place,),
+    )
+
+
+async def _lock_stocks(tx: AsyncConnection, *stock_ids: int) -> None:
+    """Both stocks at once: two changes in opposite directions do not wait for each other."""
+    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(stock_ids))
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
+async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datetime) -> None:
+    kept = pg_insert(snapshots).values(
+        snapshot_id=offer.snapshot_id,
+        product_id=offer.product_id,
+        content=offer.snapshot,
+        create_time=now,
+    )
+    await tx.execute(kept.on_conflict_do_nothing())
+    await tx.execute(
+        insert(order_rows).values(
+            order_id=order.order_id,
+            order_code=order.order_code,
+            partner_id=DIRECT,
+            state=order.state,
+            jti=uuid4(),
+            customer_type="",
+            customer_name="",
+            ticket_count=1,
+            payment_reference="",
+            amount_minor=order.amount_minor,
+            currency_code=order.currency_code,
+            traveller_id=order.traveller_id,
+            content=order.content.dump(),
+            passengers_sealed=order.passengers_sealed,
+            hold_expire_time=order.hold_expire_time,
+            changes_ticket_id=order.changes_ticket_id,
+            changes_order_id=order.changes_order_id,
+            credit_minor=order.credit_minor,
+            create_time=order.create_time,
+        )
+    )
+
+
+def refused(ticket: TravelTicket, why: str, facts: str) -> DomainError:
+    """CHANGE_REFUSED for a ticket, with why."""
+    return DomainError(
+        Reason.CHANGE_REFUSED,
+        f"ticket {ticket.ticket_code} cannot be changed: {why} {facts}".rstrip(),
+        ticket_code=ticket.ticket_code,
+        why=why,
+    )

@@ -1,0 +1,90 @@
+"""Holds whose time is over: their orders are cancelled and the stock is given back, by whichever process comes first.
+
+Every process looks each second, so stock is back within five of its time, also when the process that held it is gone
+(DOMAIN, Stock). An order whose row somebody has locked, say to settle its payment, is passed over and looked at again.
+"""
+
+import asyncio
+
+import structlog
+
+from server import rpc
+from server.db import Database
+from server.errors import DomainError
+from server.ticketing import orders
+
+LOOK_SECONDS = 1.0
+CHUNK_ORDERS = 200
+"""Cancelled in one transaction, whose locks others wait for."""
+ACTOR = "system"
+
+log = structlog.get_logger()
+
+
+class Expiry:
+    """Cancels the orders that were not paid in time, from `start` to `stop`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._task = asyncio.create_task(self._run(), name="hold-expiry")
+
+    async def stop(self) -> None:
+        """Ends it, when the transaction under way is done."""
+        self._stopping.set()
+        if self._task:
+            await self._task
+
+    async def run(self) -> int:
+        """Cancels all that is due now, in chunks; returns how many. Raises DATABASE_UNAVAILABLE, CONFLICT."""
+        cancelled = 0
+        while not self._stopping.is_set():
+            done = await self._cancel(CHUNK_ORDERS)
+            cancelled += done
+            if done < CHUNK_ORDERS:
+                break
+        return cancelled
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()
+            except TimeoutError:
+                await self._look()
+
+    async def _look(self) -> None:
+        try:
+            if cancelled := await self.run():
+                log.info("holds.expired", orders=cancelled)
+        except DomainError as error:  # the database is away or a race is lost: next time
+            log.warning("holds.expiry_failed", error=error.message)
+        except Exception:  # one order that cannot be cancelled must not keep the others
+            log.exception("holds.expiry_failed")
+            await self._one_by_one()
+
+    async def _cancel(self, most: int) -> int:
+        now = rpc.now()
+        async with self._db.transaction() as tx:
+            due = await orders.lock_expired(tx, now=now, most=most)
+            await orders.cancel(tx, due, reason="HOLD_EXPIRED", actor=ACTOR, now=now)
+        return len(due)
+
+    async def _one_by_one(self) -> None:
+        now = rpc.now()
+        async with self._db.transaction() as tx:
+            due = [o.order_id for o in await orders.lock_expired(tx, now=now, most=CHUNK_ORDERS)]
+        for order_id in due:
+            try:
+                async with self._db.transaction() as tx:
+                    order = await orders.lock_order(tx, order_id)
+                    if order and order.state == "PENDING":
+                        await orders.cancel(
+                            tx, [order], reason="HOLD_EXPIRED", actor=ACTOR, now=now
+                        )
+            except Exception:  # as above
+                log.exception("holds.expiry_failed", order_id=order_id)

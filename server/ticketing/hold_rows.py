@@ -1,0 +1,173 @@
+"""What the orders of one transaction read and write: one statement a table, however many orders there are."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from server import idempotency
+from server.catalog.offers import Offer
+from server.db import HotConnection, HotStatement, array, columns
+
+LOCK_STOCKS = HotStatement("""
+SELECT stock_id, product_id, total - held - sold
+FROM stocks WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDATE
+""")
+# behind the lock, in statements of their own: each sees what the lock's last holder committed
+READ_QUOTAS = HotStatement("""
+SELECT q.stock_id, q.traveller_id, q.quantity
+FROM unnest($1::bigint[], $2::bigint[]) AS k (stock_id, traveller_id)
+JOIN traveller_quotas q USING (stock_id, traveller_id)
+""")
+READ_GUARDS = HotStatement("""
+SELECT g.departure_id, g.document_hash
+FROM unnest($1::bigint[], $2::bytea[]) AS k (departure_id, document_hash)
+JOIN travel_guards g USING (departure_id, document_hash)
+""")
+SEATS_IN_WORD = 60
+READ_SEATS = HotStatement(f"""
+SELECT stock_id, seat_index / {SEATS_IN_WORD}, bit_or(1::bigint << seat_index % {SEATS_IN_WORD})
+FROM taken_seats WHERE stock_id = ANY($1::bigint[]) GROUP BY 1, 2
+""")  # noqa: S608 - a constant
+
+HOLD_STOCKS = HotStatement("""
+UPDATE stocks s SET held = s.held + v.quantity, update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) WHERE s.stock_id = v.stock_id
+""")
+SET_QUOTAS = HotStatement("""
+INSERT INTO traveller_quotas (stock_id, traveller_id, quantity)
+SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::int[]) v
+ON CONFLICT (stock_id, traveller_id) DO UPDATE SET quantity = excluded.quantity
+""")
+# a document or seat that is taken after all would violate the key, whatever the decision before it said
+SET_GUARDS = HotStatement("""
+INSERT INTO travel_guards (departure_id, document_hash, order_id)
+SELECT v.* FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) v
+""")
+TAKE_SEATS = HotStatement("""
+INSERT INTO taken_seats (stock_id, seat_index, order_id)
+SELECT v.* FROM unnest($1::bigint[], $2::int[], $3::bigint[]) v
+""")
+KEEP_SNAPSHOTS = HotStatement("""
+INSERT INTO snapshots (snapshot_id, product_id, content, create_time)
+SELECT v.*, $1::timestamptz FROM unnest($2::uuid[], $3::int[], $4::jsonb[]) v
+ON CONFLICT DO NOTHING
+""")
+INSERT_ORDERS = HotStatement("""
+INSERT INTO orders
+  (order_id, order_code, partner_id, state, jti, customer_type, customer_name, ticket_count,
+   payment_reference, amount_minor, currency_code, traveller_id, content, passengers_sealed,
+   hold_expire_time, create_time)
+SELECT v.order_id, v.order_code, 0, 'PENDING', v.jti, '', '', v.ticket_count,
+  '', v.amount_minor, v.currency_code, v.traveller_id, v.content, v.passengers_sealed,
+  v.hold_expire_time, $1::timestamptz
+FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::int[], $6::bigint[], $7::text[],
+            $8::bigint[], $9::jsonb[], $10::bytea[], $11::timestamptz[])
+  AS v (order_id, order_code, jti, ticket_count, amount_minor, currency_code,
+        traveller_id, content, passengers_sealed, hold_expire_time)
+""")
+
+
+@dataclass(slots=True)
+class Stock:
+    """A locked stock: of which product (0: the cap of a promotion), how much is left, and the bitmap of taken seats."""
+
+    product_id: int
+    left: int
+    taken: int = 0
+
+
+NO_STOCK = Stock(0, 0)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the database holds about the orders of one transaction; the stocks are locked until its end."""
+
+    stocks: dict[int, Stock]
+    quotas: dict[tuple[int, int], int]
+    guards: set[tuple[int, bytes]]
+    stored: dict[idempotency.Key, tuple[bytes, bytes]]
+
+    def left(self, stock_id: int) -> int:
+        """How much is left of a stock."""
+        return self.stocks.get(stock_id, NO_STOCK).left
+
+
+@dataclass(slots=True)
+class Writes:
+    """What one transaction writes. Rows are in the order of the statement's columns."""
+
+    held: dict[int, int] = field(default_factory=dict)
+    quotas: set[tuple[int, int]] = field(default_factory=set)
+    guards: list[tuple[int, bytes, int]] = field(default_factory=list)
+    seats: list[tuple[int, int, int]] = field(default_factory=list)
+    snapshots: dict[UUID, Offer] = field(default_factory=dict)
+    orders: list[tuple[Any, ...]] = field(default_factory=list)
+    answers: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+async def read(
+    hot: HotConnection,
+    *,
+    stock_ids: Iterable[int],
+    seated: Iterable[int],
+    quotas: Iterable[tuple[int, int]],
+    guards: Iterable[tuple[int, bytes]],
+    keys: Iterable[idempotency.Key],
+) -> Facts:
+    """Locks the stocks, in the order of their ids, and reads everything about the orders, in one round trip.
+
+    `seated` are the stocks whose seats are numbered.
+    """
+    statements = [
+        (LOCK_STOCKS, [array(sorted(stock_ids))]),
+        (READ_QUOTAS, columns(list(quotas)) or ["{}"] * 2),
+        (READ_GUARDS, columns(list(guards)) or ["{}"] * 2),
+        (READ_SEATS, [array(list(seated))]),
+        (idempotency.READ_ANSWERS, columns(list(keys)) or ["{}"] * 3),
+    ]
+    locked, quantities, travelling, taken, answers = await hot.round_trip(statements)
+    stocks = {row[0]: Stock(row[1] or 0, row[2]) for row in locked}
+    for stock_id, word, bits in taken:
+        stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
+    return Facts(
+        stocks,
+        {(row[0], row[1]): row[2] for row in quantities},
+        set(travelling),
+        {row[:3]: (row[3], row[4]) for row in answers},
+    )
+
+
+async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime) -> None:
+    """Writes everything and commits, in one round trip. What two transactions may both write comes in order."""
+    at = now.isoformat()
+    quotas = [(*key, facts.quotas[key]) for key in sorted(writes.quotas)]
+    snapshots = [
+        (offer.snapshot_id, offer.product_id, orjson.dumps(offer.snapshot).decode())
+        for _, offer in sorted(writes.snapshots.items())
+    ]
+    statements: list[tuple[HotStatement, list[str]]] = []
+    if writes.held:
+        statements.append((HOLD_STOCKS, [at, *columns(sorted(writes.held.items()))]))
+    for statement, rows in _rows(
+        (SET_QUOTAS, quotas), (SET_GUARDS, sorted(writes.guards)), (TAKE_SEATS, writes.seats)
+    ):
+        statements.append((statement, columns(rows)))
+    for statement, rows in _rows(
+        (KEEP_SNAPSHOTS, snapshots),
+        (INSERT_ORDERS, writes.orders),
+        (idempotency.STORE_ANSWERS, sorted(writes.answers)),
+    ):
+        statements.append((statement, [at, *columns(rows)]))
+    await hot.round_trip(statements, commit=True)
+
+
+def _rows(
+    *tables: tuple[HotStatement, Sequence[tuple[Any, ...]]],
+) -> list[tuple[HotStatement, Sequence[tuple[Any, ...]]]]:
+    """Those that have rows to be written."""
+    return [(statement, rows) for statement, rows in tables if rows]

@@ -1,0 +1,514 @@
+"""CreateOrder: the orders that arrive together share one transaction, each decided on its own.
+
+A lane takes all orders that wait, locks the stocks they want in one ordered statement, decides each in the order they
+came, in memory, writes everything in one statement a table, commits once, and answers. While its commit is on the way to
+the disk the next lane takes what has arrived since.
+
+What keeps a seat from being sold twice, in PostgreSQL alone: the row lock on the stock and its constraint no_oversell,
+the primary keys of taken_seats and travel_guards.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, cast
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from server import idempotency
+from server.catalog import holds, seating
+from server.catalog.catalogue import Catalogue, Catalogues
+from server.catalog.holds import duplicate_passenger, sold_out, too_many
+from server.catalog.offers import Offer
+from server.catalog.rules import promotion_stock_id
+from server.db import RACE_ATTEMPTS, Database, HotConnection, LostRaceError
+from server.errors import DomainError
+from server.identity.callers import Traveller
+from server.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
+from server.ticketing import asked, hold_rows, orders
+from server.ticketing.asked import NewOrder, Priced, PricedItem, Prices, Wish
+from server.ticketing.content import Content, Item, Place
+from server.ticketing.order_numbers import OrderNumbers
+from server.ticketing.orders import Order, order_code
+from server.ticketing.shown import OrderReader, Shown
+
+METHOD = "CreateOrder"
+"""The method under which an order's request_id counts."""
+
+STALL_SECONDS = 0.05
+"""A second lane opens when an order has waited this long, say for a stock that somebody has locked: one lane alone gives
+the larger transactions."""
+LINGER_SECONDS = 0.002
+"""While orders come together a lane waits this long for more: a transaction costs as much as several orders in it."""
+MAX_SNAPSHOTS = 100_000
+"""Snapshots known to be stored."""
+
+
+_CREATED = ORDERS.labels("CREATED")
+
+
+class Held(NamedTuple):
+    """A new order, and what was ordered; or, with nothing but `repeated`, the id of an earlier call's."""
+
+    order: Order | None
+    offers: tuple[Offer, ...]
+    repeated: int = 0
+
+
+class Quote(NamedTuple):
+    """What an order would cost, what is left by stock, and how long it would be held."""
+
+    priced: Priced
+    left: dict[int, int]
+    hold_seconds: int
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One call. What it asks for is priced by one catalogue, or why it is refused."""
+
+    traveller: Traveller
+    new: NewOrder
+    request_id: str
+    content_hash: bytes
+    answer: asyncio.Future[Held]
+    queued_at: float
+    catalogue: Catalogue | None = None
+    priced: Priced | None = None
+    documents: tuple[bytes | None, ...] = ()
+    fault: DomainError | None = None
+
+    @property
+    def key(self) -> idempotency.Key:
+        """The key of the call's repeats."""
+        return self.traveller.key, METHOD, self.request_id
+
+
+Outcome = Held | DomainError
+
+
+class Holder:
+    """Makes orders, in `lanes` shared transactions at once of at most `batch` orders each."""
+
+    def __init__(
+        self,
+        db: Database,
+        catalogues: Catalogues,
+        reader: OrderReader,
+        *,
+        zone: ZoneInfo,
+        hold_seconds: int,
+        batch: int,
+        lanes: int,
+    ) -> None:
+        self._db = db
+        self._catalogues = catalogues
+        self._reader = reader
+        self._seals = reader.seals
+        self._numbers = OrderNumbers(db, zone)
+        self._hold_seconds = hold_seconds
+        self._batch = batch
+        self._free_lanes = lanes
+        self._prices: Prices | None = None
+        self._stored: set[UUID] = set()
+        self._waiting: deque[Unit] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
+    ) -> asyncio.Future[Held]:
+        """Queues a call; the future gives the order as it was made, or raises.
+
+        A future that is cancelled before its turn is not worked on. Raises (in the future) what CreateOrder may, CONFLICT
+        and DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Held] = loop.create_future()
+        self._waiting.append(Unit(traveller, new, request_id, content_hash, answer, loop.time()))
+        ORDER_QUEUE.set(len(self._waiting))
+        stalled = loop.time() - self._waiting[0].queued_at > STALL_SECONDS
+        if self._free_lanes and (stalled or not self._running):
+            self._free_lanes -= 1
+            lane = asyncio.create_task(self._lane(), name="order-lane")
+            self._running.add(lane)
+        return answer
+
+    async def create(
+        self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
+    ) -> Shown:
+        """The new order; for a repeat the first answer, that is the order as it was made. Raises as `submit` does."""
+        held = await self.submit(traveller, new, request_id=request_id, content_hash=content_hash)
+        if held.order:
+            return Shown(held.order, new.passengers, held.offers, ())
+        async with self._db.transaction() as tx:
+            made = (await orders.read(tx, [held.repeated]))[held.repeated]
+            return await self._reader.show_as_made(tx, made)
+
+    async def prices(self) -> Prices:
+        """The prices by which an order would be made now."""
+        catalogue = self._catalogues.peek() or await self._catalogues.get()
+        if self._prices is None or self._prices.catalogue is not catalogue:
+            self._prices = Prices(catalogue)
+        return self._prices
+
+    async def quote(
+        self, wishes: Sequence[Wish], party: Sequence[str], codes: tuple[str, ...]
+    ) -> Quote:
+        """What an order would cost now, and what is left. Raises as `Prices.price` does."""
+        prices, now = await self.prices(), datetime.now(UTC)
+        priced = prices.price(wishes, party, codes, now=now)
+        caps = map(promotion_stock_id, prices.counted(codes))
+        async with self._db.transaction() as tx:
+            left = await holds.left(tx, {*caps, *[item.offer.stock_id for item in priced.items]})
+        priced = prices.without_used_up(
+            priced, wishes, party, codes, left=lambda stock_id: left.get(stock_id, 0), now=now
+        )
+        return Quote(priced, left, self.hold_seconds([item.offer for item in priced.items]))
+
+    def hold_seconds(self, offers: Iterable[Offer]) -> int:
+        """How long an order of these holds its stock: as long as the shortest of them."""
+        return min(offer.hold_seconds or self._hold_seconds for offer in offers)
+
+    async def _lane(self) -> None:
+        try:
+            while self._waiting:
+                try:
+                    async with self._db.hot() as hot:
+                        await self._serve(hot)
+                except DomainError as error:
+                    _fail(self._take(), error)
+        finally:
+            self._free_lanes += 1
+            # here, not in a callback: one who submits between the two would wait for a lane that has ended
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _serve(self, hot: HotConnection) -> None:
+        busy = False
+        while self._waiting and not hot.is_lost:
+            await asyncio.sleep(LINGER_SECONDS if busy else 0)
+            units = self._take()
+            busy = len(units) > 1
+            if units:
+                await self._run(hot, units)
+
+    def _take(self) -> list[Unit]:
+        units: list[Unit] = []
+        while self._waiting and len(units) < self._batch:
+            unit = self._waiting.popleft()
+            if not unit.answer.done():
+                units.append(unit)
+        ORDER_QUEUE.set(len(self._waiting))
+        return units
+
+    async def _run(self, hot: HotConnection, units: list[Unit]) -> None:
+        ORDER_BATCH.observe(len(units))
+        try:
+            outcomes = await self._work(hot, units)
+        except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
+            if isinstance(error, DomainError) and not isinstance(error, LostRaceError):
+                return _fail(units, error)
+            # the race of one call, or a fault it meets, must not cost the others: each again, on its own
+            for unit in units:
+                await self._run_alone(hot, unit, error)
+        else:
+            _answer(units, outcomes)
+        return None
+
+    async def _run_alone(self, hot: HotConnection, unit: Unit, error: Exception) -> None:
+        for _ in range(RACE_ATTEMPTS):
+            try:
+                outcomes = await self._work(hot, [unit])
+            except LostRaceError as lost:
+                error = lost
+            except Exception as fault:  # noqa: BLE001 - as above
+                error = fault
+                break
+            else:
+                return _answer([unit], outcomes)
+        return _fail([unit], error)
+
+    async def _work(self, hot: HotConnection, units: list[Unit]) -> list[Outcome]:
+        prices = await self.prices()
+        now = datetime.now(UTC)
+        for unit in units:
+            if unit.catalogue is not prices.catalogue:
+                self._prepare(unit, prices, now)
+        numbers = await self._numbers.take(sum(unit.fault is None for unit in units), now)
+        async with hot.transaction():
+            facts = await _read(hot, units, prices)
+            # behind the locks, which may have taken a while: a hold has its whole time
+            batch = _Batch(self, facts, numbers, prices, datetime.now(UTC))
+            outcomes = [batch.settle(unit) for unit in units]
+            await hold_rows.write(hot, facts, batch.writes, batch.now)
+        self._numbers.give_back(numbers, now)
+        if len(self._stored) >= MAX_SNAPSHOTS:
+            self._stored.clear()
+        self._stored.update(batch.writes.snapshots)
+        return outcomes
+
+    def _prepare(self, unit: Unit, prices: Prices, now: datetime) -> None:
+        """Checks and prices what is asked for; a fault is kept, since a repeat gets the first answer all the same."""
+        new = unit.new
+        unit.catalogue, unit.priced, unit.fault = prices.catalogue, None, None
+        try:
+            priced = prices.price(new.wishes, new.party, new.promotion_codes, now=now)
+            asked.check_passengers(new, priced.items)
+        except DomainError as fault:
+            unit.fault = fault
+            return
+        unit.priced = priced
+        if not unit.documents:
+            unit.documents = tuple(
+                [
+                    self._seals.document_hash(p) if p.document_number else None
+                    for p in new.passengers
+                ]
+            )
+
+    def is_stored(self, snapshot_id: UUID) -> bool:
+        """Whether this process has stored the snapshot."""
+        return snapshot_id in self._stored
+
+    def seal(self, order_id: int, unit: Unit) -> bytes:
+        """The passengers of the order that a call makes."""
+        return self._seals.seal(order_id, unit.new.passengers)
+
+
+async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> hold_rows.Facts:
+    stock_ids: set[int] = set()
+    seated: set[int] = set()
+    quotas: set[tuple[int, int]] = set()
+    guards: set[tuple[int, bytes]] = set()
+    for unit in units:
+        if unit.priced is None:
+            continue
+        if unit.priced.capped:
+            # also those that come into play where others are used up
+            stock_ids.update(map(promotion_stock_id, prices.counted(unit.new.promotion_codes)))
+        for item in unit.priced.items:
+            offer = item.offer
+            stock_ids.add(offer.stock_id)
+            quotas.add((offer.stock_id, unit.traveller.traveller_id))
+            if offer.seat_map:
+                seated.add(offer.stock_id)
+            guards.update(_guards(unit, item))
+    return await hold_rows.read(
+        hot,
+        stock_ids=stock_ids,
+        seated=seated,
+        quotas=quotas,
+        guards=guards,
+        keys=[unit.key for unit in units],
+    )
+
+
+def _guards(unit: Unit, item: PricedItem) -> list[tuple[int, bytes]]:
+    journey = item.offer.journey
+    if journey is None:
+        return []
+    documents = [unit.documents[position] for position in item.passengers]
+    return [(journey.departure_id, document) for document in documents if document]
+
+
+class _Batch:
+    """The orders of one transaction, decided one after the other on what the database held before it."""
+
+    def __init__(
+        self,
+        holder: Holder,
+        facts: hold_rows.Facts,
+        numbers: deque[int],
+        prices: Prices,
+        now: datetime,
+    ) -> None:
+        self.writes = hold_rows.Writes()
+        self._holder = holder
+        self._facts = facts
+        self._numbers = numbers
+        self._prices = prices
+        self.now = now
+
+    def settle(self, unit: Unit) -> Outcome:
+        """Decides one call and notes what it writes; one that is refused leaves no trace."""
+        stored = self._facts.stored.get(unit.key)
+        if stored is not None:
+            if stored[0] != unit.content_hash:
+                return idempotency.mismatch(unit.request_id)
+            return Held(None, (), int.from_bytes(stored[1], "big"))
+        if unit.fault:
+            return unit.fault
+        assert unit.priced
+        try:
+            for item in unit.priced.items:
+                self._check_stock(item, len(item.passengers))
+            new = unit.new
+            priced = self._prices.without_used_up(
+                unit.priced,
+                new.wishes,
+                new.party,
+                new.promotion_codes,
+                left=self._facts.left,
+                now=self.now,
+            )
+            asked.check_total(new, priced)
+            self._check_rights(unit, priced)
+            seats = self._seat(priced)
+        except DomainError as refusal:
+            return refusal
+        return self._hold(unit, priced, seats)
+
+    def _check_stock(self, item: PricedItem, quantity: int) -> None:
+        left = self._facts.left(item.offer.stock_id)
+        if left < quantity:
+            raise sold_out(item.offer.offer_id, item.offer.product_id, quantity, max(left, 0))
+
+    def _check_rights(self, unit: Unit, priced: Priced) -> None:
+        """Raises SOLD_OUT (for items of one stock together), TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER."""
+        wanted: Counter[int] = Counter()
+        travelling: set[tuple[int, bytes]] = set()
+        for item in priced.items:
+            offer, quantity = item.offer, len(item.passengers)
+            wanted[offer.stock_id] += quantity
+            self._check_stock(item, wanted[offer.stock_id])
+            held = self._facts.quotas.get((offer.stock_id, unit.traveller.traveller_id), 0)
+            if held + wanted[offer.stock_id] > offer.max_per_traveller:
+                raise too_many(
+                    offer.offer_id, limit=offer.max_per_traveller, held=held, requested=quantity
+                )
+            for guard in _guards(unit, item):
+                if guard in self._facts.guards or guard in travelling:
+                    raise duplicate_passenger(offer.offer_id, unit.documents.index(guard[1]))
+                travelling.add(guard)
+
+    def _seat(self, priced: Priced) -> list[Sequence[int | None]]:
+        """The seats of each item's passengers; None where seats are not numbered. Raises SOLD_OUT."""
+        taken: dict[int, int] = {}
+        seats: list[Sequence[int | None]] = []
+        for item in priced.items:
+            offer, quantity = item.offer, len(item.passengers)
+            if offer.seat_map is None:
+                seats.append([None] * quantity)
+                continue
+            before = taken.get(offer.stock_id, self._facts.stocks[offer.stock_id].taken)
+            found = seating.allot(offer.seat_map, before, quantity)
+            if found is None:
+                left = offer.seat_map.size - before.bit_count()
+                raise sold_out(offer.offer_id, offer.product_id, quantity, left)
+            taken[offer.stock_id] = before | seating.bitmap(found)
+            seats.append(found)
+        return seats
+
+    def _hold(self, unit: Unit, priced: Priced, seats: list[Sequence[int | None]]) -> Held:
+        offers = tuple([item.offer for item in priced.items])
+        order_id = self._numbers.popleft()
+        seconds = self._holder.hold_seconds(offers)
+        order = Order(
+            order_id=order_id,
+            order_code=order_code(order_id),
+            traveller_id=unit.traveller.traveller_id,
+            state="PENDING",
+            sequence=1,
+            content=Content(
+                tuple([_item(unit, *pair) for pair in zip(priced.items, seats, strict=True)]),
+                tuple([promotion_stock_id(promotion) for promotion in priced.capped]),
+            ),
+            passengers_sealed=self._holder.seal(order_id, unit),
+            amount_minor=priced.total_minor,
+            currency_code=priced.currency_code,
+            credit_minor=0,
+            create_time=self.now,
+            hold_expire_time=self.now + timedelta(seconds=seconds),
+        )
+        self._note(unit, order, offers)
+        return Held(order, offers)
+
+    def _note(self, unit: Unit, order: Order, offers: tuple[Offer, ...]) -> None:
+        """Notes what the order writes, and takes it off what the orders behind it find."""
+        facts, writes = self._facts, self.writes
+        tickets = 0
+        for item, offer in zip(order.content.items, offers, strict=True):
+            quantity = len(item.places)
+            tickets += quantity + len([e for e in offer.entitlements if e.get("shared")])
+            stock, quota = facts.stocks[item.stock_id], (item.stock_id, order.traveller_id)
+            stock.left -= quantity
+            writes.held[item.stock_id] = writes.held.get(item.stock_id, 0) + quantity
+            facts.quotas[quota] = facts.quotas.get(quota, 0) + quantity
+            writes.quotas.add(quota)
+            for place in item.places:
+                if place.seat_index is not None:
+                    stock.taken |= 1 << place.seat_index
+                    writes.seats.append((item.stock_id, place.seat_index, order.order_id))
+                if place.document and item.departure_id is not None:
+                    facts.guards.add((item.departure_id, place.document))
+                    writes.guards.append((item.departure_id, place.document, order.order_id))
+            if not self._holder.is_stored(item.snapshot_id):
+                writes.snapshots[item.snapshot_id] = offer
+        for stock_id in order.content.capped_stock_ids:
+            facts.stocks[stock_id].left -= 1
+            writes.held[stock_id] = writes.held.get(stock_id, 0) + 1
+        stored = unit.content_hash, order.order_id.to_bytes(8, "big")
+        facts.stored[unit.key] = stored
+        writes.answers.append((*unit.key, *stored))
+        writes.orders.append(
+            (
+                order.order_id,
+                order.order_code,
+                uuid4(),
+                tickets,
+                order.amount_minor,
+                order.currency_code,
+                order.traveller_id,
+                orjson.dumps(order.content.dump()).decode(),
+                order.passengers_sealed,
+                order.hold_expire_time.isoformat(),
+            )
+        )
+
+
+def _item(unit: Unit, item: PricedItem, seats: Sequence[int | None]) -> Item:
+    offer = item.offer
+    labels = offer.seat_map.labels if offer.seat_map else ()
+    departs = offer.journey is not None
+    places = [
+        Place(
+            position,
+            unit.new.passengers[position].customer_type,
+            amount,
+            seat,
+            None if seat is None else labels[seat],
+            unit.documents[position] if departs else None,
+        )
+        for position, amount, seat in zip(
+            item.passengers, item.price.ticket_minor, seats, strict=True
+        )
+    ]
+    return Item(
+        offer.offer_id,
+        offer.snapshot_id,
+        offer.stock_id,
+        offer.journey.departure_id if offer.journey else None,
+        item.price,
+        tuple(places),
+    )
+
+
+def _answer(units: Iterable[Unit], outcomes: Iterable[Outcome]) -> None:
+    for unit, outcome in zip(units, outcomes, strict=True):
+        if isinstance(outcome, DomainError):
+            _fail([unit], outcome)
+            continue
+        _CREATED.inc()
+        if not unit.answer.done():
+            unit.answer.set_result(outcome)
+
+
+def _fail(units: Iterable[Unit], error: Exception) -> None:
+    reason = error.reason if isinstance(error, DomainError) else "INTERNAL"
+    for unit in units:
+        ORDERS.labels(reason).inc()
+        if not unit.answer.done():
+            unit.answer.set_exception(error)

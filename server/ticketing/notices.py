@@ -1,0 +1,135 @@
+"""WeChat's notices: verified as they came, stored once under WeChat's id, answered, and worked off afterwards.
+
+What is not proven to be WeChat's is refused and believed in nothing; an administrator hears of it, once in a while. What is
+WeChat's may still not fit our orders: that is found when it is worked off. (DOMAIN, Payment.)
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import outbox
+from server.db import Database
+from server.errors import DomainError, Reason
+from server.metrics import NOTICES
+from server.outbox import GiveUpError, Kind, Task
+from server.payments import service as payments
+from server.payments.rules import MERCHANT_MISMATCH, NOTICE_REFUSED, NOTICE_UNREADABLE
+from server.payments.wechat import Refund, Transaction
+from server.payments.wechat_client import WechatClient
+from server.payments.wechat_signatures import ContentInvalidError, SignatureInvalidError
+from server.ticketing import refunds
+from server.ticketing.paying import configured
+from server.ticketing.settlement import Settlement
+
+NOTICE = "notice"
+"""Kind of outbox task: a stored notice is worked off; its key is WeChat's id of it."""
+AT_ONCE = 8
+REPORT_SECONDS = 60.0
+"""Between two incidents of refused notices, in one process: whoever sends forgeries must not fill the list."""
+LONGEST_CAUSE = 200
+HEADER_PREFIX = "wechatpay-"
+
+log = structlog.get_logger()
+
+
+class NoticeDesk:
+    """Takes notices in; `client` is None where no merchant is set. `wake` is the outbox's."""
+
+    def __init__(
+        self,
+        db: Database,
+        settlement: Settlement,
+        client: WechatClient | None,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._settlement = settlement
+        self._client = client
+        self._wake = wake
+        self._report_after: dict[str, float] = {}
+
+    def kinds(self) -> dict[str, Kind]:
+        """What the outbox works off; nothing without a merchant."""
+        return {NOTICE: Kind(self._work_off, most_at_once=AT_ONCE)} if self._client else {}
+
+    async def receive(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
+        """Stores a notice that is WeChat's; one that came before changes nothing.
+
+        Raises NOTICE_REFUSED, PAYMENTS_NOT_CONFIGURED.
+        """
+        client = configured(self._client)
+        try:
+            notice = client.verify_notice(headers, body, now)
+        except SignatureInvalidError as error:
+            raise await self._refused(NOTICE_REFUSED, str(error), now) from error
+        except ContentInvalidError as error:
+            raise await self._refused(NOTICE_UNREADABLE, str(error), now) from error
+        kept = {name: value for name, value in headers.items() if name.startswith(HEADER_PREFIX)}
+
+        async def store(tx: AsyncConnection) -> bool:
+            fresh = await payments.store_notice(
+                tx,
+                notice.notice_id,
+                event_type=notice.event_type,
+                body=body,
+                headers=kept,
+                now=now,
+            )
+            if fresh:
+                await outbox.enqueue(tx, NOTICE, notice.notice_id, {}, due=now, now=now)
+            return fresh
+
+        fresh = await self._db.in_transaction(store)
+        NOTICES.labels("TAKEN" if fresh else "REPEATED").inc()
+        if fresh:
+            self._wake()
+
+    async def _refused(self, kind: str, cause: str, now: datetime) -> DomainError:
+        NOTICES.labels("REFUSED").inc()
+        log.warning("notice.refused", kind=kind, cause=cause[:LONGEST_CAUSE])
+        if time.monotonic() >= self._report_after.get(kind, 0.0):
+            self._report_after[kind] = time.monotonic() + REPORT_SECONDS
+            facts = {"cause": cause[:LONGEST_CAUSE], "time": now.isoformat()}
+            try:
+                async with self._db.transaction() as tx:
+                    await payments.record_incident(tx, kind, None, facts, now=now)
+            except DomainError as error:  # the refusal is the same without it
+                log.warning("notice.not_reported", error=error.message)
+        return DomainError(
+            Reason.NOTICE_REFUSED, "the notice is not proven to be WeChat's, or cannot be read"
+        )
+
+    async def _work_off(self, task: Task) -> None:
+        async with self._db.transaction() as tx:
+            body = await payments.notice_body(tx, task.key)
+        if body is None:
+            raise GiveUpError("there is no such notice")
+        client = configured(self._client)
+        try:
+            notice = client.open_notice(body)
+        except ContentInvalidError as error:
+            raise GiveUpError(str(error)) from error
+
+        async def work(tx: AsyncConnection) -> None:
+            match notice.content:
+                case Transaction(is_paid=True) as paid:
+                    await self._settlement.payment_succeeded(tx, paid, now=task.now())
+                case Refund() as refund if refund.merchant_id in ("", client.merchant_id):
+                    await refunds.settle_part(tx, refund.out_refund_no, refund, now=task.now())
+                case Refund() as refund:
+                    facts = asdict(refund) | {"success_time": str(refund.success_time)}
+                    await payments.record_incident(
+                        tx, MERCHANT_MISMATCH, None, facts, now=task.now()
+                    )
+                case _:  # news of a kind that was not there when this was written, or not of a payment made
+                    log.info("notice.ignored", event_type=notice.event_type, notice_id=task.key)
+            await task.done(tx)
+
+        await self._db.in_transaction(work)
+        self._wake()

@@ -1,0 +1,139 @@
+"""Asking WeChat for refunds, and what became of them: the outbox's work behind refunds.ask."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import outbox
+from server.db import Database
+from server.outbox import GiveUpError, Kind, Postpone, Task
+from server.payments.models import payments
+from server.payments.wechat import Refund as Outcome
+from server.payments.wechat import WechatError
+from server.payments.wechat_client import WechatClient
+from server.ticketing import refunds, rules
+from server.ticketing.models import refund_parts
+
+FIRST_QUERY = timedelta(minutes=1)
+NEXT_QUERY = timedelta(minutes=10)
+"""A notice is waited for so long before WeChat is asked."""
+PATIENT_ATTEMPTS = 10
+"""So often, over some minutes, what WeChat refuses is asked for again; then it is an administrator's."""
+REASON = "退票 Refund"
+"""What the traveller reads in WeChat."""
+
+log = structlog.get_logger()
+
+
+class _Part(NamedTuple):
+    state: str
+    amount_minor: int
+    out_trade_no: str
+    total_minor: int
+    currency_code: str
+
+
+class RefundTasks:
+    """The handlers of refund.send and refund.query, for a process that has the settings of a merchant."""
+
+    def __init__(self, db: Database, client: WechatClient) -> None:
+        self._db = db
+        self._client = client
+
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of tasks, for the outbox."""
+        return {refunds.SEND: Kind(self.send), refunds.QUERY: Kind(self.query)}
+
+    async def send(self, task: Task) -> Postpone | None:
+        """Asks WeChat for the money, under a number by which it gives it back once however often it is asked."""
+        part = await self._read(task.key)
+        if part.state != "PROCESSING":
+            return None
+        try:
+            outcome = await self._client.refund(
+                out_trade_no=part.out_trade_no,
+                out_refund_no=task.key,
+                refund_minor=part.amount_minor,
+                total_minor=part.total_minor,
+                currency_code=part.currency_code,
+                reason=REASON,
+            )
+        except WechatError as error:
+            await self._refused(task, error)
+            return None
+        await self._settle(task, outcome)
+        return None
+
+    async def query(self, task: Task) -> Postpone | None:
+        """Asks what became of a refund until it is settled: a lost notice does no harm."""
+        part = await self._read(task.key)
+        if part.state != "PROCESSING":
+            return None
+        outcome = await self._client.query_refund(task.key)
+        if outcome is None:  # it never got there
+
+            async def again(tx: AsyncConnection) -> None:
+                await outbox.enqueue(tx, refunds.SEND, task.key, {}, due=task.now(), now=task.now())
+                await task.done(tx)
+
+            await self._db.in_transaction(again)
+            return None
+        if outcome.state == "PROCESSING":
+            return Postpone(task.now() + NEXT_QUERY)
+        await self._settle(task, outcome)
+        return None
+
+    async def _refused(self, task: Task, error: WechatError) -> None:
+        """Whether WeChat's no is for good is not ours to tell: the balance may be filled up, an account opened again."""
+        if task.attempt < PATIENT_ATTEMPTS:
+            raise error
+        log.warning("refund.refused", out_refund_no=task.key, code=error.code)
+
+        async def give_up(tx: AsyncConnection) -> None:
+            await refunds.refused_part(tx, task.key, error.code, now=task.now())
+            await task.done(tx)
+
+        await self._db.in_transaction(give_up)
+
+    async def _settle(self, task: Task, outcome: Outcome) -> None:
+        async def settle(tx: AsyncConnection) -> None:
+            state = await refunds.settle_part(tx, task.key, outcome, now=task.now())
+            if state == "PROCESSING":
+                due = task.now() + FIRST_QUERY
+                await outbox.enqueue(tx, refunds.QUERY, task.key, {}, due=due, now=task.now())
+            await task.done(tx)
+
+        await self._db.in_transaction(settle)
+
+    async def _read(self, out_refund_no: str) -> _Part:
+        key = rules.refund_part(out_refund_no)
+        if key is None:
+            raise GiveUpError("not a number of ours")
+        query = (
+            select(
+                refund_parts.c.state,
+                refund_parts.c.amount_minor,
+                payments.c.out_trade_no,
+                payments.c.amount_minor,
+                payments.c.currency_code,
+            )
+            .join(
+                payments,
+                (payments.c.order_id == refund_parts.c.payment_order_id)
+                & (payments.c.attempt == refund_parts.c.payment_attempt),
+            )
+            .where(
+                refund_parts.c.order_id == key.order_id,
+                refund_parts.c.refund_no == key.refund_no,
+                refund_parts.c.part_no == key.part_no,
+                refund_parts.c.out_refund_no == out_refund_no,
+            )
+        )
+        async with self._db.transaction() as tx:
+            row = (await tx.execute(query)).one_or_none()
+        if row is None:
+            raise GiveUpError("there is no such refund")
+        return _Part(*row)

@@ -1,0 +1,495 @@
+"""Refunds: money asked back, of which payments it comes, and what becomes of the tickets when it settles.
+
+A refund has a part for each payment it draws on; each part is one refund at WeChat, asked for by the outbox under one stable
+number until it settles (DOMAIN, Refund and change). Locks come in the order tickets, order, payments, stocks.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import ColumnElement, Select, insert, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server import outbox
+from server.errors import DomainError, Reason, not_found
+from server.payments import rules as payment_rules
+from server.payments.service import record_incident
+from server.payments.wechat import Refund as Outcome
+from server.ticketing import completion, events, orders, rules
+from server.ticketing.models import refund_parts, refunds
+from server.ticketing.orders import Order
+from server.tickets import service as tickets
+
+SEND, QUERY = "refund.send", "refund.query"
+"""Kinds of outbox tasks: WeChat is asked for the money; WeChat is asked what became of it. Their key is out_refund_no."""
+
+SYSTEM = "system"
+FINAL = frozenset({"SUCCEEDED", "CLOSED"})
+"""The states of a refund, and of a part, that are not left."""
+STATES = {
+    "SUCCESS": "SUCCEEDED",
+    "PROCESSING": "PROCESSING",
+    "CLOSED": "CLOSED",
+    "ABNORMAL": "ABNORMAL",
+}
+"""Our states of a part by WeChat's."""
+
+Cause = Literal["TRAVELLER", "LATE_PAYMENT", "CHANGE", "ADMINISTRATOR"]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRefund:
+    """What one ticket gives back, by which rule of policy.RULES; `state` is the one it had before."""
+
+    ticket_id: int
+    paid_minor: int
+    amount_minor: int
+    fee_minor: int
+    percent: int
+    rule: str
+    facts: dict[str, str | int] = field(default_factory=dict)
+    state: str = "ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A payment that was made, and what is left of it to give back."""
+
+    order_id: int
+    attempt: int
+    left_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund."""
+
+    order_id: int
+    refund_no: int
+    state: str
+    cause: str
+    tickets: tuple[TicketRefund, ...]
+    amount_minor: int
+    currency_code: str
+    create_time: datetime
+    settle_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a refund gives back of one payment: WeChat's refund."""
+
+    payment_order_id: int
+    payment_attempt: int
+    out_refund_no: str
+    amount_minor: int
+    state: str
+
+
+_REFUNDS: Select[Any] = select(*[refunds.c[name] for name in Refund.__dataclass_fields__])
+
+# An order that changes a ticket is followed by the orders of that ticket: their money is in it.
+_PAYMENTS = text("""
+WITH RECURSIVE chain AS (
+  SELECT order_id, changes_order_id, 0 AS depth FROM orders WHERE order_id = :order_id
+  UNION ALL
+  SELECT o.order_id, o.changes_order_id, c.depth + 1
+  FROM orders o JOIN chain c ON o.order_id = c.changes_order_id)
+SELECT p.order_id, p.attempt, p.amount_minor - p.refunded_minor AS left_minor, chain.depth
+FROM payments p JOIN chain USING (order_id)
+WHERE p.state = 'SUCCEEDED'
+ORDER BY p.order_id, p.attempt FOR NO KEY UPDATE OF p
+""")
+_CREATE = text("""
+INSERT INTO refunds (order_id, refund_no, state, cause, tickets, amount_minor, currency_code, create_time)
+SELECT o.order_id, 1 + COALESCE((SELECT max(refund_no) FROM refunds r WHERE r.order_id = o.order_id), 0),
+  'PROCESSING', :cause, CAST(:tickets AS jsonb), :amount_minor, o.currency_code, :now
+FROM orders o WHERE o.order_id = :order_id
+RETURNING refund_no
+""")
+# the condition, and the table's constraint, state once more that no more is given back than was paid
+_DRAW = text("""
+UPDATE payments p SET refunded_minor = p.refunded_minor + v.amount_minor, update_time = :now
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (order_id bigint, attempt int, amount_minor bigint)
+WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state = 'SUCCEEDED'
+  AND p.refunded_minor + v.amount_minor BETWEEN 0 AND p.amount_minor
+""")
+
+
+def refund_code(order_id: int, refund_no: int) -> str:
+    """What people call a refund, e.g. `ORD-DT-20261121-000001-R1`."""
+    return f"{orders.order_code(order_id)}-R{refund_no}"
+
+
+def refund_number(code: str) -> tuple[int, int] | None:
+    """Order and number of a refund by what people call it; None for what is none."""
+    order_code, _, number = code.rpartition("-R")
+    order_id = orders.order_number(order_code)
+    if order_id is None or not (number.isascii() and number.isdecimal() and len(number) <= 5):
+        return None
+    return order_id, int(number)
+
+
+async def read(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund:
+    """A refund that there is."""
+    found = await tx.execute(_REFUNDS.where(*_this(order_id, refund_no)))
+    return _refund(found.one())
+
+
+async def of_order(tx: AsyncConnection, order_id: int, *, after: int, most: int) -> list[Refund]:
+    """Up to `most` of an order's refunds behind a number, the oldest first."""
+    query = _REFUNDS.where(refunds.c.order_id == order_id, refunds.c.refund_no > after)
+    rows = await tx.execute(query.order_by(refunds.c.refund_no).limit(most))
+    return [_refund(row) for row in rows]
+
+
+async def of_state(
+    tx: AsyncConnection,
+    state: str,
+    *,
+    before: tuple[datetime, int, int] | None,
+    most: int,
+) -> list[Refund]:
+    """Up to `most` refunds in a state, asked for before (create_time, order_id, refund_no), the newest first."""
+    position = refunds.c.create_time, refunds.c.order_id, refunds.c.refund_no
+    query = _REFUNDS.where(refunds.c.state == state) if state else _REFUNDS
+    if before:
+        query = query.where(tuple_(*position) < tuple_(*before))
+    newest_first = [column.desc() for column in position]
+    return [_refund(row) for row in await tx.execute(query.order_by(*newest_first).limit(most))]
+
+
+async def payments_of(tx: AsyncConnection, order_id: int) -> list[Paid]:
+    """The payments behind an order's tickets, locked: its own, the newest first, then those of the order it changes."""
+    rows = (await tx.execute(_PAYMENTS, {"order_id": order_id})).all()
+    newest_first = sorted(rows, key=lambda row: (row.depth, -row.attempt))
+    return [Paid(row.order_id, row.attempt, row.left_minor) for row in newest_first]
+
+
+async def ask(
+    tx: AsyncConnection,
+    *,
+    order_id: int,
+    cause: Cause,
+    tickets: Sequence[TicketRefund],
+    amount_minor: int,
+    payments_newest_first: Sequence[Paid],
+    now: datetime,
+) -> int:
+    """Asks for money back, in the transaction of the caller, who has locked the order; the refund's number in the order.
+
+    The tickets, which are REFUNDING by now, become REFUNDED when it settles; at once if nothing is to be given back. Wake
+    the outbox after the commit. Raises ValueError if the payments have too little left.
+    """
+    shares = rules.allot_refund(amount_minor, [paid.left_minor for paid in payments_newest_first])
+    content = orjson.dumps([asdict(ticket) for ticket in tickets]).decode()
+    values = {"order_id": order_id, "cause": cause, "tickets": content, "now": now}
+    created = await tx.execute(_CREATE, values | {"amount_minor": amount_minor})
+    refund_no: int = created.scalar_one()
+    draws = [(p, share) for p, share in zip(payments_newest_first, shares, strict=True) if share]
+    if not draws:
+        await _conclude(tx, order_id, refund_no, actor=SYSTEM, now=now)
+        return refund_no
+    await _draw(tx, [(p.order_id, p.attempt, share) for p, share in draws], now=now)
+    parts = [
+        Part(
+            paid.order_id,
+            paid.attempt,
+            rules.out_refund_no(order_id, refund_no, part_no),
+            share,
+            "PROCESSING",
+        )
+        for part_no, (paid, share) in enumerate(draws, start=1)
+    ]
+    await _add_parts(tx, parts, now=now)
+    return refund_no
+
+
+async def refund_whole_payment(
+    tx: AsyncConnection, order_id: int, attempt: int, cause: Cause, *, now: datetime
+) -> int:
+    """Asks for all that is left of one payment, as of one that came too late; the caller has locked the order.
+
+    Gives the refund's number in the order. Wake the outbox after the commit.
+    """
+    found = [paid for paid in await payments_of(tx, order_id) if paid.order_id == order_id]
+    (paid,) = [paid for paid in found if paid.attempt == attempt]
+    return await ask(
+        tx,
+        order_id=order_id,
+        cause=cause,
+        tickets=(),
+        amount_minor=paid.left_minor,
+        payments_newest_first=[paid],
+        now=now,
+    )
+
+
+async def settle_part(
+    tx: AsyncConnection, out_refund_no: str, outcome: Outcome, *, now: datetime
+) -> str | None:
+    """Takes what WeChat says of one of our refunds, in a notice or an answer, any number of times and in any order.
+
+    Gives the state the part has then; None for a number that is not ours. What does not fit is an incident, and changes
+    nothing.
+    """
+    locked, part = await _lock_part(tx, out_refund_no)
+    if locked is None or part is None:
+        await _report(tx, "REFUND_UNKNOWN", None, asdict(outcome), now=now)
+        return None
+    refund = locked.refund
+    told = STATES.get(outcome.state)
+    out_trade_no = payment_rules.out_trade_no(part.payment_order_id, part.payment_attempt)
+    ours = out_trade_no, part.amount_minor, refund.currency_code
+    theirs = outcome.out_trade_no, outcome.refund_minor, outcome.currency_code
+    if told is None or ours != theirs:
+        await _report(tx, "REFUND_MISMATCH", refund.order_id, asdict(outcome), now=now)
+        return part.state
+    if part.out_refund_no != out_refund_no or told in (part.state, "PROCESSING"):
+        return part.state  # of a number that was given up, or known
+    if part.state in FINAL:
+        if told in FINAL:  # else it is news of yesterday
+            await _report(tx, "REFUND_CONTRADICTION", refund.order_id, asdict(outcome), now=now)
+        return part.state
+    state = rules.part_state(
+        told, is_alone=len(locked.parts) == 1, has_tickets=bool(refund.tickets)
+    )
+    await _move_part(tx, part, state, refund_id=outcome.refund_id, now=now)
+    if state != told:
+        await _renumber(tx, part)
+    await _conclude(tx, refund.order_id, refund.refund_no, actor=SYSTEM, now=now)
+    return state
+
+
+async def refused_part(
+    tx: AsyncConnection, out_refund_no: str, code: str, *, now: datetime
+) -> None:
+    """WeChat has refused a refund again and again, with this code at last: it is an administrator's."""
+    locked, part = await _lock_part(tx, out_refund_no)
+    if locked and part and part.state == "PROCESSING":
+        refund = locked.refund
+        facts = {"out_refund_no": out_refund_no, "code": code, "time": now}
+        await _report(tx, "REFUND_REFUSED", refund.order_id, facts, now=now)
+        await _move_part(tx, part, "ABNORMAL", now=now)
+        await _conclude(tx, refund.order_id, refund.refund_no, actor=SYSTEM, now=now)
+
+
+async def retry(
+    tx: AsyncConnection, order_id: int, refund_no: int, *, actor: str, now: datetime
+) -> Refund:
+    """Asks WeChat again for what an ABNORMAL refund has not given back; wake the outbox after the commit.
+
+    Under the same number, behind which WeChat may have settled it meanwhile, unless WeChat has closed that. Raises
+    NOT_FOUND, REFUND_REFUSED for a refund in another state.
+    """
+    locked = await _lock_abnormal(tx, order_id, refund_no)
+    again = [part for part in locked.parts if part.state == "ABNORMAL"]
+    for part in again:
+        await _move_part(tx, part, "PROCESSING", now=now)
+    await _ask_wechat(tx, [part.out_refund_no for part in again], now=now)
+    await _conclude(tx, order_id, refund_no, actor=actor, now=now)
+    return await read(tx, order_id, refund_no)
+
+
+async def settle_by_hand(
+    tx: AsyncConnection, order_id: int, refund_no: int, *, given: bool, actor: str, now: datetime
+) -> Refund:
+    """An administrator's word on an ABNORMAL refund: the money was given another way, or it is not and all is as before.
+
+    Raises NOT_FOUND, and REFUND_REFUSED for a refund in another state, or, not given, with a part that was or may be yet.
+    """
+    locked = await _lock_abnormal(tx, order_id, refund_no)
+    if not given and any(part.state in ("SUCCEEDED", "PROCESSING") for part in locked.parts):
+        raise _refused(locked.refund, "a part of it was given back, or may be yet")
+    for part in locked.parts:
+        if part.state != "SUCCEEDED":
+            await _move_part(tx, part, "SUCCEEDED" if given else "CLOSED", now=now)
+    await _conclude(tx, order_id, refund_no, actor=actor, now=now)
+    return await read(tx, order_id, refund_no)
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """A refund whose tickets and order are locked."""
+
+    refund: Refund
+    order: Order
+    parts: list[Part]
+
+
+async def _lock(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked | None:
+    returned = await tx.scalar(select(refunds.c.tickets).where(*_this(order_id, refund_no)))
+    if returned is None:
+        return None
+    await tickets.lock(tx, [ticket["ticket_id"] for ticket in returned])
+    order = await orders.lock_order(tx, order_id)
+    assert order is not None, "a refund is of a traveller's order"
+    query = select(
+        refund_parts.c.payment_order_id,
+        refund_parts.c.payment_attempt,
+        refund_parts.c.out_refund_no,
+        refund_parts.c.amount_minor,
+        refund_parts.c.state,
+    ).where(refund_parts.c.order_id == order_id, refund_parts.c.refund_no == refund_no)
+    parts = [Part(*row) for row in await tx.execute(query.order_by(refund_parts.c.part_no))]
+    return _Locked(await read(tx, order_id, refund_no), order, parts)
+
+
+async def _lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[_Locked | None, Part | None]:
+    """The refund that a number is of, and the part, whose number may be another by now; None for what there is not."""
+    named = rules.refund_part(out_refund_no)
+    locked = await _lock(tx, named.order_id, named.refund_no) if named else None
+    if locked is None or named is None or not 0 < named.part_no <= len(locked.parts):
+        return None, None
+    part = locked.parts[named.part_no - 1]
+    current = rules.refund_part(part.out_refund_no)
+    assert current is not None
+    return (locked, part) if named.attempt <= current.attempt else (None, None)
+
+
+async def _lock_abnormal(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked:
+    locked = await _lock(tx, order_id, refund_no)
+    if locked is None:
+        raise not_found("refund", refund_code(order_id, refund_no))
+    if locked.refund.state != "ABNORMAL":
+        raise _refused(locked.refund, "only an ABNORMAL one is an administrator's")
+    return locked
+
+
+async def _conclude(
+    tx: AsyncConnection, order_id: int, refund_no: int, *, actor: str, now: datetime
+) -> None:
+    """Brings a refund to the state its parts say."""
+    locked = await _lock(tx, order_id, refund_no)
+    assert locked is not None, "it was locked before"
+    refund = locked.refund
+    state = rules.refund_state(part.state for part in locked.parts)
+    if state != refund.state:
+        await _enter(tx, locked, state, actor=actor, now=now)
+
+
+async def _enter(
+    tx: AsyncConnection, locked: _Locked, state: str, *, actor: str, now: datetime
+) -> None:
+    refund, order = locked.refund, locked.order
+    settle_time = now if state in FINAL else None
+    await tx.execute(
+        update(refunds)
+        .where(*_this(refund.order_id, refund.refund_no))
+        .values(state=state, settle_time=settle_time)
+    )
+    if state == "ABNORMAL":
+        numbers = [part.out_refund_no for part in locked.parts if part.state != "SUCCEEDED"]
+        code = refund_code(order.order_id, refund.refund_no)
+        facts = {"refund_id": code, "out_refund_nos": numbers, "time": now}
+        await _report(tx, "REFUND_ABNORMAL", order.order_id, facts, now=now)
+    elif state == "CLOSED":
+        back = [(p.payment_order_id, p.payment_attempt, -p.amount_minor) for p in locked.parts]
+        moves = []
+        for before in ("ACTIVE", "PARTIALLY_REDEEMED"):
+            ids = [ticket.ticket_id for ticket in refund.tickets if ticket.state == before]
+            await tickets.move(
+                tx, ids, ("REFUNDING",), before, action="restored", actor=actor, now=now
+            )
+            moves += [_event(order, events.TICKET_RESTORED, actor, ticket_id) for ticket_id in ids]
+        await events.record(tx, moves, now=now)
+        await _draw(tx, back, now=now)
+    elif state == "SUCCEEDED":
+        ids = [ticket.ticket_id for ticket in refund.tickets]
+        moved = await tickets.move(
+            tx, ids, ("REFUNDING",), "REFUNDED", action="refunded", actor=actor, now=now
+        )
+        assert len(moved) == len(ids), "nobody moves a ticket that is REFUNDING but its refund"
+        moves = [_event(order, events.TICKET_REFUNDED, actor, ticket_id) for ticket_id in ids]
+        if refund.amount_minor:
+            moves.append(_event(order, events.PAYMENT_REFUNDED, actor))
+        await events.record(tx, moves, now=now)
+        if ids:
+            await completion.withdraw(tx, order, ids, actor=actor, now=now)
+
+
+def _event(order: Order, event: str, actor: str, ticket_id: int | None = None) -> events.Move:
+    return events.Move(order.order_id, event, actor, ticket_id=ticket_id)
+
+
+async def _draw(
+    tx: AsyncConnection, draws: Iterable[tuple[int, int, int]], *, now: datetime
+) -> None:
+    """Counts what is given back of payments, as (order_id, attempt, amount); less than 0 if it is not after all."""
+    names = "order_id", "attempt", "amount_minor"
+    rows = [dict(zip(names, draw, strict=True)) for draw in draws]
+    if rows:
+        drawn = await tx.execute(_DRAW, {"rows": orjson.dumps(rows).decode(), "now": now})
+        assert drawn.rowcount == len(rows), "no more is given back of a payment than was paid"
+
+
+async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetime) -> None:
+    if not parts:
+        return
+    rows = []
+    for part in parts:
+        named = rules.refund_part(part.out_refund_no)
+        assert named is not None
+        key = dict(zip(("order_id", "refund_no", "part_no"), named[:3], strict=True))
+        rows.append(asdict(part) | key | {"update_time": now})
+    await tx.execute(insert(refund_parts), rows)
+    await _ask_wechat(tx, [part.out_refund_no for part in parts], now=now)
+
+
+async def _ask_wechat(tx: AsyncConnection, out_refund_nos: Iterable[str], *, now: datetime) -> None:
+    asks = [outbox.Ask(SEND, number, {}, now) for number in out_refund_nos]
+    await outbox.enqueue_many(tx, asks, now=now)
+
+
+async def _move_part(
+    tx: AsyncConnection, part: Part, state: str, *, refund_id: str = "", now: datetime
+) -> None:
+    values: dict[str, Any] = {"state": state, "update_time": now}
+    if refund_id:
+        values["provider_refund_id"] = refund_id
+    await tx.execute(update(refund_parts).where(*_is(part)).values(values))
+
+
+async def _renumber(tx: AsyncConnection, part: Part) -> None:
+    """Gives a part that WeChat has closed another number, for when it is asked for again."""
+    key = rules.refund_part(part.out_refund_no)
+    assert key is not None
+    number = rules.out_refund_no(*key._replace(attempt=key.attempt + 1))
+    await tx.execute(update(refund_parts).where(*_is(part)).values(out_refund_no=number))
+
+
+def _is(part: Part) -> list[ColumnElement[bool]]:
+    key = rules.refund_part(part.out_refund_no)
+    assert key is not None
+    columns = refund_parts.c.order_id, refund_parts.c.refund_no, refund_parts.c.part_no
+    return [column == value for column, value in zip(columns, key[:3], strict=True)]
+
+
+def _this(order_id: int, refund_no: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return refunds.c.order_id == order_id, refunds.c.refund_no == refund_no
+
+
+def _refund(row: Any) -> Refund:
+    order_id, refund_no, state, cause, given_back, *rest = row
+    tickets_back = tuple([TicketRefund(**ticket) for ticket in given_back])
+    return Refund(order_id, refund_no, state, cause, tickets_back, *rest)
+
+
+async def _report(
+    tx: AsyncConnection, kind: str, order_id: int | None, facts: dict[str, Any], *, now: datetime
+) -> None:
+    told = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in facts.items()
+    }
+    await record_incident(tx, kind, order_id, told, now=now)
+
+
+def _refused(refund: Refund, why: str) -> DomainError:
+    code = refund_code(refund.order_id, refund.refund_no)
+    return DomainError(
+        Reason.REFUND_REFUSED, f"refund {code} is {refund.state}: {why}", ticket_code="", why=why
+    )

@@ -1,0 +1,80 @@
+"""How much is left of stocks, read from the truth for each search, but for all that ask at once in one statement."""
+
+import asyncio
+from collections.abc import Collection
+from typing import NamedTuple
+
+from server.db import Database, HotConnection, HotStatement, array
+
+MAX_AT_ONCE = 20_000
+"""Stocks in one statement, unless a single search asks for more."""
+
+_LEFT = HotStatement(
+    "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])"
+)
+
+
+class _Asked(NamedTuple):
+    stock_ids: Collection[int]
+    answer: asyncio.Future[dict[int, int]]
+
+
+class SeatsLeft:
+    """Reads stocks. Whoever asks gets what a statement read that began after the question."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: list[_Asked] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def of(self, stock_ids: Collection[int]) -> dict[int, int]:
+        """What is left by stock, without those that there are not. Raises DATABASE_UNAVAILABLE."""
+        if not stock_ids:
+            return {}
+        answer: asyncio.Future[dict[int, int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(stock_ids, answer))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run(), name="seats-left")
+        return await answer
+
+    async def _run(self) -> None:
+        while self._waiting:
+            try:
+                async with self._db.hot() as hot:
+                    while self._waiting and not hot.is_lost:
+                        await self._read(hot)
+            except Exception as error:  # noqa: BLE001 - those who wait get it
+                _fail(self._take(), error)
+
+    async def _read(self, hot: HotConnection) -> None:
+        asked = self._take()
+        wanted: set[int] = set()
+        for each in asked:
+            wanted.update(each.stock_ids)
+        try:
+            async with hot.transaction():
+                (rows,) = await hot.round_trip([(_LEFT, [array(list(wanted))])], commit=True)
+        except Exception as error:  # noqa: BLE001 - those who wait get it
+            _fail(asked, error)
+            return
+        left = dict(rows)
+        for each in asked:
+            if not each.answer.done():
+                each.answer.set_result(left)
+
+    def _take(self) -> list[_Asked]:
+        taken: list[_Asked] = []
+        stocks = 0
+        for each in self._waiting:
+            stocks += len(each.stock_ids)
+            if taken and stocks > MAX_AT_ONCE:
+                break
+            taken.append(each)
+        del self._waiting[: len(taken)]
+        return taken
+
+
+def _fail(asked: list[_Asked], error: Exception) -> None:
+    for each in asked:
+        if not each.answer.done():
+            each.answer.set_exception(error)

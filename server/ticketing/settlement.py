@@ -1,0 +1,462 @@
+"""What follows a payment, all in one transaction: the order PAID, its tickets there, its stock sold.
+
+So nobody ever sees an order that is paid without its tickets, or tickets that are not paid. A payment is taken in under the
+lock of its order, any number of times and in any order; what does not fit is put down for an administrator, and money that
+buys nothing goes back by itself (DOMAIN, Payment).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import orjson
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import holds
+from server.catalog.models import departures, stocks
+from server.catalog.offers import Offer
+from server.db import Database, HotConnection, HotStatement
+from server.errors import DomainError, Reason
+from server.metrics import PAYMENTS
+from server.payments import rules as payment_rules
+from server.payments import service as payments
+from server.payments.service import Payment
+from server.payments.wechat import Transaction
+from server.ticketing import completion, events, orders, refunds
+from server.ticketing.content import SHARED, Content, Item, Place
+from server.ticketing.models import ticket_sales
+from server.ticketing.order_numbers import OrderNumbers
+from server.ticketing.orders import Order
+from server.ticketing.shown import OrderReader
+from server.tickets import service as tickets
+from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX, Number
+
+SYSTEM = "system"
+GONE = (Reason.SOLD_OUT, Reason.TOO_MANY_FOR_TRAVELLER, Reason.DUPLICATE_PASSENGER)
+"""Why the stock of an order whose hold is over cannot be taken again."""
+
+Outcome = Literal["PAID", "KNOWN", "REFUNDED", "MISFIT", "UNKNOWN"]
+"""What became of a payment: it paid its order, was taken in before, goes back, or is an administrator's (two causes)."""
+
+log = structlog.get_logger()
+
+_ROWS = """
+FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS v (ticket_id bigint, ticket_code text, jti uuid, product_id int,
+  snapshot_id uuid, order_id bigint, customer_type text, customer_name text, valid_from timestamptz,
+  valid_until timestamptz, item_index smallint, passenger_index smallint, stock_id bigint, departure_id bigint,
+  seat_index int, seat text, amount_minor bigint, reference_time timestamptz, changes_made smallint, uses jsonb)
+"""
+_TICKETS = HotStatement(f"""
+INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id, snapshot_id, order_id,
+  customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time)
+SELECT ticket_id, ticket_code, jti, 'ACTIVE', product_id, 0, '', snapshot_id, order_id,
+  customer_type, customer_name, valid_from, valid_until, CAST($2 AS timestamptz), CAST($2 AS timestamptz) {_ROWS}
+""")
+_ENTITLEMENTS = HotStatement(f"""
+INSERT INTO entitlements (ticket_id, function_code, total_uses, remaining_uses)
+SELECT v.ticket_id, u.function_code, u.total_uses, u.total_uses {_ROWS},
+  jsonb_to_recordset(v.uses) AS u (function_code text, total_uses int)
+""")
+_SALES = HotStatement(f"""
+INSERT INTO ticket_sales (ticket_id, order_id, item_index, passenger_index, stock_id, departure_id, seat_index, seat,
+  amount_minor, reference_time, changes_made)
+SELECT ticket_id, order_id, item_index, passenger_index, stock_id, departure_id, seat_index, seat,
+  amount_minor, reference_time, changes_made {_ROWS}
+""")
+# a document that travels on the same departure as before keeps its guard
+_PASS_GUARD = text("""
+UPDATE travel_guards SET order_id = :order_id
+WHERE departure_id = :departure_id AND document_hash = :document AND order_id = :old_order_id
+""")
+
+
+class _GoneError(Exception):
+    """What was ordered cannot be had again."""
+
+
+class _Change(NamedTuple):
+    """The ticket that an order changes: its order, and how often it was changed before."""
+
+    order: Order
+    ticket_id: int
+    changes_made: int
+
+
+@dataclass(frozen=True, slots=True)
+class _NewTicket:
+    item_index: int
+    offer: Offer
+    item: Item
+    place: Place | None
+    seat_index: int | None
+    entitlements: list[dict[str, object]]
+
+
+class Settlement:
+    """Settles travellers' orders, for the payments of one merchant: `app_id` and `merchant_id` as WeChat knows us."""
+
+    def __init__(
+        self,
+        db: Database,
+        reader: OrderReader,
+        *,
+        zone: ZoneInfo,
+        app_id: str = "",
+        merchant_id: str = "",
+    ) -> None:
+        self._reader = reader
+        self._ours = app_id, merchant_id
+        self._numbers = OrderNumbers(db, zone, "T")
+
+    async def settle(
+        self,
+        tx: AsyncConnection,
+        order: Order,
+        *,
+        pay_time: datetime,
+        now: datetime,
+        actor: str,
+        seats: Mapping[int, tuple[int, ...]] | None = None,
+    ) -> list[int]:
+        """Makes an order PAID that is locked and holds its stock; the numbers of its tickets, in the order of its places.
+
+        If it changes a ticket that one, CHANGING so far, is CHANGED and all it took is free. `seats`, by item, are others
+        than those ordered, of a payment that came too late. Locks stocks: call it last.
+        """
+        change = await self._change(tx, order, actor=actor, now=now)
+        moves = [events.Move(order.order_id, events.PAID, actor, "PAID", pay_time=pay_time)]
+        if change:
+            moves.append(
+                events.Move(
+                    change.order.order_id,
+                    events.TICKET_CHANGED,
+                    actor,
+                    ticket_id=change.ticket_id,
+                )
+            )
+        await events.record(tx, moves, now=now)
+        issued = await self._issue(tx, order, change, seats or {}, now=now)
+        if change:
+            await self._free(tx, order, change, actor=actor, now=now)
+        await holds.confirm(tx, order.takes, now=now)
+        return issued
+
+    async def payment_succeeded(
+        self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
+    ) -> Outcome:
+        """Takes in what WeChat says was paid, in a notice or an answer; wake the outbox after the commit.
+
+        Whatever the order is meanwhile: a payment that is too late for it is honoured if the stock can be taken again,
+        unless the traveller has cancelled; else it goes back, as does a second one.
+        """
+        outcome = await self._take_in(tx, transaction, now=now)
+        PAYMENTS.labels(outcome).inc()
+        log.info("payment.taken_in", out_trade_no=transaction.out_trade_no, outcome=outcome)
+        return outcome
+
+    async def _take_in(
+        self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
+    ) -> Outcome:
+        assert transaction.success_time is not None, "only what is paid is taken in"
+        named = payment_rules.payment_of(transaction.out_trade_no)
+        order = await orders.lock_order(tx, named[0]) if named else None
+        payment = await payments.find(tx, transaction.out_trade_no) if order else None
+        if order is None or payment is None:
+            await _report(tx, payment_rules.UNKNOWN_ORDER, None, transaction, now=now)
+            return "UNKNOWN"
+        misfit = self._misfit(payment, transaction)
+        if misfit:
+            await _report(tx, misfit, payment, transaction, now=now)
+            return "MISFIT"
+        if payment.state == "SUCCEEDED":
+            return "KNOWN"
+        await payments.succeed(
+            tx,
+            payment,
+            transaction_id=transaction.transaction_id,
+            success_time=transaction.success_time,
+            now=now,
+        )
+        if order.state == "PENDING":
+            await self.settle(tx, order, pay_time=transaction.success_time, now=now, actor=SYSTEM)
+            return "PAID"
+        if (order.state, order.cancel_reason) == ("CANCELLED", "HOLD_EXPIRED") and (
+            await self._settle_late(tx, order, pay_time=transaction.success_time, now=now)
+        ):
+            return "PAID"
+        if order.pay_time is not None:
+            await _report(tx, payment_rules.SECOND_PAYMENT, payment, transaction, now=now)
+        await refunds.refund_whole_payment(
+            tx, order.order_id, payment.attempt, "LATE_PAYMENT", now=now
+        )
+        return "REFUNDED"
+
+    def _misfit(self, payment: Payment, transaction: Transaction) -> str | None:
+        found = payment_rules.misfit(
+            (*self._ours, payment.currency_code, payment.amount_minor),
+            (
+                transaction.app_id,
+                transaction.merchant_id,
+                transaction.currency_code,
+                transaction.total_minor,
+            ),
+        )
+        known = payment.transaction_id in ("", transaction.transaction_id)
+        return found or (None if known else payment_rules.TRANSACTION_MISMATCH)
+
+    # Tickets
+
+    async def _issue(
+        self,
+        tx: AsyncConnection,
+        order: Order,
+        change: _Change | None,
+        seats: Mapping[int, tuple[int, ...]],
+        *,
+        now: datetime,
+    ) -> list[int]:
+        offers = await self._reader.sold_offers(tx, [order])
+        new = [
+            ticket
+            for index, item in enumerate(order.content.items)
+            for ticket in _new_tickets(
+                index,
+                item,
+                offers[item.snapshot_id, item.offer_id],
+                seats.get(index),
+                # what an order shares stays with it when one of its tickets is changed
+                shares=change is None,
+            )
+        ]
+        numbers = await self._numbers.take(len(new), now)
+        passengers = self._reader.seals.open(order.order_id, order.passengers_sealed)
+        names = [passenger.name for passenger in passengers]
+        changes_made = change.changes_made + 1 if change else 0
+        rows = [
+            _row(order, ticket, number, names=names) | {"changes_made": changes_made}
+            for ticket, number in zip(new, numbers, strict=True)
+        ]
+        content, hot = orjson.dumps(rows).decode(), await HotConnection.of(tx)
+        await hot.round_trip(
+            [
+                (_TICKETS, [content, now.isoformat()]),
+                (_ENTITLEMENTS, [content]),
+                (_SALES, [content]),
+            ]
+        )
+        return list(numbers)
+
+    # Changes
+
+    async def _change(
+        self, tx: AsyncConnection, order: Order, *, actor: str, now: datetime
+    ) -> _Change | None:
+        """Ends the ticket that the order changes, if it does; it and its order are locked then."""
+        if order.changes_ticket_id is None or order.changes_order_id is None:
+            return None
+        ticket_id = order.changes_ticket_id
+        moved = await tickets.move(
+            tx, [ticket_id], ("CHANGING",), "CHANGED", action="changed", actor=actor, now=now
+        )
+        assert moved, "a ticket is CHANGING as long as the order that changes it holds"
+        old = await orders.lock_order(tx, order.changes_order_id)
+        changes_made = await tx.scalar(
+            select(ticket_sales.c.changes_made).where(ticket_sales.c.ticket_id == ticket_id)
+        )
+        assert old is not None, "a ticket has an order"
+        assert changes_made is not None, "and a sale"
+        return _Change(old, ticket_id, changes_made)
+
+    async def _free(
+        self, tx: AsyncConnection, order: Order, change: _Change, *, actor: str, now: datetime
+    ) -> None:
+        old_order_id = change.order.order_id
+        for item in order.content.items:
+            for place in item.places:
+                await tx.execute(
+                    _PASS_GUARD,
+                    {
+                        "order_id": order.order_id,
+                        "departure_id": item.departure_id,
+                        "document": place.document,
+                        "old_order_id": old_order_id,
+                    },
+                )
+        taken = {take.stock_id for take in (*order.takes, *change.order.takes)}
+        await _lock_stocks(tx, taken)
+        await completion.withdraw(tx, change.order, [change.ticket_id], actor=actor, now=now)
+
+    # Late payments
+
+    async def _settle_late(
+        self, tx: AsyncConnection, order: Order, *, pay_time: datetime, now: datetime
+    ) -> bool:
+        """Takes an expired order's stock again and settles it; False, and nothing is done, if that cannot be."""
+        try:
+            async with tx.begin_nested():
+                seats = await self._take_again(tx, order, now=now)
+                await self.settle(tx, order, pay_time=pay_time, now=now, actor=SYSTEM, seats=seats)
+        except (DomainError, _GoneError) as error:
+            if isinstance(error, DomainError) and error.reason not in GONE:
+                raise
+            log.info("payment.too_late", order_id=order.order_code, cause=str(error))
+            return False
+        return True
+
+    async def _take_again(
+        self, tx: AsyncConnection, order: Order, *, now: datetime
+    ) -> dict[int, tuple[int, ...]]:
+        """The seats of each item, others than before if those are taken. Raises _GoneError, or one of GONE."""
+        offers = await self._reader.sold_offers(tx, [order])
+        items = list(enumerate(order.content.items))
+        for _, item in items:
+            await _require_still_sold(tx, item, offers[item.snapshot_id, item.offer_id], now)
+        old = await self._change_again(tx, order, now=now)
+        of_old = {take.stock_id for take in old.takes} if old else set()
+        await _lock_stocks(tx, {take.stock_id for take in order.takes} | of_old)
+        seats: dict[int, tuple[int, ...]] = {}
+        for index, item in items:
+            offer = offers[item.snapshot_id, item.offer_id]
+            (wanted,) = Content((item,)).takes(order.order_id, order.traveller_id)
+            guarded = old is not None and any(
+                before.departure_id == item.departure_id for before in old.content.items
+            )
+            seats[index] = await holds.take(
+                tx,
+                _without_documents(wanted) if guarded else wanted,
+                offer_id=item.offer_id,
+                seat_map=offer.seat_map,
+                # the ticket that is changed counts until it is
+                max_per_traveller=offer.max_per_traveller + (item.stock_id in of_old),
+                now=now,
+            )
+        for take in Content((), order.content.capped_stock_ids).takes(
+            order.order_id, order.traveller_id
+        ):
+            await holds.take(tx, take, offer_id="", seat_map=None, max_per_traveller=0, now=now)
+        return seats
+
+    async def _change_again(
+        self, tx: AsyncConnection, order: Order, *, now: datetime
+    ) -> Order | None:
+        """Puts the ticket that the order was to change back to CHANGING, and gives its order, locked."""
+        if order.changes_ticket_id is None or order.changes_order_id is None:
+            return None
+        moved = await tickets.move(
+            tx,
+            [order.changes_ticket_id],
+            ("ACTIVE",),
+            "CHANGING",
+            action="changing",
+            actor=SYSTEM,
+            now=now,
+        )
+        if not moved:
+            raise _GoneError("the ticket to be changed is not ACTIVE any more")
+        return await orders.lock_order(tx, order.changes_order_id)
+
+
+async def _require_still_sold(tx: AsyncConnection, item: Item, offer: Offer, now: datetime) -> None:
+    """Raises _GoneError for what is not sold any more: its time is over, or the departure was cancelled."""
+    state = None
+    if item.departure_id is not None:
+        query = select(departures.c.state).where(departures.c.departure_id == item.departure_id)
+        state = await tx.scalar(query)
+    if now >= offer.sale_until_time or state == "CANCELLED":
+        raise _GoneError(f"{item.offer_id} is not sold any more")
+
+
+async def _lock_stocks(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
+    """All that the statements behind lock one after the other, in the order of the ids."""
+    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
+def _without_documents(take: holds.Take) -> holds.Take:
+    return holds.Take(
+        take.stock_id,
+        take.quantity,
+        take.seats,
+        take.departure_id,
+        (),
+        take.order_id,
+        take.traveller_id,
+    )
+
+
+def _new_tickets(
+    index: int, item: Item, offer: Offer, seats: tuple[int, ...] | None, *, shares: bool
+) -> list[_NewTicket]:
+    """One for each place, and one for each shared entitlement."""
+    own = [each for each in offer.entitlements if not each.get("shared")]
+    places = [
+        _NewTicket(index, offer, item, place, seats[n] if seats else place.seat_index, own)
+        for n, place in enumerate(item.places)
+    ]
+    shared = [
+        _NewTicket(index, offer, item, None, None, [each])
+        for each in offer.entitlements
+        if each.get("shared") and shares
+    ]
+    return places + shared
+
+
+def _row(order: Order, new: _NewTicket, number: int, *, names: list[str]) -> dict[str, object]:
+    place, offer = new.place, new.offer
+    seat = None
+    if new.seat_index is not None and offer.seat_map:
+        seat = offer.seat_map.labels[new.seat_index]
+    uses = [
+        {name: each[name] for name in ("function_code", "total_uses")} for each in new.entitlements
+    ]
+    return {
+        "ticket_id": number,
+        "ticket_code": Number.unpack(number).code(DIRECT_PREFIX, DIRECT_CODE),
+        "jti": uuid4(),
+        "product_id": offer.product_id,
+        "snapshot_id": new.item.snapshot_id,
+        "order_id": order.order_id,
+        "customer_type": place.customer_type if place else "",
+        "customer_name": names[place.passenger] if place else "",
+        "valid_from": offer.valid_from_time,
+        "valid_until": offer.valid_until_time,
+        "item_index": new.item_index,
+        "passenger_index": place.passenger if place else SHARED,
+        "stock_id": new.item.stock_id,
+        "departure_id": new.item.departure_id,
+        "seat_index": new.seat_index,
+        "seat": seat,
+        "amount_minor": place.amount_minor if place else 0,
+        "reference_time": offer.reference_time,
+        "uses": uses,
+    }
+
+
+async def _report(
+    tx: AsyncConnection,
+    kind: str,
+    payment: Payment | None,
+    transaction: Transaction,
+    *,
+    now: datetime,
+) -> None:
+    """Puts down what was expected and what came; who paid stands with WeChat."""
+    facts: dict[str, object] = {
+        "out_trade_no": transaction.out_trade_no,
+        "transaction_id": transaction.transaction_id,
+        "app_id": transaction.app_id,
+        "merchant_id": transaction.merchant_id,
+        "currency_code": transaction.currency_code,
+        "paid_minor": transaction.total_minor,
+        "success_time": transaction.success_time and transaction.success_time.isoformat(),
+    }
+    if payment:
+        facts["expected_minor"] = payment.amount_minor
+        facts["expected_currency_code"] = payment.currency_code
+    log.warning("payment.does_not_fit", kind=kind, out_trade_no=transaction.out_trade_no)
+    await payments.record_incident(tx, kind, payment.order_id if payment else None, facts, now=now)

@@ -1,0 +1,257 @@
+"""Travellers' tickets: reading them with all they were sold under, and the QR codes their owners show."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog.offers import Offer
+from server.errors import not_found
+from server.identity.callers import Traveller
+from server.ticketing.content import SHARED, Item
+from server.ticketing.models import orders as order_rows
+from server.ticketing.models import ticket_sales
+from server.ticketing.orders import Order, find, read, state_refuses
+from server.ticketing.policy import Policy
+from server.ticketing.policy import Ticket as Standing
+from server.tickets import qr
+from server.tickets import service as tickets
+from server.tickets.models import entitlements, snapshots
+from server.tickets.models import tickets as ticket_rows
+from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
+
+MAX_OF_ORDER = 200
+"""Tickets of one order that are read at once; an order has 10 items for 9 passengers at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TravelTicket:
+    """A ticket with its order, its place there, and the snapshot it was sold under.
+
+    `uses` are (function_code, remaining_uses, total_uses) by code; `passenger_index` is SHARED for a shared entitlement.
+    """
+
+    order: Order
+    uses: tuple[tuple[str, int, int], ...]
+    snapshot: dict[str, Any]
+    ticket_id: int
+    ticket_code: str
+    state: str
+    blocked: bool
+    order_id: int
+    product_id: int
+    snapshot_id: UUID
+    valid_from_time: datetime
+    valid_until_time: datetime
+    customer_type: str
+    item_index: int
+    passenger_index: int
+    seat: str | None
+    amount_minor: int
+    reference_time: datetime
+    changes_made: int
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is for a shared entitlement, which is anybody's of the order."""
+        return self.passenger_index == SHARED
+
+    @property
+    def item(self) -> Item:
+        """What it was ordered as."""
+        return self.order.content.items[self.item_index]
+
+    @property
+    def position(self) -> tuple[str, int, int]:
+        """Where it stands in the list: its order's time, that order, itself."""
+        return self.order.create_time.isoformat(), self.order_id, self.ticket_id
+
+    @property
+    def offer(self) -> Offer:
+        """As it was offered then."""
+        return Offer.from_snapshot(self.item.offer_id, self.snapshot_id, self.snapshot)
+
+    @property
+    def policy(self) -> Policy:
+        """How it is refunded and changed."""
+        return Policy.parse(self.snapshot["policy"])
+
+    @property
+    def standing(self) -> Standing:
+        """As refund and change look at it."""
+        return Standing(
+            state=self.state,
+            paid_minor=self.amount_minor,
+            remaining_uses=sum(remaining for _, remaining, _ in self.uses),
+            total_uses=sum(total for _, _, total in self.uses),
+            reference_time=self.reference_time,
+            valid_until_time=self.valid_until_time,
+            blocked=self.blocked,
+        )
+
+
+_TICKETS: Select[Any] = (
+    select(
+        ticket_rows.c.ticket_id,
+        ticket_rows.c.ticket_code,
+        ticket_rows.c.state,
+        ticket_rows.c.blocked,
+        ticket_rows.c.order_id,
+        ticket_rows.c.product_id,
+        ticket_rows.c.snapshot_id,
+        ticket_rows.c.valid_from_time,
+        ticket_rows.c.valid_until_time,
+        ticket_rows.c.customer_type,
+        ticket_sales.c.item_index,
+        ticket_sales.c.passenger_index,
+        ticket_sales.c.seat,
+        ticket_sales.c.amount_minor,
+        ticket_sales.c.reference_time,
+        ticket_sales.c.changes_made,
+    )
+    .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
+    .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
+    .select_from(order_rows)
+)
+
+
+def ticket_number(code: str) -> int | None:
+    """The ticket_id that the code of a traveller's ticket spells; None for what is none."""
+    parsed = Code.parse(code)
+    if parsed is None or (parsed.prefix, parsed.partner_code) != (DIRECT_PREFIX, DIRECT_CODE):
+        return None
+    return parsed.number(DIRECT)
+
+
+def ticket_code(ticket_id: int) -> str:
+    """The readable form of a traveller's ticket_id, e.g. `DIR-DT-20261121-000001`."""
+    return Number.unpack(ticket_id).code(DIRECT_PREFIX, DIRECT_CODE)
+
+
+async def get(tx: AsyncConnection, traveller_id: int, code: str) -> TravelTicket:
+    """The traveller's own ticket by its code. Raises NOT_FOUND."""
+    query = _TICKETS.where(
+        ticket_rows.c.ticket_id == ticket_number(code), order_rows.c.traveller_id == traveller_id
+    )
+    found = await _complete(tx, (await tx.execute(query)).all())
+    if not found:
+        raise not_found("ticket", code)
+    return found[0]
+
+
+async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
+    """The tickets of a traveller's order, in the order of their numbers."""
+    query = _TICKETS.where(order_rows.c.order_id == order_id).order_by(ticket_rows.c.ticket_id)
+    return await _complete(tx, (await tx.execute(query.limit(MAX_OF_ORDER))).all())
+
+
+async def page(
+    tx: AsyncConnection,
+    traveller_id: int,
+    *,
+    order_code: str,
+    state: str,
+    behind: Sequence[Any] | None,
+    limit: int,
+) -> list[TravelTicket]:
+    """The traveller's tickets behind a `position`, those of the newest order first.
+
+    All, or those of an order, or in a state. Raises NOT_FOUND for an order that is not the traveller's.
+    """
+    query = _TICKETS.where(order_rows.c.traveller_id == traveller_id)
+    if order_code:
+        order = await find(tx, traveller_id, order_code)
+        query = query.where(order_rows.c.order_id == order.order_id)
+    if state:
+        query = query.where(ticket_rows.c.state == state)
+    position = order_rows.c.create_time, order_rows.c.order_id
+    if behind:
+        create_time, order_id, ticket_id = behind
+        of_order = datetime.fromisoformat(create_time), order_id
+        query = query.where(
+            or_(
+                tuple_(*position) < tuple_(*of_order),
+                and_(tuple_(*position) == tuple_(*of_order), ticket_rows.c.ticket_id > ticket_id),
+            )
+        )
+    newest_first = (*[column.desc() for column in position], ticket_rows.c.ticket_id)
+    rows = (await tx.execute(query.order_by(*newest_first).limit(limit))).all()
+    return await _complete(tx, rows)
+
+
+async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTicket]:
+    if not rows:
+        return []
+    sold_in = await read(tx, {row.order_id for row in rows})
+    uses = await _uses(tx, [row.ticket_id for row in rows])
+    sold_under = select(snapshots.c.snapshot_id, snapshots.c.content).where(
+        snapshots.c.snapshot_id.in_({row.snapshot_id for row in rows})
+    )
+    contents = {row.snapshot_id: row.content for row in await tx.execute(sold_under)}
+    return [
+        TravelTicket(
+            sold_in[row.order_id], tuple(uses[row.ticket_id]), contents[row.snapshot_id], *row
+        )
+        for row in rows
+    ]
+
+
+async def _uses(
+    tx: AsyncConnection, ticket_ids: Collection[int]
+) -> dict[int, list[tuple[str, int, int]]]:
+    query = (
+        select(
+            entitlements.c.ticket_id,
+            entitlements.c.function_code,
+            entitlements.c.remaining_uses,
+            entitlements.c.total_uses,
+        )
+        .where(entitlements.c.ticket_id.in_(ticket_ids))
+        .order_by(entitlements.c.ticket_id, entitlements.c.function_code)
+    )
+    uses: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
+    for ticket_id, *use in await tx.execute(query):
+        uses[ticket_id].append((use[0], use[1], use[2]))
+    return uses
+
+
+# QR
+
+
+async def ticket_claims(
+    tx: AsyncConnection, traveller: Traveller, code: str, *, rotate: bool, now: datetime
+) -> qr.Claims:
+    """What the QR of the traveller's own ticket says; with `rotate` under a new jti.
+
+    Raises NOT_FOUND, TICKET_STATE_REFUSES for a ticket that gets no QR.
+    """
+    query = _TICKETS.where(
+        ticket_rows.c.ticket_id == ticket_number(code),
+        order_rows.c.traveller_id == traveller.traveller_id,
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise not_found("ticket", code)
+    return await tickets.claims(tx, row.ticket_id, rotate=rotate, actor=traveller.key, now=now)
+
+
+async def order_claims(tx: AsyncConnection, traveller_id: int, code: str) -> qr.Claims:
+    """What the QR of the traveller's own order says; it expires with the last of its tickets.
+
+    Raises NOT_FOUND, ORDER_STATE_REFUSES for an order without tickets, or without any that could be used.
+    """
+    order = await find(tx, traveller_id, code)
+    if order.state not in ("PAID", "COMPLETED"):
+        raise state_refuses(order, "only a PAID order has a QR")
+    query = (
+        select(order_rows.c.jti, order_rows.c.order_id, func.max(ticket_rows.c.valid_until_time))
+        .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
+        .where(order_rows.c.order_id == order.order_id)
+        .group_by(order_rows.c.jti, order_rows.c.order_id)
+    )
+    return qr.Claims(*(await tx.execute(query)).one(), kind=qr.Kind.ORDER)

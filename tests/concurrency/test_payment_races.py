@@ -1,0 +1,323 @@
+"""Payments under races and crashes: one payment, one set of tickets, and no money without one or the other."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+import psycopg
+import pytest
+from deeptravel.ticketing.v1 import payment_pb2
+from sqlalchemy import make_url
+
+from tests.support.gate_server import gate_process, gate_server
+from tests.support.invariants import assert_invariants
+from tests.support.paying import NOTICES, Till, a_till, merchant_settings
+from tests.support.server_process import ServerProcess
+from tests.support.traveller import Desk, World, a_world, passenger
+from tests.support.wechat import WechatSimulator
+from tools.wechat_simulator.protocol import RefusedError, by_public_key
+
+ROUNDS = 12
+COPIES = 50
+
+
+@pytest.fixture
+async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
+    async with a_till(database_url, redis_url, tmp_path, seats=100) as furnished:
+        yield furnished
+        await furnished.sound()
+
+
+def notices(till: Till) -> list[tuple[bytes, dict[str, str]]]:
+    """What WeChat holds back, as it would post it."""
+    sender = till.wechat.simulator._notices
+    return [
+        (body, by_public_key(till.wechat.merchant).headers(body))
+        for body in map(sender._body, till.wechat.notices("HELD"))
+    ]
+
+
+async def test_fifty_at_once_through_two_processes(
+    till: Till, database_url: str, redis_url: str
+) -> None:
+    await till.wechat.switch(hold_notices=True)
+    order = await till.desk.order(till.world.seat())
+    await till.pay(order)
+    ((body, headers),) = notices(till)
+    async with (
+        gate_server(database_url, redis_url, **merchant_settings(till.wechat)) as other,
+        httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
+    ):
+        urls = [till.url, f"http://127.0.0.1:{other.app.http_port}"]
+        answers = await asyncio.gather(
+            *(
+                http.post(urls[n % 2] + NOTICES, content=body, headers=headers)
+                for n in range(COPIES)
+            ),
+            *(till.payment(order) for _ in range(5)),
+        )
+        assert {answer.status_code for answer in answers[:COPIES]} == {200}
+        await till.paid(order)
+        await till.idle_of("notice")
+    assert await till.world.value("SELECT count(*) FROM notices") == 1
+    assert len(await till.tickets(order)) == 2
+    assert await till.world.stock() == (100, 0, 2)
+    assert await till.incidents() == []
+    assert await till.refunds(order) == []
+
+
+async def test_payment_expiry_and_cancellation_at_the_same_moment(till: Till) -> None:
+    """Whichever wins: paid with tickets, or cancelled and the money back, or never paid."""
+    orders = [
+        await till.desk.order(till.world.seat(fare_class=1), passengers=[passenger()])
+        for _ in range(9)
+    ]
+    orders += [
+        await Desk.of(till.server.channel, 2).order(
+            till.world.seat(fare_class=0), passengers=[passenger()]
+        )
+        for _ in range(9)
+    ]
+    desks = [till.desk] * 9 + [Desk.of(till.server.channel, 2)] * 9
+    numbers = []
+    for order, desk in zip(orders, desks, strict=True):
+        request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
+        numbers.append((await desk.call("CreatePayment", request)).payment.out_trade_no)
+    dice = random.Random(7)
+
+    async def pay(number: str) -> None:
+        await asyncio.sleep(dice.random() * 0.3)
+        try:
+            till.wechat.pay(number)
+        except RefusedError as refused:
+            assert refused.code == "ORDER_CLOSED"  # noqa: PT017 - it may or may not be
+
+    async def end(order: Any, desk: Desk, how: int) -> None:
+        await asyncio.sleep(dice.random() * 0.3)
+        if how == 0:
+            await till.world.expire(order.order_id)
+        elif how == 1:
+            try:
+                await desk.cancel(order.order_id)
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is grpc.StatusCode.FAILED_PRECONDITION  # noqa: PT017
+
+    await asyncio.gather(
+        *map(pay, numbers),
+        *(
+            end(order, desk, n % 3)
+            for n, (order, desk) in enumerate(zip(orders, desks, strict=True))
+        ),
+    )
+    await till.world.until(
+        "SELECT count(*) = 0 FROM payments p JOIN orders o USING (order_id)"
+        " WHERE p.state = 'PENDING' OR o.state = 'PENDING'"
+    )
+    await till.world.until("SELECT count(*) = 0 FROM refunds WHERE state <> 'SUCCEEDED'")
+    await till.idle()
+    outcomes = await till.world.sql(
+        "SELECT o.state, p.state, p.refunded_minor = p.amount_minor,"
+        " (SELECT count(*) FROM tickets t WHERE t.order_id = o.order_id)"
+        " FROM orders o JOIN payments p USING (order_id)"
+    )
+    assert len(outcomes) == len(orders)
+    assert set(outcomes) <= {
+        ("PAID", "SUCCEEDED", False, 1),
+        ("CANCELLED", "SUCCEEDED", True, 0),
+        ("CANCELLED", "CLOSED", False, 0),
+    }
+
+
+async def test_orders_paid_at_once_for_the_last_seats(till: Till) -> None:
+    """Payments that are late all take stock again: as many as there is, the others go back."""
+    await till.wechat.switch(hold_notices=True, down={"close": -1, "query": -1})
+    await till.world.sql("UPDATE stocks SET total = 9 WHERE stock_id = %s", till.world.stock_id())
+    late = []
+    for number in range(2):
+        desk = Desk.of(till.server.channel, number + 1)
+        for _ in range(4):
+            order = await desk.order(till.world.seat(), passengers=[passenger()])
+            request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
+            created = await desk.call("CreatePayment", request)
+            till.wechat.pay(created.payment.out_trade_no)
+            late.append(order)
+    for order in late:
+        await till.world.expire(order.order_id)
+    await till.world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+    await till.world.sql("UPDATE stocks SET total = 5 WHERE stock_id = %s", till.world.stock_id())
+    await asyncio.gather(*(till.post(body, headers) for body, headers in notices(till)))
+    await till.wechat.switch(hold_notices=False, down={})
+    await till.world.until("SELECT count(*) = 3 FROM refunds WHERE state = 'SUCCEEDED'")
+    await till.idle()
+    assert await till.world.stock() == (5, 0, 5)
+    assert await till.world.value("SELECT count(*) FROM orders WHERE state = 'PAID'") == 5
+
+
+# Crashes
+
+
+class Mortal:
+    """A server in a process of its own that is killed, and started again at the same address."""
+
+    def __init__(
+        self, world: World, wechat: WechatSimulator, database_url: str, redis_url: str, folder: Path
+    ) -> None:
+        self.world = world
+        self.wechat = wechat
+        self._urls = database_url, redis_url
+        self._folder = folder
+        self._port = "0"
+        self._stack = ExitStack()
+        self.process: ServerProcess
+
+    def start(self) -> None:
+        environment = self.wechat.environment()
+        del environment["DEEPTRAVEL_WECHAT_NOTIFY_URL"]
+        settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port}
+        server = gate_process(*self._urls, self._folder, settings=settings)
+        self.process = self._stack.enter_context(server)
+        self._port = str(self.process.http_port)
+
+    async def die_and_rise(self) -> None:
+        """Killed, with all it was at; what it had leased is free, as it would be after a while."""
+        await asyncio.to_thread(self.process.kill)
+        await self.world.sql(
+            "UPDATE outbox_tasks SET lease_until = now(), due_time = now() WHERE state = 'OPEN'"
+        )
+        await asyncio.to_thread(self.start)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    @asynccontextmanager
+    async def desk(self) -> AsyncIterator[Desk]:
+        async with grpc.aio.insecure_channel(self.process.target) as channel:
+            yield Desk.of(channel)
+
+
+@pytest.fixture
+async def mortal(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Mortal]:
+    async with (
+        a_world(database_url) as world,
+        WechatSimulator(tmp_path / "wechat") as wechat,
+    ):
+        await world.enrol(1)
+        await world.sql(
+            "UPDATE travellers SET app_id = %s, openid = %s",
+            wechat.merchant.app_id,
+            wechat.openid("alice"),
+        )
+        server = Mortal(world, wechat, database_url, redis_url, tmp_path / "server")
+        await asyncio.to_thread(server.start)
+        try:
+            yield server
+        finally:
+            await asyncio.to_thread(server.close)
+        assert_invariants(database_url)
+
+
+@contextmanager
+def locked(database_url: str, table: str) -> Iterator[None]:
+    """Whoever writes to the table waits."""
+    plain = make_url(database_url).set(drivername="postgresql")
+    with psycopg.connect(plain.render_as_string(hide_password=False)) as connection:
+        connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+        yield
+        connection.rollback()
+
+
+WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+async def create(desk: Desk, order: Any) -> str:
+    request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
+    return str((await desk.call("CreatePayment", request)).payment.out_trade_no)
+
+
+@pytest.mark.parametrize("table", ["tickets", "ticket_sales", "order_events", "payments", "stocks"])
+async def test_killed_in_the_middle_of_a_settlement(
+    mortal: Mortal, database_url: str, table: str
+) -> None:
+    """Nothing of it is there; after the restart all of it is."""
+    async with mortal.desk() as desk:
+        order = await desk.order(mortal.world.seat())
+        number = await create(desk, order)
+    with locked(database_url, table):
+        mortal.wechat.pay(number)
+        await mortal.world.until(WAITS)
+        await asyncio.to_thread(mortal.process.kill)
+    assert await mortal.world.value("SELECT state FROM orders") == "PENDING"
+    assert await mortal.world.value("SELECT count(*) FROM tickets") == 0
+    await mortal.die_and_rise()
+    await mortal.world.until("SELECT state = 'PAID' FROM orders")
+    assert await mortal.world.value("SELECT count(*) FROM tickets") == 2
+    assert await mortal.world.stock() == (10, 0, 2)
+
+
+async def test_killed_before_the_notice_is_stored(mortal: Mortal, database_url: str) -> None:
+    """WeChat sends it again."""
+    async with mortal.desk() as desk:
+        number = await create(desk, await desk.order(mortal.world.seat()))
+    with locked(database_url, "notices"):
+        mortal.wechat.pay(number)
+        await mortal.world.until(WAITS)
+        await asyncio.to_thread(mortal.process.kill)
+    await mortal.die_and_rise()
+    await mortal.world.until("SELECT state = 'PAID' FROM orders")
+
+
+@pytest.mark.parametrize("operation", ["prepay", "close", "refund"])
+async def test_killed_while_wechat_is_asked(mortal: Mortal, operation: str) -> None:
+    """It is asked again under the same number."""
+    await mortal.wechat.switch(slow={operation: 2.0}, hold_notices=operation == "refund")
+    async with mortal.desk() as desk:
+        order = await desk.order(mortal.world.seat())
+        creating = asyncio.create_task(create(desk, order))
+        if operation == "prepay":
+            await mortal.world.until("SELECT count(*) = 1 FROM payments")
+            await asyncio.to_thread(mortal.process.kill)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await creating
+        else:
+            number = await creating
+            if operation == "refund":
+                mortal.wechat.pay(number)
+            await desk.cancel(order.order_id)
+            leased = "SELECT count(*) > 0 FROM outbox_tasks WHERE kind = %s AND lease_until > now()"
+            kind = "payment.close" if operation == "close" else "refund.send"
+            await mortal.world.until(leased, kind)
+    await mortal.wechat.switch(slow={})
+    await mortal.die_and_rise()
+    if operation == "prepay":
+        async with mortal.desk() as desk:
+            mortal.wechat.pay(await create(desk, order))
+        await mortal.world.until("SELECT state = 'PAID' FROM orders")
+    elif operation == "close":
+        await mortal.world.until("SELECT state = 'CLOSED' FROM payments")
+    else:
+        await mortal.wechat.switch(hold_notices=False)
+        await mortal.world.until("SELECT state = 'SUCCEEDED' FROM refunds")
+        assert await mortal.world.value("SELECT count(*) FROM refund_parts") == 1
+    assert await mortal.world.value("SELECT count(*) FROM payments") == 1
+
+
+async def test_killed_at_any_moment(mortal: Mortal, database_url: str) -> None:
+    """Whole loops go on while it is killed again and again."""
+    dice = random.Random(11)
+    paid = 0
+    for _ in range(3):
+        async with mortal.desk() as desk:
+            for _ in range(3):
+                order = await desk.order(mortal.world.package(), passengers=[passenger()])
+                mortal.wechat.pay(await create(desk, order))
+                paid += 1
+        await asyncio.sleep(dice.random() * 0.3)
+        await mortal.die_and_rise()
+        await asyncio.to_thread(assert_invariants, database_url)
+    await mortal.world.until("SELECT count(*) = %s FROM orders WHERE state = 'PAID'", paid)
+    assert await mortal.world.value("SELECT count(*) FROM tickets") == 2 * paid

@@ -1,0 +1,139 @@
+"""Orders end with their last ticket, and are open again when a redemption is reversed."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from server import rpc
+from server.config import load_settings
+from server.db import Database
+from server.ticketing import completion
+from server.ticketing.rules import order_state_after
+from server.tickets.rules import FINAL_STATES
+from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
+from tests.support.gate_server import GateServer, gate_server
+from tests.support.redemption_model import Entitlement
+
+STATES = ("ACTIVE", "PARTIALLY_REDEEMED", "REFUNDING", *sorted(FINAL_STATES - {"VOIDED"}))
+MANY = 20_000
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url) as filled:
+        yield filled
+        assert await filled.contradictions() == []
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with gate_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def terminal(world: World, server: GateServer) -> Terminal:
+    return await world.log_in(server.channel, "sam", "T-1")
+
+
+async def state(world: World, order: QrTicket) -> tuple[str, int]:
+    ((found, sequence),) = await world.sql(
+        "SELECT state, sequence FROM orders WHERE order_id = %s", order.ticket_id
+    )
+    return found, sequence
+
+
+async def test_a_partners_order_ends_with_its_last_ticket(world: World, terminal: Terminal) -> None:
+    order, tickets = await world.order(2)
+    scans = [(ticket, code) for ticket in tickets for code in ("ferry", "gift")]
+    for ticket, function_code in scans[:-1]:
+        assert verdict(await terminal.redeem(ticket.qr, function_code)) == "SUCCESS"
+        assert await state(world, order) == ("PAID", 1)
+    done = await terminal.redeem(tickets[1].qr, "gift")
+    assert await state(world, order) == ("COMPLETED", 2)
+    await terminal.reverse(done.redemption_id)
+    assert await state(world, order) == ("PAID", 3)
+    await terminal.redeem(tickets[1].qr, "gift")
+    assert await state(world, order) == ("COMPLETED", 4)
+    rows = await world.sql(
+        "SELECT event, state, actor FROM order_events WHERE order_id = %s ORDER BY sequence",
+        order.ticket_id,
+    )
+    assert rows == [
+        ("order.completed", "COMPLETED", "terminal:T-1"),
+        ("order.reopened", "PAID", "terminal:T-1"),
+        ("order.completed", "COMPLETED", "terminal:T-1"),
+    ]
+
+
+async def test_many_of_one_order_at_once(world: World, terminal: Terminal) -> None:
+    order, tickets = await world.order(60)
+    await terminal.redeem_many(
+        [(ticket.qr, "ferry") for ticket in tickets[:50]], all_or_nothing=True
+    )
+    await terminal.redeem_many(
+        [(ticket.qr, "gift") for ticket in tickets[:50]], all_or_nothing=True
+    )
+    assert await state(world, order) == ("PAID", 1)
+    for ticket in tickets[50:]:
+        await terminal.redeem(ticket.qr, "ferry")
+    await asyncio.gather(*(terminal.redeem(ticket.qr, "gift") for ticket in tickets[50:]))
+    assert await state(world, order) == ("COMPLETED", 2)
+
+
+async def test_the_statement_decides_as_the_rule(world: World, database_url: str) -> None:
+    """Every pair of states, of small orders and of those that remember an open ticket."""
+    db = Database(load_settings(), database_url)
+    for pair in itertools.combinations_with_replacement(STATES, 2):
+        order, tickets = await world.order(2)
+        for ticket, each in zip(tickets, pair, strict=True):
+            await world.sql(
+                "UPDATE tickets SET state = %s WHERE ticket_id = %s", each, ticket.ticket_id
+            )
+        expected = order_state_after(pair)
+        for cancelled in ([order.ticket_id] if expected == "CANCELLED" else [], []):
+            async with db.transaction() as tx:
+                ids = [order.ticket_id]
+                found = await completion.complete(tx, ids, actor="test", now=rpc.now())
+                assert found == cancelled
+        assert await state(world, order) == (expected, 1 + (expected != "PAID")), pair
+    await db.close()
+    await world.sql("DELETE FROM tickets")
+    await world.sql("DELETE FROM entitlements")
+
+
+async def test_a_large_order_costs_little(world: World, database_url: str) -> None:
+    """In the order of their numbers, as at a gate with one batch; all that is looked at is one ticket each."""
+    order, tickets = await world.order(MANY)
+    db = Database(load_settings(), database_url)
+    await world.sql("ANALYZE tickets")
+    slow = 0
+    for ticket in tickets[:400]:
+        await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_id = %s", ticket.ticket_id)
+        async with db.transaction() as tx:
+            await tx.execute(text("SELECT 1"))
+            began = time.perf_counter()
+            await completion.complete(tx, [order.ticket_id], actor="test", now=rpc.now())
+            slow += time.perf_counter() - began > 0.01
+    await db.close()
+    assert slow < 40
+    assert await state(world, order) == ("PAID", 1)
+    await world.sql("DELETE FROM tickets")
+    await world.sql("DELETE FROM entitlements")
+
+
+async def test_what_has_several_uses(world: World, terminal: Terminal) -> None:
+    order, tickets = await world.order(1)
+    (extra,) = await world.tickets(
+        1, [Entitlement("ferry", 3, "MULTI_USE", 0)], order_id=order.ticket_id
+    )
+    await terminal.redeem(tickets[0].qr, "ferry")
+    await terminal.redeem(tickets[0].qr, "gift")
+    await terminal.redeem(extra.qr, "ferry", quantity=2)
+    assert await state(world, order) == ("PAID", 1)
+    await terminal.redeem(extra.qr, "ferry")
+    assert await state(world, order) == ("COMPLETED", 2)

@@ -1,0 +1,275 @@
+"""The daily comparison with the simulator's bill, and what administrators see of it, of incidents and of dead tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, payment_pb2, task_pb2
+
+from server.admin.accounts import create_administrator
+from server.config import load_settings
+from server.db import Database
+from server.errors import Reason
+from server.identity.credentials import Passwords
+from server.payments.wechat_bill import BEIJING
+from server.ticketing.reconciling import BILL_CLOCK, ask_for_missed
+from tests.support.paying import Till, a_till
+from tests.support.rpc_server import refusal
+from tests.support.traveller import passenger
+
+TODAY = datetime.now(BEIJING).date()
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
+    async with a_till(database_url, redis_url, tmp_path) as furnished:
+        yield furnished
+
+
+class Administrator:
+    """An administrator's side of the contract."""
+
+    def __init__(self, stub: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._stub = stub
+        self._metadata = metadata
+
+    async def call(self, method: str, request: Any) -> Any:
+        return await getattr(self._stub, method)(request, metadata=self._metadata)
+
+
+@pytest.fixture
+async def administrator(till: Till) -> Administrator:
+    db = Database(load_settings(), till.database_url)
+    async with db.transaction() as tx:
+        await create_administrator(
+            tx,
+            Passwords(),
+            username="root",
+            display_name="Root",
+            password=PASSWORD,
+            actor="test",
+            now=datetime.now(UTC),
+        )
+    await db.close()
+    stub: Any = admin_service_pb2_grpc.AdminServiceStub(till.server.channel)
+    request = account_pb2.AdminLoginRequest(username="root", password=PASSWORD)
+    tokens = await stub.AdminLogin(request)
+    return Administrator(stub, (("authorization", f"Bearer {tokens.access_token}"),))
+
+
+async def compare(till: Till, day: date = TODAY) -> list[tuple[str, str]]:
+    """Compares a day as the outbox does; (kind, number) of what differs."""
+    await till.world.sql("DELETE FROM reconciliations")
+    await till.world.sql(
+        "INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)"
+        " VALUES (gen_random_uuid(), 'reconcile', %s, '{}', 'OPEN', now(), 0, now(), now())",
+        day.isoformat(),
+    )
+    await till.world.until("SELECT count(*) = 1 FROM reconciliations")
+    return await till.world.sql(
+        "SELECT kind, CASE WHEN out_refund_no = '' THEN out_trade_no ELSE out_refund_no END"
+        " FROM reconciliation_differences ORDER BY difference_no"
+    )
+
+
+async def paid(till: Till) -> tuple[Any, str]:
+    order = await till.desk.order(till.world.package(), passengers=[passenger()])
+    number = await till.pay(order)
+    await till.paid(order)
+    return order, number
+
+
+async def refunded(till: Till) -> str:
+    """The out_refund_no of a payment that came too late."""
+    await till.wechat.switch(hold_notices=True, down={"close": -1})
+    order = await till.desk.order(till.world.package(), passengers=[passenger()])
+    await till.pay(order)
+    await till.desk.cancel(order.order_id)
+    await till.wechat.switch(hold_notices=False, down={})
+    await till.world.until("SELECT count(*) = 1 FROM refunds WHERE state = 'SUCCEEDED'")
+    number: str = await till.world.value("SELECT out_refund_no FROM refund_parts")
+    return number
+
+
+async def test_a_day_on_which_all_is_well(till: Till, administrator: Administrator) -> None:
+    for _ in range(3):
+        await paid(till)
+    await refunded(till)
+    assert await compare(till) == []
+    found = await administrator.call(
+        "ListReconciliations", payment_pb2.ListReconciliationsRequest()
+    )
+    (run,) = found.reconciliations
+    counts = (run.payment_count, run.payment_minor, run.refund_count, run.refund_minor)
+    assert (run.bill_date, counts, run.difference_count) == (
+        TODAY.isoformat(),
+        (4, 200_000, 1, 50_000),
+        0,
+    )
+
+
+async def test_what_differs(till: Till, administrator: Administrator) -> None:
+    (_, first), (_, second) = await paid(till), await paid(till)
+    third = await refunded(till)
+    await till.wechat.switch(bill_leaves_out=[first], bill_amount_offset=1)
+    await till.world.sql("UPDATE refund_parts SET amount_minor = amount_minor - 1")
+    of_third = await till.world.value("SELECT out_trade_no FROM payments WHERE refunded_minor > 0")
+    found = await compare(till)
+    assert sorted(found) == sorted(
+        [
+            ("PAYMENT_AMOUNT_DIFFERS", second),
+            ("PAYMENT_AMOUNT_DIFFERS", of_third),
+            ("PAYMENT_MISSING_THERE", first),
+            ("REFUND_AMOUNT_DIFFERS", third),
+        ]
+    )
+    request = payment_pb2.ListReconciliationDifferencesRequest(
+        bill_date=TODAY.isoformat(), page_size=3
+    )
+    page = await administrator.call("ListReconciliationDifferences", request)
+    request.page_token = page.next_page_token
+    rest = await administrator.call("ListReconciliationDifferences", request)
+    listed = [*page.differences, *rest.differences]
+    assert [each.kind for each in listed] == [kind for kind, _ in found]
+    assert not rest.next_page_token
+    (missing,) = [each for each in listed if each.kind == "PAYMENT_MISSING_THERE"]
+    assert missing.ours_minor == 50_000
+    assert not missing.HasField("theirs_minor")
+
+
+async def test_what_the_bill_has_and_we_have_not(till: Till) -> None:
+    _, number = await paid(till)
+    await till.world.sql(
+        "UPDATE payments SET state = 'PENDING', success_time = NULL, transaction_id = ''"
+    )
+    assert await compare(till) == [("PAYMENT_STATE_DIFFERS", number)]
+    await till.world.sql("DELETE FROM payments")
+    assert await compare(till) == [("PAYMENT_MISSING_HERE", number)]
+
+
+async def test_a_bill_that_is_not_there_or_wrong(till: Till) -> None:
+    """It is asked for again."""
+    await paid(till)
+    for switch in ({"bill_creating": True}, {"bill_sums_wrong": True}, {"bill_hash_wrong": True}):
+        await till.world.sql("DELETE FROM outbox_tasks WHERE kind = 'reconcile'")
+        await till.wechat.switch(bill_creating=False, bill_sums_wrong=False, bill_hash_wrong=False)
+        await till.wechat.switch(**switch)
+        waiting = asyncio.create_task(compare(till))
+        await till.world.until(
+            "SELECT count(*) = 1 FROM outbox_tasks WHERE kind = 'reconcile' AND lease_until IS NULL"
+            " AND due_time > now() AND state = 'OPEN'"
+        )
+        assert not waiting.done()
+        await till.wechat.switch(bill_creating=False, bill_sums_wrong=False, bill_hash_wrong=False)
+        await till.world.sql("UPDATE outbox_tasks SET due_time = now() WHERE kind = 'reconcile'")
+        assert await waiting == []
+
+
+async def test_a_refund_about_midnight_is_on_either_bill(till: Till) -> None:
+    number = await refunded(till)
+    begins = datetime.combine(TODAY, datetime.min.time(), BEIJING)
+    # asked for by us just before midnight, and taken on by WeChat just behind it
+    await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(seconds=1))
+    assert await compare(till, TODAY - timedelta(days=1)) == []
+    assert await compare(till) == []
+    await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(hours=2))
+    assert await compare(till, TODAY - timedelta(days=1)) == [("REFUND_MISSING_THERE", number)]
+
+
+async def asked(till: Till, now: datetime) -> list[str]:
+    db = Database(load_settings(), till.database_url)
+    async with db.transaction() as tx:
+        await ask_for_missed(tx, now)
+    await db.close()
+    rows = await till.world.sql(
+        "SELECT key FROM outbox_tasks WHERE kind = 'reconcile' ORDER BY key"
+    )
+    await till.world.sql("DELETE FROM outbox_tasks WHERE kind = 'reconcile'")
+    return [key for (key,) in rows]
+
+
+async def test_days_that_were_missed(till: Till) -> None:
+    """Are made up for, at most thirty of them, and none before its bill is there."""
+    ten = datetime.combine(TODAY + timedelta(days=3), BILL_CLOCK)
+    assert await asked(till, ten) == []
+    await paid(till)
+    await till.wechat.switch(down={"trade_bill": -1})
+    days = [(TODAY + timedelta(days=n)).isoformat() for n in range(100)]
+    assert await asked(till, ten - timedelta(seconds=1)) == days[:2]
+    assert await asked(till, ten) == days[:3]
+    await till.world.sql(
+        "INSERT INTO reconciliations VALUES (%s, 0, 0, 0, 0, 0, now())", TODAY + timedelta(days=1)
+    )
+    assert await asked(till, ten) == [days[0], days[2]]
+    assert await asked(till, ten + timedelta(days=57)) == days[30:60]
+
+
+# Administrators
+
+
+async def test_incidents_are_listed_and_resolved(till: Till, administrator: Administrator) -> None:
+    order = await till.desk.order(till.world.seat())
+    await till.wechat.switch(notice_amount_offset=-1)
+    await till.pay(order)
+    await till.world.until("SELECT count(*) = 1 FROM payment_incidents")
+    await till.post(b"{}", {})
+    every = payment_pb2.ListPaymentIncidentsRequest(page_size=1)
+    newest = await administrator.call("ListPaymentIncidents", every)
+    every.page_token = newest.next_page_token
+    older = await administrator.call("ListPaymentIncidents", every)
+    assert not older.next_page_token
+    (refused,), (wrong,) = newest.payment_incidents, older.payment_incidents
+    assert (refused.kind, wrong.kind) == ("NOTICE_REFUSED", "AMOUNT_MISMATCH")
+    assert wrong.order_id == order.order_id
+    assert (wrong.facts["expected_minor"], wrong.facts["paid_minor"]) == (40_000, 39_999)
+    request = payment_pb2.ResolvePaymentIncidentRequest(
+        incident_id=wrong.incident_id, comment="a mistake of WeChat's", request_id="r-1"
+    )
+    resolved = await administrator.call("ResolvePaymentIncident", request)
+    assert resolved.payment_incident.resolved_by == "admin:root"
+    assert await administrator.call("ResolvePaymentIncident", request) == resolved
+    left = await administrator.call(
+        "ListPaymentIncidents", payment_pb2.ListPaymentIncidentsRequest()
+    )
+    assert [each.kind for each in left.payment_incidents] == ["NOTICE_REFUSED"]
+    both = payment_pb2.ListPaymentIncidentsRequest(include_resolved=True)
+    assert len((await administrator.call("ListPaymentIncidents", both)).payment_incidents) == 2
+    audited = "SELECT count(*) FROM audit_events WHERE resource = 'payment_incident'"
+    assert await till.world.value(audited) == 1
+    unknown = payment_pb2.ResolvePaymentIncidentRequest(
+        incident_id="00000000-0000-0000-0000-000000000000", comment="?"
+    )
+    found = await refusal(administrator.call("ResolvePaymentIncident", unknown))
+    assert found.reason is Reason.NOT_FOUND
+
+
+async def test_a_day_that_was_not_compared(administrator: Administrator) -> None:
+    for text, reason in (("2026-01-01", Reason.NOT_FOUND), ("2026-02-30", Reason.INVALID_FIELD)):
+        request = payment_pb2.ListReconciliationDifferencesRequest(bill_date=text)
+        found = await refusal(administrator.call("ListReconciliationDifferences", request))
+        assert found.reason is reason
+
+
+async def test_dead_work_is_listed_and_replayed(till: Till, administrator: Administrator) -> None:
+    order = await till.desk.order(till.world.seat())
+    await till.wechat.switch(lost_notices=True, down={"query": -1})
+    await till.pay(order)
+    await till.world.sql(
+        "UPDATE outbox_tasks SET state = 'DEAD', last_error = 'no luck' WHERE kind = 'payment.query'"
+    )
+    listing = task_pb2.ListDeadTasksRequest(kind="payment.query")
+    (dead,) = (await administrator.call("ListDeadTasks", listing)).dead_tasks
+    assert (dead.kind, dead.last_error) == ("payment.query", "no luck")
+    await till.wechat.switch(down={})
+    replay = task_pb2.ReplayTaskRequest(task_id=dead.task_id, request_id="r-1")
+    answer = await administrator.call("ReplayTask", replay)
+    assert answer.task_id == dead.task_id
+    await till.paid(order)
+    assert await administrator.call("ReplayTask", replay) == answer
+    replay.request_id = "r-2"
+    assert (await refusal(administrator.call("ReplayTask", replay))).reason is Reason.NOT_FOUND
+    assert not (await administrator.call("ListDeadTasks", listing)).dead_tasks

@@ -1,0 +1,218 @@
+"""Refunds that WeChat cannot give back by itself, and the administrator who sees to them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
+
+from server import rpc
+from server.errors import Reason
+from server.identity import credentials
+from server.payments.wechat import WechatError
+from tests.support.gate_server import GateServer
+from tests.support.invariants import assert_invariants
+from tests.support.rpc_server import refusal
+from tests.support.till import (
+    REFUND_STATE,
+    Till,
+    a_till,
+    give_back,
+    outstanding,
+    states,
+    swap,
+    tickets,
+)
+from tests.support.traveller import Desk, World, a_world, party, traveller_server
+
+SUCCEEDED, CLOSED, ABNORMAL = 2, 3, 4
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url, departures=3) as filled:
+        yield filled
+    assert_invariants(database_url)
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with traveller_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(server: GateServer) -> Desk:
+    return Desk.of(server.channel, 1)
+
+
+@pytest.fixture
+async def till(world: World, database_url: str) -> AsyncIterator[Till]:
+    async with a_till(database_url) as till:
+        yield till
+
+
+@dataclass
+class Office:
+    """The administrator's side of the contract."""
+
+    stub: Any
+    metadata: tuple[tuple[str, str], ...]
+
+    def do(self, method: str, **fields: Any) -> Any:
+        named = {} if method.startswith("List") else {"request_id": uuid4().hex}
+        request = getattr(refund_pb2, f"{method}Request")(**named | fields)
+        return getattr(self.stub, method)(request, metadata=self.metadata)
+
+
+@pytest.fixture
+async def office(world: World, server: GateServer) -> Office:
+    await world.sql(
+        "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state, create_time, update_time)"
+        " VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
+    )
+    login_id = uuid4()
+    token, later = credentials.new_token("a", login_id), rpc.now() + timedelta(hours=1)
+    await world.sql(
+        "INSERT INTO logins (login_id, username, issue_time, access_hash, access_expire_time, refresh_hash,"
+        " refresh_expire_time) VALUES (%s, 'root', now(), %s, %s, '', %s)",
+        *(login_id, token.secret_hash, later, later),
+    )
+    stub = admin_service_pb2_grpc.AdminServiceStub(server.channel)
+    return Office(stub, (("authorization", f"Bearer {token.text}"),))
+
+
+async def abnormal(desk: Desk, till: Till, world: World) -> tuple[Any, Any]:
+    """An order, and a refund of it that WeChat cannot give back."""
+    order = await till.sell(desk, world.seat(), passengers=party(1))
+    till.wechat.state = "ABNORMAL"
+    refund = await give_back(desk, order.order_id)
+    await till.drain()
+    return order, refund
+
+
+async def test_abnormal_waits_for_an_administrator(
+    world: World, desk: Desk, till: Till, office: Office
+) -> None:
+    order, refund = await abnormal(desk, till, world)
+    assert await states(desk, order.order_id) == ["REFUNDING"]
+    (listed,) = (await office.do("ListRefunds", state=ABNORMAL)).refunds
+    assert (listed.refund_id, listed.amount_minor) == (refund.refund_id, 19_500)
+    assert (await office.do("ListRefunds", state=SUCCEEDED)).refunds == []
+    kinds = "SELECT kind, facts ->> 'refund_id' FROM payment_incidents"
+    assert await world.sql(kinds) == [("REFUND_ABNORMAL", refund.refund_id)]
+    till.wechat.state = "SUCCESS"
+    retried = await office.do("RetryRefund", refund_id=refund.refund_id, request_id="a1")
+    assert REFUND_STATE[retried.refund.state] == "PROCESSING"
+    assert await office.do("RetryRefund", refund_id=refund.refund_id, request_id="a1") == retried
+    await till.drain()
+    assert await states(desk, order.order_id) == ["REFUNDED"]
+    assert len(till.wechat.known) == 1  # asked for twice, under one number
+    audited = "SELECT actor, action, resource, name FROM audit_events"
+    assert await world.sql(audited) == [("admin:root", "retry", "refund", refund.refund_id)]
+
+
+async def test_settled_by_hand(world: World, desk: Desk, till: Till, office: Office) -> None:
+    order, refund = await abnormal(desk, till, world)
+    settled = await office.do(
+        "SettleRefund", refund_id=refund.refund_id, state=SUCCEEDED, comment="by bank transfer"
+    )
+    assert REFUND_STATE[settled.refund.state] == "SUCCEEDED"
+    assert await states(desk, order.order_id) == ["REFUNDED"]
+    assert await world.stock() == (10, 0, 0)
+
+
+async def test_closed_by_hand(world: World, desk: Desk, till: Till, office: Office) -> None:
+    order, refund = await abnormal(desk, till, world)
+    await office.do("SettleRefund", refund_id=refund.refund_id, state=CLOSED, comment="withdrawn")
+    assert await states(desk, order.order_id) == ["ACTIVE"]
+    assert await world.value("SELECT refunded_minor FROM payments") == 0
+    (number,) = till.wechat.known
+    assert await till.notice(number, "SUCCESS") == "CLOSED"
+    kinds = "SELECT array_agg(kind ORDER BY create_time) FROM payment_incidents"
+    assert await world.value(kinds) == ["REFUND_ABNORMAL", "REFUND_CONTRADICTION"]
+
+
+async def test_what_an_administrator_may_not(
+    world: World, desk: Desk, till: Till, office: Office
+) -> None:
+    order = await till.sell(desk, world.seat(), passengers=party(1))
+    refund = await give_back(desk, order.order_id)
+    name = refund.refund_id
+    for call, reason in (
+        (office.do("RetryRefund", refund_id=name), Reason.REFUND_REFUSED),
+        (
+            office.do("SettleRefund", refund_id=name, state=SUCCEEDED, comment="x"),
+            Reason.REFUND_REFUSED,
+        ),
+        (
+            office.do("SettleRefund", refund_id=name, state=ABNORMAL, comment="x"),
+            Reason.INVALID_FIELD,
+        ),
+        (office.do("RetryRefund", refund_id=f"{order.order_id}-R9"), Reason.NOT_FOUND),
+        (office.do("RetryRefund", refund_id="nonsense"), Reason.NOT_FOUND),
+    ):
+        assert (await refusal(call)).reason == reason
+    theirs = Office(office.stub, desk.metadata)
+    refused = await refusal(theirs.do("RetryRefund", refund_id=name))
+    assert refused.reason == Reason.ROLE_NOT_ALLOWED
+
+
+async def test_what_wechat_refuses_again_and_again(
+    world: World, desk: Desk, till: Till, office: Office
+) -> None:
+    order = await till.sell(desk, world.seat(), passengers=party(1))
+    till.wechat.fault = WechatError("NOT_ENOUGH", "balance", 403)
+    await give_back(desk, order.order_id)
+    for _ in range(12):
+        await till.drain()
+        till.forward(minutes=15)
+    assert await outstanding(till) == 0
+    (refund,) = (await office.do("ListRefunds", state=ABNORMAL)).refunds
+    kinds = "SELECT array_agg(kind ORDER BY kind) FROM payment_incidents"
+    assert await world.value(kinds) == ["REFUND_ABNORMAL", "REFUND_REFUSED"]
+    till.wechat.fault = None
+    await office.do("RetryRefund", refund_id=refund.refund_id)
+    await till.drain()
+    assert await states(desk, order.order_id) == ["REFUNDED"]
+
+
+async def test_what_is_closed_in_part_is_an_administrators(
+    world: World, desk: Desk, till: Till, office: Office
+) -> None:
+    """A changed ticket gives back of two payments; one of them WeChat closes."""
+    await till.sell(desk, world.seat(1, 1), passengers=party(1))
+    (old,) = await tickets(desk)
+    made = await swap(desk, old.ticket_code, world.seat(2, 0))
+    await till.pay(made.order.order_id)
+    order_id = await world.value(
+        "SELECT order_id FROM orders WHERE order_code = %s", made.order.order_id
+    )
+    till.wechat.states[f"DT{order_id}R1S1"] = "CLOSED"
+    refund = await give_back(desk, made.order.order_id)
+    await till.drain()
+    assert await states(desk, made.order.order_id) == ["REFUNDING"]
+    call = office.do("SettleRefund", refund_id=refund.refund_id, state=CLOSED, comment="x")
+    assert (await refusal(call)).reason == Reason.REFUND_REFUSED
+    await office.do("RetryRefund", refund_id=refund.refund_id)
+    await till.drain()
+    assert await states(desk, made.order.order_id) == ["REFUNDED"]
+    numbers = {f"DT{order_id}R1S{part}" for part in ("1", "1A2", "2")}
+    assert till.wechat.known.keys() == numbers
+    # the closed number has no more to say
+    assert await till.notice(f"DT{order_id}R1S1", "CLOSED") == "SUCCEEDED"
+
+
+async def test_refunds_are_listed_by_page(
+    world: World, desk: Desk, till: Till, office: Office
+) -> None:
+    order = await till.sell(desk, world.seat(), passengers=party(3))
+    for ticket in await tickets(desk):
+        await give_back(desk, order.order_id, ticket.ticket_code)
+    page = await office.do("ListRefunds", page_size=2)
+    rest = await office.do("ListRefunds", page_size=2, page_token=page.next_page_token)
+    listed = [refund.refund_id[-2:] for refund in (*page.refunds, *rest.refunds)]
+    assert (listed, rest.next_page_token) == (["R3", "R2", "R1"], "")

@@ -1,0 +1,87 @@
+"""The WeChat simulator that `serve` starts when everything runs embedded."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from server.commandline import simulators
+from server.config import load_settings
+from server.errors import StartError
+from server.payments.wechat_client import WechatClient
+from tests.support.wechat import WechatSimulator
+
+
+async def test_it_runs_to_the_end_of_the_block_and_gives_a_merchant(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    with simulators.open_wechat(settings, embedded=True) as running:
+        given = simulators.with_merchant(settings, running)
+        client = WechatClient.of(given)
+        assert client
+        assert (await client.code_to_session("alice")).openid
+        await client.aclose()
+        # what a worker process is told makes the same merchant
+        told = load_settings(**simulators.wechat_settings(given))
+        assert told.wechat_api_v3_key == given.wechat_api_v3_key
+        assert told.wechat_merchant_key == given.wechat_merchant_key
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(given.wechat_pay_url, trust_env=False)
+
+
+async def test_it_is_not_started_beside_a_merchant_or_a_database_or_without_the_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with WechatSimulator(tmp_path / "wechat") as wechat:
+        merchant = load_settings(**wechat.settings(), data_dir=tmp_path / "data")
+    plain = load_settings(data_dir=tmp_path / "data")
+    with simulators.open_wechat(merchant, embedded=True) as running:
+        assert running is None
+    with simulators.open_wechat(plain, embedded=False) as running:
+        assert running is None
+    monkeypatch.setattr(simulators, "PACKAGE", tmp_path / "tools")
+    with simulators.open_wechat(plain, embedded=True) as running:
+        assert running is None
+        assert simulators.with_merchant(plain, running) is plain
+    assert not (tmp_path / "data").exists()
+
+
+def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
+    folder = tmp_path / "wechat"
+    folder.mkdir()
+    (folder / "identity.json").write_text("{")
+    settings = load_settings(data_dir=tmp_path)
+    with (
+        simulators.open_wechat(settings, embedded=True) as running,
+        pytest.raises(StartError, match=r"simulator\.log"),
+    ):
+        simulators.with_merchant(settings, running)
+
+
+def test_it_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
+    script = (
+        "import time, pathlib; from server.commandline import simulators as s; from server.config import load_settings\n"
+        f"x = load_settings(data_dir=pathlib.Path({str(tmp_path)!r}))\n"
+        "with s.open_wechat(x, embedded=True) as w: print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as server:
+        assert server.stdout
+        url = server.stdout.readline().strip()
+        assert httpx2.get(f"{url}/simulator", trust_env=False).status_code == 200
+        os.kill(server.pid, signal.SIGKILL)
+    for _ in range(100):
+        try:
+            httpx2.get(f"{url}/simulator", trust_env=False)
+        except httpx2.TransportError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the simulator outlived the server")

@@ -1,0 +1,148 @@
+"""A world in which travellers pay: a_world, the simulator of WeChat, and a server that is its merchant.
+
+```python
+async with a_till(database_url, redis_url, tmp_path) as till:
+    order = await till.desk.order(till.world.seat())
+    await till.pay(order)            # asks for the payment and pays it as the phone does
+    await till.paid(order)           # the notice came and was worked off
+```
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from deeptravel.ticketing.v1 import payment_pb2
+
+from server import rpc
+from server.config import load_settings
+from server.payments.wechat_client import WechatClient
+from tests.support.gate_server import GateServer, gate_server
+from tests.support.invariants import assert_invariants
+from tests.support.traveller import Desk, World, a_world
+from tests.support.wechat import WechatSimulator
+
+NOTICES = "/webhooks/wechatpay/notices"
+PAYMENT_STATE = rpc.enum_names(payment_pb2.PaymentState)
+
+
+@dataclass
+class Till:
+    """All that takes part in a payment; `desk` is of traveller 1."""
+
+    world: World
+    wechat: WechatSimulator
+    server: GateServer
+    desk: Desk
+    database_url: str
+
+    @property
+    def url(self) -> str:
+        """Where notices come in."""
+        return f"http://127.0.0.1:{self.server.app.http_port}"
+
+    async def create(self, order: Any, request_id: str = "") -> Any:
+        """CreatePayment."""
+        request = payment_pb2.CreatePaymentRequest(order_id=order.order_id, request_id=request_id)
+        return await self.desk.call("CreatePayment", request)
+
+    async def close_at_wechat(self, out_trade_no: str) -> None:
+        """Closes a payment at WeChat behind the server's back."""
+        client = WechatClient.of(load_settings(**self.wechat.settings()))
+        assert client
+        await client.close(out_trade_no)
+        await client.aclose()
+
+    async def payment(self, order: Any) -> Any:
+        """GetPayment."""
+        request = payment_pb2.GetPaymentRequest(order_id=order.order_id)
+        return (await self.desk.call("GetPayment", request)).payment
+
+    async def pay(self, order: Any) -> str:
+        """Asks for the payment, and pays it as the phone does; its out_trade_no."""
+        created = await self.create(order)
+        self.wechat.pay(created.payment.out_trade_no)
+        return str(created.payment.out_trade_no)
+
+    async def until_state(self, order: Any, state: str) -> None:
+        """Waits until the order is in a state."""
+        query = "SELECT state = %s FROM orders WHERE order_code = %s"
+        await self.world.until(query, state, order.order_id)
+
+    async def paid(self, order: Any) -> None:
+        """Waits until the order is PAID."""
+        await self.until_state(order, "PAID")
+
+    async def idle(self) -> None:
+        """Waits until WeChat has nothing to send and no task is due."""
+        await self.wechat.settled()
+        await self.world.until(
+            "SELECT count(*) = 0 FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now()"
+        )
+
+    async def idle_of(self, kind: str) -> None:
+        """Waits until no task of a kind is open."""
+        await self.world.until(
+            "SELECT count(*) = 0 FROM outbox_tasks WHERE state = 'OPEN' AND kind = %s", kind
+        )
+
+    async def tickets(self, order: Any) -> list[tuple[Any, ...]]:
+        """(state, customer name, seat, amount, passenger) of an order's tickets."""
+        return await self.world.sql(
+            "SELECT t.state, t.customer_name, s.seat, s.amount_minor, s.passenger_index FROM tickets t"
+            " JOIN ticket_sales s USING (ticket_id) JOIN orders o ON o.order_id = t.order_id"
+            " WHERE o.order_code = %s ORDER BY ticket_id",
+            order.order_id,
+        )
+
+    async def incidents(self) -> list[str]:
+        """Kinds of the incidents, sorted."""
+        rows = await self.world.sql("SELECT kind FROM payment_incidents ORDER BY kind")
+        return [kind for (kind,) in rows]
+
+    async def refunds(self, order: Any) -> list[tuple[Any, ...]]:
+        """(state, cause, amount) of an order's refunds."""
+        return await self.world.sql(
+            "SELECT r.state, r.cause, r.amount_minor FROM refunds r JOIN orders o USING (order_id)"
+            " WHERE o.order_code = %s ORDER BY refund_no",
+            order.order_id,
+        )
+
+    async def post(self, body: bytes, headers: dict[str, str]) -> httpx2.Response:
+        """Whatever somebody posts where notices come in."""
+        async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as http:
+            return await http.post(self.url + NOTICES, content=body, headers=headers)
+
+    async def sound(self) -> None:
+        """Fails if the tables tell different stories."""
+        assert await self.world.contradictions() == []
+        assert_invariants(self.database_url)
+
+
+def merchant_settings(wechat: WechatSimulator) -> dict[str, str]:
+    """Those of the simulator's merchant; notices come to wherever the server listens."""
+    settings = wechat.settings()
+    del settings["wechat_notify_url"]
+    return settings
+
+
+@asynccontextmanager
+async def a_till(
+    database_url: str, redis_url: str, folder: Path, *, settings: Any = None, **world: Any
+) -> AsyncIterator[Till]:
+    """One of each, and traveller 1 enrolled."""
+    async with (
+        a_world(database_url, **world) as furnished,
+        WechatSimulator(folder / "wechat") as wechat,
+        gate_server(
+            database_url, redis_url, **merchant_settings(wechat) | (settings or {})
+        ) as server,
+    ):
+        await furnished.enrol(1, 2)
+        openids = "UPDATE travellers SET app_id = %s, openid = %s WHERE traveller_id = %s"
+        for number, name in ((1, "alice"), (2, "bob")):
+            await furnished.sql(openids, wechat.merchant.app_id, wechat.openid(name), number)
+        yield Till(furnished, wechat, server, Desk.of(server.channel), database_url)

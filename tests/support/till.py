@@ -1,0 +1,250 @@
+"""Paid orders, and money that comes back, without WeChat: what it would say the test says.
+
+`Till` pays orders as a notice would, and works off refunds with `FakeWechat`, whose answers are the test's.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deeptravel.ticketing.v1 import refund_pb2, ticket_pb2
+from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
+from sqlalchemy import text
+
+from server import rpc
+from server.config import load_settings
+from server.db import Database
+from server.outbox import Outbox
+from server.payments import service as payments
+from server.payments.wechat import Refund, Transaction
+from server.ticketing import orders, refunds
+from server.ticketing.passengers import PassengerSeals
+from server.ticketing.refund_tasks import RefundTasks
+from server.ticketing.settlement import Settlement
+from server.ticketing.shown import OrderReader
+from tests.support.rpc_server import SECRET_KEY
+from tests.support.traveller import Desk, request_id
+
+APP_ID, MERCHANT_ID = "wx8888888888888888", "1900000001"
+TICKET_STATE = rpc.enum_names(tickets_pb2.TicketState)
+REFUND_STATE = rpc.enum_names(refund_pb2.RefundState)
+
+
+@dataclass
+class FakeWechat:
+    """Answers refunds with `states` by number, else with `state`; each refund is one, however often it is asked for."""
+
+    state: str = "SUCCESS"
+    states: dict[str, str] = field(default_factory=dict)
+    fault: Exception | None = None
+    known: dict[str, Refund] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def refund(
+        self,
+        *,
+        out_trade_no: str,
+        out_refund_no: str,
+        refund_minor: int,
+        total_minor: int,
+        currency_code: str,
+        reason: str,
+    ) -> Refund:
+        self.asked.append(out_refund_no)
+        if self.fault:
+            raise self.fault
+        outcome = Refund(
+            out_refund_no=out_refund_no,
+            refund_id=f"5{len(self.known)}",
+            out_trade_no=out_trade_no,
+            transaction_id=f"T-{out_trade_no}",
+            state="PROCESSING",
+            merchant_id="",
+            refund_minor=refund_minor,
+            total_minor=total_minor,
+            currency_code=currency_code,
+            success_time=None,
+            received_account="",
+        )
+        assert self.known.setdefault(out_refund_no, outcome).refund_minor == refund_minor
+        return self.outcome(out_refund_no)
+
+    async def query_refund(self, out_refund_no: str) -> Refund | None:
+        return self.outcome(out_refund_no) if out_refund_no in self.known else None
+
+    def outcome(self, out_refund_no: str, state: str = "") -> Refund:
+        """What WeChat says of a refund it knows."""
+        fields = {name: getattr(self.known[out_refund_no], name) for name in Refund.__slots__}
+        said = state or self.states.get(out_refund_no, self.state)
+        return Refund(**fields | {"state": said})
+
+    def given_back(self, out_trade_no: str) -> int:
+        """What has been given back of a payment."""
+        return sum(
+            refund.refund_minor
+            for number, refund in self.known.items()
+            if refund.out_trade_no == out_trade_no and self.outcome(number).state == "SUCCESS"
+        )
+
+
+@dataclass
+class Till:
+    """Where orders are paid."""
+
+    db: Database
+    wechat: FakeWechat
+    settlement: Settlement
+    seals: PassengerSeals
+    now: datetime | None = None
+
+    def clock(self) -> datetime:
+        """The time, or the test's own."""
+        return self.now or datetime.now(UTC)
+
+    async def bill(self, order_code: str) -> Transaction:
+        """A payment of an order that is asked for, and what WeChat says when it is paid."""
+        order_id = orders.order_number(order_code)
+        assert order_id is not None
+        async with self.db.transaction() as tx:
+            order = await orders.lock_order(tx, order_id)
+            assert order is not None
+            latest = await payments.latest(tx, order_id)
+            payment = await payments.create(
+                tx,
+                order_id,
+                latest.attempt + 1 if latest else 1,
+                amount_minor=order.amount_minor - order.credit_minor,
+                currency_code=order.currency_code,
+                openid="openid-1",
+                expire_time=order.hold_expire_time,
+                now=self.clock(),
+            )
+        return Transaction(
+            out_trade_no=payment.out_trade_no,
+            transaction_id=f"T-{payment.out_trade_no}",
+            state="SUCCESS",
+            state_description="",
+            app_id=APP_ID,
+            merchant_id=MERCHANT_ID,
+            openid=payment.openid,
+            total_minor=payment.amount_minor,
+            currency_code=payment.currency_code,
+            success_time=self.clock(),
+            bank_type="",
+            attach="",
+        )
+
+    async def take_in(self, transaction: Transaction) -> str:
+        """A notice of payment is worked off."""
+
+        async def work(tx: Any) -> str:
+            return await self.settlement.payment_succeeded(tx, transaction, now=self.clock())
+
+        return await self.db.in_transaction(work)
+
+    async def pay(self, order_code: str) -> str:
+        """Pays an order."""
+        return await self.take_in(await self.bill(order_code))
+
+    async def sell(self, desk: Desk, *offer_ids: str, **fields: Any) -> Any:
+        """An order that is paid."""
+        order = await desk.order(*offer_ids, **fields)
+        assert await self.pay(order.order_id) == "PAID"
+        return await desk.get(order.order_id)
+
+    async def drain(self) -> int:
+        """Works off what is due of refunds."""
+        wechat: Any = self.wechat
+        return await Outbox(self.db, RefundTasks(self.db, wechat).kinds(), clock=self.clock).drain()
+
+    def forward(self, **by: float) -> None:
+        """Sets the clock forward."""
+        self.now = self.clock() + timedelta(**by)
+
+    async def notice(self, out_refund_no: str, state: str) -> str | None:
+        """A notice of a refund is worked off."""
+
+        async def work(tx: Any) -> str | None:
+            outcome = self.wechat.outcome(out_refund_no, state)
+            return await refunds.settle_part(tx, out_refund_no, outcome, now=self.clock())
+
+        return await self.db.in_transaction(work)
+
+
+@asynccontextmanager
+async def a_till(database_url: str) -> AsyncIterator[Till]:
+    """A till over a database."""
+    settings = load_settings()
+    db = Database(settings, database_url)
+    seals = PassengerSeals(SECRET_KEY)
+    reader = OrderReader(seals)
+    settlement = Settlement(db, reader, zone=settings.zone, app_id=APP_ID, merchant_id=MERCHANT_ID)
+    try:
+        yield Till(db, FakeWechat(), settlement, seals)
+    finally:
+        await db.close()
+
+
+# What a traveller does
+
+
+async def tickets(desk: Desk, **wanted: Any) -> list[Any]:
+    """All the traveller's tickets, or some."""
+    request = ticket_pb2.ListTicketsRequest(**wanted)
+    return list((await desk.call("ListTickets", request)).tickets)
+
+
+async def states(desk: Desk, order_code: str) -> list[str]:
+    """The states of an order's tickets."""
+    return [TICKET_STATE[each.status] for each in await tickets(desk, order_id=order_code)]
+
+
+async def quote(desk: Desk, order_code: str, *codes: str) -> Any:
+    """QuoteRefund."""
+    request = refund_pb2.QuoteRefundRequest(order_id=order_code, ticket_codes=codes)
+    return await desk.call("QuoteRefund", request)
+
+
+async def request_refund(desk: Desk, order_code: str, refund_quote: str, **fields: Any) -> Any:
+    """RequestRefund."""
+    values = {"request_id": request_id()} | fields
+    request = refund_pb2.RequestRefundRequest(
+        order_id=order_code, refund_quote=refund_quote, **values
+    )
+    return (await desk.call("RequestRefund", request)).refund
+
+
+async def give_back(desk: Desk, order_code: str, *codes: str) -> Any:
+    """A refund that was quoted and requested."""
+    quoted = await quote(desk, order_code, *codes)
+    return await request_refund(desk, order_code, quoted.refund_quote)
+
+
+async def quote_change(desk: Desk, ticket_code: str, offer_id: str) -> Any:
+    """QuoteChange."""
+    request = refund_pb2.QuoteChangeRequest(ticket_code=ticket_code, offer_id=offer_id)
+    return await desk.call("QuoteChange", request)
+
+
+async def change(desk: Desk, ticket_code: str, change_quote: str, **fields: Any) -> Any:
+    """ChangeTicket."""
+    values = {"request_id": request_id()} | fields
+    request = refund_pb2.ChangeTicketRequest(
+        ticket_code=ticket_code, change_quote=change_quote, **values
+    )
+    return await desk.call("ChangeTicket", request)
+
+
+async def swap(desk: Desk, ticket_code: str, offer_id: str) -> Any:
+    """A change that was quoted and made, or begun."""
+    quoted = await quote_change(desk, ticket_code, offer_id)
+    return await change(desk, ticket_code, quoted.change_quote)
+
+
+async def outstanding(till: Till) -> int:
+    """Tasks of refunds that are open."""
+    async with till.db.transaction() as tx:
+        query = "SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND kind LIKE 'refund.%'"
+        return int(await tx.scalar(text(query)) or 0)

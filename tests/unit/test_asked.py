@@ -1,0 +1,204 @@
+"""What is asked for, checked and priced: tables, without a database."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from server.catalog.catalogue import Catalogue
+from server.catalog.pricing import Promotion
+from server.catalog.rules import promotion_stock_id
+from server.errors import DomainError, Reason
+from server.ticketing.asked import (
+    NewOrder,
+    Priced,
+    Prices,
+    Wish,
+    check_passengers,
+    check_total,
+)
+from server.ticketing.passengers import Passenger
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ADULTS = ["ADULT", "ADULT"]
+LATE = "TR-3-0-0-1"
+
+
+def offer(offer_id: str, **fields: Any) -> Any:
+    values: dict[str, Any] = {
+        "offer_id": offer_id,
+        "product_id": 1,
+        "currency_code": "CNY",
+        "fares": {("ADULT", "weekday"): 10_000, ("CHILD", "weekday"): 5_000},
+        "day_type": "weekday",
+        "tiers": (),
+        "documents_required": True,
+        "unavailable": lambda now: "",
+    } | fields
+    return SimpleNamespace(**values)
+
+
+def promotion(number: int, code: str = "", **fields: Any) -> Promotion:
+    values: dict[str, Any] = {
+        "display_name_en": "",
+        "display_name_zh": "",
+        "basis_points_off": 1_000 * number,
+        "amount_off_minor": 0,
+        "begin": NOW - timedelta(days=1),
+        "end": NOW + timedelta(days=1),
+        "min_party": 1,
+        "product_ids": frozenset(),
+        "stackable": False,
+    } | fields
+    return Promotion(number, code, **values)
+
+
+@dataclass
+class Shelf:
+    """A catalogue of a few offers and promotions."""
+
+    found: dict[str, Any]
+    known: list[Promotion] = field(default_factory=list)
+    capped: frozenset[int] = frozenset()
+
+    def offer(self, offer_id: str) -> Any:
+        return self.found.get(offer_id)
+
+    def promotions(self, codes: Any) -> list[Promotion]:
+        return [p for p in self.known if not p.code or p.code in codes]
+
+    def promotion(self, code: str) -> Promotion | None:
+        return next((p for p in self.known if p.code == code), None)
+
+
+def prices(*known: Promotion, capped: tuple[int, ...] = ()) -> Prices:
+    found = [
+        offer("TR-1-0-0-1"),
+        offer("TR-2-0-0-1"),
+        offer(LATE, unavailable=lambda now: "SALE_CLOSED"),
+        offer("PK-106-20261130", currency_code="HKD", product_id=106, documents_required=False),
+    ]
+    shelf = Shelf({each.offer_id: each for each in found}, list(known), frozenset(capped))
+    return Prices(cast(Catalogue, shelf))
+
+
+def ask(
+    *offer_ids: str, of: Prices | None = None, codes: tuple[str, ...] = (), **options: Any
+) -> Priced:
+    wishes = [Wish(offer_id) for offer_id in offer_ids]
+    return (of or prices()).price(wishes, options.pop("party", ADULTS), codes, now=NOW, **options)
+
+
+def refused(call: Any) -> tuple[Reason, dict[str, str], list[str]]:
+    with pytest.raises(DomainError) as fault:
+        call()
+    error = fault.value
+    return error.reason, error.metadata, [path for path, _ in error.violations]
+
+
+def test_an_order_costs_what_its_items_cost() -> None:
+    priced = ask("TR-1-0-0-1", "TR-2-0-0-1", party=["ADULT", "CHILD"])
+    assert [item.price.total_minor for item in priced.items] == [15_000, 15_000]
+    assert (priced.total_minor, priced.currency_code, priced.capped) == (30_000, "CNY", ())
+
+
+@pytest.mark.parametrize(
+    ("offer_ids", "party", "expected"),
+    [
+        (("nothing",), ADULTS, (Reason.NOT_FOUND, {"resource": "offer", "name": "nothing"}, [])),
+        (
+            (LATE,),
+            ADULTS,
+            (Reason.OFFER_NOT_AVAILABLE, {"offer_id": LATE, "why": "SALE_CLOSED"}, []),
+        ),
+        (
+            ("TR-1-0-0-1",),
+            ["SENIOR"],
+            (Reason.OFFER_NOT_AVAILABLE, {"offer_id": "TR-1-0-0-1", "why": "NO_FARE"}, []),
+        ),
+        (("TR-1-0-0-1", "TR-1-0-0-1"), ADULTS, (Reason.INVALID_FIELD, {}, ["items[1].offer_id"])),
+        (
+            ("TR-1-0-0-1", "PK-106-20261130"),
+            ADULTS,
+            (Reason.INVALID_FIELD, {}, ["items[1].offer_id"]),
+        ),
+    ],
+)
+def test_what_cannot_be_priced(
+    offer_ids: tuple[str, ...], party: list[str], expected: tuple[Any, ...]
+) -> None:
+    assert refused(lambda: ask(*offer_ids, party=party)) == expected
+
+
+def test_a_remembered_price_ends_with_a_promotion() -> None:
+    of = prices(promotion(1))
+    wishes = [Wish("TR-1-0-0-1")]
+
+    def total(moment: datetime) -> int:
+        return of.price(wishes, ADULTS, (), now=moment).total_minor
+
+    assert [total(NOW), total(NOW), total(NOW + timedelta(days=1))] == [18_000, 18_000, 20_000]
+
+
+def test_a_code_must_be_good_for_something() -> None:
+    of = prices(promotion(1, "ONE", product_ids=frozenset({106})), promotion(2, "TWO"))
+    assert ask("TR-1-0-0-1", of=of, codes=("TWO",)).total_minor == 16_000
+    for code in ("ONE", "NONE"):
+        reason, metadata, _ = refused(lambda code=code: ask("TR-1-0-0-1", of=of, codes=(code,)))
+        assert (reason, metadata["promotion_code"]) == (Reason.PROMOTION_NOT_APPLICABLE, code)
+
+
+def test_what_is_used_up_gives_way_to_the_next_best() -> None:
+    of = prices(promotion(1), promotion(2), promotion(3), capped=(2, 3))
+    wishes = [Wish("TR-1-0-0-1")]
+    priced = ask("TR-1-0-0-1", of=of)
+    assert (priced.total_minor, priced.capped) == (14_000, (3,))
+    assert of.counted(()) == {2, 3}
+    for left, total, capped in (
+        ({2: 1, 3: 1}, 14_000, (3,)),
+        ({2: 1, 3: 0}, 16_000, (2,)),
+        ({2: 0, 3: 0}, 18_000, ()),
+    ):
+        stocks = {promotion_stock_id(number): amount for number, amount in left.items()}
+        again = of.without_used_up(priced, wishes, ADULTS, (), left=stocks.__getitem__, now=NOW)
+        assert (again.total_minor, again.capped) == (total, capped)
+
+
+ID = Passenger("a", "ADULT", "PASSPORT", "E12345678")
+
+
+@pytest.mark.parametrize(
+    ("second", "reason", "where"),
+    [
+        (Passenger("b", "ADULT"), Reason.INVALID_FIELD, "passengers[1].document_number"),
+        (Passenger("b", "PET"), None, ""),
+        (Passenger("b", "PET", "PASSPORT", ""), Reason.INVALID_FIELD, "passengers[1].document_number"),
+        (Passenger("b", "ADULT", "", "E1"), Reason.INVALID_FIELD, "passengers[1].document_type"),
+        (Passenger("b", "ADULT", "PASSPORT", "E87654321"), None, ""),
+        (Passenger("b", "ADULT", "PASSPORT", "e 1234-5678"), Reason.DUPLICATE_PASSENGER, "1"),
+    ],
+)  # fmt: skip
+def test_who_may_travel(second: Passenger, reason: Reason | None, where: str) -> None:
+    new = NewOrder((Wish("TR-1-0-0-1"),), (ID, second))
+    items = ask("TR-1-0-0-1").items
+    if reason is None:
+        check_passengers(new, items)
+        return
+    found, metadata, fields = refused(lambda: check_passengers(new, items))
+    assert (found, [*fields, metadata.get("passenger_index")][0]) == (reason, where)
+
+
+def test_packages_ask_for_no_documents() -> None:
+    new = NewOrder((Wish("PK-106-20261130"),), (Passenger("a", "ADULT"), Passenger("b", "ADULT")))
+    check_passengers(new, ask("PK-106-20261130").items)
+
+
+def test_the_total_is_the_quoted_one() -> None:
+    priced = ask("TR-1-0-0-1")
+    for quoted in (None, 20_000):
+        check_total(NewOrder((), (), (), quoted), priced)
+    reason, metadata, _ = refused(lambda: check_total(NewOrder((), (), (), 19_999), priced))
+    assert reason is Reason.PRICE_CHANGED
+    assert metadata == {"quoted_minor": "19999", "total_minor": "20000", "currency_code": "CNY"}

@@ -1,0 +1,73 @@
+"""What is measured, and the two ways of calling: so many callers who wait for answers, or so many calls a second."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+Call = Callable[[Any], Awaitable[Any]]
+
+
+@dataclass
+class Figures:
+    """What was measured: samples by name, each with its unit."""
+
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, value: float, unit: str) -> None:
+        """Adds a sample and says so."""
+        self.samples.setdefault(name, []).append(value)
+        self.units[name] = unit
+        print(f"  {name:<52} {value:>10,.2f} {unit}", flush=True)
+
+    def median(self, name: str) -> float:
+        """The median of a figure."""
+        return statistics.median(self.samples[name])
+
+
+def percentile(latencies: Sequence[float], share: float) -> float:
+    """Of latencies in any order."""
+    return sorted(latencies)[int(len(latencies) * share)]
+
+
+async def unary(call: Call, requests: Sequence[Any], in_flight: int) -> float:
+    """Calls a second with `in_flight` callers, each waiting for its answer."""
+    queue = iter(requests)
+
+    async def caller() -> None:
+        for request in queue:
+            await call(request)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(in_flight)))
+    return len(requests) / (time.perf_counter() - began)
+
+
+async def open_loop(call: Call, requests: Sequence[Any], rate: int) -> tuple[list[float], int]:
+    """Milliseconds from when each call was due, at `rate` a second whether or not answers come; and errors."""
+    latencies: list[float] = []
+    errors = 0
+    start = time.perf_counter() + 0.2
+
+    async def one(due: float, request: Any) -> None:
+        nonlocal errors
+        try:
+            await call(request)
+        except (grpc.aio.AioRpcError, RuntimeError):
+            errors += 1
+        latencies.append((time.perf_counter() - due) * 1000)
+
+    calls = set()
+    for number, request in enumerate(requests):
+        due = start + number / rate
+        delay = due - time.perf_counter()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        calls.add(asyncio.create_task(one(due, request)))
+    await asyncio.gather(*calls)
+    return latencies, errors

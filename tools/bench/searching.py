@@ -1,0 +1,93 @@
+"""What travellers do first: search, over the demo data, between cities with trains and ferries, on the next days.
+
+Answers have up to 50 offers, each with the party's price line by line and the seats that are left.
+"""
+
+import itertools
+import tempfile
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+from deeptravel.ticketing.v1 import offer_pb2, ticketing_service_pb2_grpc
+from deeptravel.tickets.v1 import ticket_pb2
+
+from server.commandline import demo_data
+from server.commandline.demo_catalog import ZONE
+from server.config import load_settings
+from server.db import Database
+from server.embedded.services import EmbeddedServices
+from server.schema import migrate
+from server.tickets.keys import create_first_key
+from tests.support import databases
+from tests.support.rpc_server import SECRET_KEY
+from tests.support.server_process import ServerProcess
+from tools.bench.figures import Figures, open_loop, percentile, unary
+
+DATABASE = "bench_search"
+PAIRS = (("SZX", "HKG"), ("HKG", "SZX"), ("CAN", "HKG"), ("HKG", "MFM"))
+DAYS = 10
+IN_FLIGHT = 16
+OPEN_LOOP_RATE = 200
+TARGETS = {f"search open loop, {OPEN_LOOP_RATE}/s, p99": ("<=", 10)}
+
+
+def searches(count: int) -> list[Any]:
+    """Requests for parties of one to three, in turn over cities and days."""
+    today = datetime.now(ZONE).date()
+    people = [ticket_pb2.CUSTOMER_TYPE_ADULT] * 2 + [ticket_pb2.CUSTOMER_TYPE_CHILD]
+    turns = itertools.product(range(1, DAYS + 1), PAIRS, range(1, 4))
+    return [
+        offer_pb2.SearchOffersRequest(
+            origin_city_code=origin,
+            destination_city_code=destination,
+            travel_date=(today + timedelta(days=ahead)).isoformat(),
+            passengers=people[:size],
+        )
+        for ahead, (origin, destination), size in itertools.islice(itertools.cycle(turns), count)
+    ]
+
+
+async def run(server: ServerProcess, figures: Figures, options: Any) -> None:
+    """All of it, against a running server."""
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        search = ticketing_service_pb2_grpc.TicketingServiceStub(channel).SearchOffers
+        await unary(search, searches(options.size), IN_FLIGHT)
+        for _ in range(options.rounds):
+            rate = await unary(search, searches(options.size), IN_FLIGHT)
+            figures.add("searches", rate, "searches/s")
+        latencies, errors = await open_loop(
+            search, searches(OPEN_LOOP_RATE * options.seconds), OPEN_LOOP_RATE
+        )
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            figures.add(
+                f"search open loop, {OPEN_LOOP_RATE}/s, {name}", percentile(latencies, share), "ms"
+            )
+        figures.add("search open loop errors", errors, "calls")
+
+
+def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
+    """Loads the demo data into a database of its own, starts a server over it, and measures."""
+    databases.execute(services.database_url, f"CREATE DATABASE {DATABASE}")
+    url = databases.renamed(services.database_url, DATABASE)
+    migrate(url)
+    environment = {
+        "DEEPTRAVEL_DATABASE_URL": url,
+        "DEEPTRAVEL_REDIS_URL": services.redis_url,
+        "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
+    }
+
+    async def furnished(folder: Path) -> None:
+        db = Database(load_settings(), url)
+        async with db.transaction() as tx:
+            await create_first_key(tx, SECRET_KEY, datetime.now(UTC))
+        await demo_data.load(db, folder / demo_data.FILE_NAME)
+        await db.close()
+        with ServerProcess(data_dir=folder, env=environment) as server:
+            await run(server, figures, options)
+
+    with tempfile.TemporaryDirectory() as folder:
+        uvloop.run(furnished(Path(folder)))
