@@ -33,6 +33,7 @@ from server.admin.accounts import ADMINISTRATORS, OPERATORS
 from server.admin.partners import PARTNER_KEYS, PARTNERS
 from server.admin.products import PRODUCTS
 from server.admin.records import By, Kept, Records
+from server.admin.servicer_catalog import CatalogMethods
 from server.admin.servicer_money import MoneyMethods
 from server.admin.travellers import TRAVELLERS
 from server.admin.venues import MERCHANTS, TERMINALS, VENUES
@@ -49,7 +50,7 @@ def _by() -> By:
     return By(actor=rpc.caller().key, now=rpc.now())
 
 
-class AdminServicer(MoneyMethods):
+class AdminServicer(MoneyMethods, CatalogMethods):
     """The methods of AdminService; the contract documents each."""
 
     def __init__(

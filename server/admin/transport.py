@@ -1,12 +1,12 @@
 """Cities, stops, routes with their fares, timetables, and single departures: what goes where, when and for how much."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, time
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, time
 from itertools import pairwise
-from typing import Any, TypeVar, Unpack
+from typing import Any, NamedTuple, TypeVar, Unpack
 
 from sqlalchemy import Table, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
@@ -86,6 +86,28 @@ class Timetable:
     seats: dict[str, int]
     sale_days: int
     closing_minutes: int
+
+
+class Seats(NamedTuple):
+    """Our own seats of a departure in one class."""
+
+    fare_class: str
+    total: int
+    held: int
+    sold: int
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A service on a day, with our own seats by class."""
+
+    departure_id: int
+    route_id: int
+    service_number: str
+    travel_date: date
+    departure_time: datetime
+    state: str
+    seats: list[Seats]
 
 
 async def create_cities(tx: AsyncConnection, new: Sequence[City], **by: Unpack[By]) -> None:
@@ -196,7 +218,7 @@ async def set_departure_total(
     query = select(stocks.c.total, stocks.c.held, stocks.c.sold)
     row = (await tx.execute(query.where(stocks.c.stock_id == stock_id).with_for_update())).first()
     if row is None:
-        raise not_found("departure", f"{departure}/{fare_class}")
+        raise not_found("departure", departure)
     if row.held + row.sold > total:
         raise DomainError(
             Reason.STOCK_IN_USE,
@@ -228,6 +250,62 @@ async def set_hold_seconds(
     await tx.execute(update(stocks).where(this).values(hold_seconds=seconds))
     before, after = {"hold_seconds": row.hold_seconds}, {"hold_seconds": seconds}
     await trace(tx, "update", "stock", stock_id, before=before, after=after, **by)
+
+
+# Reading
+
+
+async def list_routes(tx: AsyncConnection, *, after: int, most: int) -> list[Route]:
+    """Up to `most` routes behind the number `after`."""
+    query = select(*(routes.c[field.name] for field in fields(Route)))
+    query = query.where(routes.c.route_id > after, routes.c.state == "ACTIVE")
+    found = await tx.execute(query.order_by(routes.c.route_id).limit(most))
+    return [Route(*row) for row in found]
+
+
+async def get_route(tx: AsyncConnection, route_id: int) -> Route:
+    """The route. Raises NOT_FOUND."""
+    found = await list_routes(tx, after=route_id - 1, most=1)
+    if not found or found[0].route_id != route_id:
+        raise not_found("route", route_id)
+    return found[0]
+
+
+async def list_departures(
+    tx: AsyncConnection, *, route_id: int = 0, day: date | None = None, after: int = -1, most: int
+) -> list[Departure]:
+    """Up to `most` departures behind the number `after`; empty filters do not count."""
+    query = _DEPARTURES.where(departures.c.departure_id > after)
+    if route_id:
+        query = query.where(timetables.c.route_id == route_id)
+    if day:
+        query = query.where(departures.c.travel_date == day)
+    rows = (await tx.execute(query.order_by(departures.c.departure_id).limit(most))).all()
+    seats: defaultdict[int, list[Seats]] = defaultdict(list)
+    own = select(*(stocks.c[name] for name in ("departure_id", *Seats._fields))).where(
+        stocks.c.departure_id.in_([row.departure_id for row in rows]), stocks.c.partner_id == DIRECT
+    )
+    for departure, *left in await tx.execute(own.order_by(stocks.c.stock_id)):
+        seats[departure].append(Seats(*left))
+    return [Departure(*row, seats=seats[row.departure_id]) for row in rows]
+
+
+async def get_departure(tx: AsyncConnection, departure: int) -> Departure:
+    """The departure. Raises NOT_FOUND."""
+    found = await list_departures(tx, after=departure - 1, most=1)
+    if not found or found[0].departure_id != departure:
+        raise not_found("departure", departure)
+    return found[0]
+
+
+_DEPARTURES = select(
+    departures.c.departure_id,
+    timetables.c.route_id,
+    timetables.c.service_number,
+    departures.c.travel_date,
+    departures.c.departure_time,
+    departures.c.state,
+).join(timetables, timetables.c.timetable_id == departures.c.timetable_id)
 
 
 # What all of them have in common

@@ -92,8 +92,12 @@ class Cache:
     async def _find(self, kind: Kind[V], key: str, edition: str, make: Callable[[], V]) -> V:
         value = await self._read(kind, key, edition)
         lock = f"{key}:lock:{edition}"
-        if value is None and not await self._lock(lock):
-            value = await self._wait(kind, key, edition)
+        if value is None:
+            # who gets the lock looks again: its last holder may have written since
+            mine = await self._lock(lock)
+            value = await (self._read if mine else self._wait)(kind, key, edition)
+            if mine and value is not None:
+                await self._ask(lambda: self._redis.delete(lock), 0)
         source = "redis"
         if value is None:
             source, value = "made", make()

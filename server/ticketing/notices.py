@@ -28,7 +28,6 @@ from server.ticketing.settlement import Settlement
 
 NOTICE = "notice"
 """Kind of outbox task: a stored notice is worked off; its key is WeChat's id of it."""
-AT_ONCE = 8
 REPORT_SECONDS = 60.0
 """Between two incidents of refused notices, in one process: whoever sends forgeries must not fill the list."""
 LONGEST_CAUSE = 200
@@ -56,7 +55,7 @@ class NoticeDesk:
 
     def kinds(self) -> dict[str, Kind]:
         """What the outbox works off; nothing without a merchant."""
-        return {NOTICE: Kind(self._work_off, most_at_once=AT_ONCE)} if self._client else {}
+        return {NOTICE: Kind(self._work_off)} if self._client else {}
 
     async def receive(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
         """Stores a notice that is WeChat's; one that came before changes nothing.
@@ -106,17 +105,16 @@ class NoticeDesk:
         )
 
     async def _work_off(self, task: Task) -> None:
-        async with self._db.transaction() as tx:
-            body = await payments.notice_body(tx, task.key)
-        if body is None:
-            raise GiveUpError("there is no such notice")
         client = configured(self._client)
-        try:
-            notice = client.open_notice(body)
-        except ContentInvalidError as error:
-            raise GiveUpError(str(error)) from error
 
         async def work(tx: AsyncConnection) -> None:
+            body = await payments.notice_body(tx, task.key)
+            if body is None:
+                raise GiveUpError("there is no such notice")
+            try:
+                notice = client.open_notice(body)
+            except ContentInvalidError as error:
+                raise GiveUpError(str(error)) from error
             match notice.content:
                 case Transaction(is_paid=True) as paid:
                     await self._settlement.payment_succeeded(tx, paid, now=task.now())

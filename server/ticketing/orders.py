@@ -15,8 +15,9 @@ from server.payments.models import payments
 from server.ticketing import events
 from server.ticketing.content import Content
 from server.ticketing.models import orders, ticket_sales
-from server.tickets import service as tickets
+from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code, Number
+from server.tickets.service import move
 
 CLOSE_PAYMENT = "payment.close"
 """Kind of outbox task: WeChat is told that a payment is not to be made any more; its key is the out_trade_no."""
@@ -158,13 +159,14 @@ async def sold(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, lis
     """The tickets of these orders, by order, ascending."""
     query = (
         select(
-            ticket_sales.c.order_id,
+            tickets.c.order_id,
             ticket_sales.c.ticket_id,
             ticket_sales.c.item_index,
             ticket_sales.c.passenger_index,
             ticket_sales.c.seat,
         )
-        .where(ticket_sales.c.order_id.in_(order_ids))
+        .join(tickets, tickets.c.ticket_id == ticket_sales.c.ticket_id)
+        .where(tickets.c.order_id.in_(order_ids))
         .order_by(ticket_sales.c.ticket_id)
     )
     found: dict[int, list[Sold]] = {order_id: [] for order_id in order_ids}
@@ -190,7 +192,7 @@ async def cancel(
     changing = {o.changes_ticket_id: o for o in pending if o.changes_ticket_id is not None}
     restored: set[int] = set()
     if changing:
-        restored = await tickets.move(
+        restored = await move(
             tx,
             changing,
             ("CHANGING",),

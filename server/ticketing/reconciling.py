@@ -182,14 +182,14 @@ async def _refunds_between(tx: AsyncConnection, begins: datetime, ends: datetime
         refund_parts.c.provider_refund_id != "",
         refund_parts.c.state != "CLOSED",
     )
-    return [Ours(*row, counts=True) for row in await tx.execute(query)]
+    return [Ours(*row, True) for row in await tx.execute(query)]
 
 
 async def _refunds(tx: AsyncConnection, numbers: Iterable[str]) -> list[Ours]:
     named = [key for key in map(refund_part, numbers) if key]
     this = tuple_(refund_parts.c.order_id, refund_parts.c.refund_no, refund_parts.c.part_no)
     return [
-        Ours(*row, counts=False)
+        Ours(*row, False)
         for chunk in batched(named)
         for row in await tx.execute(_REFUNDS.where(this.in_(chunk)))
     ]

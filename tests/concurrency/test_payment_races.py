@@ -14,9 +14,15 @@ import pytest
 from deeptravel.ticketing.v1 import payment_pb2
 from sqlalchemy import make_url
 
+from server.config import load_settings
+from server.db import Database
+from server.ticketing import orders
+from server.ticketing.passengers import PassengerSeals
+from server.ticketing.shown import OrderReader
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.paying import NOTICES, Till, a_till, merchant_settings
+from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import Desk, World, a_world, passenger
 from tests.support.wechat import WechatSimulator
@@ -40,6 +46,21 @@ def notices(till: Till) -> list[tuple[bytes, dict[str, str]]]:
         (body, by_public_key(till.wechat.merchant).headers(body))
         for body in map(sender._body, till.wechat.notices("HELD"))
     ]
+
+
+async def test_an_order_that_is_paid_while_it_is_read_is_shown_as_of_one_moment(till: Till) -> None:
+    """Seen red: PENDING, with tickets."""
+    order, db = (
+        await till.desk.order(till.world.seat()),
+        Database(load_settings(), till.database_url),
+    )
+    async with db.transaction() as tx:
+        found = await orders.find(tx, till.desk.traveller_id, order.order_id)
+        await till.pay(order)
+        await till.paid(order)
+        (shown,) = await OrderReader(PassengerSeals(SECRET_KEY)).show(tx, [found])
+    await db.close()
+    assert (shown.order.state, list(shown.sold)) == ("PENDING", [])
 
 
 async def test_fifty_at_once_through_two_processes(

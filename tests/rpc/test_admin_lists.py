@@ -9,9 +9,12 @@ from sqlalchemy import func, select
 
 from server.errors import Reason
 from server.identity.models import audit_events, partner_keys
+from tests.support import timetable
 from tests.support.admin_office import (
     ADULT,
     BLOCKED_TRAVELLER,
+    DEPARTURE,
+    DEPARTURE_DAY,
     OPERATOR,
     PASSWORD,
     TRAVELLER,
@@ -128,7 +131,12 @@ PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ListAdministrators", {}, ["root", "second"]),
     ("ListProducts", {"kind": product_pb2.PRODUCT_KIND_PACKAGE}, ["106"]),
     ("ListProducts", {"state": product_pb2.PRODUCT_STATE_ARCHIVED}, []),
-    ("ListProducts", {}, ["106"]),
+    ("ListProducts", {}, ["106", str(timetable.TRAIN)]),
+    ("ListRoutes", {}, ["11"]),
+    ("ListDepartures", {}, [DEPARTURE]),
+    ("ListDepartures", {"route_id": 11, "travel_date": DEPARTURE_DAY.isoformat()}, [DEPARTURE]),
+    ("ListDepartures", {"route_id": 12}, []),
+    ("ListDepartures", {"travel_date": "2020-02-02"}, []),
     ("ListTravellers", {}, [str(TRAVELLER), str(BLOCKED_TRAVELLER)]),
     ("ListAllotments", {}, ["106 DIRECT", "106 CP"]),
     ("ListAllotments", {"channel": "CP"}, ["106 CP"]),

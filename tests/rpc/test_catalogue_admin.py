@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from deeptravel.admin.v1 import product_pb2
+from deeptravel.admin.v1 import catalog_pb2, product_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
@@ -24,7 +24,7 @@ from server.errors import DomainError, Reason
 from server.identity.models import audit_events
 from server.ticketing.policy import Policy
 from tests.support import timetable as world
-from tests.support.admin_office import Office
+from tests.support.admin_office import DEPARTURE, ROUTE_FARE, VALID, Office
 from tests.support.timetable import by, call, fare, fare_class, timetable
 
 
@@ -366,6 +366,29 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         "CreateProduct", **new | {"product_id": 302, "tiers": [tier] * 2}
     )
     assert refused.fields == ("tiers",)
+
+
+async def test_administrators_see_and_change_departures(office: Office) -> None:
+    changed = await office.do("SetRouteFares", **VALID["SetRouteFares"])
+    assert list(changed.route.fares) == [ROUTE_FARE]
+    assert list(changed.route.stop_codes) == ["IOQ", "XJA"]
+    assert list(changed.route.class_codes) == ["SECOND"]
+    wrong = catalog_pb2.RouteFare()
+    wrong.CopyFrom(ROUTE_FARE)
+    wrong.class_code = "THIRD"
+    refused = await office.refused("SetRouteFares", route_id=11, fares=[wrong])
+    assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("fares[0].class_code",))
+    (found,) = (await office.do("ListDepartures")).departures
+    assert (found.departure_id, found.route_id, found.service_number) == (DEPARTURE, 11, "N111")
+    assert [(s.class_code, s.total, s.available) for s in found.stocks] == [("SECOND", 10, 10)]
+    changed = await office.do("SetDepartureStock", **VALID["SetDepartureStock"])
+    assert changed.departure.stocks[0].total == 5
+    none = VALID["SetDepartureStock"] | {"total": 0}
+    assert (await office.do("SetDepartureStock", **none)).departure.stocks[0].total == 0
+    changed = await office.do("SetDepartureState", **VALID["SetDepartureState"])
+    assert changed.departure.state == catalog_pb2.DEPARTURE_STATE_CANCELLED
+    refused = await office.refused("ListDepartures", travel_date="2026-02-30")
+    assert refused.fields == ("travel_date",)
 
 
 def test_customer_types_are_those_of_the_contract() -> None:

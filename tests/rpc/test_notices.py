@@ -18,7 +18,6 @@ from tests.support.paying import Till, a_till
 from tests.support.rpc_server import refusal
 from tools.wechat_simulator.protocol import by_certificate, by_public_key, dump, encrypt
 
-
 PAID_AT = datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -193,6 +192,8 @@ async def test_the_same_payment_under_many_ids(till: Till, order: Any) -> None:
     await asyncio.gather(*(post(till, body) for body in bodies))
     await till.idle()
     assert await stored(till) == 20
+    undone = "SELECT count(*) FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
+    assert await till.world.value(undone) == 0
     assert len(await till.tickets(order)) == 2
     assert await till.world.stock() == (10, 0, 2)
     assert await till.incidents() == []

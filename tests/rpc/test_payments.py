@@ -167,10 +167,12 @@ async def test_nothing_to_pay(till: Till) -> None:
 
 
 async def test_an_order_cancelled_while_wechat_is_asked(till: Till, order: Any) -> None:
-    await till.wechat.switch(slow={"prepay": 0.6})
+    """Closed at WeChat before WeChat has heard of it, as the first attempts fail, so it is closed once more."""
+    await till.wechat.switch(down={"prepay": 2})
     creating = asyncio.create_task(till.create(order))
-    await asyncio.sleep(0.3)
+    await till.world.until("SELECT count(*) = 1 FROM payments")
     await till.desk.cancel(order.order_id)
+    await till.world.sql("UPDATE outbox_tasks SET due_time = now() WHERE kind = 'payment.close'")
     assert (await refusal(creating)).reason is Reason.ORDER_STATE_REFUSES
     number = await till.world.value("SELECT out_trade_no FROM payments")
     await till.idle()

@@ -10,13 +10,14 @@ import pytest
 from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, payment_pb2, task_pb2
 
 from server.admin.accounts import create_administrator
-from server.config import load_settings
+from server.commandline.reconciling import reconcile
+from server.config import ConfigError, load_settings
 from server.db import Database
-from server.errors import Reason
+from server.errors import Reason, StartError
 from server.identity.credentials import Passwords
 from server.payments.wechat_bill import BEIJING
 from server.ticketing.reconciling import BILL_CLOCK, ask_for_missed
-from tests.support.paying import Till, a_till
+from tests.support.paying import Till, a_till, merchant_settings
 from tests.support.rpc_server import refusal
 from tests.support.traveller import passenger
 
@@ -206,6 +207,25 @@ async def test_days_that_were_missed(till: Till) -> None:
     )
     assert await asked(till, ten) == [days[0], days[2]]
     assert await asked(till, ten + timedelta(days=57)) == days[30:60]
+
+
+async def test_by_command(till: Till) -> None:
+    """A second comparison of a day takes the place of the first."""
+    _, number = await paid(till)
+    settings = load_settings(**merchant_settings(till.wechat))
+    db = Database(settings, till.database_url)
+    run, differences = await reconcile(db, settings, TODAY)
+    assert (run.payment_count, run.difference_count, differences) == (1, 0, [])
+    await till.wechat.switch(bill_leaves_out=[number])
+    run, differences = await reconcile(db, settings, TODAY)
+    assert [each.kind for each in differences] == ["PAYMENT_MISSING_THERE"]
+    await till.wechat.switch(bill_creating=True)
+    with pytest.raises(StartError, match="STATEMENT_CREATING"):
+        await reconcile(db, settings, TODAY)
+    with pytest.raises(ConfigError):
+        await reconcile(db, load_settings(), TODAY)
+    assert await till.world.value("SELECT count(*) FROM reconciliations") == 1
+    await db.close()
 
 
 # Administrators

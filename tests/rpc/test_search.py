@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -369,14 +370,13 @@ def counted(source: str) -> float:
 
 
 class Searcher:
-    """A process's search alone, which counts what it works out."""
+    """A process's search alone."""
 
-    def __init__(self, db: Database, redis_url: str, feed: ChangeFeed) -> None:
-        self.cache = Cache(redis_url)
+    def __init__(self, db: Database, cache: Cache, feed: ChangeFeed) -> None:
         self.search = Search(
             Catalogues(feed, db),
             SeatsLeft(db),
-            self.cache,
+            cache,
             encode_offer=encoded_offer,
             encode_price=encoded_price,
         )
@@ -395,8 +395,24 @@ async def feed(db: Database) -> AsyncIterator[ChangeFeed]:
     await running.stop()
 
 
+Process = Callable[[str], Searcher]
+
+
+@pytest.fixture
+async def process(db: Database, feed: ChangeFeed) -> AsyncIterator[Process]:
+    """Makes searchers over a Redis, and closes them."""
+    async with AsyncExitStack() as stack:
+
+        def made(redis_url: str) -> Searcher:
+            cache = Cache(redis_url)
+            stack.push_async_callback(cache.close)
+            return Searcher(db, cache, feed)
+
+        yield made
+
+
 async def test_an_expired_key_is_made_once_for_all_who_wait(
-    db: Database, feed: ChangeFeed, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    process: Process, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
     of = Day.of
@@ -406,12 +422,12 @@ async def test_an_expired_key_is_made_once_for_all_who_wait(
         return of(*arguments)
 
     monkeypatch.setattr(Day, "of", slow)
-    processes = [Searcher(db, redis_url, feed) for _ in range(3)]
+    processes = [process(redis_url) for _ in range(3)]
     found = await asyncio.gather(*(each.find() for each in processes * 40))
     assert set(found) == {len(ALL)}
     assert len(made) == 1
     with redis.Redis.from_url(redis_url) as client:
-        (key,) = client.keys("search:*")
+        (key,) = client.keys("search:*")  # and no lock is left
         assert key == f"search:{{SZX:HKG:{tomorrow()}}}".encode()
         assert 0.9 * 86_400 - 5 < client.ttl(key) <= 86_400
         assert client.keys("calendar:*")
@@ -419,14 +435,12 @@ async def test_an_expired_key_is_made_once_for_all_who_wait(
     before = counted("made"), counted("memory")
     await asyncio.gather(*(each.find() for each in processes * 10))
     assert (counted("made"), counted("memory")) == (before[0], before[1] + 30)
-    for each in processes:
-        await each.cache.close()
 
 
 async def test_the_cache_is_read_by_processes_that_start_and_survives_rubbish(
-    db: Database, feed: ChangeFeed, redis_url: str
+    process: Process, redis_url: str
 ) -> None:
-    first, second, third = (Searcher(db, redis_url, feed) for _ in range(3))
+    first, second, third = (process(redis_url) for _ in range(3))
     assert await first.find() == len(ALL)
     before = counted("redis"), counted("made")
     assert await second.find() == len(ALL)
@@ -436,21 +450,18 @@ async def test_the_cache_is_read_by_processes_that_start_and_survives_rubbish(
         for key in client.keys("*"):
             client.set(key, f"{catalogue.edition}\nrubbish")
     assert await third.find() == len(ALL)
-    for each in (first, second, third):
-        await each.cache.close()
 
 
-async def test_without_redis_search_goes_on(db: Database, feed: ChangeFeed) -> None:
-    alone = Searcher(db, "redis://127.0.0.1:1", feed)
+async def test_without_redis_search_goes_on(process: Process) -> None:
+    alone = process("redis://127.0.0.1:1")
     assert await alone.find() == len(ALL)
     assert await alone.find() == len(ALL)
-    await alone.cache.close()
 
 
 async def test_a_lock_that_nobody_works_under_is_waited_for_but_not_forever(
-    db: Database, feed: ChangeFeed, redis_url: str
+    process: Process, redis_url: str
 ) -> None:
-    searcher = Searcher(db, redis_url, feed)
+    searcher = process(redis_url)
     catalogue = await searcher.search.catalogue()
     lock = f"search:{{SZX:HKG:{tomorrow()}}}:lock:{catalogue.edition}"
     with redis.Redis.from_url(redis_url) as client:
@@ -458,7 +469,6 @@ async def test_a_lock_that_nobody_works_under_is_waited_for_but_not_forever(
     began = asyncio.get_running_loop().time()
     assert await searcher.find() == len(ALL)
     assert 0.4 < asyncio.get_running_loop().time() - began < 3
-    await searcher.cache.close()
 
 
 async def test_seats_are_read_in_few_statements(db: Database) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
+from deeptravel.ticketing.v1 import order_pb2, refund_pb2, ticket_pb2
 
 from tests.support.paying import Till, a_till
 from tests.support.traveller import SECOND, Desk, child, passenger, seats_of
@@ -207,3 +207,74 @@ async def test_a_second_payment_goes_back(till: Till) -> None:
     assert await till.refunds(order) == [("SUCCEEDED", "LATE_PAYMENT", 40_000)]
     assert await till.incidents() == ["SECOND_PAYMENT"]
     assert len(await till.tickets(order)) == 2
+
+
+# Changes
+
+
+async def changing(till: Till, offer: str) -> tuple[Any, Any]:
+    """A paid order of a SECOND seat, and the order, PENDING, that changes its ticket to a dearer offer."""
+    first = await till.desk.order(till.world.seat(fare_class=SECOND), passengers=[passenger()])
+    await till.pay(first)
+    await till.paid(first)
+    code = await till.world.value("SELECT ticket_code FROM tickets")
+    quote = await till.desk.call(
+        "QuoteChange", refund_pb2.QuoteChangeRequest(ticket_code=code, offer_id=offer)
+    )
+    changed = await till.desk.call(
+        "ChangeTicket",
+        refund_pb2.ChangeTicketRequest(
+            ticket_code=code, change_quote=quote.change_quote, request_id="change-1"
+        ),
+    )
+    assert changed.order.state == order_pb2.ORDER_STATE_PENDING
+    return first, changed.order
+
+
+async def test_a_change_that_is_paid(till: Till) -> None:
+    """On the same departure: the old ticket is CHANGED, its seat free, and the document stays guarded."""
+    first, second = await changing(till, till.world.seat())
+    assert await till.world.stock(fare_class=SECOND) == (5, 0, 1)
+    await till.pay(second)
+    await till.paid(second)
+    await till.until_state(first, "CANCELLED")
+    assert [state for state, *_ in await till.tickets(first)] == ["CHANGED"]
+    assert [state for state, *_ in await till.tickets(second)] == ["ACTIVE"]
+    assert await till.world.stock(fare_class=SECOND) == (5, 0, 0)
+    assert await till.world.stock() == (5, 0, 1)
+
+
+async def late_change(till: Till) -> tuple[Any, Any]:
+    """A change whose hold is over, and that was paid just before."""
+    first, second = await changing(till, till.world.seat())
+    await till.wechat.switch(hold_notices=True, down={"close": -1, "query": -1})
+    await till.pay(second)
+    await till.world.expire(second.order_id)
+    await till.until_state(second, "CANCELLED")
+    assert [state for state, *_ in await till.tickets(first)] == ["ACTIVE"]
+    return first, second
+
+
+async def test_a_late_payment_of_a_change_is_honoured(till: Till) -> None:
+    first, second = await late_change(till)
+    await hear(till)
+    await till.paid(second)
+    assert [state for state, *_ in await till.tickets(first)] == ["CHANGED"]
+    assert [state for state, *_ in await till.tickets(second)] == ["ACTIVE"]
+
+
+async def test_a_late_payment_of_a_change_goes_back_if_the_ticket_has_moved(till: Till) -> None:
+    first, second = await late_change(till)
+    quote = await till.desk.call(
+        "QuoteRefund", refund_pb2.QuoteRefundRequest(order_id=first.order_id)
+    )
+    request = refund_pb2.RequestRefundRequest(
+        order_id=first.order_id, refund_quote=quote.refund_quote, request_id="refund-1"
+    )
+    await till.desk.call("RequestRefund", request)
+    await hear(till)
+    await till.world.until("SELECT count(*) = 2 FROM refunds WHERE state = 'SUCCEEDED'")
+    assert [cause for _, cause, _ in await till.refunds(second)] == ["LATE_PAYMENT"]
+    assert await till.tickets(second) == []
+    assert [state for state, *_ in await till.tickets(first)] == ["REFUNDED"]
+    assert await till.world.stock() == (5, 0, 0)

@@ -1,6 +1,6 @@
 """An administrator's office: a running AdminService, what is set up in it, and a valid request for every method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +10,7 @@ from deeptravel.admin.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     audit_pb2,
+    catalog_pb2,
     product_pb2,
 )
 from deeptravel.ticketing.v1 import refund_pb2
@@ -18,7 +19,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import Table, insert, select
 
+from server.admin import transport
+from server.admin.records import By
 from server.admin.servicer import AdminServicer
+from server.catalog.rules import departure_id
 from server.errors import Reason
 from server.identity.credentials import hash_password
 from server.identity.models import accounts, partners, travellers
@@ -27,6 +31,7 @@ from server.payments.models import payment_incidents, payments
 from server.ticketing.models import orders, refund_parts, refunds
 from server.tickets.models import tickets
 from server.tickets.rules import Number
+from tests.support import timetable
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
@@ -148,6 +153,17 @@ REFUND = "ORD-DT-20260301-000001-R1"
 INCIDENT = "5b0e9d1e-0000-4000-8000-000000000001"
 DEAD_TASK = "5b0e9d1e-0000-4000-8000-000000000002"
 
+DEPARTURE_DAY = timetable.today() + timedelta(days=5)
+DEPARTURE = str(departure_id(timetable.EARLY, DEPARTURE_DAY))
+ROUTE_FARE = catalog_pb2.RouteFare(
+    class_code="SECOND",
+    origin_stop_code="IOQ",
+    destination_stop_code="XJA",
+    customer_type=ticket_pb2.CUSTOMER_TYPE_ADULT,
+    day_type="weekday",
+    amount_minor=9000,
+)
+
 VALID: dict[str, dict[str, Any]] = {
     "CreatePartner": {"partner_code": "NEW", "display_name": "New"},
     "UpdatePartner": {"partner_code": "CP", "display_name": "C", "update_mask": "display_name"},
@@ -213,6 +229,12 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "ResolvePaymentIncident": {"incident_id": INCIDENT, "comment": "seen to"},
     "ReplayTask": {"task_id": DEAD_TASK},
+    "SetRouteFares": {"route_id": 11, "fares": [ROUTE_FARE]},
+    "SetDepartureState": {
+        "departure_id": DEPARTURE,
+        "state": catalog_pb2.DEPARTURE_STATE_CANCELLED,
+    },
+    "SetDepartureStock": {"departure_id": DEPARTURE, "class_code": "SECOND", "total": 5},
     "GetPartner": {"partner_code": "CP"},
     "ListPartnerKeys": {"partner_code": "CP"},
     "GetMerchant": {"merchant_code": "FERRIES"},
@@ -270,6 +292,7 @@ async def furnish(node: Node) -> Office:
     await office.do("CreateProduct", product_id=106, **PRODUCT)
     await office.do("CreateAllotment", product_id=106, channel="CP", total=2000)
     await office.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
+    await add_departure(node, office)
     for sequence in (1, 2):
         await add_ticket(node, "CP", sequence)
     for traveller_id in (TRAVELLER, BLOCKED_TRAVELLER):
@@ -279,6 +302,27 @@ async def furnish(node: Node) -> Office:
     await office.do("BlockTicket", ticket_code=BLOCKED_TICKET, comment="reported stolen")
     await office.do("BlockTraveller", traveller_id=BLOCKED_TRAVELLER, comment="fraud")
     return office
+
+
+async def add_departure(node: Node, office: Office) -> None:
+    """DEPARTURE, the only one of its timetable."""
+    transport_product = PRODUCT | {"kind": product_pb2.PRODUCT_KIND_TRANSPORT}
+    await office.do("CreateProduct", product_id=timetable.TRAIN, **transport_product)
+    by = By(actor="admin:root", now=datetime.now(UTC))
+    calls = [timetable.call("IOQ", 0, 0), timetable.call("XJA", 20, 20)]
+    classes = [timetable.fare_class("SECOND", 0)]
+    runs = timetable.timetable(timetable.EARLY, 11, "08:00", {"SECOND": 10})
+    async with node.db.transaction() as tx:
+        cities = [transport.City(code, code, code, "Asia/Hong_Kong") for code in ("SZX", "HKG")]
+        await transport.create_cities(tx, cities, **by)
+        stops = [("IOQ", "SZX"), ("XJA", "HKG")]
+        await transport.create_stops(
+            tx, [transport.Stop(code, city, code, code) for code, city in stops], **by
+        )
+        route = transport.Route(11, timetable.TRAIN, "TRAIN", calls, classes, [])
+        await transport.create_route(tx, route, **by)
+        once = replace(runs, first_date=DEPARTURE_DAY, last_date=DEPARTURE_DAY)
+        await transport.create_timetables(tx, [once], **by)
 
 
 async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:
@@ -420,5 +464,8 @@ async def valid(office: Office, method: str) -> dict[str, Any]:
 def renamed(method: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The request about something else, which there is not."""
     name = METHODS[method].input_type.fields[0].name
-    other_name = fields[name] + 1 if isinstance(fields[name], int) else fields[name][:-1] + "9"
+    named = fields[name]
+    other_name = (
+        named + 1 if isinstance(named, int) else named[:-1] + ("8" if named[-1] == "9" else "9")
+    )
     return fields | {name: other_name}

@@ -264,6 +264,12 @@ class Played:
         lines += [f"  before: {family}" for family in list(self.known)[:6]]
         return "\n".join(lines)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can become of its orders any more, but for money that comes late."""
+        states = {order.shown[0] for family in self.known for order in family.orders}
+        return states <= {model.CANCELLED, model.COMPLETED}
+
     async def call(self, method: str, request: Any, *, give_up: bool = False) -> tuple[str, Any]:
         """OK or a reason, and the answer; the call is repeated until there is one."""
         until = time.monotonic() + REST_SECONDS
@@ -534,7 +540,7 @@ async def play(theatre: Theatre, worker: int, rng: random.Random) -> None:
             theatre.families.append(played)
             for _ in range(STEPS):
                 await played.step()
-                if time.monotonic() > theatre.until:
+                if time.monotonic() > theatre.until or (played.is_over and rng.random() < 0.5):
                     break
 
 

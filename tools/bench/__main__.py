@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from server.embedded.services import EmbeddedServices
-from tools.bench import redemption, searching, travelling
+from tools.bench import paying, redemption, searching, travelling
 from tools.bench.figures import Figures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,8 +27,9 @@ PARTS = {
     "redemption": redemption.measure,
     "searching": searching.measure,
     "travelling": travelling.measure,
+    "paying": paying.measure,
 }
-TARGETS = searching.TARGETS | travelling.TARGETS
+TARGETS = searching.TARGETS | travelling.TARGETS | paying.TARGETS
 
 
 def report(figures: Figures, options: Any) -> dict[str, Any]:

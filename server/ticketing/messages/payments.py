@@ -26,7 +26,7 @@ def login(traveller_id: int, token: TravellerToken) -> Any:
 
 def created(paying: Paying) -> Any:
     """The answer to CreatePayment."""
-    sign = paying.pay_sign and _pay_sign(paying.pay_sign)
+    sign = _pay_sign(paying.pay_sign) if paying.pay_sign else None
     return payment_pb2.CreatePaymentResponse(payment=payment(paying), pay_sign=sign)
 
 

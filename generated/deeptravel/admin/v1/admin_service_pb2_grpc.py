@@ -6,6 +6,7 @@ import warnings
 from deeptravel.admin.v1 import account_pb2 as deeptravel_dot_admin_dot_v1_dot_account__pb2
 from deeptravel.admin.v1 import allotment_pb2 as deeptravel_dot_admin_dot_v1_dot_allotment__pb2
 from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_audit__pb2
+from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
@@ -330,6 +331,31 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ReplayTask',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.FromString,
+                _registered_method=True)
+        self.ListRoutes = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRoutes',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListRoutesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListRoutesResponse.FromString,
+                _registered_method=True)
+        self.SetRouteFares = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetRouteFares',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetRouteFaresRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetRouteFaresResponse.FromString,
+                _registered_method=True)
+        self.ListDepartures = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListDepartures',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesResponse.FromString,
+                _registered_method=True)
+        self.SetDepartureState = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetDepartureState',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateResponse.FromString,
+                _registered_method=True)
+        self.SetDepartureStock = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetDepartureStock',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockResponse.FromString,
                 _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
@@ -755,6 +781,44 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRoutes(self, request, context):
+        """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRouteFares(self, request, context):
+        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDepartures(self, request, context):
+        """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDepartureState(self, request, context):
+        """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
+        are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDepartureStock(self, request, context):
+        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
+        and sold), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
         """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
         """
@@ -1044,6 +1108,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ReplayTask,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.SerializeToString,
+            ),
+            'ListRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoutes,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListRoutesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListRoutesResponse.SerializeToString,
+            ),
+            'SetRouteFares': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRouteFares,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetRouteFaresRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetRouteFaresResponse.SerializeToString,
+            ),
+            'ListDepartures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDepartures,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesResponse.SerializeToString,
+            ),
+            'SetDepartureState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDepartureState,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateResponse.SerializeToString,
+            ),
+            'SetDepartureStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDepartureStock,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -2570,6 +2659,141 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ReplayTask',
             deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRoutes',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListRoutesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRouteFares(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetRouteFares',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetRouteFaresRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetRouteFaresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDepartures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListDepartures',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDepartureState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetDepartureState',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDepartureStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetDepartureStock',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from deeptravel.admin.v1 import account_pb2 as _account_pb2
 from deeptravel.admin.v1 import allotment_pb2 as _allotment_pb2
 from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
+from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
@@ -192,6 +193,22 @@ class AdminServiceStub:
     """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
     ReplayTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]
     """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
+    ListRoutes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]
+    """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
+    SetRouteFares: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetRouteFaresRequest, _catalog_pb2.SetRouteFaresResponse]
+    """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ListDepartures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]
+    """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+    SetDepartureState: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]
+    """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
+    are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    SetDepartureStock: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]
+    """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
+    and sold), IDEMPOTENCY_MISMATCH.
+    """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
@@ -349,6 +366,22 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
     ReplayTask: _aio.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]  # type: ignore[assignment]
     """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
+    ListRoutes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]  # type: ignore[assignment]
+    """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
+    SetRouteFares: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetRouteFaresRequest, _catalog_pb2.SetRouteFaresResponse]  # type: ignore[assignment]
+    """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ListDepartures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]  # type: ignore[assignment]
+    """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+    SetDepartureState: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]  # type: ignore[assignment]
+    """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
+    are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    SetDepartureStock: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]  # type: ignore[assignment]
+    """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
+    and sold), IDEMPOTENCY_MISMATCH.
+    """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
@@ -839,6 +872,52 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.ReplayTaskResponse, _abc.Awaitable[_task_pb2.ReplayTaskResponse]]:
         """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ListRoutes(
+        self,
+        request: _catalog_pb2.ListRoutesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ListRoutesResponse, _abc.Awaitable[_catalog_pb2.ListRoutesResponse]]:
+        """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def SetRouteFares(
+        self,
+        request: _catalog_pb2.SetRouteFaresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.SetRouteFaresResponse, _abc.Awaitable[_catalog_pb2.SetRouteFaresResponse]]:
+        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDepartures(
+        self,
+        request: _catalog_pb2.ListDeparturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ListDeparturesResponse, _abc.Awaitable[_catalog_pb2.ListDeparturesResponse]]:
+        """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def SetDepartureState(
+        self,
+        request: _catalog_pb2.SetDepartureStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.SetDepartureStateResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStateResponse]]:
+        """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
+        are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SetDepartureStock(
+        self,
+        request: _catalog_pb2.SetDepartureStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.SetDepartureStockResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStockResponse]]:
+        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
+        and sold), IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListAuditEvents(

@@ -1,0 +1,151 @@
+"""The methods of AdminService that are about routes and departures."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from deeptravel.admin.v1 import admin_service_pb2_grpc, catalog_pb2
+from deeptravel.ticketing.v1 import offer_pb2
+from deeptravel.tickets.v1 import ticket_pb2
+
+from server import rpc
+from server.admin import transport
+from server.admin.records import By
+from server.admin.transport import Departure, Route
+from server.db import Database
+from server.errors import invalid
+
+KIND = rpc.enum_numbers(offer_pb2.OfferKind)
+STATE = rpc.enum_numbers(catalog_pb2.DepartureState)
+STATE_NAME = rpc.enum_names(catalog_pb2.DepartureState)
+CUSTOMER_TYPE = rpc.enum_numbers(ticket_pb2.CustomerType)
+CUSTOMER_TYPE_NAME = rpc.enum_names(ticket_pb2.CustomerType)
+
+
+def _by() -> By:
+    return By(actor=rpc.caller().key, now=rpc.now())
+
+
+class CatalogMethods(admin_service_pb2_grpc.AdminServiceServicer):
+    """A part of AdminServicer, which makes the fields; the contract documents each method."""
+
+    _db: Database
+    _repeats: rpc.Repeats
+    _pages: rpc.PageTokens
+
+    async def ListRoutes(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request) or [0]
+        async with self._db.transaction() as tx:
+            found = await transport.list_routes(tx, after=cursor[0], most=most + 1)
+        response = catalog_pb2.ListRoutesResponse(routes=map(_route, found[:most]))
+        if len(found) > most:
+            response.next_page_token = self._pages.encode(request, [found[most - 1].route_id])
+        return response
+
+    async def SetRouteFares(self, request: Any, context: Any) -> Any:
+        async def work(tx: Any) -> Any:
+            await transport.set_fares(tx, request.route_id, _fares(request.fares), **_by())
+            route = await transport.get_route(tx, request.route_id)
+            return catalog_pb2.SetRouteFaresResponse(route=_route(route))
+
+        return await self._repeats.once(request, catalog_pb2.SetRouteFaresResponse, work)
+
+    async def ListDepartures(self, request: Any, context: Any) -> Any:
+        most, cursor = rpc.page_size(request), self._pages.decode(request) or [-1]
+        async with self._db.transaction() as tx:
+            found = await transport.list_departures(
+                tx,
+                route_id=request.route_id,
+                day=_day(request.travel_date),
+                after=cursor[0],
+                most=most + 1,
+            )
+        response = catalog_pb2.ListDeparturesResponse(departures=map(_departure, found[:most]))
+        if len(found) > most:
+            response.next_page_token = self._pages.encode(request, [found[most - 1].departure_id])
+        return response
+
+    async def SetDepartureState(self, request: Any, context: Any) -> Any:
+        departure = int(request.departure_id)
+
+        async def work(tx: Any) -> Any:
+            await transport.set_departure_state(tx, departure, STATE_NAME[request.state], **_by())
+            found = await transport.get_departure(tx, departure)
+            return catalog_pb2.SetDepartureStateResponse(departure=_departure(found))
+
+        return await self._repeats.once(request, catalog_pb2.SetDepartureStateResponse, work)
+
+    async def SetDepartureStock(self, request: Any, context: Any) -> Any:
+        departure = int(request.departure_id)
+
+        async def work(tx: Any) -> Any:
+            await transport.set_departure_total(
+                tx, departure, request.class_code, request.total, **_by()
+            )
+            found = await transport.get_departure(tx, departure)
+            return catalog_pb2.SetDepartureStockResponse(departure=_departure(found))
+
+        return await self._repeats.once(request, catalog_pb2.SetDepartureStockResponse, work)
+
+
+def _route(route: Route) -> catalog_pb2.Route:
+    return catalog_pb2.Route(
+        route_id=route.route_id,
+        product_id=route.product_id,
+        kind=KIND[route.vehicle],
+        stop_codes=[call["stop_code"] for call in route.stops],
+        class_codes=[each["class_code"] for each in route.fare_classes],
+        fares=[
+            catalog_pb2.RouteFare(
+                class_code=fare["class_code"],
+                origin_stop_code=fare["origin"],
+                destination_stop_code=fare["destination"],
+                customer_type=CUSTOMER_TYPE[fare["customer_type"]],
+                day_type=fare["day_type"],
+                amount_minor=fare["amount_minor"],
+            )
+            for fare in route.fares
+        ],
+    )
+
+
+def _fares(messages: Iterable[catalog_pb2.RouteFare]) -> list[dict[str, Any]]:
+    return [
+        {
+            "class_code": each.class_code,
+            "origin": each.origin_stop_code,
+            "destination": each.destination_stop_code,
+            "customer_type": CUSTOMER_TYPE_NAME[each.customer_type],
+            "day_type": each.day_type,
+            "amount_minor": each.amount_minor,
+        }
+        for each in messages
+    ]
+
+
+def _departure(departure: Departure) -> catalog_pb2.Departure:
+    return catalog_pb2.Departure(
+        departure_id=str(departure.departure_id),
+        route_id=departure.route_id,
+        service_number=departure.service_number,
+        travel_date=departure.travel_date.isoformat(),
+        departure_time=rpc.timestamp(departure.departure_time),
+        state=STATE[departure.state],
+        stocks=[
+            catalog_pb2.DepartureStock(
+                class_code=each.fare_class,
+                total=each.total,
+                held=each.held,
+                sold=each.sold,
+                available=each.total - each.held - each.sold,
+            )
+            for each in departure.seats
+        ],
+    )
+
+
+def _day(written: str) -> date | None:
+    try:
+        return date.fromisoformat(written) if written else None
+    except ValueError:
+        raise invalid("travel_date", "is not a day of the calendar; send YYYY-MM-DD") from None
