@@ -182,14 +182,14 @@ async def _refunds_between(tx: AsyncConnection, begins: datetime, ends: datetime
         refund_parts.c.provider_refund_id != "",
         refund_parts.c.state != "CLOSED",
     )
-    return [Ours(*row, True) for row in await tx.execute(query)]
+    return [_refund(row, counts=True) for row in await tx.execute(query)]
 
 
 async def _refunds(tx: AsyncConnection, numbers: Iterable[str]) -> list[Ours]:
     named = [key for key in map(refund_part, numbers) if key]
     this = tuple_(refund_parts.c.order_id, refund_parts.c.refund_no, refund_parts.c.part_no)
     return [
-        Ours(*row, False)
+        _refund(row, counts=False)
         for chunk in batched(named)
         for row in await tx.execute(_REFUNDS.where(this.in_(chunk)))
     ]
@@ -204,3 +204,7 @@ def batched(keys: Sequence[T]) -> Iterator[Sequence[T]]:
     """The keys, as many at a time as one statement takes."""
     for first in range(0, len(keys), CHUNK):
         yield keys[first : first + CHUNK]
+
+
+def _refund(row: Any, *, counts: bool) -> Ours:
+    return Ours(*row, counts)
