@@ -200,11 +200,12 @@ def _payment(row: Any, *, counts: bool) -> Ours:
     return Ours(out_trade_no, "", amount_minor, currency_code, state, transaction_id, counts)
 
 
+def _refund(row: Any, *, counts: bool) -> Ours:
+    out_trade_no, out_refund_no, amount_minor, currency_code, state, refund_id = row
+    return Ours(out_trade_no, out_refund_no, amount_minor, currency_code, state, refund_id, counts)
+
+
 def batched(keys: Sequence[T]) -> Iterator[Sequence[T]]:
     """The keys, as many at a time as one statement takes."""
     for first in range(0, len(keys), CHUNK):
         yield keys[first : first + CHUNK]
-
-
-def _refund(row: Any, *, counts: bool) -> Ours:
-    return Ours(*row, counts)

@@ -261,7 +261,7 @@ async def test_incidents_are_listed_and_resolved(till: Till, administrator: Admi
     audited = "SELECT count(*) FROM audit_events WHERE resource = 'payment_incident'"
     assert await till.world.value(audited) == 1
     unknown = payment_pb2.ResolvePaymentIncidentRequest(
-        incident_id="00000000-0000-0000-0000-000000000000", comment="?"
+        incident_id="00000000-0000-0000-0000-000000000000", comment="?", request_id="r-2"
     )
     found = await refusal(administrator.call("ResolvePaymentIncident", unknown))
     assert found.reason is Reason.NOT_FOUND
