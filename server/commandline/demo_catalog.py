@@ -253,6 +253,10 @@ PACKAGES = {
         "changes_allowed": 3,
         "pro_rata": True,
     },
+    109: {
+        "refund_tiers": [{"minutes_before": 1440, "percent": 100}],
+        "changes_allowed": 1,
+    },
 }
 """Policies by product."""
 
@@ -340,7 +344,7 @@ WORKING_DAYS = {
 
 
 async def load(tx: AsyncConnection, **by: Unpack[By]) -> None:
-    """Makes what is missing; products 106 to 108 are there."""
+    """Makes what is missing; the packages are there."""
     today = by["now"].astimezone(ZONE).date()
     await transport.create_cities(tx, await _missing(tx, models.cities.c.city_code, CITIES), **by)
     await transport.create_stops(tx, await _missing(tx, models.stops.c.stop_code, STOPS), **by)

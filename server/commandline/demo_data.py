@@ -38,7 +38,7 @@ LOCK = 0x44545403
 
 PARTNERS = {"CP": "Central Pier Travel 中环码头旅行社", "HK": "Harbour Kiosk 海港票务"}
 MERCHANT = "HARBOUR"
-FUNCTION_CODES = ("ferry", "gift", "tokens")
+FUNCTION_CODES = ("boarding", "ferry", "gift", "locker", "tokens")
 VENUES = {
     "CENTRAL-PIER": ("Central Pier 中环码头", ()),
     "FERRY-PIER": ("Ferry Pier 渡轮码头", ("ferry",)),
@@ -55,7 +55,7 @@ ACCOUNTS = {"operator": "OPERATOR", "supervisor": "SUPERVISOR", "admin": "ADMIN"
 """Role by user name."""
 TERMINAL = "TERMINAL-CP-001"
 
-ADULT_FARES = {106: 29_800, 107: 19_800, 108: 39_800}
+ADULT_FARES = {106: 29_800, 107: 19_800, 108: 39_800, 109: 25_800}
 """In fen, on a weekday: WeChat takes nothing but CNY."""
 PERCENT_BY_CUSTOMER = {"ADULT": 100, "CHILD": 60, "SENIOR": 70, "STUDENT": 80, "PET": 50}
 PERCENT_BY_DAY = {"weekday": 100, "weekend": 110, "holiday": 125}
@@ -63,11 +63,12 @@ NAMES = {
     106: ("Premium Plan", "尊享套票"),
     107: ("Pet Plan", "宠物套票"),
     108: ("Deluxe Plan", "豪华套票"),
+    109: ("Family Plan", "家庭套票"),
 }
 ALLOTMENTS = {
     "CP": {106: 2000, 107: 1500, 108: 1500},
     "HK": {106: 50, 107: 50, 108: 50},
-    DIRECT_CHANNEL: {106: 200, 107: 200, 108: 200},
+    DIRECT_CHANNEL: {106: 200, 107: 200, 108: 200, 109: 200},
 }
 VALIDITY_DAYS = 180
 
@@ -272,6 +273,13 @@ def _entitlements(product_id: int) -> list[ProductEntitlement]:
                 guard_seconds=DEFAULT_GUARD_SECONDS,
             )
         )
+    if product_id == 109:
+        locker = {
+            "function_code": "locker",
+            "display_name_en": "Locker",
+            "display_name_zh": "储物柜",
+        }
+        found.append({**locker, **once, "shared": True})
     return found
 
 
