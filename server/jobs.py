@@ -22,7 +22,7 @@ from server.config import Settings
 from server.db import Database, metadata
 from server.errors import DomainError
 from server.identity.service import purge_logins
-from server.ticketing.reconciling import ask_for_missed
+from server.ticketing.paying.reconciling import ask_for_missed
 
 LOOK_SECONDS = 15.0
 """How often a process looks whether a job is due."""

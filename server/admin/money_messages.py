@@ -9,7 +9,7 @@ from server.outbox import DeadTask
 from server.payments.reconciliation import Difference, Reconciliation
 from server.payments.service import Incident
 from server.rpc import timestamp
-from server.ticketing.orders import order_code
+from server.ticketing.ordering.orders import order_code
 
 
 def incident(found: Incident) -> Any:

@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.admin.records import By
 from server.errors import invalid, not_found
 from server.identity.audit import audit
-from server.ticketing import refunds
-from server.ticketing.refunds import Refund
+from server.ticketing.paying import refunds
+from server.ticketing.paying.refunds import Refund
 
 BY_HAND = frozenset({"SUCCEEDED", "CLOSED"})
 

@@ -13,7 +13,7 @@ from server.db import Database
 from server.payments import reconciliation
 from server.payments.service import incidents
 from server.ticketing.messages.refunds import STATE_NAMES, refund
-from server.ticketing.refunds import of_state
+from server.ticketing.paying.refunds import of_state
 
 
 def _by() -> By:

@@ -11,7 +11,7 @@ from server.payments.wechat import WechatError
 from server.payments.wechat_bill import BEIJING
 from server.payments.wechat_client import WechatClient
 from server.payments.wechat_signatures import ContentInvalidError
-from server.ticketing.reconciling import Reconciler
+from server.ticketing.paying.reconciling import Reconciler
 
 MOST_SHOWN = 1000
 """Differences that are printed; ListReconciliationDifferences has all."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from server import idempotency
 from server.db import HotConnection, HotStatement, array, columns
 from server.redemption import rules
-from server.ticketing import completion
+from server.ticketing.ordering import completion
 
 MAX_SNAPSHOTS = 10_000
 

@@ -21,8 +21,8 @@ from server.redemption.scans import (
     redemption_id,
     remaining,
 )
-from server.ticketing import completion
 from server.ticketing.models import orders
+from server.ticketing.ordering import completion
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
 from server.tickets.rules import (

@@ -41,7 +41,7 @@ orders = Table(
     Column("open_ticket_id", BigInteger),
     # all below only in a traveller's order
     Column("traveller_id", BigInteger),
-    # what was ordered, never updated: see ticketing.content
+    # what was ordered, never updated: see ticketing.ordering.content
     Column("content", JSONB(none_as_null=True)),
     # names and documents, AES-GCM
     Column("passengers_sealed", LargeBinary),

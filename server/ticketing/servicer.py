@@ -16,20 +16,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server import rpc
 from server.db import Database
 from server.identity.travellers import Travellers
-from server.ticketing import orders, refunds, travel_tickets
-from server.ticketing.changes import ChangeDesk
-from server.ticketing.holds import Holder
+from server.ticketing import travel_tickets
+from server.ticketing.aftersales.changes import ChangeDesk
+from server.ticketing.aftersales.refund_requests import RefundDesk
 from server.ticketing.messages import offers as offer_messages
 from server.ticketing.messages import orders as order_messages
 from server.ticketing.messages import payments as payment_messages
 from server.ticketing.messages import refunds as refund_messages
 from server.ticketing.messages import tickets as ticket_messages
-from server.ticketing.notices import NoticeDesk
-from server.ticketing.paying import Cashier
-from server.ticketing.refund_requests import RefundDesk
-from server.ticketing.search import Search
-from server.ticketing.shown import OrderReader
-from server.ticketing.watching import Watcher
+from server.ticketing.ordering import orders
+from server.ticketing.ordering.holds import Holder
+from server.ticketing.ordering.shown import OrderReader
+from server.ticketing.ordering.watching import Watcher
+from server.ticketing.paying import refunds
+from server.ticketing.paying.notices import NoticeDesk
+from server.ticketing.paying.payment_requests import Cashier
+from server.ticketing.searching.search import Search
 from server.tickets.issuing import Issuer, seal
 
 

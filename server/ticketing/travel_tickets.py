@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog.offers import Offer
 from server.errors import not_found
 from server.identity.callers import Traveller
-from server.ticketing.content import SHARED, Item
 from server.ticketing.models import orders as order_rows
 from server.ticketing.models import ticket_sales
-from server.ticketing.orders import Order, find, read, state_refuses
+from server.ticketing.ordering.content import SHARED, Item
+from server.ticketing.ordering.orders import Order, find, read, state_refuses
 from server.ticketing.policy import Policy
 from server.ticketing.policy import Ticket as Standing
 from server.tickets import qr

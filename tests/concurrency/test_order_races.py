@@ -21,12 +21,12 @@ from server.db import Database
 from server.errors import Reason
 from server.identity.callers import Traveller
 from server.rpc import now
-from server.ticketing import orders
-from server.ticketing.expiry import Expiry
-from server.ticketing.holds import Holder
 from server.ticketing.messages import orders as order_messages
-from server.ticketing.passengers import PassengerSeals
-from server.ticketing.shown import OrderReader
+from server.ticketing.ordering import orders
+from server.ticketing.ordering.expiry import Expiry
+from server.ticketing.ordering.holds import Holder
+from server.ticketing.ordering.passengers import PassengerSeals
+from server.ticketing.ordering.shown import OrderReader
 from tests.support.gate_server import GateServer, gate_process
 from tests.support.rpc_server import SECRET_KEY, read_refusal, refusal_or_none
 from tests.support.traveller import (

@@ -16,9 +16,9 @@ from sqlalchemy import make_url
 
 from server.config import load_settings
 from server.db import Database
-from server.ticketing import orders
-from server.ticketing.passengers import PassengerSeals
-from server.ticketing.shown import OrderReader
+from server.ticketing.ordering import orders
+from server.ticketing.ordering.passengers import PassengerSeals
+from server.ticketing.ordering.shown import OrderReader
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.paying import NOTICES, Till, a_till, merchant_settings

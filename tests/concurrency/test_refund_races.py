@@ -24,13 +24,13 @@ from server.errors import DomainError, Reason
 from server.identity.callers import Operator, Traveller
 from server.redemption.scans import Item, Redeemer
 from server.ticketing import travel_tickets
-from server.ticketing.asked import NewOrder, Wish
-from server.ticketing.changes import ChangeDesk
-from server.ticketing.holds import Holder
-from server.ticketing.passengers import Passenger
-from server.ticketing.quotes import Quotes
-from server.ticketing.refund_requests import RefundDesk
-from server.ticketing.shown import OrderReader
+from server.ticketing.aftersales.changes import ChangeDesk
+from server.ticketing.aftersales.quotes import Quotes
+from server.ticketing.aftersales.refund_requests import RefundDesk
+from server.ticketing.ordering.asked import NewOrder, Wish
+from server.ticketing.ordering.holds import Holder
+from server.ticketing.ordering.passengers import Passenger
+from server.ticketing.ordering.shown import OrderReader
 from server.tickets import qr
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import SECRET_KEY

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from server import rpc
 from server.config import load_settings
 from server.db import Database
-from server.ticketing import completion
+from server.ticketing.ordering import completion
 from server.ticketing.rules import order_state_after
 from server.tickets.rules import FINAL_STATES
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from server.errors import Reason
-from server.ticketing import events
+from server.ticketing.ordering import events
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import read_refusal
 from tests.support.traveller import (

@@ -16,7 +16,7 @@ from server.db import Database
 from server.errors import Reason, StartError
 from server.identity.credentials import Passwords
 from server.payments.wechat_bill import BEIJING
-from server.ticketing.reconciling import BILL_CLOCK, ask_for_missed
+from server.ticketing.paying.reconciling import BILL_CLOCK, ask_for_missed
 from tests.support.paying import Till, a_till, merchant_settings
 from tests.support.rpc_server import refusal
 from tests.support.traveller import passenger

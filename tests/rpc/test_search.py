@@ -20,11 +20,11 @@ from server.changes import ChangeFeed
 from server.db import Database
 from server.errors import Reason
 from server.metrics import SEARCH_CACHE
-from server.ticketing.cache import Cache
 from server.ticketing.messages.offers import encoded_offer, encoded_price
-from server.ticketing.offered import Day
-from server.ticketing.search import Query, Search
-from server.ticketing.seats_left import SeatsLeft
+from server.ticketing.searching.cache import Cache
+from server.ticketing.searching.offered import Day
+from server.ticketing.searching.search import Query, Search
+from server.ticketing.searching.seats_left import SeatsLeft
 from tests.support import timetable as world
 from tests.support.gate_server import gate_server
 from tests.support.rpc_server import refusal

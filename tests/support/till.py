@@ -19,11 +19,12 @@ from server.db import Database
 from server.outbox import Outbox
 from server.payments import service as payments
 from server.payments.wechat import Refund, Transaction
-from server.ticketing import orders, refunds
-from server.ticketing.passengers import PassengerSeals
-from server.ticketing.refund_tasks import RefundTasks
-from server.ticketing.settlement import Settlement
-from server.ticketing.shown import OrderReader
+from server.ticketing.ordering import orders
+from server.ticketing.ordering.passengers import PassengerSeals
+from server.ticketing.ordering.shown import OrderReader
+from server.ticketing.paying import refunds
+from server.ticketing.paying.refund_tasks import RefundTasks
+from server.ticketing.paying.settlement import Settlement
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.traveller import Desk, request_id
 

@@ -11,7 +11,7 @@ from server.catalog.catalogue import Catalogue
 from server.catalog.pricing import Promotion
 from server.catalog.rules import promotion_stock_id
 from server.errors import DomainError, Reason
-from server.ticketing.asked import (
+from server.ticketing.ordering.asked import (
     NewOrder,
     Priced,
     Prices,
@@ -19,7 +19,7 @@ from server.ticketing.asked import (
     check_passengers,
     check_total,
 )
-from server.ticketing.passengers import Passenger
+from server.ticketing.ordering.passengers import Passenger
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ADULTS = ["ADULT", "ADULT"]

@@ -10,7 +10,7 @@ from server.catalog import pricing
 from server.catalog.catalogue import PACKAGE_SALE_DAYS, VALID_AFTER_ARRIVAL, Catalogue
 from server.catalog.offers import Offer
 from server.catalog.rules import EPOCH, departure_id, departure_stock_id, stock_id
-from server.ticketing.offered import Day, calendar_of
+from server.ticketing.searching.offered import Day, calendar_of
 
 DAY = date(2026, 12, 24)
 NIGHT, MORNING = 7, 8

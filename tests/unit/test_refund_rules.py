@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import DomainError, Reason
-from server.ticketing.quotes import Quotes
+from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.rules import (
     RefundPart,
     out_refund_no,

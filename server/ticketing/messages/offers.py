@@ -13,7 +13,7 @@ from server.catalog.catalogue import PACKAGE, Catalogue, City, ListedProduct
 from server.catalog.offers import Journey, Offer
 from server.catalog.pricing import Line, Price
 from server.ticketing.policy import Policy, Summary, summary
-from server.ticketing.search import Found, OfferDay, Query
+from server.ticketing.searching.search import Found, OfferDay, Query
 
 KINDS = rpc.enum_numbers(offer_pb2.OfferKind)
 KIND_NAMES = rpc.enum_names(offer_pb2.OfferKind)

@@ -11,12 +11,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server import rpc
 from server.catalog.offers import Offer
 from server.catalog.pricing import Price
-from server.ticketing.asked import NewOrder, Priced, Wish
-from server.ticketing.content import SHARED
 from server.ticketing.messages import offers
-from server.ticketing.passengers import Passenger
-from server.ticketing.shown import Shown
-from server.ticketing.watching import Happening
+from server.ticketing.ordering.asked import NewOrder, Priced, Wish
+from server.ticketing.ordering.content import SHARED
+from server.ticketing.ordering.passengers import Passenger
+from server.ticketing.ordering.shown import Shown
+from server.ticketing.ordering.watching import Happening
 from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX, Number
 
 STATES = rpc.enum_numbers(order_pb2.OrderState)

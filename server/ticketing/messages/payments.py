@@ -8,7 +8,7 @@ from deeptravel.ticketing.v1 import payment_pb2
 from server import rpc
 from server.identity.travellers import TravellerToken
 from server.payments.wechat import PaySign
-from server.ticketing.paying import Paying
+from server.ticketing.paying.payment_requests import Paying
 
 STATES = rpc.enum_numbers(payment_pb2.PaymentState)
 SUCCESS = "SUCCESS"

@@ -6,13 +6,13 @@ from typing import Any
 from deeptravel.ticketing.v1 import refund_pb2
 
 from server import rpc
-from server.ticketing import changes, refund_requests
+from server.ticketing.aftersales import changes, refund_requests
 from server.ticketing.messages.offers import offer_message
 from server.ticketing.messages.tickets import tickets
-from server.ticketing.orders import order_code
-from server.ticketing.passengers import PassengerSeals
+from server.ticketing.ordering.orders import order_code
+from server.ticketing.ordering.passengers import PassengerSeals
+from server.ticketing.paying.refunds import Refund, TicketRefund, refund_code
 from server.ticketing.policy import WITHOUT_MINOR_UNITS
-from server.ticketing.refunds import Refund, TicketRefund, refund_code
 from server.ticketing.travel_tickets import ticket_code
 
 STATES = rpc.enum_numbers(refund_pb2.RefundState)

@@ -9,7 +9,7 @@ from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from server import rpc
 from server.ticketing.messages.offers import offer_message
 from server.ticketing.messages.orders import CUSTOMER_TYPES, DOCUMENT_TYPES
-from server.ticketing.passengers import Passenger, PassengerSeals
+from server.ticketing.ordering.passengers import Passenger, PassengerSeals
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import qr
 

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
-from server.ticketing import orders
-from server.ticketing.orders import Order, Sold
-from server.ticketing.passengers import Passenger, PassengerSeals
+from server.ticketing.ordering import orders
+from server.ticketing.ordering.orders import Order, Sold
+from server.ticketing.ordering.passengers import Passenger, PassengerSeals
 from server.tickets.models import snapshots
 
 MAX_OFFERS = 20_000

@@ -12,10 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Traveller
-from server.ticketing import events, orders, policy, quotes, refunds, travel_tickets
-from server.ticketing.orders import Order
-from server.ticketing.quotes import Quotes
-from server.ticketing.refunds import Refund, TicketRefund
+from server.ticketing import policy, travel_tickets
+from server.ticketing.aftersales import quotes
+from server.ticketing.aftersales.quotes import Quotes
+from server.ticketing.ordering import events, orders
+from server.ticketing.ordering.orders import Order
+from server.ticketing.paying import refunds
+from server.ticketing.paying.refunds import Refund, TicketRefund
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import service as tickets
 

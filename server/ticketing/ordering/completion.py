@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import holds
 from server.db import HotStatement
-from server.ticketing import events
-from server.ticketing.content import SHARED
 from server.ticketing.models import orders, ticket_sales
-from server.ticketing.orders import Order
+from server.ticketing.ordering import events
+from server.ticketing.ordering.content import SHARED
+from server.ticketing.ordering.orders import Order
 
 _LOCK = """
 SELECT order_id FROM orders WHERE order_id = ANY(CAST($1 AS bigint[]))

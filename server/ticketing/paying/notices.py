@@ -22,9 +22,9 @@ from server.payments.rules import MERCHANT_MISMATCH, NOTICE_REFUSED, NOTICE_UNRE
 from server.payments.wechat import Refund, Transaction
 from server.payments.wechat_client import WechatClient
 from server.payments.wechat_signatures import ContentInvalidError, SignatureInvalidError
-from server.ticketing import refunds
-from server.ticketing.paying import configured
-from server.ticketing.settlement import Settlement
+from server.ticketing.paying import refunds
+from server.ticketing.paying.payment_requests import configured
+from server.ticketing.paying.settlement import Settlement
 
 NOTICE = "notice"
 """Kind of outbox task: a stored notice is worked off; its key is WeChat's id of it."""

@@ -16,7 +16,7 @@ from server.catalog.offers import Offer
 from server.catalog.rules import promotion_stock_id
 from server.errors import DomainError, Reason, invalid, not_found
 from server.ticketing import rules
-from server.ticketing.passengers import PET, Passenger
+from server.ticketing.ordering.passengers import PET, Passenger
 
 MAX_PRICES = 20_000
 """Prices remembered of one catalogue."""

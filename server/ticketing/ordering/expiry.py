@@ -11,7 +11,7 @@ import structlog
 from server import rpc
 from server.db import Database
 from server.errors import DomainError
-from server.ticketing import orders
+from server.ticketing.ordering import orders
 
 LOOK_SECONDS = 1.0
 CHUNK_ORDERS = 200

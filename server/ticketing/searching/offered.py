@@ -12,7 +12,7 @@ import orjson
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer
-from server.ticketing.cache import Kind
+from server.ticketing.searching.cache import Kind
 
 SEARCH_SECONDS = 24 * 3600
 CALENDAR_SECONDS = 365 * 24 * 3600

@@ -22,17 +22,20 @@ from server.catalog.offers import Offer
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
-from server.ticketing import events, orders, policy, quotes, refunds, travel_tickets
-from server.ticketing.asked import PricedItem, Prices, Wish
-from server.ticketing.content import Content, Item, Place
-from server.ticketing.holds import Holder
+from server.ticketing import policy, travel_tickets
+from server.ticketing.aftersales import quotes
+from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
-from server.ticketing.order_numbers import OrderNumbers
-from server.ticketing.orders import Order
-from server.ticketing.passengers import PassengerSeals
-from server.ticketing.quotes import Quotes
-from server.ticketing.refunds import Refund
-from server.ticketing.settlement import Settlement
+from server.ticketing.ordering import events, orders
+from server.ticketing.ordering.asked import PricedItem, Prices, Wish
+from server.ticketing.ordering.content import Content, Item, Place
+from server.ticketing.ordering.holds import Holder
+from server.ticketing.ordering.order_numbers import OrderNumbers
+from server.ticketing.ordering.orders import Order
+from server.ticketing.ordering.passengers import PassengerSeals
+from server.ticketing.paying import refunds
+from server.ticketing.paying.refunds import Refund
+from server.ticketing.paying.settlement import Settlement
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import service as tickets
 from server.tickets.models import snapshots

@@ -14,8 +14,9 @@ from server.payments.models import payments
 from server.payments.wechat import Refund as Outcome
 from server.payments.wechat import WechatError
 from server.payments.wechat_client import WechatClient
-from server.ticketing import refunds, rules
+from server.ticketing import rules
 from server.ticketing.models import refund_parts
+from server.ticketing.paying import refunds
 
 FIRST_QUERY = timedelta(minutes=1)
 NEXT_QUERY = timedelta(minutes=10)

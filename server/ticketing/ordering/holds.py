@@ -29,12 +29,12 @@ from server.db import RACE_ATTEMPTS, Database, HotConnection, LostRaceError
 from server.errors import DomainError
 from server.identity.callers import Traveller
 from server.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
-from server.ticketing import asked, hold_rows, orders
-from server.ticketing.asked import NewOrder, Priced, PricedItem, Prices, Wish
-from server.ticketing.content import Content, Item, Place
-from server.ticketing.order_numbers import OrderNumbers
-from server.ticketing.orders import Order, order_code
-from server.ticketing.shown import OrderReader, Shown
+from server.ticketing.ordering import asked, hold_rows, orders
+from server.ticketing.ordering.asked import NewOrder, Priced, PricedItem, Prices, Wish
+from server.ticketing.ordering.content import Content, Item, Place
+from server.ticketing.ordering.order_numbers import OrderNumbers
+from server.ticketing.ordering.orders import Order, order_code
+from server.ticketing.ordering.shown import OrderReader, Shown
 
 METHOD = "CreateOrder"
 """The method under which an order's request_id counts."""

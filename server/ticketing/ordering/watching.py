@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.db import Database, array
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
-from server.ticketing import events, orders
-from server.ticketing.orders import Order
+from server.ticketing.ordering import events, orders
+from server.ticketing.ordering.orders import Order
 
 POLL_SECONDS = 0.5
 """Between two looks, also at whether the traveller was blocked meanwhile."""

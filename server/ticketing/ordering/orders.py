@@ -12,9 +12,9 @@ from server import outbox
 from server.catalog import holds
 from server.errors import DomainError, Reason, not_found
 from server.payments.models import payments
-from server.ticketing import events
-from server.ticketing.content import Content
 from server.ticketing.models import orders, ticket_sales
+from server.ticketing.ordering import events
+from server.ticketing.ordering.content import Content
 from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code, Number
 from server.tickets.service import move

@@ -23,9 +23,9 @@ from server.payments.rules import next_query
 from server.payments.service import Payment
 from server.payments.wechat import PaySign, WechatError
 from server.payments.wechat_client import WechatClient
-from server.ticketing import orders
-from server.ticketing.orders import CLOSE_PAYMENT, Order
-from server.ticketing.settlement import Settlement
+from server.ticketing.ordering import orders
+from server.ticketing.ordering.orders import CLOSE_PAYMENT, Order
+from server.ticketing.paying.settlement import Settlement
 
 QUERY_PAYMENT = "payment.query"
 """Kind of outbox task: WeChat is asked whether a payment was made, in case its notice is lost; its key is the out_trade_no."""

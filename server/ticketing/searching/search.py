@@ -15,9 +15,9 @@ from server.catalog import pricing
 from server.catalog.catalogue import PACKAGE, Catalogue, Catalogues, City, ListedProduct
 from server.catalog.rules import MAX_ADVANCE, promotion_stock_id
 from server.errors import invalid, not_found
-from server.ticketing.asked import not_applicable
-from server.ticketing.cache import Cache
-from server.ticketing.offered import (
+from server.ticketing.ordering.asked import not_applicable
+from server.ticketing.searching.cache import Cache
+from server.ticketing.searching.offered import (
     CALENDARS,
     DAYS,
     Calendar,
@@ -27,7 +27,7 @@ from server.ticketing.offered import (
     Priced,
     calendar_of,
 )
-from server.ticketing.seats_left import SeatsLeft
+from server.ticketing.searching.seats_left import SeatsLeft
 
 MAX_PARTIES = 100
 """Parties whose prices are remembered for what is offered between two cities on a day."""

@@ -27,12 +27,13 @@ from server.payments import rules as payment_rules
 from server.payments import service as payments
 from server.payments.service import Payment
 from server.payments.wechat import Transaction
-from server.ticketing import completion, events, orders, refunds
-from server.ticketing.content import SHARED, Content, Item, Place
 from server.ticketing.models import ticket_sales
-from server.ticketing.order_numbers import OrderNumbers
-from server.ticketing.orders import Order
-from server.ticketing.shown import OrderReader
+from server.ticketing.ordering import completion, events, orders
+from server.ticketing.ordering.content import SHARED, Content, Item, Place
+from server.ticketing.ordering.order_numbers import OrderNumbers
+from server.ticketing.ordering.orders import Order
+from server.ticketing.ordering.shown import OrderReader
+from server.ticketing.paying import refunds
 from server.tickets import service as tickets
 from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX, Number
 

@@ -18,9 +18,10 @@ from server.errors import DomainError, Reason, not_found
 from server.payments import rules as payment_rules
 from server.payments.service import record_incident
 from server.payments.wechat import Refund as Outcome
-from server.ticketing import completion, events, orders, rules
+from server.ticketing import rules
 from server.ticketing.models import refund_parts, refunds
-from server.ticketing.orders import Order
+from server.ticketing.ordering import completion, events, orders
+from server.ticketing.ordering.orders import Order
 from server.tickets import service as tickets
 
 SEND, QUERY = "refund.send", "refund.query"
