@@ -10,7 +10,6 @@ uses takes it first), the guard's primary key (ticket_id, jti, function_code), t
 
 import asyncio
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,9 +21,10 @@ import orjson
 
 from server import idempotency
 from server.changes import Remembered
-from server.db import RACE_ATTEMPTS, Database, HotConnection, LostRaceError
+from server.db import Database, HotConnection
 from server.errors import DomainError
 from server.identity.callers import Operator
+from server.lanes import Lanes
 from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.redemption import rules, scan_rows
 from server.tickets import qr
@@ -34,11 +34,6 @@ from server.tickets.service import new_event_id
 METHOD = "Redeem"
 """The method under which a scan's request_id counts, whether it came alone or on a stream."""
 
-STALL_SECONDS = 0.05
-"""A second lane opens when a scan has waited this long, say for a ticket that somebody has locked: one lane alone gives
-the larger transactions."""
-LINGER_SECONDS = 0.002
-"""While scans come together a lane waits this long for more: a transaction costs as much as ten scans in it."""
 INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
 """Every forgery, whatever is wrong with it."""
 
@@ -81,9 +76,7 @@ class Unit:
     session_code: str
     all_or_nothing: bool
     method: str
-    answers: asyncio.Future[list[Answer]]
-    content_hash: bytes = b""
-    queued_at: float = 0.0
+    content_hash: bytes
 
     @property
     def key(self) -> idempotency.Key:
@@ -118,14 +111,19 @@ class Redeemer:
         lanes: int,
         token_cache: int,
     ) -> None:
-        self._db = db
         self._key_rings = key_rings
-        self._batch = batch
-        self._free_lanes = lanes
         self._verified = qr.VerifiedTokens(token_cache)
         self._snapshots = scan_rows.SnapshotCache()
-        self._waiting: deque[Unit] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._lanes: Lanes[Unit, list[Answer]] = Lanes(
+            db,
+            self._work,
+            batch=batch,
+            lanes=lanes,
+            queue=SCAN_QUEUE,
+            batches=SCAN_BATCH,
+            size=lambda unit: len(unit.items),
+            told=_count,
+        )
 
     def submit(
         self,
@@ -142,107 +140,37 @@ class Redeemer:
         A future that is cancelled before its turn is not worked on. Raises (in the future) IDEMPOTENCY_MISMATCH,
         CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
         """
-        loop = asyncio.get_running_loop()
-        answers: asyncio.Future[list[Answer]] = loop.create_future()
-        unit = Unit(operator, items, request_id, session_code, all_or_nothing, method, answers)
-        unit.queued_at = loop.time()
-        if request_id:
-            unit.content_hash = _content_hash(items, all_or_nothing=all_or_nothing)
-        self._waiting.append(unit)
-        SCAN_QUEUE.set(len(self._waiting))
-        stalled = unit.queued_at - self._waiting[0].queued_at > STALL_SECONDS
-        if self._free_lanes and (stalled or not self._running):
-            self._free_lanes -= 1
-            lane = asyncio.create_task(self._lane(), name="redeem-lane")
-            self._running.add(lane)
-        return answers
+        content_hash = _content_hash(items, all_or_nothing=all_or_nothing) if request_id else b""
+        return self._lanes.submit(
+            Unit(operator, items, request_id, session_code, all_or_nothing, method, content_hash)
+        )
 
     async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
         """What a QR says, with its signature verified once for a look and the scan after it."""
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return self._open(token, ring, now)
 
-    async def _lane(self) -> None:
-        try:
-            while self._waiting:
-                try:
-                    async with self._db.hot() as hot:
-                        await self._serve(hot)
-                except DomainError as error:
-                    _fail(self._take(), error)
-        finally:
-            self._free_lanes += 1
-            # here, not in a callback: one who submits between the two would wait for a lane that has ended
-            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-
-    async def _serve(self, hot: HotConnection) -> None:
-        busy = False
-        while self._waiting and not hot.is_lost:
-            await asyncio.sleep(LINGER_SECONDS if busy else 0)
-            units = self._take()
-            busy = len(units) > 1
-            if units:
-                await self._run(hot, units)
-
-    def _take(self) -> list[Unit]:
-        units: list[Unit] = []
-        size = 0
-        while self._waiting and size < self._batch:
-            unit = self._waiting.popleft()
-            if not unit.answers.done():
-                units.append(unit)
-                size += len(unit.items)
-        SCAN_QUEUE.set(len(self._waiting))
-        return units
-
-    async def _run(self, hot: HotConnection, units: list[Unit]) -> None:
-        SCAN_BATCH.observe(len(units))
-        try:
-            async with hot.transaction():
-                outcomes = await self._work(hot, units)
-        except LostRaceError as error:
-            # the race of one call must not cost the others: each again, on its own
-            for unit in units:
-                await self._run_alone(hot, unit, error)
-        except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
-            _fail(units, error)
-        else:
-            _answer(units, outcomes)
-
-    async def _run_alone(self, hot: HotConnection, unit: Unit, error: Exception) -> None:
-        for _ in range(RACE_ATTEMPTS):
-            try:
-                async with hot.transaction():
-                    outcomes = await self._work(hot, [unit])
-            except LostRaceError as lost:
-                error = lost
-            except Exception as fault:  # noqa: BLE001 - as above
-                error = fault
-                break
-            else:
-                return _answer([unit], outcomes)
-        return _fail([unit], error)
-
     async def _work(self, hot: HotConnection, units: list[Unit]) -> list[Outcome]:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         now = datetime.now(UTC)
         tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
         named = [token for of_unit in tokens for token in of_unit]
-        facts = await scan_rows.read(
-            hot,
-            self._snapshots,
-            ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
-            order_ids=list({token.order_id for token in named if token.order_id}),
-            keys=[unit.key for unit in units if unit.request_id],
-        )
-        # behind the locks: the events of a ticket have the order of their times
-        now = datetime.now(UTC)
-        writes = scan_rows.Writes()
-        outcomes = [
-            self._settle(unit, of_unit, facts, writes, now)
-            for unit, of_unit in zip(units, tokens, strict=True)
-        ]
-        await scan_rows.write(hot, facts, writes, now)
+        async with hot.transaction():
+            facts = await scan_rows.read(
+                hot,
+                self._snapshots,
+                ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
+                order_ids=list({token.order_id for token in named if token.order_id}),
+                keys=[unit.key for unit in units if unit.request_id],
+            )
+            # behind the locks: the events of a ticket have the order of their times
+            now = datetime.now(UTC)
+            writes = scan_rows.Writes()
+            outcomes = [
+                self._settle(unit, of_unit, facts, writes, now)
+                for unit, of_unit in zip(units, tokens, strict=True)
+            ]
+            await scan_rows.write(hot, facts, writes, now)
         return outcomes
 
     def _open(
@@ -490,18 +418,7 @@ def _load(stored: bytes) -> list[Answer]:
     return answers
 
 
-def _answer(units: Iterable[Unit], outcomes: Iterable[Outcome]) -> None:
-    for unit, outcome in zip(units, outcomes, strict=True):
-        if isinstance(outcome, DomainError):
-            _fail([unit], outcome)
-            continue
+def _count(outcome: list[Answer] | Exception) -> None:
+    if not isinstance(outcome, Exception):
         for answer in outcome:
             SCANS.labels(answer.result, answer.reason).inc()
-        if not unit.answers.done():
-            unit.answers.set_result(outcome)
-
-
-def _fail(units: Iterable[Unit], error: Exception) -> None:
-    for unit in units:
-        if not unit.answers.done():
-            unit.answers.set_exception(error)

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -25,9 +25,10 @@ from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.holds import duplicate_passenger, sold_out, too_many
 from server.catalog.offers import Offer
 from server.catalog.rules import promotion_stock_id
-from server.db import RACE_ATTEMPTS, Database, HotConnection, LostRaceError
+from server.db import Database, HotConnection
 from server.errors import DomainError
 from server.identity.callers import Traveller
+from server.lanes import Lanes
 from server.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
 from server.ticketing.ordering import asked, hold_rows, orders
 from server.ticketing.ordering.asked import NewOrder, Priced, PricedItem, Prices, Wish
@@ -39,11 +40,6 @@ from server.ticketing.ordering.shown import OrderReader, Shown
 METHOD = "CreateOrder"
 """The method under which an order's request_id counts."""
 
-STALL_SECONDS = 0.05
-"""A second lane opens when an order has waited this long, say for a stock that somebody has locked: one lane alone gives
-the larger transactions."""
-LINGER_SECONDS = 0.002
-"""While orders come together a lane waits this long for more: a transaction costs as much as several orders in it."""
 MAX_SNAPSHOTS = 100_000
 """Snapshots known to be stored."""
 
@@ -75,8 +71,6 @@ class Unit:
     new: NewOrder
     request_id: str
     content_hash: bytes
-    answer: asyncio.Future[Held]
-    queued_at: float
     catalogue: Catalogue | None = None
     priced: Priced | None = None
     documents: tuple[bytes | None, ...] = ()
@@ -111,12 +105,17 @@ class Holder:
         self._seals = reader.seals
         self._numbers = OrderNumbers(db, zone)
         self._hold_seconds = hold_seconds
-        self._batch = batch
-        self._free_lanes = lanes
         self._prices: Prices | None = None
         self._stored: set[UUID] = set()
-        self._waiting: deque[Unit] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._lanes: Lanes[Unit, Held] = Lanes(
+            db,
+            self._work,
+            batch=batch,
+            lanes=lanes,
+            queue=ORDER_QUEUE,
+            batches=ORDER_BATCH,
+            told=_count,
+        )
 
     def submit(
         self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
@@ -126,16 +125,7 @@ class Holder:
         A future that is cancelled before its turn is not worked on. Raises (in the future) what CreateOrder may, CONFLICT
         and DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Held] = loop.create_future()
-        self._waiting.append(Unit(traveller, new, request_id, content_hash, answer, loop.time()))
-        ORDER_QUEUE.set(len(self._waiting))
-        stalled = loop.time() - self._waiting[0].queued_at > STALL_SECONDS
-        if self._free_lanes and (stalled or not self._running):
-            self._free_lanes -= 1
-            lane = asyncio.create_task(self._lane(), name="order-lane")
-            self._running.add(lane)
-        return answer
+        return self._lanes.submit(Unit(traveller, new, request_id, content_hash))
 
     async def create(
         self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
@@ -172,64 +162,6 @@ class Holder:
     def hold_seconds(self, offers: Iterable[Offer]) -> int:
         """How long an order of these holds its stock: as long as the shortest of them."""
         return min(offer.hold_seconds or self._hold_seconds for offer in offers)
-
-    async def _lane(self) -> None:
-        try:
-            while self._waiting:
-                try:
-                    async with self._db.hot() as hot:
-                        await self._serve(hot)
-                except DomainError as error:
-                    _fail(self._take(), error)
-        finally:
-            self._free_lanes += 1
-            # here, not in a callback: one who submits between the two would wait for a lane that has ended
-            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-
-    async def _serve(self, hot: HotConnection) -> None:
-        busy = False
-        while self._waiting and not hot.is_lost:
-            await asyncio.sleep(LINGER_SECONDS if busy else 0)
-            units = self._take()
-            busy = len(units) > 1
-            if units:
-                await self._run(hot, units)
-
-    def _take(self) -> list[Unit]:
-        units: list[Unit] = []
-        while self._waiting and len(units) < self._batch:
-            unit = self._waiting.popleft()
-            if not unit.answer.done():
-                units.append(unit)
-        ORDER_QUEUE.set(len(self._waiting))
-        return units
-
-    async def _run(self, hot: HotConnection, units: list[Unit]) -> None:
-        ORDER_BATCH.observe(len(units))
-        try:
-            outcomes = await self._work(hot, units)
-        except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
-            if isinstance(error, DomainError) and not isinstance(error, LostRaceError):
-                return _fail(units, error)
-            # the race of one call, or a fault it meets, must not cost the others: each again, on its own
-            for unit in units:
-                await self._run_alone(hot, unit, error)
-        else:
-            _answer(units, outcomes)
-        return None
-
-    async def _run_alone(self, hot: HotConnection, unit: Unit, error: Exception) -> None:
-        for _ in range(RACE_ATTEMPTS):
-            try:
-                outcomes = await self._work(hot, [unit])
-            except LostRaceError as lost:
-                error = lost
-            except Exception as fault:  # noqa: BLE001 - as above
-                error = fault
-                break
-            else:
-                return _answer([unit], outcomes)
-        return _fail([unit], error)
 
     async def _work(self, hot: HotConnection, units: list[Unit]) -> list[Outcome]:
         prices = await self.prices()
@@ -496,19 +428,9 @@ def _item(unit: Unit, item: PricedItem, seats: Sequence[int | None]) -> Item:
     )
 
 
-def _answer(units: Iterable[Unit], outcomes: Iterable[Outcome]) -> None:
-    for unit, outcome in zip(units, outcomes, strict=True):
-        if isinstance(outcome, DomainError):
-            _fail([unit], outcome)
-            continue
-        _CREATED.inc()
-        if not unit.answer.done():
-            unit.answer.set_result(outcome)
-
-
-def _fail(units: Iterable[Unit], error: Exception) -> None:
-    reason = error.reason if isinstance(error, DomainError) else "INTERNAL"
-    for unit in units:
-        ORDERS.labels(reason).inc()
-        if not unit.answer.done():
-            unit.answer.set_exception(error)
+def _count(outcome: Held | Exception) -> None:
+    if isinstance(outcome, DomainError):
+        result: str = outcome.reason
+    else:
+        result = "INTERNAL" if isinstance(outcome, Exception) else "CREATED"
+    ORDERS.labels(result).inc()

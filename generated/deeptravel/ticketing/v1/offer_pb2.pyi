@@ -511,7 +511,7 @@ class Offer(_message.Message):
     display_name_zh: _builtins.str
     """Name of the product in Chinese."""
     seats_left: _builtins.int
-    """What is left now, for all parties together."""
+    """What is left now, for all parties together; 0 in an order, which has what it needs."""
     unavailable_reason: Global___UnavailableReason.ValueType
     """Why it cannot be bought; absent if it can."""
     @_builtins.property
