@@ -34,7 +34,7 @@ check: $(STAMP) ## Format, lint, types, import directions, contract, generated c
 	@$(BIN)/python tools/check.py $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## Measure throughput and latency of redemption and orders
+bench: $(STAMP) ## Measure throughput and latency of search, orders, payments and redemption and orders
 	@$(BIN)/python -m tools.bench $(ARGS)
 
 .PHONY: generate

@@ -42,6 +42,7 @@ SERVICES = {
     "deeptravel.admin.v1.AdminService",
     "deeptravel.ota.v1.OtaService",
     "deeptravel.redemption.v1.RedemptionService",
+    "deeptravel.ticketing.v1.TicketingService",
     "grpc.channelz.v1.Channelz",
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",

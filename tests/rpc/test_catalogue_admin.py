@@ -399,7 +399,7 @@ def test_customer_types_are_those_of_the_contract() -> None:
 async def test_the_demo_catalogue_is_whole(database_url: str) -> None:
     async with world.database(database_url) as db:
         async with db.transaction() as tx:
-            for product_id in (106, 107, 108):
+            for product_id in demo_catalog.PACKAGES:
                 await products.create_product(tx, world.product(product_id, "PACKAGE"), **by())
                 await allotments.create_allotment(
                     tx, product_id=product_id, channel="DIRECT", total=1, **by()
@@ -426,7 +426,7 @@ async def test_the_demo_catalogue_is_whole(database_url: str) -> None:
             assert all(offer and offer.fares for offer in found)
             assert len({offer.currency_code for offer in found if offer and offer.journey}) == 1
         async with db.transaction() as tx:
-            for product_id in (106, 107, 108, 201, 202, 203, 204, 205):
+            for product_id in (*demo_catalog.PACKAGES, 201, 202, 203, 204, 205):
                 product = await PRODUCTS.get(tx, product_id)
                 assert Policy.parse(product.policy).refund_tiers
         working = await scalar(
