@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import event, insert, text, update
@@ -16,8 +15,8 @@ from server.config import load_settings
 from server.db import Database, HotConnection
 from server.errors import DomainError, Reason
 from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
-from server.outbox import Ask, GiveUpError, Kind, LeaseLostError, Outbox, Postpone, Task
-from tests.support.outbox import Desk, effects
+from server.outbox import Ask, Kind, LeaseLostError, Outbox, Postpone, Task
+from tests.support.outbox import Desk, Seen, effects
 
 
 @pytest.fixture
@@ -33,23 +32,6 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110 - of handlers that know no event
             await asyncio.sleep(0.005)
-
-
-class Seen:
-    """A handler that only notes what it was given, or fails."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.tasks: list[Task] = []
-        self.error = error
-
-    async def handle(self, task: Task) -> None:
-        self.tasks.append(task)
-        if self.error:
-            raise self.error
-
-    @property
-    def keys(self) -> list[str]:
-        return sorted(task.key for task in self.tasks)
 
 
 # Asking
@@ -317,97 +299,6 @@ async def test_kinds_of_a_newer_release_are_left_alone(desk: Desk) -> None:
     await desk.ask("one", kind="of tomorrow")
     assert await desk.outbox({"tell": Kind(Seen().handle)}).drain() == 0
     assert (await desk.row()).attempts == 0
-
-
-# Death and replay
-
-
-async def test_dead_letter_and_replay(desk: Desk) -> None:
-    seen = Seen(ConnectionError("down"))
-    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=3)})
-    await desk.ask("one", to="somebody")
-    for _ in range(5):
-        await process.drain()
-        desk.clock.forward(600)
-    assert len(seen.tasks) == 3
-    async with desk.db.transaction() as tx:
-        (letter,) = await outbox.dead(tx, most=10)
-        assert (letter.kind, letter.key, letter.payload) == ("tell", "one", {"to": "somebody"})
-        assert (letter.attempts, letter.last_error) == (3, "ConnectionError: down")
-        assert await outbox.dead(tx, kind="write", most=10) == []
-        assert await outbox.replay(tx, letter.task_id, now=desk.clock.now) == letter.task_id
-    seen.error = None
-    await process.drain()
-    row = await desk.row()
-    assert (row.state, row.attempts) == ("DONE", 1)
-
-
-async def test_hopeless_work_is_dead_at_once(desk: Desk) -> None:
-    await desk.ask("one")
-    await desk.outbox({"tell": Kind(Seen(GiveUpError("no such order")).handle)}).drain()
-    row = await desk.row()
-    assert (row.state, row.last_error) == ("DEAD", "GiveUpError: no such order")
-
-
-async def test_dead_are_paged_latest_first(desk: Desk) -> None:
-    seen = Seen(GiveUpError("no"))
-    for number in range(7):
-        await desk.ask(str(number))
-        await desk.outbox({"tell": Kind(seen.handle)}).drain()
-        desk.clock.forward(number % 2)  # some die at the same moment
-    found: list[Any] = []
-    async with desk.db.transaction() as tx:
-        while page := await outbox.dead(
-            tx, after=(found[-1].update_time, found[-1].task_id) if found else None, most=2
-        ):
-            found += page
-    assert sorted(each.key for each in found) == [str(n) for n in range(7)]
-    times = [each.update_time for each in found]
-    assert times == sorted(times, reverse=True)
-
-
-async def test_replay_of_what_is_asked_for_again(desk: Desk) -> None:
-    """One of them carries on; the other is closed."""
-    await desk.ask("one")
-    await desk.outbox({"tell": Kind(Seen(GiveUpError("no")).handle)}).drain()
-    dead_id = (await desk.row()).task_id
-    await desk.ask("one", in_seconds=60)
-    twin_id = (await desk.row(state="OPEN")).task_id
-    async with desk.db.transaction() as tx:
-        assert await outbox.replay(tx, dead_id, now=desk.clock.now) == twin_id
-    assert (await desk.row(state="OPEN")).due_time == desk.clock.now
-    assert str(twin_id) in (await desk.row(state="DONE")).last_error
-
-
-async def test_only_the_dead_are_replayed(desk: Desk) -> None:
-    await desk.ask("one")
-    for task_id in ((await desk.row()).task_id, uuid4()):
-        async with desk.db.transaction() as tx:
-            with pytest.raises(DomainError) as refused:
-                await outbox.replay(tx, task_id, now=desk.clock.now)
-            assert refused.value.reason is Reason.NOT_FOUND
-
-
-async def test_done_are_forgotten_in_time(desk: Desk) -> None:
-    seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle)})
-    for keys in (["old", "older"], ["young"]):
-        await desk.ask(*keys)
-        await process.drain()
-        desk.clock.forward(3600)
-    await desk.ask("dead")
-    seen.error = GiveUpError("no")
-    await process.drain()
-    await desk.ask("open")
-    desk.clock.forward(1800)
-
-    async def purge() -> int:
-        async with desk.db.transaction() as tx:
-            keep = timedelta(hours=2)
-            return await outbox.purge(tx, now=desk.clock.now, keep=keep, most=1)
-
-    assert [await purge() for _ in range(3)] == [1, 1, 0]
-    assert {row.key for row in await desk.rows()} == {"young", "dead", "open"}
 
 
 # Running

@@ -109,3 +109,20 @@ async def _work_for_ever(url: str, at_once: int) -> None:
 
 if __name__ == "__main__":
     asyncio.run(_work_for_ever(sys.argv[1], int(sys.argv[2])))
+
+
+class Seen:
+    """A handler that only notes what it was given, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.tasks: list[Task] = []
+        self.error = error
+
+    async def handle(self, task: Task) -> None:
+        self.tasks.append(task)
+        if self.error:
+            raise self.error
+
+    @property
+    def keys(self) -> list[str]:
+        return sorted(task.key for task in self.tasks)
