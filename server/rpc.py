@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import hashlib
 import hmac
 import inspect
@@ -60,11 +61,21 @@ class Caller(Protocol):
 class Call:
     """One call while it is worked on."""
 
-    __slots__ = ("allowance", "began", "caller", "code", "method", "reason", "request_id")
+    __slots__ = (
+        "allowance",
+        "began",
+        "caller",
+        "code",
+        "metadata",
+        "method",
+        "reason",
+        "request_id",
+    )
 
-    def __init__(self, method: str, request_id: str) -> None:
+    def __init__(self, method: str, request_id: str, metadata: Metadata) -> None:
         self.method = method
         self.request_id = request_id
+        self.metadata = metadata
         self.began = time.perf_counter()
         self.caller: Caller | None = None
         self.allowance: Allowance | None = None
@@ -226,13 +237,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return streamed
 
     def _enter(self, method: _Method, context: Any) -> Call:
-        given = ""
-        for key, value in context.invocation_metadata():
-            if key == "x-request-id":
-                given = value
+        metadata = dict(context.invocation_metadata())
+        given = metadata.get("x-request-id", "")
         usable = given and str(given).isprintable()
         request_id = str(given)[:MAX_REQUEST_ID_LENGTH] if usable else os.urandom(8).hex()
-        call = Call(method.name, request_id)
+        call = Call(method.name, request_id, metadata)
         _current.set(call)
         self._in_flight += 1
         IN_FLIGHT.inc()
@@ -252,9 +261,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 f"{self._most} calls are in flight; try again later",
                 retry_seconds=BUSY_RETRY_SECONDS,
             )
-        metadata = dict(context.invocation_metadata())
         if "ANYONE" in method.roles:
             return
+        metadata = call.metadata
         caller = await self._guards.authenticate(
             metadata, peer_address(metadata, context.peer()) if "x-api-key" in metadata else ""
         )
@@ -437,6 +446,7 @@ class Repeats:
         return self._cipher.decrypt(stored[:12], stored[12:], None)
 
 
+@functools.cache
 def _carries_secrets(descriptor: Any, around: tuple[Any, ...] = ()) -> bool:
     """Whether a field of it, or of what is in it, is secret; `around` are the messages it was found in."""
     inside = (*around, descriptor)  # a message may hold itself, as google.protobuf.Struct does
