@@ -121,6 +121,9 @@ class Simulator:
         with suppress(asyncio.CancelledError):
             await sending
         await serving
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # transports close in a turn of their own
         await self._notices.close()
         self._store.close()
 
