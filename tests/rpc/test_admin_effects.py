@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from deeptravel.admin.v1 import product_pb2, state_pb2
 from deeptravel.tickets.v1 import ticket_pb2
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from server import changes
 from server.admin.accounts import revoke_administrator
@@ -297,8 +297,11 @@ async def test_administrators_who_revoke_each_other(office: Office) -> None:
     async with office.node.db.transaction() as tx:
         await revoke_administrator(tx, "second", actor="admin:root", now=datetime.now(UTC))
         revocation = asyncio.create_task(second.reason("RevokeAdministrator", username="root"))
-        await asyncio.sleep(0.2)
-        assert not revocation.done()
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(10):
+            while not await tx.scalar(waits):
+                assert not revocation.done()
+                await asyncio.sleep(0.01)
     assert await revocation == Reason.LAST_ADMINISTRATOR
 
 
