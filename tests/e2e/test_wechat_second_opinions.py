@@ -120,6 +120,7 @@ async def test_pypi_wechatpayv3(tmp_path: Path) -> None:
         )
         assert code == 200, text
         wechat.pay("DT78P1")
+        (delivery,) = await webhook.wait_for(1)
         code, text = await asyncio.to_thread(other.query, out_trade_no="DT78P1")
         ours = await client.query("DT78P1")
         assert (code, ours) == (200, ours)
@@ -132,7 +133,6 @@ async def test_pypi_wechatpayv3(tmp_path: Path) -> None:
             amount={"refund": 1, "total": 1, "currency": "CNY"},
         )
         assert code == 200, text
-        (delivery,) = await webhook.wait_for(1)
         ours_read = client.verify_notice(delivery.headers, delivery.body, datetime.now(UTC))
         theirs = other.callback(delivery.headers, delivery.body)
         assert theirs["id"] == ours_read.notice_id

@@ -16,7 +16,9 @@ def furnished(services: EmbeddedServices, template_url: str) -> Iterator[tuple[s
     """URL of a database with one of each, to be copied, and the headers of its administrator."""
 
     async def headers(url: str) -> Headers:
-        async with running_node(url, services.redis_url, ADMIN_SERVICE) as node:
+        # logged in for as long as all tests take
+        life = {"access_token_seconds": 86_400}
+        async with running_node(url, services.redis_url, ADMIN_SERVICE, **life) as node:
             return (await furnish(node)).headers
 
     with databases.copied(services.database_url, template_url) as url:

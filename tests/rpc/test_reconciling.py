@@ -21,8 +21,11 @@ from tests.support.paying import Till, a_till, merchant_settings
 from tests.support.rpc_server import refusal
 from tests.support.traveller import passenger
 
-TODAY = datetime.now(BEIJING).date()
 PASSWORD = "correct horse battery"
+
+
+def today() -> date:
+    return datetime.now(BEIJING).date()
 
 
 @pytest.fixture
@@ -62,13 +65,14 @@ async def administrator(till: Till) -> Administrator:
     return Administrator(stub, (("authorization", f"Bearer {tokens.access_token}"),))
 
 
-async def compare(till: Till, day: date = TODAY) -> list[tuple[str, str]]:
-    """Compares a day as the outbox does; (kind, number) of what differs."""
+async def compare(till: Till, day: date | None = None) -> list[tuple[str, str]]:
+    """Compares a day, today's if none, as the outbox does; (kind, number) of what differs."""
+    await till.world.sql("DELETE FROM reconciliation_differences")
     await till.world.sql("DELETE FROM reconciliations")
     await till.world.sql(
         "INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)"
         " VALUES (gen_random_uuid(), 'reconcile', %s, '{}', 'OPEN', now(), 0, now(), now())",
-        day.isoformat(),
+        (day or today()).isoformat(),
     )
     await till.world.until("SELECT count(*) = 1 FROM reconciliations")
     return await till.world.sql(
@@ -107,7 +111,7 @@ async def test_a_day_on_which_all_is_well(till: Till, administrator: Administrat
     (run,) = found.reconciliations
     counts = (run.payment_count, run.payment_minor, run.refund_count, run.refund_minor)
     assert (run.bill_date, counts, run.difference_count) == (
-        TODAY.isoformat(),
+        today().isoformat(),
         (4, 200_000, 1, 50_000),
         0,
     )
@@ -129,7 +133,7 @@ async def test_what_differs(till: Till, administrator: Administrator) -> None:
         ]
     )
     request = payment_pb2.ListReconciliationDifferencesRequest(
-        bill_date=TODAY.isoformat(), page_size=3
+        bill_date=today().isoformat(), page_size=3
     )
     page = await administrator.call("ListReconciliationDifferences", request)
     request.page_token = page.next_page_token
@@ -172,13 +176,17 @@ async def test_a_bill_that_is_not_there_or_wrong(till: Till) -> None:
 
 async def test_a_refund_about_midnight_is_on_either_bill(till: Till) -> None:
     number = await refunded(till)
-    begins = datetime.combine(TODAY, datetime.min.time(), BEIJING)
+    begins = datetime.combine(today(), datetime.min.time(), BEIJING)
     # asked for by us just before midnight, and taken on by WeChat just behind it
     await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(seconds=1))
-    assert await compare(till, TODAY - timedelta(days=1)) == []
+    assert await compare(till, today() - timedelta(days=1)) == []
     assert await compare(till) == []
     await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(hours=2))
-    assert await compare(till, TODAY - timedelta(days=1)) == [("REFUND_MISSING_THERE", number)]
+    assert await compare(till, today() - timedelta(days=1)) == [("REFUND_MISSING_THERE", number)]
+    # asked for by us in the day's last hour, and on its bill all the same
+    ends = begins + timedelta(days=1)
+    await till.world.sql("UPDATE refunds SET create_time = %s", ends - timedelta(minutes=1))
+    assert await compare(till) == []
 
 
 async def asked(till: Till, now: datetime) -> list[str]:
@@ -195,15 +203,15 @@ async def asked(till: Till, now: datetime) -> list[str]:
 
 async def test_days_that_were_missed(till: Till) -> None:
     """Are made up for, at most thirty of them, and none before its bill is there."""
-    ten = datetime.combine(TODAY + timedelta(days=3), BILL_CLOCK)
+    ten = datetime.combine(today() + timedelta(days=3), BILL_CLOCK)
     assert await asked(till, ten) == []
     await paid(till)
     await till.wechat.switch(down={"trade_bill": -1})
-    days = [(TODAY + timedelta(days=n)).isoformat() for n in range(100)]
+    days = [(today() + timedelta(days=n)).isoformat() for n in range(100)]
     assert await asked(till, ten - timedelta(seconds=1)) == days[:2]
     assert await asked(till, ten) == days[:3]
     await till.world.sql(
-        "INSERT INTO reconciliations VALUES (%s, 0, 0, 0, 0, 0, now())", TODAY + timedelta(days=1)
+        "INSERT INTO reconciliations VALUES (%s, 0, 0, 0, 0, 0, now())", today() + timedelta(days=1)
     )
     assert await asked(till, ten) == [days[0], days[2]]
     assert await asked(till, ten + timedelta(days=57)) == days[30:60]
@@ -214,16 +222,16 @@ async def test_by_command(till: Till) -> None:
     _, number = await paid(till)
     settings = load_settings(**merchant_settings(till.wechat))
     db = Database(settings, till.database_url)
-    run, differences = await reconcile(db, settings, TODAY)
+    run, differences = await reconcile(db, settings, today())
     assert (run.payment_count, run.difference_count, differences) == (1, 0, [])
     await till.wechat.switch(bill_leaves_out=[number])
-    run, differences = await reconcile(db, settings, TODAY)
+    run, differences = await reconcile(db, settings, today())
     assert [each.kind for each in differences] == ["PAYMENT_MISSING_THERE"]
     await till.wechat.switch(bill_creating=True)
     with pytest.raises(StartError, match="STATEMENT_CREATING"):
-        await reconcile(db, settings, TODAY)
+        await reconcile(db, settings, today())
     with pytest.raises(ConfigError):
-        await reconcile(db, load_settings(), TODAY)
+        await reconcile(db, load_settings(), today())
     assert await till.world.value("SELECT count(*) FROM reconciliations") == 1
     await db.close()
 

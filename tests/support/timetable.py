@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,7 +32,9 @@ ADULT, CHILD, PET = (
 )
 
 
+@cache
 def today() -> date:
+    """The day the tests began on: what is sold is made once for them all, and they may go on past midnight."""
     return datetime.now(ZONE).date()
 
 

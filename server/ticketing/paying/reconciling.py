@@ -186,7 +186,8 @@ async def _refunds_between(tx: AsyncConnection, begins: datetime, ends: datetime
 
 
 async def _refunds(tx: AsyncConnection, numbers: Iterable[str]) -> list[Ours]:
-    named = [key for key in map(refund_part, numbers) if key]
+    """Those of another day that the bill names."""
+    named = [key[:3] for key in map(refund_part, numbers) if key]
     this = tuple_(refund_parts.c.order_id, refund_parts.c.refund_no, refund_parts.c.part_no)
     return [
         _refund(row, counts=False)
