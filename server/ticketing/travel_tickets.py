@@ -1,13 +1,13 @@
 """Travellers' tickets: reading them with all they were sold under, and the QR codes their owners show."""
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import Select, and_, func, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
@@ -37,7 +37,6 @@ class TravelTicket:
     """
 
     order: Order
-    uses: tuple[tuple[str, int, int], ...]
     snapshot: dict[str, Any]
     ticket_id: int
     ticket_code: str
@@ -55,6 +54,7 @@ class TravelTicket:
     amount_minor: int
     reference_time: datetime
     changes_made: int
+    uses: Sequence[tuple[str, int, int]]
 
     @property
     def is_shared(self) -> bool:
@@ -95,6 +95,16 @@ class TravelTicket:
         )
 
 
+# with the ticket in one statement, so that its state and its uses are of one moment
+_USE = func.jsonb_build_array(
+    entitlements.c.function_code, entitlements.c.remaining_uses, entitlements.c.total_uses
+)
+_OF_TICKET = func.jsonb_agg(aggregate_order_by(_USE, entitlements.c.function_code))
+_USES = (
+    select(func.coalesce(_OF_TICKET, text("'[]'")))
+    .where(entitlements.c.ticket_id == ticket_rows.c.ticket_id)
+    .scalar_subquery()
+)
 _TICKETS: Select[Any] = (
     select(
         ticket_rows.c.ticket_id,
@@ -113,6 +123,7 @@ _TICKETS: Select[Any] = (
         ticket_sales.c.amount_minor,
         ticket_sales.c.reference_time,
         ticket_sales.c.changes_made,
+        _USES,
     )
     .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
     .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
@@ -188,36 +199,11 @@ async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTick
     if not rows:
         return []
     sold_in = await read(tx, {row.order_id for row in rows})
-    uses = await _uses(tx, [row.ticket_id for row in rows])
     sold_under = select(snapshots.c.snapshot_id, snapshots.c.content).where(
         snapshots.c.snapshot_id.in_({row.snapshot_id for row in rows})
     )
     contents = {row.snapshot_id: row.content for row in await tx.execute(sold_under)}
-    return [
-        TravelTicket(
-            sold_in[row.order_id], tuple(uses[row.ticket_id]), contents[row.snapshot_id], *row
-        )
-        for row in rows
-    ]
-
-
-async def _uses(
-    tx: AsyncConnection, ticket_ids: Collection[int]
-) -> dict[int, list[tuple[str, int, int]]]:
-    query = (
-        select(
-            entitlements.c.ticket_id,
-            entitlements.c.function_code,
-            entitlements.c.remaining_uses,
-            entitlements.c.total_uses,
-        )
-        .where(entitlements.c.ticket_id.in_(ticket_ids))
-        .order_by(entitlements.c.ticket_id, entitlements.c.function_code)
-    )
-    uses: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
-    for ticket_id, *use in await tx.execute(query):
-        uses[ticket_id].append((use[0], use[1], use[2]))
-    return uses
+    return [TravelTicket(sold_in[row.order_id], contents[row.snapshot_id], *row) for row in rows]
 
 
 # QR

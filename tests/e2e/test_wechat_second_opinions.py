@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import subprocess
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,11 @@ async def sell(wechat: WechatSimulator, client: WechatClient) -> str:
 
 
 async def test_npm_wechatpay_axios_plugin(tmp_path: Path) -> None:
-    async with WechatSimulator(tmp_path / "wechat") as wechat, Webhook() as webhook:
-        client = client_of(wechat, webhook.url)
+    async with (
+        Webhook() as webhook,
+        WechatSimulator(tmp_path / "wechat") as wechat,
+        aclosing(client_of(wechat, webhook.url)) as client,
+    ):
         prepay_id = await sell(wechat, client)
         (delivery,) = await webhook.wait_for(1)
         simulator, today = wechat.simulator, datetime.now(BEIJING).date()
@@ -90,7 +94,6 @@ async def test_npm_wechatpay_axios_plugin(tmp_path: Path) -> None:
         assert [row["订单金额"] for row in found["bill"]["rows"]] == ["123.45"]
         assert found["bill"]["rows"][0]["商户订单号"] == line.out_trade_no
         assert line.total_minor == 12345
-        await client.aclose()
 
 
 def run_node(given: Path) -> dict[str, Any]:
@@ -107,8 +110,11 @@ def run_node(given: Path) -> dict[str, Any]:
 
 
 async def test_pypi_wechatpayv3(tmp_path: Path) -> None:
-    async with WechatSimulator(tmp_path / "wechat") as wechat, Webhook() as webhook:
-        client = client_of(wechat, webhook.url)
+    async with (
+        Webhook() as webhook,
+        WechatSimulator(tmp_path / "wechat") as wechat,
+        aclosing(client_of(wechat, webhook.url)) as client,
+    ):
         other = other_client(wechat, webhook.url)
         code, text = await asyncio.to_thread(
             other.pay,
@@ -138,20 +144,22 @@ async def test_pypi_wechatpayv3(tmp_path: Path) -> None:
         assert theirs["id"] == ours_read.notice_id
         assert ours_read.content == ours
         assert theirs["resource"]["transaction_id"] == ours.transaction_id
-        await client.aclose()
 
 
 async def test_where_ours_is_stricter_than_wechatpayv3(tmp_path: Path) -> None:
     """It takes notices of any age; ours does not."""
-    async with WechatSimulator(tmp_path / "wechat") as wechat, Webhook() as webhook:
-        client, other = client_of(wechat, webhook.url), other_client(wechat, webhook.url)
+    async with (
+        Webhook() as webhook,
+        WechatSimulator(tmp_path / "wechat") as wechat,
+        aclosing(client_of(wechat, webhook.url)) as client,
+    ):
+        other = other_client(wechat, webhook.url)
         await wechat.switch(notice_age_seconds=30 * 86400)
         await sell(wechat, client)
         (delivery,) = await webhook.wait_for(1)
         assert other.callback(delivery.headers, delivery.body)
         with pytest.raises(SignatureInvalidError):
             client.verify_notice(delivery.headers, delivery.body, datetime.now(UTC))
-        await client.aclose()
 
 
 def other_client(wechat: WechatSimulator, url: str) -> Any:

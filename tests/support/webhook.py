@@ -15,7 +15,7 @@ class Delivery:
 
 
 class Webhook:
-    """An HTTP server on a free loopback port; `async with` starts and stops it.
+    """An HTTP server on a free loopback port; `async with` starts and stops it: stop those who send first.
 
     Args:
         answer: status for a delivery; 204 for each if not given.
@@ -25,6 +25,7 @@ class Webhook:
         self.deliveries: list[Delivery] = []
         self._answer = answer
         self._more = asyncio.Condition()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -37,12 +38,20 @@ class Webhook:
         return self.deliveries
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         await self._server.wait_closed()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
