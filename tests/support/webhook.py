@@ -15,7 +15,7 @@ class Delivery:
 
 
 class Webhook:
-    """An HTTP server on a free loopback port; `async with` starts and stops it: stop those who send first.
+    """An HTTP server on a free loopback port; `async with` starts and stops it.
 
     Args:
         answer: status for a delivery; 204 for each if not given.
@@ -44,6 +44,7 @@ class Webhook:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         await self._server.wait_closed()
+        await asyncio.sleep(0.01)  # who was accepted just before is served by now
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
