@@ -131,7 +131,8 @@ def _engine(url: str, options: str, *, connections: int) -> AsyncEngine:
         },
     )
     _ping_idle_connections(engine)
-    event.listen(engine.sync_engine, "rollback", _forget_prepared)
+    for rollback in ("rollback", "rollback_savepoint"):
+        event.listen(engine.sync_engine, rollback, _forget_prepared)
     return engine
 
 
@@ -155,8 +156,8 @@ def _ping_idle_connections(engine: AsyncEngine) -> None:
     event.listen(pool, "checkout", comes_back)
 
 
-def _forget_prepared(connection: Connection) -> None:
-    """At a rollback psycopg deallocates all that is prepared, if any of it is its own."""
+def _forget_prepared(connection: Connection, *_: object) -> None:
+    """At a rollback, also to a savepoint, psycopg deallocates all that is prepared, if any of it is its own."""
     driver: Any = None if connection.invalidated else connection.connection.driver_connection
     if driver:
         _prepared.pop(driver.pgconn, None)
@@ -195,6 +196,10 @@ class HotStatement:
     def __init__(self, sql: str) -> None:
         self.sql = sql.encode()
         self.name = b"hot_%x" % (zlib.crc32(self.sql))
+
+
+Command = tuple[HotStatement, Sequence[str]]
+"""A hot statement and its parameters."""
 
 
 def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
@@ -282,16 +287,17 @@ class HotConnection:
                 raise
 
     async def round_trip(
-        self, statements: Sequence[tuple[HotStatement, Sequence[str]]], *, commit: bool = False
+        self, statements: Sequence[Command], *, commit: bool = False, alone: bool = False
     ) -> list[list[tuple[Any, ...]]]:
         """Runs the statements one after the other in the transaction, which begins with the first.
 
-        With `commit` it ends with the last. Gives the rows of each. Raises the driver's errors.
+        With `commit` it ends with the last; `alone` is a single one that reads, and needs neither begin nor end. Gives
+        the rows of each. Raises the driver's errors.
         """
         pgconn = self._pg.pgconn
         prepared = _prepared.setdefault(pgconn, set())
         commands: list[Callable[[], None]] = []
-        if pgconn.transaction_status == pq.TransactionStatus.IDLE:
+        if not alone and pgconn.transaction_status == pq.TransactionStatus.IDLE:
             commands.append(partial(pgconn.send_query_params, _BEGIN, None))
         fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
         before = len(commands)
@@ -324,6 +330,19 @@ class HotConnection:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise error_from_result(result)
         return [_rows(self._pg, result) for result in results[extra : extra + len(statements)]]
+
+
+async def round_trip(
+    tx: AsyncConnection, statements: Sequence[Command]
+) -> list[list[tuple[Any, ...]]]:
+    """`HotConnection.round_trip` in the middle of a transaction of `Database`."""
+    hot = await HotConnection.of(tx)
+    try:
+        return await hot.round_trip(statements)
+    except BaseException:
+        if hot.is_lost:
+            await tx.invalidate()  # or the rollback would fail, and hide what happened
+        raise
 
 
 def _exchange(

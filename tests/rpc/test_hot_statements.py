@@ -3,6 +3,7 @@
 Without `_forget_prepared` in server/db.py the first test fails: the statement does not exist any more.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -12,10 +13,11 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from server.config import load_settings
-from server.db import Database, HotConnection, HotStatement
+from server.db import Database, HotConnection, HotStatement, round_trip
 
 DOUBLE = HotStatement("SELECT $1::int4 * 2")
 FAILING = HotStatement("SELECT 1 / $1::int4")
+SLEEP = HotStatement("SELECT pg_sleep(5)::text")
 
 
 class StopError(Exception):
@@ -48,6 +50,37 @@ async def test_prepared_statements_survive_rollbacks(db: Database) -> None:
                 [(DOUBLE, ["3"]), (DOUBLE, ["4"])], commit=True
             )
             assert found == [[(6,)], [(8,)]]
+
+
+async def test_prepared_statements_survive_rollbacks_to_savepoints(db: Database) -> None:
+    """Seen red: the statement does not exist any more."""
+    for _ in range(4):
+        async with db.transaction() as tx:
+            for _ in range(3):
+                await tx.execute(text("SELECT 1"))
+            assert await round_trip(tx, [(DOUBLE, ["1"])]) == [[(2,)]]
+            with contextlib.suppress(StopError):
+                async with tx.begin_nested():
+                    assert await round_trip(tx, [(DOUBLE, ["2"])]) == [[(4,)]]
+                    raise StopError
+            assert await round_trip(tx, [(DOUBLE, ["3"])]) == [[(6,)]]
+
+
+async def test_what_is_cut_off_within_a_round_trip_tells_no_other_story(db: Database) -> None:
+    """Seen red: the rollback on the closed connection fails, and DATABASE_UNAVAILABLE is told."""
+
+    async def wait() -> None:
+        async with db.transaction() as tx:
+            await round_trip(tx, [(SLEEP, [])])
+
+    for _ in range(3):
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    async with db.transaction() as tx:
+        assert await round_trip(tx, [(DOUBLE, ["3"])]) == [[(6,)]]
 
 
 async def test_statements_that_fail(db: Database) -> None:
