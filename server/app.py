@@ -303,6 +303,8 @@ class App:
         expiry = Expiry(db)
         expiry.start()
         stack.push_async_callback(expiry.stop)
+        seats_left = SeatsLeft(db)
+        stack.push_async_callback(seats_left.stop)
         return TicketingServicer(
             db,
             repeats,
@@ -326,7 +328,7 @@ class App:
             ),
             search=Search(
                 catalogues,
-                SeatsLeft(db),
+                seats_left,
                 self._cache,
                 encode_offer=encoded_offer,
                 encode_price=encoded_price,

@@ -47,6 +47,7 @@ class ChangeFeed:
         self._version = -1
         self._read_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -70,6 +71,14 @@ class ChangeFeed:
         if changed:
             for listener in self._listeners:
                 listener()
+
+    async def refresh(self) -> int | None:
+        """The count, which is read if it is not known; once for all who ask meanwhile. Raises DATABASE_UNAVAILABLE."""
+        if self.version is None:
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = asyncio.create_task(self.poll(), name="change-feed-refresh")
+            await asyncio.shield(self._refreshing)
+        return self.version
 
     async def start(self) -> None:
         """Reads the count and keeps reading it."""
@@ -112,7 +121,8 @@ class Remembered(Generic[K, V]):
 
     async def get(self, key: K) -> V:
         """The value, loaded if it is not remembered. Exceptions of `load` are not remembered."""
-        version = self._feed.version
+        # a busy server polls late: each of its calls must not load all anew, which makes it busier still
+        version = await self._feed.refresh()
         if version is None:
             return await self._load(key)
         entry = self._values.get(key)

@@ -31,6 +31,10 @@ STEADY_SECONDS = 10.0
 KILL_AFTER_DRAIN_SECONDS = 10.0
 HURRIED = 130
 """Exit code when a second Ctrl-C cut calls off."""
+FULL_COLLECTION_SECONDS = 600.0
+"""A collection that walks over all the server remembers stops it for 30 ms and more, every few seconds if Python has
+its way, and finds next to nothing: garbage is found young."""
+NEVER = (1 << 31) - 1
 
 log = structlog.get_logger()
 
@@ -67,11 +71,21 @@ async def _serve(
     app = await App.start(settings, found.database_url, found.redis_url, shared_ports=is_worker)
     gc.collect()
     gc.freeze()  # what is there now stays: collections need not walk over it
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, NEVER)
+    collecting = asyncio.create_task(_collect_now_and_then(), name="garbage")
     told.when_again(app.hurry)
     announce(app.grpc_port, app.http_port)
     await told.stop.wait()
+    collecting.cancel()
     await app.stop()
     return HURRIED if told.again else 0
+
+
+async def _collect_now_and_then() -> None:
+    while True:
+        await asyncio.sleep(FULL_COLLECTION_SECONDS)
+        gc.collect()
 
 
 class _Told:

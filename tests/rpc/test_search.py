@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 from deeptravel.ticketing.v1 import offer_pb2
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from server.admin import products, promotions, transport
 from server.admin.promotions import Promotion
@@ -18,12 +18,15 @@ from server.catalog.models import stocks
 from server.catalog.rules import departure_stock_id, promotion_stock_id, stock_id
 from server.changes import ChangeFeed
 from server.db import Database
-from server.errors import Reason
+from server.errors import DomainError, Reason
 from server.metrics import SEARCH_CACHE
 from server.ticketing.messages.offers import encoded_offer, encoded_price
+from server.ticketing.searching import cache as caching
+from server.ticketing.searching import seats_left
 from server.ticketing.searching.cache import Cache
+from server.ticketing.searching.listing import MAX_LISTINGS, Query
 from server.ticketing.searching.offered import Day
-from server.ticketing.searching.search import Query, Search
+from server.ticketing.searching.search import Found, Search
 from server.ticketing.searching.seats_left import SeatsLeft
 from tests.support import timetable as world
 from tests.support.gate_server import gate_server
@@ -299,6 +302,41 @@ async def test_every_change_is_seen_within_a_second_in_every_process(
         assert "N111 SECOND" not in services_of(await each.search())
 
 
+async def test_what_is_left_is_the_truth_of_the_moment_in_every_process(
+    db: Database, traveller: Traveller, other: Traveller
+) -> None:
+    """Seen red: with what is left remembered in the listing."""
+    stock = departure_stock_id(departure(world.EARLY, tomorrow()), 0, 0)
+
+    async def both() -> list[tuple[int, int, int, int]]:
+        two = {"passengers": [ADULT, CHILD], **TRAINS}
+        found = [await each.search(**two) for each in (traveller, other)]
+        offers = [named(each, "N111 SECOND") for each in found]
+        return [
+            (
+                o.seats_left,
+                o.unavailable_reason,
+                f.days[0].offer_count,
+                f.days[0].lowest_price_minor,
+            )
+            for o, f in zip(offers, found, strict=True)
+        ]
+
+    sold_out = WHY.UNAVAILABLE_REASON_SOLD_OUT
+    ((left, _, offers, lowest), same) = await both()
+    assert (left, same) == (100, (100, 0, offers, lowest))
+    for sold, seats in ((98, 2), (1, 1), (1, 0), (-2, 2)):
+        await take(db, stock, sold)
+        can_buy = seats >= 2
+        expected = (seats, 0 if can_buy else sold_out, offers - (not can_buy), lowest)
+        assert await both() == [expected] * 2
+    # the other cheap one goes too: the day's lowest price is the next one's
+    await take(db, stock, 2)
+    await take(db, departure_stock_id(departure(world.LATE, tomorrow()), 0, 0), 100)
+    assert {each[2:] for each in await both()} != {(offers - 1, lowest)}
+    assert {each[2] for each in await both()} == {offers - 2}
+
+
 def promotion(promotion_id: int, code: str | None, **more: Any) -> Promotion:
     now = datetime.now(UTC)
     terms: dict[str, Any] = {
@@ -373,18 +411,23 @@ class Searcher:
     """A process's search alone."""
 
     def __init__(self, db: Database, cache: Cache, feed: ChangeFeed) -> None:
+        self.seats = SeatsLeft(db)
         self.search = Search(
             Catalogues(feed, db),
-            SeatsLeft(db),
+            self.seats,
             cache,
             encode_offer=encoded_offer,
             encode_price=encoded_price,
         )
 
     async def find(self) -> int:
-        query = Query("SZX", "HKG", tomorrow().isoformat(), ("ADULT",))
-        found = await self.search.search(query, after=None, limit=50, now=datetime.now(UTC))
-        return len(found.offers)
+        return len((await self.found()).offers)
+
+    async def found(self, now: datetime | None = None, **more: Any) -> Found:
+        fields = {"travel_date": tomorrow().isoformat(), "party": ("ADULT",)} | more
+        return await self.search.search(
+            Query("SZX", "HKG", **fields), after=None, limit=50, now=now or datetime.now(UTC)
+        )
 
 
 @pytest.fixture
@@ -406,7 +449,9 @@ async def process(db: Database, feed: ChangeFeed) -> AsyncIterator[Process]:
         def made(redis_url: str) -> Searcher:
             cache = Cache(redis_url)
             stack.push_async_callback(cache.close)
-            return Searcher(db, cache, feed)
+            searcher = Searcher(db, cache, feed)
+            stack.push_async_callback(searcher.seats.stop)
+            return searcher
 
         yield made
 
@@ -471,6 +516,71 @@ async def test_a_lock_that_nobody_works_under_is_waited_for_but_not_forever(
     assert 0.4 < asyncio.get_running_loop().time() - began < 3
 
 
+async def test_the_close_of_sale_comes_without_any_change(process: Process, redis_url: str) -> None:
+    """Seen red: with listings that are true for ever."""
+    searcher = process(redis_url)
+    closes = datetime.combine(tomorrow(), datetime.min.time(), world.ZONE) + timedelta(hours=8)
+
+    async def closed(now: datetime) -> int:
+        found = await searcher.found(now.astimezone(UTC))
+        return sum(offer.unavailable == "SALE_CLOSED" for offer in found.offers)
+
+    before = await closed(closes - timedelta(hours=1))
+    assert before == await closed(closes - timedelta(hours=1)) == 0
+    assert await closed(closes + timedelta(hours=3)) > 0
+
+
+async def test_what_a_process_remembers_is_bounded_and_what_is_used_stays(
+    process: Process, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: without the bound of either, and with the oldest dropped though it is used."""
+    monkeypatch.setattr(caching, "MAX_REMEMBERED", 4)
+    searcher = process(redis_url)
+    values = searcher.search._cache._values
+    dates = [(tomorrow() + timedelta(days=ahead)).isoformat() for ahead in range(9)]
+    await searcher.found()
+    day = values[f"search:{{SZX:HKG:{dates[0]}}}"][1]
+    for date in dates:
+        await searcher.found()
+        await searcher.found(travel_date=date)
+        assert len(values) <= 4
+    assert values[f"search:{{SZX:HKG:{dates[0]}}}"][1] is day
+    assert f"search:{{SZX:HKG:{dates[-1]}}}" in values
+    for size in range(1, 2 * MAX_LISTINGS):
+        found = await searcher.found(party=("ADULT",) * size)
+        assert len(found.offers) == len(ALL)
+        assert len(day.listings) <= MAX_LISTINGS
+    assert len(day.listings) == MAX_LISTINGS
+
+
+async def test_the_connection_for_seats_is_kept_between_searches_and_given_back(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock, pool = stock_id(world.PACKAGE, 0), db.engine.pool
+    monkeypatch.setattr(seats_left, "KEEP_SECONDS", 5)
+    seats = SeatsLeft(db)
+    assert await seats.of([stock]) == {stock: 50}
+    assert pool.checkedout() == 1  # type: ignore[attr-defined]
+    # a connection that is lost meanwhile costs one search, not those behind it
+    async with db.transaction() as tx:
+        await tx.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    with pytest.raises(DomainError) as refused:
+        await seats.of([stock])
+    assert refused.value.reason is Reason.DATABASE_UNAVAILABLE
+    assert await seats.of([stock]) == {stock: 50}
+    await seats.stop()
+    assert pool.checkedout() == 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(seats_left, "KEEP_SECONDS", 0.01)
+    assert await seats.of([stock]) == {stock: 50}
+    await asyncio.sleep(0.5)
+    assert pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
 async def test_seats_are_read_in_few_statements(db: Database) -> None:
     seats = SeatsLeft(db)
     stock = stock_id(world.PACKAGE, 0)
@@ -479,6 +589,7 @@ async def test_seats_are_read_in_few_statements(db: Database) -> None:
     await take(db, stock, 1)
     assert await seats.of([stock]) == {stock: 49}
     assert await seats.of([]) == {}
+    await seats.stop()
 
 
 async def test_anybody_may_search_over_json(timetable_url: str, redis_url: str) -> None:

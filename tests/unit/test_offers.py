@@ -5,12 +5,16 @@ from typing import Any
 
 import orjson
 import pytest
+from deeptravel.ticketing.v1 import offer_pb2
 
 from server.catalog import pricing
 from server.catalog.catalogue import PACKAGE_SALE_DAYS, VALID_AFTER_ARRIVAL, Catalogue
 from server.catalog.offers import Offer
 from server.catalog.rules import EPOCH, departure_id, departure_stock_id, stock_id
+from server.ticketing.messages.offers import UNAVAILABLE_REASONS, search_response
+from server.ticketing.searching.listing import Listed
 from server.ticketing.searching.offered import Day, calendar_of
+from server.ticketing.searching.search import Found
 
 DAY = date(2026, 12, 24)
 NIGHT, MORNING = 7, 8
@@ -253,3 +257,25 @@ def test_a_day_is_the_same_behind_the_cache() -> None:
     assert Day.parse(nothing.dump()) == nothing
     calendar = calendar_of(made(), "HK", 2026)
     assert calendar == {"2026-12-25": ["holiday", "Christmas", "圣诞节"]}
+
+
+def test_an_answer_is_put_together_as_protobuf_would() -> None:
+    """Of sizes whose length takes one, two and three bytes."""
+    price = offer_pb2.Offer(price=offer_pb2.Price(total_minor=5, currency_code="HKD"))
+    names, why = ["", "N" * 100, "N" * 300, "N" * 20_000], "SOLD_OUT"
+    listed = [
+        Listed(
+            offer_pb2.Offer(offer_id=name).SerializeToString(), price.SerializeToString(), left, why
+        )
+        for left, name in enumerate(names)
+    ]
+    expected = [
+        offer_pb2.Offer(
+            offer_id=name,
+            price=price.price,
+            seats_left=left,
+            unavailable_reason=UNAVAILABLE_REASONS[why],
+        )
+        for left, name in enumerate(names)
+    ]
+    assert list(search_response(Found(listed, [], None)).offers) == expected

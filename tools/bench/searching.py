@@ -1,6 +1,7 @@
 """What travellers do first: search, over the demo data, between cities with trains and ferries, on the next days.
 
-Answers have up to 50 offers, each with the party's price line by line and the seats that are left.
+Answers have up to 50 offers, each with the party's price line by line and the seats that are left. What of the latency is
+the driver's and the machine's says a bare echo at the same rate.
 """
 
 import itertools
@@ -12,6 +13,7 @@ from typing import Any
 
 import grpc
 import uvloop
+from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 from deeptravel.ticketing.v1 import offer_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
@@ -25,7 +27,8 @@ from server.tickets.keys import create_first_key
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
-from tools.bench.figures import Figures, open_loop, percentile, unary
+from tools.bench.figures import Call, Figures, open_loop, percentile, unary
+from tools.bench.redemption import echo_server
 
 DATABASE = "bench_search"
 PAIRS = (("SZX", "HKG"), ("HKG", "SZX"), ("CAN", "HKG"), ("HKG", "MFM"))
@@ -51,22 +54,31 @@ def searches(count: int) -> list[Any]:
     ]
 
 
-async def run(server: ServerProcess, figures: Figures, options: Any) -> None:
+async def run(server: ServerProcess, echo_port: int, figures: Figures, options: Any) -> None:
     """All of it, against a running server."""
-    async with grpc.aio.insecure_channel(server.target) as channel:
+    async with (
+        grpc.aio.insecure_channel(server.target) as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{echo_port}") as bare,
+    ):
         search = ticketing_service_pb2_grpc.TicketingServiceStub(channel).SearchOffers
+        echo = redemption_service_pb2_grpc.RedemptionServiceStub(bare).Redeem
         await unary(search, searches(options.size), IN_FLIGHT)
         for _ in range(options.rounds):
             rate = await unary(search, searches(options.size), IN_FLIGHT)
             figures.add("searches", rate, "searches/s")
-        latencies, errors = await open_loop(
-            search, searches(OPEN_LOOP_RATE * options.seconds), OPEN_LOOP_RATE
+        count = OPEN_LOOP_RATE * options.seconds
+        await steady("bare echo", echo, [redemption_pb2.RedeemRequest()] * count, figures)
+        await steady("search", search, searches(count), figures)
+
+
+async def steady(name: str, call: Call, requests: list[Any], figures: Figures) -> None:
+    """OPEN_LOOP_RATE calls a second."""
+    latencies, errors = await open_loop(call, requests, OPEN_LOOP_RATE)
+    for percent, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        figures.add(
+            f"{name} open loop, {OPEN_LOOP_RATE}/s, {percent}", percentile(latencies, share), "ms"
         )
-        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-            figures.add(
-                f"search open loop, {OPEN_LOOP_RATE}/s, {name}", percentile(latencies, share), "ms"
-            )
-        figures.add("search open loop errors", errors, "calls")
+    figures.add(f"{name} open loop errors", errors, "calls")
 
 
 def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
@@ -86,8 +98,11 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
             await create_first_key(tx, SECRET_KEY, datetime.now(UTC))
         await demo_data.load(db, folder / demo_data.FILE_NAME)
         await db.close()
-        with ServerProcess(data_dir=folder, env=environment) as server:
-            await run(server, figures, options)
+        with (
+            ServerProcess(data_dir=folder, env=environment) as server,
+            echo_server(environment) as echo_port,
+        ):
+            await run(server, echo_port, figures, options)
 
     with tempfile.TemporaryDirectory() as folder:
         uvloop.run(furnished(Path(folder)))

@@ -13,7 +13,8 @@ from server.catalog.catalogue import PACKAGE, Catalogue, City, ListedProduct
 from server.catalog.offers import Journey, Offer
 from server.catalog.pricing import Line, Price
 from server.ticketing.policy import Policy, Summary, summary
-from server.ticketing.searching.search import Found, OfferDay, Query
+from server.ticketing.searching.listing import Query
+from server.ticketing.searching.search import Found, OfferDay
 
 KINDS = rpc.enum_numbers(offer_pb2.OfferKind)
 KIND_NAMES = rpc.enum_names(offer_pb2.OfferKind)
@@ -56,12 +57,37 @@ def query(request: Any) -> Query:
 def search_response(found: Found) -> Any:
     """The answer to SearchOffers, without page token."""
     response = offer_pb2.SearchOffersResponse(days=map(_day, found.days))
-    for encoded, seats_left, unavailable in found.offers:
-        message = response.offers.add()
-        message.MergeFromString(encoded)
-        message.seats_left = seats_left
-        message.unavailable_reason = UNAVAILABLE_REASONS[unavailable]
+    parts: list[bytes] = []
+    for offer, price, seats_left, unavailable in found.offers:
+        moment = _encoded_moment(seats_left, unavailable)
+        head = _head(len(offer) + len(price) + len(moment))
+        parts += (head, offer, price, moment)
+    response.MergeFromString(b"".join(parts))
     return response
+
+
+@lru_cache(maxsize=10_000)
+def _encoded_moment(seats_left: int, unavailable: str) -> bytes:
+    """What makes an encoded offer, put behind it, one with what is left, and why it cannot be bought."""
+    reason = UNAVAILABLE_REASONS[unavailable]
+    message = offer_pb2.Offer(seats_left=seats_left, unavailable_reason=reason)
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+@lru_cache(maxsize=10_000)
+def _head(size: int) -> bytes:
+    """What stands before an encoded offer of so many bytes in a SearchOffersResponse: field, wire type 2, size."""
+    field = offer_pb2.SearchOffersResponse.DESCRIPTOR.fields_by_name["offers"].number
+    return _varint(field << 3 | 2) + _varint(size)
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*encoded, number])
 
 
 def offer_message(

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import structlog
@@ -29,7 +30,7 @@ LOOK_SECONDS = 0.01
 JITTER = 0.1
 """Lives are shortened by up to this share, so that what was made together does not expire together."""
 MAX_REMEMBERED = 500
-"""Values kept in this process, of some 100 KB each."""
+"""Values kept in this process, the last used, of some 100 KB each, and as much again for how queries list them."""
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -45,6 +46,11 @@ class Kind(Generic[V]):
     seconds: int
     dump: Callable[[V], bytes]
     parse: Callable[[bytes], V]
+
+    @cached_property
+    def remembered(self) -> Any:
+        """Counts the values that this process had."""
+        return SEARCH_CACHE.labels(self.purpose, "memory")
 
 
 class Cache:
@@ -70,10 +76,12 @@ class Cache:
 
     def peek(self, kind: Kind[V], name: str, edition: str) -> V | None:
         """The value if this process has it."""
-        found = self._values.get(_key(kind, name))
+        key = _key(kind, name)
+        found = self._values.pop(key, None)
         if found is None or found[0] != edition:
             return None
-        SEARCH_CACHE.labels(kind.purpose, "memory").inc()
+        self._values[key] = found  # again, as the last used
+        kind.remembered.inc()
         return cast("V", found[1])
 
     async def get(self, kind: Kind[V], name: str, edition: str, make: Callable[[], V]) -> V:
@@ -103,10 +111,9 @@ class Cache:
             source, value = "made", make()
             await self._write(kind, key, edition, value, lock)
         SEARCH_CACHE.labels(kind.purpose, source).inc()
-        if len(self._values) >= MAX_REMEMBERED:
-            for oldest in list(self._values)[: MAX_REMEMBERED // 2]:
-                del self._values[oldest]
         self._values[key] = edition, value
+        if len(self._values) > MAX_REMEMBERED:
+            del self._values[next(iter(self._values))]  # the one not used for longest
         return value
 
     async def _wait(self, kind: Kind[V], key: str, edition: str) -> V | None:

@@ -76,26 +76,19 @@ class Tariff(NamedTuple):
             return None
 
 
-class Priced(NamedTuple):
-    """What a party pays under a tariff, also as it is sent; no price if somebody has no fare."""
-
-    price: pricing.Price | None
-    message: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Day:
     """What is offered, and each offer as it is sent, but for price and what is left.
 
     `sale_from` is when what goes that day begins to be sold, also if there is no departure yet, in seconds since 1970;
-    0 if nothing goes. `prices` remembers, by party, the tariffs' prices and until when they hold.
+    0 if nothing goes. `listings` remembers how queries list it.
     """
 
     cards: list[Card]
     messages: list[bytes]
     tariffs: list[Tariff]
     sale_from: int = 0
-    prices: dict[Any, tuple[datetime, list[Priced]]] = field(default_factory=dict, compare=False)
+    listings: dict[Any, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(

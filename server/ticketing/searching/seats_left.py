@@ -1,6 +1,7 @@
 """How much is left of stocks, read from the truth for each search, but for all that ask at once in one statement."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ from server.db import Database, HotConnection, HotStatement, array
 
 MAX_AT_ONCE = 20_000
 """Stocks in one statement, unless a single search asks for more."""
+KEEP_SECONDS = 0.1
+"""So long the connection is kept for the next search: to take one from the pool costs more than the statement does."""
 
 _LEFT = HotStatement(
     "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])"
@@ -25,7 +28,14 @@ class SeatsLeft:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: list[_Asked] = []
+        self._more = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """Gives the connection back."""
+        if self._running:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
     async def of(self, stock_ids: Collection[int]) -> dict[int, int]:
         """What is left by stock, without those that there are not. Raises DATABASE_UNAVAILABLE."""
@@ -33,6 +43,7 @@ class SeatsLeft:
             return {}
         answer: asyncio.Future[dict[int, int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(stock_ids, answer))
+        self._more.set()
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run(), name="seats-left")
         return await answer
@@ -41,10 +52,19 @@ class SeatsLeft:
         while self._waiting:
             try:
                 async with self._db.hot() as hot:
-                    while self._waiting and not hot.is_lost:
+                    while not hot.is_lost and await self._asked():
                         await self._read(hot)
             except Exception as error:  # noqa: BLE001 - those who wait get it
                 _fail(self._take(), error)
+
+    async def _asked(self) -> bool:
+        """Whether somebody waits, within KEEP_SECONDS."""
+        if not self._waiting:
+            self._more.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KEEP_SECONDS):
+                    await self._more.wait()
+        return bool(self._waiting)
 
     async def _read(self, hot: HotConnection) -> None:
         asked = self._take()
@@ -53,7 +73,7 @@ class SeatsLeft:
             wanted.update(each.stock_ids)
         try:
             async with hot.transaction():
-                (rows,) = await hot.round_trip([(_LEFT, [array(list(wanted))])], commit=True)
+                (rows,) = await hot.round_trip([(_LEFT, [array(list(wanted))])], alone=True)
         except Exception as error:  # noqa: BLE001 - those who wait get it
             _fail(asked, error)
             return
