@@ -44,6 +44,24 @@ ORDER_BATCH = Histogram(
 PAYMENTS = Counter(
     "deeptravel_payments", "Payments that WeChat told of, by what became of them", ["outcome"]
 )
+PAYMENT_QUEUE = Gauge(
+    "deeptravel_payment_queue",
+    "Notices of payment waiting for a transaction",
+    multiprocess_mode="livesum",
+)
+PAYMENT_BATCH = Histogram(
+    "deeptravel_payment_batch",
+    "Notices of payment worked off in one transaction",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
+NOTICE_QUEUE = Gauge(
+    "deeptravel_notice_queue", "Notices waiting to be stored", multiprocess_mode="livesum"
+)
+NOTICE_BATCH = Histogram(
+    "deeptravel_notice_batch",
+    "Notices stored in one transaction",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
 NOTICES = Counter("deeptravel_notices", "WeChat's notices, by what became of them", ["result"])
 SEARCH_CACHE = Counter(
     "deeptravel_search_cache",

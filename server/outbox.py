@@ -31,23 +31,20 @@ from sqlalchemy import (
     Text,
     Uuid,
     delete,
-    func,
     select,
     text,
-    tuple_,
-    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import Database, HotStatement, metadata
-from server.errors import DomainError, not_found
+from server.db import Command, Database, HotStatement, columns, metadata, round_trip
+from server.errors import DomainError
 from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 
 POLL_SECONDS = 0.5
 """How often a process looks for due tasks when nobody wakes it."""
-SPACING_SECONDS = 0.01
-"""Between two looks: under load one look takes many tasks."""
+SPACING_SECONDS = 0.03
+"""Between two looks: under load one look takes many tasks, and what is worked off together costs less by the piece."""
 SAMPLE_SECONDS = 15.0
 """How often a process counts open and dead tasks."""
 STOP_SECONDS = 10.0
@@ -95,11 +92,11 @@ Index("ix_outbox_tasks_done", _t.update_time, postgresql_where=_t.state == "DONE
 
 # A conflict locks the open task: a worker's `done` comes before it, and then this inserts a new one, or after it, and
 # then finds again_time. DO NOTHING would lose what is asked for behind the worker's back.
-_ENQUEUE = """
+ENQUEUE = HotStatement("""
 INSERT INTO outbox_tasks AS o
   (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)
 SELECT a.task_id, a.kind, a.key, a.payload, 'OPEN', a.due, 0, a.now, a.now
-FROM jsonb_to_recordset(CAST(:asks AS jsonb))
+FROM jsonb_to_recordset($1::jsonb)
   AS a (task_id uuid, kind text, key text, payload jsonb, due timestamptz, now timestamptz)
 ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
   payload = excluded.payload,
@@ -109,39 +106,47 @@ ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
                THEN LEAST(o.again_time, excluded.due_time) END,
   attempts = CASE WHEN o.lease_until IS NULL THEN 0 ELSE o.attempts END,
   update_time = excluded.update_time
-"""
-ENQUEUE = HotStatement(_ENQUEUE.replace(":asks", "$1"))
+""")
 """`enqueue_many` for a hot transaction; its one parameter is made by `enqueue_parameter`."""
 
 # ARRAY, not a join: the planner would expect many and read the whole table
-_TAKE = text("""
+_TAKE = HotStatement("""
 WITH due AS MATERIALIZED (
   SELECT t.task_id
-  FROM unnest(CAST(:kinds AS text[]), CAST(:rooms AS int[])) AS k (kind, room)
+  FROM unnest($1::text[], $2::int[]) AS k (kind, room)
   CROSS JOIN LATERAL (
     SELECT task_id FROM outbox_tasks
-    WHERE kind = k.kind AND state = 'OPEN' AND due_time <= :now
-      AND (lease_until IS NULL OR lease_until <= :now)
+    WHERE kind = k.kind AND state = 'OPEN' AND due_time <= $4::timestamptz
+      AND (lease_until IS NULL OR lease_until <= $4::timestamptz)
     ORDER BY due_time LIMIT k.room FOR UPDATE SKIP LOCKED) t)
 UPDATE outbox_tasks SET
-  lease_until = (CAST(:leases AS timestamptz[]))[array_position(CAST(:kinds AS text[]), kind)],
+  lease_until = ($3::timestamptz[])[array_position($1::text[], kind)],
   attempts = attempts + 1,
-  again_time = CASE WHEN again_time > :now THEN again_time END,
-  update_time = :now
+  again_time = CASE WHEN again_time > $4::timestamptz THEN again_time END,
+  update_time = $4::timestamptz
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-RETURNING task_id, kind, key, payload, attempts AS attempt, create_time, lease_until
+RETURNING task_id, kind, key, payload, attempts, create_time, lease_until
 """)
 
 # only the holder of the lease; LEAST passes over NULLs
-_SETTLE = text("""
-UPDATE outbox_tasks SET
-  state = CASE WHEN again_time IS NULL THEN CAST(:state AS text) ELSE 'OPEN' END,
-  due_time = COALESCE(LEAST(again_time, CAST(:due AS timestamptz)), due_time),
-  attempts = CASE WHEN again_time IS NULL THEN CAST(:attempts AS int) ELSE 0 END,
-  last_error = COALESCE(CAST(:error AS text), last_error),
-  lease_until = NULL, again_time = NULL, update_time = :now
-WHERE task_id = :task_id AND state = 'OPEN' AND lease_until = :lease_until
-RETURNING state
+_SETTLE = HotStatement("""
+UPDATE outbox_tasks t SET
+  state = CASE WHEN again_time IS NULL THEN v.state ELSE 'OPEN' END,
+  due_time = COALESCE(LEAST(again_time, v.due), due_time),
+  attempts = CASE WHEN again_time IS NULL THEN v.attempts ELSE 0 END,
+  last_error = COALESCE(v.error, last_error),
+  lease_until = NULL, again_time = NULL, update_time = v.now
+FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestamptz[], $6::text[], $7::timestamptz[])
+  AS v (task_id, lease_until, state, attempts, due, error, now)
+WHERE t.task_id = v.task_id AND t.state = 'OPEN' AND t.lease_until = v.lease_until
+RETURNING t.state
+""")
+_LOCK_LEASES = HotStatement("""
+SELECT t.task_id
+FROM unnest($1::uuid[], $2::timestamptz[]) AS v (task_id, lease_until)
+JOIN outbox_tasks t USING (task_id)
+WHERE t.state = 'OPEN' AND t.lease_until = v.lease_until
+ORDER BY t.task_id FOR NO KEY UPDATE OF t SKIP LOCKED
 """)
 
 _SAMPLE = text("""
@@ -188,7 +193,7 @@ async def enqueue_many(tx: AsyncConnection, asks: Iterable[Ask], *, now: datetim
     """
     parameter = enqueue_parameter(asks, now=now)
     if parameter != "[]":
-        await tx.execute(text(_ENQUEUE), {"asks": parameter})
+        await round_trip(tx, [(ENQUEUE, [parameter])])
 
 
 def enqueue_parameter(asks: Iterable[Ask], *, now: datetime) -> str:
@@ -267,20 +272,39 @@ class Task:
 
         None if the lease was lost.
         """
-        settled = await tx.execute(
-            _SETTLE,
-            {
-                "task_id": self.task_id,
-                "lease_until": self.lease_until,
-                "state": state,
-                "due": due,
-                "attempts": attempts,
-                "error": error,
-                "now": self.now(),
-            },
-        )
-        found: str | None = settled.scalar_one_or_none()
-        return found
+        result = self.settling(state, attempts=attempts, due=due, error=error)
+        (rows,) = await round_trip(tx, [(_SETTLE, columns([result]))])
+        return rows[0][0] if rows else None
+
+    def settling(
+        self,
+        state: str,
+        *,
+        attempts: int,
+        due: datetime | None = None,
+        error: str | None = None,
+    ) -> tuple[Any, ...]:
+        """What `settle` asks for, as a row of its statement."""
+        due_text = due.isoformat() if due else None
+        result = state, attempts, due_text, error, self.now().isoformat()
+        return self.task_id, self.lease_until.isoformat(), *result
+
+
+def lock_leases(tasks: Iterable[Task]) -> Command:
+    """Locks those of the tasks whose leases are still held, unless others have them locked; each row is (task_id,).
+
+    For several tasks whose effects are committed as one: `done_together` ends them.
+    """
+    leases = [(task.task_id, task.lease_until.isoformat()) for task in tasks]
+    return _LOCK_LEASES, columns(leases)
+
+
+def done_together(tasks: Iterable[Task]) -> Command:
+    """`Task.done` of several tasks in one hot transaction, which has their leases locked; a row for each.
+
+    Set `is_settled` of each after the commit.
+    """
+    return _SETTLE, columns([task.settling("DONE", attempts=task.attempt) for task in tasks])
 
 
 Handler = Callable[[Task], Awaitable[Postpone | None]]
@@ -424,21 +448,20 @@ class Outbox:
             self._full = set(self._kinds)
             return 0
         now = self._clock()
-        leases = [
-            now + timedelta(seconds=self._kinds[name].most_seconds + LEASE_MARGIN_SECONDS)
-            for name in rooms
-        ]
-        parameters = {"kinds": list(rooms), "rooms": list(rooms.values()), "leases": leases}
-        async with self._db.transaction() as tx:
-            rows = (await tx.execute(_TAKE, parameters | {"now": now})).mappings().all()
-        for row in rows:
-            task = Task(**row, now=self._clock)
+        seconds = [self._kinds[name].most_seconds + LEASE_MARGIN_SECONDS for name in rooms]
+        leases = [(now + timedelta(seconds=lease)).isoformat() for lease in seconds]
+        wanted = [(*room, lease) for room, lease in zip(rooms.items(), leases, strict=True)]
+        parameters = [*columns(wanted), now.isoformat()]
+        async with self._db.hot() as hot, hot.transaction():
+            (rows,) = await hot.round_trip([(_TAKE, parameters)], commit=True)
+        tasks = [Task(*(*row, self._clock)) for row in rows]
+        for task in tasks:
             running = asyncio.create_task(self._work(task), name=f"outbox {task.kind} {task.key}")
             self._running[running] = task
             running.add_done_callback(self._ended)
-        taken = Counter(row["kind"] for row in rows)
+        taken = Counter(task.kind for task in tasks)
         self._full = {name for name in self._kinds if taken[name] == rooms.get(name, 0)}
-        return len(rows)
+        return len(tasks)
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         if self._running.pop(running).kind in self._full:
@@ -533,67 +556,3 @@ async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: in
     )
     gone = await tx.execute(delete(outbox_tasks).where(_t.task_id == old.c.task_id))
     return gone.rowcount
-
-
-@dataclass(frozen=True, slots=True)
-class DeadTask:
-    """Work that was given up, with its last error; `update_time` is when."""
-
-    task_id: UUID
-    kind: str
-    key: str
-    payload: dict[str, Any]
-    attempts: int
-    last_error: str
-    create_time: datetime
-    update_time: datetime
-
-
-async def dead(
-    tx: AsyncConnection, *, kind: str = "", after: tuple[datetime, UUID] | None = None, most: int
-) -> list[DeadTask]:
-    """Up to `most` dead tasks that died before `after` (update_time, task_id), latest first; "" is every kind."""
-    columns = [_t[name] for name in DeadTask.__dataclass_fields__]
-    query = (
-        select(*columns)
-        .where(_t.state == "DEAD")
-        .order_by(_t.update_time.desc(), _t.task_id.desc())
-        .limit(most)
-    )
-    if kind:
-        query = query.where(_t.kind == kind)
-    if after:
-        query = query.where(tuple_(_t.update_time, _t.task_id) < after)
-    return [DeadTask(**row) for row in (await tx.execute(query)).mappings()]
-
-
-async def replay(tx: AsyncConnection, task: UUID, *, now: datetime) -> UUID:
-    """Makes a dead task due now, with all its attempts; returns the id of the task that now carries the work.
-
-    That is another one if the same work was asked for again since the death: the dead one is then closed. Raises
-    NOT_FOUND if there is no dead task of this id. Wake the outbox after the commit.
-    """
-    found = (
-        await tx.execute(
-            select(_t.kind, _t.key)
-            .where(_t.task_id == task, _t.state == "DEAD")
-            .with_for_update(key_share=True)
-        )
-    ).one_or_none()
-    if found is None:
-        raise not_found("dead task", str(task))
-    twin: UUID | None = await tx.scalar(
-        update(outbox_tasks)
-        .where(_t.kind == found.kind, _t.key == found.key, _t.state == "OPEN")
-        .values(due_time=func.least(_t.due_time, now), update_time=now)
-        .returning(_t.task_id)
-    )
-    result: dict[str, Any]
-    if twin:
-        result = {"state": "DONE", "last_error": f"asked for again as {twin}"}
-    else:
-        result = {"state": "OPEN", "due_time": now, "attempts": 0}
-    await tx.execute(
-        update(outbox_tasks).where(_t.task_id == task).values(**result, update_time=now)
-    )
-    return twin or task

@@ -5,7 +5,7 @@ from typing import Any
 from deeptravel.admin.v1 import payment_pb2, task_pb2
 from google.protobuf.struct_pb2 import Struct
 
-from server.outbox import DeadTask
+from server.dead_tasks import DeadTask
 from server.payments.reconciliation import Difference, Reconciliation
 from server.payments.service import Incident
 from server.rpc import timestamp

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from deeptravel.admin.v1 import admin_service_pb2_grpc, payment_pb2, refund_pb2, task_pb2
 
-from server import outbox, rpc
+from server import dead_tasks, rpc
 from server.admin import money_messages, payments, refunds, tasks
 from server.admin.records import By
 from server.db import Database
@@ -125,7 +125,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
         most, cursor = rpc.page_size(request), self._pages.decode(request)
         after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
         async with self._db.transaction() as tx:
-            found = await outbox.dead(tx, kind=request.kind, after=after, most=most + 1)
+            found = await dead_tasks.dead(tx, kind=request.kind, after=after, most=most + 1)
         response = task_pb2.ListDeadTasksResponse(
             dead_tasks=map(money_messages.dead_task, found[:most])
         )

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import outbox
+from server import dead_tasks
 from server.admin.records import By
 from server.identity.audit import audit
 
 
 async def replay(tx: AsyncConnection, task_id: str, **by: Unpack[By]) -> UUID:
     """Has a dead task tried again; the id of the task that carries the work now. Raises NOT_FOUND."""
-    carrier = await outbox.replay(tx, UUID(task_id), now=by["now"])
+    carrier = await dead_tasks.replay(tx, UUID(task_id), now=by["now"])
     await audit(
         tx,
         action="replay",

@@ -19,6 +19,7 @@ from server.catalog import seating
 from server.catalog.models import stocks, taken_seats, travel_guards, traveller_quotas
 from server.catalog.rules import is_promotion_stock
 from server.catalog.seating import SeatMap
+from server.db import Command, HotStatement, columns, round_trip
 from server.errors import DomainError, Reason
 
 Column = Literal["held", "sold"]
@@ -42,21 +43,22 @@ class Take:
 
 # the lock first, in order; SET then reads the row as it is behind the lock
 _MOVE = """
-WITH moved AS (
-  SELECT v.stock_id, v.quantity
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, quantity int)
-), locked AS MATERIALIZED (
-  SELECT stock_id FROM stocks WHERE stock_id IN (SELECT stock_id FROM moved)
+WITH locked AS MATERIALIZED (
+  SELECT stock_id FROM stocks WHERE stock_id = ANY($2::bigint[])
   ORDER BY stock_id FOR NO KEY UPDATE
 )
-UPDATE stocks s SET {changes}, update_time = :now
-FROM moved m JOIN locked l USING (stock_id) WHERE s.stock_id = m.stock_id
+UPDATE stocks s SET {changes}, update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) JOIN locked l USING (stock_id)
+WHERE s.stock_id = v.stock_id
+RETURNING s.stock_id
 """
 _RELEASE = {
-    column: text(_MOVE.format(changes=f"{column} = s.{column} - m.quantity"))
+    column: HotStatement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"))
     for column in ("held", "sold")
 }
-_CONFIRM = text(_MOVE.format(changes="held = s.held - m.quantity, sold = s.sold + m.quantity"))
+_CONFIRM = HotStatement(
+    _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity")
+)
 _LEAVE_QUOTAS = text("""
 UPDATE traveller_quotas q SET quantity = q.quantity - v.quantity
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, traveller_id bigint, quantity int)
@@ -113,6 +115,11 @@ async def release(
 async def confirm(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
     """What is held is sold now. The stock rows stay locked until the commit: call it last."""
     await _move(tx, _CONFIRM, takes, now)
+
+
+def confirming(takes: Iterable[Take], *, now: datetime) -> Command:
+    """`confirm` for a hot transaction; a row for each stock."""
+    return _moving(_CONFIRM, takes, now)
 
 
 async def take(
@@ -194,14 +201,21 @@ def duplicate_passenger(offer_id: str, passenger_index: int) -> DomainError:
     )
 
 
-async def _move(tx: AsyncConnection, statement: Any, takes: Iterable[Take], now: datetime) -> None:
+async def _move(
+    tx: AsyncConnection, statement: HotStatement, takes: Iterable[Take], now: datetime
+) -> None:
+    takes = list(takes)
+    if takes:
+        (moved,) = await round_trip(tx, [_moving(statement, takes, now)])
+        stock_ids = {take.stock_id for take in takes}
+        assert len(moved) == len(stock_ids), "a stock that something was taken of is there"
+
+
+def _moving(statement: HotStatement, takes: Iterable[Take], now: datetime) -> Command:
     quantities: Counter[int] = Counter()
     for one in takes:
         quantities[one.stock_id] += one.quantity
-    if quantities:
-        rows = _rows("stock_id quantity", list(quantities.items()))
-        moved = await tx.execute(statement, {"rows": rows, "now": now})
-        assert moved.rowcount == len(quantities), "a stock that something was taken of is there"
+    return statement, [now.isoformat(), *columns(list(quantities.items()))]
 
 
 async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: int) -> None:

@@ -3,6 +3,7 @@
 Who moves a payment has locked its order; so payments need no locks of their own, but their statements state the move again.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,10 @@ from sqlalchemy import ColumnElement, Select, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.db import Command, HotStatement, array, columns, round_trip
 from server.errors import not_found
 from server.payments import rules
-from server.payments.models import notices, payment_incidents, payments
+from server.payments.models import payment_incidents, payments
 
 _INCIDENTS = UUID("6f0e5a3e-3c52-4d6e-9a58-1f6f1f5a2b11")
 """The namespace of their ids."""
@@ -54,6 +56,27 @@ class Incident:
     comment: str | None
 
 
+_FIND = HotStatement(f"""
+SELECT {", ".join(Payment.__dataclass_fields__)}
+FROM unnest($1::bigint[], $2::int[]) AS v (order_id, attempt) JOIN payments p USING (order_id, attempt)
+""")  # noqa: S608 - names of columns
+_SUCCEED = HotStatement("""
+UPDATE payments p SET
+  state = 'SUCCEEDED', transaction_id = v.transaction_id, success_time = v.success_time, update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[])
+  AS v (order_id, attempt, transaction_id, success_time)
+WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state <> 'SUCCEEDED'
+RETURNING p.order_id
+""")
+_STORE_NOTICES = HotStatement("""
+INSERT INTO notices (notice_id, event_type, body, headers, receive_time)
+SELECT v.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[], $5::timestamptz[]) v
+ON CONFLICT DO NOTHING RETURNING notice_id
+""")
+_READ_NOTICES = HotStatement(
+    "SELECT notice_id, body FROM notices WHERE notice_id = ANY($1::text[])"
+)
+
 _PAYMENTS: Select[Any] = select(*[payments.c[name] for name in Payment.__dataclass_fields__])
 _FOUND: Select[Any] = select(*[payment_incidents.c[name] for name in Incident.__dataclass_fields__])
 
@@ -80,8 +103,13 @@ async def find(tx: AsyncConnection, out_trade_no: str) -> Payment | None:
     named = rules.payment_of(out_trade_no)
     if named is None:
         return None
-    row = (await tx.execute(_PAYMENTS.where(*_this(*named)))).one_or_none()
-    return Payment(*row) if row else None
+    (rows,) = await round_trip(tx, [finding([named])])
+    return Payment(*rows[0]) if rows else None
+
+
+def finding(named: Sequence[tuple[int, int]]) -> Command:
+    """Finds payments by order and attempt, in a hot transaction; the rows are those of `Payment`."""
+    return _FIND, columns(named)
 
 
 async def create(
@@ -133,17 +161,15 @@ async def succeed(
     now: datetime,
 ) -> None:
     """It is paid, also one that was closed; the caller has locked the order."""
-    moved = await tx.execute(
-        update(payments)
-        .where(*_this(payment.order_id, payment.attempt), payments.c.state != "SUCCEEDED")
-        .values(
-            state="SUCCEEDED",
-            transaction_id=transaction_id,
-            success_time=success_time,
-            update_time=now,
-        )
-    )
-    assert moved.rowcount == 1, "nobody moves a payment whose order is locked"
+    success = payment.order_id, payment.attempt, transaction_id, success_time
+    (moved,) = await round_trip(tx, [succeeding([success], now=now)])
+    assert len(moved) == 1, "nobody moves a payment whose order is locked"
+
+
+def succeeding(successes: Iterable[tuple[int, int, str, datetime]], *, now: datetime) -> Command:
+    """`succeed` for a hot transaction, of (order_id, attempt, transaction_id, success_time); a row for each."""
+    rows = [(*success, success_time.isoformat()) for *success, success_time in successes]
+    return _SUCCEED, [now.isoformat(), *columns(rows)]
 
 
 async def close(tx: AsyncConnection, out_trade_no: str, *, now: datetime) -> None:
@@ -180,37 +206,41 @@ def _this(order_id: int, attempt: int) -> tuple[ColumnElement[bool], ColumnEleme
 # Notices
 
 
-async def store_notice(
-    tx: AsyncConnection,
-    notice_id: str,
-    *,
-    event_type: str,
-    body: bytes,
-    headers: dict[str, str],
-    now: datetime,
-) -> bool:
-    """Keeps a verified notice as it came; False if it came before."""
-    stored = await tx.execute(
-        insert(notices)
-        .values(
-            notice_id=notice_id,
-            event_type=event_type,
-            body=body,
-            headers=headers,
-            receive_time=now,
+@dataclass(frozen=True, slots=True)
+class StoredNotice:
+    """A verified notice as it came."""
+
+    notice_id: str
+    event_type: str
+    body: bytes
+    headers_json: str
+    receive_time: datetime
+
+
+def storing_notices(received: Iterable[StoredNotice]) -> Command:
+    """Keeps notices in a hot transaction; the rows are (notice_id,) of those that did not come before."""
+    rows = [
+        (
+            notice.notice_id,
+            notice.event_type,
+            notice.body,
+            notice.headers_json,
+            notice.receive_time.isoformat(),
         )
-        .on_conflict_do_nothing()
-        .returning(notices.c.notice_id)
-    )
-    return stored.one_or_none() is not None
+        for notice in sorted(received, key=lambda notice: notice.notice_id)
+    ]
+    return _STORE_NOTICES, columns(rows)
 
 
 async def notice_body(tx: AsyncConnection, notice_id: str) -> bytes | None:
     """A stored notice as it came."""
-    body: bytes | None = await tx.scalar(
-        select(notices.c.body).where(notices.c.notice_id == notice_id)
-    )
-    return body
+    (rows,) = await round_trip(tx, [reading_notices([notice_id])])
+    return rows[0][1] if rows else None
+
+
+def reading_notices(notice_ids: Sequence[str]) -> Command:
+    """Reads stored notices in a hot transaction; the rows are (notice_id, body)."""
+    return _READ_NOTICES, [array(notice_ids)]
 
 
 # Incidents

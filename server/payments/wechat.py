@@ -6,6 +6,7 @@ Amounts are integers in minor units (fen), times are aware. Source: pay.weixin.q
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -28,6 +29,8 @@ TRANSACTION_EVENTS = "TRANSACTION."
 REFUND_EVENTS = "REFUND."
 LONGEST_TEXT = 200
 """Characters of WeChat's words that are kept."""
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""What JSON can spell, but no text of PostgreSQL can hold."""
 
 
 class WechatError(Exception):
@@ -446,6 +449,8 @@ def _text(content: Mapping[str, Any], name: str, *, optional: bool = False) -> s
         return ""
     if not isinstance(value, str) or not (value or optional):
         raise ContentInvalidError(f"{name}: missing or no text")
+    if UNSTORABLE.search(value):
+        raise ContentInvalidError(f"{name}: holds a character that is none")
     return value
 
 

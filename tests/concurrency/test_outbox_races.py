@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from server import outbox
+from server import dead_tasks, outbox
 from server.config import load_settings
 from server.db import Database
 from server.errors import DomainError, Reason
@@ -250,7 +250,9 @@ async def test_replay_at_once(desk: Desk, other: Desk) -> None:
 
         async def replay(of: Desk, task_id: UUID = task_id) -> Reason | None:
             try:
-                await of.db.in_transaction(lambda tx: outbox.replay(tx, task_id, now=of.clock.now))
+                await of.db.in_transaction(
+                    lambda tx: dead_tasks.replay(tx, task_id, now=of.clock.now)
+                )
             except DomainError as error:
                 return error.reason
             return None

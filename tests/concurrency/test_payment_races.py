@@ -21,7 +21,14 @@ from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.ordering.shown import OrderReader
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
-from tests.support.paying import NOTICES, Till, a_till, merchant_settings
+from tests.support.paying import (
+    NOTICES,
+    Till,
+    a_till,
+    envelope,
+    merchant_settings,
+    transaction,
+)
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import Desk, World, a_world, passenger
@@ -90,6 +97,41 @@ async def test_fifty_at_once_through_two_processes(
     assert await till.world.stock() == (100, 0, 2)
     assert await till.incidents() == []
     assert await till.refunds(order) == []
+
+
+async def test_many_orders_told_of_again_and_again_through_two_processes(
+    till: Till, database_url: str, redis_url: str
+) -> None:
+    """Batches of both processes meet at the same orders: each is paid once."""
+    orders = [await till.desk.order(till.world.seat(), passengers=[passenger()]) for _ in range(9)]
+    numbers = [str((await till.create(order)).payment.out_trade_no) for order in orders]
+    dice = random.Random(5)
+    bodies = [
+        envelope(till, transaction(till, number, total=20_000), number=f"EV-{number}-{copy}")
+        for number in numbers
+        for copy in range(6)
+    ]
+    dice.shuffle(bodies)
+    async with (
+        gate_server(database_url, redis_url, **merchant_settings(till.wechat)) as other,
+        httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
+    ):
+        urls = [till.url, f"http://127.0.0.1:{other.app.http_port}"]
+        signer = by_public_key(till.wechat.merchant)
+        answers = await asyncio.gather(
+            *(
+                http.post(urls[n % 2] + NOTICES, content=body, headers=signer.headers(body))
+                for n, body in enumerate(bodies)
+            )
+        )
+        assert {answer.status_code for answer in answers} == {200}
+        await till.idle_of("notice")
+    assert await till.world.value("SELECT count(*) FROM tickets") == len(orders)
+    assert await till.world.stock() == (100, 0, len(orders))
+    undone = "SELECT count(*) FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
+    assert await till.world.value(undone) == 0
+    assert await till.incidents() == []
+    assert await till.world.value("SELECT count(*) FROM refunds") == 0
 
 
 async def test_payment_expiry_and_cancellation_at_the_same_moment(till: Till) -> None:
@@ -264,20 +306,21 @@ async def create(desk: Desk, order: Any) -> str:
 async def test_killed_in_the_middle_of_a_settlement(
     mortal: Mortal, database_url: str, table: str
 ) -> None:
-    """Nothing of it is there; after the restart all of it is."""
+    """Nothing of it is there, of no order; after the restart all of it is."""
     async with mortal.desk() as desk:
-        order = await desk.order(mortal.world.seat())
-        number = await create(desk, order)
+        orders = [await desk.order(mortal.world.seat()) for _ in range(3)]
+        numbers = [await create(desk, order) for order in orders]
     with locked(database_url, table):
-        mortal.wechat.pay(number)
+        for number in numbers:
+            mortal.wechat.pay(number)
         await mortal.world.until(WAITS)
         await asyncio.to_thread(mortal.process.kill)
-    assert await mortal.world.value("SELECT state FROM orders") == "PENDING"
+    assert await mortal.world.sql("SELECT DISTINCT state FROM orders") == [("PENDING",)]
     assert await mortal.world.value("SELECT count(*) FROM tickets") == 0
     await mortal.die_and_rise()
-    await mortal.world.until("SELECT state = 'PAID' FROM orders")
-    assert await mortal.world.value("SELECT count(*) FROM tickets") == 2
-    assert await mortal.world.stock() == (10, 0, 2)
+    await mortal.world.until("SELECT count(*) = 3 FROM orders WHERE state = 'PAID'")
+    assert await mortal.world.value("SELECT count(*) FROM tickets") == 6
+    assert await mortal.world.stock() == (10, 0, 6)
 
 
 async def test_killed_before_the_notice_is_stored(mortal: Mortal, database_url: str) -> None:

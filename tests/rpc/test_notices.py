@@ -14,11 +14,9 @@ from google.api import httpbody_pb2
 
 from server.errors import Reason
 from tests.support.gate_server import gate_server
-from tests.support.paying import Till, a_till
+from tests.support.paying import Till, a_till, envelope, transaction
 from tests.support.rpc_server import refusal
-from tools.wechat_simulator.protocol import by_certificate, by_public_key, dump, encrypt
-
-PAID_AT = datetime.now(UTC).isoformat(timespec="seconds")
+from tools.wechat_simulator.protocol import by_certificate, by_public_key
 
 
 @pytest.fixture
@@ -31,46 +29,6 @@ async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterat
 @pytest.fixture
 async def order(till: Till) -> Any:
     return await till.desk.order(till.world.seat())
-
-
-def transaction(till: Till, number: str, **changes: Any) -> dict[str, Any]:
-    """A payment of 400.00 as a notice tells it."""
-    content: dict[str, Any] = {
-        "mchid": till.wechat.merchant.merchant_id,
-        "appid": till.wechat.merchant.app_id,
-        "out_trade_no": number,
-        "transaction_id": f"42000{number[2:]}",
-        "trade_state": "SUCCESS",
-        "trade_type": "JSAPI",
-        "bank_type": "OTHERS",
-        "success_time": PAID_AT,
-        "payer": {"openid": "o"},
-        "amount": {
-            "total": 40_000,
-            "payer_total": 40_000,
-            "currency": "CNY",
-            "payer_currency": "CNY",
-        },
-    }
-    for name, value in changes.items():
-        where: dict[str, Any] = content["amount"] if name in ("total", "currency") else content
-        where[name] = value
-    return content
-
-
-def envelope(
-    till: Till, content: dict[str, Any], *, event: str = "TRANSACTION.SUCCESS", number: str = "EV-1"
-) -> bytes:
-    sealed = encrypt(till.wechat.merchant, dump(content), "transaction")
-    return dump(
-        {
-            "id": number,
-            "create_time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "resource_type": "encrypt-resource",
-            "event_type": event,
-            "resource": {"original_type": "transaction", **sealed},
-        }
-    )
 
 
 async def post(till: Till, body: bytes, *, age: int = 0, **headers: str) -> httpx2.Response:
@@ -133,7 +91,12 @@ async def test_what_is_not_wechats_is_refused(till: Till, order: Any) -> None:
 
 async def test_what_cannot_be_understood_is_refused(till: Till) -> None:
     """Though WeChat signed it: it will send it again."""
-    for body in (b"{}", b"[]", b"\xff", b'{"id": "EV-1", "event_type": "TRANSACTION.SUCCESS"}'):
+    unfit = [
+        *(b"{}", b"[]", b"\xff", b'{"id": "EV-1", "event_type": "TRANSACTION.SUCCESS"}'),
+        # what the table of notices cannot hold
+        *(b'{"id": "EV%s", "event_type": "COUPON.USE"}' % bad for bad in (rb"\u0000", rb"\ud800")),
+    ]
+    for body in unfit:
         assert refused(await post(till, body))
     assert await stored(till) == 0
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from server import outbox
+from server import dead_tasks, outbox
 from server.config import load_settings
 from server.db import Database
 from server.errors import DomainError, Reason
@@ -33,11 +33,11 @@ async def test_dead_letter_and_replay(desk: Desk) -> None:
         desk.clock.forward(600)
     assert len(seen.tasks) == 3
     async with desk.db.transaction() as tx:
-        (letter,) = await outbox.dead(tx, most=10)
+        (letter,) = await dead_tasks.dead(tx, most=10)
         assert (letter.kind, letter.key, letter.payload) == ("tell", "one", {"to": "somebody"})
         assert (letter.attempts, letter.last_error) == (3, "ConnectionError: down")
-        assert await outbox.dead(tx, kind="write", most=10) == []
-        assert await outbox.replay(tx, letter.task_id, now=desk.clock.now) == letter.task_id
+        assert await dead_tasks.dead(tx, kind="write", most=10) == []
+        assert await dead_tasks.replay(tx, letter.task_id, now=desk.clock.now) == letter.task_id
     seen.error = None
     await process.drain()
     row = await desk.row()
@@ -59,7 +59,7 @@ async def test_dead_are_paged_latest_first(desk: Desk) -> None:
         desk.clock.forward(number % 2)  # some die at the same moment
     found: list[Any] = []
     async with desk.db.transaction() as tx:
-        while page := await outbox.dead(
+        while page := await dead_tasks.dead(
             tx, after=(found[-1].update_time, found[-1].task_id) if found else None, most=2
         ):
             found += page
@@ -76,7 +76,7 @@ async def test_replay_of_what_is_asked_for_again(desk: Desk) -> None:
     await desk.ask("one", in_seconds=60)
     twin_id = (await desk.row(state="OPEN")).task_id
     async with desk.db.transaction() as tx:
-        assert await outbox.replay(tx, dead_id, now=desk.clock.now) == twin_id
+        assert await dead_tasks.replay(tx, dead_id, now=desk.clock.now) == twin_id
     assert (await desk.row(state="OPEN")).due_time == desk.clock.now
     assert str(twin_id) in (await desk.row(state="DONE")).last_error
 
@@ -86,7 +86,7 @@ async def test_only_the_dead_are_replayed(desk: Desk) -> None:
     for task_id in ((await desk.row()).task_id, uuid4()):
         async with desk.db.transaction() as tx:
             with pytest.raises(DomainError) as refused:
-                await outbox.replay(tx, task_id, now=desk.clock.now)
+                await dead_tasks.replay(tx, task_id, now=desk.clock.now)
             assert refused.value.reason is Reason.NOT_FOUND
 
 

@@ -11,6 +11,7 @@ async with a_till(database_url, redis_url, tmp_path) as till:
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from tests.support.gate_server import GateServer, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import Desk, World, a_world
 from tests.support.wechat import WechatSimulator
+from tools.wechat_simulator.protocol import dump, encrypt
 
 NOTICES = "/webhooks/wechatpay/notices"
+PAID_AT = datetime.now(UTC).isoformat(timespec="seconds")
 PAYMENT_STATE = rpc.enum_names(payment_pb2.PaymentState)
 
 
@@ -120,6 +123,47 @@ class Till:
         """Fails if the tables tell different stories."""
         assert await self.world.contradictions() == []
         assert_invariants(self.database_url)
+
+
+def transaction(till: Till, number: str, **changes: Any) -> dict[str, Any]:
+    """A payment of 400.00 as a notice tells it."""
+    content: dict[str, Any] = {
+        "mchid": till.wechat.merchant.merchant_id,
+        "appid": till.wechat.merchant.app_id,
+        "out_trade_no": number,
+        "transaction_id": f"42000{number[2:]}",
+        "trade_state": "SUCCESS",
+        "trade_type": "JSAPI",
+        "bank_type": "OTHERS",
+        "success_time": PAID_AT,
+        "payer": {"openid": "o"},
+        "amount": {
+            "total": 40_000,
+            "payer_total": 40_000,
+            "currency": "CNY",
+            "payer_currency": "CNY",
+        },
+    }
+    for name, value in changes.items():
+        where: dict[str, Any] = content["amount"] if name in ("total", "currency") else content
+        where[name] = value
+    return content
+
+
+def envelope(
+    till: Till, content: dict[str, Any], *, event: str = "TRANSACTION.SUCCESS", number: str = "EV-1"
+) -> bytes:
+    """The notice that holds it."""
+    sealed = encrypt(till.wechat.merchant, dump(content), "transaction")
+    return dump(
+        {
+            "id": number,
+            "create_time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "resource_type": "encrypt-resource",
+            "event_type": event,
+            "resource": {"original_type": "transaction", **sealed},
+        }
+    )
 
 
 def merchant_settings(wechat: WechatSimulator) -> dict[str, str]:

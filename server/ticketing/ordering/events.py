@@ -3,17 +3,14 @@
 `order.created` has sequence 1 and no row: the order's own tells it. WatchOrder reads what is written here.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
-from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.ticketing.models import order_events, orders
+from server.db import Command, HotStatement, array, columns, round_trip
 from server.ticketing.rules import ORDER_MOVES
 
 CREATED = "order.created"
@@ -28,11 +25,20 @@ TICKET_CHANGED = "ticket.changed"
 TICKET_RESTORED = "ticket.restored"
 PAYMENT_REFUNDED = "payment.refunded"
 
-_MOVE = text("""
+_LOCK = HotStatement("""
+SELECT order_id, sequence, state, cancel_reason, pay_time
+FROM orders WHERE order_id = ANY($1::bigint[]) ORDER BY order_id FOR NO KEY UPDATE
+""")
+_MOVE = HotStatement("""
 UPDATE orders o SET sequence = v.sequence, state = v.state, cancel_reason = v.cancel_reason, pay_time = v.pay_time
-FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-  AS v (order_id bigint, sequence int, state text, cancel_reason text, pay_time timestamptz)
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])
+  AS v (order_id, sequence, state, cancel_reason, pay_time)
 WHERE o.order_id = v.order_id
+""")
+_RECORD = HotStatement("""
+INSERT INTO order_events (order_id, sequence, event, state, cancel_reason, ticket_id, actor, occurred_time)
+SELECT v.*, $1::timestamptz
+FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[]) v
 """)
 
 
@@ -52,62 +58,50 @@ class Move:
     ticket_id: int | None = None
 
 
+class Standing(NamedTuple):
+    """Where a locked order stands before it moves."""
+
+    order_id: int
+    sequence: int
+    state: str
+    cancel_reason: str | None
+    pay_time: datetime | None
+
+
 async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -> None:
     """Writes the moves, those of one order in the order they are given; locks the order rows, in the order of their ids.
 
     Whether a move may be made is decided before, under the same lock; one that DOMAIN does not know fails here.
     """
-    by_order: defaultdict[int, list[Move]] = defaultdict(list)
+    moves = list(moves)
+    if moves:
+        ids = {move.order_id for move in moves}
+        (rows,) = await round_trip(tx, [(_LOCK, [array(list(ids))])])
+        await round_trip(tx, recording([Standing(*row) for row in rows], moves, now=now))
+
+
+def recording(
+    standings: Iterable[Standing], moves: Iterable[Move], *, now: datetime
+) -> list[Command]:
+    """`record` for a hot transaction that has locked the orders."""
+    orders = {standing.order_id: standing for standing in standings}
+    events: list[tuple[Any, ...]] = []
     for move in moves:
-        by_order[move.order_id].append(move)
-    if not by_order:
-        return
-    rows = await tx.execute(
-        select(
-            orders.c.order_id,
-            orders.c.sequence,
-            orders.c.state,
-            orders.c.cancel_reason,
-            orders.c.pay_time,
-        )
-        .where(orders.c.order_id.in_(by_order))
-        .order_by(orders.c.order_id)
-        .with_for_update(key_share=True)
-    )
-    moved: list[dict[str, Any]] = []
-    events: list[dict[str, Any]] = []
-    for order_id, sequence, state, cancel_reason, pay_time in rows:
-        order: dict[str, Any] = {
-            "order_id": order_id,
-            "sequence": sequence,
-            "state": state,
-            "cancel_reason": cancel_reason,
-            "pay_time": pay_time,
-        }
-        for move in by_order[order_id]:
-            _apply(move, order)
-            events.append(
-                {
-                    "order_id": move.order_id,
-                    "sequence": order["sequence"],
-                    "event": move.event,
-                    "state": order["state"],
-                    "cancel_reason": order["cancel_reason"],
-                    "ticket_id": move.ticket_id,
-                    "actor": move.actor,
-                    "occurred_time": now,
-                }
-            )
-        moved.append(order)
-    assert len(moved) == len(by_order), "an order that moves is there"
-    await tx.execute(_MOVE, {"rows": orjson.dumps(moved).decode()})
-    await tx.execute(insert(order_events), events)
+        order = orders[move.order_id] = _moved(orders[move.order_id], move)
+        what = move.event, order.state, order.cancel_reason, move.ticket_id, move.actor
+        events.append((order.order_id, order.sequence, *what))
+    rows = [
+        (*order[:4], order.pay_time.isoformat() if order.pay_time else None)
+        for order in orders.values()
+    ]
+    return [(_MOVE, columns(rows)), (_RECORD, [now.isoformat(), *columns(events)])]
 
 
-def _apply(move: Move, order: dict[str, Any]) -> None:
-    order["sequence"] += 1
+def _moved(order: Standing, move: Move) -> Standing:
+    state, cancel_reason = order.state, order.cancel_reason
     if move.state is not None:
-        step = order["state"], move.state
+        step = order.state, move.state
         assert step in ORDER_MOVES, f"order {move.order_id} cannot go from {step[0]} to {step[1]}"
-        order["state"], order["cancel_reason"] = move.state, move.cancel_reason
-    order["pay_time"] = move.pay_time or order["pay_time"]
+        state, cancel_reason = move.state, move.cancel_reason
+    pay_time = move.pay_time or order.pay_time
+    return Standing(order.order_id, order.sequence + 1, state, cancel_reason, pay_time)

@@ -4,17 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
+from server.db import HotConnection, HotStatement, array
 from server.ticketing.ordering import orders
 from server.ticketing.ordering.orders import Order, Sold
 from server.ticketing.ordering.passengers import Passenger, PassengerSeals
-from server.tickets.models import snapshots
 
 MAX_OFFERS = 20_000
 """Offers remembered as they were sold."""
+
+_READ_SNAPSHOTS = HotStatement(
+    "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,17 @@ class OrderReader:
         # an order that was paid between its read and this one is shown as it was read: without tickets
         paid = [order.order_id for order in found if order.pay_time is not None]
         sold = await orders.sold(tx, paid) if paid else {}
-        offers = await self.sold_offers(tx, found)
+        offers = await self.sold_offers(await HotConnection.of(tx), found)
         return [self._shown(order, offers, sold.get(order.order_id, ())) for order in found]
 
     async def show_as_made(self, tx: AsyncConnection, order: Order) -> Shown:
         """What the answer to CreateOrder showed, whatever has become of the order since."""
         made = replace(order, state="PENDING", sequence=1, pay_time=None, cancel_reason=None)
-        return self._shown(made, await self.sold_offers(tx, [made]), ())
+        offers = await self.sold_offers(await HotConnection.of(tx), [made])
+        return self._shown(made, offers, ())
 
     async def sold_offers(
-        self, tx: AsyncConnection, found: Iterable[Order]
+        self, hot: HotConnection, found: Iterable[Order]
     ) -> dict[tuple[UUID, str], Offer]:
         """The offers of the orders' items as they were sold, by snapshot and offer."""
         wanted = {(i.snapshot_id, i.offer_id) for order in found for i in order.content.items}
@@ -57,10 +61,9 @@ class OrderReader:
             if len(self._offers) + len(missing) > MAX_OFFERS:
                 self._offers.clear()
                 missing = wanted
-            query = select(snapshots.c.snapshot_id, snapshots.c.content).where(
-                snapshots.c.snapshot_id.in_({snapshot_id for snapshot_id, _ in missing})
-            )
-            content = {row.snapshot_id: row.content for row in await tx.execute(query)}
+            ids = {snapshot_id for snapshot_id, _ in missing}
+            (rows,) = await hot.round_trip([(_READ_SNAPSHOTS, [array(list(ids))])])
+            content = dict(rows)
             for snapshot_id, offer_id in missing:
                 self._offers[snapshot_id, offer_id] = Offer.from_snapshot(
                     offer_id, snapshot_id, content[snapshot_id]

@@ -4,25 +4,31 @@ What is not proven to be WeChat's is refused and believed in nothing; an adminis
 WeChat's may still not fit our orders: that is found when it is worked off. (DOMAIN, Payment.)
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 
+import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import outbox
-from server.db import Database
+from server.db import Database, HotConnection
 from server.errors import DomainError, Reason
-from server.metrics import NOTICES
-from server.outbox import GiveUpError, Kind, Task
+from server.lanes import Lanes
+from server.metrics import NOTICE_BATCH, NOTICE_QUEUE, NOTICES
+from server.outbox import Ask, GiveUpError, Kind, Task
 from server.payments import service as payments
 from server.payments.rules import MERCHANT_MISMATCH, NOTICE_REFUSED, NOTICE_UNREADABLE
+from server.payments.service import StoredNotice
 from server.payments.wechat import Refund, Transaction
 from server.payments.wechat_client import WechatClient
 from server.payments.wechat_signatures import ContentInvalidError, SignatureInvalidError
 from server.ticketing.paying import refunds
+from server.ticketing.paying.paid_orders import PaidOrders
 from server.ticketing.paying.payment_requests import configured
 from server.ticketing.paying.settlement import Settlement
 
@@ -30,6 +36,14 @@ NOTICE = "notice"
 """Kind of outbox task: a stored notice is worked off; its key is WeChat's id of it."""
 REPORT_SECONDS = 60.0
 """Between two incidents of refused notices, in one process: whoever sends forgeries must not fill the list."""
+BATCH = 128
+"""Notices stored in one shared transaction."""
+LANES = 2
+"""Such transactions at once."""
+MOST_AT_ONCE = 256
+"""Notices worked off at once; all but a few of them share transactions."""
+MOST_ALONE = 4
+"""Notices worked off at once that need a transaction, and a connection, each."""
 LONGEST_CAUSE = 200
 HEADER_PREFIX = "wechatpay-"
 
@@ -52,10 +66,17 @@ class NoticeDesk:
         self._client = client
         self._wake = wake
         self._report_after: dict[str, float] = {}
+        self._alone = asyncio.Semaphore(MOST_ALONE)
+        self._lanes: Lanes[StoredNotice, bool] = Lanes(
+            db, self._store, batch=BATCH, lanes=LANES, queue=NOTICE_QUEUE, batches=NOTICE_BATCH
+        )
 
     def kinds(self) -> dict[str, Kind]:
         """What the outbox works off; nothing without a merchant."""
-        return {NOTICE: Kind(self._work_off)} if self._client else {}
+        if self._client is None:
+            return {}
+        paid_orders = PaidOrders(self._db, self._settlement, self._client)
+        return {NOTICE: Kind(partial(self._work_off, paid_orders), most_at_once=MOST_AT_ONCE)}
 
     async def receive(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
         """Stores a notice that is WeChat's; one that came before changes nothing.
@@ -71,23 +92,28 @@ class NoticeDesk:
             raise await self._refused(NOTICE_UNREADABLE, str(error), now) from error
         kept = {name: value for name, value in headers.items() if name.startswith(HEADER_PREFIX)}
 
-        async def store(tx: AsyncConnection) -> bool:
-            fresh = await payments.store_notice(
-                tx,
-                notice.notice_id,
-                event_type=notice.event_type,
-                body=body,
-                headers=kept,
-                now=now,
+        fresh = await self._lanes.submit(
+            StoredNotice(
+                notice.notice_id, notice.event_type, body, orjson.dumps(kept).decode(), now
             )
-            if fresh:
-                await outbox.enqueue(tx, NOTICE, notice.notice_id, {}, due=now, now=now)
-            return fresh
-
-        fresh = await self._db.in_transaction(store)
+        )
         NOTICES.labels("TAKEN" if fresh else "REPEATED").inc()
+
+    async def _store(
+        self, hot: HotConnection, received: list[StoredNotice]
+    ) -> list[bool | DomainError]:
+        """Whether each came for the first time; then it is to be worked off."""
+        async with hot.transaction():
+            (rows,) = await hot.round_trip([payments.storing_notices(received)])
+            fresh = {notice_id for (notice_id,) in rows}
+            now = received[0].receive_time
+            asks = [Ask(NOTICE, notice_id, {}, now) for notice_id in fresh]
+            parameter = outbox.enqueue_parameter(asks, now=now)
+            await hot.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
         if fresh:
             self._wake()
+        first = {notice.notice_id: notice for notice in reversed(received)}
+        return [n.notice_id in fresh and n is first[n.notice_id] for n in received]
 
     async def _refused(self, kind: str, cause: str, now: datetime) -> DomainError:
         NOTICES.labels("REFUSED").inc()
@@ -104,7 +130,12 @@ class NoticeDesk:
             Reason.NOTICE_REFUSED, "the notice is not proven to be WeChat's, or cannot be read"
         )
 
-    async def _work_off(self, task: Task) -> None:
+    async def _work_off(self, paid_orders: PaidOrders, task: Task) -> None:
+        if not await paid_orders.submit(task):
+            async with self._alone:
+                await self._work_off_alone(task)
+
+    async def _work_off_alone(self, task: Task) -> None:
         client = configured(self._client)
 
         async def work(tx: AsyncConnection) -> None:

@@ -5,14 +5,12 @@ lock of its order, any number of times and in any order; what does not fit is pu
 buys nothing goes back by itself (DOMAIN, Payment).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-import orjson
 import structlog
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import holds
 from server.catalog.models import departures, stocks
 from server.catalog.offers import Offer
-from server.db import Database, HotConnection, HotStatement
+from server.db import Database, HotConnection, round_trip
 from server.errors import DomainError, Reason
 from server.metrics import PAYMENTS
 from server.payments import rules as payment_rules
@@ -29,13 +27,13 @@ from server.payments.service import Payment
 from server.payments.wechat import Transaction
 from server.ticketing.models import ticket_sales
 from server.ticketing.ordering import completion, events, orders
-from server.ticketing.ordering.content import SHARED, Content, Item, Place
+from server.ticketing.ordering.content import Content, Item
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shown import OrderReader
 from server.ticketing.paying import refunds
+from server.ticketing.paying.ticket_rows import TicketRows, new_tickets
 from server.tickets import service as tickets
-from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX, Number
 
 SYSTEM = "system"
 GONE = (Reason.SOLD_OUT, Reason.TOO_MANY_FOR_TRAVELLER, Reason.DUPLICATE_PASSENGER)
@@ -46,29 +44,6 @@ Outcome = Literal["PAID", "KNOWN", "REFUNDED", "MISFIT", "UNKNOWN"]
 
 log = structlog.get_logger()
 
-_ROWS = """
-FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS v (ticket_id bigint, ticket_code text, jti uuid, product_id int,
-  snapshot_id uuid, order_id bigint, customer_type text, customer_name text, valid_from timestamptz,
-  valid_until timestamptz, item_index smallint, passenger_index smallint, stock_id bigint, departure_id bigint,
-  seat_index int, seat text, amount_minor bigint, reference_time timestamptz, changes_made smallint, uses jsonb)
-"""
-_TICKETS = HotStatement(f"""
-INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id, snapshot_id, order_id,
-  customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time)
-SELECT ticket_id, ticket_code, jti, 'ACTIVE', product_id, 0, '', snapshot_id, order_id,
-  customer_type, customer_name, valid_from, valid_until, CAST($2 AS timestamptz), CAST($2 AS timestamptz) {_ROWS}
-""")
-_ENTITLEMENTS = HotStatement(f"""
-INSERT INTO entitlements (ticket_id, function_code, total_uses, remaining_uses)
-SELECT v.ticket_id, u.function_code, u.total_uses, u.total_uses {_ROWS},
-  jsonb_to_recordset(v.uses) AS u (function_code text, total_uses int)
-""")
-_SALES = HotStatement(f"""
-INSERT INTO ticket_sales (ticket_id, order_id, item_index, passenger_index, stock_id, departure_id, seat_index, seat,
-  amount_minor, reference_time, changes_made)
-SELECT ticket_id, order_id, item_index, passenger_index, stock_id, departure_id, seat_index, seat,
-  amount_minor, reference_time, changes_made {_ROWS}
-""")
 # a document that travels on the same departure as before keeps its guard
 _PASS_GUARD = text("""
 UPDATE travel_guards SET order_id = :order_id
@@ -89,13 +64,15 @@ class _Change(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _NewTicket:
-    item_index: int
-    offer: Offer
-    item: Item
-    place: Place | None
-    seat_index: int | None
-    entitlements: list[dict[str, object]]
+class Issue:
+    """An order that gets its tickets: with `changes_made` if it changes one, which was changed so often before it.
+
+    `seats`, by item, are others than those ordered.
+    """
+
+    order: Order
+    changes_made: int | None = None
+    seats: Mapping[int, tuple[int, ...]] | None = None
 
 
 class Settlement:
@@ -141,11 +118,13 @@ class Settlement:
                 )
             )
         await events.record(tx, moves, now=now)
-        issued = await self._issue(tx, order, change, seats or {}, now=now)
+        issue = Issue(order, change.changes_made if change else None, seats)
+        rows = await self.issue(await HotConnection.of(tx), [issue], now=now)
+        await round_trip(tx, rows.writing(now))
         if change:
             await self._free(tx, order, change, actor=actor, now=now)
         await holds.confirm(tx, order.takes, now=now)
-        return issued
+        return [number for number, *_ in rows.tickets]
 
     async def payment_succeeded(
         self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
@@ -156,8 +135,7 @@ class Settlement:
         unless the traveller has cancelled; else it goes back, as does a second one.
         """
         outcome = await self._take_in(tx, transaction, now=now)
-        PAYMENTS.labels(outcome).inc()
-        log.info("payment.taken_in", out_trade_no=transaction.out_trade_no, outcome=outcome)
+        taken_in(transaction, outcome)
         return outcome
 
     async def _take_in(
@@ -167,15 +145,15 @@ class Settlement:
         named = payment_rules.payment_of(transaction.out_trade_no)
         order = await orders.lock_order(tx, named[0]) if named else None
         payment = await payments.find(tx, transaction.out_trade_no) if order else None
+        verdict = self.judge(order, payment, transaction)
         if order is None or payment is None:
-            await _report(tx, payment_rules.UNKNOWN_ORDER, None, transaction, now=now)
+            await _report(tx, verdict, None, transaction, now=now)
             return "UNKNOWN"
-        misfit = self._misfit(payment, transaction)
-        if misfit:
-            await _report(tx, misfit, payment, transaction, now=now)
-            return "MISFIT"
-        if payment.state == "SUCCEEDED":
+        if verdict == "KNOWN":
             return "KNOWN"
+        if verdict not in ("WAITS", "LATE"):
+            await _report(tx, verdict, payment, transaction, now=now)
+            return "MISFIT"
         await payments.succeed(
             tx,
             payment,
@@ -183,7 +161,7 @@ class Settlement:
             success_time=transaction.success_time,
             now=now,
         )
-        if order.state == "PENDING":
+        if verdict == "WAITS":
             await self.settle(tx, order, pay_time=transaction.success_time, now=now, actor=SYSTEM)
             return "PAID"
         if (order.state, order.cancel_reason) == ("CANCELLED", "HOLD_EXPIRED") and (
@@ -197,8 +175,15 @@ class Settlement:
         )
         return "REFUNDED"
 
-    def _misfit(self, payment: Payment, transaction: Transaction) -> str | None:
-        found = payment_rules.misfit(
+    def judge(self, order: Order | None, payment: Payment | None, transaction: Transaction) -> str:
+        """What a payment that was made is to us, given the order and payment it names.
+
+        WAITS: the order has waited for it. LATE: the order is not PENDING any more. KNOWN: it was taken in before.
+        Else the kind of an incident.
+        """
+        if order is None or payment is None:
+            return payment_rules.UNKNOWN_ORDER
+        misfit = payment_rules.misfit(
             (*self._ours, payment.currency_code, payment.amount_minor),
             (
                 transaction.app_id,
@@ -207,50 +192,47 @@ class Settlement:
                 transaction.total_minor,
             ),
         )
-        known = payment.transaction_id in ("", transaction.transaction_id)
-        return found or (None if known else payment_rules.TRANSACTION_MISMATCH)
+        if misfit:
+            return misfit
+        if payment.transaction_id not in ("", transaction.transaction_id):
+            return payment_rules.TRANSACTION_MISMATCH
+        if payment.state == "SUCCEEDED":
+            return "KNOWN"
+        return "WAITS" if order.state == "PENDING" else "LATE"
 
     # Tickets
 
-    async def _issue(
-        self,
-        tx: AsyncConnection,
-        order: Order,
-        change: _Change | None,
-        seats: Mapping[int, tuple[int, ...]],
-        *,
-        now: datetime,
-    ) -> list[int]:
-        offers = await self._reader.sold_offers(tx, [order])
+    async def issue(
+        self, hot: HotConnection, issues: Sequence[Issue], *, now: datetime
+    ) -> TicketRows:
+        """The tickets of orders, to be written in the transaction that makes them PAID."""
+        offers = await self._reader.sold_offers(hot, [issue.order for issue in issues])
         new = [
-            ticket
-            for index, item in enumerate(order.content.items)
-            for ticket in _new_tickets(
-                index,
-                item,
-                offers[item.snapshot_id, item.offer_id],
-                seats.get(index),
-                # what an order shares stays with it when one of its tickets is changed
-                shares=change is None,
-            )
-        ]
-        numbers = await self._numbers.take(len(new), now)
-        passengers = self._reader.seals.open(order.order_id, order.passengers_sealed)
-        names = [passenger.name for passenger in passengers]
-        changes_made = change.changes_made + 1 if change else 0
-        rows = [
-            _row(order, ticket, number, names=names) | {"changes_made": changes_made}
-            for ticket, number in zip(new, numbers, strict=True)
-        ]
-        content, hot = orjson.dumps(rows).decode(), await HotConnection.of(tx)
-        await hot.round_trip(
             [
-                (_TICKETS, [content, now.isoformat()]),
-                (_ENTITLEMENTS, [content]),
-                (_SALES, [content]),
+                ticket
+                for index, item in enumerate(issue.order.content.items)
+                for ticket in new_tickets(
+                    index,
+                    item,
+                    offers[item.snapshot_id, item.offer_id],
+                    (issue.seats or {}).get(index),
+                    # what an order shares stays with it when one of its tickets is changed
+                    shares=issue.changes_made is None,
+                )
             ]
-        )
-        return list(numbers)
+            for issue in issues
+        ]
+        numbers = await self._numbers.take(sum(map(len, new)), now)
+        rows = TicketRows()
+        for issue, tickets_of_order in zip(issues, new, strict=True):
+            order = issue.order
+            passengers = self._reader.seals.open(order.order_id, order.passengers_sealed)
+            names = [passenger.name for passenger in passengers]
+            changes_made = 0 if issue.changes_made is None else issue.changes_made + 1
+            for ticket in tickets_of_order:
+                number = numbers.popleft()
+                rows.add(order, ticket, number, names=names, changes_made=changes_made)
+        return rows
 
     # Changes
 
@@ -313,7 +295,7 @@ class Settlement:
         self, tx: AsyncConnection, order: Order, *, now: datetime
     ) -> dict[int, tuple[int, ...]]:
         """The seats of each item, others than before if those are taken. Raises _GoneError, or one of GONE."""
-        offers = await self._reader.sold_offers(tx, [order])
+        offers = await self._reader.sold_offers(await HotConnection.of(tx), [order])
         items = list(enumerate(order.content.items))
         for _, item in items:
             await _require_still_sold(tx, item, offers[item.snapshot_id, item.offer_id], now)
@@ -362,6 +344,12 @@ class Settlement:
         return await orders.lock_order(tx, order.changes_order_id)
 
 
+def taken_in(transaction: Transaction, outcome: Outcome) -> None:
+    """Counts and logs what became of a payment."""
+    PAYMENTS.labels(outcome).inc()
+    log.info("payment.taken_in", out_trade_no=transaction.out_trade_no, outcome=outcome)
+
+
 async def _require_still_sold(tx: AsyncConnection, item: Item, offer: Offer, now: datetime) -> None:
     """Raises _GoneError for what is not sold any more: its time is over, or the departure was cancelled."""
     state = None
@@ -388,54 +376,6 @@ def _without_documents(take: holds.Take) -> holds.Take:
         take.order_id,
         take.traveller_id,
     )
-
-
-def _new_tickets(
-    index: int, item: Item, offer: Offer, seats: tuple[int, ...] | None, *, shares: bool
-) -> list[_NewTicket]:
-    """One for each place, and one for each shared entitlement."""
-    own = [each for each in offer.entitlements if not each.get("shared")]
-    places = [
-        _NewTicket(index, offer, item, place, seats[n] if seats else place.seat_index, own)
-        for n, place in enumerate(item.places)
-    ]
-    shared = [
-        _NewTicket(index, offer, item, None, None, [each])
-        for each in offer.entitlements
-        if each.get("shared") and shares
-    ]
-    return places + shared
-
-
-def _row(order: Order, new: _NewTicket, number: int, *, names: list[str]) -> dict[str, object]:
-    place, offer = new.place, new.offer
-    seat = None
-    if new.seat_index is not None and offer.seat_map:
-        seat = offer.seat_map.labels[new.seat_index]
-    uses = [
-        {name: each[name] for name in ("function_code", "total_uses")} for each in new.entitlements
-    ]
-    return {
-        "ticket_id": number,
-        "ticket_code": Number.unpack(number).code(DIRECT_PREFIX, DIRECT_CODE),
-        "jti": uuid4(),
-        "product_id": offer.product_id,
-        "snapshot_id": new.item.snapshot_id,
-        "order_id": order.order_id,
-        "customer_type": place.customer_type if place else "",
-        "customer_name": names[place.passenger] if place else "",
-        "valid_from": offer.valid_from_time,
-        "valid_until": offer.valid_until_time,
-        "item_index": new.item_index,
-        "passenger_index": place.passenger if place else SHARED,
-        "stock_id": new.item.stock_id,
-        "departure_id": new.item.departure_id,
-        "seat_index": new.seat_index,
-        "seat": seat,
-        "amount_minor": place.amount_minor if place else 0,
-        "reference_time": offer.reference_time,
-        "uses": uses,
-    }
 
 
 async def _report(

@@ -1,0 +1,175 @@
+"""Orders paid as nearly all are: notices that fit orders which wait for them share one transaction, each decided on its own.
+
+A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything in one statement a table,
+ends their tasks and commits once. Whatever is not of this case (an order that somebody else is at, that changes a ticket or
+does not wait, a payment that does not fit) it leaves as it is, to be worked off alone. If the transaction fails, so are all.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import structlog
+
+from server import outbox
+from server.catalog import holds
+from server.db import Database, HotConnection, LostRaceError
+from server.errors import DomainError
+from server.lanes import Lanes
+from server.metrics import PAYMENT_BATCH, PAYMENT_QUEUE
+from server.outbox import Task
+from server.payments import rules as payment_rules
+from server.payments import service as payments
+from server.payments.service import Payment
+from server.payments.wechat import Transaction
+from server.payments.wechat_client import WechatClient
+from server.payments.wechat_signatures import ContentInvalidError
+from server.ticketing.ordering import events, orders
+from server.ticketing.ordering.events import Move, Standing
+from server.ticketing.ordering.orders import Order
+from server.ticketing.paying.settlement import SYSTEM, Issue, Settlement, taken_in
+
+BATCH = 128
+"""Notices in one shared transaction."""
+LANES = 2
+"""Shared transactions at once."""
+
+log = structlog.get_logger()
+
+
+class _Told(NamedTuple):
+    """A notice of a payment that was made: its task, and which payment (order and attempt) it names."""
+
+    task: Task
+    transaction: Transaction
+    success_time: datetime
+    named: tuple[int, int]
+
+
+class _Paid(NamedTuple):
+    """An order that was waiting for the payment it is told of; it is locked."""
+
+    told: _Told
+    order: Order
+
+
+class PaidOrders:
+    """Works off notices of payment together."""
+
+    def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
+        self._settlement = settlement
+        self._client = client
+        self._lanes: Lanes[Task, bool] = Lanes(
+            db, self._work, batch=BATCH, lanes=LANES, queue=PAYMENT_QUEUE, batches=PAYMENT_BATCH
+        )
+
+    def submit(self, task: Task) -> asyncio.Future[bool]:
+        """Queues a notice; the future says whether it was worked off, with its task. If not, nothing has happened.
+
+        Raises (in the future) DATABASE_UNAVAILABLE, which leaves the outcome unknown.
+        """
+        return self._lanes.submit(task)
+
+    async def _work(self, hot: HotConnection, tasks: list[Task]) -> list[bool | DomainError]:
+        paid: list[_Paid] = []
+        try:
+            told = await self._read(hot, tasks)
+            async with hot.transaction():
+                paid = await self._settle(hot, told)
+        except LostRaceError:
+            log.info("paid_orders.race_lost", notices=len(tasks))
+        except DomainError:
+            raise
+        except Exception:  # one of them is to blame: worked off alone it fails alone
+            log.exception("paid_orders.failed", notices=len(tasks))
+        for each in paid:
+            each.told.task.is_settled = True
+            taken_in(each.told.transaction, "PAID")
+        return [task.is_settled for task in tasks]
+
+    async def _read(self, hot: HotConnection, tasks: Sequence[Task]) -> list[_Told]:
+        """What the notices tell of payments made, one of each order: another is worked off behind it."""
+        async with hot.transaction():
+            command = payments.reading_notices([task.key for task in tasks])
+            (rows,) = await hot.round_trip([command], commit=True)
+        bodies = dict(rows)
+        by_order: dict[int, _Told] = {}
+        for task in tasks:
+            told = self._open(task, bodies.get(task.key, b""))
+            if told:
+                by_order.setdefault(told.named[0], told)
+        return list(by_order.values())
+
+    def _open(self, task: Task, body: bytes) -> _Told | None:
+        try:
+            content = self._client.open_notice(body).content
+        except ContentInvalidError:
+            return None
+        if not isinstance(content, Transaction) or not content.is_paid:
+            return None
+        named = payment_rules.payment_of(content.out_trade_no)
+        assert content.success_time is not None, "what is paid was paid at some time"
+        return _Told(task, content, content.success_time, named) if named else None
+
+    async def _settle(self, hot: HotConnection, told: Sequence[_Told]) -> list[_Paid]:
+        """Settles those of this module's case, and commits; those behind whose tasks another process is stay as they are."""
+        paid = await self._lock(hot, told) if told else []
+        if paid:
+            # behind the locks, which may have taken a while
+            now = paid[0].told.task.now()
+            rows = await self._settlement.issue(hot, [Issue(each.order) for each in paid], now=now)
+            takes = [take for each in paid for take in each.order.takes]
+            succeeded, *_, sold, done = await hot.round_trip(
+                [
+                    payments.succeeding(map(_success, paid), now=now),
+                    *events.recording(map(_standing, paid), map(_move, paid), now=now),
+                    *rows.writing(now),
+                    holds.confirming(takes, now=now),
+                    outbox.done_together([each.told.task for each in paid]),
+                ]
+            )
+            assert len(succeeded) == len(paid), "nobody moves a payment whose order is locked"
+            assert len(sold) == len({take.stock_id for take in takes}), "what is held is there"
+            assert len(done) == len(paid), "nobody takes a task that is locked"
+        await hot.round_trip([], commit=True)
+        return paid
+
+    async def _lock(self, hot: HotConnection, told: Sequence[_Told]) -> list[_Paid]:
+        rows, found, held = await hot.round_trip(
+            [
+                orders.locking_free([each.named[0] for each in told]),
+                payments.finding([each.named for each in told]),
+                outbox.lock_leases([each.task for each in told]),
+            ]
+        )
+        locked = {order.order_id: order for order in map(orders.parse, rows)}
+        asked = {(payment.order_id, payment.attempt): payment for payment in map(_payment, found)}
+        leased = {task_id for (task_id,) in held}
+        paid = []
+        for each in told:
+            order = locked.get(each.named[0])
+            verdict = self._settlement.judge(order, asked.get(each.named), each.transaction)
+            changes = order is not None and order.changes_ticket_id is not None
+            if order and verdict == "WAITS" and not changes and each.task.task_id in leased:
+                paid.append(_Paid(each, order))
+        return paid
+
+
+def _payment(row: tuple[Any, ...]) -> Payment:
+    return Payment(*row)
+
+
+def _success(paid: _Paid) -> tuple[int, int, str, datetime]:
+    return *paid.told.named, paid.told.transaction.transaction_id, paid.told.success_time
+
+
+def _standing(paid: _Paid) -> Standing:
+    order = paid.order
+    return Standing(
+        order.order_id, order.sequence, order.state, order.cancel_reason, order.pay_time
+    )
+
+
+def _move(paid: _Paid) -> Move:
+    return Move(paid.order.order_id, events.PAID, SYSTEM, "PAID", pay_time=paid.told.success_time)

@@ -1,0 +1,276 @@
+"""Notices that are worked off together: each order as if it had been alone, whatever the others of its transaction are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deeptravel.ticketing.v1 import refund_pb2
+from structlog.testing import capture_logs
+
+from server import outbox
+from server.config import load_settings
+from server.db import Database, HotConnection, round_trip
+from server.payments import service as payments
+from server.payments.service import StoredNotice
+from server.ticketing.ordering import orders
+from server.ticketing.paying.notices import NOTICE
+from server.ticketing.paying.paid_orders import PaidOrders
+from server.ticketing.paying.ticket_rows import TicketRows
+from tests.support.paying import Till, a_till, envelope, transaction
+from tests.support.traveller import SECOND, passenger
+
+UNDONE = "SELECT count(*) FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
+PAID = "SELECT count(*) FROM orders WHERE state = 'PAID'"
+
+
+@pytest.fixture
+async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
+    async with a_till(
+        database_url, redis_url, tmp_path, seats=200, max_per_traveller=200
+    ) as furnished:
+        yield furnished
+        await furnished.sound()
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many orders each transaction paid; none if there was no order to be paid in it."""
+    sizes: list[int] = []
+    settle = PaidOrders._settle
+
+    async def counted(paid_orders: PaidOrders, hot: HotConnection, told: Any) -> Any:
+        paid = await settle(paid_orders, hot, told)
+        sizes.extend([len(paid)] if paid else [])
+        return paid
+
+    monkeypatch.setattr(PaidOrders, "_settle", counted)
+    return sizes
+
+
+async def asked(till: Till, quantity: int, **fields: Any) -> list[tuple[Any, str]]:
+    """Orders of one passenger, 200.00, whose payments wait; each with its out_trade_no."""
+    found = []
+    for _ in range(quantity):
+        order = await till.desk.order(till.world.seat(), passengers=[passenger()], **fields)
+        found.append((order, str((await till.create(order)).payment.out_trade_no)))
+    return found
+
+
+def paid_notice(till: Till, number: str, *, notice_id: str = "", **changes: Any) -> bytes:
+    content = transaction(till, number, **{"total": 20_000} | changes)
+    return envelope(till, content, number=notice_id or f"EV-{number}")
+
+
+async def tell_at_once(till: Till, bodies: dict[str, bytes], *, quiet: bool = False) -> None:
+    """Notices that are there at one moment, so that one look finds them all; waits until they are worked off."""
+    now = datetime.now(UTC)
+    db = Database(load_settings(), till.database_url)
+    received = [StoredNotice(name, "", body, "{}", now) for name, body in bodies.items()]
+    async with db.transaction() as tx:
+        await round_trip(tx, [payments.storing_notices(received)])
+        asks = [outbox.Ask(NOTICE, name, {}, now) for name in bodies]
+        await outbox.enqueue_many(tx, asks, now=now)
+    await db.close()
+    if not quiet:
+        await till.idle_of("notice")
+
+
+async def test_many_orders_share_a_transaction(till: Till, batches: list[int]) -> None:
+    """And whoever is at another of them does not hold them up."""
+    waiting = await asked(till, 30)
+    bodies = {f"EV-{n}": paid_notice(till, number) for n, (_, number) in enumerate(waiting)}
+    await tell_at_once(till, bodies)
+    assert sum(batches) == 30
+    assert max(batches) > 10
+    assert await till.world.value(PAID) == 30
+    assert await till.world.value(UNDONE) == 0
+    assert await till.world.stock() == (200, 0, 30)
+    for order, _ in waiting:
+        ((state, name, seat, amount, place),) = await till.tickets(order)
+        assert (state, name, amount, place) == ("ACTIVE", "张三", 20_000, 0)
+        assert seat
+    moves = await till.world.sql("SELECT sequence, event, actor FROM order_events")
+    assert moves == [(2, "order.paid", "system")] * 30
+    tries = await till.world.sql(
+        "SELECT DISTINCT attempts, lease_until FROM outbox_tasks WHERE kind = 'notice'"
+    )
+    assert tries == [(1, None)]
+
+
+async def test_what_is_unusual_among_what_is_usual(till: Till, batches: list[int]) -> None:
+    """Each as it is alone: late, twice, another amount, a change, a second payment, a refund, unknown, unreadable."""
+    usual = await asked(till, 5)
+    ((twice, twice_number),) = await asked(till, 1)
+    ((again, first),) = await asked(till, 1)
+    await till.world.sql("UPDATE payments SET state = 'CLOSED' WHERE out_trade_no = %s", first)
+    second = str((await till.create(again)).payment.out_trade_no)
+    ((misfit, misfit_number),) = await asked(till, 1)
+    ((late, late_number),) = await asked(till, 1)
+    await till.wechat.switch(down={"close": -1, "query": -1})
+    await till.world.expire(late.order_id)
+    await till.until_state(late, "CANCELLED")
+    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in usual}
+    bodies |= {f"EV-T{n}": paid_notice(till, twice_number) for n in range(3)}
+    bodies |= {f"EV-A{n}": paid_notice(till, number) for n, number in enumerate((first, second))}
+    bodies["EV-M"] = paid_notice(till, misfit_number, total=19_999)
+    bodies["EV-L"] = paid_notice(till, late_number)
+    bodies["EV-U"] = paid_notice(till, "DT1P1")
+    bodies["EV-N"] = paid_notice(till, misfit_number, trade_state="NOTPAY")
+    refund = {
+        "out_trade_no": "DT1P1",
+        "transaction_id": "42",
+        "out_refund_no": "DT1R1S1",
+        "refund_id": "50",
+        "refund_status": "SUCCESS",
+        "amount": {"total": 1, "refund": 1},
+    }
+    bodies["EV-R"] = envelope(till, refund, event="REFUND.SUCCESS")
+    bodies["EV-X"] = b"{}"
+    await tell_at_once(till, bodies)
+    for order in (*(order for order, _ in usual), twice, again, late):
+        assert len(await till.tickets(order)) == 1
+    assert await till.tickets(misfit) == []
+    assert 0 < sum(batches) <= 7  # the late one is not among them
+    assert await till.incidents() == [
+        *("AMOUNT_MISMATCH", "REFUND_UNKNOWN", "SECOND_PAYMENT", "UNKNOWN_ORDER")
+    ]
+    assert [cause for _, cause, _ in await till.refunds(again)] == ["LATE_PAYMENT"]
+    not_done = "SELECT key, state FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
+    assert await till.world.sql(not_done) == [("EV-X", "DEAD")]
+    assert await till.world.stock() == (200, 1, 8)
+
+
+async def test_a_change_among_what_is_usual(till: Till, batches: list[int]) -> None:
+    first = await till.desk.order(till.world.seat(fare_class=SECOND), passengers=[passenger()])
+    await till.pay(first)
+    await till.paid(first)
+    code = await till.world.value("SELECT ticket_code FROM tickets")
+    quote = await till.desk.call(
+        "QuoteChange",
+        refund_pb2.QuoteChangeRequest(ticket_code=code, offer_id=till.world.seat()),
+    )
+    request = refund_pb2.ChangeTicketRequest(
+        ticket_code=code, change_quote=quote.change_quote, request_id="change-1"
+    )
+    changed = (await till.desk.call("ChangeTicket", request)).order
+    payment = (await till.create(changed)).payment
+    usual = await asked(till, 3)
+    batches.clear()
+    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in usual}
+    number = str(payment.out_trade_no)
+    bodies["EV-C"] = paid_notice(till, number, total=payment.amount_minor)
+    await tell_at_once(till, bodies)
+    assert sum(batches) == 3
+    assert [state for state, *_ in await till.tickets(first)] == ["CHANGED"]
+    assert [state for state, *_ in await till.tickets(changed)] == ["ACTIVE"]
+    assert await till.world.stock() == (200, 0, 4)
+
+
+async def test_one_whose_order_somebody_is_at_does_not_hold_up_the_others(
+    till: Till, batches: list[int]
+) -> None:
+    (busy, *others) = await asked(till, 4)
+    db = Database(load_settings(), till.database_url)
+    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in (busy, *others)}
+    async with db.transaction() as tx:
+        found = await till.world.value(
+            "SELECT order_id FROM orders WHERE order_code = %s", busy[0].order_id
+        )
+        assert await orders.lock_order(tx, found)
+        await tell_at_once(till, bodies, quiet=True)
+        await till.world.until(f"SELECT ({PAID}) = 3")
+        assert await till.tickets(busy[0]) == []
+    await till.paid(busy[0])
+    await till.idle_of("notice")
+    await db.close()
+    assert batches == [3]
+
+
+async def test_one_that_cannot_be_paid_does_not_spoil_the_others(
+    till: Till, batches: list[int]
+) -> None:
+    """Its batch does nothing, then each is worked off alone. Seen red: without that nobody is paid."""
+    (spoilt, *others) = await asked(till, 4)
+    await till.world.sql(
+        "UPDATE orders SET passengers_sealed = '\\x00' WHERE order_code = %s", spoilt[0].order_id
+    )
+    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in (spoilt, *others)}
+    with capture_logs() as logs:
+        await tell_at_once(till, bodies, quiet=True)
+        await till.world.until(f"SELECT ({PAID}) = 3")
+        await till.world.until(f"SELECT ({UNDONE}) = 1")
+    assert "paid_orders.failed" in [line["event"] for line in logs]
+    assert batches == []
+    assert await till.tickets(spoilt[0]) == []
+    failed = "SELECT last_error IS NOT NULL AND state = 'OPEN' FROM outbox_tasks WHERE key = %s"
+    await till.world.until(failed, f"EV-{spoilt[1]}")
+
+
+@pytest.mark.parametrize("at", ["the writing", "the commit"])
+async def test_a_fault_leaves_nothing_of_a_batch(
+    till: Till, batches: list[int], monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """What fails together is done alone afterwards."""
+    waiting = await asked(till, 5)
+    seen: list[int] = []
+    writing, go = TicketRows.writing, HotConnection.round_trip
+
+    def break_off(rows: TicketRows, now: datetime) -> Any:
+        if len(rows.tickets) > 1:
+            raise RuntimeError
+        return writing(rows, now)
+
+    async def fail_the_commit(hot: HotConnection, statements: Any, *, commit: bool = False) -> Any:
+        if commit and not statements:
+            seen.append(await till.world.value(PAID))
+            raise RuntimeError
+        return await go(hot, statements, commit=commit)
+
+    if at == "the writing":
+        monkeypatch.setattr(TicketRows, "writing", break_off)
+    else:
+        monkeypatch.setattr(HotConnection, "round_trip", fail_the_commit)
+    await tell_at_once(till, {f"EV-{number}": paid_notice(till, number) for _, number in waiting})
+    assert batches == []
+    assert set(seen) <= {0}
+    assert await till.world.value(PAID) == 5
+    assert await till.world.value("SELECT count(*) FROM tickets") == 5
+    assert await till.world.stock() == (200, 0, 5)
+
+
+async def test_a_lease_that_is_lost_within_a_batch(
+    till: Till, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who lost it does nothing; who has it now will. Seen red: without lock_leases nobody of the batch is paid."""
+    waiting = await asked(till, 5)
+    lost = f"EV-{waiting[2][1]}"
+    lock = PaidOrders._lock
+    taken = asyncio.Event()
+
+    async def too_late(paid_orders: PaidOrders, hot: HotConnection, told: Any) -> Any:
+        if not taken.is_set():
+            taken.set()
+            await till.world.sql(
+                "UPDATE outbox_tasks SET lease_until = now() + interval '1 hour', attempts = attempts + 1"
+                " WHERE key = %s",
+                lost,
+            )
+        return await lock(paid_orders, hot, told)
+
+    monkeypatch.setattr(PaidOrders, "_lock", too_late)
+    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in waiting}
+    with capture_logs() as logs:
+        await tell_at_once(till, bodies, quiet=True)
+        await till.world.until(f"SELECT ({PAID}) = 4")
+        while "outbox.lost" not in [line["event"] for line in logs]:  # noqa: ASYNC110 - of the log
+            await asyncio.sleep(0.01)
+    assert batches == [4]
+    assert await till.tickets(waiting[2][0]) == []
+    assert await till.world.sql(
+        "SELECT state, attempts FROM outbox_tasks WHERE key = %s", lost
+    ) == [("OPEN", 2)]
+    await till.world.sql("UPDATE outbox_tasks SET lease_until = now() WHERE key = %s", lost)
+    await till.paid(waiting[2][0])
