@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
 
-from server import rpc
+from server import outbox, rpc
 from server.errors import Reason
 from server.identity import credentials
 from server.payments.wechat import WechatError
+from server.ticketing.paying import refunds
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal
@@ -204,6 +205,11 @@ async def test_what_is_closed_in_part_is_an_administrators(
     assert till.wechat.known.keys() == numbers
     # the closed number has no more to say
     assert await till.notice(f"DT{order_id}R1S1", "CLOSED") == "SUCCEEDED"
+    async with till.db.transaction() as tx:
+        now = till.clock()
+        await outbox.enqueue(tx, refunds.QUERY, f"DT{order_id}R1S1", {}, due=now, now=now)
+    assert await till.drain() == 1
+    assert not await world.sql("SELECT last_error FROM outbox_tasks WHERE last_error <> ''")
 
 
 async def test_refunds_are_listed_by_page(

@@ -198,7 +198,7 @@ class Theatre:
         dead = await self.world.sql(
             "SELECT kind, key, last_error FROM outbox_tasks WHERE state = 'DEAD'"
         )
-        assert dead == [], f"seed {self.seed}"
+        assert not dead, f"seed {self.seed}: {dead}"
 
 
 @dataclass
