@@ -32,8 +32,8 @@ KILL_AFTER_DRAIN_SECONDS = 10.0
 HURRIED = 130
 """Exit code when a second Ctrl-C cut calls off."""
 FULL_COLLECTION_SECONDS = 600.0
-"""A collection that walks over all the server remembers stops it for 30 ms and more, every few seconds if Python has
-its way, and finds next to nothing: garbage is found young."""
+"""A collection that walks over all the server remembers stops it for 30 ms and more, several times a minute if Python
+has its way, and finds next to nothing: garbage is found young."""
 NEVER = (1 << 31) - 1
 
 log = structlog.get_logger()

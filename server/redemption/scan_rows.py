@@ -10,6 +10,7 @@ from server import idempotency
 from server.db import HotConnection, HotStatement, array, columns
 from server.redemption import rules
 from server.ticketing.ordering import completion
+from server.tickets.service import READ_SNAPSHOTS
 
 MAX_SNAPSHOTS = 10_000
 
@@ -33,9 +34,6 @@ SELECT ticket_id, ticket_code, jti, state, blocked, order_id, valid_from_time, v
 FROM tickets WHERE ticket_id = $1::bigint
 """)
 READ_ORDERS = HotStatement("SELECT order_id, jti FROM orders WHERE order_id = ANY($1::bigint[])")
-READ_SNAPSHOTS = HotStatement(
-    "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
-)
 
 MOVE_TICKETS = HotStatement("""
 UPDATE tickets t SET state = v.state, update_time = $1::timestamptz

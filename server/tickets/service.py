@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.db import HotStatement
 from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Partner
 from server.tickets import qr
@@ -43,6 +44,10 @@ MAX_SCANNED = 20_000
 """A page looks at this many tickets at the most; if fewer match than it could hold, it is short."""
 
 EVENT_RANDOM_BITS = 22
+
+READ_SNAPSHOTS = HotStatement(
+    "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
+)
 
 # Sets go in as one text each: psycopg spends ten times as long on a list of a thousand.
 LOCK = text("""

@@ -11,21 +11,17 @@ from sqlalchemy import event, insert, text, update
 from structlog.testing import capture_logs
 
 from server import outbox
-from server.config import load_settings
-from server.db import Database, HotConnection, HotStatement, columns, round_trip
+from server.db import HotConnection, HotStatement, columns, round_trip
 from server.errors import DomainError, Reason
 from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 from server.outbox import Ask, Kind, LeaseLostError, Outbox, Postpone, Task
-from tests.support.outbox import Desk, Seen, effects
+from tests.support.outbox import Desk, Seen, a_desk, effects
 
 
 @pytest.fixture
 async def desk(database_url: str) -> AsyncIterator[Desk]:
-    db = Database(load_settings(), database_url)
-    desk = Desk(db)
-    await desk.prepare_effects()
-    yield desk
-    await db.close()
+    async with a_desk(database_url) as desk:
+        yield desk
 
 
 async def until(holds: Callable[[], bool]) -> None:

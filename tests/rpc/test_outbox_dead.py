@@ -8,20 +8,15 @@ from uuid import uuid4
 import pytest
 
 from server import dead_tasks, outbox
-from server.config import load_settings
-from server.db import Database
 from server.errors import DomainError, Reason
 from server.outbox import GiveUpError, Kind
-from tests.support.outbox import Desk, Seen
+from tests.support.outbox import Desk, Seen, a_desk
 
 
 @pytest.fixture
 async def desk(database_url: str) -> AsyncIterator[Desk]:
-    db = Database(load_settings(), database_url)
-    desk = Desk(db)
-    await desk.prepare_effects()
-    yield desk
-    await db.close()
+    async with a_desk(database_url) as desk:
+        yield desk
 
 
 async def test_dead_letter_and_replay(desk: Desk) -> None:

@@ -5,7 +5,8 @@ Run as a program it is a process that works, and can be killed: its arguments ar
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,6 +99,16 @@ class Desk:
         await self.db.in_transaction(work)
 
 
+@asynccontextmanager
+async def a_desk(url: str) -> AsyncIterator[Desk]:
+    """A desk over this database."""
+    db = Database(load_settings(), url)
+    desk = Desk(db)
+    await desk.prepare_effects()
+    yield desk
+    await db.close()
+
+
 async def _work_for_ever(url: str, at_once: int) -> None:
     desk = Desk(Database(load_settings(), url))
     outbox = Outbox(desk.db, {"tell": Kind(desk.act, most_at_once=at_once)}, poll_seconds=0.01)
@@ -105,10 +116,6 @@ async def _work_for_ever(url: str, at_once: int) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(_work_for_ever(sys.argv[1], int(sys.argv[2])))
 
 
 class Seen:
@@ -126,3 +133,7 @@ class Seen:
     @property
     def keys(self) -> list[str]:
         return sorted(task.key for task in self.tasks)
+
+
+if __name__ == "__main__":
+    asyncio.run(_work_for_ever(sys.argv[1], int(sys.argv[2])))

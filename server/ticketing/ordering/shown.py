@@ -7,17 +7,14 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
-from server.db import HotConnection, HotStatement, array
+from server.db import HotConnection, array
 from server.ticketing.ordering import orders
 from server.ticketing.ordering.orders import Order, Sold
 from server.ticketing.ordering.passengers import Passenger, PassengerSeals
+from server.tickets.service import READ_SNAPSHOTS
 
 MAX_OFFERS = 20_000
 """Offers remembered as they were sold."""
-
-_READ_SNAPSHOTS = HotStatement(
-    "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class OrderReader:
                 self._offers.clear()
                 missing = wanted
             ids = {snapshot_id for snapshot_id, _ in missing}
-            (rows,) = await hot.round_trip([(_READ_SNAPSHOTS, [array(list(ids))])])
+            (rows,) = await hot.round_trip([(READ_SNAPSHOTS, [array(list(ids))])])
             content = dict(rows)
             for snapshot_id, offer_id in missing:
                 self._offers[snapshot_id, offer_id] = Offer.from_snapshot(
