@@ -1,0 +1,58 @@
+"""Rows that several invariants count, as parts of their queries."""
+
+# A ticket that was given back no longer counts against stock, seats, guards and quotas.
+KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
+
+# Every place of an order that waits for its payment, or whose ticket is kept: what holds and takes stock. What was ordered
+# is in the order's content; where its places are in the end (a late payment may get other seats) is in ticket_sales.
+TAKEN = f"""
+SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigint AS stock_id,
+  (i.item ->> 'departure_id')::bigint AS departure_id, (p.place ->> 'seat_index')::int AS seat_index,
+  CASE WHEN (i.item ->> 'departure_id')::bigint IS DISTINCT FROM c.departure_id THEN p.place ->> 'document' END AS document
+FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id,
+  jsonb_array_elements(o.content -> 'items') AS i (item), jsonb_array_elements(i.item -> 'places') AS p (place)
+WHERE o.state = 'PENDING'
+UNION ALL
+SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, (
+  SELECT p.place ->> 'document' FROM jsonb_array_elements(o.content -> 'items' -> s.item_index -> 'places') AS p (place)
+  WHERE (p.place ->> 'passenger')::int = s.passenger_index)
+FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN orders o ON o.order_id = s.order_id
+WHERE s.passenger_index >= 0 AND {KEPT}
+"""
+
+# Orders of travellers that were paid, also those all of whose tickets came back since.
+PAID = "(o.state IN ('PAID', 'COMPLETED') OR o.state = 'CANCELLED' AND o.pay_time IS NOT NULL)"
+
+# Places and shared entitlements that an order was made for: each is a ticket once it is paid. A change is of one place;
+# what an order shares stays with it.
+WANTED = """
+SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger')::int AS passenger_index,
+  1::bigint AS wanted
+FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position),
+  jsonb_array_elements(i.item -> 'places') AS p (place)
+UNION ALL
+SELECT o.order_id, (i.position - 1)::int, -1, count(*)
+FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position)
+JOIN snapshots n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid,
+  jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
+WHERE (e.entitlement ->> 'shared')::boolean AND o.changes_ticket_id IS NULL
+GROUP BY 1, 2
+"""
+
+# What a refund gives back for each ticket that it names.
+GIVEN_BACK = """
+SELECT r.order_id, r.refund_no, r.state, r.cause, (x.ticket ->> 'ticket_id')::bigint AS ticket_id,
+  (x.ticket ->> 'amount_minor')::bigint AS amount_minor
+FROM refunds r, jsonb_array_elements(r.tickets) AS x (ticket)
+"""
+
+# What refunds draw on payments: a part for each.
+DRAWN = """
+SELECT p.*, r.state AS refund_state, r.cause FROM refund_parts p LEFT JOIN refunds r USING (order_id, refund_no)
+"""
+
+# Scans that were admitted and not reversed.
+REDEEMED = """
+SELECT s.* FROM redemption_events s WHERE s.result = 'SUCCESS' AND NOT EXISTS (
+  SELECT FROM redemption_events r WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id))
+"""

@@ -1,0 +1,84 @@
+"""What tickets entitle to, and what was redeemed of it. (DOMAIN: States, Redemption)."""
+
+from server.invariants.invariant import Invariant
+from server.invariants.rows import REDEEMED
+
+TICKETS = (
+    Invariant(
+        "entitlements",
+        "a ticket entitles to what it was sold under: all that is not shared, or one thing that is",
+        """
+WITH terms AS (
+  SELECT n.snapshot_id, e.entitlement ->> 'function_code' AS function_code,
+    (e.entitlement ->> 'total_uses')::int AS total_uses, coalesce((e.entitlement ->> 'shared')::boolean, false) AS shared
+  FROM snapshots n, jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
+), kinds AS (
+  SELECT t.ticket_id, t.ticket_code, t.snapshot_id, coalesce(s.passenger_index < 0, false) AS shared
+  FROM tickets t LEFT JOIN ticket_sales s USING (ticket_id)
+), counts AS (SELECT snapshot_id, count(*) FILTER (WHERE NOT shared) AS own FROM terms GROUP BY 1), there AS (
+  SELECT k.ticket_id, k.ticket_code, k.shared, k.snapshot_id, count(e.ticket_id) AS entitlements,
+    count(r.snapshot_id) AS agreeing
+  FROM kinds k LEFT JOIN entitlements e USING (ticket_id) LEFT JOIN terms r
+    ON (r.snapshot_id, r.function_code, r.total_uses, r.shared) = (k.snapshot_id, e.function_code, e.total_uses, k.shared)
+  GROUP BY 1, 2, 3, 4
+)
+SELECT t.ticket_code, format('%s entitlements, %s of them as sold, %s were sold', t.entitlements, t.agreeing,
+  CASE WHEN t.shared THEN 1 ELSE coalesce(c.own, 0) END)
+FROM there t LEFT JOIN counts c USING (snapshot_id)
+WHERE (t.entitlements, t.agreeing) IS DISTINCT FROM
+  (CASE WHEN t.shared THEN 1 ELSE coalesce(c.own, 0) END, CASE WHEN t.shared THEN 1 ELSE coalesce(c.own, 0) END)
+""",
+    ),
+    Invariant(
+        "uses",
+        "the uses left of an entitlement are all of them less those redeemed and not reversed, and the ticket's state"
+        " says whether there are any",
+        f"""
+WITH redeemed AS (SELECT ticket_id, function_code, sum(quantity) AS uses FROM ({REDEEMED}) r GROUP BY 1, 2), uses AS (
+  SELECT ticket_id, function_code, e.total_uses, e.remaining_uses, coalesce(r.uses, 0) AS used, e.ticket_id AS there
+  FROM entitlements e FULL JOIN redeemed r USING (ticket_id, function_code)
+), states AS (
+  SELECT ticket_id, CASE WHEN sum(remaining_uses) = 0 THEN 'USED' WHEN sum(used) > 0 THEN 'PARTIALLY_REDEEMED'
+    ELSE 'ACTIVE' END AS state
+  FROM uses GROUP BY 1
+)
+SELECT format('%s of ticket %s', function_code, ticket_id),
+  format('%s of %s left, %s redeemed', remaining_uses, total_uses, used)
+FROM uses WHERE there IS NULL OR total_uses - remaining_uses <> used
+UNION ALL
+SELECT t.ticket_code, format('%s, though its uses say %s', t.state, s.state)
+FROM tickets t JOIN states s USING (ticket_id)
+WHERE t.state <> s.state AND (t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'USED')
+  OR s.state = 'USED' AND t.state IN ('REFUNDING', 'REFUNDED') OR s.state <> 'ACTIVE' AND t.state IN ('CHANGING', 'CHANGED'))
+""",
+    ),
+    Invariant(
+        "redemption-guards",
+        "every redemption of a function that a QR redeems once has its guard, and every guard its redemption",
+        f"""
+WITH redeemed AS ({REDEEMED}), terms AS (
+  SELECT n.snapshot_id, e.entitlement ->> 'function_code' AS function_code
+  FROM snapshots n, jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
+  WHERE e.entitlement ->> 'use_mode' = 'ONCE_PER_QR'
+)
+SELECT format('%s of %s', r.function_code, r.ticket_code), format('redemption %s has no guard', r.event_id)
+FROM redeemed r JOIN tickets t USING (ticket_id) JOIN terms USING (snapshot_id, function_code)
+LEFT JOIN redemption_guards g ON (g.ticket_id, g.jti, g.function_code) = (r.ticket_id, r.jti, r.function_code)
+WHERE g.ticket_id IS NULL
+UNION ALL
+SELECT format('%s of ticket %s', g.function_code, g.ticket_id), format('guards redemption %s, which is not', g.event_id)
+FROM redemption_guards g LEFT JOIN redeemed r USING (ticket_id, event_id) WHERE r.event_id IS NULL
+""",
+    ),
+    Invariant(
+        "ticket-events",
+        "every state of a ticket that redemption does not give was recorded as a move of it",
+        """
+SELECT t.ticket_code, format('%s, which no event tells', t.state)
+FROM (SELECT * FROM tickets
+      WHERE state IN ('REFUNDING', 'REFUNDED', 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')) t
+LEFT JOIN (SELECT DISTINCT ticket_id, state FROM ticket_events) e USING (ticket_id, state)
+WHERE e.ticket_id IS NULL
+""",
+    ),
+)
