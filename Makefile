@@ -26,8 +26,8 @@ demo: $(STAMP) ## Walk through the whole main job: batch, QR, activation, redemp
 	@exec $(BIN)/deeptravel demo $(ARGS)
 
 .PHONY: test
-test: $(STAMP) $(NEWMAN) ## Run every test
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) $(NEWMAN) ## Run every test, a worker a core
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Format, lint, types, import directions, contract, generated code

@@ -1,5 +1,6 @@
 import os
 import time
+import types
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from server.schema import migrate
 from tests.support import databases, loopback
 
 TEMPLATE = "template_migrated"
+LONGEST_TEXT_IN_A_NAME = 60
 
 # Never the zone of the data (UTC), nor one with whole hours: a naive time shows at once.
 os.environ["TZ"] = "<+0545>-05:45"
@@ -20,6 +22,13 @@ for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
 
 def pytest_configure() -> None:
     loopback.guard()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names that all workers agree on: a long text may be random, a lambda's name has its address."""
+    if isinstance(val, str) and len(val) > LONGEST_TEXT_IN_A_NAME:
+        return argname
+    return argname if isinstance(val, types.FunctionType) and val.__name__ == "<lambda>" else None
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,9 @@ SPOILT: list[tuple[dict[str, Any], Callable[[Any], object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("switch", "expected"), SPOILT, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("switch", "expected"), SPOILT, ids=lambda v: str(v) if isinstance(v, dict) else None
+)
 async def test_what_is_wechats_is_read_as_it_is(
     wechat: WechatSimulator, shop: Shop, switch: dict[str, Any], expected: Callable[[Any], object]
 ) -> None:
