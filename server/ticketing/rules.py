@@ -1,12 +1,10 @@
-"""The decisions of an order: its states, who travels with which document, and how a refund
-is shared out over the payments. Pure.
+"""The decisions of an order: its states, and how a refund is shared out over the payments. Pure.
 
-What a ticket's refund or change costs is in policy.py.
+What a ticket's refund or change costs is in policy.py, what a travel document says in documents.py.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date
 from typing import NamedTuple
 
 ORDER_MOVES = frozenset(
@@ -26,14 +24,6 @@ ORDER_MOVES = frozenset(
 USED_UP = frozenset({"USED", "EXPIRED"})
 WITHDRAWN = frozenset({"REFUNDED", "CHANGED", "VOIDED"})
 """The final states of a ticket: the traveller had it, or gave it back."""
-
-RESIDENT_ID = "RESIDENT_ID"
-"""居民身份证 of the mainland."""
-PASSPORT = "PASSPORT"
-MAINLAND_TRAVEL_PERMIT = "MAINLAND_TRAVEL_PERMIT"
-"""港澳居民来往内地通行证 (回乡证), of residents of Hong Kong and Macau."""
-HK_MACAO_PERMIT = "HK_MACAO_PERMIT"
-"""往来港澳通行证, of residents of the mainland."""
 
 
 def order_state_after(ticket_states: Iterable[str]) -> str:
@@ -109,83 +99,4 @@ def refund_state(part_states: Iterable[str]) -> str:
     return "SUCCEEDED"
 
 
-def document_number(number: str) -> str:
-    """A document number as it is compared and stored: capitals, without spaces and hyphens."""
-    return number.upper() if number.isalnum() else re.sub(r"[\s-]", "", number).upper()
-
-
-def document_fault(document_type: str, number: str) -> str | None:
-    """What is wrong with a document, to stand behind its field's name; None if nothing is. The number is not in it.
-
-    Looked at is the form, as by `document_number`, not whether such a document was issued.
-    """
-    form = _FORMS.get(document_type)
-    if form is None:
-        return f"has a document type other than {', '.join(sorted(_FORMS))}"
-    pattern, description = form
-    number = document_number(number)
-    if not pattern.fullmatch(number):
-        return f"is no {document_type} number: {description}"
-    if document_type == RESIDENT_ID:
-        return _resident_id_fault(number)
-    return None
-
-
-def duplicate_passengers(documents: Iterable[tuple[str, str]]) -> list[int]:
-    """The positions of the documents, as (type, number), that were named before; numbers as by `document_number`."""
-    seen: set[tuple[str, str]] = set()
-    positions = []
-    for position, (document_type, number) in enumerate(documents):
-        document = document_type, document_number(number)
-        if document in seen:
-            positions.append(position)
-        seen.add(document)
-    return positions
-
-
-def mask(number: str) -> str:
-    """A document number for people who know it: its ends, and an asterisk for each character between.
-
-    Two first and three last characters of 10 and more, one and two of 6 and more, none of a shorter one.
-    """
-    first, last = (2, 3) if len(number) >= 10 else (1, 2) if len(number) >= 6 else (0, 0)
-    return number[:first] + "*" * (len(number) - first - last) + number[len(number) - last :]
-
-
 _OUT_REFUND_NO = re.compile(r"DT(\d{1,19})R(\d{1,5})S(\d{1,4})(?:A(\d{1,4}))?", re.ASCII)
-
-_FORMS = {
-    RESIDENT_ID: (
-        re.compile(r"[1-9]\d{16}[\dX]", re.ASCII),
-        "18 characters, as 11010519491231002X",
-    ),
-    # ICAO 9303 has room for nine characters; no state numbers with letters alone
-    PASSPORT: (
-        re.compile(r"(?=.*\d)[A-Z0-9]{5,9}", re.ASCII),
-        "5 to 9 letters and digits, as E12345678",
-    ),
-    # booklets before 2013 also print how often the holder got one, in two digits
-    MAINLAND_TRAVEL_PERMIT: (
-        re.compile(r"[HM]\d{8}(\d{2})?", re.ASCII),
-        "H (Hong Kong) or M (Macau) and 8 or 10 digits, as H12345678",
-    ),
-    # cards: C, then a digit or, since those ran out, a letter other than I and O; booklets: W
-    HK_MACAO_PERMIT: (
-        re.compile(r"[CW]\d{8}|C[A-HJ-NP-Z]\d{7}", re.ASCII),
-        "C or W and 8 digits, or C, a letter and 7 digits, as C12345678",
-    ),
-}
-_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-_CHECK_CHARACTERS = "10X98765432"
-
-
-def _resident_id_fault(number: str) -> str | None:
-    """GB 11643: six digits of region, eight of birth, three of sequence, and a check character (ISO 7064, MOD 11-2)."""
-    try:
-        date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
-    except ValueError:
-        return "has no date of birth in its digits 7 to 14"
-    weighted = sum(int(digit) * weight for digit, weight in zip(number[:17], _WEIGHTS, strict=True))
-    if _CHECK_CHARACTERS[weighted % 11] != number[17]:
-        return "has a wrong last character: a digit was mistyped"
-    return None

@@ -16,9 +16,9 @@ from server.ticketing.ordering.asked import (
     Priced,
     Prices,
     Wish,
-    check_passengers,
     check_total,
 )
+from server.ticketing.ordering.party import check_passengers
 from server.ticketing.ordering.passengers import Passenger
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -184,15 +184,15 @@ def test_who_may_travel(second: Passenger, reason: Reason | None, where: str) ->
     new = NewOrder((Wish("TR-1-0-0-1"),), (ID, second))
     items = ask("TR-1-0-0-1").items
     if reason is None:
-        check_passengers(new, items)
+        check_passengers(new, items, now=NOW)
         return
-    found, metadata, fields = refused(lambda: check_passengers(new, items))
+    found, metadata, fields = refused(lambda: check_passengers(new, items, now=NOW))
     assert (found, [*fields, metadata.get("passenger_index")][0]) == (reason, where)
 
 
 def test_packages_ask_for_no_documents() -> None:
     new = NewOrder((Wish("PK-106-20261130"),), (Passenger("a", "ADULT"), Passenger("b", "ADULT")))
-    check_passengers(new, ask("PK-106-20261130").items)
+    check_passengers(new, ask("PK-106-20261130").items, now=NOW)
 
 
 def test_the_total_is_the_quoted_one() -> None:

@@ -1,4 +1,4 @@
-"""Orders' states, documents, refunds over payments, and what a policy gives back or asks for a change."""
+"""Orders' states, refunds over payments, and what a policy gives back or asks for a change."""
 
 import json
 from dataclasses import replace
@@ -23,18 +23,10 @@ from server.ticketing.policy import (
     summary,
 )
 from server.ticketing.rules import (
-    HK_MACAO_PERMIT,
-    MAINLAND_TRAVEL_PERMIT,
     ORDER_MOVES,
-    PASSPORT,
-    RESIDENT_ID,
     USED_UP,
     WITHDRAWN,
     allot_refund,
-    document_fault,
-    document_number,
-    duplicate_passengers,
-    mask,
     order_state_after,
 )
 from server.tickets.rules import FINAL_STATES, MOVES
@@ -141,102 +133,6 @@ def test_no_payment_gives_back_more_than_it_has(remaining: list[int], amount: in
     assert all(0 <= share <= left for share, left in zip(shares, remaining, strict=True))
     used = [position for position, share in enumerate(shares) if share]
     assert all(shares[position] == remaining[position] for position in range(max(used, default=0)))
-
-
-# Passengers
-
-
-@pytest.mark.parametrize(
-    ("document_type", "number", "good"),
-    [
-        (RESIDENT_ID, "11010519491231002X", True),
-        (RESIDENT_ID, "110105 19491231 002x", True),
-        (RESIDENT_ID, "440524188001010014", True),
-        (RESIDENT_ID, "110105194912310021", False),
-        (RESIDENT_ID, "11010519491331002X", False),
-        (RESIDENT_ID, "11010519490230002X", False),
-        (RESIDENT_ID, "01010519491231002X", False),
-        (RESIDENT_ID, "1101054912310021", False),
-        (RESIDENT_ID, "１１０１０５19491231002X", False),
-        (RESIDENT_ID, "", False),
-        (PASSPORT, "E12345678", True),
-        (PASSPORT, "ej-1234567", True),
-        (PASSPORT, "K0123456", True),
-        (PASSPORT, "ABCDEFGHI", False),
-        (PASSPORT, "E1234567890", False),
-        (PASSPORT, "E1", False),
-        (PASSPORT, "É1234567", False),
-        (MAINLAND_TRAVEL_PERMIT, "H12345678", True),
-        (MAINLAND_TRAVEL_PERMIT, "m1234567801", True),
-        (MAINLAND_TRAVEL_PERMIT, "C12345678", False),
-        (MAINLAND_TRAVEL_PERMIT, "H123456789", False),
-        (HK_MACAO_PERMIT, "C12345678", True),
-        (HK_MACAO_PERMIT, "CA1234567", True),
-        (HK_MACAO_PERMIT, "W12345678", True),
-        (HK_MACAO_PERMIT, "CI1234567", False),
-        (HK_MACAO_PERMIT, "H12345678", False),
-        ("LIBRARY_CARD", "1", False),
-        ("", "", False),
-    ],
-)
-def test_documents(document_type: str, number: str, good: bool) -> None:
-    fault = document_fault(document_type, number)
-    assert (fault is None) == good
-    assert not fault or not number or document_number(number) not in fault.split()
-
-
-@given(
-    st.dates(datetime(1900, 1, 1).date(), datetime(2099, 12, 31).date()),  # noqa: DTZ001
-    st.integers(100_000, 999_999),
-    st.integers(0, 999),
-)
-def test_one_wrong_digit_of_a_resident_id_is_noticed(day: Any, region: int, order: int) -> None:
-    body = f"{region}{day:%Y%m%d}{order:03d}"
-    # ISO 7064: read as a number to the base of 2, with the check character, it is 1 modulo 11
-    checks = [
-        check
-        for value, check in enumerate("0123456789X")
-        if (sum(int(c) << 17 - at for at, c in enumerate(body)) + value) % 11 == 1
-    ]
-    assert [c for c in "0123456789X" if document_fault(RESIDENT_ID, body + c) is None] == checks
-    for at in range(17):
-        for other in set("0123456789") - {body[at]}:
-            wrong = body[:at] + other + body[at + 1 :] + checks[0]
-            assert document_fault(RESIDENT_ID, wrong) is not None
-
-
-def test_a_document_named_twice_is_found_however_it_is_written() -> None:
-    documents = [
-        (PASSPORT, "E12345678"),
-        (PASSPORT, "E87654321"),
-        (PASSPORT, "e 1234-5678"),
-        (HK_MACAO_PERMIT, "E12345678"),
-        (PASSPORT, "E12345678"),
-    ]
-    assert duplicate_passengers(documents) == [2, 4]
-    assert duplicate_passengers([]) == []
-
-
-@pytest.mark.parametrize(
-    ("number", "masked"),
-    [
-        ("11010519491231002X", "11*************02X"),
-        ("H123456789", "H1*****789"),
-        ("E12345678", "E******78"),
-        ("E12345", "E***45"),
-        ("E1234", "*****"),
-        ("", ""),
-    ],
-)
-def test_a_masked_number_shows_its_ends(number: str, masked: str) -> None:
-    assert mask(number) == masked
-
-
-@given(st.text(max_size=40))
-def test_a_masked_number_keeps_its_length_and_hides_half(number: str) -> None:
-    masked = mask(number)
-    assert len(masked) == len(number)
-    assert 2 * masked.count("*") >= len(number)
 
 
 # The policy

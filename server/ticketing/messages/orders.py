@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server import rpc
 from server.catalog.offers import Offer
 from server.catalog.pricing import Price
+from server.ticketing.documents import document_number
 from server.ticketing.messages import offers
 from server.ticketing.ordering.asked import NewOrder, Priced, Wish
 from server.ticketing.ordering.content import SHARED
@@ -48,7 +49,7 @@ def new_order(request: Any) -> NewOrder:
                     passenger.name,
                     CUSTOMER_TYPE_NAMES[passenger.customer_type] or ADULT,
                     DOCUMENT_TYPE_NAMES[passenger.document_type],
-                    passenger.document_number,
+                    document_number(passenger.document_number),
                 )
                 for passenger in request.passengers
             ]

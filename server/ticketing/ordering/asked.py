@@ -11,12 +11,10 @@ from typing import NamedTuple
 
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
-from server.catalog.holds import duplicate_passenger
 from server.catalog.offers import Offer
 from server.catalog.rules import promotion_stock_id
 from server.errors import DomainError, Reason, invalid, not_found
-from server.ticketing import rules
-from server.ticketing.ordering.passengers import PET, Passenger
+from server.ticketing.ordering.passengers import Passenger
 
 MAX_PRICES = 20_000
 """Prices remembered of one catalogue."""
@@ -198,30 +196,6 @@ class Prices:
                 raise not_applicable(code, str(faults[0]))
 
 
-def check_passengers(new: NewOrder, items: Sequence[PricedItem]) -> None:
-    """Everybody travels, with a document where one is needed, and once. Raises INVALID_FIELD, DUPLICATE_PASSENGER."""
-    for position, passenger in enumerate(new.passengers):
-        needed = passenger.customer_type != PET and any(
-            item.offer.documents_required and position in item.passengers for item in items
-        )
-        _check_document(f"passengers[{position}]", passenger, needed=needed)
-    travelling = {position for item in items for position in item.passengers}
-    for position in range(len(new.passengers)):
-        if position not in travelling:
-            raise invalid(f"passengers[{position}]", "is in none of the items; leave it out")
-    known = [position for position, p in enumerate(new.passengers) if p.document_number]
-    twice = rules.duplicate_passengers(
-        [
-            (new.passengers[position].document_type, new.passengers[position].document_number)
-            for position in known
-        ]
-    )
-    if twice:
-        position = known[twice[0]]
-        offer = next(item.offer for item in items if position in item.passengers)
-        raise duplicate_passenger(offer.offer_id, position)
-
-
 def check_total(new: NewOrder, priced: Priced) -> None:
     """Raises PRICE_CHANGED if the traveller has seen another total."""
     if new.quoted_minor is not None and new.quoted_minor != priced.total_minor:
@@ -269,18 +243,3 @@ def _check_wishes(wishes: Sequence[Wish], party_size: int) -> None:
                     f"is not a position from 0 to {party_size - 1}, or was named before",
                 )
             seen.add(position)
-
-
-def _check_document(path: str, passenger: Passenger, *, needed: bool) -> None:
-    kind, number = passenger.document_type, passenger.document_number
-    if not kind and not number:
-        if needed:
-            raise invalid(
-                f"{path}.document_number", "is missing; trains and ferries need a travel document"
-            )
-        return
-    if not kind:
-        raise invalid(f"{path}.document_type", "is missing; say what the number is of")
-    fault = rules.document_fault(kind, number)
-    if fault:
-        raise invalid(f"{path}.document_number", fault)

@@ -30,7 +30,7 @@ from server.errors import DomainError
 from server.identity.callers import Traveller
 from server.lanes import Lanes
 from server.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
-from server.ticketing.ordering import asked, hold_rows, orders
+from server.ticketing.ordering import asked, hold_rows, orders, party
 from server.ticketing.ordering.asked import NewOrder, Priced, PricedItem, Prices, Wish
 from server.ticketing.ordering.content import Content, Item, Place
 from server.ticketing.ordering.order_numbers import OrderNumbers
@@ -188,7 +188,7 @@ class Holder:
         unit.catalogue, unit.priced, unit.fault = prices.catalogue, None, None
         try:
             priced = prices.price(new.wishes, new.party, new.promotion_codes, now=now)
-            asked.check_passengers(new, priced.items)
+            party.check_passengers(new, priced.items, now=now)
         except DomainError as fault:
             unit.fault = fault
             return

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.ticketing import rules
+from server.ticketing import documents
 
 PET = "PET"
 _NONCE_BYTES = 12
@@ -28,7 +28,7 @@ class Passenger:
     @property
     def document_masked(self) -> str:
         """The number as answers show it."""
-        return rules.mask(self.document_number)
+        return documents.mask(self.document_number)
 
 
 class PassengerSeals:
@@ -54,6 +54,6 @@ class PassengerSeals:
 
     def document_hash(self, passenger: Passenger) -> bytes:
         """What stands for the document in `travel_guards`: 16 bytes that tell nothing without our key."""
-        document = f"{passenger.document_type}\0{rules.document_number(passenger.document_number)}"
-        hashed = blake2b(document.encode(), key=self._hash_key, digest_size=_HASH_BYTES)
+        document = documents.identity(passenger.document_type, passenger.document_number)
+        hashed = blake2b("\0".join(document).encode(), key=self._hash_key, digest_size=_HASH_BYTES)
         return hashed.digest()

@@ -91,27 +91,65 @@ class _DocumentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Document
     DOCUMENT_TYPE_UNSPECIFIED: _DocumentType.ValueType  # 0
     """None; enough for packages and pets."""
     DOCUMENT_TYPE_RESIDENT_ID: _DocumentType.ValueType  # 1
-    """Resident identity card of the mainland (居民身份证)."""
+    """Resident identity card of the mainland (居民身份证): 18 characters, as 11010519491231002X. Tells the date of birth."""
     DOCUMENT_TYPE_PASSPORT: _DocumentType.ValueType  # 2
-    """Passport."""
+    """Passport: 5 to 9 letters and digits."""
     DOCUMENT_TYPE_MAINLAND_TRAVEL_PERMIT: _DocumentType.ValueType  # 3
-    """Mainland travel permit for residents of Hong Kong and Macau (回乡证)."""
+    """Mainland travel permit for residents of Hong Kong and Macau (回乡证, Home Return Permit): H or M and 8 or 10 digits."""
     DOCUMENT_TYPE_HK_MACAO_PERMIT: _DocumentType.ValueType  # 4
-    """Exit-entry permit for travel to Hong Kong and Macau (港澳通行证)."""
+    """Exit-entry permit for travel to Hong Kong and Macau (往来港澳通行证): C or W and 8 digits, or C, a letter and 7 digits."""
+    DOCUMENT_TYPE_RESIDENCE_PERMIT: _DocumentType.ValueType  # 5
+    """Residence permit for residents of Hong Kong, Macau and Taiwan (港澳台居民居住证): as a resident identity card, in 81,
+    82 or 83; is taken as one too. Tells the date of birth.
+    """
+    DOCUMENT_TYPE_TAIWAN_COMPATRIOT_PERMIT: _DocumentType.ValueType  # 6
+    """Mainland travel permit for residents of Taiwan (台胞证): 8 or 10 digits."""
+    DOCUMENT_TYPE_TAIWAN_TRAVEL_PERMIT: _DocumentType.ValueType  # 7
+    """Exit-entry permit for travel to Taiwan (往来台湾通行证): L or T and 8 digits."""
+    DOCUMENT_TYPE_HKID: _DocumentType.ValueType  # 8
+    """Hong Kong identity card (香港身份證): one or two letters, 6 digits and the check character, as A123456(3)."""
+    DOCUMENT_TYPE_MACAO_BIR: _DocumentType.ValueType  # 9
+    """Macau resident identity card (澳門居民身份證, BIR): 8 digits, as 1234567(8). How its last digit is worked out is not
+    published, so it is not checked.
+    """
+    DOCUMENT_TYPE_FOREIGN_PERMANENT_RESIDENT_CARD: _DocumentType.ValueType  # 10
+    """Foreign permanent resident identity card (外国人永久居留身份证): 18 characters from 9 on, which tell the date of birth,
+    or, before 2023, 3 letters and 12 digits.
+    """
 
 class DocumentType(_DocumentType, metaclass=_DocumentTypeEnumTypeWrapper):
-    """A travel document."""
+    """A travel document. Looked at is what a number says of itself (form, check character, date of birth), never the district
+    in it, nor whether it was issued.
+    """
 
 DOCUMENT_TYPE_UNSPECIFIED: DocumentType.ValueType  # 0
 """None; enough for packages and pets."""
 DOCUMENT_TYPE_RESIDENT_ID: DocumentType.ValueType  # 1
-"""Resident identity card of the mainland (居民身份证)."""
+"""Resident identity card of the mainland (居民身份证): 18 characters, as 11010519491231002X. Tells the date of birth."""
 DOCUMENT_TYPE_PASSPORT: DocumentType.ValueType  # 2
-"""Passport."""
+"""Passport: 5 to 9 letters and digits."""
 DOCUMENT_TYPE_MAINLAND_TRAVEL_PERMIT: DocumentType.ValueType  # 3
-"""Mainland travel permit for residents of Hong Kong and Macau (回乡证)."""
+"""Mainland travel permit for residents of Hong Kong and Macau (回乡证, Home Return Permit): H or M and 8 or 10 digits."""
 DOCUMENT_TYPE_HK_MACAO_PERMIT: DocumentType.ValueType  # 4
-"""Exit-entry permit for travel to Hong Kong and Macau (港澳通行证)."""
+"""Exit-entry permit for travel to Hong Kong and Macau (往来港澳通行证): C or W and 8 digits, or C, a letter and 7 digits."""
+DOCUMENT_TYPE_RESIDENCE_PERMIT: DocumentType.ValueType  # 5
+"""Residence permit for residents of Hong Kong, Macau and Taiwan (港澳台居民居住证): as a resident identity card, in 81,
+82 or 83; is taken as one too. Tells the date of birth.
+"""
+DOCUMENT_TYPE_TAIWAN_COMPATRIOT_PERMIT: DocumentType.ValueType  # 6
+"""Mainland travel permit for residents of Taiwan (台胞证): 8 or 10 digits."""
+DOCUMENT_TYPE_TAIWAN_TRAVEL_PERMIT: DocumentType.ValueType  # 7
+"""Exit-entry permit for travel to Taiwan (往来台湾通行证): L or T and 8 digits."""
+DOCUMENT_TYPE_HKID: DocumentType.ValueType  # 8
+"""Hong Kong identity card (香港身份證): one or two letters, 6 digits and the check character, as A123456(3)."""
+DOCUMENT_TYPE_MACAO_BIR: DocumentType.ValueType  # 9
+"""Macau resident identity card (澳門居民身份證, BIR): 8 digits, as 1234567(8). How its last digit is worked out is not
+published, so it is not checked.
+"""
+DOCUMENT_TYPE_FOREIGN_PERMANENT_RESIDENT_CARD: DocumentType.ValueType  # 10
+"""Foreign permanent resident identity card (外国人永久居留身份证): 18 characters from 9 on, which tell the date of birth,
+or, before 2023, 3 letters and 12 digits.
+"""
 Global___DocumentType: _TypeAlias = DocumentType  # noqa: Y015
 
 @_typing.final
@@ -131,7 +169,9 @@ class Passenger(_message.Message):
     document_type: Global___DocumentType.ValueType
     """What identifies the passenger; required for trains and ferries, except for pets."""
     document_number: _builtins.str
-    """Number of the document, up to 32 characters; kept encrypted, answered masked."""
+    """Number of the document, up to 32 characters; kept encrypted, answered masked. Read in any width and case, with spaces,
+    hyphens and brackets or without. One whose date of birth is in the future is refused.
+    """
     def __init__(
         self,
         *,
