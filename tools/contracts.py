@@ -8,16 +8,21 @@ from importlinter.domain.imports import ModuleExpression
 
 
 class StandardLibraryOnly(Contract):
-    """The modules that match import nothing but the standard library."""
+    """The modules that match import nothing but the standard library, and each other."""
 
     modules = fields.ListField(subfield=fields.ModuleExpressionField())
 
     def check(self, graph: Any, verbose: bool) -> ContractCheck:
+        expressions = cast("list[ModuleExpression]", self.modules)
+        pure = {
+            module
+            for expression in expressions
+            for module in graph.find_matching_modules(expression.expression)
+        }
         faults = [
             f"{module} imports {imported}"
-            for expression in cast("list[ModuleExpression]", self.modules)
-            for module in sorted(graph.find_matching_modules(expression.expression))
-            for imported in sorted(graph.find_modules_directly_imported_by(module))
+            for module in sorted(pure)
+            for imported in sorted(graph.find_modules_directly_imported_by(module) - pure)
             if imported.split(".")[0] not in sys.stdlib_module_names
         ]
         return ContractCheck(kept=not faults, metadata={"faults": faults})

@@ -35,6 +35,7 @@ from server.admin.venues import Merchant, Terminal, Venue
 from server.errors import invalid
 from server.fields import is_required
 from server.rpc import enum_names, enum_numbers, timestamp
+from server.ticketing.operator_cause import DEFAULT_TOLERANCE_MINUTES
 
 STATE = enum_numbers(state_pb2.ResourceState)
 STATE_NAME = enum_names(state_pb2.ResourceState)
@@ -170,7 +171,9 @@ def product_message(product: Product) -> product_pb2.Product:
 
 def _policy_message(stored: dict[str, Any]) -> product_pb2.RefundPolicy:
     steps = [product_pb2.RefundTier(**tier) for tier in stored.get("refund_tiers", [])]
-    rest = {name: value for name, value in stored.items() if name != "refund_tiers"}
+    rest = {"move_tolerance_minutes": DEFAULT_TOLERANCE_MINUTES} | {
+        name: value for name, value in stored.items() if name != "refund_tiers"
+    }
     return product_pb2.RefundPolicy(refund_tiers=steps, **rest)
 
 
@@ -260,6 +263,10 @@ def policy(message: product_pb2.RefundPolicy) -> dict[str, Any]:
         "change_minutes_before": message.change_minutes_before,
         "change_fee_minor": message.change_fee_minor,
         "pro_rata": message.pro_rata,
+        "move_tolerance_minutes": optional(
+            message, "move_tolerance_minutes", DEFAULT_TOLERANCE_MINUTES
+        ),
+        "refund_after_choice": message.refund_after_choice,
     }
 
 

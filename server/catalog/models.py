@@ -71,6 +71,8 @@ stocks = Table(
     Column("sold", Integer, nullable=False, server_default="0"),
     # how long a hold lasts in this channel; the setting's if none
     Column("hold_seconds", Integer),
+    # nothing is taken of it any more: its departure is cancelled
+    Column("closed", Boolean, nullable=False, server_default="false"),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= total", name="no_oversell"),
     CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
@@ -172,10 +174,23 @@ departures = Table(
     Column("departure_id", BigInteger, primary_key=True, autoincrement=False),
     Column("timetable_id", ForeignKey(timetables.c.timetable_id), nullable=False),
     Column("travel_date", Date, nullable=False),
-    # at the first stop
+    # at the first stop, as it is now
     Column("departure_time", DateTime(timezone=True), nullable=False),
+    # for good when it is CANCELLED
     Column("state", Text, nullable=False),
+    # departure_time before it was first moved; none if it never was
+    Column("planned_time", DateTime(timezone=True)),
+    # when it was cancelled, and whether its tickets are refunded AT_ONCE or AFTER_CHOICE; none of one that was
+    # cancelled before tickets followed their departure
+    Column("cancel_time", DateTime(timezone=True)),
+    Column("cancel_refunds", Text),
     CheckConstraint("state IN ('SCHEDULED', 'CANCELLED')", name="state"),
+    CheckConstraint("cancel_refunds IN ('AT_ONCE', 'AFTER_CHOICE')", name="cancel_refunds"),
+    CheckConstraint(
+        "(cancel_time IS NULL) = (cancel_refunds IS NULL)"
+        " AND (cancel_time IS NULL OR state = 'CANCELLED')",
+        name="cancelled",
+    ),
 )
 Index("ix_departures_travel_date", departures.c.travel_date)
 

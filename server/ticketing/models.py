@@ -59,7 +59,8 @@ orders = Table(
     CheckConstraint("(traveller_id IS NULL) = (content IS NULL)", name="content_of_travellers"),
     CheckConstraint("state <> 'PENDING' OR hold_expire_time IS NOT NULL", name="hold_of_pending"),
     CheckConstraint(
-        "cancel_reason IN ('TRAVELLER', 'HOLD_EXPIRED', 'REFUNDED')", name="cancel_reason"
+        "cancel_reason IN ('TRAVELLER', 'HOLD_EXPIRED', 'REFUNDED', 'DEPARTURE_CANCELLED')",
+        name="cancel_reason",
     ),
     postgresql_with={"fillfactor": 85},
 )
@@ -93,7 +94,7 @@ order_events = Table(
 ticket_sales = Table(
     "ticket_sales",
     metadata,
-    # how a direct ticket was sold; never updated
+    # how a direct ticket was sold; never updated, but reference_time when its departure is moved
     Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
     Column("order_id", BigInteger, nullable=False),
     # positions in the order's content
@@ -111,6 +112,13 @@ ticket_sales = Table(
     Column("changes_made", SmallInteger, nullable=False),
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
 )
+# whom the operator's changes of a departure concern
+Index(
+    "ix_ticket_sales_departure_id",
+    ticket_sales.c.departure_id,
+    ticket_sales.c.order_id,
+    postgresql_where=ticket_sales.c.departure_id.is_not(None),
+)
 
 refunds = Table(
     "refunds",
@@ -127,7 +135,8 @@ refunds = Table(
     Column("settle_time", DateTime(timezone=True)),
     CheckConstraint("state IN ('PROCESSING', 'SUCCEEDED', 'CLOSED', 'ABNORMAL')", name="state"),
     CheckConstraint(
-        "cause IN ('TRAVELLER', 'LATE_PAYMENT', 'CHANGE', 'ADMINISTRATOR')", name="cause"
+        "cause IN ('TRAVELLER', 'LATE_PAYMENT', 'CHANGE', 'ADMINISTRATOR', 'DEPARTURE_CANCELLED')",
+        name="cause",
     ),
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
 )

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
+from server.ticketing.operator_cause import (
+    DEFAULT_TOLERANCE_MINUTES,
+    DEPARTURE_CANCELLED,
+    MAX_TOLERANCE_MINUTES,
+    OPERATOR_CAUSES,
+    promise,
+)
+
 MAX_TIERS = 20
 MAX_MINUTES = 366 * 24 * 60
 MAX_CHANGES = 100
@@ -35,8 +43,9 @@ REASONS = frozenset(
 )
 """Every reason of a Refused."""
 
-RULES = frozenset({"FREE", "TIER", "PRO_RATA"})
-"""Every rule of a RefundOffer: all of it back; a share or all less a fee; in proportion to the uses left."""
+RULES = frozenset({"FREE", "TIER", "PRO_RATA"}) | OPERATOR_CAUSES
+"""Every rule of a RefundOffer: all of it back; a share or all less a fee; in proportion to the uses left; what the
+operator did to the departure, for which all that is unused comes back."""
 
 _REFUSED_STATES = {
     "PRE_GENERATED": "NOT_ACTIVE",
@@ -63,6 +72,10 @@ class Policy:
     back, and none at all is not refundable. `refund_fee_minor` is kept of each ticket, `change_fee_minor` added to each
     change. A ticket may be changed `changes_allowed` times, until `change_minutes_before` departure or use. With
     `pro_rata` a partly redeemed ticket is refunded in proportion to the uses left; without, not at all.
+
+    When the operator moves a departure by more than `move_tolerance_minutes`, or cancels it, refund and change are free.
+    With `refund_after_choice` a cancelled departure is not refunded at once but when it would have left, so that the
+    traveller may change instead.
     """
 
     refund_tiers: tuple[RefundTier, ...] = ()
@@ -71,10 +84,13 @@ class Policy:
     change_minutes_before: int = 0
     change_fee_minor: int = 0
     pro_rata: bool = False
+    move_tolerance_minutes: int = DEFAULT_TOLERANCE_MINUTES
+    refund_after_choice: bool = False
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
-        """From its JSON, as `content` returns it; what is left out is 0, so {} gives nothing back and changes nothing.
+        """From its JSON, as `content` returns it; what is left out is as in Policy(), so {} gives nothing back and changes
+        nothing.
 
         Raises ValueError, with the field, what is wrong and what to send instead.
         """
@@ -83,20 +99,17 @@ class Policy:
             "changes_allowed": (0, MAX_CHANGES),
             "change_minutes_before": (-MAX_MINUTES, MAX_MINUTES),
             "change_fee_minor": (0, MAX_FEE_MINOR),
+            "move_tolerance_minutes": (0, MAX_TOLERANCE_MINUTES),
         }
-        if unknown := content.keys() - {"refund_tiers", "pro_rata", *numbers}:
+        flags = ("pro_rata", "refund_after_choice")
+        if unknown := content.keys() - {"refund_tiers", *flags, *numbers}:
             raise ValueError(f"has unknown fields {sorted(unknown)}")
-        pro_rata = content.get("pro_rata", False)
-        if type(pro_rata) is not bool:
-            raise ValueError(f"pro_rata is {pro_rata!r}, neither true nor false")
-        return cls(
-            refund_tiers=_tiers(content.get("refund_tiers", [])),
-            pro_rata=pro_rata,
-            **{
-                name: _number(name, content.get(name, 0), limits)
-                for name, limits in numbers.items()
-            },
-        )
+        values: dict[str, Any] = {
+            name: _number(name, content.get(name, getattr(cls(), name)), limits)
+            for name, limits in numbers.items()
+        }
+        values |= {name: _flag(name, content.get(name, False)) for name in flags}
+        return cls(refund_tiers=_tiers(content.get("refund_tiers", [])), **values)
 
     def content(self) -> dict[str, Any]:
         """The policy as it is stored in JSON."""
@@ -107,6 +120,8 @@ class Policy:
             "change_minutes_before": self.change_minutes_before,
             "change_fee_minor": self.change_fee_minor,
             "pro_rata": self.pro_rata,
+            "move_tolerance_minutes": self.move_tolerance_minutes,
+            "refund_after_choice": self.refund_after_choice,
         }
 
 
@@ -115,7 +130,8 @@ class Ticket:
     """A sold ticket as these decisions see it.
 
     `paid_minor` is what was paid for it, all changes included: its value. `reference_time` is its departure, or when its
-    use begins; `remaining_uses` and `total_uses` are over all its entitlements.
+    use begins; `remaining_uses` and `total_uses` are over all its entitlements. `operator_cause` is what the operator did
+    to its departure, one of OPERATOR_CAUSES or empty; `boarded` is whether its boarding was redeemed.
     """
 
     state: str
@@ -125,6 +141,8 @@ class Ticket:
     reference_time: datetime
     valid_until_time: datetime
     blocked: bool = False
+    operator_cause: str = ""
+    boarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +173,8 @@ class RefundOffer:
 class ChangeOffer:
     """What a change costs: `pay_minor` to be paid or `refund_minor` to be given back, one of them 0.
 
-    `fee_minor` is contained. The offer holds until `until_time`, when the ticket can no longer be changed.
+    `fee_minor` is contained. The offer holds until `until_time`, when the ticket can no longer be changed. With an
+    `operator_cause` the change is free and does not count.
     """
 
     pay_minor: int
@@ -164,6 +183,7 @@ class ChangeOffer:
     old_minor: int
     new_minor: int
     until_time: datetime
+    operator_cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +195,19 @@ class Summary:
     refund_zh: str
     change_en: str
     change_zh: str
+    operator_en: str = ""
+    operator_zh: str = ""
 
 
 def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refused:
     """What is given back of a ticket at `now`.
 
     The share of the tier, and with `pro_rata` that of the uses left, is taken of what was paid at once and rounded
-    half-up; then the fee is kept, as far as there is something to keep it of.
+    half-up; then the fee is kept, as far as there is something to keep it of. Of a departure that the operator cancelled,
+    or moved and that has not left yet, all that is unused is given back, whatever the policy says.
     """
+    if _operator_answers(ticket, now):
+        return _operator_refund(ticket, now)
     refused = _standing(ticket, now, partly_redeemed=policy.pro_rata)
     if refused:
         return refused
@@ -221,10 +246,24 @@ def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refus
 def change(
     ticket: Ticket, policy: Policy, *, changes_made: int, new_price_minor: int, now: datetime
 ) -> ChangeOffer | Refused:
-    """What it costs at `now` to change a ticket, already changed `changes_made` times, to one of `new_price_minor`."""
+    """What it costs at `now` to change a ticket, already changed `changes_made` times, to one of `new_price_minor`.
+
+    Free, and as often as that happens, while its departure is cancelled or moved and would not have left yet.
+    """
     refused = _standing(ticket, now, partly_redeemed=False)
     if refused:
         return refused
+    if ticket.operator_cause and now <= ticket.reference_time:
+        difference = new_price_minor - ticket.paid_minor
+        return ChangeOffer(
+            pay_minor=max(0, difference),
+            refund_minor=max(0, -difference),
+            fee_minor=0,
+            old_minor=ticket.paid_minor,
+            new_minor=new_price_minor,
+            until_time=min(ticket.reference_time, ticket.valid_until_time),
+            operator_cause=ticket.operator_cause,
+        )
     if not policy.changes_allowed:
         return Refused("NOT_CHANGEABLE")
     if changes_made >= policy.changes_allowed:
@@ -249,7 +288,8 @@ def change(
 def summary(policy: Policy, currency_code: str, *, departs: bool) -> Summary:
     """A policy in words, before departure or, if nothing departs, before use; fees are in `currency_code`."""
     words = _Words(currency_code, departs)
-    return Summary(policy, *words.refund(policy), *words.change(policy))
+    operator = promise(policy.move_tolerance_minutes) if departs else ("", "")
+    return Summary(policy, *words.refund(policy), *words.change(policy), *operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +363,40 @@ def _duration(minutes: int) -> tuple[int, tuple[str, str]]:
     return minutes, ("minute", "分钟")
 
 
-def _standing(ticket: Ticket, now: datetime, *, partly_redeemed: bool) -> Refused | None:
+def _operator_answers(ticket: Ticket, now: datetime) -> bool:
+    """Whether what the operator did decides: for good when the departure is cancelled, until it leaves when it moved."""
+    if ticket.operator_cause == DEPARTURE_CANCELLED:
+        return True
+    return bool(ticket.operator_cause) and now <= ticket.reference_time
+
+
+def _operator_refund(ticket: Ticket, now: datetime) -> RefundOffer | Refused:
+    """All of what was paid, or of a partly redeemed ticket the share of the uses left; nothing once it was boarded with.
+
+    A cancelled departure is answered for also when the validity is over meanwhile.
+    """
+    cancelled = ticket.operator_cause == DEPARTURE_CANCELLED
+    until_time = min(ticket.reference_time, ticket.valid_until_time)
+    if cancelled:
+        until_time = max(ticket.valid_until_time, now + timedelta(days=1))
+    refused = _standing(ticket, now, partly_redeemed=not ticket.boarded, ignores_validity=cancelled)
+    if refused:
+        return refused
+    remaining, total = (ticket.remaining_uses, ticket.total_uses) if ticket.total_uses else (1, 1)
+    amount = (ticket.paid_minor * remaining * 2 + total) // (2 * total)
+    return RefundOffer(
+        amount_minor=amount,
+        fee_minor=ticket.paid_minor - amount,
+        percent=100,
+        rule=ticket.operator_cause,
+        until_time=until_time,
+        facts={"remaining_uses": remaining, "total_uses": total},
+    )
+
+
+def _standing(
+    ticket: Ticket, now: datetime, *, partly_redeemed: bool, ignores_validity: bool = False
+) -> Refused | None:
     """Whether the ticket, by itself, can be neither refunded nor changed; the first check that fails decides."""
     reason = _REFUSED_STATES.get(ticket.state)
     if reason:
@@ -340,7 +413,7 @@ def _standing(ticket: Ticket, now: datetime, *, partly_redeemed: bool) -> Refuse
                 "total_uses": ticket.total_uses,
             },
         )
-    if now >= ticket.valid_until_time:
+    if now >= ticket.valid_until_time and not ignores_validity:
         return Refused("EXPIRED", {"valid_until_time": ticket.valid_until_time.isoformat()})
     return None
 
@@ -375,6 +448,12 @@ def _tiers(content: Any) -> tuple[RefundTier, ...]:
     if tiers != sorted(tiers, key=lambda tier: -tier.percent):
         raise ValueError("refund_tiers gives more back later; a percentage must not rise with time")
     return tuple(tiers)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{name} is {value!r}, neither true nor false")
+    return value
 
 
 def _number(name: str, value: Any, limits: tuple[int, int]) -> int:

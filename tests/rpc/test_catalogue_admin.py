@@ -341,6 +341,7 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
     new |= {"product_id": 301, "tiers": [tier], "policy": policy, "max_per_traveller": 4}
     made = (await office.do("CreateProduct", **new, calendar_code="CN")).product
     assert (list(made.tiers), made.max_per_traveller, made.calendar_code) == ([tier], 4, "CN")
+    policy.move_tolerance_minutes = 30
     assert made.policy == policy
     assert (await office.do("GetProduct", product_id=301)).product == made
     changed = await office.do(
@@ -352,7 +353,9 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         update_mask="tiers max_per_traveller policy",
     )
     assert not changed.product.tiers
-    assert changed.product.policy == product_pb2.RefundPolicy(changes_allowed=1)
+    assert changed.product.policy == product_pb2.RefundPolicy(
+        changes_allowed=1, move_tolerance_minutes=30
+    )
     assert changed.product.max_per_traveller == 5
     refused = await office.refused("CreateProduct", **new | {"product_id": 302, "city_code": "XXX"})
     assert refused.fields == ("city_code",)

@@ -174,6 +174,8 @@ def test_a_policy_comes_back_from_its_json() -> None:
         ({"change_fee_minor": "5"}, "change_fee_minor"),
         ({"change_minutes_before": None}, "change_minutes_before"),
         ({"pro_rata": 1}, "pro_rata"),
+        ({"move_tolerance_minutes": -1}, "move_tolerance_minutes"),
+        ({"refund_after_choice": "yes"}, "refund_after_choice"),
         ({"refunds": 1}, "refunds"),
     ],
 )

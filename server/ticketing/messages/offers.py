@@ -148,8 +148,8 @@ def policy_message(policy: dict[str, Any], currency_code: str, *, departs: bool)
         refund_fee_minor=rules.refund_fee_minor,
         changes_allowed=rules.changes_allowed,
         change_fee_minor=rules.change_fee_minor,
-        text_en=f"{told.refund_en} {told.change_en}",
-        text_zh=f"{told.refund_zh}{told.change_zh}",
+        text_en=f"{told.refund_en} {told.change_en} {told.operator_en}".rstrip(),
+        text_zh=f"{told.refund_zh}{told.change_zh}{told.operator_zh}",
     )
 
 

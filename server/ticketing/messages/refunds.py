@@ -1,6 +1,6 @@
 """Refunds and changes between protobuf and plain values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deeptravel.ticketing.v1 import refund_pb2
@@ -9,6 +9,7 @@ from server import rpc
 from server.ticketing.aftersales import changes, refund_requests
 from server.ticketing.messages.offers import offer_message
 from server.ticketing.messages.tickets import tickets
+from server.ticketing.operator_cause import REFUND_TEXTS
 from server.ticketing.ordering.orders import order_code
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.paying.refunds import Refund, TicketRefund, refund_code
@@ -94,6 +95,10 @@ def _ticket_refunds(found: Iterable[TicketRefund], currency_code: str) -> list[A
 def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
     """The rule that applied, in English and Chinese."""
     facts = ticket.facts
+    if ticket.rule in REFUND_TEXTS:
+        text_en, text_zh = REFUND_TEXTS[ticket.rule]
+        more_en, more_zh = _uses_left(facts) if ticket.fee_minor else ("", "")
+        return f"{text_en}{more_en}.", f"{text_zh}{more_zh}。"
     minutes = int(facts["minutes_before"])
     hours, rest = divmod(abs(minutes), 60)
     span_en = f"{abs(minutes)} minutes" if rest else f"{hours} hours"
@@ -107,13 +112,21 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
     text_en = f"{ticket.percent}% is given back {until_en}"
     text_zh = f"{until_zh}退{ticket.percent}%"
     if ticket.rule == "PRO_RATA":
-        uses = facts["remaining_uses"], facts["total_uses"]
-        text_en += f", for {uses[0]} of {uses[1]} uses that are left"
-        text_zh += f"，按剩余{uses[0]}次（共{uses[1]}次）计算"
+        more_en, more_zh = _uses_left(facts)
+        text_en += more_en
+        text_zh += more_zh
     if fee := int(facts["fee_per_ticket_minor"]):
         text_en += f"; a fee of {_money(fee, currency_code)} is kept"
         text_zh += f"，扣除手续费{_money(fee, currency_code)}"
     return f"{text_en}.", f"{text_zh}。"
+
+
+def _uses_left(facts: Mapping[str, str | int]) -> tuple[str, str]:
+    uses = facts["remaining_uses"], facts["total_uses"]
+    return (
+        f", for {uses[0]} of {uses[1]} uses that are left",
+        f"，按剩余{uses[0]}次（共{uses[1]}次）计算",
+    )
 
 
 def _money(amount_minor: int, currency_code: str) -> str:

@@ -244,6 +244,8 @@ class RefundPolicy(_message.Message):
     CHANGE_MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
     CHANGE_FEE_MINOR_FIELD_NUMBER: _builtins.int
     PRO_RATA_FIELD_NUMBER: _builtins.int
+    MOVE_TOLERANCE_MINUTES_FIELD_NUMBER: _builtins.int
+    REFUND_AFTER_CHOICE_FIELD_NUMBER: _builtins.int
     refund_fee_minor: _builtins.int
     """Kept of each refunded ticket, in minor units, 0 to 1,000,000,000."""
     changes_allowed: _builtins.int
@@ -254,6 +256,15 @@ class RefundPolicy(_message.Message):
     """Paid for each change, in minor units, 0 to 1,000,000,000."""
     pro_rata: _builtins.bool
     """Whether a partly used ticket is refunded in proportion to the uses left; if not, not at all."""
+    move_tolerance_minutes: _builtins.int
+    """When the operator moves a departure by more than so many minutes from what was sold, earlier or later, refund and
+    change are free until it leaves. 0 to 1,440; 30 if absent.
+    """
+    refund_after_choice: _builtins.bool
+    """Whether the tickets of a departure that the operator cancels wait for the traveller's choice between a free refund and
+    a free change until it would have left, and are refunded then; if not, they are refunded at once. CancelDeparture may
+    say otherwise.
+    """
     @_builtins.property
     def refund_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundTier]:
         """At most 20; later than the last nothing is given back, without any nothing at all."""
@@ -267,12 +278,16 @@ class RefundPolicy(_message.Message):
         change_minutes_before: _builtins.int = ...,
         change_fee_minor: _builtins.int = ...,
         pro_rata: _builtins.bool = ...,
+        move_tolerance_minutes: _builtins.int | None = ...,
+        refund_after_choice: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_move_tolerance_minutes", b"_move_tolerance_minutes", "move_tolerance_minutes", b"move_tolerance_minutes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_fee_minor", b"change_fee_minor", "change_minutes_before", b"change_minutes_before", "changes_allowed", b"changes_allowed", "pro_rata", b"pro_rata", "refund_fee_minor", b"refund_fee_minor", "refund_tiers", b"refund_tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_move_tolerance_minutes", b"_move_tolerance_minutes", "change_fee_minor", b"change_fee_minor", "change_minutes_before", b"change_minutes_before", "changes_allowed", b"changes_allowed", "move_tolerance_minutes", b"move_tolerance_minutes", "pro_rata", b"pro_rata", "refund_after_choice", b"refund_after_choice", "refund_fee_minor", b"refund_fee_minor", "refund_tiers", b"refund_tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__move_tolerance_minutes: _TypeAlias = _typing.Literal["move_tolerance_minutes"]  # noqa: Y015
+    _WhichOneofArgType__move_tolerance_minutes: _TypeAlias = _typing.Literal["_move_tolerance_minutes", b"_move_tolerance_minutes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__move_tolerance_minutes) -> _WhichOneofReturnType__move_tolerance_minutes | None: ...
 
 Global___RefundPolicy: _TypeAlias = RefundPolicy  # noqa: Y015
 
