@@ -1,14 +1,47 @@
-"""access"""
+"""Access: rotations of QR codes counted on orders"""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+ROTATED = """
+SELECT DISTINCT t.ticket_id, t.order_id FROM ticket_events e JOIN tickets t USING (ticket_id)
+WHERE e.action = 'qr_rotated' AND t.order_id IS NOT NULL
+"""
+
 
 def upgrade() -> None:
-    pass
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.add_column(
+        "orders",
+        sa.Column("ticket_rotations", sa.Integer(), server_default="0", nullable=False),
+    )
+    op.add_column(
+        "tickets", sa.Column("rotation", sa.Integer(), server_default="0", nullable=False)
+    )
+    _count_rotations_until_now()
+
+
+def _count_rotations_until_now() -> None:
+    """When an order's code was issued was not kept: those out there do not open a ticket that was rotated."""
+    connection = op.get_bind()
+    rows = connection.execute(sa.text(ROTATED)).all()
+    for table, column, ids in (
+        ("tickets", "rotation", {row.ticket_id for row in rows}),
+        ("orders", "ticket_rotations", {row.order_id for row in rows}),
+    ):
+        key = "ticket_id" if table == "tickets" else "order_id"
+        connection.execute(
+            sa.text(f"UPDATE {table} SET {column} = 1 WHERE {key} = ANY(:ids)"),  # noqa: S608
+            {"ids": sorted(ids)},
+        )
 
 
 def downgrade() -> None:
-    pass
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_column("tickets", "rotation")
+    op.drop_column("orders", "ticket_rotations")

@@ -17,6 +17,7 @@ from server.errors import invalid
 from server.identity.callers import Partner
 from server.ota import service
 from server.ticketing import partner_orders as orders
+from server.ticketing import qr_codes
 from server.tickets import service as tickets
 from server.tickets.issuing import Issuer, seal
 
@@ -157,7 +158,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         key = await self._issuer.key()
 
         async def work(tx: Any) -> Any:
-            claims = await tickets.qr_claims(
+            claims = await qr_codes.partner_ticket(
                 tx, rpc.caller(), request.ticket_code, rotate=request.rotate, now=rpc.now()
             )
             (token,) = await seal([claims], key)
@@ -172,16 +173,21 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         return await self._with_pictures(response)
 
     async def IssueOrderQr(self, request: Any, context: Any) -> Any:
-        async with self._db.transaction() as tx:
-            claims = await orders.qr_claims(tx, rpc.caller(), request.order_id)
-        (token,) = await seal([claims], await self._issuer.key())
-        return await self._with_pictures(
-            ota_service_pb2.IssueOrderQrResponse(
+        key = await self._issuer.key()
+
+        async def work(tx: Any) -> Any:
+            claims = await qr_codes.partner_order(
+                tx, rpc.caller(), request.order_id, rotate=request.rotate, now=rpc.now()
+            )
+            (token,) = await seal([claims], key)
+            return ota_service_pb2.IssueOrderQrResponse(
                 order_id=request.order_id,
                 encrypted_data=token,
                 expire_time=rpc.timestamp(claims.expire_time),
             )
-        )
+
+        response = await self._repeats.once(request, ota_service_pb2.IssueOrderQrResponse, work)
+        return await self._with_pictures(response)
 
     def _turn(self, quantity: int) -> contextlib.AbstractAsyncContextManager[Any]:
         return self._large_batches if quantity > LARGE_BATCH else contextlib.nullcontext()

@@ -26,6 +26,13 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "A newer QR code was issued for this ticket. Ask for the newest one.",
         "该票已换发新的二维码，此码作废。请出示最新的二维码。",
     ),
+    ("QR_SUPERSEDED", "rotation"): (
+        (
+            "The ticket's own QR code was renewed after this order's code was issued. Ask for the ticket's"
+            " newest code, or a new one of the order."
+        ),
+        "该票在此订单码签发之后换发过新的二维码，此订单码不能再用于该票。请出示该票或订单的最新二维码。",
+    ),
     ("TICKET_NOT_FOUND", "ticket"): (
         "The QR code is genuine, but there is no such ticket here. Ask the seller.",
         "二维码真实，但查无此票。请联系售票方。",

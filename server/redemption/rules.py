@@ -70,6 +70,8 @@ class Ticket:
     valid_from_time: datetime
     valid_until_time: datetime
     snapshot: Snapshot
+    # which of its order's rotations the last of its own QR was, see `order_qr_standing`
+    rotation: int = 0
     uses: dict[str, Uses] = field(default_factory=dict)
     guards: dict[tuple[UUID, str], Earlier] = field(default_factory=dict)
 
@@ -131,6 +133,19 @@ def standing(ticket: Ticket, jti: UUID) -> Refusal | None:
         return Refusal(reason, "state", {"state": ticket.state})
     if ticket.blocked:
         return Refusal("TICKET_BLOCKED", "blocked")
+    return None
+
+
+def order_qr_standing(issued_after: int | None, ticket: Ticket | None) -> Refusal | None:
+    """Whether an order's QR is superseded: as a whole, or for this ticket of the order.
+
+    `issued_after` says how many rotations of the order's tickets it was issued after, None if the order's own QR was
+    rotated since; `ticket.rotation` which of them the ticket's last was.
+    """
+    if issued_after is None:
+        return Refusal("QR_SUPERSEDED", "jti")
+    if ticket and ticket.rotation > issued_after:
+        return Refusal("QR_SUPERSEDED", "rotation")
     return None
 
 

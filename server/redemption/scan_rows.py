@@ -16,7 +16,7 @@ MAX_SNAPSHOTS = 10_000
 
 LOCK_TICKETS = HotStatement("""
 SELECT ticket_id, ticket_code, jti, state, blocked, order_id, valid_from_time, valid_until_time,
-       snapshot_id
+       snapshot_id, rotation
 FROM tickets WHERE ticket_id = ANY($1::bigint[]) ORDER BY ticket_id FOR NO KEY UPDATE
 """)
 # behind the lock, in statements of their own: each sees what the lock's last holder committed
@@ -152,6 +152,12 @@ async def look(hot: HotConnection, snapshots: SnapshotCache, ticket_id: int) -> 
     return Seen(ticket, partner_id, customer_type, customer_name)
 
 
+async def look_at_order(hot: HotConnection, order_id: int) -> UUID | None:
+    """The id of an order's QR; None if there is no such order."""
+    (rows,) = await hot.round_trip([(READ_ORDERS, [array([order_id])])], commit=True)
+    return rows[0][1] if rows else None
+
+
 async def read(
     hot: HotConnection,
     snapshots: SnapshotCache,
@@ -169,7 +175,7 @@ async def read(
     ]
     locked, uses, guards, answers, orders = await hot.round_trip(statements)
     known = await snapshots.load(hot, {row[8] for row in locked})
-    tickets = {row[0]: rules.Ticket(*(*row[:8], known[row[8]])) for row in locked}
+    tickets = {row[0]: rules.Ticket(*(*row[:8], known[row[8]], row[9])) for row in locked}
     for ticket_id, function_code, total, remaining in uses:
         # an unknown ticket has no rows here, one made since the lock was taken may
         if ticket_id in tickets:

@@ -27,6 +27,7 @@ from server.identity.callers import Operator
 from server.lanes import Lanes
 from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.redemption import rules, scan_rows
+from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
 from server.tickets.rules import Code, Number
 from server.tickets.service import new_event_id
@@ -270,8 +271,8 @@ def _decide(
         if ticket and (ticket.order_id, ticket.ticket_code) != (token.order_id, item.ticket_code):
             ticket = None
         if not refusal:
-            if facts.order_jtis.get(token.order_id) != token.jti:
-                refusal = rules.Refusal("QR_SUPERSEDED", "jti")
+            order_jti = facts.order_jtis.get(token.order_id)
+            refusal = rules.order_qr_standing(_issued_after(order_jti, token.jti), ticket)
             # an order's QR stands for the QRs of its tickets that are valid now
             jti = ticket.jti if ticket else None
     event_id = new_event_id(clock)
@@ -290,6 +291,10 @@ def _decide(
     named = token.ticket_id if ticket or token.order_id is None else 0
     answer = replace(answer, redemption_id=redemption_id(named, event_id))
     return _Decided(item, token, ticket, jti, event_id, answer)
+
+
+def _issued_after(order_jti: UUID | None, jti: UUID | None) -> int | None:
+    return rotations_of_order_qr(order_jti, jti) if order_jti and jti else None
 
 
 def _admitted(item: Item, ticket: rules.Ticket) -> Answer:

@@ -23,6 +23,7 @@ from server.redemption.scans import (
 )
 from server.ticketing.models import orders
 from server.ticketing.ordering import completion
+from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
 from server.tickets.rules import (
@@ -30,6 +31,7 @@ from server.tickets.rules import (
     DIRECT_CODE,
     FINAL_STATES,
     Code,
+    Number,
     state_after_redemption,
 )
 from server.tickets.service import new_event_id
@@ -40,7 +42,10 @@ MAX_SUMMARY_DAYS = 31
 
 @dataclass(frozen=True, slots=True)
 class TicketView:
-    """A ticket as an operator sees it; `remaining` is (function_code, uses left) by function code."""
+    """A ticket as an operator sees it; `remaining` is (function_code, uses left) by function code.
+
+    `refusal` says why the order's QR that was shown does not open it.
+    """
 
     ticket_code: str
     is_direct: bool
@@ -48,6 +53,7 @@ class TicketView:
     customer_type: str | None
     customer_name: str | None
     remaining: tuple[tuple[str, int], ...]
+    refusal: rules.Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +88,9 @@ async def look(
         return Look(None, None, INVALID_TOKEN)
     claims, local = opened.claims, now.astimezone(_zone_of(caller))
     expired = expired_token(claims, local) if isinstance(opened, qr.Expired) else None
-    seen = None
-    if claims.kind is qr.Kind.TICKET:
-        seen = await scan_rows.look(hot, snapshots, claims.number)
+    if claims.kind is qr.Kind.ORDER:
+        return Look(claims.jti, None, expired or await _look_at_order(hot, claims, caller))
+    seen = await scan_rows.look(hot, snapshots, claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
     ticket = seen.ticket
@@ -98,6 +104,18 @@ async def look(
         remaining(ticket),
     )
     return Look(claims.jti, view, refusal)
+
+
+async def _look_at_order(hot: HotConnection, claims: qr.Claims, caller: Caller) -> rules.Refusal:
+    """An order's QR is no ticket's, and may be superseded. Another partner's order is none to a partner."""
+    if isinstance(caller, Partner) and Number.unpack(claims.number).partner_id != caller.partner_id:
+        return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    order_jti = await scan_rows.look_at_order(hot, claims.number)
+    if order_jti is None:
+        return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    issued_after = rotations_of_order_qr(order_jti, claims.jti)
+    refusal = rules.order_qr_standing(issued_after, None)
+    return refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
 
 
 async def look_up_order(
@@ -114,13 +132,14 @@ async def look_up_order(
     """
     if (opened is None) == (not order_code):
         raise invalid("encrypted_data", "send either encrypted_data or order_id")
+    issued_after = None
     if opened is None:
         order_id = await _number(tx, order_code)
     else:
-        order_id_or_refusal = await _order_of_token(tx, opened, now.astimezone(_zone_of(caller)))
-        if isinstance(order_id_or_refusal, rules.Refusal):
-            return OrderView("", 0, (), order_id_or_refusal)
-        order_id = order_id_or_refusal
+        shown = await _order_of_token(tx, opened, now.astimezone(_zone_of(caller)))
+        if isinstance(shown, rules.Refusal):
+            return OrderView("", 0, (), shown)
+        order_id, issued_after = shown
     order = (
         await tx.execute(
             select(orders.c.order_code, orders.c.ticket_count).where(orders.c.order_id == order_id)
@@ -136,7 +155,9 @@ async def look_up_order(
         )
     ).all()
     uses = await _uses(tx, [row.ticket_id for row in rows])
-    views = tuple(_view(row, [u for u in uses if u.ticket_id == row.ticket_id]) for row in rows)
+    views = tuple(
+        _view(row, [u for u in uses if u.ticket_id == row.ticket_id], issued_after) for row in rows
+    )
     return OrderView(order.order_code, order.ticket_count, views)
 
 
@@ -351,6 +372,7 @@ _TICKETS = select(
     tickets.c.state,
     tickets.c.customer_type,
     tickets.c.customer_name,
+    tickets.c.rotation,
 )
 
 
@@ -360,7 +382,9 @@ async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:
     return list((await tx.execute(ordered)).all())
 
 
-def _view(row: Any, uses: list[Row[Any]]) -> TicketView:
+def _view(row: Any, uses: list[Row[Any]], issued_after: int | None) -> TicketView:
+    """`issued_after` is of the order's QR that was shown, see rules.order_qr_standing; None without one."""
+    superseded = issued_after is not None and row.rotation > issued_after
     return TicketView(
         ticket_code=row.ticket_code,
         is_direct=row.partner_id == DIRECT,
@@ -368,6 +392,7 @@ def _view(row: Any, uses: list[Row[Any]]) -> TicketView:
         customer_type=row.customer_type,
         customer_name=row.customer_name,
         remaining=tuple((u.function_code, u.remaining_uses) for u in uses),
+        refusal=rules.Refusal("QR_SUPERSEDED", "rotation") if superseded else None,
     )
 
 
@@ -389,8 +414,11 @@ async def _number(tx: AsyncConnection, text: str) -> int | None:
 
 async def _order_of_token(
     tx: AsyncConnection, opened: qr.Valid | qr.Expired | qr.Invalid, local: datetime
-) -> int | rules.Refusal:
-    """The order a token leads to, or why it leads to none."""
+) -> tuple[int, int | None] | rules.Refusal:
+    """The order a token leads to, or why it leads to none.
+
+    With an order's own also how many rotations of its tickets it was issued after.
+    """
     if isinstance(opened, qr.Invalid):
         return INVALID_TOKEN
     claims = opened.claims
@@ -404,9 +432,11 @@ async def _order_of_token(
         row = (await tx.execute(query.where(orders.c.order_id == claims.number))).one_or_none()
     if row is None:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    if claims.kind is qr.Kind.ORDER:
+        issued_after = rotations_of_order_qr(row.jti, claims.jti)
+        return rules.order_qr_standing(issued_after, None) or (row.order_id, issued_after)
     if row.jti != claims.jti:
         return rules.Refusal("QR_SUPERSEDED", "jti")
     if row.order_id is None:
         return rules.Refusal("TICKET_NOT_ACTIVE", "state", {"state": row.state})
-    order_id: int = row.order_id
-    return order_id
+    return row.order_id, None

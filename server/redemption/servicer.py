@@ -109,10 +109,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return redemption_pb2.LookupOrderResponse(
             order_id=order.order_code,
             ticket_count=order.ticket_count,
-            tickets=[
-                redemption_pb2.OrderTicket(ticket_code=t.ticket_code, ticket_info=_ticket_info(t))
-                for t in order.tickets
-            ],
+            tickets=[_order_ticket(ticket) for ticket in order.tickets],
             **_refusal_fields(order.refusal),
         )
 
@@ -270,6 +267,14 @@ def _refusal_fields(refusal: Any) -> dict[str, Any]:
         "reason": REFUSAL[refusal.reason],
         "explanation": redemption_pb2.Explanation(check=refusal.check, en=english, zh=chinese),
     }
+
+
+def _order_ticket(ticket: service.TicketView) -> Any:
+    return redemption_pb2.OrderTicket(
+        ticket_code=ticket.ticket_code,
+        ticket_info=_ticket_info(ticket),
+        **_refusal_fields(ticket.refusal),
+    )
 
 
 def _ticket_info(ticket: service.TicketView) -> Any:

@@ -27,7 +27,7 @@ orders = Table(
     Column("state", Text, nullable=False),
     # counts the moves of the order, see order_events
     Column("sequence", Integer, nullable=False, server_default="1"),
-    # id of the order's QR
+    # id of the order's QR, new with each rotation; issued codes add to it, see rules.order_qr_jti
     Column("jti", Uuid, nullable=False),
     # of a partner's order; empty in a traveller's
     Column("customer_type", Text, nullable=False),
@@ -53,6 +53,8 @@ orders = Table(
     Column("changes_order_id", BigInteger),
     Column("credit_minor", BigInteger, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    # how often the own QR of one of its tickets was rotated, see rules.order_qr_jti
+    Column("ticket_rotations", Integer, nullable=False, server_default="0"),
     CheckConstraint("state IN ('PENDING', 'PAID', 'COMPLETED', 'CANCELLED')", name="state"),
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
     CheckConstraint("credit_minor BETWEEN 0 AND amount_minor", name="credit_minor"),

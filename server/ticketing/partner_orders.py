@@ -7,17 +7,13 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import Database
-from server.errors import not_found
 from server.identity.callers import Partner
-from server.ticketing.models import orders
-from server.tickets import qr
 from server.tickets.generation import reserve_numbers
-from server.tickets.models import tickets
-from server.tickets.rules import ORDER_PREFIX, Code, Number
+from server.tickets.rules import ORDER_PREFIX, Number
 
 # each row is [NewOrder, Sale, jti]
 CREATE_PAID = text("""
@@ -81,26 +77,3 @@ async def create_paid(
         {"rows": orjson.dumps(rows).decode(), "partner_id": partner.partner_id, "now": now},
     )
     return created
-
-
-async def qr_claims(tx: AsyncConnection, partner: Partner, code: str) -> qr.Claims:
-    """What the QR of a partner's order says; it expires with the last of its tickets. Raises NOT_FOUND."""
-    parsed = Code.parse(code)
-    if parsed is None or (parsed.prefix, parsed.partner_code) != (
-        ORDER_PREFIX,
-        partner.partner_code,
-    ):
-        raise not_found("order", code)
-    query = (
-        select(orders.c.jti, orders.c.order_id, func.max(tickets.c.valid_until_time))
-        .join(tickets, tickets.c.order_id == orders.c.order_id)
-        .where(
-            orders.c.order_id == parsed.number(partner.partner_id),
-            orders.c.partner_id == partner.partner_id,
-        )
-        .group_by(orders.c.jti, orders.c.order_id)
-    )
-    row = (await tx.execute(query)).one_or_none()
-    if row is None:
-        raise not_found("order", code)
-    return qr.Claims(*row, kind=qr.Kind.ORDER)

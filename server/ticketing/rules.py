@@ -6,6 +6,7 @@ What a ticket's refund or change costs is in policy.py, what a travel document s
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 ORDER_MOVES = frozenset(
     {
@@ -24,6 +25,32 @@ ORDER_MOVES = frozenset(
 USED_UP = frozenset({"USED", "EXPIRED"})
 WITHDRAWN = frozenset({"REFUNDED", "CHANGED", "VOIDED"})
 """The final states of a ticket: the traveller had it, or gave it back."""
+
+
+_ORDER_QR_COUNT_BITS = 32
+_ORDER_QR_COUNT = (1 << _ORDER_QR_COUNT_BITS) - 1
+
+
+def order_qr_jti(order_jti: UUID, rotations: int) -> UUID:
+    """The id in an order's QR that is issued now.
+
+    `order_jti` is the order's, new with each rotation of the order's QR; `rotations` says how often a QR of one of its
+    tickets was rotated until now. It is added to the last 32 bits, so that the QR itself says before and after which of
+    these rotations it was issued. Those issued before any of them carry `order_jti` as it is.
+    """
+    number = order_jti.int
+    count = number + rotations & _ORDER_QR_COUNT
+    return UUID(int=number & ~_ORDER_QR_COUNT | count)
+
+
+def rotations_of_order_qr(order_jti: UUID, jti: UUID) -> int | None:
+    """How many rotations of tickets an order's QR was issued after; None for one that the order's rotation superseded.
+
+    A ticket whose own QR was rotated as one later than that is not opened by it (DOMAIN, QR token).
+    """
+    if (order_jti.int ^ jti.int) >> _ORDER_QR_COUNT_BITS:
+        return None
+    return jti.int - order_jti.int & _ORDER_QR_COUNT
 
 
 def order_state_after(ticket_states: Iterable[str]) -> str:

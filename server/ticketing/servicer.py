@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server import rpc
 from server.db import Database
 from server.identity.travellers import Travellers
-from server.ticketing import travel_tickets
+from server.ticketing import qr_codes, travel_tickets
 from server.ticketing.aftersales.changes import ChangeDesk
 from server.ticketing.aftersales.refund_requests import RefundDesk
 from server.ticketing.messages import offers as offer_messages
@@ -220,7 +220,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         key = await self._issuer.key()
 
         async def work(tx: AsyncConnection) -> Any:
-            claims = await travel_tickets.ticket_claims(
+            claims = await qr_codes.traveller_ticket(
                 tx, rpc.caller(), request.ticket_code, rotate=request.rotate, now=rpc.now()
             )
             (token,) = await seal([claims], key)
@@ -230,12 +230,17 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         return await self._with_pictures(response)
 
     async def IssueOrderQr(self, request: Any, context: Any) -> Any:
-        async with self._db.transaction() as tx:
-            claims = await travel_tickets.order_claims(
-                tx, rpc.caller().traveller_id, request.order_id
+        key = await self._issuer.key()
+
+        async def work(tx: AsyncConnection) -> Any:
+            claims = await qr_codes.traveller_order(
+                tx, rpc.caller(), request.order_id, rotate=request.rotate, now=rpc.now()
             )
-        (token,) = await seal([claims], await self._issuer.key())
-        return await self._with_pictures(ticket_messages.order_qr(request.order_id, claims, token))
+            (token,) = await seal([claims], key)
+            return ticket_messages.order_qr(request.order_id, claims, token)
+
+        response = await self._repeats.once(request, ticket_pb2.IssueOrderQrResponse, work)
+        return await self._with_pictures(response)
 
     async def _with_pictures(self, response: Any) -> Any:
         """The answer with its token drawn; not stored for repeats, as the token says it all."""

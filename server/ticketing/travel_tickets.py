@@ -12,15 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
 from server.errors import not_found
-from server.identity.callers import Traveller
 from server.ticketing.models import orders as order_rows
 from server.ticketing.models import ticket_sales
 from server.ticketing.ordering.content import SHARED, Item
-from server.ticketing.ordering.orders import Order, find, read, state_refuses
+from server.ticketing.ordering.orders import Order, find, read
 from server.ticketing.policy import Policy
 from server.ticketing.policy import Ticket as Standing
-from server.tickets import qr
-from server.tickets import service as tickets
 from server.tickets.models import entitlements, snapshots
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
@@ -204,40 +201,3 @@ async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTick
     )
     contents = {row.snapshot_id: row.content for row in await tx.execute(sold_under)}
     return [TravelTicket(sold_in[row.order_id], contents[row.snapshot_id], *row) for row in rows]
-
-
-# QR
-
-
-async def ticket_claims(
-    tx: AsyncConnection, traveller: Traveller, code: str, *, rotate: bool, now: datetime
-) -> qr.Claims:
-    """What the QR of the traveller's own ticket says; with `rotate` under a new jti.
-
-    Raises NOT_FOUND, TICKET_STATE_REFUSES for a ticket that gets no QR.
-    """
-    query = _TICKETS.where(
-        ticket_rows.c.ticket_id == ticket_number(code),
-        order_rows.c.traveller_id == traveller.traveller_id,
-    )
-    row = (await tx.execute(query)).one_or_none()
-    if row is None:
-        raise not_found("ticket", code)
-    return await tickets.claims(tx, row.ticket_id, rotate=rotate, actor=traveller.key, now=now)
-
-
-async def order_claims(tx: AsyncConnection, traveller_id: int, code: str) -> qr.Claims:
-    """What the QR of the traveller's own order says; it expires with the last of its tickets.
-
-    Raises NOT_FOUND, ORDER_STATE_REFUSES for an order without tickets, or without any that could be used.
-    """
-    order = await find(tx, traveller_id, code)
-    if order.state not in ("PAID", "COMPLETED"):
-        raise state_refuses(order, "only a PAID order has a QR")
-    query = (
-        select(order_rows.c.jti, order_rows.c.order_id, func.max(ticket_rows.c.valid_until_time))
-        .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
-        .where(order_rows.c.order_id == order.order_id)
-        .group_by(order_rows.c.jti, order_rows.c.order_id)
-    )
-    return qr.Claims(*(await tx.execute(query)).one(), kind=qr.Kind.ORDER)

@@ -85,6 +85,8 @@ tickets = Table(
     Column("valid_until_time", DateTime(timezone=True), nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # which of its order's `ticket_rotations` the last of its own QR was; 0: none since it has an order
+    Column("rotation", Integer, nullable=False, server_default="0"),
     CheckConstraint(
         "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING', 'REFUNDED',"
         " 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')",

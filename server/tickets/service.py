@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import HotStatement
-from server.errors import DomainError, Reason, not_found
+from server.db import HotStatement, LostRaceError
+from server.errors import DomainError, Reason
 from server.identity.callers import Partner
 from server.tickets import qr
 from server.tickets.models import batches, entitlements, snapshots, tickets
@@ -390,60 +390,67 @@ def _array(numbers: Collection[int]) -> str:
 # QR
 
 
-async def qr_claims(
-    tx: AsyncConnection, partner: Partner, ticket_code: str, *, rotate: bool, now: datetime
-) -> qr.Claims:
-    """What the QR of a partner's ticket says; with `rotate` under a new jti, which supersedes the one before.
-
-    Raises NOT_FOUND, TICKET_STATE_REFUSES for a ticket that gets no QR.
-    """
-    ticket_id = ticket_number(ticket_code, partner)
-    query = select(tickets.c.ticket_id).where(
-        tickets.c.ticket_id == ticket_id, tickets.c.partner_id == partner.partner_id
-    )
-    if ticket_id is None or await tx.scalar(query) is None:
-        raise not_found("ticket", ticket_code)
-    return await claims(tx, ticket_id, rotate=rotate, actor=partner.key, now=now)
-
-
-async def claims(
-    tx: AsyncConnection, ticket_id: int, *, rotate: bool, actor: str, now: datetime
-) -> qr.Claims:
-    """What the QR of a ticket says, which the actor may see; with `rotate` under a new jti.
+async def claims(tx: AsyncConnection, ticket_id: int, *, now: datetime) -> qr.Claims:
+    """What the QR of a ticket says, which the caller may see.
 
     Raises TICKET_STATE_REFUSES for a ticket that gets no QR.
     """
-    query = select(
-        tickets.c.ticket_code,
-        tickets.c.state,
-        tickets.c.blocked,
-        tickets.c.valid_until_time,
-        tickets.c.jti,
-    ).where(tickets.c.ticket_id == ticket_id)
-    if rotate:
-        query = query.with_for_update(key_share=True)
+    row = (await tx.execute(_QR_FACTS.where(tickets.c.ticket_id == ticket_id))).one()
+    _require_qr(row, now)
+    return qr.Claims(row.jti, ticket_id, row.valid_until_time)
+
+
+async def rotate(
+    tx: AsyncConnection,
+    ticket_id: int,
+    *,
+    order_id: int | None,
+    rotation: int,
+    actor: str,
+    now: datetime,
+) -> qr.Claims:
+    """Gives a ticket's QR a new jti, which supersedes the one before, and the order's codes issued until now.
+
+    `rotation` is the count of `order_id`, the ticket's order. Raises TICKET_STATE_REFUSES for a ticket that gets no QR,
+    and LostRaceError if it got its order meanwhile.
+    """
+    query = _QR_FACTS.where(tickets.c.ticket_id == ticket_id).with_for_update(key_share=True)
     row = (await tx.execute(query)).one()
+    if row.order_id != order_id:
+        raise LostRaceError
+    _require_qr(row, now)
+    jti = uuid4()
+    rotated = await tx.execute(
+        update(tickets)
+        .where(
+            tickets.c.ticket_id == ticket_id,
+            tickets.c.jti == row.jti,
+            tickets.c.state.not_in(FINAL_STATES),
+        )
+        .values(jti=jti, rotation=rotation, update_time=now)
+    )
+    assert rotated.rowcount == 1, "nobody moves a ticket that is locked"
+    event = {"action": "qr_rotated", "state": row.state, "actor": actor}
+    await _record(tx, [ticket_id], now=now, **event)
+    return qr.Claims(jti, ticket_id, row.valid_until_time)
+
+
+_QR_FACTS = select(
+    tickets.c.ticket_code,
+    tickets.c.state,
+    tickets.c.blocked,
+    tickets.c.valid_until_time,
+    tickets.c.jti,
+    tickets.c.order_id,
+)
+
+
+def _require_qr(row: Any, now: datetime) -> None:
     why_not = why_no_qr(
         row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
     )
     if why_not:
         raise state_refuses(row.ticket_code, row.state, why_not)
-    jti = row.jti
-    if rotate:
-        jti = uuid4()
-        rotated = await tx.execute(
-            update(tickets)
-            .where(
-                tickets.c.ticket_id == ticket_id,
-                tickets.c.jti == row.jti,
-                tickets.c.state.not_in(FINAL_STATES),
-            )
-            .values(jti=jti, update_time=now)
-        )
-        assert rotated.rowcount == 1, "nobody moves a ticket that is locked"
-        event = {"action": "qr_rotated", "state": row.state, "actor": actor}
-        await _record(tx, [ticket_id], now=now, **event)
-    return qr.Claims(jti, ticket_id, row.valid_until_time)
 
 
 async def batch_tickets(

@@ -23,7 +23,7 @@ from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Operator, Traveller
 from server.redemption.scans import Item, Redeemer
-from server.ticketing import travel_tickets
+from server.ticketing import qr_codes, travel_tickets
 from server.ticketing.aftersales.changes import ChangeDesk
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.aftersales.refund_requests import RefundDesk
@@ -130,7 +130,7 @@ class House:
     async def redeem(self, ticket: travel_tickets.TravelTicket) -> None:
         """Raises DomainError with the refusal's reason as message."""
         async with self.db.transaction() as tx:
-            claims = await travel_tickets.ticket_claims(
+            claims = await qr_codes.traveller_ticket(
                 tx, TRAVELLER, ticket.ticket_code, rotate=False, now=rpc.now()
             )
         token = qr.seal(claims, self.world.ring.active)

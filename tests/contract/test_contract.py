@@ -21,7 +21,6 @@ NOT_REPEATED_BY_ID = {
     "Logout": "a second log-out finds nothing to end",
     "OpenValidatorSession": "answers the session that is open",
     "CloseValidatorSession": "a closed session stays closed",
-    "IssueOrderQr": "changes nothing: an order has one QR, sealed afresh",
     "TravellerLogin": "a code of wx.login works once; the next log-in brings another",
     "ReceiveWechatPayNotice": "WeChat's own id of the notice, inside its body, tells repeats apart",
     "ScanStream": "each scan on it carries the request_id of its RedeemRequest",
@@ -30,6 +29,7 @@ OPTIONAL_REQUEST_ID = {
     "Redeem": "seed 004 has none: the guard refuses a second scan, or its guard time does",
     "IssueQr": "only with `rotate` does it change anything",
     "IssueTicketQr": "likewise",
+    "IssueOrderQr": "likewise",
     "CancelOrder": "a cancelled order stays cancelled and is answered again",
     "CreatePayment": "an order that is not paid has one payment, and that is answered again",
 }

@@ -163,7 +163,9 @@ class OtaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueOrderQr(self, request, context):
-        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND.
+        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

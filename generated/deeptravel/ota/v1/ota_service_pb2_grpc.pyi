@@ -72,7 +72,10 @@ class OtaServiceStub:
     IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.IssueOrderQrRequest, _ota_service_pb2.IssueOrderQrResponse]
-    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND."""
+    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
@@ -118,7 +121,10 @@ class OtaServiceAsyncStub(OtaServiceStub):
     IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.IssueOrderQrRequest, _ota_service_pb2.IssueOrderQrResponse]  # type: ignore[assignment]
-    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND."""
+    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
@@ -215,6 +221,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.IssueOrderQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.IssueOrderQrResponse, _abc.Awaitable[_ota_service_pb2.IssueOrderQrResponse]]:
-        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND."""
+        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

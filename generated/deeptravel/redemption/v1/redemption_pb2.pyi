@@ -378,23 +378,44 @@ class OrderTicket(_message.Message):
 
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     TICKET_INFO_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code of the ticket."""
+    result: Global___RedemptionResult.ValueType
+    """REJECT if the order's QR that was sent does not open this ticket; absent otherwise, and where none was sent."""
+    reason: Global___RefusalReason.ValueType
+    """QR_SUPERSEDED: the ticket's own QR was rotated after the order's was issued. Absent unless `result` is REJECT."""
     @_builtins.property
     def ticket_info(self) -> Global___TicketInfo:
         """The ticket."""
+
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """In words; absent unless `result` is REJECT."""
 
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         ticket_info: Global___TicketInfo | None = ...,
+        result: Global___RedemptionResult.ValueType | None = ...,
+        reason: Global___RefusalReason.ValueType | None = ...,
+        explanation: Global___Explanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket_info", b"ticket_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_result", b"_result", "explanation", b"explanation", "reason", b"reason", "result", b"result", "ticket_info", b"ticket_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket_code", b"ticket_code", "ticket_info", b"ticket_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_result", b"_result", "explanation", b"explanation", "reason", b"reason", "result", b"result", "ticket_code", b"ticket_code", "ticket_info", b"ticket_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__result: _TypeAlias = _typing.Literal["result"]  # noqa: Y015
+    _WhichOneofArgType__result: _TypeAlias = _typing.Literal["_result", b"_result"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__result) -> _WhichOneofReturnType__result | None: ...
 
 Global___OrderTicket: _TypeAlias = OrderTicket  # noqa: Y015
 

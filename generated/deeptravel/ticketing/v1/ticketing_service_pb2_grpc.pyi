@@ -98,8 +98,10 @@ class TicketingServiceStub:
     blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.IssueOrderQrRequest, _ticket_pb2.IssueOrderQrResponse]
-    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND,
-    ORDER_STATE_REFUSES (not paid).
+    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
+    paid), IDEMPOTENCY_MISMATCH.
     """
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
@@ -189,8 +191,10 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _aio.UnaryUnaryMultiCallable[_ticket_pb2.IssueOrderQrRequest, _ticket_pb2.IssueOrderQrResponse]  # type: ignore[assignment]
-    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND,
-    ORDER_STATE_REFUSES (not paid).
+    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
+    paid), IDEMPOTENCY_MISMATCH.
     """
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
@@ -379,8 +383,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_pb2.IssueOrderQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_pb2.IssueOrderQrResponse, _abc.Awaitable[_ticket_pb2.IssueOrderQrResponse]]:
-        """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets. Reasons: NOT_FOUND,
-        ORDER_STATE_REFUSES (not paid).
+        """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
+        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
+        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
+        paid), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
