@@ -1,14 +1,14 @@
 """WeChat Pay's API v3 and the mini program's log-in as bytes: requests built, answers and notices read. No I/O, no clock.
 
 Amounts are integers in minor units (fen), times are aware. Source: pay.weixin.qq.com, "JSAPI order", "query order",
-"close order", "refund", "query refund", "trade bill", "payment notice" and "refund notice"; developers.weixin.qq.com,
+"close order", "refund", "query refund", "apply for an abnormal refund", "trade bill", "payment notice" and "refund notice"; developers.weixin.qq.com,
 "code2Session" and "wx.requestPayment". What the documents leave optional may be missing here, too.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -16,9 +16,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from server.payments.wechat_signatures import (
     ContentInvalidError,
     Merchant,
+    PlatformKey,
     PlatformKeys,
     authorization,
     decrypt,
+    encrypt_field,
     sign,
 )
 
@@ -55,11 +57,15 @@ class WechatError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: method, path with query, and body (empty for GET)."""
+    """What to send: method, path with query, and body (empty for GET).
+
+    `encrypted_for` is the serial of WeChat's key with which fields of the body are encrypted; empty if none is.
+    """
 
     method: str
     target: str
     body: bytes = b""
+    encrypted_for: str = ""
 
     def headers(self, merchant: Merchant, *, now: datetime, nonce: str) -> dict[str, str]:
         """Headers to send it with, signed; `nonce` is fresh, at most 32 letters and digits."""
@@ -67,8 +73,8 @@ class Request:
         headers = {"Authorization": signed, "Accept": "application/json"}
         if self.body:
             headers["Content-Type"] = "application/json"
-        if merchant.answer_serial:
-            headers["Wechatpay-Serial"] = merchant.answer_serial
+        if serial := self.encrypted_for or merchant.answer_serial:
+            headers["Wechatpay-Serial"] = serial
         return headers
 
 
@@ -151,6 +157,7 @@ class Refund:
         currency_code: of both.
         success_time: when the money was given back.
         received_account: where it went, in WeChat's words.
+        create_time: when WeChat took it on, by which the bill counts it; None in notices, which do not say.
     """
 
     out_refund_no: str
@@ -164,6 +171,7 @@ class Refund:
     currency_code: str
     success_time: datetime | None
     received_account: str
+    create_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +189,15 @@ class Notice:
     event_type: str
     create_time: datetime | None
     content: Transaction | Refund | None
+
+
+@dataclass(frozen=True, slots=True)
+class BankAccount:
+    """A traveller's debit card: the bank as WeChat names it, such as ICBC_DEBIT, its number, and whose it is."""
+
+    bank_type: str
+    number: str = field(repr=False)
+    holder_name: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +272,29 @@ def refund_request(
     if reason:
         content["reason"] = reason.encode()[:80].decode(errors="ignore")
     return Request("POST", "/v3/refund/domestic/refunds", _dump(content))
+
+
+def abnormal_refund_request(
+    refund_id: str, *, out_refund_no: str, account: BankAccount | None, key: PlatformKey | None
+) -> Request:
+    """Sends an ABNORMAL refund to another account: the traveller's card, or the merchant's own if `account` is None.
+
+    `refund_id` is WeChat's number of the refund. `key` is what the card's number and the name are encrypted with; it may
+    be None where there is no account. Repeated with the same arguments, it is given back once. Source: "apply for an
+    abnormal refund".
+    """
+    content = {"out_refund_no": out_refund_no, "type": "MERCHANT_BANK_CARD"}
+    if account:
+        assert key, "an account is encrypted"
+        content |= {
+            "type": "USER_BANK_CARD",
+            "bank_type": account.bank_type,
+            "bank_account": encrypt_field(key, account.number),
+            "real_name": encrypt_field(key, account.holder_name),
+        }
+    path = f"/v3/refund/domestic/refunds/{quote(refund_id, safe='')}/apply-abnormal-refund"
+    serial = key.serial if account and key else ""
+    return Request("POST", path, _dump(content), encrypted_for=serial)
 
 
 def query_refund_request(out_refund_no: str) -> Request:
@@ -433,6 +473,7 @@ def _refund(content: Mapping[str, Any]) -> Refund:
         currency_code=_text(amount, "currency", optional=True) or "CNY",
         success_time=_time(content, "success_time"),
         received_account=_text(content, "user_received_account", optional=True),
+        create_time=_time(content, "create_time"),
     )
 
 

@@ -21,6 +21,7 @@ from server.config import ConfigError, Settings
 from server.errors import DomainError, Reason
 from server.payments import wechat
 from server.payments.wechat import (
+    BankAccount,
     Notice,
     PaySign,
     Refund,
@@ -292,6 +293,29 @@ class WechatClient:
             if found is None:
                 raise
             return found
+
+    async def abnormal_refund(
+        self, refund_id: str, *, out_refund_no: str, account: BankAccount | None
+    ) -> Refund:
+        """Sends an ABNORMAL refund to the traveller's card, or to the merchant's own account if `account` is None.
+
+        `refund_id` is WeChat's number of it. Safe to repeat: it is given back once. Raises WechatError INVALID_REQUEST
+        for one that is not ABNORMAL, PARAM_ERROR for an account that cannot be.
+        """
+        key = await self._encryption_key() if account else None
+        request = wechat.abnormal_refund_request(
+            refund_id, out_refund_no=out_refund_no, account=account, key=key
+        )
+        answer = await self._ask(request, "abnormal_refund")
+        return _parsed(wechat.parse_refund, answer, "abnormal_refund")
+
+    async def _encryption_key(self) -> PlatformKey:
+        if self._keys.for_encryption(self._clock()) is None:
+            await self._refresh()
+        key = self._keys.for_encryption(self._clock())
+        if key is None:
+            raise _unavailable("abnormal_refund", "there is no key of WeChat's to encrypt with")
+        return key
 
     async def query_refund(self, out_refund_no: str) -> Refund | None:
         """What became of a refund; None if WeChat has none of this number."""

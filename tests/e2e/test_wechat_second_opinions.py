@@ -85,6 +85,7 @@ async def test_npm_wechatpay_axios_plugin(tmp_path: Path) -> None:
         assert found["prepay"]["prepay_id"]
         assert found["query"]["trade_state"] == "NOTPAY"
         assert found["notice_verified"] is True
+        assert found["written_again_verified"] is True
         read = client.verify_notice(delivery.headers, delivery.body, datetime.now(UTC)).content
         assert isinstance(read, Transaction)
         assert found["notice"]["transaction_id"] == read.transaction_id

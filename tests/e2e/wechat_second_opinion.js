@@ -30,6 +30,14 @@ async function main() {
     prepay: prepay.data,
     query: query.data,
     notice_verified: Rsa.verify(message, headers['wechatpay-signature'], platformKey),
+    // as services do whose framework has parsed the body before they see it
+    written_again_verified: Rsa.verify(
+      Formatter.response(
+        headers['wechatpay-timestamp'], headers['wechatpay-nonce'], JSON.stringify(JSON.parse(body)),
+      ),
+      headers['wechatpay-signature'],
+      platformKey,
+    ),
     notice: JSON.parse(Aes.AesGcm.decrypt(sealed.ciphertext, given.api_v3_key, sealed.nonce, sealed.associated_data)),
     pay_sign: Rsa.sign(Formatter.joinedByLineFeed(...given.pay_sign), merchantKey),
     bill: bill,

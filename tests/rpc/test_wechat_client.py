@@ -12,7 +12,7 @@ import pytest
 from server.config import load_settings
 from server.errors import DomainError, Reason
 from server.payments import wechat_client
-from server.payments.wechat import Refund, WechatError
+from server.payments.wechat import BankAccount, Refund, WechatError
 from server.payments.wechat_client import WechatClient
 from server.payments.wechat_signatures import ContentInvalidError
 from tests.support.wechat import WechatSimulator
@@ -278,6 +278,76 @@ async def test_what_becomes_of_a_refund(
     else:
         with refused("INVALID_REQUEST"):
             await refund(client, "DT77R2S1", 1)
+
+
+CARD = BankAccount("ICBC_DEBIT", "6222020200012345678", "张三")
+
+
+@pytest.mark.parametrize("without", [(), PUBLIC_KEY], ids=["public key", "certificates"])
+async def test_an_abnormal_refund_goes_to_a_bank_account(
+    wechat: WechatSimulator, without: tuple[str, ...]
+) -> None:
+    client = client_of(wechat, without)
+    await wechat.switch(lost_notices=True)
+    await prepay(wechat, client)
+    wechat.pay("DT77P1")
+    await wechat.switch(refund_outcome="ABNORMAL", refund_seconds=0.2)
+    made = await refund(client, amount=12345)
+    with refused("INVALID_REQUEST"):  # it is under way as it is
+        await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=CARD)
+    await wechat.settled()
+    with refused("RESOURCE_NOT_EXISTS"):
+        await client.abnormal_refund("5", out_refund_no="DT77R1S1", account=CARD)
+    with refused("PARAM_ERROR"):
+        wrong = BankAccount("ICBC_DEBIT", "no card", "张三")
+        await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=wrong)
+    await wechat.switch(abnormal_refund_outcome="ABNORMAL")
+    await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=CARD)
+    await wechat.settled()
+    found = await client.query_refund("DT77R1S1")
+    assert found
+    assert found.state == "ABNORMAL", "that card does not take it either"
+    await wechat.switch(abnormal_refund_outcome="SUCCESS", lost_answers={"abnormal_refund": 1})
+    applied = await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=CARD)
+    assert (applied.state, applied.refund_id) == ("PROCESSING", made.refund_id)
+    assert applied.received_account == "ICBC_DEBIT5678"
+    await wechat.settled()
+    found = await client.query_refund("DT77R1S1")
+    assert found
+    assert (found.state, found.create_time) == ("SUCCESS", made.create_time)
+    assert "6222020200012345678" not in str(wechat.notices())
+    await client.aclose()
+
+
+async def test_an_abnormal_refund_goes_to_the_merchant(
+    wechat: WechatSimulator, client: WechatClient
+) -> None:
+    await wechat.switch(refund_outcome="ABNORMAL", lost_notices=True)
+    await prepay(wechat, client)
+    wechat.pay("DT77P1")
+    made = await refund(client, amount=12345)
+    await wechat.settled()
+    applied = await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=None)
+    assert applied.received_account == "商户结算银行账户"
+    await wechat.settled()
+    found = await client.query_refund("DT77R1S1")
+    assert found
+    assert found.state == "SUCCESS"
+
+
+async def test_fifty_refunds_of_a_payment(wechat: WechatSimulator, client: WechatClient) -> None:
+    """Those that were closed count, too; a repeat of the fiftieth is no further one."""
+    await prepay(wechat, client)
+    wechat.pay("DT77P1")
+    await wechat.switch(refund_outcome="CLOSED", lost_notices=True)
+    await refund(client, "DT77R1S1", 1)
+    await wechat.settled()
+    await wechat.switch(refund_outcome="SUCCESS")
+    for number in range(2, 51):
+        await refund(client, f"DT77R{number}S1", 1)
+    assert (await refund(client, "DT77R50S1", 1)).refund_minor == 1
+    with refused("INVALID_REQUEST"):
+        await refund(client, "DT77R51S1", 1)
 
 
 async def test_a_lost_refund_is_read_back(wechat: WechatSimulator, client: WechatClient) -> None:

@@ -56,6 +56,16 @@ class Shop:
         )
         return self.wechat.pay(number)
 
+    async def refund(self) -> None:
+        await self.client.refund(
+            out_trade_no="DT77P1",
+            out_refund_no="DT77R1S1",
+            refund_minor=100,
+            total_minor=12345,
+            currency_code="CNY",
+            reason="",
+        )
+
     def _answer(self, delivery: Delivery) -> int:
         if not self.ready:
             return 503
@@ -87,14 +97,7 @@ async def test_a_payment_and_a_refund_are_told(wechat: WechatSimulator, shop: Sh
     transaction_id = await shop.sell()
     (delivery,) = await shop.webhook.wait_for(1)
     assert delivery.headers["wechatpay-signature-type"] == "WECHATPAY2-SHA256-RSA2048"
-    await shop.client.refund(
-        out_trade_no="DT77P1",
-        out_refund_no="DT77R1S1",
-        refund_minor=100,
-        total_minor=12345,
-        currency_code="CNY",
-        reason="",
-    )
+    await shop.refund()
     await shop.webhook.wait_for(2)
     paid, given_back = (notice.content for notice in shop.read)
     assert isinstance(paid, Transaction)
@@ -129,6 +132,41 @@ SPOILT: list[tuple[dict[str, Any], Callable[[Any], object]]] = [
     ({"sign_notices": "certificate"}, lambda c: c.total_minor == 12345),
     ({"sign_notices": "alternate"}, lambda c: c.total_minor == 12345),
 ]
+
+
+@pytest.mark.parametrize("written", ["kind", "empty", "null", "absent"])
+async def test_associated_data_in_each_way_wechat_writes_it(
+    wechat: WechatSimulator, shop: Shop, written: str
+) -> None:
+    """Of notices and of certificates; and every body is compact, as those need who verify what they parsed."""
+    await wechat.switch(associated_data=written, sign_notices="certificate")
+    await shop.sell()
+    await shop.webhook.wait_for(2)  # the first finds the certificate unknown, and it is fetched
+    body = shop.webhook.deliveries[-1].body
+    resource = json.loads(body)["resource"]
+    expected = {"kind": "transaction", "empty": "", "null": None, "absent": ...}[written]
+    assert resource.get("associated_data", ...) == expected
+    (notice,) = shop.read
+    assert amount(notice) == 12345
+    assert json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")) == body.decode()
+
+
+async def test_a_refund_that_stays_processing_says_nothing(
+    wechat: WechatSimulator, shop: Shop
+) -> None:
+    """Seen red: the simulator queued a notice of the same refund at every look, a hundred times a second."""
+    await wechat.switch(refund_outcome="PROCESSING", lost_notices=True)
+    await shop.sell()
+    await shop.refund()
+    await asyncio.sleep(0.3)
+    assert [notice.event_type for notice in wechat.notices()] == ["TRANSACTION.SUCCESS"]
+    assert not wechat.simulator.is_busy
+    await wechat.switch(refund_outcome="SUCCESS")
+    await wechat.settled()
+    assert [notice.event_type for notice in wechat.notices()] == [
+        "REFUND.SUCCESS",
+        "TRANSACTION.SUCCESS",
+    ]
 
 
 @pytest.mark.parametrize(

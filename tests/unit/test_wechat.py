@@ -1,5 +1,6 @@
 """Requests to WeChat, its answers and notices, as bytes."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -9,14 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.payments import wechat
-from server.payments.wechat import Notice, Refund, Request, Session, Transaction, WechatError
+from server.payments.wechat import (
+    BankAccount,
+    Notice,
+    Refund,
+    Request,
+    Session,
+    Transaction,
+    WechatError,
+)
 from server.payments.wechat_signatures import (
     ContentInvalidError,
     PlatformKeys,
     SignatureInvalidError,
     sign,
 )
-from tests.support.wechat_codec import AT, NOW, changed, key, merchant, platform_key, sealed, signed
+from tests.support.wechat_codec import (
+    AT,
+    NOW,
+    PUBLIC_KEY_ID,
+    changed,
+    key,
+    merchant,
+    platform_key,
+    sealed,
+    signed,
+)
 
 KEYS = PlatformKeys([platform_key()])
 TRANSACTION: dict[str, Any] = {
@@ -71,6 +90,7 @@ GIVEN_BACK = Refund(
     currency_code="CNY",
     success_time=NOW,
     received_account="支付用户零钱",
+    create_time=datetime(2026, 3, 1, 11, 59, tzinfo=UTC),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -139,6 +159,24 @@ def test_a_refund() -> None:
     assert request.target == "/v3/refund/domestic/refunds"
     assert content["amount"] == {"refund": 100, "total": 12345, "currency": "CNY"}
     assert content["reason"] == ("改签" * 20)[:26], "80 bytes, and no half character"
+
+
+def test_an_abnormal_refund() -> None:
+    account = BankAccount("ICBC_DEBIT", "6222020200012345678", "张三")
+    assert "6222" not in repr(account)
+    assert "张三" not in repr(account)
+    request = wechat.abnormal_refund_request(
+        "5030", out_refund_no="DT77R1S1", account=account, key=platform_key()
+    )
+    assert request.target == "/v3/refund/domestic/refunds/5030/apply-abnormal-refund"
+    assert request.headers(merchant(), now=NOW, nonce="n")["Wechatpay-Serial"] == PUBLIC_KEY_ID
+    content = json.loads(request.body)
+    assert set(content) == {"out_refund_no", "type", "bank_type", "bank_account", "real_name"}
+    assert (content["type"], content["bank_type"]) == ("USER_BANK_CARD", "ICBC_DEBIT")
+    assert len(base64.b64decode(content["bank_account"])) == 256
+    ours = wechat.abnormal_refund_request("5030", out_refund_no="DT77R1S1", account=None, key=None)
+    assert json.loads(ours.body) == {"out_refund_no": "DT77R1S1", "type": "MERCHANT_BANK_CARD"}
+    assert "Wechatpay-Serial" not in ours.headers(merchant(), now=NOW, nonce="n")
 
 
 def test_the_other_requests() -> None:

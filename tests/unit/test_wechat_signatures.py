@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -25,6 +26,7 @@ from server.payments.wechat_signatures import (
     UnknownSerialError,
     authorization,
     decrypt,
+    encrypt_field,
     load_private_key,
     load_public_key,
     parse_certificates,
@@ -148,8 +150,12 @@ def test_a_resource_opens(content: bytes, associated_data: str) -> None:
 
 
 def test_a_resource_without_associated_data_opens() -> None:
+    """WeChat writes what it has none of as an empty text, as null, or not at all."""
     for nothing in (None, ""):
         assert decrypt(API_V3_KEY, {**sealed(b"x", ""), "associated_data": nothing}) == b"x"
+    absent = sealed(b"x", "")
+    del absent["associated_data"]
+    assert decrypt(API_V3_KEY, absent) == b"x"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,25 @@ def test_a_resource_that_does_not_open(wrong: dict[str, Any]) -> None:
         decrypt(API_V3_KEY, {**sealed(b"x"), **wrong})
     with pytest.raises(ContentInvalidError):
         decrypt(b"f" * 32, sealed(b"x"))
+
+
+def test_a_field_is_encrypted_for_wechat_alone() -> None:
+    ciphertext = encrypt_field(platform_key(), "6222 张三")
+    oaep = padding.OAEP(padding.MGF1(SHA1()), SHA1(), None)
+    opened = key(PUBLIC_KEY_ID).decrypt(base64.b64decode(ciphertext), oaep)
+    assert opened.decode() == "6222 张三"
+    assert encrypt_field(platform_key(), "x") != encrypt_field(platform_key(), "x")
+
+
+def test_the_key_to_encrypt_with() -> None:
+    assert PlatformKeys().for_encryption(NOW) is None
+    days = [platform_key(f"{n}", valid_until_time=NOW + timedelta(days=n)) for n in (-1, 1, 2)]
+    chosen = PlatformKeys(days).for_encryption(NOW)
+    assert chosen
+    assert chosen.serial == "2", "the certificate that lasts longest"
+    chosen = PlatformKeys([platform_key(), *days]).for_encryption(NOW)
+    assert chosen
+    assert chosen.serial == PUBLIC_KEY_ID
 
 
 def certificates(**changed: Any) -> bytes:

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tools.wechat_simulator import pages
+from tools.wechat_simulator.abnormal_refunds import AbnormalRefunds
 from tools.wechat_simulator.bill import sha1, write_bill
 from tools.wechat_simulator.merchant import Merchant
 from tools.wechat_simulator.notices import Notices
@@ -135,6 +136,7 @@ class Simulator:
             setattr(self.switches, name, getattr(fresh, name))
         if held and not self.switches.hold_notices:
             await self._notices.release()
+        self._notices.wake()  # refunds that stayed PROCESSING may be due
 
     def pay(self, number: str, signed: dict[str, str] | None = None) -> str:
         """Pays an order by out_trade_no or prepay_id; returns the transaction_id. Raises RefusedError."""
@@ -143,7 +145,7 @@ class Simulator:
     @property
     def is_busy(self) -> bool:
         """Whether a notice is still to be sent or a refund to be settled."""
-        return self._store.next_due() is not None or self._notices.is_sending
+        return self._notices.is_busy
 
     def notices(self, state: str | None = None) -> list[Notice]:
         """Notices of a state, or all; the newest first."""
@@ -155,6 +157,7 @@ class Simulator:
 
     def _application(self) -> Starlette:
         orders = self._orders
+        abnormal = AbnormalRefunds(self.merchant, self._store, self.switches, self._notices, orders)
         order = "/v3/pay/transactions/out-trade-no/{number}"
         routes = [
             self._route(
@@ -180,6 +183,14 @@ class Simulator:
                 "query_refund",
                 "GET",
                 lambda r, _: orders.query_refund(r.path_params["number"]),
+            ),
+            self._route(
+                "/v3/refund/domestic/refunds/{number}/apply-abnormal-refund",
+                "abnormal_refund",
+                "POST",
+                lambda r, c: abnormal.apply(
+                    r.path_params["number"], c, r.headers.get("wechatpay-serial", "")
+                ),
             ),
             self._route(
                 "/v3/certificates", "certificates", "GET", lambda _r, _c: self._certificates()
@@ -269,7 +280,12 @@ class Simulator:
                 "serial_no": each.serial,
                 "effective_time": beijing(each.certificate.not_valid_before_utc.timestamp()),
                 "expire_time": beijing(each.certificate.not_valid_after_utc.timestamp()),
-                "encrypt_certificate": encrypt(self.merchant, each.pem, "certificate"),
+                "encrypt_certificate": encrypt(
+                    self.merchant,
+                    each.pem,
+                    "certificate",
+                    associated=self.switches.associated_data,
+                ),
             }
             for each in reversed(self.merchant.certificates)
         ]

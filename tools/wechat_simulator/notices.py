@@ -64,9 +64,13 @@ class Notices:
         self._wake.set()
 
     @property
-    def is_sending(self) -> bool:
-        """Whether a notice waits for its answer."""
-        return bool(self._sending)
+    def is_busy(self) -> bool:
+        """Whether a notice is to be sent or waits for its answer, or a refund is to be settled."""
+        return bool(self._sending) or self._next_due() is not None
+
+    def _next_due(self) -> float | None:
+        """When there is something to do next; refunds that are to stay PROCESSING are never due."""
+        return self._store.next_due(refunds=self._switches.refund_outcome != "PROCESSING")
 
     def wake(self) -> None:
         """Something became due."""
@@ -82,7 +86,7 @@ class Notices:
                 if notice.notice_id not in self._sending:
                     task = asyncio.create_task(self._deliver(notice))
                     self._sending[notice.notice_id] = task
-            due = self._store.next_due()
+            due = self._next_due()
             waiting = 1.0 if due is None else min(1.0, max(0.01, due - time.time()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(waiting):
@@ -167,7 +171,12 @@ class Notices:
             "summary": SUMMARIES[notice.event_type],
             "resource": {
                 "original_type": kind,
-                **encrypt(self._merchant, dump(self._spoilt(notice.resource)), kind),
+                **encrypt(
+                    self._merchant,
+                    dump(self._spoilt(notice.resource)),
+                    kind,
+                    associated=self._switches.associated_data,
+                ),
             },
         }
         missing = self._switches.notice_bytes - len(dump(content))

@@ -18,6 +18,8 @@ OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_*-]{6,32}")
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
 OPENID = re.compile(r"o[0-9A-Za-z_-]{27}")
 MOST_REFUNDS = 50
+"""Of one payment ("refund", note 1). The documents do not say that one which is closed makes room for another, so each
+counts that was taken on; nor do they name the code of the refusal, which is that of a rule of the trade."""
 STATES = {
     "SUCCESS": "支付成功",
     "REFUND": "转入退款",
@@ -114,12 +116,11 @@ class Orders:
             raise RefusedError(400, "INVALID_REQUEST", "订单未支付，不能退款")
         if request["amount"]["total"] != order.total:
             raise RefusedError(400, "INVALID_REQUEST", "订单金额与原支付订单不一致，请核实后再试")
-        given = [
-            each for each in self._store.refunds_of(order.out_trade_no) if each.state != "CLOSED"
-        ]
-        if sum(each.refund for each in given) + request["amount"]["refund"] > order.total:
+        taken_on = self._store.refunds_of(order.out_trade_no)
+        given = sum(each.refund for each in taken_on if each.state != "CLOSED")
+        if given + request["amount"]["refund"] > order.total:
             raise RefusedError(400, "INVALID_REQUEST", "申请退款金额大于订单可退金额")
-        if len(given) >= MOST_REFUNDS:
+        if len(taken_on) >= MOST_REFUNDS:
             raise RefusedError(400, "INVALID_REQUEST", "部分退款次数已超过50次")
         if self._switches.balance_short:
             raise RefusedError(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
@@ -138,12 +139,20 @@ class Orders:
         return self.refund_answer(found)
 
     def settle_refunds(self, now: float) -> None:
-        """Brings due refunds to their outcome and queues the notices."""
-        outcome = self._switches.refund_outcome
+        """Brings due refunds to their outcome and queues the notices; those that stay PROCESSING have none."""
+        if self._switches.refund_outcome == "PROCESSING":
+            return
         for refund in self._store.refunds_due(now):
+            number = refund.out_refund_no
+            elsewhere = self._store.abnormal(number)
+            outcome = self._switches.refund_outcome
+            if elsewhere:
+                outcome = self._switches.abnormal_refund_outcome
             with self._store.transaction():
-                self._store.settle_refund(refund.out_refund_no, outcome)
-                settled = self._store.refund(refund.out_refund_no)
+                self._store.settle_refund(number, outcome)
+                if elsewhere and outcome == "ABNORMAL":
+                    self._store.withdraw_abnormal(number)
+                settled = self._store.refund(number)
                 assert settled
                 if url := refund.request.get("notify_url"):
                     self._notices.add(f"REFUND.{outcome}", self._refund_notice(settled), url)
@@ -173,9 +182,10 @@ class Orders:
 
     def refund_answer(self, refund: Refund) -> dict[str, Any]:
         """A refund as answers tell it."""
+        elsewhere = self._store.abnormal(refund.out_refund_no)
         return {
             **self._refund_facts(refund),
-            "channel": "ORIGINAL",
+            "channel": "OTHER_BANKCARD" if elsewhere else "ORIGINAL",
             "create_time": beijing(refund.created_at),
             "status": refund.state,
             "funds_account": "UNSETTLED",
@@ -204,6 +214,8 @@ class Orders:
             "refund_id": refund.refund_id,
             "user_received_account": "支付用户零钱",
         }
+        if elsewhere := self._store.abnormal(refund.out_refund_no):
+            facts["user_received_account"] = elsewhere[1]
         if refund.success_at is not None:
             facts["success_time"] = beijing(refund.success_at)
         return facts

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from tools.wechat_simulator.merchant import Merchant
 
@@ -109,18 +109,44 @@ def verified(merchant: Merchant, message: bytes, signature: str) -> bool:
     return True
 
 
-def encrypt(merchant: Merchant, plaintext: bytes, associated_data: str) -> dict[str, str]:
-    """A sealed resource."""
+def encrypt(
+    merchant: Merchant,
+    plaintext: bytes,
+    kind: str,
+    *,
+    associated: Literal["kind", "empty", "null", "absent"] = "kind",
+) -> dict[str, str | None]:
+    """A sealed resource; `associated` is how its associated data is written, all but `kind` being none."""
     nonce = secrets.token_hex(6)
+    associated_data = kind if associated == "kind" else ""
     sealed = AESGCM(merchant.api_v3_key.encode()).encrypt(
         nonce.encode(), plaintext, associated_data.encode()
     )
-    return {
+    content: dict[str, str | None] = {
         "algorithm": "AEAD_AES_256_GCM",
         "ciphertext": base64.b64encode(sealed).decode(),
-        "associated_data": associated_data,
+        "associated_data": None if associated == "null" else associated_data,
         "nonce": nonce,
     }
+    if associated == "absent":
+        del content["associated_data"]
+    return content
+
+
+def decrypt_field(merchant: Merchant, serial: str, ciphertext: object) -> str:
+    """A sensitive field that a merchant has encrypted with the key of this serial.
+
+    RSAES-OAEP with SHA-1 and MGF1 ("encryption of sensitive information"). Raises RefusedError.
+    """
+    keys = {each.serial: each.key for each in merchant.certificates}
+    key = keys.get(serial) or (merchant.public_key if serial == merchant.public_key_id else None)
+    oaep = padding.OAEP(padding.MGF1(SHA1()), SHA1(), None)  # noqa: S303 - WeChat's choice
+    try:
+        if key is None or not isinstance(ciphertext, str):
+            raise ValueError
+        return key.decrypt(base64.b64decode(ciphertext, validate=True), oaep).decode()
+    except ValueError:
+        raise RefusedError(400, "PARAM_ERROR", "敏感信息解密失败，请检查Wechatpay-Serial") from None
 
 
 def dump(content: Any) -> bytes:

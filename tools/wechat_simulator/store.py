@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS refunds (
     refund INTEGER NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL, settle_at REAL NOT NULL, success_at REAL);
 CREATE INDEX IF NOT EXISTS refunds_order ON refunds (out_trade_no);
 CREATE INDEX IF NOT EXISTS refunds_open ON refunds (settle_at) WHERE state = 'PROCESSING';
+CREATE TABLE IF NOT EXISTS abnormal_refunds (
+    out_refund_no TEXT PRIMARY KEY, request TEXT NOT NULL, received_account TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS notices (
     notice_id TEXT PRIMARY KEY, event_type TEXT NOT NULL, resource TEXT NOT NULL, notify_url TEXT NOT NULL,
     state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL, created_at REAL NOT NULL,
@@ -174,8 +176,38 @@ class Store:
         assert found
         return found
 
+    def apply_abnormal(
+        self, refund: Refund, request: dict[str, Any], received_account: str, settle_at: float
+    ) -> None:
+        """An abnormal refund is on its way again, to another account."""
+        self._insert(
+            "abnormal_refunds",
+            out_refund_no=refund.out_refund_no,
+            request=json.dumps(request),
+            received_account=received_account,
+        )
+        self._db.execute(
+            "UPDATE refunds SET state = 'PROCESSING', settle_at = ? WHERE out_refund_no = ?",
+            (settle_at, refund.out_refund_no),
+        )
+
+    def withdraw_abnormal(self, out_refund_no: str) -> None:
+        """The other account does not take it either: another may be named."""
+        self._db.execute("DELETE FROM abnormal_refunds WHERE out_refund_no = ?", (out_refund_no,))
+
+    def abnormal(self, out_refund_no: str) -> tuple[dict[str, Any], str] | None:
+        """What was asked for of an abnormal refund, secrets left out, and the account it goes to."""
+        row = self._db.execute(
+            "SELECT request, received_account FROM abnormal_refunds WHERE out_refund_no = ?",
+            (out_refund_no,),
+        ).fetchone()
+        return (json.loads(row[0]), row[1]) if row else None
+
     def refund(self, out_refund_no: str) -> Refund | None:
         return next(iter(self._refunds("out_refund_no = ?", out_refund_no)), None)
+
+    def refund_by_id(self, refund_id: str) -> Refund | None:
+        return next(iter(self._refunds("refund_id = ?", refund_id)), None)
 
     def refunds_of(self, out_trade_no: str) -> list[Refund]:
         return self._refunds("out_trade_no = ?", out_trade_no)
@@ -231,11 +263,12 @@ class Store:
             (state, attempts, due_at, last_answer, notice_id),
         )
 
-    def next_due(self) -> float | None:
-        """When the next notice or refund is due."""
+    def next_due(self, *, refunds: bool) -> float | None:
+        """When the next notice is due or, with `refunds`, the next refund."""
         row = self._db.execute(
             "SELECT min(t) FROM (SELECT min(due_at) t FROM notices WHERE state = 'WAITING'"
-            " UNION ALL SELECT min(settle_at) FROM refunds WHERE state = 'PROCESSING')"
+            " UNION ALL SELECT min(settle_at) FROM refunds WHERE state = 'PROCESSING' AND ?)",
+            (refunds,),
         ).fetchone()
         return None if row[0] is None else float(row[0])
 

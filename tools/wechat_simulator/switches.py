@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 OPERATIONS = (
-    *("login", "prepay", "query", "close", "refund", "query_refund"),
+    *("login", "prepay", "query", "close", "refund", "query_refund", "abnormal_refund"),
     *("certificates", "trade_bill", "bill_download"),
 )
 Operation = Literal[
@@ -15,6 +15,7 @@ Operation = Literal[
     "close",
     "refund",
     "query_refund",
+    "abnormal_refund",
     "certificates",
     "trade_bill",
     "bill_download",
@@ -70,6 +71,9 @@ class Switches(BaseModel):
     notice_bytes: int = Field(
         default=0, ge=0, le=16 << 20, description="notices are filled up to this size"
     )
+    associated_data: Literal["kind", "empty", "null", "absent"] = Field(
+        default="kind", description="of what is encrypted; kind: transaction, refund, certificate"
+    )
     notice_event_type: str = Field(default="", description="instead of the event's own type")
     notice_amount_offset: int = Field(
         default=0, description="fen more than were paid or given back"
@@ -85,6 +89,9 @@ class Switches(BaseModel):
     refund_seconds: float = Field(default=0.5, ge=0, description="a refund is PROCESSING so long")
     refund_outcome: Literal["SUCCESS", "ABNORMAL", "CLOSED", "PROCESSING"] = Field(
         default="SUCCESS", description="what becomes of refunds; PROCESSING: nothing yet"
+    )
+    abnormal_refund_outcome: Literal["SUCCESS", "ABNORMAL"] = Field(
+        default="SUCCESS", description="what becomes of abnormal refunds sent to a bank account"
     )
     balance_short: bool = Field(default=False, description="refunds are refused: 403 NOT_ENOUGH")
 
