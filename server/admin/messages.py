@@ -32,6 +32,7 @@ from server.admin.records import refuse
 from server.admin.rules import Fare, ProductEntitlement
 from server.admin.travellers import Traveller
 from server.admin.venues import Merchant, Terminal, Venue
+from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.errors import invalid
 from server.fields import is_required
 from server.rpc import enum_names, enum_numbers, timestamp
@@ -161,6 +162,7 @@ def product_message(product: Product) -> product_pb2.Product:
         max_per_traveller=product.max_per_traveller,
         city_code=product.city_code or "",
         calendar_code=product.calendar_code,
+        boarding_minutes=product.boarding_minutes,
         validity_days=product.validity_days,
         blackout_dates=[day.isoformat() for day in product.blackout_dates],
         state=PRODUCT_STATE[product.state],
@@ -287,6 +289,7 @@ def new_product(request: Any) -> NewProduct:
         max_per_traveller=request.max_per_traveller or DEFAULT_MAX_PER_TRAVELLER,
         city_code=request.city_code or None,
         calendar_code=request.calendar_code or DEFAULT_CALENDAR,
+        boarding_minutes=request.boarding_minutes or DEFAULT_BOARDING_MINUTES,
     )
 
 

@@ -41,6 +41,7 @@ class Product:
     max_per_traveller: int
     city_code: str | None
     calendar_code: str
+    boarding_minutes: int
     state: str
     create_time: datetime
     update_time: datetime
@@ -63,6 +64,7 @@ class NewProduct(TypedDict):
     max_per_traveller: NotRequired[int]
     city_code: NotRequired[str | None]
     calendar_code: NotRequired[str]
+    boarding_minutes: NotRequired[int]
 
 
 PRODUCTS = Records(

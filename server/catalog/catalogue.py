@@ -1,7 +1,8 @@
 """The catalogue: offers, made from products, routes, timetables and departures as they are configured now.
 
 A transport offer is one departure from a stop to a later one, in one fare class; its tickets are valid from the first
-moment of the travel date (the day of boarding by the clock of the origin's city) until VALID_AFTER_ARRIVAL. A departure
+moment of the travel date (the day of boarding by the clock of the origin's city) until VALID_AFTER_ARRIVAL; gates admit
+them from `boarding_minutes` before the departure on, also on the evening before. A departure
 sells one seat for its whole run, however short the part of it that is travelled. A package offer is a product on its first
 day of use, and its tickets are valid as `rules.valid_until` says.
 """
@@ -81,6 +82,7 @@ class ListedProduct(NamedTuple):
     calendar_code: str
     validity_days: int
     blackout_dates: list[date]
+    boarding_minutes: int
 
 
 class Holiday(NamedTuple):
@@ -395,6 +397,7 @@ class Catalogue:
             "entitlements": product.entitlements,
             "blackout_dates": product.blackout_dates,
             "validity_days": product.validity_days,
+            "boarding_minutes": product.boarding_minutes,
             "tiers": product.tiers,
             "policy": product.policy,
             "offer": {
@@ -459,7 +462,7 @@ _QUERIES = {
         "stops": "SELECT stop_code, city_code, display_name_en, display_name_zh FROM stops ORDER BY 1",
         "products": "SELECT product_id, kind, display_name_en, display_name_zh, currency_code, fares,"
         " entitlements, tiers, policy, max_per_traveller, city_code, calendar_code, validity_days,"
-        " blackout_dates FROM products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1",
+        " blackout_dates, boarding_minutes FROM products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1",
         "routes": "SELECT route_id, product_id, vehicle, stops, fare_classes, routes.fares FROM routes"
         " JOIN products p USING (product_id)"
         " WHERE routes.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",

@@ -39,6 +39,8 @@ products = Table(
     Column("policy", JSONB, nullable=False, server_default=text("'{}'")),
     # tickets of one departure, or of the product, that one traveller may hold and have at once
     Column("max_per_traveller", Integer, nullable=False, server_default="9"),
+    # boarding of its departures opens so many minutes before each leaves
+    Column("boarding_minutes", Integer, nullable=False, server_default="120"),
     # where a package is used; no city: found by number only
     Column("city_code", Text),
     # whose holidays count
@@ -51,6 +53,7 @@ products = Table(
     CheckConstraint("kind IN ('TRANSPORT', 'PACKAGE', 'RENTAL')", name="kind"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
     CheckConstraint("validity_days > 0", name="validity_days"),
+    CheckConstraint("boarding_minutes BETWEEN 1 AND 1440", name="boarding_minutes"),
 )
 
 stocks = Table(

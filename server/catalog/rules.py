@@ -13,6 +13,9 @@ DEPARTURE_STOCK = 1 << 62
 PROMOTION_STOCK = 1 << 61
 """What tells the keys of stocks apart."""
 
+DEFAULT_BOARDING_MINUTES = 120
+"""Boarding of a departure opens so many minutes before it leaves, if the product says nothing else."""
+
 MAX_ADVANCE = timedelta(days=730)
 """A validity begins at most this long after the sale."""
 

@@ -31,7 +31,8 @@ class Partner:
 class Operator:
     """A merchant's operator or supervisor, logged in at a terminal.
 
-    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's.
+    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's. `departure` is the one that
+    the open session is for, by number and service; None if all.
     """
 
     role: Literal["OPERATOR", "SUPERVISOR"]
@@ -43,6 +44,7 @@ class Operator:
     venue_time_zone: str
     function_codes: frozenset[str]
     reversal_window_seconds: int
+    departure: tuple[int, str] | None = None
 
     @property
     def key(self) -> str:

@@ -137,6 +137,10 @@ validator_sessions = Table(
     Column("login_id", ForeignKey(logins.c.login_id, ondelete="CASCADE"), nullable=False),
     Column("open_time", DateTime(timezone=True), nullable=False),
     Column("close_time", DateTime(timezone=True)),
+    # the departure it admits, and its service as people call it; none: all departures
+    Column("departure_id", BigInteger),
+    Column("service_number", Text),
+    CheckConstraint("(departure_id IS NULL) = (service_number IS NULL)", name="departure"),
 )
 Index(
     "uq_validator_sessions_open",

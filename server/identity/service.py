@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Row,
+    and_,
     bindparam,
     delete,
     insert,
@@ -82,11 +83,22 @@ ACCOUNT = (
     .where(accounts.c.username == bindparam("name"))
 )
 LOGIN = (
-    select(*FACTS, logins)
+    select(
+        *FACTS,
+        logins,
+        validator_sessions.c.departure_id,
+        validator_sessions.c.service_number,
+    )
     .select_from(
         _at_terminal(
             logins.join(accounts, accounts.c.username == logins.c.username),
             logins.c.terminal_device_id,
+        ).outerjoin(
+            validator_sessions,
+            and_(
+                validator_sessions.c.login_id == logins.c.login_id,
+                validator_sessions.c.close_time.is_(None),
+            ),
         )
     )
     .where(logins.c.login_id == bindparam("id"))
@@ -344,15 +356,23 @@ class Identity:
 
     # Validator sessions
 
-    async def open_session(self, caller: Operator, terminal_device_id: str, now: datetime) -> str:
+    async def open_session(
+        self,
+        caller: Operator,
+        terminal_device_id: str,
+        now: datetime,
+        *,
+        departure: tuple[int, str] | None = None,
+    ) -> str:
         """The code of the caller's session at its terminal: the open one, else a new one.
 
-        Raises TERMINAL_MISMATCH, and UNAUTHENTICATED if the caller logs out at the same moment.
+        `departure`, by number and service, is the only one that it admits; an open session for another, or for all, is
+        closed. While one for a departure is open the caller is bound to it, in every process within a second. Raises TERMINAL_MISMATCH, and UNAUTHENTICATED if the caller logs out at the same moment.
         """
         require_terminal(caller, terminal_device_id)
         mine = validator_sessions.c.login_id == caller.login_id
 
-        async def work(tx: AsyncConnection) -> str:
+        async def work(tx: AsyncConnection) -> tuple[str, bool]:
             live = await tx.execute(
                 select(logins.c.login_id)
                 .where(logins.c.login_id == caller.login_id, logins.c.end_time.is_(None))
@@ -360,24 +380,34 @@ class Identity:
             )
             if live.one_or_none() is None:
                 raise unauthenticated()
-            found: str | None = (
-                await tx.execute(
-                    select(validator_sessions.c.session_code).where(
-                        mine, validator_sessions.c.close_time.is_(None)
-                    )
-                )
-            ).scalar_one_or_none()
-            if found is not None:
-                return found
+            is_open = mine, validator_sessions.c.close_time.is_(None)
+            session = validator_sessions.c.session_code, validator_sessions.c.departure_id
+            found = (await tx.execute(select(*session).where(*is_open))).one_or_none()
+            number, service_number = departure or (None, None)
+            if found and found.departure_id == number:
+                return str(found.session_code), False
+            if found:
+                closing = update(validator_sessions).where(*is_open)
+                await tx.execute(closing.values(close_time=now))
             code = credentials.new_session_code()
             await tx.execute(
                 insert(validator_sessions).values(
-                    session_code=code, login_id=caller.login_id, open_time=now
+                    session_code=code,
+                    login_id=caller.login_id,
+                    open_time=now,
+                    departure_id=number,
+                    service_number=service_number,
                 )
             )
-            return code
+            binds = bool(found or departure)
+            if binds:
+                await changes.bump(tx)
+            return code, binds
 
-        return await self._db.in_transaction(work)
+        code, binds = await self._db.in_transaction(work)
+        if binds:
+            await self._forget()
+        return code
 
     async def close_session(self, caller: Operator, session_code: str, now: datetime) -> None:
         """Closes a session of the caller at its terminal; a repeat does nothing. Raises SESSION_NOT_OPEN."""
@@ -572,6 +602,7 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
                 row.merchant_function_codes, row.venue_function_codes
             ),
             reversal_window_seconds=row.reversal_window_seconds,
+            departure=None if row.departure_id is None else (row.departure_id, row.service_number),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
 

@@ -32,11 +32,64 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """A station or pier."""
+
+    stop_code: str
+    city_code: str
+    display_name_en: str
+    display_name_zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What of a departure was sold: in which class, from where to where; `travel_seconds` on the way by plan."""
+
+    service_number: str
+    fare_class: str
+    fare_class_name_en: str
+    fare_class_name_zh: str
+    origin: Stop
+    destination: Stop
+    travel_seconds: int
+    numbered_seats: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rules a ticket was sold under: entitlements by function code, and the days it is not valid."""
+    """The rules a ticket was sold under: entitlements by function code, and the days it is not valid.
+
+    And what it was sold as: the product's names, the leg of a departure, when boarding of that opens.
+    """
 
     terms: Mapping[str, Terms]
     blackout_dates: frozenset[date]
+    display_name_en: str = ""
+    display_name_zh: str = ""
+    leg: Leg | None = None
+    boarding_minutes: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """The departure a ticket is for, as it is planned now where the customer boards."""
+
+    departure_id: int
+    departure_time: datetime
+    seat: str
+    is_cancelled: bool
+    leg: Leg
+    boarding_minutes: int
+
+    @property
+    def boarding_time(self) -> datetime:
+        """When boarding opens, be it on the day before."""
+        return self.departure_time - timedelta(minutes=self.boarding_minutes)
+
+    @property
+    def arrival_time(self) -> datetime:
+        """When the customer arrives, by plan."""
+        return self.departure_time + timedelta(seconds=self.leg.travel_seconds)
 
 
 @dataclass(slots=True)
@@ -67,13 +120,20 @@ class Ticket:
     state: str
     blocked: bool
     order_id: int | None
+    product_id: int
     valid_from_time: datetime
     valid_until_time: datetime
     snapshot: Snapshot
     # which of its order's rotations the last of its own QR was, see `order_qr_standing`
     rotation: int = 0
+    departure: Departure | None = None
     uses: dict[str, Uses] = field(default_factory=dict)
     guards: dict[tuple[UUID, str], Earlier] = field(default_factory=dict)
+
+    @property
+    def begin_time(self) -> datetime:
+        """From when on it is admitted: a departure's from the opening of boarding, others as they were sold."""
+        return self.departure.boarding_time if self.departure else self.valid_from_time
 
     def copy(self) -> "Ticket":
         """The ticket as it is now, to go back to."""
@@ -85,7 +145,8 @@ class Ticket:
 class Scan:
     """What is asked: `quantity` uses of `function_code`, at a place that redeems `allowed` functions.
 
-    `now` is in the venue's time zone: its date is the one that counts, its clock the one the operator reads.
+    `now` is in the venue's time zone: its date is the one that counts, its clock the one the operator reads. `admits` is
+    the departure that the operator's session is for, None if all.
     """
 
     jti: UUID
@@ -93,6 +154,16 @@ class Scan:
     quantity: int
     allowed: frozenset[str]
     now: datetime
+    admits: "Admits | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admits:
+    """The departure that a session is for, and how people call it."""
+
+    departure_id: int
+    service_number: str
+    travel_date: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +180,8 @@ def decide(scan: Scan, ticket: Ticket) -> Refusal | None:
     """Whether the scan is admitted (None) or refused; the first check that fails decides."""
     return (
         _place(scan)
-        or standing(ticket, scan.jti)
+        or standing(ticket, scan.jti, scan.now)
+        or wrong_departure(ticket, scan.admits, scan.now)
         or _guard(scan, ticket)
         or validity(ticket, scan.now)
         or _uses(scan, ticket)
@@ -124,10 +196,15 @@ def apply(scan: Scan, ticket: Ticket, earlier: Earlier) -> None:
     ticket.state = "USED" if left == 0 else "PARTIALLY_REDEEMED"
 
 
-def standing(ticket: Ticket, jti: UUID) -> Refusal | None:
-    """Whether the ticket, by itself, keeps this QR from redeeming anything."""
+def standing(ticket: Ticket, jti: UUID, now: datetime) -> Refusal | None:
+    """Whether the ticket, by itself, keeps this QR from redeeming anything.
+
+    A cancelled departure is named whatever its ticket is meanwhile, but for one that was changed to another departure.
+    """
     if jti != ticket.jti:
         return Refusal("QR_SUPERSEDED", "jti")
+    if ticket.departure and ticket.departure.is_cancelled and ticket.state != "CHANGED":
+        return Refusal("DEPARTURE_CANCELLED", "departure", _named(ticket.departure, now))
     reason = _REFUSED_STATES.get(ticket.state)
     if reason:
         return Refusal(reason, "state", {"state": ticket.state})
@@ -149,17 +226,44 @@ def order_qr_standing(issued_after: int | None, ticket: Ticket | None) -> Refusa
     return None
 
 
+def wrong_departure(ticket: Ticket, admits: Admits | None, now: datetime) -> Refusal | None:
+    """Whether the ticket is for another departure than the session's; one of no departure is not."""
+    departure = ticket.departure
+    if admits is None or departure is None or departure.departure_id == admits.departure_id:
+        return None
+    here = f"{admits.service_number} ({admits.travel_date.isoformat()})"
+    return Refusal("WRONG_DEPARTURE", "departure", {**_named(departure, now), "here": here})
+
+
 def validity(ticket: Ticket, now: datetime) -> Refusal | None:
-    """Whether the ticket is outside its validity, or today is a blackout date of its product."""
-    if now < ticket.valid_from_time:
-        facts: dict[str, str | int] = {"valid_from": _clock(ticket.valid_from_time, now)}
-        return Refusal("TICKET_NOT_YET_VALID", "validity", facts)
+    """Whether the ticket is outside its validity, or its day is a blackout date of its product.
+
+    A departure's ticket is valid from the opening of boarding, whatever day that is; its day is that of the departure.
+    """
+    begin, departure = ticket.begin_time, ticket.departure
+    facts: dict[str, str | int]
+    if now < begin and departure:
+        facts = {**_named(departure, now), "opens": _clock(begin, now)}
+        return Refusal("TICKET_NOT_YET_VALID", "boarding", facts)
+    if now < begin:
+        return Refusal("TICKET_NOT_YET_VALID", "validity", {"valid_from": _clock(begin, now)})
     if now >= ticket.valid_until_time:
         facts = {"valid_until": _clock(ticket.valid_until_time, now)}
         return Refusal("TICKET_EXPIRED", "validity", facts)
-    if now.date() in ticket.snapshot.blackout_dates:
-        return Refusal("BLACKOUT_DATE", "blackout", {"date": now.date().isoformat()})
+    day = (departure.departure_time.astimezone(now.tzinfo) if departure else now).date()
+    if day in ticket.snapshot.blackout_dates:
+        return Refusal("BLACKOUT_DATE", "blackout", {"date": day.isoformat()})
     return None
+
+
+def _named(departure: Departure, now: datetime) -> dict[str, str | int]:
+    leg = departure.leg
+    return {
+        "service": leg.service_number,
+        "departs": _clock(departure.departure_time, now),
+        "origin": leg.origin.stop_code,
+        "destination": leg.destination.stop_code,
+    }
 
 
 def _clock(moment: datetime, now: datetime) -> str:

@@ -7,16 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from server import idempotency
-from server.db import HotConnection, HotStatement, array, columns
+from server.catalog.rules import DEFAULT_BOARDING_MINUTES
+from server.db import Command, HotConnection, HotStatement, array, columns
 from server.redemption import rules
 from server.ticketing.ordering import completion
+from server.tickets.rules import is_direct
 from server.tickets.service import READ_SNAPSHOTS
 
 MAX_SNAPSHOTS = 10_000
 
 LOCK_TICKETS = HotStatement("""
-SELECT ticket_id, ticket_code, jti, state, blocked, order_id, valid_from_time, valid_until_time,
-       snapshot_id, rotation
+SELECT ticket_id, ticket_code, jti, state, blocked, order_id, product_id, valid_from_time,
+       valid_until_time, snapshot_id, rotation
 FROM tickets WHERE ticket_id = ANY($1::bigint[]) ORDER BY ticket_id FOR NO KEY UPDATE
 """)
 # behind the lock, in statements of their own: each sees what the lock's last holder committed
@@ -28,10 +30,18 @@ READ_GUARDS = HotStatement("""
 SELECT ticket_id, jti, function_code, event_id, redeemed_time, terminal_device_id, venue_code
 FROM redemption_guards WHERE ticket_id = ANY($1::bigint[])
 """)
-LOOK_AT_TICKET = HotStatement("""
-SELECT ticket_id, ticket_code, jti, state, blocked, order_id, valid_from_time, valid_until_time,
-       snapshot_id, partner_id, customer_type, customer_name
-FROM tickets WHERE ticket_id = $1::bigint
+# Of departures only, so of our own tickets only. What the sale says is the truth of when its departure leaves and boarding
+# opens: it moves with the departure. `tickets.valid_from_time` is the beginning of the travel date, as the snapshot has it.
+READ_DEPARTURES = HotStatement("""
+SELECT s.ticket_id, s.departure_id, s.reference_time, coalesce(s.seat, ''),
+       coalesce(d.state = 'CANCELLED', false)
+FROM ticket_sales s LEFT JOIN departures d ON d.departure_id = s.departure_id
+WHERE s.ticket_id = ANY($1::bigint[]) AND s.departure_id IS NOT NULL
+""")
+LOOK_AT_TICKETS = HotStatement("""
+SELECT ticket_id, ticket_code, jti, state, blocked, order_id, product_id, valid_from_time,
+       valid_until_time, snapshot_id, rotation, partner_id, customer_type, customer_name
+FROM tickets WHERE ticket_id = ANY($1::bigint[])
 """)
 READ_ORDERS = HotStatement("SELECT order_id, jti FROM orders WHERE order_id = ANY($1::bigint[])")
 
@@ -117,6 +127,7 @@ class SnapshotCache:
 
 def parse_snapshot(content: dict[str, Any]) -> rules.Snapshot:
     """The rules of redemption in a stored snapshot."""
+    offer = content.get("offer")
     return rules.Snapshot(
         terms={
             entitlement["function_code"]: rules.Terms(
@@ -125,6 +136,27 @@ def parse_snapshot(content: dict[str, Any]) -> rules.Snapshot:
             for entitlement in content["entitlements"]
         },
         blackout_dates=frozenset(map(date.fromisoformat, content["blackout_dates"])),
+        display_name_en=content.get("display_name_en", ""),
+        display_name_zh=content.get("display_name_zh", ""),
+        leg=_leg(offer["journey"], offer["seat_map"]) if offer and offer["journey"] else None,
+        # snapshots of before there was the setting have none
+        boarding_minutes=content.get("boarding_minutes", DEFAULT_BOARDING_MINUTES),
+    )
+
+
+def _leg(journey: dict[str, Any], seat_map: object) -> rules.Leg:
+    departs, arrives = (
+        datetime.fromisoformat(journey[name]) for name in ("departure_time", "arrival_time")
+    )
+    return rules.Leg(
+        service_number=journey["service_number"],
+        fare_class=journey["fare_class"],
+        fare_class_name_en=journey["fare_class_name_en"],
+        fare_class_name_zh=journey["fare_class_name_zh"],
+        origin=rules.Stop(**journey["origin"]),
+        destination=rules.Stop(**journey["destination"]),
+        travel_seconds=int((arrives - departs).total_seconds()),
+        numbered_seats=seat_map is not None,
     )
 
 
@@ -138,18 +170,54 @@ class Seen:
     customer_name: str | None
 
 
-async def look(hot: HotConnection, snapshots: SnapshotCache, ticket_id: int) -> Seen | None:
-    """Reads a ticket without a lock; None if there is none. Guards are not read."""
-    rows, uses = await hot.round_trip(
-        [(LOOK_AT_TICKET, [str(ticket_id)]), (READ_USES, [array([ticket_id])])], commit=True
+async def look(
+    hot: HotConnection, snapshots: SnapshotCache, ticket_ids: list[int], *, commit: bool
+) -> dict[int, Seen]:
+    """Reads tickets without a lock, those there are, in the order of their ids. Guards are not read.
+
+    With `commit` each round trip is a transaction of its own; without, the caller is in the middle of one.
+    """
+    ids = [array(ticket_ids)]
+    rows, uses, *more = await hot.round_trip(
+        [(LOOK_AT_TICKETS, ids), (READ_USES, ids), *_departures_of(ticket_ids)], commit=commit
     )
-    if not rows:
-        return None
-    *facts, snapshot_id, partner_id, customer_type, customer_name = rows[0]
-    snapshot = (await snapshots.load(hot, {snapshot_id}, commit=True))[snapshot_id]
-    ticket = rules.Ticket(*(*facts, snapshot))
-    ticket.uses = {function: rules.Uses(total, remaining) for _, function, total, remaining in uses}
-    return Seen(ticket, partner_id, customer_type, customer_name)
+    known = await snapshots.load(hot, {row[_SNAPSHOT] for row in rows}, commit=commit)
+    seen = {row[0]: Seen(_ticket(row, known), *row[_CUSTOMER:]) for row in sorted(rows)}
+    _complete({ticket_id: each.ticket for ticket_id, each in seen.items()}, uses, more)
+    return seen
+
+
+_SNAPSHOT = 9
+"""Where the snapshot's id stands in the rows of tickets, behind what `rules.Ticket` begins with."""
+_CUSTOMER = 11
+"""Where partner and customer stand in the rows of those that are only looked at."""
+
+
+def _ticket(row: tuple[Any, ...], known: dict[UUID, rules.Snapshot]) -> rules.Ticket:
+    return rules.Ticket(*(*row[:_SNAPSHOT], known[row[_SNAPSHOT]], row[_SNAPSHOT + 1]))
+
+
+def _departures_of(ticket_ids: Sequence[int]) -> list[Command]:
+    """The statement that reads the tickets' departures; none where no ticket can have one."""
+    ours = [ticket_id for ticket_id in ticket_ids if is_direct(ticket_id)]
+    return [(READ_DEPARTURES, [array(ours)])] if ours else []
+
+
+def _complete(
+    tickets: dict[int, rules.Ticket],
+    uses: Sequence[tuple[Any, ...]],
+    departures: Sequence[Sequence[tuple[Any, ...]]],
+) -> None:
+    """Adds to tickets what stands in tables of its own; an unknown ticket has none, one made meanwhile may."""
+    for ticket_id, function_code, total, remaining in uses:
+        if ticket_id in tickets:
+            tickets[ticket_id].uses[function_code] = rules.Uses(total, remaining)
+    for rows in departures:
+        for ticket_id, *facts in rows:
+            ticket = tickets.get(ticket_id)
+            if ticket and ticket.snapshot.leg:
+                sold = ticket.snapshot.leg, ticket.snapshot.boarding_minutes
+                ticket.departure = rules.Departure(*(*facts, *sold))
 
 
 async def look_at_order(hot: HotConnection, order_id: int) -> UUID | None:
@@ -168,18 +236,17 @@ async def read(
 ) -> Facts:
     """Locks the tickets, in the order of their ids, and reads everything about them, in one round trip."""
     ids = [array(ticket_ids)]
-    statements = [(LOCK_TICKETS, ids), (READ_USES, ids), (READ_GUARDS, ids)]
+    statements: list[Command] = [(LOCK_TICKETS, ids), (READ_USES, ids), (READ_GUARDS, ids)]
     statements += [
         (idempotency.READ_ANSWERS, columns(keys) or ["{}"] * 3),
         (READ_ORDERS, [array(order_ids)]),
     ]
-    locked, uses, guards, answers, orders = await hot.round_trip(statements)
-    known = await snapshots.load(hot, {row[8] for row in locked})
-    tickets = {row[0]: rules.Ticket(*(*row[:8], known[row[8]], row[9])) for row in locked}
-    for ticket_id, function_code, total, remaining in uses:
-        # an unknown ticket has no rows here, one made since the lock was taken may
-        if ticket_id in tickets:
-            tickets[ticket_id].uses[function_code] = rules.Uses(total, remaining)
+    # behind the lock too: a departure that was cancelled before the scan is
+    statements += _departures_of(ticket_ids)
+    locked, uses, guards, answers, orders, *more = await hot.round_trip(statements)
+    known = await snapshots.load(hot, {row[_SNAPSHOT] for row in locked})
+    tickets = {row[0]: _ticket(row, known) for row in locked}
+    _complete(tickets, uses, more)
     for ticket_id, jti, function_code, *earlier in guards:
         tickets[ticket_id].guards[jti, function_code] = rules.Earlier(*earlier)
     return Facts(tickets, dict(orders), {row[:3]: (row[3], row[4]) for row in answers})

@@ -26,7 +26,9 @@ from server.errors import DomainError
 from server.identity.callers import Operator
 from server.lanes import Lanes
 from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
-from server.redemption import rules, scan_rows
+from server.redemption import rules, scan_rows, sessions
+from server.redemption.details import Details, details
+from server.redemption.details import parse as parse_details
 from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
 from server.tickets.rules import Code, Number
@@ -62,6 +64,7 @@ class Answer:
     remaining: tuple[tuple[str, int], ...] = ()
     redemption_id: str = ""
     earlier: tuple[str, datetime, str, str] | None = None
+    details: Details | None = None
 
 
 Outcome = list[Answer] | DomainError
@@ -280,9 +283,7 @@ def _decide(
         refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
         ticket = None
     elif refusal is None:
-        scan = rules.Scan(
-            jti, item.function_code, item.quantity, unit.operator.function_codes, clock
-        )
+        scan = _scan(unit, item, jti, clock)
         refusal = rules.decide(scan, ticket)
         if refusal is None:
             place = unit.operator.terminal_device_id, unit.operator.venue_code
@@ -297,6 +298,13 @@ def _issued_after(order_jti: UUID | None, jti: UUID | None) -> int | None:
     return rotations_of_order_qr(order_jti, jti) if order_jti and jti else None
 
 
+def _scan(unit: Unit, item: Item, jti: UUID, clock: datetime) -> rules.Scan:
+    allowed = unit.operator.function_codes
+    return rules.Scan(
+        jti, item.function_code, item.quantity, allowed, clock, sessions.admits(unit.operator)
+    )
+
+
 def _admitted(item: Item, ticket: rules.Ticket) -> Answer:
     uses = ticket.uses[item.function_code]
     facts: dict[str, str | int] = {
@@ -305,9 +313,8 @@ def _admitted(item: Item, ticket: rules.Ticket) -> Answer:
         "remaining": uses.remaining,
         "total": uses.total,
     }
-    return Answer(
-        "SUCCESS", "", "admitted", facts, ticket.ticket_code, ticket.state, remaining(ticket)
-    )
+    known = ticket.ticket_code, ticket.state, remaining(ticket)
+    return Answer("SUCCESS", "", "admitted", facts, *known, details=details(ticket))
 
 
 def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
@@ -329,6 +336,7 @@ def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
         ticket_state=ticket.state,
         remaining=remaining(ticket),
         earlier=earlier,
+        details=details(ticket),
     )
 
 
@@ -337,11 +345,12 @@ def _as_it_stays(unit: Unit, scan: _Decided, ticket: rules.Ticket, clock: dateti
     answer, left = scan.answer, remaining(ticket)
     if answer.result == "SUCCESS":
         known = ticket.ticket_code, ticket.state, left
-        return replace(scan, answer=Answer("WITHHELD", "", "withheld", {}, *known))
+        withheld = Answer("WITHHELD", "", "withheld", {}, *known, details=details(ticket))
+        return replace(scan, answer=withheld)
     answer = replace(answer, ticket_state=ticket.state, remaining=left)
     if scan.jti and answer.check in ("guard", "guard_time", "uses"):
-        function, quantity = scan.item.function_code, scan.item.quantity
-        alone = rules.Scan(scan.jti, function, quantity, unit.operator.function_codes, clock)
+        function = scan.item.function_code
+        alone = _scan(unit, scan.item, scan.jti, clock)
         uses = ticket.uses[function]
         facts: dict[str, str | int] = {
             "function": function,
@@ -416,6 +425,8 @@ def _load(stored: bytes) -> list[Answer]:
     answers = []
     for fields in orjson.loads(stored):
         fields["remaining"] = tuple(map(tuple, fields["remaining"]))
+        if fields.get("details"):  # answers of an earlier version have none
+            fields["details"] = parse_details(fields["details"])
         if fields["earlier"]:
             earlier_id, at, terminal, venue = fields["earlier"]
             fields["earlier"] = (earlier_id, datetime.fromisoformat(at), terminal, venue)

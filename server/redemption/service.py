@@ -13,7 +13,8 @@ from server.db import HotConnection
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.callers import Caller, Operator, Partner
 from server.identity.models import partners
-from server.redemption import rules, scan_rows
+from server.redemption import rules, scan_rows, sessions
+from server.redemption.details import Details, details
 from server.redemption.models import redemption_events, redemption_guards
 from server.redemption.scans import (
     INVALID_TOKEN,
@@ -44,7 +45,7 @@ MAX_SUMMARY_DAYS = 31
 class TicketView:
     """A ticket as an operator sees it; `remaining` is (function_code, uses left) by function code.
 
-    `refusal` says why the order's QR that was shown does not open it.
+    `refusal` says why no function of it could be redeemed now.
     """
 
     ticket_code: str
@@ -53,7 +54,8 @@ class TicketView:
     customer_type: str | None
     customer_name: str | None
     remaining: tuple[tuple[str, int], ...]
-    refusal: rules.Refusal | None = None
+    details: Details
+    refusal: rules.Refusal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +92,12 @@ async def look(
     expired = expired_token(claims, local) if isinstance(opened, qr.Expired) else None
     if claims.kind is qr.Kind.ORDER:
         return Look(claims.jti, None, expired or await _look_at_order(hot, claims, caller))
-    seen = await scan_rows.look(hot, snapshots, claims.number)
+    found = await scan_rows.look(hot, snapshots, [claims.number], commit=True)
+    seen = found.get(claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
-    ticket = seen.ticket
-    refusal = expired or rules.standing(ticket, claims.jti) or rules.validity(ticket, local)
-    view = TicketView(
-        ticket.ticket_code,
-        seen.partner_id == DIRECT,
-        ticket.state,
-        seen.customer_type,
-        seen.customer_name,
-        remaining(ticket),
-    )
-    return Look(claims.jti, view, refusal)
+    view = _view(seen, claims.jti, caller, local)
+    return Look(claims.jti, view, expired or view.refusal)
 
 
 async def _look_at_order(hot: HotConnection, claims: qr.Claims, caller: Caller) -> rules.Refusal:
@@ -120,6 +114,7 @@ async def _look_at_order(hot: HotConnection, claims: qr.Claims, caller: Caller) 
 
 async def look_up_order(
     tx: AsyncConnection,
+    snapshots: scan_rows.SnapshotCache,
     *,
     opened: qr.Valid | qr.Expired | qr.Invalid | None,
     order_code: str,
@@ -147,18 +142,14 @@ async def look_up_order(
     ).one_or_none()
     if order is None:
         raise not_found("order", order_code)
-    rows = (
-        await tx.execute(
-            _TICKETS.where(tickets.c.order_id == order_id)
-            .order_by(tickets.c.ticket_id)
-            .limit(MAX_ORDER_TICKETS)
-        )
-    ).all()
-    uses = await _uses(tx, [row.ticket_id for row in rows])
-    views = tuple(
-        _view(row, [u for u in uses if u.ticket_id == row.ticket_id], issued_after) for row in rows
-    )
-    return OrderView(order.order_code, order.ticket_count, views)
+    query = select(tickets.c.ticket_id).where(tickets.c.order_id == order_id)
+    query = query.order_by(tickets.c.ticket_id).limit(MAX_ORDER_TICKETS)
+    ids = list((await tx.execute(query)).scalars())
+    seen = await scan_rows.look(await HotConnection.of(tx), snapshots, ids, commit=False)
+    local = now.astimezone(_zone_of(caller))
+    # an order's QR stands for the QRs of its tickets that are valid now
+    views = [_view(each, each.ticket.jti, caller, local, issued_after) for each in seen.values()]
+    return OrderView(order.order_code, order.ticket_count, tuple(views))
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,34 +356,38 @@ async def summarize(
     return list((await tx.execute(query)).all())
 
 
-_TICKETS = select(
-    tickets.c.ticket_id,
-    tickets.c.ticket_code,
-    tickets.c.partner_id,
-    tickets.c.state,
-    tickets.c.customer_type,
-    tickets.c.customer_name,
-    tickets.c.rotation,
-)
-
-
 async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:
     query = select(entitlements).where(entitlements.c.ticket_id.in_(ticket_ids))
     ordered = query.order_by(entitlements.c.ticket_id, entitlements.c.function_code)
     return list((await tx.execute(ordered)).all())
 
 
-def _view(row: Any, uses: list[Row[Any]], issued_after: int | None) -> TicketView:
-    """`issued_after` is of the order's QR that was shown, see rules.order_qr_standing; None without one."""
-    superseded = issued_after is not None and row.rotation > issued_after
+def _view(
+    seen: scan_rows.Seen,
+    jti: UUID,
+    caller: Caller,
+    local: datetime,
+    issued_after: int | None = None,
+) -> TicketView:
+    """A ticket under the QR with that jti, as the caller sees it at the `local` time.
+
+    `issued_after` is of the order's QR that was shown, see rules.order_qr_standing; None without one.
+    """
+    ticket = seen.ticket
+    admits = sessions.admits(caller) if isinstance(caller, Operator) else None
+    superseded = None if issued_after is None else rules.order_qr_standing(issued_after, ticket)
     return TicketView(
-        ticket_code=row.ticket_code,
-        is_direct=row.partner_id == DIRECT,
-        state=row.state,
-        customer_type=row.customer_type,
-        customer_name=row.customer_name,
-        remaining=tuple((u.function_code, u.remaining_uses) for u in uses),
-        refusal=rules.Refusal("QR_SUPERSEDED", "rotation") if superseded else None,
+        ticket_code=ticket.ticket_code,
+        is_direct=seen.partner_id == DIRECT,
+        state=ticket.state,
+        customer_type=seen.customer_type,
+        customer_name=seen.customer_name,
+        remaining=remaining(ticket),
+        details=details(ticket),
+        refusal=superseded
+        or rules.standing(ticket, jti, local)
+        or rules.wrong_departure(ticket, admits, local)
+        or rules.validity(ticket, local),
     )
 
 

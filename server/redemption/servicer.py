@@ -7,27 +7,16 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
-from deeptravel.tickets.v1 import ticket_pb2
 
 from server import rpc
 from server.db import Database
 from server.errors import DomainError, Reason, invalid
 from server.identity.service import Identity
-from server.redemption import scans, service
-from server.redemption.explanations import explain
+from server.redemption import messages, service, sessions
+from server.redemption.messages import answer_message, refusal_fields
 from server.redemption.scan_rows import SnapshotCache
 from server.redemption.scan_stream import ScanStream
 from server.redemption.scans import Answer, Item, Redeemer
-
-RESULT = rpc.enum_numbers(redemption_pb2.RedemptionResult)
-RESULT_NAME = rpc.enum_names(redemption_pb2.RedemptionResult)
-REFUSAL = rpc.enum_numbers(redemption_pb2.RefusalReason)
-GROUPING = rpc.enum_names(redemption_pb2.SummaryGrouping)
-TICKET_STATE = rpc.enum_numbers(ticket_pb2.TicketState)
-TICKET_TYPE = rpc.enum_numbers(ticket_pb2.TicketType)
-CUSTOMER_TYPE = rpc.enum_numbers(ticket_pb2.CustomerType)
-FRAUD_REASONS = frozenset({"TOKEN_INVALID", "QR_SUPERSEDED", "ALREADY_REDEEMED"})
-"""Refusals that a copied or forged QR code meets."""
 
 
 class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
@@ -76,10 +65,20 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return access_pb2.LogoutResponse()
 
     async def OpenValidatorSession(self, request: Any, context: Any) -> Any:
+        async with self._db.transaction() as tx:
+            departure = await sessions.find_departure(
+                tx,
+                departure_id=request.departure_id,
+                service_number=request.service_number,
+                travel_date=request.travel_date,
+            )
         code = await self._identity.open_session(
-            rpc.caller(), request.terminal_device_id, rpc.now()
+            rpc.caller(),
+            request.terminal_device_id,
+            rpc.now(),
+            departure=(departure.departure_id, departure.service_number) if departure else None,
         )
-        return access_pb2.OpenValidatorSessionResponse(session_code=code)
+        return messages.session_message(code, departure)
 
     async def CloseValidatorSession(self, request: Any, context: Any) -> Any:
         await self._identity.close_session(rpc.caller(), request.session_code, rpc.now())
@@ -91,11 +90,11 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         async with self._db.hot() as hot, hot.transaction():
             look = await service.look(hot, self._snapshots, opened, caller=rpc.caller(), now=now)
         response = redemption_pb2.DecryptQrResponse(
-            jti=str(look.jti or ""), **_refusal_fields(look.refusal)
+            jti=str(look.jti or ""), **refusal_fields(look.refusal)
         )
         if look.ticket:
             response.ticket_code = look.ticket.ticket_code
-            response.ticket_info.CopyFrom(_ticket_info(look.ticket))
+            response.ticket_info.CopyFrom(messages.ticket_info(look.ticket))
         return response
 
     async def LookupOrder(self, request: Any, context: Any) -> Any:
@@ -104,14 +103,14 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         opened = await self._redeemer.open(token, now) if token else None
         async with self._db.transaction() as tx:
             order = await service.look_up_order(
-                tx, opened=opened, order_code=request.order_id, now=now, caller=rpc.caller()
+                tx,
+                self._snapshots,
+                opened=opened,
+                order_code=request.order_id,
+                now=now,
+                caller=rpc.caller(),
             )
-        return redemption_pb2.LookupOrderResponse(
-            order_id=order.order_code,
-            ticket_count=order.ticket_count,
-            tickets=[_order_ticket(ticket) for ticket in order.tickets],
-            **_refusal_fields(order.refusal),
-        )
+        return messages.order_message(order)
 
     async def Redeem(self, request: Any, context: Any) -> Any:
         (answer,) = await self._submit(request, [_item(request)])
@@ -156,8 +155,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             return redemption_pb2.ReverseRedemptionResponse(
                 redemption_id=reversal.redemption_id,
                 ticket_code=reversal.ticket_code,
-                ticket_status=TICKET_STATE[reversal.ticket_state],
-                entitlements=_entitlements(reversal.remaining),
+                ticket_status=messages.TICKET_STATE[reversal.ticket_state],
+                entitlements=messages.entitlements(reversal.remaining),
             )
 
         return await self._repeats.once(request, redemption_pb2.ReverseRedemptionResponse, work)
@@ -171,7 +170,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 tx, _event_filter(request), caller=rpc.caller(), after=after, most=most + 1
             )
         response = redemption_pb2.ListRedemptionsResponse(
-            redemptions=[_redemption(row) for row in rows[:most]]
+            redemptions=[messages.redemption_message(row) for row in rows[:most]]
         )
         if len(rows) > most:
             last = rows[most - 1]
@@ -188,12 +187,12 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 tx,
                 caller=rpc.caller(),
                 merchant_code=request.merchant_code,
-                group_by=GROUPING[request.group_by],
+                group_by=messages.GROUPING[request.group_by],
                 time_from=rpc.moment(request, "time_from") or today,
                 time_until=rpc.moment(request, "time_until") or now,
                 zone=self._zone,
             )
-        return redemption_pb2.SummarizeRedemptionsResponse(rows=map(_summary_row, rows))
+        return redemption_pb2.SummarizeRedemptionsResponse(rows=map(messages.summary_row, rows))
 
     async def _submit(self, request: Any, items: list[Item], **options: Any) -> list[Answer]:
         return await (await self._queue(request, items, **options))
@@ -221,72 +220,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         )
 
 
-def answer_message(answer: Answer) -> Any:
-    """The RedeemResponse for an answer."""
-    english, chinese = explain(answer.reason, answer.check, answer.facts)
-    response = redemption_pb2.RedeemResponse(
-        result=RESULT[answer.result],
-        ticket_status=TICKET_STATE[answer.ticket_state] if answer.ticket_state else None,
-        entitlements=_entitlements(answer.remaining),
-        performance_metrics=PASSED if answer.reason not in FRAUD_REASONS else FAILED,
-        redemption_id=answer.redemption_id,
-        reason=REFUSAL[answer.reason] if answer.reason else None,
-        explanation=redemption_pb2.Explanation(check=answer.check, en=english, zh=chinese),
-        ticket_code=answer.ticket_code,
-    )
-    if answer.earlier:
-        earlier_id, at, terminal, venue = answer.earlier
-        response.earlier.redeemed_at.FromDatetime(at)
-        response.earlier.terminal_device_id = terminal
-        response.earlier.venue_code = venue
-        response.earlier.redemption_id = earlier_id
-    return response
-
-
-PASSED = redemption_pb2.PerformanceMetrics(fraud_checks_passed=True)
-FAILED = redemption_pb2.PerformanceMetrics(fraud_checks_passed=False)
-
-
 def _item(request: Any) -> Item:
     return Item(request.qr_token, request.function_code, request.quantity or 1, request.ticket_code)
-
-
-def _entitlements(remaining: Any) -> list[Any]:
-    return [
-        ticket_pb2.Entitlement(function_code=function, remaining_uses=uses)
-        for function, uses in remaining
-    ]
-
-
-def _refusal_fields(refusal: Any) -> dict[str, Any]:
-    if refusal is None:
-        return {}
-    english, chinese = explain(refusal.reason, refusal.check, refusal.facts)
-    return {
-        "result": RESULT["REJECT"],
-        "reason": REFUSAL[refusal.reason],
-        "explanation": redemption_pb2.Explanation(check=refusal.check, en=english, zh=chinese),
-    }
-
-
-def _order_ticket(ticket: service.TicketView) -> Any:
-    return redemption_pb2.OrderTicket(
-        ticket_code=ticket.ticket_code,
-        ticket_info=_ticket_info(ticket),
-        **_refusal_fields(ticket.refusal),
-    )
-
-
-def _ticket_info(ticket: service.TicketView) -> Any:
-    info = redemption_pb2.TicketInfo(
-        ticket_type=TICKET_TYPE["DIRECT" if ticket.is_direct else "OTA"],
-        status=TICKET_STATE[ticket.state],
-        entitlements=_entitlements(ticket.remaining),
-    )
-    if ticket.customer_name:
-        info.customer_info.type = CUSTOMER_TYPE[ticket.customer_type or ""]
-        info.customer_info.name = ticket.customer_name
-    return info
 
 
 def _event_filter(request: Any) -> service.EventFilter:
@@ -300,39 +235,7 @@ def _event_filter(request: Any) -> service.EventFilter:
         ticket_code=request.ticket_code,
         terminal_device_id=request.terminal_device_id,
         operator=request.operator,
-        result=RESULT_NAME[request.result],
+        result=messages.RESULT_NAME[request.result],
         time_from=rpc.moment(request, "time_from"),
         time_until=rpc.moment(request, "time_until"),
-    )
-
-
-def _redemption(row: Any) -> Any:
-    reversed_id = row.reversed_event_id
-    return redemption_pb2.Redemption(
-        ticket_code=row.ticket_code,
-        function_code=row.function_code,
-        jti=str(row.jti or ""),
-        result=RESULT[row.result],
-        reason=REFUSAL[row.reason] if row.reason else None,
-        terminal_device_id=row.terminal_device_id,
-        redeemed_at=rpc.timestamp(row.occurred_time),
-        redemption_id=scans.redemption_id(row.ticket_id, row.event_id),
-        operator=row.operator,
-        merchant_code=row.merchant_code,
-        venue_code=row.venue_code,
-        quantity=row.quantity,
-        reversed_redemption_id=scans.redemption_id(row.ticket_id, reversed_id)
-        if reversed_id
-        else "",
-    )
-
-
-def _summary_row(row: Any) -> Any:
-    return redemption_pb2.SummaryRow(
-        function_code=row.function_code,
-        result=RESULT[row.result],
-        reason=REFUSAL[row.reason] if row.reason else None,
-        group=row.group,
-        events=row.events,
-        uses=row.uses,
     )

@@ -119,6 +119,11 @@ class Code:
         return int(Number(partner_id, self.day, self.sequence))
 
 
+def is_direct(ticket_id: int) -> bool:
+    """Whether a ticket is of our own sales channel, by its number."""
+    return ticket_id >> DAY_BITS + SEQUENCE_BITS == DIRECT
+
+
 def partner_range(partner_id: int) -> tuple[int, int]:
     """The first number of a partner, and the first behind its last."""
     shift = DAY_BITS + SEQUENCE_BITS

@@ -288,6 +288,12 @@ class World:
             *known,
         )
 
+    async def open_gates(self) -> None:
+        """Makes the partner, the merchants and all they have, in a database without them."""
+        for statement in WORLD.split(";\n"):
+            if statement.strip():
+                await self.pg.execute(statement, (_password_hash(),) if "%s" in statement else None)
+
     async def begin(self) -> None:
         """Makes the order of all tickets that are made without one."""
         number = Number(PARTNER_ID, DAY, 0)
@@ -312,11 +318,8 @@ async def a_world(database_url: str) -> AsyncIterator[World]:
     async with await psycopg.AsyncConnection.connect(
         plain.render_as_string(hide_password=False), autocommit=True
     ) as pg:
-        for statement in WORLD.split(";\n"):
-            if statement.strip():
-                values = (_password_hash(),) if "%s" in statement else ()
-                await pg.execute(statement, values or None)
         world = World(pg, ring)
+        await world.open_gates()
         await world.begin()
         yield world
 

@@ -20,7 +20,7 @@ import server.redemption
 from server import rpc
 from server.redemption import explanations, rules, scans
 from server.redemption.explanations import explain
-from server.redemption.rules import Earlier, Refusal, Scan, Snapshot, Terms, Ticket, Uses
+from server.redemption.rules import Departure, Earlier, Refusal, Scan, Snapshot, Terms, Ticket, Uses
 from server.tickets import qr
 from tests.support.redemption_model import Entitlement, Model, Place
 
@@ -43,6 +43,7 @@ def a_ticket() -> Ticket:
         state="ACTIVE",
         blocked=False,
         order_id=5,
+        product_id=106,
         valid_from_time=datetime(2026, 12, 1, tzinfo=UTC),
         valid_until_time=datetime(2027, 1, 1, tzinfo=UTC),
         snapshot=Snapshot(
@@ -95,6 +96,31 @@ def on_a_blackout_date(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
     return scan, replace(ticket, snapshot=replace(ticket.snapshot, blackout_dates=dates))
 
 
+HERE = rules.Admits(7, "G5711", NOON.date())
+
+
+def a_departure(departure_time: datetime = NOON, **fields: Any) -> Departure:
+    origin, destination = (rules.Stop(code, "HKG", code, code) for code in ("XJA", "FTN"))
+    leg = rules.Leg("B0030", "SECOND", "Second", "二等座", origin, destination, 900, True)
+    return replace(Departure(7, departure_time, "3A", False, leg, 120), **fields)
+
+
+def cancelled(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    departure = replace(ticket.departure or a_departure(), is_cancelled=True)
+    return scan, replace(ticket, departure=departure)
+
+
+def another_departure(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    departure = replace(ticket.departure or a_departure(), departure_id=8)
+    return replace(scan, admits=HERE), replace(ticket, departure=departure)
+
+
+def before_boarding(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+    leaves = scan.now + timedelta(minutes=120, seconds=1)
+    departure = replace(ticket.departure or a_departure(), departure_time=leaves)
+    return scan, replace(ticket, departure=departure)
+
+
 def none_left(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
     uses = {function: Uses(u.total, 0) for function, u in ticket.uses.items()}
     return scan, replace(ticket, uses=uses)
@@ -104,15 +130,21 @@ Fault = Callable[[Scan, Ticket], tuple[Scan, Ticket]]
 FAULTS: dict[Fault, tuple[str, str]] = {
     elsewhere: ("FUNCTION_NOT_ALLOWED_HERE", "place"),
     superseded: ("QR_SUPERSEDED", "jti"),
+    cancelled: ("DEPARTURE_CANCELLED", "departure"),
     refunded: ("TICKET_REFUNDED", "state"),
     blocked: ("TICKET_BLOCKED", "blocked"),
+    another_departure: ("WRONG_DEPARTURE", "departure"),
     not_included: ("FUNCTION_NOT_INCLUDED", "function"),
     redeemed_before: ("ALREADY_REDEEMED", "guard"),
+    before_boarding: ("TICKET_NOT_YET_VALID", "boarding"),
     too_early: ("TICKET_NOT_YET_VALID", "validity"),
     too_late: ("TICKET_EXPIRED", "validity"),
     on_a_blackout_date: ("BLACKOUT_DATE", "blackout"),
     none_left: ("NO_USES_LEFT", "uses"),
 }
+
+
+OF_DEPARTURES = (cancelled, another_departure, before_boarding)
 
 
 def verdict(scan: Scan, ticket: Ticket) -> tuple[str, str] | None:
@@ -135,7 +167,8 @@ def test_each_fault_alone(fault: Fault) -> None:
         (first, second)
         for index, first in enumerate(FAULTS)
         for second in list(FAULTS)[index + 1 :]
-        if (first, second) != (too_early, too_late)  # a validity that is over before it begins
+        # a validity that is over before it begins, and a departure's that does not go by the ticket's
+        if (first, second) not in ((too_early, too_late), *((f, too_early) for f in OF_DEPARTURES))
     ],
     ids=lambda fault: fault.__name__,
 )
@@ -202,6 +235,76 @@ def test_validity_includes_its_beginning_not_its_end(seconds: int, expected: str
     ticket = replace(a_ticket(), valid_from_time=NOON, valid_until_time=end)
     refusal = rules.decide(replace(a_scan(), now=NOON + timedelta(seconds=seconds)), ticket)
     assert (refusal and refusal.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"),
+    [
+        ("2026-12-24 22:29:59.999999", ("TICKET_NOT_YET_VALID", "boarding")),
+        ("2026-12-24 22:30:00", None),
+        ("2026-12-24 23:45:00", None),  # the bus is tomorrow's
+        ("2026-12-25 00:30:00", None),  # late, and still admitted to what leaves late
+        ("2026-12-25 07:00:00", ("TICKET_EXPIRED", "validity")),
+    ],
+)
+def test_the_bus_of_half_past_midnight(local: str, expected: tuple[str, str] | None) -> None:
+    """Whatever the day the ticket's own validity begins, and though the evening is a blackout date."""
+    leaves = datetime(2026, 12, 25, 0, 30, tzinfo=HONG_KONG)
+    ticket = replace(
+        a_ticket(),
+        departure=a_departure(leaves.astimezone(UTC)),
+        valid_from_time=datetime(2026, 12, 25, tzinfo=HONG_KONG),
+        valid_until_time=datetime(2026, 12, 25, 7, tzinfo=HONG_KONG),
+        snapshot=replace(a_ticket().snapshot, blackout_dates=frozenset({date(2026, 12, 24)})),
+    )
+    now = datetime.fromisoformat(local).replace(tzinfo=HONG_KONG)
+    assert verdict(replace(a_scan(), now=now), ticket) == expected
+    refusal = rules.validity(ticket, now)
+    if refusal and refusal.check == "boarding":
+        assert refusal.facts["opens"] == "2026-12-24 22:30:00 HKT"
+        assert refusal.facts["departs"] == "2026-12-25 00:30:00 HKT"
+
+
+def test_boarding_opens_by_the_products_setting() -> None:
+    ticket = replace(a_ticket(), departure=a_departure(boarding_minutes=30))
+    for minutes, expected in ((31, "TICKET_NOT_YET_VALID"), (30, None)):
+        refusal = rules.validity(ticket, NOON - timedelta(minutes=minutes))
+        assert (refusal and refusal.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("ACTIVE", "DEPARTURE_CANCELLED"),
+        ("REFUNDING", "DEPARTURE_CANCELLED"),
+        ("REFUNDED", "DEPARTURE_CANCELLED"),
+        ("CHANGED", "TICKET_CHANGED"),  # there is another ticket to ask for
+    ],
+)
+def test_a_cancelled_departure_is_named_whatever_became_of_the_ticket(
+    state: str, reason: str
+) -> None:
+    _, ticket = cancelled(a_scan(), replace(a_ticket(), state=state))
+    refusal = rules.decide(a_scan(), ticket)
+    assert refusal
+    assert refusal.reason == reason
+
+
+def test_a_session_for_a_departure() -> None:
+    """Admits its own tickets and those of no departure; of others it names the right departure."""
+    scan = replace(a_scan(), admits=HERE)
+    assert verdict(scan, a_ticket()) is None
+    assert verdict(scan, replace(a_ticket(), departure=a_departure())) is None
+    refusal = rules.decide(*another_departure(scan, a_ticket()))
+    assert refusal
+    assert refusal.facts == {
+        "service": "B0030",
+        "departs": "2026-12-24 12:00:00 HKT",
+        "origin": "XJA",
+        "destination": "FTN",
+        "here": "G5711 (2026-12-24)",
+    }
+    explained(refusal.reason, refusal.check, refusal.facts)
 
 
 @pytest.mark.parametrize(
@@ -299,8 +402,8 @@ def _refusals_in_the_code() -> set[tuple[str, str]]:
     return found
 
 
-def test_there_are_sixteen_reasons_and_each_has_words() -> None:
-    assert len(REASONS) == 16
+def test_there_are_eighteen_reasons_and_each_has_words() -> None:
+    assert len(REASONS) == 18
     assert {reason for reason, _ in _refusals_in_the_code()} == REASONS
 
 

@@ -314,6 +314,7 @@ class Product(_message.Message):
     MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
     CITY_CODE_FIELD_NUMBER: _builtins.int
     CALENDAR_CODE_FIELD_NUMBER: _builtins.int
+    BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, e.g. 106."""
     kind: Global___ProductKind.ValueType
@@ -334,6 +335,8 @@ class Product(_message.Message):
     """The city a package is used in, where searches find it; empty: no search does."""
     calendar_code: _builtins.str
     """Whose holidays count."""
+    boarding_minutes: _builtins.int
+    """Boarding of its departures opens so many minutes before each leaves: no gate admits a ticket earlier."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, each pair of customer type and day type once."""
@@ -382,10 +385,11 @@ class Product(_message.Message):
         max_per_traveller: _builtins.int = ...,
         city_code: _builtins.str = ...,
         calendar_code: _builtins.str = ...,
+        boarding_minutes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,6 +416,7 @@ class CreateProductRequest(_message.Message):
     MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
     CITY_CODE_FIELD_NUMBER: _builtins.int
     CALENDAR_CODE_FIELD_NUMBER: _builtins.int
+    BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, 1 to 2,147,483,647."""
     kind: Global___ProductKind.ValueType
@@ -432,6 +437,8 @@ class CreateProductRequest(_message.Message):
     """The city a package is used in, where searches find it, e.g. HKG; no search finds it if empty."""
     calendar_code: _builtins.str
     """Whose holidays count, e.g. HK; HK if empty."""
+    boarding_minutes: _builtins.int
+    """Boarding of its departures opens so many minutes before each leaves, 1 to 1,440; 120 if 0."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, 1 to 100, each pair of customer type and day type once."""
@@ -470,10 +477,11 @@ class CreateProductRequest(_message.Message):
         max_per_traveller: _builtins.int = ...,
         city_code: _builtins.str = ...,
         calendar_code: _builtins.str = ...,
+        boarding_minutes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -631,6 +639,7 @@ class UpdateProductRequest(_message.Message):
     MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
     CITY_CODE_FIELD_NUMBER: _builtins.int
     CALENDAR_CODE_FIELD_NUMBER: _builtins.int
+    BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     display_name_en: _builtins.str
@@ -647,6 +656,8 @@ class UpdateProductRequest(_message.Message):
     """The city a package is used in, where searches find it, e.g. HKG."""
     calendar_code: _builtins.str
     """Whose holidays count, e.g. HK."""
+    boarding_minutes: _builtins.int
+    """Boarding of its departures opens so many minutes before each leaves, 1 to 1,440; of tickets sold from now on."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, all of them, 1 to 100, each pair of customer type and day type once."""
@@ -688,15 +699,20 @@ class UpdateProductRequest(_message.Message):
         max_per_traveller: _builtins.int | None = ...,
         city_code: _builtins.str = ...,
         calendar_code: _builtins.str = ...,
+        boarding_minutes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "boarding_minutes", b"boarding_minutes", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "blackout_dates", b"blackout_dates", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__boarding_minutes: _TypeAlias = _typing.Literal["boarding_minutes"]  # noqa: Y015
+    _WhichOneofArgType__boarding_minutes: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes"]  # noqa: Y015
     _WhichOneofReturnType__max_per_traveller: _TypeAlias = _typing.Literal["max_per_traveller"]  # noqa: Y015
     _WhichOneofArgType__max_per_traveller: _TypeAlias = _typing.Literal["_max_per_traveller", b"_max_per_traveller"]  # noqa: Y015
     _WhichOneofReturnType__validity_days: _TypeAlias = _typing.Literal["validity_days"]  # noqa: Y015
     _WhichOneofArgType__validity_days: _TypeAlias = _typing.Literal["_validity_days", b"_validity_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__boarding_minutes) -> _WhichOneofReturnType__boarding_minutes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_traveller) -> _WhichOneofReturnType__max_per_traveller | None: ...
     @_typing.overload

@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -163,22 +164,70 @@ class LogoutResponse(_message.Message):
 Global___LogoutResponse: _TypeAlias = LogoutResponse  # noqa: Y015
 
 @_typing.final
+class SessionDeparture(_message.Message):
+    """A departure that a session admits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NUMBER_FIELD_NUMBER: _builtins.int
+    TRAVEL_DATE_FIELD_NUMBER: _builtins.int
+    DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
+    departure_id: _builtins.str
+    """Its number, as in a ticket's `journey`, e.g. `335872`."""
+    service_number: _builtins.str
+    """Number of the service, e.g. `G5711`."""
+    travel_date: _builtins.str
+    """Day of the departure at its first stop, YYYY-MM-DD."""
+    @_builtins.property
+    def departure_time(self) -> _timestamp_pb2.Timestamp:
+        """When it departs at its first stop, as it is planned now."""
+
+    def __init__(
+        self,
+        *,
+        departure_id: _builtins.str = ...,
+        service_number: _builtins.str = ...,
+        travel_date: _builtins.str = ...,
+        departure_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["departure_time", b"departure_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "departure_time", b"departure_time", "service_number", b"service_number", "travel_date", b"travel_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionDeparture: _TypeAlias = SessionDeparture  # noqa: Y015
+
+@_typing.final
 class OpenValidatorSessionRequest(_message.Message):
-    """Opens a validator session."""
+    """Opens a validator session, for one departure where one is named: by its number, or by service and day."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NUMBER_FIELD_NUMBER: _builtins.int
+    TRAVEL_DATE_FIELD_NUMBER: _builtins.int
     terminal_device_id: _builtins.str
     """The terminal; must be the one the access token is bound to."""
+    departure_id: _builtins.str
+    """The departure by its number, as in a ticket's `journey`. This, or `service_number` with `travel_date`, or none."""
+    service_number: _builtins.str
+    """The departure by its service, e.g. `G5711`; with `travel_date`."""
+    travel_date: _builtins.str
+    """Its day at its first stop, YYYY-MM-DD; with `service_number`."""
     def __init__(
         self,
         *,
         terminal_device_id: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        service_number: _builtins.str = ...,
+        travel_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["terminal_device_id", b"terminal_device_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "service_number", b"service_number", "terminal_device_id", b"terminal_device_id", "travel_date", b"travel_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,16 +240,22 @@ class OpenValidatorSessionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_CODE_FIELD_NUMBER: _builtins.int
+    DEPARTURE_FIELD_NUMBER: _builtins.int
     session_code: _builtins.str
     """Code of the session, which scans may carry."""
+    @_builtins.property
+    def departure(self) -> Global___SessionDeparture:
+        """The departure it admits; absent if all."""
+
     def __init__(
         self,
         *,
         session_code: _builtins.str = ...,
+        departure: Global___SessionDeparture | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_code", b"session_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure", "session_code", b"session_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

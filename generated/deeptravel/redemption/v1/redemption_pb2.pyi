@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel.ticketing.v1 import offer_pb2 as _offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as _ticket_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -72,7 +73,7 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_TICKET_NOT_ACTIVE: _RefusalReason.ValueType  # 5
     """Pre-generated and not activated, or a refund or change of it is under way."""
     REFUSAL_REASON_TICKET_NOT_YET_VALID: _RefusalReason.ValueType  # 6
-    """Its validity has not begun."""
+    """Its validity has not begun, or boarding of its departure is not open yet; see `valid_from_time`."""
     REFUSAL_REASON_TICKET_EXPIRED: _RefusalReason.ValueType  # 7
     """Its validity is over."""
     REFUSAL_REASON_TICKET_REFUNDED: _RefusalReason.ValueType  # 8
@@ -92,7 +93,11 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_FUNCTION_NOT_ALLOWED_HERE: _RefusalReason.ValueType  # 15
     """The merchant or venue does not redeem this function."""
     REFUSAL_REASON_BLACKOUT_DATE: _RefusalReason.ValueType  # 16
-    """The product is not valid today."""
+    """The product is not valid today; of a departure's ticket, on the day of the departure."""
+    REFUSAL_REASON_WRONG_DEPARTURE: _RefusalReason.ValueType  # 17
+    """The operator's session admits another departure; the ticket's own is named in `journey` and in the explanation."""
+    REFUSAL_REASON_DEPARTURE_CANCELLED: _RefusalReason.ValueType  # 18
+    """The departure was cancelled by its operator; the ticket is refunded or may be changed free of charge."""
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a scan was refused: a closed list."""
@@ -110,7 +115,7 @@ REFUSAL_REASON_TICKET_NOT_FOUND: RefusalReason.ValueType  # 4
 REFUSAL_REASON_TICKET_NOT_ACTIVE: RefusalReason.ValueType  # 5
 """Pre-generated and not activated, or a refund or change of it is under way."""
 REFUSAL_REASON_TICKET_NOT_YET_VALID: RefusalReason.ValueType  # 6
-"""Its validity has not begun."""
+"""Its validity has not begun, or boarding of its departure is not open yet; see `valid_from_time`."""
 REFUSAL_REASON_TICKET_EXPIRED: RefusalReason.ValueType  # 7
 """Its validity is over."""
 REFUSAL_REASON_TICKET_REFUNDED: RefusalReason.ValueType  # 8
@@ -130,7 +135,11 @@ REFUSAL_REASON_ALREADY_REDEEMED: RefusalReason.ValueType  # 14
 REFUSAL_REASON_FUNCTION_NOT_ALLOWED_HERE: RefusalReason.ValueType  # 15
 """The merchant or venue does not redeem this function."""
 REFUSAL_REASON_BLACKOUT_DATE: RefusalReason.ValueType  # 16
-"""The product is not valid today."""
+"""The product is not valid today; of a departure's ticket, on the day of the departure."""
+REFUSAL_REASON_WRONG_DEPARTURE: RefusalReason.ValueType  # 17
+"""The operator's session admits another departure; the ticket's own is named in `journey` and in the explanation."""
+REFUSAL_REASON_DEPARTURE_CANCELLED: RefusalReason.ValueType  # 18
+"""The departure was cancelled by its operator; the ticket is refunded or may be changed free of charge."""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
 class _SummaryGrouping:
@@ -254,6 +263,68 @@ class DecryptQrRequest(_message.Message):
 Global___DecryptQrRequest: _TypeAlias = DecryptQrRequest  # noqa: Y015
 
 @_typing.final
+class TicketDetails(_message.Message):
+    """What a ticket is for: what an operator looks at before he admits anybody. It stands in every answer about a ticket that
+    exists, refusals included.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
+    JOURNEY_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
+    DEPARTURE_CANCELLED_FIELD_NUMBER: _builtins.int
+    VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.int
+    """The product."""
+    display_name_en: _builtins.str
+    """Name of the product in English, as it was when the ticket was sold."""
+    display_name_zh: _builtins.str
+    """Name of the product in Chinese, likewise."""
+    seat: _builtins.str
+    """The seat, e.g. `3A`; empty where seats are not numbered."""
+    departure_cancelled: _builtins.bool
+    """Whether the operator has cancelled the departure."""
+    @_builtins.property
+    def journey(self) -> _offer_pb2.Journey:
+        """The departure, from where the customer boards to where he leaves, at the times that are planned now; absent for a
+        ticket of no departure.
+        """
+
+    @_builtins.property
+    def valid_from_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is admitted: of a departure, when boarding opens by the product's `boarding_minutes`, also on the
+        evening before.
+        """
+
+    @_builtins.property
+    def valid_until_time(self) -> _timestamp_pb2.Timestamp:
+        """The first moment at which it is not admitted any more."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.int = ...,
+        display_name_en: _builtins.str = ...,
+        display_name_zh: _builtins.str = ...,
+        journey: _offer_pb2.Journey | None = ...,
+        seat: _builtins.str = ...,
+        departure_cancelled: _builtins.bool = ...,
+        valid_from_time: _timestamp_pb2.Timestamp | None = ...,
+        valid_until_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["journey", b"journey", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_cancelled", b"departure_cancelled", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "journey", b"journey", "product_id", b"product_id", "seat", b"seat", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TicketDetails: _TypeAlias = TicketDetails  # noqa: Y015
+
+@_typing.final
 class TicketInfo(_message.Message):
     """A ticket as the operator sees it."""
 
@@ -263,6 +334,7 @@ class TicketInfo(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     CUSTOMER_INFO_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     ticket_type: _ticket_pb2.TicketType.ValueType
     """Where it was sold."""
     status: _ticket_pb2.TicketState.ValueType
@@ -275,6 +347,10 @@ class TicketInfo(_message.Message):
     def entitlements(self) -> _containers.RepeatedCompositeFieldContainer[_ticket_pb2.Entitlement]:
         """What is left."""
 
+    @_builtins.property
+    def details(self) -> Global___TicketDetails:
+        """What it is for: service, time, stops, seat, product, validity."""
+
     def __init__(
         self,
         *,
@@ -282,10 +358,11 @@ class TicketInfo(_message.Message):
         status: _ticket_pb2.TicketState.ValueType = ...,
         customer_info: _ticket_pb2.CustomerInfo | None = ...,
         entitlements: _abc.Iterable[_ticket_pb2.Entitlement] | None = ...,
+        details: Global___TicketDetails | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["customer_info", b"customer_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer_info", b"customer_info", "details", b"details"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_info", b"customer_info", "entitlements", b"entitlements", "status", b"status", "ticket_type", b"ticket_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_info", b"customer_info", "details", b"details", "entitlements", b"entitlements", "status", b"status", "ticket_type", b"ticket_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -384,16 +461,18 @@ class OrderTicket(_message.Message):
     ticket_code: _builtins.str
     """Code of the ticket."""
     result: Global___RedemptionResult.ValueType
-    """REJECT if the order's QR that was sent does not open this ticket; absent otherwise, and where none was sent."""
+    """REJECT if a redemption would be refused whatever the function, also because the order's QR that was sent does not open
+    this ticket (QR_SUPERSEDED); absent otherwise.
+    """
     reason: Global___RefusalReason.ValueType
-    """QR_SUPERSEDED: the ticket's own QR was rotated after the order's was issued. Absent unless `result` is REJECT."""
+    """Why; absent unless `result` is REJECT."""
     @_builtins.property
     def ticket_info(self) -> Global___TicketInfo:
         """The ticket."""
 
     @_builtins.property
     def explanation(self) -> Global___Explanation:
-        """In words; absent unless `result` is REJECT."""
+        """What would make the ticket valid; absent unless `result` is REJECT."""
 
     def __init__(
         self,
@@ -557,6 +636,7 @@ class RedeemResponse(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     EARLIER_FIELD_NUMBER: _builtins.int
     TICKET_CODE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     result: Global___RedemptionResult.ValueType
     """What became of it."""
     ticket_status: _ticket_pb2.TicketState.ValueType
@@ -583,6 +663,10 @@ class RedeemResponse(_message.Message):
     def earlier(self) -> Global___EarlierRedemption:
         """With ALREADY_REDEEMED: the redemption before."""
 
+    @_builtins.property
+    def details(self) -> Global___TicketDetails:
+        """What the ticket is for: service, time, stops, seat, product, validity; absent if it is unknown."""
+
     def __init__(
         self,
         *,
@@ -595,10 +679,11 @@ class RedeemResponse(_message.Message):
         explanation: Global___Explanation | None = ...,
         earlier: Global___EarlierRedemption | None = ...,
         ticket_code: _builtins.str = ...,
+        details: Global___TicketDetails | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_ticket_status", b"_ticket_status", "earlier", b"earlier", "explanation", b"explanation", "performance_metrics", b"performance_metrics", "reason", b"reason", "ticket_status", b"ticket_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_ticket_status", b"_ticket_status", "details", b"details", "earlier", b"earlier", "explanation", b"explanation", "performance_metrics", b"performance_metrics", "reason", b"reason", "ticket_status", b"ticket_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_ticket_status", b"_ticket_status", "earlier", b"earlier", "entitlements", b"entitlements", "explanation", b"explanation", "performance_metrics", b"performance_metrics", "reason", b"reason", "redemption_id", b"redemption_id", "result", b"result", "ticket_code", b"ticket_code", "ticket_status", b"ticket_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_ticket_status", b"_ticket_status", "details", b"details", "earlier", b"earlier", "entitlements", b"entitlements", "explanation", b"explanation", "performance_metrics", b"performance_metrics", "reason", b"reason", "redemption_id", b"redemption_id", "result", b"result", "ticket_code", b"ticket_code", "ticket_status", b"ticket_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015

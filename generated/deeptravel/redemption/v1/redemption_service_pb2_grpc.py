@@ -137,8 +137,10 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def OpenValidatorSession(self, request, context):
-        """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one.
-        Reasons: TERMINAL_MISMATCH.
+        """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
+        departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
+        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
+        not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,8 +46,10 @@ class RedemptionServiceStub:
     Logout: _grpc.UnaryUnaryMultiCallable[_access_pb2.LogoutRequest, _access_pb2.LogoutResponse]
     """Ends the caller's log-in: its tokens and validator sessions. A repeat does no harm."""
     OpenValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]
-    """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one.
-    Reasons: TERMINAL_MISMATCH.
+    """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
+    departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
+    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
+    not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
     """
     CloseValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.CloseValidatorSessionRequest, _access_pb2.CloseValidatorSessionResponse]
     """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
@@ -99,8 +101,10 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     Logout: _aio.UnaryUnaryMultiCallable[_access_pb2.LogoutRequest, _access_pb2.LogoutResponse]  # type: ignore[assignment]
     """Ends the caller's log-in: its tokens and validator sessions. A repeat does no harm."""
     OpenValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]  # type: ignore[assignment]
-    """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one.
-    Reasons: TERMINAL_MISMATCH.
+    """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
+    departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
+    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
+    not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
     """
     CloseValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.CloseValidatorSessionRequest, _access_pb2.CloseValidatorSessionResponse]  # type: ignore[assignment]
     """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
@@ -173,8 +177,10 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.OpenValidatorSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.OpenValidatorSessionResponse, _abc.Awaitable[_access_pb2.OpenValidatorSessionResponse]]:
-        """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one.
-        Reasons: TERMINAL_MISMATCH.
+        """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
+        departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
+        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
+        not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
         """
 
     @_abc_1.abstractmethod

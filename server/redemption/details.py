@@ -1,0 +1,45 @@
+"""What a ticket is for, as every answer about it says: product, departure, seat, validity."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from server.redemption.rules import Departure, Leg, Stop, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an operator looks at before he admits anybody; `departure` is None for a ticket of none."""
+
+    product_id: int
+    display_name_en: str
+    display_name_zh: str
+    departure: Departure | None
+    valid_from_time: datetime
+    valid_until_time: datetime
+
+
+def details(ticket: Ticket) -> Details:
+    """What the ticket is for."""
+    return Details(
+        ticket.product_id,
+        ticket.snapshot.display_name_en,
+        ticket.snapshot.display_name_zh,
+        ticket.departure,
+        ticket.begin_time,
+        ticket.valid_until_time,
+    )
+
+
+def parse(stored: Mapping[str, Any]) -> Details:
+    """From the JSON of a stored answer."""
+    departure = stored["departure"]
+    if departure:
+        leg = departure["leg"]
+        stops = {end: Stop(**leg[end]) for end in ("origin", "destination")}
+        departs = datetime.fromisoformat(departure["departure_time"])
+        departure = Departure(**departure | {"leg": Leg(**leg | stops), "departure_time": departs})
+    names = "valid_from_time", "valid_until_time"
+    times = {name: datetime.fromisoformat(stored[name]) for name in names}
+    return Details(**{**stored, "departure": departure, **times})
