@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
+from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.errors import not_found
 from server.ticketing.models import orders as order_rows
 from server.ticketing.models import ticket_sales
@@ -72,6 +73,14 @@ class TravelTicket:
     def offer(self) -> Offer:
         """As it was offered then."""
         return Offer.from_snapshot(self.item.offer_id, self.snapshot_id, self.snapshot)
+
+    @property
+    def boarding_time(self) -> datetime | None:
+        """When boarding of its departure opens; None for a ticket of none."""
+        if self.item.departure_id is None:
+            return None
+        minutes = self.snapshot.get("boarding_minutes", DEFAULT_BOARDING_MINUTES)
+        return self.reference_time - timedelta(minutes=minutes)
 
     @property
     def policy(self) -> Policy:

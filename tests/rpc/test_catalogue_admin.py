@@ -337,9 +337,13 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
     }
     made = (await office.do("CreateProduct", **new)).product
     assert (made.max_per_traveller, made.calendar_code, made.city_code) == (9, "HK", "")
+    assert made.boarding_minutes == 120
     assert made.entitlements[0].shared
     new |= {"product_id": 301, "tiers": [tier], "policy": policy, "max_per_traveller": 4}
-    made = (await office.do("CreateProduct", **new, calendar_code="CN")).product
+    made = (
+        await office.do("CreateProduct", **new, calendar_code="CN", boarding_minutes=45)
+    ).product
+    assert made.boarding_minutes == 45
     assert (list(made.tiers), made.max_per_traveller, made.calendar_code) == ([tier], 4, "CN")
     policy.move_tolerance_minutes = 30
     assert made.policy == policy
@@ -350,8 +354,18 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         tiers=[],
         max_per_traveller=5,
         policy=product_pb2.RefundPolicy(changes_allowed=1),
-        update_mask="tiers max_per_traveller policy",
+        boarding_minutes=1440,
+        update_mask="tiers max_per_traveller policy boarding_minutes",
     )
+    assert changed.product.boarding_minutes == 1440
+    for minutes in (1441, -1):
+        refused = await office.refused(
+            "UpdateProduct",
+            product_id=301,
+            boarding_minutes=minutes,
+            update_mask="boarding_minutes",
+        )
+        assert refused.fields == ("boarding_minutes",)
     assert not changed.product.tiers
     assert changed.product.policy == product_pb2.RefundPolicy(
         changes_allowed=1, move_tolerance_minutes=30

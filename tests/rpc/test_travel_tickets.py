@@ -1,6 +1,7 @@
 """A traveller's tickets: listed, read, and shown at the gate; orders that end with their last ticket."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -77,6 +78,8 @@ async def test_a_ticket_says_all_about_the_journey(world: World, desk: Desk, til
     assert "1234567" not in str(first)
     assert first.journey == order.items[0].offer.journey
     assert first.journey.service_number == "G5001"
+    opens = first.journey.departure_time.ToDatetime() - timedelta(minutes=120)
+    assert first.boarding_time.ToDatetime() == opens
     assert [first.seat, second.seat] == [place.seat for place in order.items[0].places]
     assert (first.amount_minor, second.amount_minor) == (20_000, 10_000)
     assert [(e.function_code, e.remaining_uses) for e in first.entitlements] == [("boarding", 1)]
@@ -93,6 +96,7 @@ async def test_a_package_has_a_ticket_that_is_anybodys(
     assert {e.function_code for e in shared.entitlements} == {"lounge"}
     assert (shared.amount_minor, shared.HasField("passenger")) == (0, False)
     assert not own.HasField("journey")
+    assert not own.HasField("boarding_time")
 
 
 async def test_lists_go_by_page_the_newest_order_first(

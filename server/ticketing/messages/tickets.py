@@ -55,6 +55,8 @@ def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> Any:
             for function_code, remaining, total in ticket.uses
         ],
     )
+    if ticket.boarding_time:
+        message.boarding_time.FromDatetime(ticket.boarding_time)
     if not ticket.is_shared:
         who = party[ticket.passenger_index]
         message.passenger.CopyFrom(

@@ -532,7 +532,9 @@ class Offer(_message.Message):
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on the tickets are valid."""
+        """From when on the tickets are valid; of a departure, the beginning of the travel date, and gates admit them from the
+        opening of boarding on.
+        """
 
     @_builtins.property
     def valid_until_time(self) -> _timestamp_pb2.Timestamp:
