@@ -49,8 +49,19 @@ def facts(**changes: Any) -> dict[str, list[tuple[Any, ...]]]:
         ],
         "stops": [("A", "AAA", "A", "甲"), ("B", "AAA", "B", "甲二"), ("C", "BBB", "C", "乙")],
         "products": [
-            (1, "TRANSPORT", "Train", "火车", *product, None, "HK", 1, [DAY + timedelta(days=2)]),
-            (2, "PACKAGE", "Plan", "套票", *product, "BBB", "HK", 3, []),
+            (
+                1,
+                "TRANSPORT",
+                "Train",
+                "火车",
+                *product,
+                None,
+                "HK",
+                1,
+                [DAY + timedelta(days=2)],
+                90,
+            ),
+            (2, "PACKAGE", "Plan", "套票", *product, "BBB", "HK", 3, [], 120),
         ],
         "routes": [
             (
@@ -217,7 +228,8 @@ def test_a_snapshot_shows_the_offer_as_it_was() -> None:
         found = offer(offer_id)
         stored = orjson.loads(orjson.dumps(found.snapshot))
         assert Offer.from_snapshot(offer_id, found.snapshot_id, stored) == found
-        assert {"kind", "fares", "entitlements", "validity_days", "policy", "tiers"} <= set(stored)
+        names = {"kind", "fares", "entitlements", "validity_days", "policy", "tiers"}
+        assert names | {"boarding_minutes"} <= set(stored)
         again = made().offer(offer_id)
         assert again
         assert again.snapshot_id == found.snapshot_id

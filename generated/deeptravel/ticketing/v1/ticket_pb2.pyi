@@ -44,6 +44,7 @@ class TravellerTicket(_message.Message):
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     CHANGES_MADE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    BOARDING_TIME_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Its code, e.g. `DIR-DT-20261121-000001`."""
     status: _ticket_pb2.TicketState.ValueType
@@ -74,7 +75,7 @@ class TravellerTicket(_message.Message):
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on it is valid."""
+        """From when on it is valid; of a departure, the beginning of the travel date, and gates admit it from `boarding_time` on."""
 
     @_builtins.property
     def valid_until_time(self) -> _timestamp_pb2.Timestamp:
@@ -87,6 +88,12 @@ class TravellerTicket(_message.Message):
     @_builtins.property
     def policy(self) -> _offer_pb2.PolicySummary:
         """Refund and change, as they were when it was bought."""
+
+    @_builtins.property
+    def boarding_time(self) -> _timestamp_pb2.Timestamp:
+        """When boarding of its departure opens, which may be on the day before: no gate admits it earlier. Absent for a ticket of
+        no departure.
+        """
 
     def __init__(
         self,
@@ -107,10 +114,11 @@ class TravellerTicket(_message.Message):
         amount_minor: _builtins.int = ...,
         changes_made: _builtins.int = ...,
         policy: _offer_pb2.PolicySummary | None = ...,
+        boarding_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["journey", b"journey", "passenger", b"passenger", "policy", b"policy", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boarding_time", b"boarding_time", "journey", b"journey", "passenger", b"passenger", "policy", b"policy", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "changes_made", b"changes_made", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "order_id", b"order_id", "passenger", b"passenger", "policy", b"policy", "product_id", b"product_id", "seat", b"seat", "shared", b"shared", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "boarding_time", b"boarding_time", "changes_made", b"changes_made", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "order_id", b"order_id", "passenger", b"passenger", "policy", b"policy", "product_id", b"product_id", "seat", b"seat", "shared", b"shared", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
