@@ -17,14 +17,12 @@ from deeptravel.common.v1 import errors_pb2  # noqa: F401 - reflection describes
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
 from deeptravel.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_grpc
-from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 from sqlalchemy import event
 
-from server import ports, rpc
+from server import ports, reflection, rpc
 from server.admin.servicer import AdminServicer
 from server.catalog.catalogue import Catalogues
 from server.changes import ChangeFeed, Remembered
@@ -67,8 +65,8 @@ from server.tls import Certificates
 KEEPALIVE_SECONDS = 60
 """After this long without a word a connection is asked whether it is alive."""
 KEEPALIVE_TIMEOUT_SECONDS = 20
-MIN_PING_SECONDS = 10
-"""Clients that ask more often than this are sent away."""
+MIN_PING_SECONDS = 5
+"""Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a little less as it arrives."""
 HTTP_KEEPALIVE_SECONDS = 75
 """Longer than the minute for which load balancers usually keep a connection."""
 LEAST_PENDING_CALLS = 4096
@@ -385,11 +383,10 @@ class App:
         descriptors = [service.descriptor for service in services]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._public)
         channelz.add_channelz_servicer(self._public)
-        for module in (health_pb2, reflection_pb2, channelz_pb2):
+        for module in (health_pb2, channelz_pb2):
             descriptors += module.DESCRIPTOR.services_by_name.values()
         names = [descriptor.full_name for descriptor in descriptors]
-        symbols: Any = _Symbols()
-        reflection.enable_server_reflection(names, self._public, pool=symbols)
+        names += reflection.serve(self._public, names)
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -427,23 +424,6 @@ class App:
         self._http = _Http(_http_config(application, self._certificates))
         await self._http.start(sockets)
         stack.push_async_callback(self._http.cut_off)
-
-
-class _Symbols:
-    """What reflection knows: all that is imported, and methods by name, which the library does not find."""
-
-    def __init__(self) -> None:
-        self._pool: Any = descriptor_pool.Default()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 - the pool's name
-        """The file. Raises KeyError."""
-        try:
-            return self._pool.FindFileContainingSymbol(symbol)
-        except KeyError:
-            return self._pool.FindMethodByName(symbol).containing_service.file
 
 
 class _Http(uvicorn.Server):
@@ -513,7 +493,7 @@ def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tu
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
     ]
 
 

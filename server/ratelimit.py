@@ -79,7 +79,7 @@ class RateLimiter:
                 RATE_LIMIT_FAILURES.inc()
                 log.warning("rate_limit.redis_lost", error=repr(error))
                 return None
-        reset = max(1, round(stats.reset_time - time.time()))
+        reset = max(1, math.ceil(stats.reset_time - time.time()))
         return Allowance(limit, stats.remaining, reset, allowed)
 
 

@@ -22,7 +22,7 @@ from deeptravel.common.v1 import options_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,12 +39,22 @@ DEFAULT_PAGE_SIZE = 50
 BUSY_RETRY_SECONDS = 0.5
 SHUTDOWN_RETRY_SECONDS = 1.0
 MAX_REQUEST_ID_LENGTH = 64
+MAX_MESSAGE_BYTES = 400
+"""Of an error's message; beyond ASCII each byte of it is three in the `grpc-message` trailer."""
+MAX_FACT_BYTES = 200
+"""Of each value of an ErrorInfo and each text of a violation."""
+MAX_VIOLATIONS_BYTES = 1280
+"""Of the violations of one status: all trailers together stay under 6 KiB."""
+
+STREAM_OPEN = (("x-stream-open", "1"),)
+"""Initial metadata of a stream that is granted and may have nothing to say for a while: its reader need not wait."""
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 Metadata = Mapping[str, str | bytes]
+Parse = Callable[[bytes], Any]
 
 log = structlog.get_logger()
 
@@ -102,6 +112,14 @@ def peer_address(metadata: Metadata, peer: str) -> str:
         return str(metadata.get("x-forwarded-for", "127.0.0.1"))
     address = peer.split(":", 1)[1].rpartition(":")[0] if ":" in peer else peer
     return address.replace("%5B", "").replace("%5D", "").strip("[]")
+
+
+def usable_request_id(metadata: Metadata) -> str | None:
+    """The caller's own id for the call, cut to length; None if a trailer could not give it back: printable ASCII only."""
+    given = metadata.get("x-request-id", "")
+    if not isinstance(given, str) or not given.isascii() or not given.isprintable():
+        return None
+    return given[:MAX_REQUEST_ID_LENGTH] or None
 
 
 class Guards(Protocol):
@@ -185,24 +203,26 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: _Method, handler: Any) -> "Handler":
-        coders = handler.request_deserializer, handler.response_serializer
+        parse, serialize = handler.request_deserializer, handler.response_serializer
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(
-                self._streamed(method, handler.stream_stream, check=False), *coders
+                self._streamed(method, handler.stream_stream), parse, serialize
             )
+        # single requests come as bytes: who calls is known before they are looked at
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                self._streamed(method, handler.unary_stream, check=True), *coders
+                self._streamed(method, handler.unary_stream, parse), None, serialize
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary), *coders
+            self._unary(method, handler.unary_unary, parse), None, serialize
         )
 
-    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
-        async def unary(request: Any, context: Any) -> Any:
+    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]], parse: Parse) -> Any:
+        async def unary(content: bytes, context: Any) -> Any:
             call = self._enter(method, context)
             try:
                 await self._authorize(call, method, context)
+                request = parse(content)
                 method.check(request)
                 response = await behavior(request, context)
                 context.set_trailing_metadata(self._trailer(call))
@@ -214,14 +234,18 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
         return unary
 
-    def _streamed(self, method: _Method, behavior: Callable[..., Any], *, check: bool) -> Any:
+    def _streamed(
+        self, method: _Method, behavior: Callable[..., Any], parse: Parse | None = None
+    ) -> Any:
+        """`parse` is for a single request; without it `request` is the stream of them."""
         generates = inspect.isasyncgenfunction(behavior)
 
         async def streamed(request: Any, context: Any) -> None:
             call = self._enter(method, context)
             try:
                 await self._authorize(call, method, context)
-                if check:
+                if parse:
+                    request = parse(request)
                     method.check(request)
                 if generates:
                     async for response in behavior(request, context):
@@ -238,9 +262,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _enter(self, method: _Method, context: Any) -> Call:
         metadata = dict(context.invocation_metadata())
-        given = metadata.get("x-request-id", "")
-        usable = given and str(given).isprintable()
-        request_id = str(given)[:MAX_REQUEST_ID_LENGTH] if usable else os.urandom(8).hex()
+        request_id = usable_request_id(metadata) or os.urandom(8).hex()
         call = Call(method.name, request_id, metadata)
         _current.set(call)
         self._in_flight += 1
@@ -296,6 +318,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
             raise error
         if isinstance(error, grpc.aio.AbortError):
             raise error
+        if isinstance(error, DecodeError):
+            error = DomainError(
+                Reason.INVALID_FIELD,
+                f"the bytes sent are no request of {call.method}; send the message of its contract",
+            )
         if not isinstance(error, DomainError):
             log_fault(error)
             error = DomainError(
@@ -304,7 +331,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
         status: bytes = error_status(error, call.request_id).SerializeToString()
         context.set_trailing_metadata((*self._trailer(call), ("grpc-status-details-bin", status)))
-        await context.abort(grpc.StatusCode[call.code], error.message)
+        await context.abort(grpc.StatusCode[call.code], _cut(error.message, MAX_MESSAGE_BYTES))
         raise AssertionError("abort raises")
 
     @staticmethod
@@ -343,31 +370,58 @@ def log_fault(error: BaseException) -> None:
 
 
 def error_status(error: DomainError, request_id: str) -> status_pb2.Status:
-    """The error as both transports send it, with the details that callers act on."""
+    """The error as both transports send it, with the details that callers act on.
+
+    Many a client takes 8 KiB of trailers at the most, and the status travels in them: texts are cut, and of the
+    violations as many are told as fit, with how many were left out as `violations_left_out` of the ErrorInfo.
+    """
+    message = _cut(error.message, MAX_MESSAGE_BYTES)
+    facts = {key: _cut(value, MAX_FACT_BYTES) for key, value in error.metadata.items()}
+    told, left_out = _told(error.violations)
+    if left_out:
+        facts["violations_left_out"] = str(left_out)
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(
-            reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
-        ),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=facts),
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
-    if error.violations:
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
-            for field, description in error.violations
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if told:
+        details.append(error_details_pb2.BadRequest(field_violations=told))
     if error.retry_seconds is not None:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_seconds * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = status_pb2.Status(
-        code=grpc.StatusCode[STATUS_BY_REASON[error.reason]].value[0], message=error.message
+        code=grpc.StatusCode[STATUS_BY_REASON[error.reason]].value[0], message=message
     )
     for detail in details:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def _told(
+    violations: Sequence[tuple[str, str]],
+) -> tuple[list[error_details_pb2.BadRequest.FieldViolation], int]:
+    """The violations that fit into a status, and how many do not."""
+    told, size = [], 0
+    for field, description in violations:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_cut(field, MAX_FACT_BYTES), description=_cut(description, MAX_FACT_BYTES)
+        )
+        size += violation.ByteSize() + 3
+        if size > MAX_VIOLATIONS_BYTES:
+            break
+        told.append(violation)
+    return told, len(violations) - len(told)
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or as much of it as `most` bytes of UTF-8 hold, with an ellipsis."""
+    encoded = text.encode()
+    if len(encoded) <= most:
+        return text
+    return encoded[: most - len("…".encode())].decode(errors="ignore") + "…"
 
 
 class Repeats:

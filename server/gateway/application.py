@@ -38,11 +38,13 @@ from server.gateway import openapi, protojson
 from server.gateway.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.gateway.protojson import Faults
 from server.metrics import HTTP_REFUSED
-from server.rpc import MAX_REQUEST_ID_LENGTH, error_status
+from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN, error_status
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 MAX_TIMEOUT_SECONDS = 300.0
 BODY_SECONDS = 30.0
+HEARTBEAT_SECONDS = 15.0
+"""Shorter than the half minute after which some proxies hang up on a silent answer."""
 MAX_METADATA_BYTES = 7 * 1024  # gRPC takes 8 KiB with what it adds itself
 MAX_SHOWN_CHARACTERS = 200
 
@@ -212,7 +214,7 @@ class _Transcoder:
         address = request.client.host if request.client else None
         passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
         metadata = _metadata(request.headers, passed, request_id, address)
-        timeout = _timeout_seconds(request.headers)
+        timeout = _timeout_seconds(request.headers, streams=binding.streams)
         message = binding.request_type()
         faults = Faults()
         _bind_body(
@@ -231,7 +233,7 @@ class _Transcoder:
             return _answered(binding, answer, headers | _headers(*returned))
         except grpc.aio.AioRpcError as error:
             headers |= _headers(error.initial_metadata(), error.trailing_metadata())
-            return _failure(_status(error), headers)
+            return _failure(_status(error, request_id), headers)
 
     async def _read_body(self, request: Request) -> bytes:
         most = self._max_body_bytes
@@ -302,8 +304,8 @@ def _metadata_value(key: str, text: str) -> str | bytes:
         raise ValueError("must be in base64, because its name ends in -bin") from None
 
 
-def _timeout_seconds(headers: Headers) -> float:
-    """From `Grpc-Timeout` (`500m`) or `X-Request-Timeout` (seconds), else the default."""
+def _timeout_seconds(headers: Headers, *, streams: bool) -> float | None:
+    """From `Grpc-Timeout` (`500m`) or `X-Request-Timeout` (seconds), else the default: none for a stream."""
     if given := headers.get("grpc-timeout"):
         found = re.fullmatch(r"([0-9]{1,8})([HMSmun])", given)
         if not found:
@@ -313,7 +315,7 @@ def _timeout_seconds(headers: Headers) -> float:
         if not re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,9})?", given):
             raise invalid("x-request-timeout", "must be a number of seconds, e.g. 2.5")
         return min(float(given), MAX_TIMEOUT_SECONDS)
-    return DEFAULT_TIMEOUT_SECONDS
+    return None if streams else DEFAULT_TIMEOUT_SECONDS
 
 
 def _bind_body(
@@ -392,23 +394,37 @@ async def _unless_gone(answer: Awaitable[T], call: Any, receive: Receive) -> T:
 async def _stream(
     binding: Binding, call: Any, receive: Receive, headers: dict[str, str]
 ) -> Response:
-    """One line of JSON for each message; a failure after the first line is a last line `error`."""
-    first = await _unless_gone(call.read(), call, receive)
+    """One line of JSON for each message; a failure after the first line is a last line `error`.
+
+    While there is no message an empty line now and then says that the stream is alive. Where the server says at once
+    that a stream is granted, its status line does not wait for the first message.
+    """
+    granted = await _unless_gone(call.initial_metadata(), call, receive)
+    reading = asyncio.ensure_future(call.read())
+    if STREAM_OPEN[0] not in tuple(granted):
+        await _unless_gone(asyncio.shield(reading), call, receive)
 
     async def lines() -> AsyncIterator[bytes]:
-        message = first
+        nonlocal reading
         try:
-            while message is not grpc.aio.EOF:
+            while True:
+                if not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
+                    yield b"\n"
+                    continue
+                message = reading.result()
+                if message is grpc.aio.EOF:
+                    return
                 yield orjson.dumps(_body(binding, message), option=orjson.OPT_APPEND_NEWLINE)
-                message = await call.read()
+                reading = asyncio.ensure_future(call.read())
         except grpc.aio.AioRpcError as error:
-            status = _status_json(_status(error))
+            status = _status_json(_status(error, headers["x-request-id"]))
             yield orjson.dumps({"error": status}, option=orjson.OPT_APPEND_NEWLINE)
         finally:
             call.cancel()
+            reading.cancel()
 
-    headers = ANSWER_HEADERS | headers | _headers(await call.initial_metadata())
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)
+    sent = ANSWER_HEADERS | headers | _headers(granted)
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=sent)
 
 
 def _body(binding: Binding, message: Message) -> Any:
@@ -447,12 +463,19 @@ def _headers(*metadata: Any) -> dict[str, str]:
     }
 
 
-def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+def _status(error: grpc.aio.AioRpcError, request_id: str) -> status_pb2.Status:
     code: int = error.code().value[0]
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             with contextlib.suppress(DecodeError):
                 return status_pb2.Status.FromString(value)
+    if code == code_pb2.DEADLINE_EXCEEDED:  # our own channel has given up: no trailer came
+        late = DomainError(
+            Reason.DEADLINE_EXCEEDED,
+            "the answer did not come in time; what was asked may still be done: repeat the call"
+            " with the same request_id",
+        )
+        return error_status(late, request_id)
     return status_pb2.Status(code=code, message=OUR_WORDS.get(code, error.details() or ""))
 
 

@@ -150,9 +150,10 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         return await self._repeats.once(request, order_pb2.CancelOrderResponse, work)
 
     async def WatchOrder(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        moves = self._watcher.watch(
+        moves = await self._watcher.watch(
             rpc.caller(), request.order_id, after_sequence=request.after_sequence
         )
+        await context.send_initial_metadata(rpc.STREAM_OPEN)
         async for moved in moves:
             yield order_messages.happening(moved)
 

@@ -45,6 +45,7 @@ SERVICES = {
     "deeptravel.ticketing.v1.TicketingService",
     "grpc.channelz.v1.Channelz",
     "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 }
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -20,7 +20,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from server.errors import DomainError, Reason
 from server.gateway.application import gateway
-from server.rpc import error_status
+from server.rpc import STREAM_OPEN, error_status
 from tests.support import probe
 from tests.support.probe import MAX_BODY_BYTES, Setup
 
@@ -462,6 +462,32 @@ async def test_a_stream_that_fails_later_ends_with_an_error(setup: Setup) -> Non
     assert answer.status_code == 200
     last = json.loads(answer.text.splitlines()[-1])
     assert last == {"error": {"code": 10, "message": "broken", "details": []}}
+
+
+async def test_a_granted_stream_has_its_status_before_its_first_message(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says now and then that it is alive. Seen red when the gateway waited for the first message."""
+    monkeypatch.setattr("server.gateway.application.HEARTBEAT_SECONDS", 0.05)
+    speak = asyncio.Event()
+
+    async def quiet(_request: Any, context: Any) -> None:
+        await context.send_initial_metadata(STREAM_OPEN)
+        await speak.wait()
+        await context.write(Inner(number=7))
+
+    setup.backend.answers["Watch"] = quiet
+    async with (
+        listening(setup) as port,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        client.stream("GET", "/probe/watch") as answer,
+    ):
+        assert answer.status_code == 200
+        lines = answer.aiter_lines()
+        assert await anext(lines) == ""
+        speak.set()
+        said = [json.loads(line) async for line in lines if line]
+    assert [line["number"] for line in said] == [7]
 
 
 # ------------------------------------------------------------------------------ over a real socket

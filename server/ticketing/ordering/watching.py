@@ -83,13 +83,19 @@ class Watcher:
     ) -> AsyncIterator[Happening]:
         """The moves of the traveller's own order behind a sequence, until it is final.
 
-        Raises NOT_FOUND, UNAUTHENTICATED (blocked meanwhile), SHUTTING_DOWN when the server stops.
+        Raises NOT_FOUND; what it returns raises UNAUTHENTICATED (blocked meanwhile), SHUTTING_DOWN when the server
+        stops.
         """
         async with self._db.transaction() as tx:
             order = await orders.find(tx, traveller.traveller_id, code)
             past = await _news(tx, {order.order_id: max(after_sequence, 1)})
         if after_sequence < 1:
             past = [_created(order), *past]
+        return self._moves(traveller, order, past, after_sequence)
+
+    async def _moves(
+        self, traveller: Traveller, order: Order, past: list[Happening], after_sequence: int
+    ) -> AsyncIterator[Happening]:
         for happening in past:
             yield happening
         last = past[-1] if past else None

@@ -25,8 +25,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Not used."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range. Details: google.rpc.BadRequest with one
-    violation for each field.
+    """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no request of the method.
+    Details: google.rpc.BadRequest with one violation for each field, as many as fit into trailers that every client
+    takes; if some do not, the ErrorInfo says how many as `violations_left_out`.
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first page again."""
@@ -128,8 +129,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Not used."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. A field is missing, of the wrong form or out of range. Details: google.rpc.BadRequest with one
-violation for each field.
+"""INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no request of the method.
+Details: google.rpc.BadRequest with one violation for each field, as many as fit into trailers that every client
+takes; if some do not, the ErrorInfo says how many as `violations_left_out`.
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first page again."""

@@ -235,7 +235,8 @@ class TicketingServiceServicer:
 
     def WatchOrder(self, request, context):
         """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
-        the order is final. Over JSON one object a line. Reasons: NOT_FOUND.
+        the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
+        by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

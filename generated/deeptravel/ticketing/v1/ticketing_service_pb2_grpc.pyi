@@ -74,7 +74,8 @@ class TicketingServiceStub:
     """
     WatchOrder: _grpc.UnaryStreamMultiCallable[_order_pb2.WatchOrderRequest, _order_pb2.WatchOrderResponse]
     """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
-    the order is final. Over JSON one object a line. Reasons: NOT_FOUND.
+    the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
+    by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
     """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]
     """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
@@ -167,7 +168,8 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_pb2.WatchOrderRequest, _order_pb2.WatchOrderResponse]  # type: ignore[assignment]
     """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
-    the order is final. Over JSON one object a line. Reasons: NOT_FOUND.
+    the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
+    by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]  # type: ignore[assignment]
     """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
@@ -317,7 +319,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_pb2.WatchOrderResponse], _abc.AsyncIterator[_order_pb2.WatchOrderResponse]]:
         """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
-        the order is final. Over JSON one object a line. Reasons: NOT_FOUND.
+        the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
+        by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
