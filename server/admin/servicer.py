@@ -554,6 +554,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
                 ticket_code=block.ticket_code,
                 status=TICKET_STATE[block.state],
                 blocked=block.blocked,
+                successor_ticket_code=block.successor_ticket_code,
             )
 
         return await self._repeats.once(request, response_type, work)

@@ -1,71 +1,81 @@
-"""Blocks of single tickets: a blocked one is refused at every gate, whatever its state."""
+"""Blocks of single tickets: a blocked one is refused at every gate, whatever its state.
+
+A block goes along with a change: it is set on and lifted from what the ticket was changed into as well.
+"""
 
 from dataclasses import dataclass
 from typing import Unpack
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import By
+from server.db import LostRaceError
 from server.errors import not_found
 from server.identity.audit import audit
 from server.identity.models import partners
-from server.tickets.models import ticket_events, tickets
+from server.ticketing.travel_tickets import changed_into
+from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, Code
-from server.tickets.service import new_event_id
+from server.tickets.service import lock, record
 
 
 @dataclass(frozen=True, slots=True)
 class TicketBlock:
-    """A ticket, and whether it is blocked."""
+    """A ticket, whether it is blocked, and what it was changed into at last; empty if it was not."""
 
     ticket_code: str
     state: str
     blocked: bool
+    successor_ticket_code: str
 
 
 async def block_ticket(
     tx: AsyncConnection, *, ticket_code: str, blocked: bool, comment: str, **by: Unpack[By]
 ) -> TicketBlock:
-    """Blocks or unblocks a ticket of whatever channel; a repeat changes nothing. Raises NOT_FOUND."""
+    """Blocks or unblocks a ticket of whatever channel, and what took its place if it was changed.
+
+    A repeat changes nothing. Raises NOT_FOUND, and LostRaceError if it is being changed at this moment.
+    """
     ticket_id = await _ticket_id(tx, ticket_code)
-    row = (
-        await tx.execute(
-            select(tickets.c.state, tickets.c.blocked)
-            .where(tickets.c.ticket_id == ticket_id, tickets.c.ticket_code == ticket_code)
-            .with_for_update()
-        )
-    ).one_or_none()
-    if row is None:
+    chain = await changed_into(tx, ticket_id)
+    await lock(tx, sorted(chain))
+    if await changed_into(tx, ticket_id) != chain:
+        raise LostRaceError
+    columns = tickets.c.ticket_id, tickets.c.ticket_code, tickets.c.state, tickets.c.blocked
+    found = await tx.execute(select(*columns).where(tickets.c.ticket_id.in_(chain)))
+    rows = sorted(found.all(), key=lambda row: chain.index(row.ticket_id))
+    if not rows or rows[0].ticket_code != ticket_code:
         raise not_found("ticket", ticket_code)
-    if row.blocked == blocked:
-        return TicketBlock(ticket_code, row.state, blocked)
+    named = rows[0]
+    block = TicketBlock(
+        ticket_code, named.state, blocked, rows[-1].ticket_code if len(rows) > 1 else ""
+    )
+    moved = [row for row in rows if row.blocked != blocked]
+    if not moved:
+        return block
     await tx.execute(
         update(tickets)
-        .where(tickets.c.ticket_id == ticket_id)
+        .where(tickets.c.ticket_id.in_([row.ticket_id for row in moved]))
         .values(blocked=blocked, update_time=by["now"])
     )
     action = "block" if blocked else "unblock"
-    await tx.execute(
-        insert(ticket_events).values(
-            ticket_id=ticket_id,
-            event_id=new_event_id(by["now"]),
-            action=action,
-            state=row.state,
-            actor=by["actor"],
-            occurred_time=by["now"],
-        )
-    )
+    for row in moved:
+        event = {"action": action, "state": row.state, "actor": by["actor"]}
+        await record(tx, [row.ticket_id], now=by["now"], **event)
+    after = {"state": named.state, "blocked": blocked, "comment": comment}
+    if block.successor_ticket_code:
+        after["successor_ticket_code"] = block.successor_ticket_code
     await audit(
         tx,
         action=action,
         resource="ticket",
         name=ticket_code,
-        before={"state": row.state, "blocked": row.blocked},
-        after={"state": row.state, "blocked": blocked, "comment": comment},
+        before={"state": named.state, "blocked": named.blocked},
+        after=after,
         **by,
     )
-    return TicketBlock(ticket_code, row.state, blocked)
+    return block
 
 
 async def _ticket_id(tx: AsyncConnection, ticket_code: str) -> int:

@@ -161,6 +161,12 @@ async def take(
     return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
 
 
+async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
+    """Locks in the order of their numbers what the statements of one transaction lock one after the other."""
+    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
 async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
     """How much is left of these stocks, by stock; without a lock, so only to be shown."""
     free = stocks.c.total - stocks.c.held - stocks.c.sold

@@ -12,11 +12,14 @@ from server.invariants.payments import PAYMENTS
 from server.invariants.prices import PRICES
 from server.invariants.refunds import REFUNDS
 from server.invariants.seats import SEATS
+from server.invariants.shared import SHARED
 from server.invariants.stock import STOCK
 from server.invariants.tasks import TASKS
 from server.invariants.tickets import TICKETS
 
-INVARIANTS = STOCK + SEATS + PAYMENTS + REFUNDS + PRICES + ORDERS + CHANGES + TICKETS + TASKS
+INVARIANTS = (
+    STOCK + SEATS + PAYMENTS + REFUNDS + PRICES + ORDERS + CHANGES + SHARED + TICKETS + TASKS
+)
 """Every invariant, in the order they are examined."""
 
 

@@ -11,6 +11,7 @@ from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.db import Command, HotConnection, HotStatement, array, columns
 from server.redemption import rules
 from server.ticketing.ordering import completion
+from server.ticketing.ordering.shared_tickets import SHOWN_IN
 from server.tickets.rules import is_direct
 from server.tickets.service import READ_SNAPSHOTS
 
@@ -43,7 +44,11 @@ SELECT ticket_id, ticket_code, jti, state, blocked, order_id, product_id, valid_
        valid_until_time, snapshot_id, rotation, partner_id, customer_type, customer_name
 FROM tickets WHERE ticket_id = ANY($1::bigint[])
 """)
-READ_ORDERS = HotStatement("SELECT order_id, jti FROM orders WHERE order_id = ANY($1::bigint[])")
+# with the shared tickets of another order that an order shows as well
+READ_ORDERS = HotStatement(f"""
+SELECT x.order_id, x.jti, ARRAY({SHOWN_IN} WHERE o.order_id = x.order_id)
+FROM orders x WHERE x.order_id = ANY($1::bigint[])
+""")  # noqa: S608 - our own
 
 MOVE_TICKETS = HotStatement("""
 UPDATE tickets t SET state = v.state, update_time = $1::timestamptz
@@ -83,10 +88,14 @@ FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::
 
 @dataclass(slots=True)
 class Facts:
-    """What the database holds about the scans of one transaction; the tickets are locked until its end."""
+    """What the database holds about the scans of one transaction; the tickets are locked until its end.
+
+    `also_shown` are the shared tickets of other orders that an order shows as well.
+    """
 
     tickets: dict[int, rules.Ticket]
     order_jtis: dict[int, UUID]
+    also_shown: dict[int, frozenset[int]]
     stored: dict[idempotency.Key, tuple[bytes, bytes]]
 
 
@@ -249,7 +258,12 @@ async def read(
     _complete(tickets, uses, more)
     for ticket_id, jti, function_code, *earlier in guards:
         tickets[ticket_id].guards[jti, function_code] = rules.Earlier(*earlier)
-    return Facts(tickets, dict(orders), {row[:3]: (row[3], row[4]) for row in answers})
+    return Facts(
+        tickets,
+        order_jtis={order_id: jti for order_id, jti, _ in orders},
+        also_shown={order_id: frozenset(also) for order_id, _, also in orders},
+        stored={row[:3]: (row[3], row[4]) for row in answers},
+    )
 
 
 async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime) -> None:

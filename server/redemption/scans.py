@@ -271,7 +271,7 @@ def _decide(
     ticket = facts.tickets.get(token.ticket_id)
     jti, refusal = token.jti, token.refusal
     if token.order_id is not None:
-        if ticket and (ticket.order_id, ticket.ticket_code) != (token.order_id, item.ticket_code):
+        if ticket and not _opens(token.order_id, item, ticket, facts):
             ticket = None
         if not refusal:
             order_jti = facts.order_jtis.get(token.order_id)
@@ -303,6 +303,12 @@ def _scan(unit: Unit, item: Item, jti: UUID, clock: datetime) -> rules.Scan:
     return rules.Scan(
         jti, item.function_code, item.quantity, allowed, clock, sessions.admits(unit.operator)
     )
+
+
+def _opens(order_id: int, item: Item, ticket: rules.Ticket, facts: scan_rows.Facts) -> bool:
+    """Whether an order's QR stands for this ticket: its own, or one that it shares with the order it was changed from."""
+    shows = ticket.order_id == order_id or ticket.ticket_id in facts.also_shown.get(order_id, ())
+    return shows and ticket.ticket_code == item.ticket_code
 
 
 def _admitted(item: Item, ticket: rules.Ticket) -> Answer:

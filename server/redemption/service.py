@@ -24,6 +24,7 @@ from server.redemption.scans import (
 )
 from server.ticketing.models import orders
 from server.ticketing.ordering import completion
+from server.ticketing.ordering.shared_tickets import shown_in
 from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
@@ -137,19 +138,23 @@ async def look_up_order(
         order_id, issued_after = shown
     order = (
         await tx.execute(
-            select(orders.c.order_code, orders.c.ticket_count).where(orders.c.order_id == order_id)
+            select(orders.c.order_id, orders.c.order_code, orders.c.ticket_count).where(
+                orders.c.order_id == order_id
+            )
         )
     ).one_or_none()
     if order is None:
         raise not_found("order", order_code)
-    query = select(tickets.c.ticket_id).where(tickets.c.order_id == order_id)
+    query = select(tickets.c.ticket_id).where(shown_in(order.order_id))
     query = query.order_by(tickets.c.ticket_id).limit(MAX_ORDER_TICKETS)
     ids = list((await tx.execute(query)).scalars())
     seen = await scan_rows.look(await HotConnection.of(tx), snapshots, ids, commit=False)
     local = now.astimezone(_zone_of(caller))
     # an order's QR stands for the QRs of its tickets that are valid now
     views = [_view(each, each.ticket.jti, caller, local, issued_after) for each in seen.values()]
-    return OrderView(order.order_code, order.ticket_count, tuple(views))
+    # of more tickets than are read at once the order knows how many there are
+    ticket_count = max(order.ticket_count, len(views))
+    return OrderView(order.order_code, ticket_count, tuple(views))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,9 @@ orders = Table(
     # the ticket this order changes into another, the order of that, and what of the amount is covered by it
     Column("changes_ticket_id", BigInteger),
     Column("changes_order_id", BigInteger),
+    # of a change: the order its chain of changes began with, and the item there; what that item shares is also this one's
+    Column("first_order_id", BigInteger),
+    Column("first_item_index", SmallInteger),
     Column("credit_minor", BigInteger, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     # how often the own QR of one of its tickets was rotated, see rules.order_qr_jti
@@ -61,6 +64,11 @@ orders = Table(
     CheckConstraint("(traveller_id IS NULL) = (content IS NULL)", name="content_of_travellers"),
     CheckConstraint("state <> 'PENDING' OR hold_expire_time IS NOT NULL", name="hold_of_pending"),
     CheckConstraint(
+        "(changes_order_id IS NULL) = (first_order_id IS NULL)"
+        " AND (first_order_id IS NULL) = (first_item_index IS NULL)",
+        name="first_of_changes",
+    ),
+    CheckConstraint(
         "cancel_reason IN ('TRAVELLER', 'HOLD_EXPIRED', 'REFUNDED', 'DEPARTURE_CANCELLED')",
         name="cancel_reason",
     ),
@@ -70,6 +78,11 @@ Index(
     "ix_orders_hold_expire_time",
     orders.c.hold_expire_time,
     postgresql_where=orders.c.state == "PENDING",
+)
+Index(
+    "ix_orders_first_order_id",
+    orders.c.first_order_id,
+    postgresql_where=orders.c.first_order_id.is_not(None),
 )
 Index(
     "ix_orders_traveller_id",

@@ -39,6 +39,7 @@ REASONS = frozenset(
         "NOT_CHANGEABLE",
         "CHANGES_USED_UP",
         "TOO_LATE",
+        "SHARED",
     }
 )
 """Every reason of a Refused."""

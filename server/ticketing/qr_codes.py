@@ -18,6 +18,7 @@ from server.identity.callers import Partner, Traveller
 from server.ticketing.models import orders
 from server.ticketing.ordering import events
 from server.ticketing.ordering.orders import find, state_refuses
+from server.ticketing.ordering.shared_tickets import shown_in
 from server.ticketing.rules import order_qr_jti
 from server.tickets import qr
 from server.tickets import service as tickets
@@ -85,7 +86,7 @@ async def traveller_order(
 ) -> qr.Claims:
     """What the QR of the traveller's own order says; with `rotate` under a new jti.
 
-    It expires with the last of its tickets. Raises NOT_FOUND, ORDER_STATE_REFUSES for an order without tickets.
+    It expires with the last of the tickets it shows. Raises NOT_FOUND, ORDER_STATE_REFUSES for an order without tickets.
     """
     order = await find(tx, traveller.traveller_id, code, lock=rotate)
     if order.state not in ("PAID", "COMPLETED"):
@@ -117,7 +118,8 @@ async def _ticket(
         raise not_found("ticket", code)
     if not rotate:
         return await tickets.claims(tx, ticket_id, now=now)
-    # the order's row first, as everybody locks who moves an order's tickets
+    # the ticket's row first, as everybody locks who moves an order's tickets
+    await tickets.lock(tx, [ticket_id])
     rotation = 0 if row.order_id is None else await _count_rotation(tx, row.order_id)
     return await tickets.rotate(
         tx, ticket_id, order_id=row.order_id, rotation=rotation, actor=actor, now=now
@@ -125,10 +127,16 @@ async def _ticket(
 
 
 async def _count_rotation(tx: AsyncConnection, order_id: int) -> int:
-    """Counts a rotation of the QR of one of the order's tickets; which one it is, from 1."""
+    """Counts a rotation of the QR of one of the order's tickets; which one it is, from 1.
+
+    Counted is on the order that a chain of changes began with: what is shared there the orders of the changes show too.
+    """
+    order = orders.alias("shown")
+    first = func.coalesce(order.c.first_order_id, order.c.order_id)
+    counting = select(first).where(order.c.order_id == order_id)
     counted = (
         update(orders)
-        .where(orders.c.order_id == order_id)
+        .where(orders.c.order_id == counting.scalar_subquery())
         .values(ticket_rotations=orders.c.ticket_rotations + 1)
         .returning(orders.c.ticket_rotations)
     )
@@ -144,14 +152,15 @@ async def _order(
         await events.record(tx, [events.Move(order_id, ORDER_QR_ROTATED, actor)], now=now)
         await tx.execute(update(orders).where(which).values(jti=uuid4()))
     jti, rotations = await _standing(tx, which)
-    until = select(func.max(ticket_rows.c.valid_until_time)).where(
-        ticket_rows.c.order_id == order_id
-    )
+    until = select(func.max(ticket_rows.c.valid_until_time)).where(shown_in(order_id))
     expire_time = (await tx.execute(until)).scalar_one()
     return qr.Claims(order_qr_jti(jti, rotations), order_id, expire_time, kind=qr.Kind.ORDER)
 
 
 async def _standing(tx: AsyncConnection, which: ColumnElement[bool]) -> tuple[UUID, int]:
-    query = select(orders.c.jti, orders.c.ticket_rotations).where(which)
-    jti, rotations = (await tx.execute(query)).one()
+    counting = orders.alias("counting")
+    query = select(orders.c.jti, counting.c.ticket_rotations).join(
+        counting, counting.c.order_id == func.coalesce(orders.c.first_order_id, orders.c.order_id)
+    )
+    jti, rotations = (await tx.execute(query.where(which))).one()
     return jti, rotations

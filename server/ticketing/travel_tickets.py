@@ -17,6 +17,7 @@ from server.ticketing.models import orders as order_rows
 from server.ticketing.models import ticket_sales
 from server.ticketing.ordering.content import SHARED, Item
 from server.ticketing.ordering.orders import Order, find, read
+from server.ticketing.ordering.shared_tickets import shown_in
 from server.ticketing.policy import Policy
 from server.ticketing.policy import Ticket as Standing
 from server.tickets.models import entitlements, snapshots
@@ -136,6 +137,18 @@ _TICKETS: Select[Any] = (
     .select_from(order_rows)
 )
 
+# by the index on the order that a chain of changes began with
+_CHANGED_INTO = text("""
+WITH RECURSIVE chain AS (
+  SELECT CAST(:ticket_id AS bigint) AS ticket_id, 0 AS depth
+  UNION ALL
+  SELECT t.ticket_id, c.depth + 1
+  FROM chain c JOIN tickets old ON old.ticket_id = c.ticket_id JOIN orders sold ON sold.order_id = old.order_id
+  JOIN orders o ON o.first_order_id = coalesce(sold.first_order_id, sold.order_id) AND o.changes_ticket_id = c.ticket_id
+  JOIN tickets t ON t.order_id = o.order_id)
+SELECT ticket_id FROM chain ORDER BY depth
+""")
+
 
 def ticket_number(code: str) -> int | None:
     """The ticket_id that the code of a traveller's ticket spells; None for what is none."""
@@ -148,6 +161,11 @@ def ticket_number(code: str) -> int | None:
 def ticket_code(ticket_id: int) -> str:
     """The readable form of a traveller's ticket_id, e.g. `DIR-DT-20261121-000001`."""
     return Number.unpack(ticket_id).code(DIRECT_PREFIX, DIRECT_CODE)
+
+
+async def changed_into(tx: AsyncConnection, ticket_id: int) -> list[int]:
+    """The ticket, what it was changed into, what that was, and so on to the one that was not."""
+    return list((await tx.execute(_CHANGED_INTO, {"ticket_id": ticket_id})).scalars())
 
 
 async def get(tx: AsyncConnection, traveller_id: int, code: str) -> TravelTicket:
@@ -167,6 +185,13 @@ async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
     return await _complete(tx, (await tx.execute(query.limit(MAX_OF_ORDER))).all())
 
 
+async def shared_with(tx: AsyncConnection, order: Order) -> list[TravelTicket]:
+    """The shared tickets of another order that the order of a change shows as well."""
+    query = _TICKETS.where(shown_in(order.order_id), order_rows.c.order_id != order.order_id)
+    rows = (await tx.execute(query.order_by(ticket_rows.c.ticket_id).limit(MAX_OF_ORDER))).all()
+    return await _complete(tx, rows)
+
+
 async def page(
     tx: AsyncConnection,
     traveller_id: int,
@@ -178,12 +203,12 @@ async def page(
 ) -> list[TravelTicket]:
     """The traveller's tickets behind a `position`, those of the newest order first.
 
-    All, or those of an order, or in a state. Raises NOT_FOUND for an order that is not the traveller's.
+    All, or those that an order shows, or in a state. Raises NOT_FOUND for an order that is not the traveller's.
     """
     query = _TICKETS.where(order_rows.c.traveller_id == traveller_id)
     if order_code:
         order = await find(tx, traveller_id, order_code)
-        query = query.where(order_rows.c.order_id == order.order_id)
+        query = query.where(shown_in(order.order_id))
     if state:
         query = query.where(ticket_rows.c.state == state)
     position = order_rows.c.create_time, order_rows.c.order_id

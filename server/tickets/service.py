@@ -340,7 +340,7 @@ async def activate(
     moved = await tx.execute(ACTIVATE, {"sold": orjson.dumps(sold).decode(), "now": now})
     assert moved.rowcount == len(sold), "nobody moves a ticket that is locked"
     event = {"action": "activated", "state": "ACTIVE", "actor": actor}
-    await _record(tx, [each.ticket_id for each in sold], now=now, **event)
+    await record(tx, [each.ticket_id for each in sold], now=now, **event)
 
 
 async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> None:
@@ -372,13 +372,14 @@ async def move(
         "now": now,
     }
     moved = sorted((await tx.execute(MOVE, values)).scalars())
-    await _record(tx, moved, now=now, action=action, state=to_state, actor=actor)
+    await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
     return set(moved)
 
 
-async def _record(
+async def record(
     tx: AsyncConnection, ticket_ids: Sequence[int], *, now: datetime, **event: str
 ) -> None:
+    """Records what happened to tickets: `action`, the `state` they are in then, and the `actor`."""
     values = {"ticket_ids": _array(ticket_ids), "event_id": new_event_id(now), "now": now}
     await tx.execute(RECORD, values | event)
 
@@ -431,7 +432,7 @@ async def rotate(
     )
     assert rotated.rowcount == 1, "nobody moves a ticket that is locked"
     event = {"action": "qr_rotated", "state": row.state, "actor": actor}
-    await _record(tx, [ticket_id], now=now, **event)
+    await record(tx, [ticket_id], now=now, **event)
     return qr.Claims(jti, ticket_id, row.valid_until_time)
 
 

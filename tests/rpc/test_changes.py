@@ -151,7 +151,8 @@ async def test_a_package_on_another_day(world: World, desk: Desk, till: Till) ->
     made = await swap(desk, old.ticket_code, world.package(1))
     assert made.order.total_minor - made.order.credit_minor == 1_000
     await till.pay(made.order.order_id)
-    (new,) = await tickets(desk, order_id=made.order.order_id)
+    new, shared = await tickets(desk, order_id=made.order.order_id)
+    assert (new.shared, shared.shared) == (False, True)
     assert new.valid_from_time.ToDatetime() > old.valid_from_time.ToDatetime()
     assert sorted(await states(desk, order.order_id)) == ["ACTIVE", "ACTIVE", "CHANGED"]
 

@@ -41,6 +41,7 @@ def shared_ledger(services: EmbeddedServices, template_url: str) -> Iterator[Led
         yield ledger
 
 
+IS_SHARED = "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_index < 0)"
 CORRUPTIONS = [
     ("stock", f"UPDATE stocks SET held = held + 1 WHERE stock_id = {TRAIN}"),
     ("stock", f"UPDATE stocks SET sold = sold - 1 WHERE stock_id = {PACKAGE}"),
@@ -126,6 +127,17 @@ CORRUPTIONS = [
     ("uses", "DELETE FROM redemption_events"),
     ("redemption-guards", "DELETE FROM redemption_guards"),
     ("redemption-guards", "UPDATE redemption_guards SET event_id = 78"),
+    ("shared-tickets", f"UPDATE tickets SET state = 'REFUNDED' WHERE {IS_SHARED}"),
+    (
+        "shared-tickets",
+        f"UPDATE tickets SET valid_until_time = valid_until_time + interval '1 day' WHERE {IS_SHARED}",
+    ),
+    (
+        "shared-tickets",
+        f"UPDATE tickets SET state = CASE WHEN {IS_SHARED} THEN 'ACTIVE' ELSE 'REFUNDED' END WHERE order_id = 6",
+    ),
+    ("first-of-changes", "UPDATE orders SET first_order_id = 4 WHERE order_id = 8"),
+    ("first-of-changes", "UPDATE orders SET first_item_index = 1 WHERE order_id = 10"),
     ("ticket-events", "DELETE FROM ticket_events WHERE state = 'REFUNDED'"),
 ]
 

@@ -100,6 +100,9 @@ class Ledger:
             "currency_code": "HKD",
             "traveller_id": TRAVELLER,
             "content": content,
+            # of a change of an order's first item; the orders here are changed once
+            "first_order_id": columns.get("changes_order_id"),
+            "first_item_index": 0 if "changes_order_id" in columns else None,
             "hold_expire_time": NOW,
             "pay_time": NOW if "PAID" in moves or state in ("PAID", "COMPLETED") else None,
             "create_time": NOW,

@@ -4,7 +4,8 @@ The new seat is held first, in an order of its own that refers to the old ticket
 order is paid, at once if there is nothing to pay, the old ticket is CHANGED and its seat free; if it is not paid in time
 the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid.
 
-What an order shares stays with it. The new price is that of one traveller of the ticket's customer type: no discount for a party, and no promotion with a cap.
+What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A blocked ticket is not
+changed; a block that is set while it is CHANGING is the new ticket's. The new price is that of one traveller of the ticket's customer type: no discount for a party, and no promotion with a cap.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from server.ticketing import policy, travel_tickets
 from server.ticketing.aftersales import quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
-from server.ticketing.ordering import events, orders
+from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.asked import PricedItem, Prices, Wish
 from server.ticketing.ordering.content import Content, Item, Place
 from server.ticketing.ordering.holds import Holder
@@ -131,7 +132,7 @@ class ChangeDesk:
         ticket_id, offer_id, *quoted = self._quotes.open("change", traveller.key, quote, now=now)
         if ticket_id != ticket.ticket_id:
             raise quotes.invalid("is for another ticket")
-        await tickets.lock(tx, [ticket_id])
+        await shared_tickets.lock(tx, [ticket_id])
         await orders.lock_order(tx, ticket.order_id)
         # behind both locks: as the gates, refunds and other changes have left it
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
@@ -192,7 +193,8 @@ class ChangeDesk:
             order_id=order_id,
             traveller_id=old.order.traveller_id,
         )
-        await _lock_stocks(tx, old.item.stock_id, offer.stock_id)
+        # both at once: two changes in opposite directions do not wait for each other
+        await holds.lock(tx, {old.item.stock_id, offer.stock_id})
         seats = await holds.take(
             tx,
             wanted,
@@ -227,6 +229,10 @@ class ChangeDesk:
             hold_expire_time=now + timedelta(seconds=self._holder.hold_seconds([offer])),
             changes_ticket_id=old.ticket_id,
             changes_order_id=old.order_id,
+            first_order_id=old.order.first_order_id or old.order_id,
+            first_item_index=(
+                old.item_index if old.order.first_item_index is None else old.order.first_item_index
+            ),
         )
         await _insert(tx, order, offer, now=now)
         return order
@@ -283,12 +289,6 @@ def _item(item: PricedItem, place: Place) -> Item:
     )
 
 
-async def _lock_stocks(tx: AsyncConnection, *stock_ids: int) -> None:
-    """Both stocks at once: two changes in opposite directions do not wait for each other."""
-    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(stock_ids))
-    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
-
-
 async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datetime) -> None:
     kept = pg_insert(snapshots).values(
         snapshot_id=offer.snapshot_id,
@@ -316,6 +316,8 @@ async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datet
             hold_expire_time=order.hold_expire_time,
             changes_ticket_id=order.changes_ticket_id,
             changes_order_id=order.changes_order_id,
+            first_order_id=order.first_order_id,
+            first_item_index=order.first_item_index,
             credit_minor=order.credit_minor,
             create_time=order.create_time,
         )

@@ -1,10 +1,11 @@
 """A traveller gives tickets back: what they give back now, as a quote, and the request against it.
 
-The shared entitlements of an item go with the last of its travellers' tickets, and hold these if they are redeemed: they
-belong to the whole order (DOMAIN, Words).
+The shared entitlements of an item go with the last of its travellers' tickets, those these were changed into included, and
+hold these if they are redeemed: they belong to the whole order (DOMAIN, Words). While another ticket may still come back
+they stay, and go when it is known that it does not (paying.refunds).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,15 +16,17 @@ from server.identity.callers import Traveller
 from server.ticketing import policy, travel_tickets
 from server.ticketing.aftersales import quotes
 from server.ticketing.aftersales.quotes import Quotes
-from server.ticketing.ordering import events, orders
+from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.orders import Order
+from server.ticketing.ordering.shared_tickets import Member
 from server.ticketing.paying import refunds
 from server.ticketing.paying.refunds import Refund, TicketRefund
+from server.ticketing.rules import WITHDRAWN
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import service as tickets
 
-GIVEN_UP = frozenset({"REFUNDING", "REFUNDED", "CHANGING", "CHANGED", "VOIDED"})
-"""States of a ticket nobody travels with any more, or does not if all goes well."""
+_UNUSABLE = frozenset({*WITHDRAWN, "EXPIRED", "REFUNDING"})
+"""States of a shared ticket that goes with nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class RefundDesk:
         """
         order = await orders.find(tx, traveller.traveller_id, order_code)
         found = await travel_tickets.of_order(tx, order.order_id)
-        offers = _offers(found, _chosen(order, found, ticket_codes, now), now)
+        sharing = await _sharing(tx, order, found)
+        chosen = _chosen(order, found, sharing, ticket_codes, now)
+        offers = _offers(order, sharing, chosen, now)
         expire_time = min(now + timedelta(seconds=self._quote_seconds), offers.until_time)
         facts = [order.order_id, [[t.ticket_id, t.amount_minor] for t in offers.tickets]]
         text = self._quotes.sign("refund", traveller.key, facts, expire_time=expire_time)
@@ -90,12 +95,12 @@ class RefundDesk:
         if order_id != order.order_id:
             raise quotes.invalid("is for another order")
         amounts = dict(quoted)
-        await tickets.lock(tx, amounts)
-        await orders.lock_order(tx, order_id)
+        shared = await shared_tickets.lock(tx, amounts)
+        await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
         # behind both locks: as the gates, other refunds and changes have left them
         found = await travel_tickets.of_order(tx, order_id)
         chosen = [ticket for ticket in found if ticket.ticket_id in amounts]
-        given_back = _offers(found, chosen, now).tickets
+        given_back = _offers(order, await _sharing(tx, order, found), chosen, now).tickets
         if {ticket.ticket_id: ticket.amount_minor for ticket in given_back} != amounts:
             raise quotes.invalid("holds no more: a ticket of the order has moved since")
         await _start(tx, order, given_back, traveller, now)
@@ -131,11 +136,52 @@ async def _start(
     await events.record(tx, moves, now=now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sharing:
+    """The shared tickets that an order shows, and by each the travellers' tickets of its item, wherever they are now."""
+
+    tickets: Sequence[TravelTicket]
+    members: Mapping[int, Sequence[Member]]
+
+    def others(self, shared: TravelTicket, ids: Collection[int]) -> set[str]:
+        """The states of the item's tickets but those with these numbers."""
+        return {
+            member.state for member in self.members[shared.ticket_id] if member.ticket_id not in ids
+        }
+
+    def concerned(self, ids: Collection[int]) -> list[TravelTicket]:
+        """The shared tickets that go along with one of these, if it is the last."""
+        return [
+            shared
+            for shared in self.tickets
+            if shared.ticket_id not in ids
+            and shared.state not in _UNUSABLE
+            and any(member.ticket_id in ids for member in self.members[shared.ticket_id])
+        ]
+
+
+async def _sharing(tx: AsyncConnection, order: Order, found: Sequence[TravelTicket]) -> _Sharing:
+    elsewhere = await travel_tickets.shared_with(tx, order) if order.first_order_id else []
+    shared = [ticket for ticket in [*found, *elsewhere] if ticket.is_shared]
+    members = await shared_tickets.members(tx, [ticket.ticket_id for ticket in shared])
+    return _Sharing(shared, members)
+
+
 def _chosen(
-    order: Order, found: Sequence[TravelTicket], codes: Collection[str], now: datetime
+    order: Order,
+    found: Sequence[TravelTicket],
+    sharing: _Sharing,
+    codes: Collection[str],
+    now: datetime,
 ) -> list[TravelTicket]:
     if not codes:
-        decided = [(ticket, policy.refund(ticket.standing, ticket.policy, now)) for ticket in found]
+        # what is shared comes along by itself, if it does
+        alone = [
+            ticket
+            for ticket in found
+            if not ticket.is_shared or not sharing.others(ticket, ()) - WITHDRAWN
+        ]
+        decided = [(ticket, policy.refund(ticket.standing, ticket.policy, now)) for ticket in alone]
         chosen = [t for t, offer in decided if isinstance(offer, policy.RefundOffer)]
         if chosen:
             return chosen
@@ -151,11 +197,11 @@ def _chosen(
 
 
 def _offers(
-    found: Sequence[TravelTicket], chosen: Sequence[TravelTicket], now: datetime
+    order: Order, sharing: _Sharing, chosen: Sequence[TravelTicket], now: datetime
 ) -> _Offers:
     """What the chosen tickets give back, with the shared ones that go with them. Raises REFUND_REFUSED."""
     given_back, until_times = [], []
-    for ticket in [*chosen, *_shared_with(found, chosen)]:
+    for ticket in [*chosen, *_shared_with(order, sharing, chosen, now)]:
         offer = policy.refund(ticket.standing, ticket.policy, now)
         if isinstance(offer, policy.Refused):
             raise refused(ticket.ticket_code, offer)
@@ -176,25 +222,29 @@ def _offers(
 
 
 def _shared_with(
-    found: Sequence[TravelTicket], chosen: Sequence[TravelTicket]
+    order: Order, sharing: _Sharing, chosen: Sequence[TravelTicket], now: datetime
 ) -> list[TravelTicket]:
-    """The shared tickets of the items whose last travellers' tickets are chosen."""
+    """The shared tickets of the order whose items' last tickets are chosen.
+
+    Those of another order go when the chosen are REFUNDED. Raises REFUND_REFUSED if one is redeemed that goes now or may
+    go then, and for a shared one that is chosen while a ticket of its item stays or may come back.
+    """
     ids = {ticket.ticket_id for ticket in chosen}
-    touched = {ticket.item_index for ticket in chosen if not ticket.is_shared}
-    kept = {
-        ticket.item_index
-        for ticket in found
-        if not ticket.is_shared and ticket.ticket_id not in ids and ticket.state not in GIVEN_UP
-    }
-    return [
-        ticket
-        for ticket in found
-        if ticket.is_shared
-        and ticket.item_index in touched - kept
-        and ticket.ticket_id not in ids
-        and ticket.state not in GIVEN_UP
-        and ticket.state != "EXPIRED"
-    ]
+    for ticket in chosen:
+        if ticket.is_shared and sharing.others(ticket, ids) - WITHDRAWN:
+            raise refused(ticket.ticket_code, policy.Refused("SHARED"))
+    going = []
+    for shared in sharing.concerned(ids):
+        others = sharing.others(shared, ids) - WITHDRAWN
+        if others - {"REFUNDING"}:
+            continue
+        if not others and shared.order_id == order.order_id:
+            going.append(shared)
+            continue
+        held = policy.refund(shared.standing, shared.policy, now)
+        if isinstance(held, policy.Refused) and held.reason in ("REDEEMED", "BLOCKED"):
+            raise refused(shared.ticket_code, held)
+    return going
 
 
 def refused(ticket_code: str, why: policy.Refused) -> DomainError:

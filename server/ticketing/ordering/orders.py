@@ -42,6 +42,8 @@ _COLUMNS = (
     orders.c.cancel_reason,
     orders.c.changes_ticket_id,
     orders.c.changes_order_id,
+    orders.c.first_order_id,
+    orders.c.first_item_index,
 )
 _THEIRS = orders.c.traveller_id.is_not(None)
 _LOCK = f"""
@@ -73,6 +75,8 @@ class Order:
     cancel_reason: str | None = None
     changes_ticket_id: int | None = None
     changes_order_id: int | None = None
+    first_order_id: int | None = None
+    first_item_index: int | None = None
 
     @property
     def takes(self) -> list[holds.Take]:
@@ -110,6 +114,12 @@ async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:
     """
     (rows,) = await round_trip(tx, [(_LOCK_ONE, [array([order_id])])])
     return parse(rows[0]) if rows else None
+
+
+async def lock_orders(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
+    """`lock_order` of several, in the order of their numbers."""
+    (rows,) = await round_trip(tx, [(_LOCK_ONE, [array(sorted(order_ids))])])
+    return {order.order_id: order for order in map(parse, rows)}
 
 
 def locking_free(order_ids: Collection[int]) -> Command:

@@ -1,7 +1,8 @@
 """Refunds: money asked back, of which payments it comes, and what becomes of the tickets when it settles.
 
 A refund has a part for each payment it draws on; each part is one refund at WeChat, asked for by the outbox under one stable
-number until it settles (DOMAIN, Refund and change). Locks come in the order tickets, order, payments, stocks.
+number until it settles (DOMAIN, Refund and change). Locks come in the order tickets, orders, payments, stocks. When the
+last of an item's tickets is given back, what they shared ends with it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,14 +15,16 @@ from sqlalchemy import ColumnElement, Select, insert, select, text, tuple_, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import outbox
+from server.catalog import holds
 from server.errors import DomainError, Reason, not_found
 from server.payments import rules as payment_rules
 from server.payments.service import record_incident
 from server.payments.wechat import Refund as Outcome
 from server.ticketing import rules
 from server.ticketing.models import refund_parts, refunds
-from server.ticketing.ordering import completion, events, orders
+from server.ticketing.ordering import completion, events, orders, shared_tickets
 from server.ticketing.ordering.orders import Order
+from server.ticketing.ordering.shared_tickets import Shared
 from server.tickets import service as tickets
 
 SEND, QUERY = "refund.send", "refund.query"
@@ -37,6 +40,13 @@ STATES = {
     "ABNORMAL": "ABNORMAL",
 }
 """Our states of a part by WeChat's."""
+
+_NOTHING_KEPT: dict[str, str | int] = {
+    "percent": 100,
+    "minutes_before": 0,
+    "fee_per_ticket_minor": 0,
+}
+"""Facts of the rule by which what has no price comes back."""
 
 Cause = Literal["TRAVELLER", "LATE_PAYMENT", "CHANGE", "ADMINISTRATOR"]
 
@@ -314,19 +324,21 @@ async def settle_by_hand(
 
 @dataclass(frozen=True, slots=True)
 class _Locked:
-    """A refund whose tickets and order are locked."""
+    """A refund whose tickets and order are locked, and so is what the tickets share, with its order."""
 
     refund: Refund
     order: Order
     parts: list[Part]
+    shared: list[Shared]
 
 
 async def _lock(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked | None:
     returned = await tx.scalar(select(refunds.c.tickets).where(*_this(order_id, refund_no)))
     if returned is None:
         return None
-    await tickets.lock(tx, [ticket["ticket_id"] for ticket in returned])
-    order = await orders.lock_order(tx, order_id)
+    shared = await shared_tickets.lock(tx, [ticket["ticket_id"] for ticket in returned])
+    locked = await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
+    order = locked.get(order_id)
     assert order is not None, "a refund is of a traveller's order"
     query = select(
         refund_parts.c.payment_order_id,
@@ -336,7 +348,7 @@ async def _lock(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked |
         refund_parts.c.state,
     ).where(refund_parts.c.order_id == order_id, refund_parts.c.refund_no == refund_no)
     parts = [Part(*row) for row in await tx.execute(query.order_by(refund_parts.c.part_no))]
-    return _Locked(await read(tx, order_id, refund_no), order, parts)
+    return _Locked(await read(tx, order_id, refund_no), order, parts, shared)
 
 
 async def _lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[_Locked | None, Part | None]:
@@ -408,8 +420,45 @@ async def _enter(
         if refund.amount_minor:
             moves.append(_event(order, events.PAYMENT_REFUNDED, actor))
         await events.record(tx, moves, now=now)
+        if set(ids) - {each.ticket_id for each in locked.shared}:
+            await _end_shared(tx, locked, actor=actor, now=now)
         if ids:
             await completion.withdraw(tx, order, ids, actor=actor, now=now)
+
+
+async def _end_shared(tx: AsyncConnection, locked: _Locked, *, actor: str, now: datetime) -> None:
+    """What the tickets of a refund shared lasts as long as the latest of those that are left, or ends with the last.
+
+    It has no price of its own, so there is nothing to give back for it; one that was redeemed in part is EXPIRED.
+    """
+    over = await shared_tickets.left_over(tx, locked.shared)
+    await shared_tickets.follow(tx, locked.shared, actor=actor, now=now)
+    if not over:
+        return
+    (order,) = (await orders.lock_orders(tx, {each.order_id for each in over})).values()
+    await holds.lock(tx, {take.stock_id for take in (*locked.order.takes, *order.takes)})
+    ids = [each.ticket_id for each in over]
+    await shared_tickets.expire(tx, ids, actor=actor, now=now)
+    moved = await tickets.move(
+        tx, ids, ("ACTIVE",), "REFUNDING", action="refunding", actor=actor, now=now
+    )
+    if not moved:
+        await completion.complete(tx, [order.order_id], actor=actor, now=now)
+        return
+    moves = [_event(order, events.TICKET_REFUNDING, actor, number) for number in sorted(moved)]
+    await events.record(tx, moves, now=now)
+    nothing = [
+        TicketRefund(number, 0, 0, 0, 100, "FREE", dict(_NOTHING_KEPT)) for number in sorted(moved)
+    ]
+    await ask(
+        tx,
+        order_id=order.order_id,
+        cause="TRAVELLER",
+        tickets=nothing,
+        amount_minor=0,
+        payments_newest_first=(),
+        now=now,
+    )
 
 
 def _event(order: Order, event: str, actor: str, ticket_id: int | None = None) -> events.Move:

@@ -5,7 +5,7 @@ lock of its order, any number of times and in any order; what does not fit is pu
 buys nothing goes back by itself (DOMAIN, Payment).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import holds
-from server.catalog.models import departures, stocks
+from server.catalog.models import departures
 from server.catalog.offers import Offer
 from server.db import Database, HotConnection, round_trip
 from server.errors import DomainError, Reason
@@ -26,14 +26,16 @@ from server.payments import service as payments
 from server.payments.service import Payment
 from server.payments.wechat import Transaction
 from server.ticketing.models import ticket_sales
-from server.ticketing.ordering import completion, events, orders
+from server.ticketing.ordering import completion, events, orders, shared_tickets
 from server.ticketing.ordering.content import Content, Item
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
+from server.ticketing.ordering.shared_tickets import Shared
 from server.ticketing.ordering.shown import OrderReader
 from server.ticketing.paying import refunds
 from server.ticketing.paying.ticket_rows import TicketRows, new_tickets
 from server.tickets import service as tickets
+from server.tickets.models import tickets as ticket_rows
 
 SYSTEM = "system"
 GONE = (Reason.SOLD_OUT, Reason.TOO_MANY_FOR_TRAVELLER, Reason.DUPLICATE_PASSENGER)
@@ -56,23 +58,29 @@ class _GoneError(Exception):
 
 
 class _Change(NamedTuple):
-    """The ticket that an order changes: its order, and how often it was changed before."""
+    """The ticket that an order changes: its order, how often it was changed before, and whether it is blocked.
+
+    `shared` are the locked tickets of what it shares with others.
+    """
 
     order: Order
     ticket_id: int
     changes_made: int
+    blocked: bool
+    shared: Sequence[Shared]
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
     """An order that gets its tickets: with `changes_made` if it changes one, which was changed so often before it.
 
-    `seats`, by item, are others than those ordered.
+    `seats`, by item, are others than those ordered. With `blocked` its tickets are born blocked, as the changed one is.
     """
 
     order: Order
     changes_made: int | None = None
     seats: Mapping[int, tuple[int, ...]] | None = None
+    blocked: bool = False
 
 
 class Settlement:
@@ -103,7 +111,8 @@ class Settlement:
     ) -> list[int]:
         """Makes an order PAID that is locked and holds its stock; the numbers of its tickets, in the order of its places.
 
-        If it changes a ticket that one, CHANGING so far, is CHANGED and all it took is free. `seats`, by item, are others
+        If it changes a ticket that one, CHANGING so far, is CHANGED and all it took is free; a block that was set on it
+        meanwhile is the new one's, and what it shares is valid as long as the new one, if that is the latest. `seats`, by item, are others
         than those ordered, of a payment that came too late. Locks stocks: call it last.
         """
         change = await self._change(tx, order, actor=actor, now=now)
@@ -118,10 +127,19 @@ class Settlement:
                 )
             )
         await events.record(tx, moves, now=now)
-        issue = Issue(order, change.changes_made if change else None, seats)
+        issue = Issue(
+            order,
+            change.changes_made if change else None,
+            seats,
+            blocked=change is not None and change.blocked,
+        )
         rows = await self.issue(await HotConnection.of(tx), [issue], now=now)
         await round_trip(tx, rows.writing(now))
         if change:
+            if change.blocked:
+                event = {"action": "block", "state": "ACTIVE", "actor": actor}
+                await tickets.record(tx, [number for number, *_ in rows.tickets], now=now, **event)
+            await shared_tickets.follow(tx, change.shared, actor=actor, now=now)
             await self._free(tx, order, change, actor=actor, now=now)
         await holds.confirm(tx, order.takes, now=now)
         return [number for number, *_ in rows.tickets]
@@ -230,8 +248,14 @@ class Settlement:
             names = [passenger.name for passenger in passengers]
             changes_made = 0 if issue.changes_made is None else issue.changes_made + 1
             for ticket in tickets_of_order:
-                number = numbers.popleft()
-                rows.add(order, ticket, number, names=names, changes_made=changes_made)
+                rows.add(
+                    order,
+                    ticket,
+                    numbers.popleft(),
+                    names=names,
+                    changes_made=changes_made,
+                    blocked=issue.blocked,
+                )
         return rows
 
     # Changes
@@ -243,17 +267,19 @@ class Settlement:
         if order.changes_ticket_id is None or order.changes_order_id is None:
             return None
         ticket_id = order.changes_ticket_id
+        shared = await shared_tickets.lock(tx, [ticket_id])
         moved = await tickets.move(
             tx, [ticket_id], ("CHANGING",), "CHANGED", action="changed", actor=actor, now=now
         )
         assert moved, "a ticket is CHANGING as long as the order that changes it holds"
         old = await orders.lock_order(tx, order.changes_order_id)
-        changes_made = await tx.scalar(
-            select(ticket_sales.c.changes_made).where(ticket_sales.c.ticket_id == ticket_id)
+        query = select(ticket_sales.c.changes_made, ticket_rows.c.blocked).join(
+            ticket_rows, ticket_rows.c.ticket_id == ticket_sales.c.ticket_id
         )
+        sold = await tx.execute(query.where(ticket_sales.c.ticket_id == ticket_id))
+        changes_made, blocked = sold.one()
         assert old is not None, "a ticket has an order"
-        assert changes_made is not None, "and a sale"
-        return _Change(old, ticket_id, changes_made)
+        return _Change(old, ticket_id, changes_made, blocked, shared)
 
     async def _free(
         self, tx: AsyncConnection, order: Order, change: _Change, *, actor: str, now: datetime
@@ -271,7 +297,7 @@ class Settlement:
                     },
                 )
         taken = {take.stock_id for take in (*order.takes, *change.order.takes)}
-        await _lock_stocks(tx, taken)
+        await holds.lock(tx, taken)
         await completion.withdraw(tx, change.order, [change.ticket_id], actor=actor, now=now)
 
     # Late payments
@@ -301,7 +327,7 @@ class Settlement:
             await _require_still_sold(tx, item, offers[item.snapshot_id, item.offer_id], now)
         old = await self._change_again(tx, order, now=now)
         of_old = {take.stock_id for take in old.takes} if old else set()
-        await _lock_stocks(tx, {take.stock_id for take in order.takes} | of_old)
+        await holds.lock(tx, {take.stock_id for take in order.takes} | of_old)
         seats: dict[int, tuple[int, ...]] = {}
         for index, item in items:
             offer = offers[item.snapshot_id, item.offer_id]
@@ -327,9 +353,13 @@ class Settlement:
     async def _change_again(
         self, tx: AsyncConnection, order: Order, *, now: datetime
     ) -> Order | None:
-        """Puts the ticket that the order was to change back to CHANGING, and gives its order, locked."""
+        """Puts the ticket that the order was to change back to CHANGING, and gives its order, locked.
+
+        Raises _GoneError for a ticket that is not ACTIVE any more, or was blocked: what was paid goes back then.
+        """
         if order.changes_ticket_id is None or order.changes_order_id is None:
             return None
+        await shared_tickets.lock(tx, [order.changes_ticket_id])
         moved = await tickets.move(
             tx,
             [order.changes_ticket_id],
@@ -341,6 +371,11 @@ class Settlement:
         )
         if not moved:
             raise _GoneError("the ticket to be changed is not ACTIVE any more")
+        query = select(ticket_rows.c.blocked).where(
+            ticket_rows.c.ticket_id == order.changes_ticket_id
+        )
+        if await tx.scalar(query):
+            raise _GoneError("the ticket to be changed is blocked")
         return await orders.lock_order(tx, order.changes_order_id)
 
 
@@ -358,12 +393,6 @@ async def _require_still_sold(tx: AsyncConnection, item: Item, offer: Offer, now
         state = await tx.scalar(query)
     if now >= offer.sale_until_time or state == "CANCELLED":
         raise _GoneError(f"{item.offer_id} is not sold any more")
-
-
-async def _lock_stocks(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
-    """All that the statements behind lock one after the other, in the order of the ids."""
-    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
-    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
 
 
 def _without_documents(take: holds.Take) -> holds.Take:

@@ -13,14 +13,14 @@ from server.ticketing.ordering.orders import Order
 from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX, Number
 
 _TICKETS = HotStatement("""
-INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id, snapshot_id, order_id,
-  customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time)
-SELECT v.ticket_id, v.ticket_code, v.jti, 'ACTIVE', v.product_id, 0, '', v.snapshot_id, v.order_id,
-  v.customer_type, v.customer_name, v.valid_from, v.valid_until, $1::timestamptz, $1::timestamptz
+INSERT INTO tickets (ticket_id, ticket_code, jti, state, blocked, product_id, partner_id, distributor_id, snapshot_id,
+  order_id, customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time)
+SELECT v.ticket_id, v.ticket_code, v.jti, 'ACTIVE', v.blocked, v.product_id, 0, '', v.snapshot_id,
+  v.order_id, v.customer_type, v.customer_name, v.valid_from, v.valid_until, $1::timestamptz, $1::timestamptz
 FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::int[], $6::uuid[], $7::bigint[], $8::text[], $9::text[],
-            $10::timestamptz[], $11::timestamptz[])
+            $10::timestamptz[], $11::timestamptz[], $12::boolean[])
   AS v (ticket_id, ticket_code, jti, product_id, snapshot_id, order_id, customer_type, customer_name,
-        valid_from, valid_until)
+        valid_from, valid_until, blocked)
 """)
 _ENTITLEMENTS = HotStatement("""
 INSERT INTO entitlements (ticket_id, function_code, total_uses, remaining_uses)
@@ -63,8 +63,9 @@ class TicketRows:
         *,
         names: Sequence[str],
         changes_made: int,
+        blocked: bool,
     ) -> None:
-        """A ticket of an order; `names` are those of its passengers."""
+        """A ticket of an order; `names` are those of its passengers. With `blocked` every gate refuses it."""
         place, offer = new.place, new.offer
         seat = None
         if new.seat_index is not None and offer.seat_map:
@@ -81,6 +82,7 @@ class TicketRows:
                 names[place.passenger] if place else "",
                 offer.valid_from_time.isoformat(),
                 offer.valid_until_time.isoformat(),
+                blocked,
             )
         )
         self.entitlements += [

@@ -678,15 +678,17 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BlockTicket(self, request, context):
-        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. Blocking one
-        that is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
+        is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
+        later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
+        CONFLICT, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockTicket(self, request, context):
-        """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -154,11 +154,13 @@ class AdminServiceStub:
     Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would grow), IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]
-    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. Blocking one
-    that is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
+    is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
+    later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
+    CONFLICT, IDEMPOTENCY_MISMATCH.
     """
     UnblockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]
-    """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH."""
     ListTravellers: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]
     """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
     BlockTraveller: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.BlockTravellerRequest, _traveller_pb2.BlockTravellerResponse]
@@ -327,11 +329,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would grow), IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]  # type: ignore[assignment]
-    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. Blocking one
-    that is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
+    is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
+    later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
+    CONFLICT, IDEMPOTENCY_MISMATCH.
     """
     UnblockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]  # type: ignore[assignment]
-    """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH."""
     ListTravellers: _aio.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]  # type: ignore[assignment]
     """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
     BlockTraveller: _aio.UnaryUnaryMultiCallable[_traveller_pb2.BlockTravellerRequest, _traveller_pb2.BlockTravellerResponse]  # type: ignore[assignment]
@@ -755,8 +759,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_block_pb2.BlockTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_block_pb2.BlockTicketResponse, _abc.Awaitable[_ticket_block_pb2.BlockTicketResponse]]:
-        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. Blocking one
-        that is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
+        is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
+        later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
+        CONFLICT, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -765,7 +771,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_block_pb2.UnblockTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_block_pb2.UnblockTicketResponse, _abc.Awaitable[_ticket_block_pb2.UnblockTicketResponse]]:
-        """Lifts the block of a ticket. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH."""
 
     @_abc_1.abstractmethod
     def ListTravellers(

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class BlockTicketRequest(_message.Message):
-    """Has a ticket refused at every gate."""
+    """Has a ticket refused at every gate, and what it was or is being changed into."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -56,22 +56,26 @@ class BlockTicketResponse(_message.Message):
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     BLOCKED_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_TICKET_CODE_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code of the ticket."""
     status: _ticket_pb2.TicketState.ValueType
     """Its state, which blocking does not change."""
     blocked: _builtins.bool
     """Whether the gate refuses it as TICKET_BLOCKED."""
+    successor_ticket_code: _builtins.str
+    """The ticket it was changed into at last, which is blocked with it; empty if it was not changed."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
         blocked: _builtins.bool = ...,
+        successor_ticket_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "status", b"status", "successor_ticket_code", b"successor_ticket_code", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -79,7 +83,7 @@ Global___BlockTicketResponse: _TypeAlias = BlockTicketResponse  # noqa: Y015
 
 @_typing.final
 class UnblockTicketRequest(_message.Message):
-    """Lifts a block."""
+    """Lifts a block, also from what the ticket was changed into."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -116,22 +120,26 @@ class UnblockTicketResponse(_message.Message):
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     BLOCKED_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_TICKET_CODE_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code of the ticket."""
     status: _ticket_pb2.TicketState.ValueType
     """Its state, which blocking does not change."""
     blocked: _builtins.bool
     """Whether the gate refuses it as TICKET_BLOCKED."""
+    successor_ticket_code: _builtins.str
+    """The ticket it was changed into at last, which is unblocked with it; empty if it was not changed."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
         blocked: _builtins.bool = ...,
+        successor_ticket_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "status", b"status", "successor_ticket_code", b"successor_ticket_code", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

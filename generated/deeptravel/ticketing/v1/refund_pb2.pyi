@@ -113,7 +113,9 @@ class QuoteRefundRequest(_message.Message):
     """The order."""
     @_builtins.property
     def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which of its tickets; empty: all that can be given back. What an item shares goes with the last of its tickets."""
+        """Which of its tickets; empty: all that can be given back. What an item shares goes with the last of its tickets, those
+        they were changed into included; while one of them is CHANGING or REFUNDING it stays, and goes when that is settled.
+        """
 
     def __init__(
         self,

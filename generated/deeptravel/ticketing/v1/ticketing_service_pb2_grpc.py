@@ -302,7 +302,7 @@ class TicketingServiceServicer:
 
     def QuoteRefund(self, request, context):
         """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-        NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, or too late).
+        NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -335,7 +335,9 @@ class TicketingServiceServicer:
     def ChangeTicket(self, request, context):
         """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
         to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-        becomes ACTIVE again if the difference is not paid in time. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
+        becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
+        while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+        What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
         SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -106,7 +106,7 @@ class TicketingServiceStub:
     """
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-    NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, or too late).
+    NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
     """
     RequestRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]
     """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and REFUNDED when WeChat has
@@ -122,7 +122,9 @@ class TicketingServiceStub:
     ChangeTicket: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ChangeTicketRequest, _refund_pb2.ChangeTicketResponse]
     """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
     to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-    becomes ACTIVE again if the difference is not paid in time. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
+    becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
+    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+    What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
     SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
     """
 
@@ -200,7 +202,7 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-    NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, or too late).
+    NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
     """
     RequestRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]  # type: ignore[assignment]
     """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and REFUNDED when WeChat has
@@ -216,7 +218,9 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     ChangeTicket: _aio.UnaryUnaryMultiCallable[_refund_pb2.ChangeTicketRequest, _refund_pb2.ChangeTicketResponse]  # type: ignore[assignment]
     """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
     to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-    becomes ACTIVE again if the difference is not paid in time. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
+    becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
+    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+    What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
     SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
     """
 
@@ -399,7 +403,7 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.QuoteRefundResponse, _abc.Awaitable[_refund_pb2.QuoteRefundResponse]]:
         """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-        NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, or too late).
+        NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
         """
 
     @_abc_1.abstractmethod
@@ -439,7 +443,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_refund_pb2.ChangeTicketResponse, _abc.Awaitable[_refund_pb2.ChangeTicketResponse]]:
         """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
         to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-        becomes ACTIVE again if the difference is not paid in time. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
+        becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
+        while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+        What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
         SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
         """
 

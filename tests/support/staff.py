@@ -1,0 +1,72 @@
+"""Those whom a traveller meets: an operator at a gate, and an administrator, over a traveller's world."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from deeptravel.admin.v1 import admin_service_pb2_grpc, ticket_block_pb2
+from deeptravel.redemption.v1 import redemption_pb2
+
+from server.identity import credentials
+from tests.support import gate
+from tests.support.gate import PASSWORD, WORLD, Terminal
+from tests.support.traveller import World, request_id
+
+
+@dataclass(frozen=True)
+class Administrator:
+    """Somebody who runs the platform."""
+
+    stub: Any
+    metadata: tuple[tuple[str, str], ...]
+
+    def block(self, ticket_code: str) -> Awaitable[Any]:
+        """BlockTicket."""
+        request = ticket_block_pb2.BlockTicketRequest(
+            ticket_code=ticket_code, comment="stolen", request_id=request_id()
+        )
+        answer: Awaitable[Any] = self.stub.BlockTicket(request, metadata=self.metadata)
+        return answer
+
+    def unblock(self, ticket_code: str) -> Awaitable[Any]:
+        """UnblockTicket."""
+        request = ticket_block_pb2.UnblockTicketRequest(
+            ticket_code=ticket_code, comment="found", request_id=request_id()
+        )
+        answer: Awaitable[Any] = self.stub.UnblockTicket(request, metadata=self.metadata)
+        return answer
+
+
+@dataclass(frozen=True)
+class Staff:
+    """An operator of a merchant that redeems ferry, gift and lounge, and an administrator."""
+
+    terminal: Terminal
+    administrator: Administrator
+
+    async def look_up(self, **fields: str) -> Any:
+        """LookupOrder."""
+        request = redemption_pb2.LookupOrderRequest(**fields)
+        return await self.terminal.call("LookupOrder", request)
+
+
+async def hire(world: World, channel: grpc.aio.Channel) -> Staff:
+    """Writes them down, and logs them in."""
+    password_hash = credentials.hash_password(PASSWORD)
+    for statement in WORLD.split(";\n"):
+        if statement.strip():
+            values = (password_hash,) if "%s" in statement else ()
+            await world.sql(statement, *values)
+    await world.sql("UPDATE config_version SET version = version + 1")
+    people = gate.World(world.pg, world.ring)
+    office = await people.log_in(channel, "root", None)
+    return Staff(
+        await people.log_in(channel),
+        Administrator(admin_service_pb2_grpc.AdminServiceStub(channel), office.metadata),
+    )
+
+
+async def valid_now(world: World) -> None:
+    """What was sold is valid from yesterday on."""
+    await world.sql("UPDATE tickets SET valid_from_time = now() - interval '1 day'")
