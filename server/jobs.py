@@ -30,8 +30,6 @@ LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 PURGED_AT_ONCE = 5_000
 """Rows removed in one transaction."""
-DONE_TASKS_KEPT = timedelta(days=3)
-"""For whoever asks what the outbox did."""
 
 log = structlog.get_logger()
 
@@ -63,7 +61,7 @@ def jobs(settings: Settings) -> list[Job]:
         return gone == PURGED_AT_ONCE
 
     async def purge_tasks(tx: AsyncConnection, now: datetime) -> bool:
-        gone = await outbox.purge(tx, now=now, keep=DONE_TASKS_KEPT, most=PURGED_AT_ONCE)
+        gone = await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, most=PURGED_AT_ONCE)
         return gone == PURGED_AT_ONCE
 
     async def purge_ended_logins(tx: AsyncConnection, now: datetime) -> bool:

@@ -47,6 +47,8 @@ SPACING_SECONDS = 0.03
 """Between two looks: under load one look takes many tasks, and what is worked off together costs less by the piece."""
 SAMPLE_SECONDS = 15.0
 """How often a process counts open and dead tasks."""
+DONE_TASKS_KEPT = timedelta(days=3)
+"""For whoever asks what the outbox did."""
 STOP_SECONDS = 10.0
 """Tasks under way get this long at the stop."""
 CUT_OFF_SECONDS = 2.0

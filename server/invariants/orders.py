@@ -3,6 +3,9 @@
 from server.invariants.invariant import Invariant
 from server.invariants.rows import PAID, WANTED
 
+GRACE_SECONDS = 30
+"""An expired hold returns its stock within 5 s (DOMAIN, Stock); a server that is just starting gets longer."""
+
 ORDERS = (
     Invariant(
         "tickets-of-orders",
@@ -77,6 +80,14 @@ WHERE o.order_id IS NULL OR o.sequence <> coalesce(m.moves, 0) + 1
   OR m.moves > 0 AND (m.first, m.last) <> (2, o.sequence)
   OR m.state <> o.state || coalesce(' ' || o.cancel_reason, '')
   OR m.moves IS NULL AND o.traveller_id IS NOT NULL AND o.state <> 'PENDING'
+""",
+    ),
+    Invariant(
+        "overdue-holds",
+        "an order that was not paid in time does not hold its stock any more",
+        f"""
+SELECT order_code, format('PENDING, though its hold was over at %s', hold_expire_time)
+FROM orders WHERE state = 'PENDING' AND hold_expire_time < now() - interval '{GRACE_SECONDS} seconds'
 """,
     ),
 )

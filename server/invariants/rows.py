@@ -39,16 +39,51 @@ WHERE (e.entitlement ->> 'shared')::boolean AND o.changes_ticket_id IS NULL
 GROUP BY 1, 2
 """
 
+# Every place that was ordered, and what it costs.
+PLACES = """
+SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger')::int AS passenger_index,
+  (p.place ->> 'amount_minor')::bigint AS amount_minor
+FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position),
+  jsonb_array_elements(i.item -> 'places') AS p (place)
+"""
+
 # What a refund gives back for each ticket that it names.
 GIVEN_BACK = """
 SELECT r.order_id, r.refund_no, r.state, r.cause, (x.ticket ->> 'ticket_id')::bigint AS ticket_id,
-  (x.ticket ->> 'amount_minor')::bigint AS amount_minor
+  (x.ticket ->> 'amount_minor')::bigint AS amount_minor, (x.ticket ->> 'fee_minor')::bigint AS fee_minor
 FROM refunds r, jsonb_array_elements(r.tickets) AS x (ticket)
 """
 
 # What refunds draw on payments: a part for each.
 DRAWN = """
 SELECT p.*, r.state AS refund_state, r.cause FROM refund_parts p LEFT JOIN refunds r USING (order_id, refund_no)
+"""
+
+# Payments that bought something: all that succeeded but those that came too late and go back.
+IN_TIME = f"""
+SELECT p.* FROM payments p WHERE p.state = 'SUCCEEDED' AND NOT EXISTS (
+  SELECT FROM ({DRAWN}) d WHERE d.cause = 'LATE_PAYMENT'
+    AND (d.payment_order_id, d.payment_attempt) = (p.order_id, p.attempt))
+"""
+
+# Every traveller's order with the first of its family: the orders that change tickets of it, and of those, and so on. One
+# that does not come from a first is in no family.
+FAMILIES = """
+SELECT o.order_id, o.order_id AS first_order_id FROM orders o
+WHERE o.changes_order_id IS NULL AND o.traveller_id IS NOT NULL
+UNION ALL
+SELECT o.order_id, f.first_order_id FROM families f JOIN orders o ON o.changes_order_id = f.order_id
+"""
+
+# Orders that change a ticket: what that was worth, what the new one costs, and what is to come back of the difference.
+LINKS = f"""
+SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_ticket_id, o.amount_minor,
+  o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS old_minor, s.changes_made AS old_changes_made,
+  (n.content -> 'policy' ->> 'change_fee_minor')::bigint AS fee_minor,
+  greatest(0, s.amount_minor - o.amount_minor) AS due_minor
+FROM orders o LEFT JOIN ticket_sales s ON s.ticket_id = o.changes_ticket_id
+LEFT JOIN tickets t ON t.ticket_id = o.changes_ticket_id LEFT JOIN snapshots n USING (snapshot_id)
+WHERE o.changes_ticket_id IS NOT NULL OR o.changes_order_id IS NOT NULL
 """
 
 # Scans that were admitted and not reversed.

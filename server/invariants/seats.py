@@ -40,4 +40,34 @@ FULL JOIN (SELECT * FROM taken WHERE document IS NOT NULL AND departure_id IS NO
 WHERE g.order_id IS NULL OR t.order_id IS NULL
 """,
     ),
+    Invariant(
+        "seats-of-tickets",
+        "a ticket is of the stock and departure that it was sold under, and has a seat exactly if those are numbered: the"
+        " one that its label says",
+        """
+WITH sold AS (
+  SELECT s.*, t.ticket_code, n.content -> 'offer' AS offer
+  FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN snapshots n USING (snapshot_id)
+), maps AS (
+  SELECT DISTINCT offer -> 'seat_map' AS seat_map FROM sold WHERE offer -> 'seat_map' <> 'null' AND seat_index IS NOT NULL
+), labels AS (
+  SELECT m.seat_map, (row_number() OVER (PARTITION BY m.seat_map ORDER BY r.position, c.position) - 1)::int AS seat_index,
+    r.number || c.letter AS seat
+  FROM maps m, LATERAL (
+    SELECT number, position FROM jsonb_array_elements_text(CASE WHEN jsonb_typeof(m.seat_map -> 'rows') = 'array'
+      THEN m.seat_map -> 'rows' ELSE (SELECT jsonb_agg(n) FROM generate_series(1, (m.seat_map ->> 'rows')::int) n) END)
+      WITH ORDINALITY AS each (number, position)
+  ) r, string_to_table(m.seat_map ->> 'columns', NULL) WITH ORDINALITY AS c (letter, position)
+  WHERE c.letter <> ' ' AND NOT coalesce(m.seat_map -> 'missing', '[]') ? (r.number || c.letter)
+)
+SELECT s.ticket_code, format('seat %s (%s) of stock %s on departure %s, sold as stock %s on departure %s, where that seat'
+  ' is %s', coalesce(s.seat, 'none'), coalesce(s.seat_index::text, 'none'), s.stock_id, coalesce(s.departure_id::text,
+  'none'), s.offer ->> 'stock_id', coalesce(s.offer -> 'journey' ->> 'departure_id', 'none'), coalesce(l.seat, 'none'))
+FROM sold s LEFT JOIN labels l ON (l.seat_map, l.seat_index) = (s.offer -> 'seat_map', s.seat_index)
+WHERE (s.stock_id, s.departure_id) IS DISTINCT FROM
+    ((s.offer ->> 'stock_id')::bigint, (s.offer -> 'journey' ->> 'departure_id')::bigint)
+  OR s.seat IS DISTINCT FROM l.seat
+  OR (s.seat_index IS NOT NULL) <> (s.offer -> 'seat_map' <> 'null' AND s.passenger_index >= 0)
+""",
+    ),
 )

@@ -6,8 +6,7 @@ from server.invariants.rows import KEPT, TAKEN
 STOCK = (
     Invariant(
         "stock",
-        "held and sold of every stock are what waiting orders hold and what kept tickets took, partners' included; the"
-        " cap of a promotion is what waiting and paid orders used of it",
+        "held and sold of every stock are what waiting orders hold and what kept tickets took, partners' included",
         f"""
 WITH taken AS ({TAKEN}), counted AS (
   SELECT stock_id, count(*) FILTER (WHERE how = 'held') AS held, count(*) FILTER (WHERE how = 'sold') AS sold
@@ -15,15 +14,39 @@ WITH taken AS ({TAKEN}), counted AS (
   UNION ALL
   SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t WHERE t.partner_id > 0 AND {KEPT}
   GROUP BY t.product_id, t.partner_id
-  UNION ALL
-  SELECT cap.stock_id::bigint, count(*) FILTER (WHERE o.state = 'PENDING'),
-    count(*) FILTER (WHERE o.state IN ('PAID', 'COMPLETED'))
-  FROM orders o, jsonb_array_elements_text(o.content -> 'capped_stock_ids') AS cap (stock_id)
-  WHERE o.state <> 'CANCELLED' GROUP BY 1
 )
 SELECT 'stock ' || coalesce(s.stock_id, c.stock_id), format('held %s and sold %s, counted %s and %s',
   coalesce(s.held, 0), coalesce(s.sold, 0), coalesce(c.held, 0), coalesce(c.sold, 0))
-FROM stocks s FULL JOIN counted c USING (stock_id)
+FROM (SELECT * FROM stocks WHERE promotion_id IS NULL) s FULL JOIN counted c USING (stock_id)
+WHERE (coalesce(s.held, 0), coalesce(s.sold, 0)) <> (coalesce(c.held, 0), coalesce(c.sold, 0))
+""",
+    ),
+    Invariant(
+        "promotion-caps",
+        "an order counts against the cap of each capped promotion that its price took, and of no other; held and sold of"
+        " a cap are what waiting and paid orders used of it",
+        """
+WITH used AS (
+  SELECT DISTINCT o.order_id, (1::bigint << 61) + (u.promotion_id::bigint << 20) AS stock_id
+  FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item),
+    jsonb_array_elements_text(i.item -> 'price' -> 'promotion_ids') AS u (promotion_id)
+  JOIN promotions p ON p.promotion_id = u.promotion_id::int AND p.capped
+), noted AS (
+  SELECT o.order_id, o.state, cap.stock_id::bigint AS stock_id
+  FROM orders o, jsonb_array_elements_text(o.content -> 'capped_stock_ids') AS cap (stock_id)
+), counted AS (
+  SELECT stock_id, count(*) FILTER (WHERE state = 'PENDING') AS held,
+    count(*) FILTER (WHERE state IN ('PAID', 'COMPLETED')) AS sold
+  FROM noted GROUP BY 1
+)
+SELECT o.order_code, format('promotion %s: its price took it %s times, it counts against the cap %s times',
+  coalesce(u.stock_id, n.stock_id) >> 20 & 2147483647, count(u.order_id), count(n.order_id))
+FROM used u FULL JOIN noted n USING (order_id, stock_id) JOIN orders o USING (order_id)
+WHERE u.order_id IS NULL OR n.order_id IS NULL GROUP BY o.order_code, u.stock_id, n.stock_id
+UNION ALL
+SELECT 'promotion ' || (coalesce(s.stock_id, c.stock_id) >> 20 & 2147483647), format('held %s and sold %s, counted %s and %s',
+  coalesce(s.held, 0), coalesce(s.sold, 0), coalesce(c.held, 0), coalesce(c.sold, 0))
+FROM (SELECT * FROM stocks WHERE promotion_id IS NOT NULL) s FULL JOIN counted c USING (stock_id)
 WHERE (coalesce(s.held, 0), coalesce(s.sold, 0)) <> (coalesce(c.held, 0), coalesce(c.sold, 0))
 """,
     ),

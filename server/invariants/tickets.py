@@ -6,27 +6,33 @@ from server.invariants.rows import REDEEMED
 TICKETS = (
     Invariant(
         "entitlements",
-        "a ticket entitles to what it was sold under: all that is not shared, or one thing that is",
+        "a ticket entitles to what it was sold under: a traveller's to all that is not shared, or one thing that is, a"
+        " partner's to everything",
         """
 WITH terms AS (
   SELECT n.snapshot_id, e.entitlement ->> 'function_code' AS function_code,
     (e.entitlement ->> 'total_uses')::int AS total_uses, coalesce((e.entitlement ->> 'shared')::boolean, false) AS shared
   FROM snapshots n, jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
 ), kinds AS (
-  SELECT t.ticket_id, t.ticket_code, t.snapshot_id, coalesce(s.passenger_index < 0, false) AS shared
+  -- of a partner's ticket, which has no order's others beside it, none is shared with anybody
+  SELECT t.ticket_id, t.ticket_code, t.snapshot_id, CASE WHEN t.partner_id > 0 THEN 'ALL'
+    WHEN s.passenger_index < 0 THEN 'SHARED' ELSE 'OWN' END AS kind
   FROM tickets t LEFT JOIN ticket_sales s USING (ticket_id)
-), counts AS (SELECT snapshot_id, count(*) FILTER (WHERE NOT shared) AS own FROM terms GROUP BY 1), there AS (
-  SELECT k.ticket_id, k.ticket_code, k.shared, k.snapshot_id, count(e.ticket_id) AS entitlements,
+), counts AS (
+  SELECT snapshot_id, count(*) AS all_terms, count(*) FILTER (WHERE NOT shared) AS own FROM terms GROUP BY 1
+), there AS (
+  SELECT k.ticket_id, k.ticket_code, k.kind, k.snapshot_id, count(e.ticket_id) AS entitlements,
     count(r.snapshot_id) AS agreeing
   FROM kinds k LEFT JOIN entitlements e USING (ticket_id) LEFT JOIN terms r
-    ON (r.snapshot_id, r.function_code, r.total_uses, r.shared) = (k.snapshot_id, e.function_code, e.total_uses, k.shared)
+    ON (r.snapshot_id, r.function_code, r.total_uses) = (k.snapshot_id, e.function_code, e.total_uses)
+    AND (k.kind = 'ALL' OR r.shared = (k.kind = 'SHARED'))
   GROUP BY 1, 2, 3, 4
+), wanted AS (
+  SELECT t.*, CASE t.kind WHEN 'SHARED' THEN 1 WHEN 'OWN' THEN coalesce(c.own, 0) ELSE coalesce(c.all_terms, 0) END AS wanted
+  FROM there t LEFT JOIN counts c USING (snapshot_id)
 )
-SELECT t.ticket_code, format('%s entitlements, %s of them as sold, %s were sold', t.entitlements, t.agreeing,
-  CASE WHEN t.shared THEN 1 ELSE coalesce(c.own, 0) END)
-FROM there t LEFT JOIN counts c USING (snapshot_id)
-WHERE (t.entitlements, t.agreeing) IS DISTINCT FROM
-  (CASE WHEN t.shared THEN 1 ELSE coalesce(c.own, 0) END, CASE WHEN t.shared THEN 1 ELSE coalesce(c.own, 0) END)
+SELECT ticket_code, format('%s entitlements, %s of them as sold, %s were sold', entitlements, agreeing, wanted)
+FROM wanted WHERE (entitlements, agreeing) IS DISTINCT FROM (wanted, wanted)
 """,
     ),
     Invariant(
@@ -79,6 +85,38 @@ FROM (SELECT * FROM tickets
       WHERE state IN ('REFUNDING', 'REFUNDED', 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')) t
 LEFT JOIN (SELECT DISTINCT ticket_id, state FROM ticket_events) e USING (ticket_id, state)
 WHERE e.ticket_id IS NULL
+""",
+    ),
+    Invariant(
+        "validity",
+        "a ticket is valid when what it was sold under says, at the latest from then on, and exactly as long; a partner's to"
+        " the end of the day so many days later",
+        """
+SELECT t.ticket_code, format('valid from %s to %s and counted from %s, sold as from %s to %s and %s', t.valid_from_time,
+  t.valid_until_time, s.reference_time, o.offer ->> 'valid_from_time', o.offer ->> 'valid_until_time',
+  o.offer ->> 'reference_time')
+FROM ticket_sales s JOIN tickets t USING (ticket_id)
+JOIN (SELECT snapshot_id, content -> 'offer' AS offer FROM snapshots) o USING (snapshot_id)
+-- how long something shared is valid, see shared-tickets
+WHERE s.passenger_index >= 0 AND (t.valid_from_time > (o.offer ->> 'valid_from_time')::timestamptz
+    OR t.valid_until_time IS DISTINCT FROM (o.offer ->> 'valid_until_time')::timestamptz)
+  OR s.reference_time IS DISTINCT FROM (o.offer ->> 'reference_time')::timestamptz
+UNION ALL
+SELECT t.ticket_code, format('valid from %s to %s, sold for %s days', t.valid_from_time, t.valid_until_time,
+  n.content ->> 'validity_days')
+FROM tickets t JOIN snapshots n USING (snapshot_id)
+-- a day may begin or end an hour earlier or later than the last
+WHERE t.partner_id > 0 AND t.valid_until_time - t.valid_from_time NOT BETWEEN
+  make_interval(hours => 24 * (n.content ->> 'validity_days')::int - 1)
+  AND make_interval(hours => 24 * (n.content ->> 'validity_days')::int + 25)
+""",
+    ),
+    Invariant(
+        "expired",
+        "a ticket is EXPIRED only when its validity is over",
+        """
+SELECT ticket_code, format('EXPIRED, and valid until %s', valid_until_time)
+FROM tickets WHERE state = 'EXPIRED' AND valid_until_time > now()
 """,
     ),
 )

@@ -19,6 +19,7 @@ from server.ticketing.ordering import orders
 from server.ticketing.paying.notices import NOTICE
 from server.ticketing.paying.paid_orders import PaidOrders
 from server.ticketing.paying.ticket_rows import TicketRows
+from tests.support.invariants import broken
 from tests.support.paying import Till, a_till, envelope, transaction
 from tests.support.traveller import SECOND, passenger
 
@@ -140,6 +141,9 @@ async def test_what_is_unusual_among_what_is_usual(till: Till, batches: list[int
     assert [cause for _, cause, _ in await till.refunds(again)] == ["LATE_PAYMENT"]
     not_done = "SELECT key, state FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
     assert await till.world.sql(not_done) == [("EV-X", "DEAD")]
+    (seen,) = broken(till.database_url)
+    assert seen.examples[0][0] == "notice EV-X"
+    await till.world.sql("DELETE FROM notices WHERE notice_id = 'EV-X'")
     assert await till.world.stock() == (200, 1, 8)
 
 

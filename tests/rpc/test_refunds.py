@@ -137,7 +137,7 @@ async def test_refusals_say_why(world: World, desk: Desk, till: Till) -> None:
             *before[0],
             first.ticket_code,
         )
-    await world.sql("UPDATE ticket_sales SET reference_time = now()")
+    await world.departs("now()")
     refused = await refusal(quote(desk, order.order_id))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "TOO_LATE")
 
@@ -207,9 +207,7 @@ async def test_a_quote_ends(world: World, till: Till, database_url: str, redis_u
         desk = Desk.of(server.channel, 1)
         order = await till.sell(desk, world.seat())
         # bounded by the tier: 80 per cent begin a day before departure
-        await world.sql(
-            "UPDATE ticket_sales SET reference_time = now() + interval '1 day 1 second'"
-        )
+        await world.departs("now() + interval '1 day 1 second'")
         quoted = await quote(desk, order.order_id)
         assert quoted.amount_minor == 39_000
         assert quoted.expire_time.ToDatetime() < quoted.expire_time.ToDatetime().max

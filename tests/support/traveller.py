@@ -219,6 +219,17 @@ class World:
         for number in travellers:
             await self.sql(TRAVELLER, number, APP_ID, f"openid-{number}")
 
+    async def departs(self, moment: str) -> None:
+        """Lets all that was sold depart at a moment, an expression of SQL."""
+        ((when,),) = await self.sql(f"SELECT to_jsonb({moment})::text")
+        await self.sql(
+            "UPDATE ticket_sales SET reference_time = (%s::jsonb #>> '{}')::timestamptz", when
+        )
+        await self.sql(
+            "UPDATE snapshots SET content = jsonb_set(content, '{offer,reference_time}', %s::jsonb)",
+            when,
+        )
+
     async def contradictions(self) -> list[tuple[Any, ...]]:
         """Where the tables tell different stories."""
         return await self.sql(CONTRADICTIONS)
