@@ -77,7 +77,14 @@ class Settings(BaseSettings):
     traveller_requests_per_minute: int = Field(
         600, ge=0, description="of one traveller, in each process; 0 for no limit"
     )
-    login_failures: int = Field(5, ge=1, description="failed log-ins before the lock-out")
+    login_failures: int = Field(
+        5,
+        ge=1,
+        description="failed log-ins of a name from one terminal and address before the lock-out",
+    )
+    login_failures_per_address: int = Field(
+        50, ge=1, description="failed log-ins of all names from one address before the lock-out"
+    )
     login_lock_seconds: int = Field(300, ge=1, description="length of the lock-out")
     idempotency_hours: int = Field(72, ge=24, description="how long answers are kept for repeats")
     wechat_app_id: str | None = Field(None, description="AppID of the mini program")

@@ -1,4 +1,4 @@
-"""Access: rotations of QR codes counted on orders"""
+"""Access: rotations of QR codes counted on orders, failed log-ins by place, refresh tokens' successors"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,9 @@ def upgrade() -> None:
         "tickets", sa.Column("rotation", sa.Integer(), server_default="0", nullable=False)
     )
     _count_rotations_until_now()
+    _count_failures_by_place()
+    op.add_column("logins", sa.Column("former_refresh_hash", sa.LargeBinary(), nullable=True))
+    op.add_column("logins", sa.Column("successor_sealed", sa.LargeBinary(), nullable=True))
 
 
 def _count_rotations_until_now() -> None:
@@ -41,7 +44,23 @@ def _count_rotations_until_now() -> None:
         )
 
 
+def _count_failures_by_place() -> None:
+    """Failures of minutes: those until now, which no place is known of, are forgotten."""
+    op.execute("DELETE FROM login_failures")
+    op.add_column("login_failures", sa.Column("place_hash", sa.LargeBinary(), nullable=False))
+    op.drop_constraint("pk_login_failures", "login_failures", type_="primary")
+    op.create_primary_key(
+        op.f("pk_login_failures"), "login_failures", ["username_hash", "place_hash"]
+    )
+
+
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_column("logins", "successor_sealed")
+    op.drop_column("logins", "former_refresh_hash")
+    op.execute("DELETE FROM login_failures")
+    op.drop_constraint("pk_login_failures", "login_failures", type_="primary")
+    op.drop_column("login_failures", "place_hash")
+    op.create_primary_key(op.f("pk_login_failures"), "login_failures", ["username_hash"])
     op.drop_column("tickets", "rotation")
     op.drop_column("orders", "ticket_rotations")

@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Unpack
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import By, Records, checked
 from server.admin.venues import MERCHANTS, VENUES
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.credentials import Passwords
+from server.identity.login_failures import unlock
 from server.identity.models import accounts, login_failures
-from server.identity.service import end_logins, unlock
+from server.identity.service import end_logins
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """An operator's or supervisor's account; without venues it works at all of the merchant's.
 
-    `failed_logins` in a row are forgotten, and a lock-out by them is over, at `failed_logins_expire_time`.
+    `failed_logins` in a row, at the terminal and address with the most of them, are forgotten, and a lock-out by them is
+    over, at `failed_logins_expire_time`.
     """
 
     username: str
@@ -46,6 +48,18 @@ class Administrator:
     update_time: datetime
 
 
+def _where_most(value: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """Of the failed log-ins under the account's name, which are counted at each place."""
+    # as server.identity.credentials.secret_hash
+    name_hash = func.sha256(func.convert_to(accounts.c.username, "UTF8"))
+    return (
+        select(value)
+        .where(login_failures.c.username_hash == name_hash)
+        .correlate(accounts)
+        .scalar_subquery()
+    )
+
+
 OPERATORS = Records(
     "operator",
     accounts.c.username,
@@ -55,18 +69,12 @@ OPERATORS = Records(
         accounts.c.merchant_code,
         accounts.c.venue_codes,
         accounts.c.display_name,
-        func.coalesce(login_failures.c.failures, 0).label("failed_logins"),
-        login_failures.c.expire_time.label("failed_logins_expire_time"),
+        _where_most(func.coalesce(func.max(login_failures.c.failures), 0)).label("failed_logins"),
+        _where_most(func.max(login_failures.c.expire_time)).label("failed_logins_expire_time"),
         accounts.c.state,
         accounts.c.create_time,
         accounts.c.update_time,
-    )
-    .outerjoin(
-        login_failures,
-        # as server.identity.credentials.secret_hash
-        login_failures.c.username_hash == func.sha256(func.convert_to(accounts.c.username, "UTF8")),
-    )
-    .where(accounts.c.role != "ADMIN"),
+    ).where(accounts.c.role != "ADMIN"),
     Operator,
 )
 ADMINISTRATORS = Records(

@@ -62,7 +62,9 @@ class AdminServicer(MoneyMethods, CatalogMethods):
         self._pages = pages
 
     async def AdminLogin(self, request: Any, context: Any) -> Any:
-        tokens = await self._identity.log_in(request.username, request.password, None, rpc.now())
+        tokens = await self._identity.log_in(
+            request.username, request.password, None, rpc.now(), address=rpc.address(context)
+        )
         return account_pb2.AdminLoginResponse(
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,

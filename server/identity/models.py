@@ -108,8 +108,10 @@ login_failures = Table(
     "login_failures",
     metadata,
     # of the name as it was typed: names that do not exist are locked out like all others, and a password typed into
-    # the wrong field is not kept
+    # the wrong field is not kept; of no name for what is counted over all of an address
     Column("username_hash", LargeBinary, primary_key=True),
+    # of terminal and address, or of the address
+    Column("place_hash", LargeBinary, primary_key=True),
     Column("failures", Integer, nullable=False),
     # when the failures are forgotten, or the lock-out is over
     Column("expire_time", DateTime(timezone=True), nullable=False),
@@ -128,6 +130,9 @@ logins = Table(
     Column("refresh_hash", LargeBinary, nullable=False),
     Column("refresh_expire_time", DateTime(timezone=True), nullable=False),
     Column("end_time", DateTime(timezone=True)),
+    # the refresh token before, and the tokens it gave, sealed under its own secret: for a repeat, see refreshing.py
+    Column("former_refresh_hash", LargeBinary),
+    Column("successor_sealed", LargeBinary),
 )
 
 validator_sessions = Table(

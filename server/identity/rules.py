@@ -3,17 +3,28 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 
 Network = IPv4Network | IPv6Network
 
+REFRESH_REPEAT = timedelta(seconds=30)
+"""How long the refresh token before gives the same successor again (DOMAIN, Operations)."""
 REFRESH_RACE = timedelta(seconds=10)
-"""How soon after a refresh the token before may come again and be taken for a retry, not for a theft."""
+"""How soon after a refresh a token older still may come and be taken for a late retry, not for a theft."""
+ONE_CALLER_IPV6_BITS = 64
+"""Of an address of IPv6 those that one caller cannot change at will."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Failed log-ins under one name in a row, and when they are forgotten."""
+    """Failed log-ins in a row, and when they are forgotten."""
 
     count: int
     expire_time: datetime
@@ -22,6 +33,16 @@ class Failures:
         """One failure more; those that are over do not count."""
         before = self.count if now < self.expire_time else 0
         return Failures(before + 1, now + lock)
+
+    def another_in_window(self, now: datetime, *, lock: timedelta, most: int) -> "Failures":
+        """One failure more of those of many people, which are not in a row: forgotten `lock` after the first.
+
+        The one that makes them `most` locks for as long from then on.
+        """
+        if now >= self.expire_time or not self.count:
+            return Failures(1, now + lock)
+        count = self.count + 1
+        return Failures(count, now + lock if count >= most else self.expire_time)
 
     def locked_for(self, now: datetime, *, most: int) -> timedelta | None:
         """How long the name is locked out yet; None if it is not. `most` failures lock it out."""
@@ -81,14 +102,32 @@ def function_codes(merchant: Iterable[str], venue: Iterable[str]) -> frozenset[s
     return allowed & narrowed if narrowed else allowed
 
 
-def is_theft(issue_time: datetime, now: datetime) -> bool:
-    """Whether a refresh token that is no longer valid shows that somebody else has it.
+def gets_successor_again(issue_time: datetime, now: datetime) -> bool:
+    """Whether the refresh token before is most likely repeated because the answer of `issue_time` was lost."""
+    return now - issue_time < REFRESH_REPEAT
 
-    Right after a refresh it is more likely a second thread, or a repeat of a call whose answer was lost: such a call
-    is refused, too, and the log-in lives on. Later, the log-in is ended: either the one who comes now or the one who
-    came before is not its owner.
+
+def is_theft(issue_time: datetime, now: datetime) -> bool:
+    """Whether a refresh token that is no longer valid, nor the one before, shows that somebody else has it.
+
+    Right after a refresh it is more likely a late repeat: such a call is refused, too, and the log-in lives on. Later,
+    the log-in is ended: either the one who comes now or the one who came before is not its owner.
     """
     return now - issue_time >= REFRESH_RACE
+
+
+def login_source(address: str) -> str:
+    """Who an address is to the count of failed log-ins: itself, of IPv6 the network of one caller."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        mapped: IPv4Address | None = ip.ipv4_mapped
+        if mapped is None:
+            return str(ip_network((ip, ONE_CALLER_IPV6_BITS), strict=False))
+        return str(mapped)
+    return str(ip)
 
 
 def networks(allowed: Iterable[str]) -> tuple[Network, ...]:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import changes
@@ -32,13 +31,13 @@ from server.changes import ChangeFeed, Remembered
 from server.config import Settings
 from server.db import Database
 from server.errors import DomainError, Reason
-from server.identity import credentials, rules
+from server.identity import credentials, login_failures, refreshing, rules
 from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
 from server.identity.keys import PartnerKeys, unauthenticated
+from server.identity.login_failures import Attempt, LoginFailures
 from server.identity.models import (
     accounts,
-    login_failures,
     logins,
     merchants,
     terminals,
@@ -131,7 +130,7 @@ class Identity:
         self._feed = feed
         self._limiter = limiter
         self._settings = settings
-        self._lock = timedelta(seconds=settings.login_lock_seconds)
+        self._failures = LoginFailures(settings)
         self.passwords = Passwords()
         self.travellers = Travellers(db, feed, settings)
         self._keys = PartnerKeys(db, feed)
@@ -210,43 +209,51 @@ class Identity:
     # Logging in and out
 
     async def log_in(
-        self, username: str, password: str, terminal_device_id: str | None, now: datetime
+        self,
+        username: str,
+        password: str,
+        terminal_device_id: str | None,
+        now: datetime,
+        *,
+        address: str = "",
     ) -> Tokens:
         """Logs an operator in at a terminal, or an administrator without one; may be repeated.
 
-        Raises LOGIN_FAILED, alike for an unknown user, a wrong password and a terminal the user may not stand at (the
-        log says which), LOGIN_LOCKED after `login_failures` of them in a row, also under names that do not exist, and
-        SERVER_BUSY.
+        `address` is where the call comes from. Raises LOGIN_FAILED, alike for an unknown user, a wrong password and a
+        terminal the user may not stand at (the log says which), LOGIN_LOCKED after `login_failures` of them in a row
+        from this terminal and address, also under names that do not exist, or `login_failures_per_address` of all names
+        from this address, and SERVER_BUSY.
         """
-        name_hash = credentials.secret_hash(username)
+        attempt = Attempt.of(username, terminal_device_id, address)
         async with self._db.transaction() as tx:
-            self._refuse_locked(await _failures(tx, name_hash), now)
             row = (
                 await tx.execute(
                     ACCOUNT, {"name": username, "terminal_device_id": terminal_device_id}
                 )
             ).one_or_none()
+            fault = "user unknown" if row is None else _standing(row).fault()
+            own_terminal = terminal_device_id is not None and fault is None
+            await self._failures.refuse_locked(tx, attempt, now, own_terminal=own_terminal)
         verified = await self.passwords.verify(row.password_hash if row else DECOY_HASH, password)
-        fault = "user unknown" if row is None else _standing(row).fault()
         if row is None or not verified or fault:
             log.warning(
                 "login.failed",
                 username=username if row else None,  # an unknown one may be a password
                 terminal_device_id=terminal_device_id,
+                address=address,
                 detail=fault or "password wrong",
             )
-            await self._count_failure(name_hash, now)
-            raise _login_failed()
+            locked = await self._db.in_transaction(
+                lambda tx: self._failures.count(tx, attempt, now, own_terminal=own_terminal)
+            )
+            raise locked or _login_failed()
         new_hash = row.password_hash
         if credentials.is_outdated(row.password_hash):
             new_hash = await self.passwords.hash(password)
         login_id = uuid4()
 
         async def work(tx: AsyncConnection) -> Tokens:
-            failures = await _failures(tx, name_hash, lock=True)
-            self._refuse_locked(failures, now)
-            if failures:
-                await tx.execute(delete(login_failures).where(_under(name_hash)))
+            await self._failures.succeed(tx, attempt, now)
             await _confirm_password(tx, username, row.password_hash, new_hash)
             columns, tokens = self._issue(login_id, now)
             await tx.execute(
@@ -262,29 +269,50 @@ class Identity:
         return await self._db.in_transaction(work)
 
     async def refresh(self, refresh_token: str, now: datetime) -> Tokens:
-        """New tokens for a refresh token, which works once.
+        """New tokens for a refresh token; the same again for a repeat within 30 s, whose answer may have been lost.
 
-        A used one is refused, and shows a theft: it ends the log-in, unless it comes so soon after its use that it is
-        a retry (`rules.is_theft`). The access token before is good for what is left of its life where it is
-        remembered. Raises UNAUTHENTICATED.
+        One that was used before that is refused, and shows a theft: it ends the log-in, unless it comes so soon after
+        its use that it is a late retry (`rules.is_theft`). The access token before is good for what is left of its life
+        where it is remembered. Raises UNAUTHENTICATED.
         """
         given = credentials.read_token("r", refresh_token)
         if given is None:
             raise unauthenticated()
         login_id, given_hash = given
+        row = await self._login_row(login_id)
+        if credentials.same(row.refresh_hash, given_hash):
+            if now >= row.refresh_expire_time:
+                raise unauthenticated()
+            _live(row)
+            tokens = await self._succeed(login_id, refresh_token, given_hash, now)
+            if tokens:
+                return tokens
+            row = await self._login_row(login_id)  # another call with it was first
+        if row.end_time is None and row.former_refresh_hash and row.successor_sealed:
+            repeated = credentials.same(row.former_refresh_hash, given_hash)
+            if repeated and rules.gets_successor_again(row.issue_time, now):
+                _live(row)
+                successor = refreshing.unseal(refresh_token, row.successor_sealed)
+                left = max(0, round((row.access_expire_time - now).total_seconds()))
+                return Tokens(*successor, left)
+        if row.end_time is None and rules.is_theft(row.issue_time, now):
+            log.warning("login.refresh_token_reused", username=row.username, login_id=login_id)
+            await self._end(login_id, now)
+        raise unauthenticated()
+
+    async def _login_row(self, login_id: UUID) -> Row[*tuple[Any, ...]]:
         async with self._db.transaction() as tx:
             row = (await tx.execute(LOGIN, {"id": login_id})).one_or_none()
         if row is None:
             raise unauthenticated()
-        if not credentials.same(row.refresh_hash, given_hash):
-            if row.end_time is None and rules.is_theft(row.issue_time, now):
-                log.warning("login.refresh_token_reused", username=row.username, login_id=login_id)
-                await self._end(login_id, now)
-            raise unauthenticated()
-        if now >= row.refresh_expire_time:
-            raise unauthenticated()
-        _live(row)
+        return row
+
+    async def _succeed(
+        self, login_id: UUID, refresh_token: str, given_hash: bytes, now: datetime
+    ) -> Tokens | None:
+        """New tokens for a refresh token; None if it is no longer the one that is valid."""
         columns, tokens = self._issue(login_id, now)
+        successor = refreshing.Successor(tokens.access_token, tokens.refresh_token)
         async with self._db.transaction() as tx:
             refreshed = await tx.execute(
                 update(logins)
@@ -293,11 +321,13 @@ class Identity:
                     logins.c.refresh_hash == given_hash,
                     logins.c.end_time.is_(None),
                 )
-                .values(**columns)
+                .values(
+                    **columns,
+                    former_refresh_hash=given_hash,
+                    successor_sealed=refreshing.seal(refresh_token, successor),
+                )
             )
-        if not refreshed.rowcount:
-            raise unauthenticated()
-        return tokens
+        return tokens if refreshed.rowcount else None
 
     async def log_out(self, caller: Person, now: datetime) -> None:
         """Ends the caller's log-in, its tokens and its session."""
@@ -321,38 +351,6 @@ class Identity:
             "refresh_expire_time": now + timedelta(seconds=self._settings.refresh_token_seconds),
         }
         return columns, Tokens(access.text, refresh.text, seconds)
-
-    async def _count_failure(self, name_hash: bytes, now: datetime) -> None:
-        async def work(tx: AsyncConnection) -> None:
-            # an update that changes nothing: it locks the row, whether it was there or not
-            counted = pg_insert(login_failures).values(
-                username_hash=name_hash, failures=0, expire_time=now
-            )
-            row = await tx.execute(
-                counted.on_conflict_do_update(
-                    index_elements=[login_failures.c.username_hash],
-                    set_={"username_hash": counted.excluded.username_hash},
-                ).returning(login_failures.c.failures, login_failures.c.expire_time)
-            )
-            before = rules.Failures(*row.one())
-            self._refuse_locked(before, now)
-            after = before.another(now, lock=self._lock)
-            await tx.execute(
-                update(login_failures)
-                .where(_under(name_hash))
-                .values(failures=after.count, expire_time=after.expire_time)
-            )
-
-        await self._db.in_transaction(work)
-
-    def _refuse_locked(self, failures: rules.Failures | None, now: datetime) -> None:
-        locked = failures and failures.locked_for(now, most=self._settings.login_failures)
-        if locked:
-            raise DomainError(
-                Reason.LOGIN_LOCKED,
-                "too many failed log-ins under this name; try again later",
-                retry_seconds=locked.total_seconds(),
-            )
 
     # Validator sessions
 
@@ -471,12 +469,7 @@ class Identity:
 async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
     """Ends all log-ins of an account and forgets its failures: after a new password, or a revocation."""
     await _end_logins(tx, logins.c.username == username, now)
-    await unlock(tx, username)
-
-
-async def unlock(tx: AsyncConnection, username: str) -> None:
-    """Ends the lock-out of a name, and forgets its failed log-ins."""
-    await tx.execute(delete(login_failures).where(_under(credentials.secret_hash(username))))
+    await login_failures.unlock(tx, username)
 
 
 async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
@@ -493,15 +486,14 @@ async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
         )
     )
     await tx.execute(
-        delete(login_failures).where(
-            login_failures.c.username_hash.in_(
-                select(login_failures.c.username_hash)
-                .where(login_failures.c.expire_time < now)
-                .limit(most)
-                .with_for_update(skip_locked=True)
-            )
+        update(logins)
+        .where(
+            logins.c.successor_sealed.is_not(None),
+            logins.c.issue_time < now - rules.REFRESH_REPEAT,
         )
+        .values(former_refresh_hash=None, successor_sealed=None)
     )
+    await login_failures.purge(tx, now, most)
     return gone.rowcount
 
 
@@ -549,20 +541,6 @@ async def _confirm_password(
     )
     if not confirmed.rowcount:
         raise _login_failed()
-
-
-async def _failures(
-    tx: AsyncConnection, name_hash: bytes, *, lock: bool = False
-) -> rules.Failures | None:
-    statement = select(login_failures.c.failures, login_failures.c.expire_time).where(
-        _under(name_hash)
-    )
-    row = (await tx.execute(statement.with_for_update() if lock else statement)).one_or_none()
-    return rules.Failures(*row) if row else None
-
-
-def _under(name_hash: bytes) -> ColumnElement[bool]:
-    return login_failures.c.username_hash == name_hash
 
 
 def _standing(row: Row[*tuple[Any, ...]]) -> rules.Standing:

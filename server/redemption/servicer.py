@@ -44,7 +44,11 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
 
     async def OperatorLogin(self, request: Any, context: Any) -> Any:
         tokens = await self._identity.log_in(
-            request.username, request.password, request.terminal_device_id, rpc.now()
+            request.username,
+            request.password,
+            request.terminal_device_id,
+            rpc.now(),
+            address=rpc.address(context),
         )
         return access_pb2.OperatorLoginResponse(
             access_token=tokens.access_token,

@@ -123,6 +123,42 @@ def test_a_used_refresh_token_right_after_its_use_is_a_retry() -> None:
     assert rules.is_theft(NOW, NOW + timedelta(seconds=10))
 
 
+def test_the_refresh_token_before_gets_its_successor_again_for_a_while() -> None:
+    assert rules.gets_successor_again(NOW, NOW + timedelta(seconds=29.9))
+    assert rules.gets_successor_again(NOW, NOW - timedelta(minutes=1))
+    assert not rules.gets_successor_again(NOW, NOW + timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::9", "2001:db8:1:2::/64"),
+        ("", ""),
+        ("not an address", "not an address"),
+    ],
+)
+def test_who_an_address_is(address: str, source: str) -> None:
+    """A caller has a whole network of IPv6 addresses to guess from."""
+    assert rules.login_source(address) == source
+
+
+def test_failures_of_an_address_are_of_a_window() -> None:
+    """They are not in a row: those of many people over a day do not add up."""
+    failures = rules.Failures(0, NOW)
+    lock = timedelta(seconds=300)
+    for seconds in (0, 100, 299):
+        moment = NOW + timedelta(seconds=seconds)
+        failures = failures.another_in_window(moment, lock=lock, most=4)
+    assert failures == rules.Failures(3, NOW + lock)
+    assert failures.another_in_window(NOW + lock, lock=lock, most=4).count == 1
+    moment = NOW + timedelta(seconds=299)
+    locked = failures.another_in_window(moment, lock=lock, most=4)
+    assert locked.locked_for(moment, most=4) == lock
+
+
 def test_credentials_read_back() -> None:
     key = credentials.new_partner_key()
     assert credentials.read_api_key(key.api_key) == (key.key_id, key.secret_hash)
