@@ -1,7 +1,9 @@
 """Checks requests against the annotations of their fields, so that contract and check cannot drift.
 
-Read: `google.api.field_behavior = REQUIRED` and `deeptravel.common.v1.limits`. The checks of a message type are
-prepared once; a check of a typical request takes a few microseconds.
+Read: `google.api.field_behavior = REQUIRED` and `deeptravel.common.v1.limits`. What people type is put into the form in
+which it is kept first (`limits.text`), in the request itself, so that whoever works on it, compares a repeat with it or
+answers it sees that form alone. The checks of a message type are prepared once; a check of a typical request takes a few
+microseconds.
 """
 
 import re
@@ -13,13 +15,24 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from server import texts
 from server.errors import DomainError, Reason
+from server.phones import read_phone_number
 
 DEFAULT_MAX_LENGTH = 1024
 DEFAULT_MAX_ITEMS = 1000
 
 Violation = tuple[str, str]
 FieldCheck = Callable[[Message], str | None]
+
+READERS: dict[int, Callable[[str], str]] = {
+    options_pb2.TEXT_NAME: texts.read_name,
+    options_pb2.TEXT_COMMENT: texts.read_comment,
+    options_pb2.TEXT_TYPED_CODE: texts.read_code,
+    options_pb2.TEXT_TICKET_CODE: texts.read_ticket_code,
+    options_pb2.TEXT_PHONE_NUMBER: read_phone_number,
+}
+"""How each kind of text is read; they raise ValueError with what is wrong and the remedy."""
 
 _TEXT = FieldDescriptor.TYPE_STRING
 _INTEGERS = {
@@ -108,10 +121,9 @@ def _field_check(field: FieldDescriptor) -> FieldCheck | None:
 
 
 def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
-    name, most, is_text = field.name, limits.max_items or DEFAULT_MAX_ITEMS, field.type == _TEXT
-    item_length, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
-    matches = re.compile(pattern).fullmatch if pattern else None
+    name, most = field.name, limits.max_items or DEFAULT_MAX_ITEMS
     known = {value.number for value in field.enum_type.values} if field.enum_type else None
+    texts_fault = _texts_check(limits) if field.type == _TEXT else None
 
     def check(message: Message) -> str | None:
         items = getattr(message, name)
@@ -121,12 +133,28 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
             return f"has {len(items)} items, at most {most} are taken"
         if known is not None and not known.issuperset(items):
             return f"items must be of {_enum_names(field)}"
-        if is_text:
-            for item in items:
-                if not item or len(item) > item_length or "\x00" in item:
-                    return f"items must have 1 to {item_length} characters and no NUL"
-                if matches and not matches(item):
-                    return f"items must match {pattern}"
+        return texts_fault(items) if texts_fault else None
+
+    return check
+
+
+def _texts_check(limits: Any) -> Callable[[Any], str | None]:
+    """Of the texts in a repeated field."""
+    most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    matches = re.compile(pattern).fullmatch if pattern else None
+    read = READERS.get(limits.text)
+
+    def check(items: Any) -> str | None:
+        if read:
+            try:
+                items[:] = [read(item) for item in items]
+            except ValueError as error:
+                return f"has an item that {error}"
+        for item in items:
+            if not item or len(item) > most or "\x00" in item:
+                return f"items must have 1 to {most} characters and no NUL"
+            if matches and not matches(item):
+                return f"items must match {pattern}"
         return None
 
     return check
@@ -135,9 +163,15 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
 def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
     most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
     matches = re.compile(pattern).fullmatch if pattern else None
+    read = READERS.get(limits.text)
 
     def check(message: Message) -> str | None:
         value: str = getattr(message, name)
+        if value and read:
+            try:
+                value = _put(message, name, read(value))
+            except ValueError as error:
+                return str(error)
         if not value:
             return "is required" if required else None
         if len(value) > most:
@@ -149,6 +183,13 @@ def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
         return None
 
     return check
+
+
+def _put(message: Message, name: str, value: str) -> str:
+    """Puts a text into the message as it was read."""
+    if getattr(message, name) != value:
+        setattr(message, name, value)
+    return value
 
 
 def _integer_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:

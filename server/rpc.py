@@ -122,11 +122,6 @@ def usable_request_id(metadata: Metadata) -> str | None:
     return given[:MAX_REQUEST_ID_LENGTH] or None
 
 
-def address(context: Any) -> str:
-    """Where the call being worked on comes from, see `peer_address`."""
-    return peer_address(current().metadata, context.peer())
-
-
 class Guards(Protocol):
     """What the interceptor needs from higher rooms; app.py gives it."""
 

@@ -1,7 +1,7 @@
 """Promotions, and the days of calendars that are not what their weekday says."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Unpack
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import changes
 from server.admin.allotments import MOST_TOTAL
-from server.admin.records import By, already_exists, refuse
+from server.admin.records import By, already_exists, refuse, with_names
 from server.admin.rules import Fault
 from server.admin.transport import DAY_TYPES, MOST_MINOR, create, trace
 from server.catalog.models import holidays, promotions, stocks
@@ -19,6 +19,7 @@ from server.catalog.pricing import BASIS_POINTS
 from server.catalog.rules import DIRECT, promotion_stock_id
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.audit import Change, audit_all
+from server.texts import read_code
 
 MOST_CODE_LENGTH = 32
 
@@ -56,6 +57,8 @@ async def create_promotion(
     tx: AsyncConnection, promotion: Promotion, *, cap: int = 0, **by: Unpack[By]
 ) -> None:
     """A new promotion, for `cap` orders if it is capped. Raises INVALID_FIELD, ALREADY_EXISTS (also for the code)."""
+    code = None if promotion.code is None else read_code(promotion.code)
+    promotion = with_names(replace(promotion, code=code))
     refuse(list(_faults(promotion, cap)))
     taken = promotions.c.code == promotion.code
     if promotion.code and await tx.scalar(select(promotions.c.promotion_id).where(taken)):
@@ -113,6 +116,7 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
     for holiday in new:
         if holiday.day_type not in DAY_TYPES:
             raise invalid("day_type", f"is {holiday.day_type!r}; send one of {sorted(DAY_TYPES)}")
+    new = [with_names(holiday) for holiday in new]
     query = select(holidays).with_for_update()
     known = {(row.calendar_code, row.day): row._asdict() for row in await tx.execute(query)}
     rows = {(each.calendar_code, each.day): asdict(each) for each in new}

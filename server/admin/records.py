@@ -1,7 +1,7 @@
 """What all that administrators keep has in common: a unique name, a state, and a trace of every change."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, cast
 
@@ -13,6 +13,7 @@ from server import changes
 from server.admin import rules
 from server.errors import DomainError, Reason, not_found
 from server.identity.audit import audit
+from server.texts import read_name
 
 REVOKED = "REVOKED"
 
@@ -32,6 +33,7 @@ class Kept(Protocol):
 
 
 T = TypeVar("T", bound=Kept)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,26 @@ def checked(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fields, which are as `rules` wants them. Raises INVALID_FIELD."""
     refuse(rules.faults(values))
     return values
+
+
+def with_names(record: R, path: str = "") -> R:
+    """The record, a dataclass or mapping, with its names as they are kept (`texts.read_name`).
+
+    Raises INVALID_FIELD, with fields behind `path`.
+    """
+    values: Mapping[str, Any] = record if isinstance(record, Mapping) else shown(record)
+    read: dict[str, str] = {}
+    faults: list[rules.Fault] = []
+    for name in values:
+        if name.startswith("display_name"):
+            try:
+                read[name] = read_name(values[name])
+            except ValueError as error:
+                faults.append((path + name, str(error)))
+    refuse(faults)
+    if isinstance(record, Mapping):
+        return cast("R", {**record, **read})
+    return cast("R", replace(cast("Any", record), **read))
 
 
 def refuse(faults: Sequence[rules.Fault]) -> None:

@@ -63,7 +63,11 @@ class AdminServicer(MoneyMethods, CatalogMethods):
 
     async def AdminLogin(self, request: Any, context: Any) -> Any:
         tokens = await self._identity.log_in(
-            request.username, request.password, None, rpc.now(), address=rpc.address(context)
+            request.username,
+            request.password,
+            None,
+            rpc.now(),
+            address=rpc.peer_address(rpc.current().metadata, context.peer()),
         )
         return account_pb2.AdminLoginResponse(
             access_token=tokens.access_token,

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime, time
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, Unpack
@@ -16,7 +16,7 @@ from server import changes
 from server.admin import rules
 from server.admin.allotments import MOST_TOTAL
 from server.admin.products import PRODUCTS, refuse_archived
-from server.admin.records import By, already_exists, refuse
+from server.admin.records import By, already_exists, refuse, with_names
 from server.admin.rules import Fault
 from server.catalog import pricing
 from server.catalog.models import cities, departures, routes, stocks, stops, timetables
@@ -118,7 +118,7 @@ async def create_cities(tx: AsyncConnection, new: Sequence[City], **by: Unpack[B
         if city.hot_rank is not None and city.hot_rank < 1:
             faults.append(("hot_rank", f"is {city.hot_rank}; 1 is the first place"))
         refuse(faults)
-    await create(tx, cities, "city", new, **by)
+    await create(tx, cities, "city", [with_names(city) for city in new], **by)
 
 
 async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By]) -> None:
@@ -128,7 +128,7 @@ async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By
         refuse(list(_code("stop_code", stop.stop_code, STOP_CODE)))
         if stop.city_code not in known:
             raise not_found("city", stop.city_code)
-    await create(tx, stops, "stop", new, **by)
+    await create(tx, stops, "stop", [with_names(stop) for stop in new], **by)
 
 
 async def create_route(tx: AsyncConnection, route: Route, **by: Unpack[By]) -> None:
@@ -142,6 +142,10 @@ async def create_route(tx: AsyncConnection, route: Route, **by: Unpack[By]) -> N
     named = [call["stop_code"] for call in route.stops]
     known = set(await tx.scalars(select(stops.c.stop_code).where(stops.c.stop_code.in_(named))))
     refuse([*_route_faults(route, known), *_fare_faults(route, route.fares)])
+    classes = [
+        with_names(each, f"fare_classes[{index}].") for index, each in enumerate(route.fare_classes)
+    ]
+    route = replace(route, fare_classes=classes)
     await create(tx, routes, "route", [route], state="ACTIVE", **by)
 
 

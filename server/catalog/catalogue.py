@@ -10,7 +10,7 @@ day of use, and its tickets are valid as `rules.valid_until` says.
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_OID, uuid5
@@ -33,6 +33,7 @@ from server.catalog.rules import (
 from server.catalog.rules import departure_id as departure_number
 from server.changes import ChangeFeed, Remembered
 from server.db import Database
+from server.texts import read_code
 
 VALID_AFTER_ARRIVAL = timedelta(hours=6)
 """So long a ticket is good behind the planned arrival: for delays, and for gates at the exit."""
@@ -534,7 +535,10 @@ def _legs(routes: Iterable[_Route]) -> dict[tuple[str, str], list[tuple[_Route, 
 
 def _promotion(row: tuple[Any, ...]) -> pricing.Promotion:
     start: list[Any] = [*row[:9], frozenset(row[9]), row[10]]
-    return pricing.Promotion(*start)
+    promotion = pricing.Promotion(*start)
+    # as those who type it are read; one that was made before codes were may be written otherwise
+    code = read_code(promotion.code) or promotion.code
+    return promotion if code == promotion.code else replace(promotion, code=code)
 
 
 def _fault(product: ListedProduct, day: date, fares: Sequence[object]) -> str:

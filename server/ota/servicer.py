@@ -33,6 +33,7 @@ TICKET_STATE = rpc.enum_numbers(ticket_pb2.TicketState)
 TICKET_STATE_NAME = rpc.enum_names(ticket_pb2.TicketState)
 CUSTOMER_TYPE = rpc.enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = rpc.enum_names(ticket_pb2.CustomerType)
+PICTURE_FORMAT_NAME = rpc.enum_names(ticket_pb2.QrPictureFormat)
 
 
 class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
@@ -170,7 +171,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
             )
 
         response = await self._repeats.once(request, ota_service_pb2.IssueQrResponse, work)
-        return await self._with_pictures(response)
+        return await self._with_pictures(request, response)
 
     async def IssueOrderQr(self, request: Any, context: Any) -> Any:
         key = await self._issuer.key()
@@ -187,7 +188,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
             )
 
         response = await self._repeats.once(request, ota_service_pb2.IssueOrderQrResponse, work)
-        return await self._with_pictures(response)
+        return await self._with_pictures(request, response)
 
     def _turn(self, quantity: int) -> contextlib.AbstractAsyncContextManager[Any]:
         return self._large_batches if quantity > LARGE_BATCH else contextlib.nullcontext()
@@ -217,11 +218,14 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         sealed = iter(await seal(claims, await self._issuer.key()) if claims else [])
         return [next(sealed, "") if each.claims else "" for each in chunk]
 
-    async def _with_pictures(self, response: Any) -> Any:
+    async def _with_pictures(self, request: Any, response: Any) -> Any:
         """The answer with its token drawn; not stored for repeats, as the token says it all."""
-        pictures = await self._issuer.draw(response.encrypted_data)
-        response.png = pictures.png
-        response.svg = pictures.svg
+        asked = request.picture
+        pictures = await self._issuer.draw(
+            response.encrypted_data, PICTURE_FORMAT_NAME[asked.format], asked.module_pixels
+        )
+        response.png, response.svg = pictures.png, pictures.svg
+        response.raster, response.width_pixels = pictures.raster, pictures.width_pixels
         return response
 
 

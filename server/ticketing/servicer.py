@@ -228,7 +228,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             return ticket_messages.ticket_qr(request.ticket_code, claims, token)
 
         response = await self._repeats.once(request, ticket_pb2.IssueTicketQrResponse, work)
-        return await self._with_pictures(response)
+        return await self._with_pictures(request, response)
 
     async def IssueOrderQr(self, request: Any, context: Any) -> Any:
         key = await self._issuer.key()
@@ -241,12 +241,18 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             return ticket_messages.order_qr(request.order_id, claims, token)
 
         response = await self._repeats.once(request, ticket_pb2.IssueOrderQrResponse, work)
-        return await self._with_pictures(response)
+        return await self._with_pictures(request, response)
 
-    async def _with_pictures(self, response: Any) -> Any:
+    async def _with_pictures(self, request: Any, response: Any) -> Any:
         """The answer with its token drawn; not stored for repeats, as the token says it all."""
-        pictures = await self._issuer.draw(response.encrypted_data)
+        asked = request.picture
+        pictures = await self._issuer.draw(
+            response.encrypted_data,
+            ticket_messages.PICTURE_FORMAT_NAMES[asked.format],
+            asked.module_pixels,
+        )
         response.png, response.svg = pictures.png, pictures.svg
+        response.raster, response.width_pixels = pictures.raster, pictures.width_pixels
         return response
 
     # Refund and change

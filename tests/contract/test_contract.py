@@ -17,7 +17,7 @@ READING = re.compile(r"(Get|List|Lookup|Summarize|Decrypt|StreamBatch|Search|Quo
 NOT_REPEATED_BY_ID = {
     "OperatorLogin": "each log-in is one of its own; a lost one expires unused",
     "AdminLogin": "likewise",
-    "RefreshToken": "a refresh token works once, so a repeat changes nothing",
+    "RefreshToken": "a repeat within 30 s gets the same tokens again",
     "Logout": "a second log-out finds nothing to end",
     "OpenValidatorSession": "answers the session that is open",
     "CloseValidatorSession": "a closed session stays closed",
@@ -35,7 +35,7 @@ OPTIONAL_REQUEST_ID = {
 }
 """Where a request_id is taken but not required, and why a blind retry costs nothing."""
 
-PICTURES_OF_TOKENS = {"png", "svg"}
+PICTURES_OF_TOKENS = {"png", "svg", "raster"}
 PERSONAL = {
     "deeptravel.tickets.v1.CustomerInfo.name",
     "deeptravel.admin.v1.Traveller.openid",

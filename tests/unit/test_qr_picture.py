@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from datetime import UTC, datetime
+from itertools import pairwise
 from uuid import uuid4
 from xml.etree import ElementTree as ET
 
@@ -91,6 +92,52 @@ def test_the_svg_is_a_document_with_a_white_ground(code: segno.QRCode) -> None:
     ground = svg.find(".//{*}path[@fill='#fff']")
     assert ground is not None
     assert ground.get("d") == "M0 0h57v57h-57z"
+
+
+def dots_of(bitmap: bytes, width: int) -> list[list[bool]]:
+    """The pixels of a bitmap, True for white."""
+    wide = -(-width // 8)
+    rows = [bitmap[at : at + wide] for at in range(0, len(bitmap), wide)]
+    return [[not row[x // 8] & 128 >> x % 8 for x in range(width)] for row in rows]
+
+
+def printed(rows: list[list[bool]]) -> list[list[bool]]:
+    """As it comes out of a thermal printer: each black dot runs into the next to its right and below it."""
+    wider = [[a and b for a, b in pairwise([True, *row])] for row in rows]
+    return [[a and b for a, b in zip(*two, strict=True)] for two in pairwise([wider[0], *wider])]
+
+
+@pytest.mark.parametrize("size", [*range(picture.LEAST_MODULE_PIXELS, 9), 32])
+def test_every_size_is_read_also_from_paper(code: segno.QRCode, token: str, size: int) -> None:
+    width = picture.width(code, size)
+    assert width == 57 * size
+    rows = pixels_of(picture.to_png(code, size))
+    assert len(rows) == len(rows[0]) == width
+    dots = dots_of(picture.to_bitmap(code, size), width)
+    assert dots == rows
+    assert read(rows).text == token
+    assert read(printed(dots)).text == token
+    assert f'width="{width}"' in picture.to_svg(code, size)
+
+
+def test_a_size_below_the_least_is_not_read_from_paper(code: segno.QRCode, token: str) -> None:
+    """The least size is measured: one smaller is read from a screen at best."""
+    size = picture.LEAST_MODULE_PIXELS - 1
+    dots = dots_of(picture.to_bitmap(code, size), picture.width(code, size))
+    pixels = bytes(255 * white for row in printed(dots) for white in row)
+    found = zxingcpp.read_barcodes(memoryview(pixels).cast("B", shape=[len(dots), len(dots[0])]))
+    assert [each.text for each in found] != [token]
+
+
+def test_it_fits_the_narrowest_paper(code: segno.QRCode, token: str) -> None:
+    """58 mm are 384 dots: modules of 6, and no more."""
+    assert picture.width(code, 6) <= picture.PAPER_58_MM_DOTS < picture.width(code, 7)
+    command = picture.to_escpos(code, 6)
+    assert command[:4] == b"\x1dv0\x00"
+    bytes_wide, high = struct.unpack_from("<HH", command, 4)
+    assert (bytes_wide, high) == (43, 342)
+    assert len(command) == 8 + bytes_wide * high
+    assert read(dots_of(command[8:], 8 * bytes_wide)).text == token
 
 
 def test_the_terminal_shows_it(code: segno.QRCode, token: str) -> None:

@@ -15,6 +15,7 @@ from server.tickets import qr
 
 STATES = rpc.enum_numbers(tickets_pb2.TicketState)
 STATE_NAMES = rpc.enum_names(tickets_pb2.TicketState)
+PICTURE_FORMAT_NAMES = rpc.enum_names(tickets_pb2.QrPictureFormat)
 
 
 def passengers(

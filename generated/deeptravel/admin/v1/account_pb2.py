@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/account.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x11\x41\x64minLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12 \n\x08password\x18\x02 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\"_\n\x12\x41\x64minLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\xfa\x02\n\x08Operator\x12\x10\n\x08username\x18\x01 \x01(\t\x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12\x15\n\rmerchant_code\x18\x03 \x01(\t\x12\x13\n\x0bvenue_codes\x18\x04 \x03(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x15\n\rfailed_logins\x18\x06 \x01(\x05\x12=\n\x19\x66\x61iled_logins_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc9\x02\n\x15\x43reateOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\x35\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x04\xe2\x41\x01\x02\x12\x30\n\rmerchant_code\x18\x03 \x01(\tB\x19\xe2\x41\x01\x02\x92\xb5\x18\x11\"\x0f[A-Z0-9-]{1,32}\x12,\n\x0bvenue_codes\x18\x04 \x03(\tB\x17\x92\xb5\x18\x13\"\x0f[A-Z0-9-]{1,32}(d\x12 \n\x0c\x64isplay_name\x18\x05 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x64\x12(\n\x08password\x18\x06 \x01(\tB\x16\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x0b\"\t.{12,256}\x12\x1e\n\nrequest_id\x18\x07 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"I\n\x16\x43reateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"C\n\x12GetOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\"F\n\x13GetOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xcb\x01\n\x14ListOperatorsRequest\x12\x1d\n\rmerchant_code\x18\x01 \x01(\tB\x06\x92\xb5\x18\x02\x18 \x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x05 \x01(\t\"b\n\x15ListOperatorsResponse\x12\x30\n\toperators\x18\x01 \x03(\x0b\x32\x1d.deeptravel.admin.v1.Operator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe0\x02\n\x15UpdateOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12,\n\x0bvenue_codes\x18\x03 \x03(\tB\x17\x92\xb5\x18\x13\"\x0f[A-Z0-9-]{1,32}(d\x12\x1c\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x06\x92\xb5\x18\x02\x18\x64\x12$\n\x08password\x18\x05 \x01(\tB\x12\x80\x01\x01\x92\xb5\x18\x0b\"\t.{12,256}\x12\x13\n\x06locked\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x35\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x08 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@B\t\n\x07_locked\"I\n\x16UpdateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"f\n\x15RevokeOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"I\n\x16RevokeOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xcc\x01\n\rAdministrator\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x01\n\x1a\x43reateAdministratorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12 \n\x0c\x64isplay_name\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x64\x12(\n\x08password\x18\x03 \x01(\tB\x16\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x0b\"\t.{12,256}\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"X\n\x1b\x43reateAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator\"\x80\x01\n\x19ListAdministratorsRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"q\n\x1aListAdministratorsResponse\x12:\n\x0e\x61\x64ministrators\x18\x01 \x03(\x0b\x32\".deeptravel.admin.v1.Administrator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x1aRevokeAdministratorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"X\n\x1bRevokeAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator*g\n\x0cOperatorRole\x12\x1d\n\x19OPERATOR_ROLE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATOR_ROLE_OPERATOR\x10\x01\x12\x1c\n\x18OPERATOR_ROLE_SUPERVISOR\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/account.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x11\x41\x64minLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12 \n\x08password\x18\x02 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\"_\n\x12\x41\x64minLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\xfa\x02\n\x08Operator\x12\x10\n\x08username\x18\x01 \x01(\t\x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12\x15\n\rmerchant_code\x18\x03 \x01(\t\x12\x13\n\x0bvenue_codes\x18\x04 \x03(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x15\n\rfailed_logins\x18\x06 \x01(\x05\x12=\n\x19\x66\x61iled_logins_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcb\x02\n\x15\x43reateOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\x35\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x04\xe2\x41\x01\x02\x12\x30\n\rmerchant_code\x18\x03 \x01(\tB\x19\xe2\x41\x01\x02\x92\xb5\x18\x11\"\x0f[A-Z0-9-]{1,32}\x12,\n\x0bvenue_codes\x18\x04 \x03(\tB\x17\x92\xb5\x18\x13\"\x0f[A-Z0-9-]{1,32}(d\x12\"\n\x0c\x64isplay_name\x18\x05 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\x12(\n\x08password\x18\x06 \x01(\tB\x16\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x0b\"\t.{12,256}\x12\x1e\n\nrequest_id\x18\x07 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"I\n\x16\x43reateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"C\n\x12GetOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\"F\n\x13GetOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xcb\x01\n\x14ListOperatorsRequest\x12\x1d\n\rmerchant_code\x18\x01 \x01(\tB\x06\x92\xb5\x18\x02\x18 \x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x04 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x05 \x01(\t\"b\n\x15ListOperatorsResponse\x12\x30\n\toperators\x18\x01 \x03(\x0b\x32\x1d.deeptravel.admin.v1.Operator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe2\x02\n\x15UpdateOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12,\n\x0bvenue_codes\x18\x03 \x03(\tB\x17\x92\xb5\x18\x13\"\x0f[A-Z0-9-]{1,32}(d\x12\x1e\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x08\x92\xb5\x18\x04\x18\x64\x30\x01\x12$\n\x08password\x18\x05 \x01(\tB\x12\x80\x01\x01\x92\xb5\x18\x0b\"\t.{12,256}\x12\x13\n\x06locked\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x35\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x08 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@B\t\n\x07_locked\"I\n\x16UpdateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"f\n\x15RevokeOperatorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"I\n\x16RevokeOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xcc\x01\n\rAdministrator\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x1a\x43reateAdministratorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\"\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\x12(\n\x08password\x18\x03 \x01(\tB\x16\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x0b\"\t.{12,256}\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"X\n\x1b\x43reateAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator\"\x80\x01\n\x19ListAdministratorsRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"q\n\x1aListAdministratorsResponse\x12:\n\x0e\x61\x64ministrators\x18\x01 \x03(\x0b\x32\".deeptravel.admin.v1.Administrator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x1aRevokeAdministratorRequest\x12-\n\x08username\x18\x01 \x01(\tB\x1b\xe2\x41\x01\x02\x92\xb5\x18\x13\"\x11[a-z0-9._-]{1,64}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"X\n\x1bRevokeAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator*g\n\x0cOperatorRole\x12\x1d\n\x19OPERATOR_ROLE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATOR_ROLE_OPERATOR\x10\x01\x12\x1c\n\x18OPERATOR_ROLE_SUPERVISOR\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,7 +53,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['venue_codes']._loaded_options = None
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['venue_codes']._serialized_options = b'\222\265\030\023\"\017[A-Z0-9-]{1,32}(d'
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_CREATEOPERATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\222\265\030\002\030d'
+  _globals['_CREATEOPERATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\222\265\030\004\030d0\001'
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\013\"\t.{12,256}'
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -69,7 +69,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEOPERATORREQUEST'].fields_by_name['venue_codes']._loaded_options = None
   _globals['_UPDATEOPERATORREQUEST'].fields_by_name['venue_codes']._serialized_options = b'\222\265\030\023\"\017[A-Z0-9-]{1,32}(d'
   _globals['_UPDATEOPERATORREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_UPDATEOPERATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\222\265\030\002\030d'
+  _globals['_UPDATEOPERATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\222\265\030\004\030d0\001'
   _globals['_UPDATEOPERATORREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_UPDATEOPERATORREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\222\265\030\013\"\t.{12,256}'
   _globals['_UPDATEOPERATORREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -83,7 +83,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['username']._loaded_options = None
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['username']._serialized_options = b'\342A\001\002\222\265\030\023\"\021[a-z0-9._-]{1,64}'
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\222\265\030\002\030d'
+  _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\222\265\030\004\030d0\001'
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\013\"\t.{12,256}'
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -94,8 +94,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEADMINISTRATORREQUEST'].fields_by_name['username']._serialized_options = b'\342A\001\002\222\265\030\023\"\021[a-z0-9._-]{1,64}'
   _globals['_REVOKEADMINISTRATORREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEADMINISTRATORREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_OPERATORROLE']._serialized_start=3181
-  _globals['_OPERATORROLE']._serialized_end=3284
+  _globals['_OPERATORROLE']._serialized_start=3187
+  _globals['_OPERATORROLE']._serialized_end=3290
   _globals['_ADMINLOGINREQUEST']._serialized_start=227
   _globals['_ADMINLOGINREQUEST']._serialized_end=310
   _globals['_ADMINLOGINRESPONSE']._serialized_start=312
@@ -103,37 +103,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATOR']._serialized_start=410
   _globals['_OPERATOR']._serialized_end=788
   _globals['_CREATEOPERATORREQUEST']._serialized_start=791
-  _globals['_CREATEOPERATORREQUEST']._serialized_end=1120
-  _globals['_CREATEOPERATORRESPONSE']._serialized_start=1122
-  _globals['_CREATEOPERATORRESPONSE']._serialized_end=1195
-  _globals['_GETOPERATORREQUEST']._serialized_start=1197
-  _globals['_GETOPERATORREQUEST']._serialized_end=1264
-  _globals['_GETOPERATORRESPONSE']._serialized_start=1266
-  _globals['_GETOPERATORRESPONSE']._serialized_end=1336
-  _globals['_LISTOPERATORSREQUEST']._serialized_start=1339
-  _globals['_LISTOPERATORSREQUEST']._serialized_end=1542
-  _globals['_LISTOPERATORSRESPONSE']._serialized_start=1544
-  _globals['_LISTOPERATORSRESPONSE']._serialized_end=1642
-  _globals['_UPDATEOPERATORREQUEST']._serialized_start=1645
-  _globals['_UPDATEOPERATORREQUEST']._serialized_end=1997
-  _globals['_UPDATEOPERATORRESPONSE']._serialized_start=1999
-  _globals['_UPDATEOPERATORRESPONSE']._serialized_end=2072
-  _globals['_REVOKEOPERATORREQUEST']._serialized_start=2074
-  _globals['_REVOKEOPERATORREQUEST']._serialized_end=2176
-  _globals['_REVOKEOPERATORRESPONSE']._serialized_start=2178
-  _globals['_REVOKEOPERATORRESPONSE']._serialized_end=2251
-  _globals['_ADMINISTRATOR']._serialized_start=2254
-  _globals['_ADMINISTRATOR']._serialized_end=2458
-  _globals['_CREATEADMINISTRATORREQUEST']._serialized_start=2461
-  _globals['_CREATEADMINISTRATORREQUEST']._serialized_end=2644
-  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_start=2646
-  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_end=2734
-  _globals['_LISTADMINISTRATORSREQUEST']._serialized_start=2737
-  _globals['_LISTADMINISTRATORSREQUEST']._serialized_end=2865
-  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_start=2867
-  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_end=2980
-  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_start=2982
-  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_end=3089
-  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_start=3091
-  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_end=3179
+  _globals['_CREATEOPERATORREQUEST']._serialized_end=1122
+  _globals['_CREATEOPERATORRESPONSE']._serialized_start=1124
+  _globals['_CREATEOPERATORRESPONSE']._serialized_end=1197
+  _globals['_GETOPERATORREQUEST']._serialized_start=1199
+  _globals['_GETOPERATORREQUEST']._serialized_end=1266
+  _globals['_GETOPERATORRESPONSE']._serialized_start=1268
+  _globals['_GETOPERATORRESPONSE']._serialized_end=1338
+  _globals['_LISTOPERATORSREQUEST']._serialized_start=1341
+  _globals['_LISTOPERATORSREQUEST']._serialized_end=1544
+  _globals['_LISTOPERATORSRESPONSE']._serialized_start=1546
+  _globals['_LISTOPERATORSRESPONSE']._serialized_end=1644
+  _globals['_UPDATEOPERATORREQUEST']._serialized_start=1647
+  _globals['_UPDATEOPERATORREQUEST']._serialized_end=2001
+  _globals['_UPDATEOPERATORRESPONSE']._serialized_start=2003
+  _globals['_UPDATEOPERATORRESPONSE']._serialized_end=2076
+  _globals['_REVOKEOPERATORREQUEST']._serialized_start=2078
+  _globals['_REVOKEOPERATORREQUEST']._serialized_end=2180
+  _globals['_REVOKEOPERATORRESPONSE']._serialized_start=2182
+  _globals['_REVOKEOPERATORRESPONSE']._serialized_end=2255
+  _globals['_ADMINISTRATOR']._serialized_start=2258
+  _globals['_ADMINISTRATOR']._serialized_end=2462
+  _globals['_CREATEADMINISTRATORREQUEST']._serialized_start=2465
+  _globals['_CREATEADMINISTRATORREQUEST']._serialized_end=2650
+  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_start=2652
+  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_end=2740
+  _globals['_LISTADMINISTRATORSREQUEST']._serialized_start=2743
+  _globals['_LISTADMINISTRATORSREQUEST']._serialized_end=2871
+  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_start=2873
+  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_end=2986
+  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_start=2988
+  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_end=3095
+  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_start=3097
+  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_end=3185
 # @@protoc_insertion_point(module_scope)

@@ -375,8 +375,8 @@ class AdminServiceServicer:
     """
 
     def AdminLogin(self, request, context):
-        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Reasons: LOGIN_FAILED,
-        LOGIN_LOCKED.
+        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
+        name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

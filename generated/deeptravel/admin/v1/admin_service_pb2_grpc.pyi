@@ -52,8 +52,8 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     AdminLogin: _grpc.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]
-    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Reasons: LOGIN_FAILED,
-    LOGIN_LOCKED.
+    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
+    name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
     """
     CreatePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -227,8 +227,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AdminLogin: _aio.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]  # type: ignore[assignment]
-    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Reasons: LOGIN_FAILED,
-    LOGIN_LOCKED.
+    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
+    name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
     """
     CreatePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]  # type: ignore[assignment]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -405,8 +405,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.AdminLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.AdminLoginResponse, _abc.Awaitable[_account_pb2.AdminLoginResponse]]:
-        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Reasons: LOGIN_FAILED,
-        LOGIN_LOCKED.
+        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
+        name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
         """
 
     @_abc_1.abstractmethod

@@ -27,7 +27,7 @@ from deeptravel.ticketing.v1 import refund_pb2 as deeptravel_dot_ticketing_dot_v
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n deeptravel/admin/v1/refund.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a$deeptravel/ticketing/v1/refund.proto\x1a\x1fgoogle/api/field_behavior.proto\"{\n\x12ListRefundsRequest\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x12RetryRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x18\n\x07\x63omment\x18\x02 \x01(\tB\x07\x92\xb5\x18\x03\x18\xf4\x03\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x13RetryRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"\xad\x01\n\x13SettleRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundStateB\x04\xe2\x41\x01\x02\x12\x1c\n\x07\x63omment\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\xf4\x03\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"G\n\x14SettleRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refundb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n deeptravel/admin/v1/refund.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a$deeptravel/ticketing/v1/refund.proto\x1a\x1fgoogle/api/field_behavior.proto\"{\n\x12ListRefundsRequest\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x12RetryRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x1a\n\x07\x63omment\x18\x02 \x01(\tB\t\x92\xb5\x18\x05\x18\xf4\x03\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x13RetryRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"\xaf\x01\n\x13SettleRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundStateB\x04\xe2\x41\x01\x02\x12\x1e\n\x07\x63omment\x18\x03 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xf4\x03\x30\x02\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"G\n\x14SettleRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refundb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_RETRYREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\222\265\030\003\030\364\003'
+  _globals['_RETRYREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\222\265\030\005\030\364\0030\002'
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
@@ -47,7 +47,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['state']._loaded_options = None
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\002'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\003\030\364\003'
+  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\364\0030\002'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
   _globals['_LISTREFUNDSREQUEST']._serialized_start=164
@@ -55,11 +55,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTREFUNDSRESPONSE']._serialized_start=289
   _globals['_LISTREFUNDSRESPONSE']._serialized_end=385
   _globals['_RETRYREFUNDREQUEST']._serialized_start=387
-  _globals['_RETRYREFUNDREQUEST']._serialized_end=496
-  _globals['_RETRYREFUNDRESPONSE']._serialized_start=498
-  _globals['_RETRYREFUNDRESPONSE']._serialized_end=568
-  _globals['_SETTLEREFUNDREQUEST']._serialized_start=571
-  _globals['_SETTLEREFUNDREQUEST']._serialized_end=744
-  _globals['_SETTLEREFUNDRESPONSE']._serialized_start=746
-  _globals['_SETTLEREFUNDRESPONSE']._serialized_end=817
+  _globals['_RETRYREFUNDREQUEST']._serialized_end=498
+  _globals['_RETRYREFUNDRESPONSE']._serialized_start=500
+  _globals['_RETRYREFUNDRESPONSE']._serialized_end=570
+  _globals['_SETTLEREFUNDREQUEST']._serialized_start=573
+  _globals['_SETTLEREFUNDREQUEST']._serialized_end=748
+  _globals['_SETTLEREFUNDRESPONSE']._serialized_start=750
+  _globals['_SETTLEREFUNDRESPONSE']._serialized_end=821
 # @@protoc_insertion_point(module_scope)

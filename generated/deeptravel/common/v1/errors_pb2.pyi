@@ -36,7 +36,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LOGIN_FAILED: _ErrorReason.ValueType  # 4
     """UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's."""
     ERROR_REASON_LOGIN_LOCKED: _ErrorReason.ValueType  # 5
-    """RESOURCE_EXHAUSTED. Too many failed log-ins; RetryInfo says when to try again."""
+    """RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or from this address
+    under whatever names; RetryInfo says when to try again. From elsewhere the name is not locked.
+    """
     ERROR_REASON_ROLE_NOT_ALLOWED: _ErrorReason.ValueType  # 6
     """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`."""
     ERROR_REASON_ADDRESS_NOT_ALLOWED: _ErrorReason.ValueType  # 7
@@ -140,7 +142,9 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 3
 ERROR_REASON_LOGIN_FAILED: ErrorReason.ValueType  # 4
 """UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's."""
 ERROR_REASON_LOGIN_LOCKED: ErrorReason.ValueType  # 5
-"""RESOURCE_EXHAUSTED. Too many failed log-ins; RetryInfo says when to try again."""
+"""RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or from this address
+under whatever names; RetryInfo says when to try again. From elsewhere the name is not locked.
+"""
 ERROR_REASON_ROLE_NOT_ALLOWED: ErrorReason.ValueType  # 6
 """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`."""
 ERROR_REASON_ADDRESS_NOT_ALLOWED: ErrorReason.ValueType  # 7

@@ -61,6 +61,60 @@ ROLE_TRAVELLER: Role.ValueType  # 6
 """A traveller in the mini-program, by access token."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _Text:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Text.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEXT_UNSPECIFIED: _Text.ValueType  # 0
+    """Kept as it was sent."""
+    TEXT_NAME: _Text.ValueType  # 1
+    """A name for people to read: NFKC-normalised and trimmed; refused if nothing visible is left, and for control
+    characters and those that change the direction of writing.
+    """
+    TEXT_COMMENT: _Text.ValueType  # 2
+    """Words of somebody's own, of several lines if need be: trimmed; refused if nothing visible is left, for control
+    characters but line feeds and tabs, and for those that change the direction of writing.
+    """
+    TEXT_TYPED_CODE: _Text.ValueType  # 3
+    """A code that people type, e.g. of a promotion: read after NFKC without spaces and hyphens, in upper case."""
+    TEXT_TICKET_CODE: _Text.ValueType  # 4
+    """The code of a ticket or order: spaces and hyphens may be missing, too many or of another kind, letters small or
+    full-width; answers show it as it is written.
+    """
+    TEXT_PHONE_NUMBER: _Text.ValueType  # 5
+    """A telephone number, in any usual way of writing it; 00 before it is +, without either it is one of Hong Kong. Kept in
+    the form E.164; refused unless there can be such a number.
+    """
+
+class Text(_Text, metaclass=_TextEnumTypeWrapper):
+    """What a string is, and so how the server reads it before it is checked and kept. What cannot be read is refused as
+    INVALID_FIELD, with the remedy.
+    """
+
+TEXT_UNSPECIFIED: Text.ValueType  # 0
+"""Kept as it was sent."""
+TEXT_NAME: Text.ValueType  # 1
+"""A name for people to read: NFKC-normalised and trimmed; refused if nothing visible is left, and for control
+characters and those that change the direction of writing.
+"""
+TEXT_COMMENT: Text.ValueType  # 2
+"""Words of somebody's own, of several lines if need be: trimmed; refused if nothing visible is left, for control
+characters but line feeds and tabs, and for those that change the direction of writing.
+"""
+TEXT_TYPED_CODE: Text.ValueType  # 3
+"""A code that people type, e.g. of a promotion: read after NFKC without spaces and hyphens, in upper case."""
+TEXT_TICKET_CODE: Text.ValueType  # 4
+"""The code of a ticket or order: spaces and hyphens may be missing, too many or of another kind, letters small or
+full-width; answers show it as it is written.
+"""
+TEXT_PHONE_NUMBER: Text.ValueType  # 5
+"""A telephone number, in any usual way of writing it; 00 before it is +, without either it is one of Hong Kong. Kept in
+the form E.164; refused unless there can be such a number.
+"""
+Global___Text: _TypeAlias = Text  # noqa: Y015
+
 @_typing.final
 class Access(_message.Message):
     """Who may call a method. The server refuses to start if a method carries none."""
@@ -96,6 +150,7 @@ class Limits(_message.Message):
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     PATTERN_FIELD_NUMBER: _builtins.int
     MAX_ITEMS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     min: _builtins.int
     """Least value of a number, when it is set; 0 counts as not set for proto3 scalars without presence."""
     max: _builtins.int
@@ -106,6 +161,8 @@ class Limits(_message.Message):
     """Regular expression (RE2 syntax) which a whole non-empty string must match."""
     max_items: _builtins.int
     """Greatest number of items in a repeated field; 0 means 1,000."""
+    text: Global___Text.ValueType
+    """What the string is; `max_length` and `pattern` hold for it as it is read."""
     def __init__(
         self,
         *,
@@ -114,10 +171,11 @@ class Limits(_message.Message):
         max_length: _builtins.int = ...,
         pattern: _builtins.str = ...,
         max_items: _builtins.int = ...,
+        text: Global___Text.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max", b"max", "max_items", b"max_items", "max_length", b"max_length", "min", b"min", "pattern", b"pattern"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max", b"max", "max_items", b"max_items", "max_length", b"max_length", "min", b"min", "pattern", b"pattern", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,7 +59,7 @@ class OperatorLoginResponse(_message.Message):
     access_token: _builtins.str
     """For `authorization: Bearer …`."""
     refresh_token: _builtins.str
-    """For RefreshToken, once."""
+    """For RefreshToken, once; a repeat within 30 s gets the same answer."""
     expires_in: _builtins.int
     """Seconds until the access token expires."""
     def __init__(
@@ -111,7 +111,7 @@ class RefreshTokenResponse(_message.Message):
     access_token: _builtins.str
     """For `authorization: Bearer …`."""
     refresh_token: _builtins.str
-    """For RefreshToken, once."""
+    """For RefreshToken, once; a repeat within 30 s gets the same answer."""
     expires_in: _builtins.int
     """Seconds until the access token expires."""
     def __init__(

@@ -116,14 +116,17 @@ class RedemptionServiceServicer:
     """
 
     def OperatorLogin(self, request, context):
-        """Logs an operator in at a terminal and binds the access token to it. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+        """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
+        address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshToken(self, request, context):
-        """Gives a new access and refresh token for a refresh token; each works once. Reasons: UNAUTHENTICATED.
+        """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
+        was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
+        UNAUTHENTICATED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,9 +40,14 @@ class RedemptionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RedemptionServiceAsyncStub: ...
     OperatorLogin: _grpc.UnaryUnaryMultiCallable[_access_pb2.OperatorLoginRequest, _access_pb2.OperatorLoginResponse]
-    """Logs an operator in at a terminal and binds the access token to it. Reasons: LOGIN_FAILED, LOGIN_LOCKED."""
+    """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
+    address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+    """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RefreshTokenRequest, _access_pb2.RefreshTokenResponse]
-    """Gives a new access and refresh token for a refresh token; each works once. Reasons: UNAUTHENTICATED."""
+    """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
+    was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
+    UNAUTHENTICATED.
+    """
     Logout: _grpc.UnaryUnaryMultiCallable[_access_pb2.LogoutRequest, _access_pb2.LogoutResponse]
     """Ends the caller's log-in: its tokens and validator sessions. A repeat does no harm."""
     OpenValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]
@@ -95,9 +100,14 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OperatorLogin: _aio.UnaryUnaryMultiCallable[_access_pb2.OperatorLoginRequest, _access_pb2.OperatorLoginResponse]  # type: ignore[assignment]
-    """Logs an operator in at a terminal and binds the access token to it. Reasons: LOGIN_FAILED, LOGIN_LOCKED."""
+    """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
+    address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+    """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RefreshTokenRequest, _access_pb2.RefreshTokenResponse]  # type: ignore[assignment]
-    """Gives a new access and refresh token for a refresh token; each works once. Reasons: UNAUTHENTICATED."""
+    """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
+    was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
+    UNAUTHENTICATED.
+    """
     Logout: _aio.UnaryUnaryMultiCallable[_access_pb2.LogoutRequest, _access_pb2.LogoutResponse]  # type: ignore[assignment]
     """Ends the caller's log-in: its tokens and validator sessions. A repeat does no harm."""
     OpenValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]  # type: ignore[assignment]
@@ -153,7 +163,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.OperatorLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.OperatorLoginResponse, _abc.Awaitable[_access_pb2.OperatorLoginResponse]]:
-        """Logs an operator in at a terminal and binds the access token to it. Reasons: LOGIN_FAILED, LOGIN_LOCKED."""
+        """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
+        address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+        """
 
     @_abc_1.abstractmethod
     def RefreshToken(
@@ -161,7 +173,10 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RefreshTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RefreshTokenResponse, _abc.Awaitable[_access_pb2.RefreshTokenResponse]]:
-        """Gives a new access and refresh token for a refresh token; each works once. Reasons: UNAUTHENTICATED."""
+        """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
+        was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
+        UNAUTHENTICATED.
+        """
 
     @_abc_1.abstractmethod
     def Logout(

@@ -30,7 +30,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/ticket.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n\x0fTravellerTicket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x05 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x06 \x01(\t\x12<\n\tpassenger\x18\x07 \x01(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x31\n\x07journey\x18\x08 \x01(\x0b\x32 .deeptravel.ticketing.v1.Journey\x12\x0c\n\x04seat\x18\t \x01(\t\x12\x33\n\x0fvalid_from_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\x0c \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement\x12\x0e\n\x06shared\x18\r \x01(\x08\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x14\n\x0c\x63hanges_made\x18\x0f \x01(\x05\x12\x36\n\x06policy\x18\x10 \x01(\x0b\x32&.deeptravel.ticketing.v1.PolicySummary\x12\x31\n\rboarding_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x12ListTicketsRequest\x12\x18\n\x08order_id\x18\x01 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"i\n\x13ListTicketsResponse\x12\x39\n\x07tickets\x18\x01 \x03(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x10GetTicketRequest\x12\x1f\n\x0bticket_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"M\n\x11GetTicketResponse\x12\x38\n\x06ticket\x18\x01 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\"c\n\x14IssueTicketQrRequest\x12\x1f\n\x0bticket_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18@\"\xab\x01\n\x15IssueTicketQrResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x03 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x05 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x06 \x01(\tB\x03\x80\x01\x01\"_\n\x13IssueOrderQrRequest\x12\x1c\n\x08order_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18@\"\x9a\x01\n\x14IssueOrderQrResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x05 \x01(\tB\x03\x80\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/ticket.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n\x0fTravellerTicket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x05 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x06 \x01(\t\x12<\n\tpassenger\x18\x07 \x01(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x31\n\x07journey\x18\x08 \x01(\x0b\x32 .deeptravel.ticketing.v1.Journey\x12\x0c\n\x04seat\x18\t \x01(\t\x12\x33\n\x0fvalid_from_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\x0c \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement\x12\x0e\n\x06shared\x18\r \x01(\x08\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x14\n\x0c\x63hanges_made\x18\x0f \x01(\x05\x12\x36\n\x06policy\x18\x10 \x01(\x0b\x32&.deeptravel.ticketing.v1.PolicySummary\x12\x31\n\rboarding_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x01\n\x12ListTicketsRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\x92\xb5\x18\x04\x18@0\x04\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"i\n\x13ListTicketsResponse\x12\x39\n\x07tickets\x18\x01 \x03(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x10GetTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\"M\n\x11GetTicketResponse\x12\x38\n\x06ticket\x18\x01 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\"\x98\x01\n\x14IssueTicketQrRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xd6\x01\n\x15IssueTicketQrResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x03 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x05 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x07 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x08 \x01(\x05\"\x94\x01\n\x13IssueOrderQrRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xc5\x01\n\x14IssueOrderQrResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x06 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x07 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,13 +38,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deeptravel.ticketing.v1.tic
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._serialized_options = b'\222\265\030\004\030@0\004'
   _globals['_LISTTICKETSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTTICKETSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
   _globals['_GETTICKETREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_GETTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_GETTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
   _globals['_ISSUETICKETQRREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_ISSUETICKETQRREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_ISSUETICKETQRREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
   _globals['_ISSUETICKETQRREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ISSUETICKETQRREQUEST'].fields_by_name['request_id']._serialized_options = b'\222\265\030\002\030@'
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['encrypted_data']._loaded_options = None
@@ -53,8 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['png']._serialized_options = b'\200\001\001'
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['svg']._loaded_options = None
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['svg']._serialized_options = b'\200\001\001'
+  _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['raster']._loaded_options = None
+  _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['raster']._serialized_options = b'\200\001\001'
   _globals['_ISSUEORDERQRREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_ISSUEORDERQRREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_ISSUEORDERQRREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
   _globals['_ISSUEORDERQRREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ISSUEORDERQRREQUEST'].fields_by_name['request_id']._serialized_options = b'\222\265\030\002\030@'
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['encrypted_data']._loaded_options = None
@@ -63,22 +65,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['png']._serialized_options = b'\200\001\001'
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['svg']._loaded_options = None
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['svg']._serialized_options = b'\200\001\001'
+  _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['raster']._loaded_options = None
+  _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['raster']._serialized_options = b'\200\001\001'
   _globals['_TRAVELLERTICKET']._serialized_start=278
   _globals['_TRAVELLERTICKET']._serialized_end=915
   _globals['_LISTTICKETSREQUEST']._serialized_start=918
-  _globals['_LISTTICKETSREQUEST']._serialized_end=1066
-  _globals['_LISTTICKETSRESPONSE']._serialized_start=1068
-  _globals['_LISTTICKETSRESPONSE']._serialized_end=1173
-  _globals['_GETTICKETREQUEST']._serialized_start=1175
-  _globals['_GETTICKETREQUEST']._serialized_end=1226
-  _globals['_GETTICKETRESPONSE']._serialized_start=1228
-  _globals['_GETTICKETRESPONSE']._serialized_end=1305
-  _globals['_ISSUETICKETQRREQUEST']._serialized_start=1307
-  _globals['_ISSUETICKETQRREQUEST']._serialized_end=1406
-  _globals['_ISSUETICKETQRRESPONSE']._serialized_start=1409
-  _globals['_ISSUETICKETQRRESPONSE']._serialized_end=1580
-  _globals['_ISSUEORDERQRREQUEST']._serialized_start=1582
-  _globals['_ISSUEORDERQRREQUEST']._serialized_end=1677
-  _globals['_ISSUEORDERQRRESPONSE']._serialized_start=1680
-  _globals['_ISSUEORDERQRRESPONSE']._serialized_end=1834
+  _globals['_LISTTICKETSREQUEST']._serialized_end=1068
+  _globals['_LISTTICKETSRESPONSE']._serialized_start=1070
+  _globals['_LISTTICKETSRESPONSE']._serialized_end=1175
+  _globals['_GETTICKETREQUEST']._serialized_start=1177
+  _globals['_GETTICKETREQUEST']._serialized_end=1230
+  _globals['_GETTICKETRESPONSE']._serialized_start=1232
+  _globals['_GETTICKETRESPONSE']._serialized_end=1309
+  _globals['_ISSUETICKETQRREQUEST']._serialized_start=1312
+  _globals['_ISSUETICKETQRREQUEST']._serialized_end=1464
+  _globals['_ISSUETICKETQRRESPONSE']._serialized_start=1467
+  _globals['_ISSUETICKETQRRESPONSE']._serialized_end=1681
+  _globals['_ISSUEORDERQRREQUEST']._serialized_start=1684
+  _globals['_ISSUEORDERQRREQUEST']._serialized_end=1832
+  _globals['_ISSUEORDERQRRESPONSE']._serialized_start=1835
+  _globals['_ISSUEORDERQRRESPONSE']._serialized_end=2032
 # @@protoc_insertion_point(module_scope)

@@ -243,22 +243,28 @@ class IssueTicketQrRequest(_message.Message):
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     ROTATE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """The ticket."""
     rotate: _builtins.bool
     """Supersede every QR of the ticket that was issued before."""
     request_id: _builtins.str
     """With `rotate`: makes a repeat safe, up to 64 characters."""
+    @_builtins.property
+    def picture(self) -> _ticket_pb2.QrPicture:
+        """How the picture is drawn; PNG and SVG with modules of 8 pixels, 456 wide, if absent."""
+
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         rotate: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        picture: _ticket_pb2.QrPicture | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "rotate", b"rotate", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "request_id", b"request_id", "rotate", b"rotate", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +282,8 @@ class IssueTicketQrResponse(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PNG_FIELD_NUMBER: _builtins.int
     SVG_FIELD_NUMBER: _builtins.int
+    RASTER_FIELD_NUMBER: _builtins.int
+    WIDTH_PIXELS_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code of the ticket."""
     jti: _builtins.str
@@ -283,9 +291,13 @@ class IssueTicketQrResponse(_message.Message):
     encrypted_data: _builtins.str
     """The QR's text: `iv:encrypted:authTag:signature`."""
     png: _builtins.bytes
-    """Picture as PNG."""
+    """Picture as PNG; empty where another format is asked for."""
     svg: _builtins.str
-    """Picture as SVG."""
+    """Picture as SVG; empty where another format is asked for."""
+    raster: _builtins.bytes
+    """Picture in one of the formats that are no file's; absent unless asked for."""
+    width_pixels: _builtins.int
+    """Width and height of the picture in pixels."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the token expires."""
@@ -299,10 +311,12 @@ class IssueTicketQrResponse(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         png: _builtins.bytes = ...,
         svg: _builtins.str = ...,
+        raster: _builtins.bytes = ...,
+        width_pixels: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "expire_time", b"expire_time", "jti", b"jti", "png", b"png", "svg", b"svg", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "expire_time", b"expire_time", "jti", b"jti", "png", b"png", "raster", b"raster", "svg", b"svg", "ticket_code", b"ticket_code", "width_pixels", b"width_pixels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -317,22 +331,28 @@ class IssueOrderQrRequest(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     ROTATE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order."""
     rotate: _builtins.bool
     """Supersedes every QR of the order that was issued before; those of its tickets are still good."""
     request_id: _builtins.str
     """With `rotate`: makes a repeat safe, up to 64 characters."""
+    @_builtins.property
+    def picture(self) -> _ticket_pb2.QrPicture:
+        """How the picture is drawn; PNG and SVG with modules of 8 pixels, 456 wide, if absent."""
+
     def __init__(
         self,
         *,
         order_id: _builtins.str = ...,
         rotate: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        picture: _ticket_pb2.QrPicture | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "request_id", b"request_id", "rotate", b"rotate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "picture", b"picture", "request_id", b"request_id", "rotate", b"rotate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,14 +369,20 @@ class IssueOrderQrResponse(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PNG_FIELD_NUMBER: _builtins.int
     SVG_FIELD_NUMBER: _builtins.int
+    RASTER_FIELD_NUMBER: _builtins.int
+    WIDTH_PIXELS_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order."""
     encrypted_data: _builtins.str
     """The QR's text."""
     png: _builtins.bytes
-    """Picture as PNG."""
+    """Picture as PNG; empty where another format is asked for."""
     svg: _builtins.str
-    """Picture as SVG."""
+    """Picture as SVG; empty where another format is asked for."""
+    raster: _builtins.bytes
+    """Picture in one of the formats that are no file's; absent unless asked for."""
+    width_pixels: _builtins.int
+    """Width and height of the picture in pixels."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the token expires."""
@@ -369,10 +395,12 @@ class IssueOrderQrResponse(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         png: _builtins.bytes = ...,
         svg: _builtins.str = ...,
+        raster: _builtins.bytes = ...,
+        width_pixels: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "expire_time", b"expire_time", "order_id", b"order_id", "png", b"png", "svg", b"svg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "expire_time", b"expire_time", "order_id", b"order_id", "png", b"png", "raster", b"raster", "svg", b"svg", "width_pixels", b"width_pixels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -136,6 +136,42 @@ CUSTOMER_TYPE_PET: CustomerType.ValueType  # 5
 """A pet that travels on a ticket of its own."""
 Global___CustomerType: _TypeAlias = CustomerType  # noqa: Y015
 
+class _QrPictureFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QrPictureFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QrPictureFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QR_PICTURE_FORMAT_UNSPECIFIED: _QrPictureFormat.ValueType  # 0
+    """PNG and SVG, both."""
+    QR_PICTURE_FORMAT_PNG: _QrPictureFormat.ValueType  # 1
+    """PNG, one bit a pixel, in `png`."""
+    QR_PICTURE_FORMAT_SVG: _QrPictureFormat.ValueType  # 2
+    """SVG, in `svg`."""
+    QR_PICTURE_FORMAT_ESC_POS: _QrPictureFormat.ValueType  # 3
+    """For a receipt printer, in `raster`: the ESC/POS command GS v 0 with its dots, to be sent to the printer as it is."""
+    QR_PICTURE_FORMAT_BITMAP: _QrPictureFormat.ValueType  # 4
+    """The dots alone, in `raster`: rows from the top, each of as many whole bytes as hold its pixels, the first pixel in the
+    highest bit, 1 for black.
+    """
+
+class QrPictureFormat(_QrPictureFormat, metaclass=_QrPictureFormatEnumTypeWrapper):
+    """How the picture of a QR is written."""
+
+QR_PICTURE_FORMAT_UNSPECIFIED: QrPictureFormat.ValueType  # 0
+"""PNG and SVG, both."""
+QR_PICTURE_FORMAT_PNG: QrPictureFormat.ValueType  # 1
+"""PNG, one bit a pixel, in `png`."""
+QR_PICTURE_FORMAT_SVG: QrPictureFormat.ValueType  # 2
+"""SVG, in `svg`."""
+QR_PICTURE_FORMAT_ESC_POS: QrPictureFormat.ValueType  # 3
+"""For a receipt printer, in `raster`: the ESC/POS command GS v 0 with its dots, to be sent to the printer as it is."""
+QR_PICTURE_FORMAT_BITMAP: QrPictureFormat.ValueType  # 4
+"""The dots alone, in `raster`: rows from the top, each of as many whole bytes as hold its pixels, the first pixel in the
+highest bit, 1 for black.
+"""
+Global___QrPictureFormat: _TypeAlias = QrPictureFormat  # noqa: Y015
+
 @_typing.final
 class CustomerInfo(_message.Message):
     """The customer of a ticket, as the seller gave it."""
@@ -225,6 +261,35 @@ class Entitlement(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__total_uses) -> _WhichOneofReturnType__total_uses | None: ...
 
 Global___Entitlement: _TypeAlias = Entitlement  # noqa: Y015
+
+@_typing.final
+class QrPicture(_message.Message):
+    """How the picture of a QR is to be drawn. The symbol with its quiet zone is 57 modules wide."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    MODULE_PIXELS_FIELD_NUMBER: _builtins.int
+    format: Global___QrPictureFormat.ValueType
+    """How it is written; PNG and SVG, both, if absent."""
+    module_pixels: _builtins.int
+    """Pixels, or a printer's dots, of one module's side, 2 to 32; 8 if 0. Less than 2 scanners do not read: where dots of
+    one run into the next nothing is left. The paper of 58 mm has 384 dots, which is 6 (342 wide); that of 80 mm 576,
+    which is 10. On paper at 203 dots an inch 4 and more are read at arm's length.
+    """
+    def __init__(
+        self,
+        *,
+        format: Global___QrPictureFormat.ValueType = ...,
+        module_pixels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "module_pixels", b"module_pixels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QrPicture: _TypeAlias = QrPicture  # noqa: Y015
 
 @_typing.final
 class Ticket(_message.Message):

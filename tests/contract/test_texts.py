@@ -1,0 +1,132 @@
+"""Every name, comment, code and telephone number in the contract is read by the one mechanism there is for it.
+
+Seen red before the annotation was there: no field had one.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from deeptravel.admin.v1 import admin_service_pb2  # noqa: F401 - its messages are looked up by name
+from deeptravel.common.v1 import options_pb2
+from deeptravel.ota.v1 import ota_service_pb2  # noqa: F401
+from deeptravel.redemption.v1 import redemption_service_pb2  # noqa: F401
+from deeptravel.ticketing.v1 import order_pb2, refund_pb2, ticketing_service_pb2  # noqa: F401
+from google.protobuf import message_factory
+from google.protobuf.descriptor_pool import Default
+
+from server.errors import DomainError, Reason
+from server.fields import READERS, Checker
+from tests.support import described
+from tests.support.described import limits
+
+COMMENT, CODE, TICKET_CODE = (
+    options_pb2.TEXT_COMMENT,
+    options_pb2.TEXT_TYPED_CODE,
+    options_pb2.TEXT_TICKET_CODE,
+)
+NAME, PHONE_NUMBER = options_pb2.TEXT_NAME, options_pb2.TEXT_PHONE_NUMBER
+KINDS = {
+    "comment": COMMENT,
+    "distributor_id": NAME,
+    "promotion_code": CODE,
+    "promotion_codes": CODE,
+    "ticket_code": TICKET_CODE,
+    "ticket_codes": TICKET_CODE,
+    "after_ticket_code": TICKET_CODE,
+    "order_id": TICKET_CODE,
+}
+OTHERWISE = {
+    "deeptravel.admin.v1.ListAuditEventsRequest.name": "a filter: names of records, which are codes and numbers",
+}
+
+
+def kind_of(name: str) -> int:
+    """What a field of this name holds, wherever it is."""
+    if name == "name" or name.endswith("_name") or name.startswith("display_name"):
+        return NAME
+    if "phone" in name:
+        return PHONE_NUMBER
+    return KINDS.get(name, options_pb2.TEXT_UNSPECIFIED)
+
+
+def sent() -> Iterator[tuple[str, Any]]:
+    """The text fields of all that callers send, by full name."""
+    messages, seen = described.messages(), set()
+
+    def fields(name: str) -> Iterator[tuple[str, Any]]:
+        if name in seen or name not in messages:
+            return
+        seen.add(name)
+        for field in messages[name].field:
+            if field.type == field.TYPE_STRING:
+                yield f"{name}.{field.name}", field
+            elif field.type_name:
+                yield from fields(field.type_name.lstrip("."))
+
+    for method in described.of_kind("Method"):
+        yield from fields(method.proto.input_type.lstrip("."))
+
+
+SENT = dict(sent())
+NAMES = [name for name, field in SENT.items() if limits(field).text == NAME]
+
+
+def test_no_field_lacks_what_its_name_says() -> None:
+    wrong = {
+        name
+        for name, field in SENT.items()
+        if limits(field).text != kind_of(field.name) and name not in OTHERWISE
+    }
+    assert wrong == set()
+    assert SENT.keys() >= OTHERWISE.keys()
+    assert len(NAMES) > 20
+
+
+def test_every_kind_has_a_reader() -> None:
+    assert READERS.keys() == set(options_pb2.Text.values()) - {options_pb2.TEXT_UNSPECIFIED}
+
+
+def checked(field: str, value: str) -> Any:
+    """What the checker makes of a message with nothing but this field, or the violation of the field."""
+    message_name, _, name = field.rpartition(".")
+    descriptor = Default().FindMessageTypeByName(message_name)
+    message = message_factory.GetMessageClass(descriptor)(**{name: value})
+    found = dict(Checker.of(descriptor).violations(message, ""))
+    return found[name] if name in found else getattr(message, name)
+
+
+@pytest.mark.parametrize("field", NAMES)
+def test_names_are_normalised_or_refused(field: str) -> None:
+    assert checked(field, "　Ｗａｎｇ 三\u200b ") == "Wang 三"
+    for bad in (" ", "\u3000", "\u200b", "a\nb", "a\u202eb"):
+        violation = checked(field, bad)
+        assert "; send " in violation, violation
+    length = limits(SENT[field]).max_length
+    assert checked(field, "x" * length + " ") == "x" * length
+    assert "at most" in checked(field, "ﬀ" * length)  # NFKC makes two letters of each
+
+
+def test_the_violation_names_the_field_and_the_remedy() -> None:
+    request = order_pb2.CreateOrderRequest(
+        request_id="r",
+        items=[order_pb2.OrderItem(offer_id="o")],
+        passengers=[order_pb2.Passenger(name="A"), order_pb2.Passenger(name="Wang\nWei")],
+    )
+    with pytest.raises(DomainError) as refused:
+        Checker.of(request.DESCRIPTOR).check(request)
+    assert refused.value.reason is Reason.INVALID_FIELD
+    ((field, description),) = refused.value.violations
+    assert field == "passengers[1].name"
+    assert description == (
+        "holds U+000A at position 4, which breaks the line; send the name in one line, without it"
+    )
+
+
+def test_items_are_read_too() -> None:
+    quote = order_pb2.QuoteOrderRequest(promotion_codes=["autumn-10 ", "ＸＭＡＳ"])
+    list(Checker.of(quote.DESCRIPTOR).violations(quote, ""))
+    assert list(quote.promotion_codes) == ["AUTUMN10", "XMAS"]
+    refund = refund_pb2.QuoteRefundRequest(ticket_codes=["dir dt 20261121 000001"])
+    list(Checker.of(refund.DESCRIPTOR).violations(refund, ""))
+    assert list(refund.ticket_codes) == ["DIR-DT-20261121-000001"]
