@@ -354,6 +354,7 @@ class Catalogue:
             valid_until_time=arrival + VALID_AFTER_ARRIVAL,
             sale_from_time=_midnight(day - timedelta(days=timetable.sale_days), zone),
             sale_until_time=departs.astimezone(UTC) - timedelta(minutes=timetable.closing_minutes),
+            time_zone=zone.key,
         )
         offer_id = f"TR-{departure_id}-{class_index}-{origin}-{destination}"
         return self._offer(offer_id, product, day, fares, made)
@@ -378,6 +379,7 @@ class Catalogue:
             valid_until_time=valid_until(start, product.validity_days, city.zone).astimezone(UTC),
             sale_from_time=_midnight(day - timedelta(days=PACKAGE_SALE_DAYS), city.zone),
             sale_until_time=_midnight(day + timedelta(days=1), city.zone),
+            time_zone=city.zone.key,
         )
         return self._offer(f"PK-{product_id}-{day:%Y%m%d}", product, day, product.fares, made)
 
@@ -428,6 +430,7 @@ class _Made(NamedTuple):
     valid_until_time: datetime
     sale_from_time: datetime
     sale_until_time: datetime
+    time_zone: str
 
 
 class Catalogues:

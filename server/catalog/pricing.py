@@ -5,9 +5,10 @@ ticket: the fare of the customer type and day type, less the tier of the party's
 leaves of a ticket's price is rounded half-up to the minor unit and never below zero.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Self
 
 WEEKDAY, WEEKEND, HOLIDAY = "weekday", "weekend", "holiday"
@@ -93,22 +94,27 @@ class Price:
 
     `lines` stand by customer type in the party's order, each fare before its discounts in the order they were taken;
     a discount of nothing has no line. `ticket_minor` is what each ticket costs, in the party's order. `promotion_ids`
-    are those that took something off, ascending: the ones that count against a cap.
+    are those that took something off, ascending: the ones that count against a cap. `considered` are all that applied,
+    for `price_again`; they are no part of what it is equal to.
     """
 
     total_minor: int
     lines: tuple[Line, ...]
     ticket_minor: tuple[int, ...]
     promotion_ids: tuple[int, ...]
+    considered: tuple[Promotion, ...] = field(default=(), compare=False)
 
     def content(self) -> dict[str, Any]:
         """The price as it is stored in JSON, as a snapshot."""
-        return {
+        content = {
             "total_minor": self.total_minor,
             "lines": [_line_content(line) for line in self.lines],
             "ticket_minor": list(self.ticket_minor),
             "promotion_ids": list(self.promotion_ids),
         }
+        if self.considered:
+            content["considered"] = [_promotion_content(each) for each in self.considered]
+        return content
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
@@ -118,6 +124,7 @@ class Price:
             tuple(Line(**line) for line in content["lines"]),
             tuple(content["ticket_minor"]),
             tuple(content["promotion_ids"]),
+            tuple([_considered(each) for each in content.get("considered", ())]),
         )
 
 
@@ -141,13 +148,48 @@ def price(
 
     Raises NoFare if a customer type has no fare.
     """
+    applying = [p for p in promotions if _applies(p, len(party), product_id, now)]
+    best = partial(_best, promotions=applying)
+    return _price(fares, day_type, party, tiers=tiers, promote=best, considered=applying)
+
+
+def price_again(
+    sold: Price,
+    fares: Mapping[tuple[str, str], int],
+    day_type: str,
+    party: Sequence[str],
+    *,
+    tiers: Iterable[Tier],
+) -> Price:
+    """What an item that was sold for the price `sold` costs a part of its party, on the terms of then.
+
+    `fares`, `day_type` and `tiers` are those of its snapshot. Of the promotions that applied then, those that do not
+    ask for a larger party are chosen from anew. A price stored before promotions were kept with it has only what they
+    took off: that is taken off again, whatever the party's size.
+    """
+    if sold.promotion_ids and not sold.considered:
+        as_sold = partial(_as_sold, sold)
+        return _price(fares, day_type, party, tiers=tiers, promote=as_sold, considered=())
+    applying = [promotion for promotion in sold.considered if promotion.min_party <= len(party)]
+    best = partial(_best, promotions=applying)
+    return _price(fares, day_type, party, tiers=tiers, promote=best, considered=sold.considered)
+
+
+def _price(
+    fares: Mapping[tuple[str, str], int],
+    day_type: str,
+    party: Sequence[str],
+    *,
+    tiers: Iterable[Tier],
+    promote: "Callable[[_Units, _Units], tuple[_Units, _Taken]]",
+    considered: Sequence[Promotion],
+) -> Price:
+    """Fares, less the tier, less what `promote` takes off prices per ticket, given these and the quantities."""
     units = {customer: fare_of(fares, customer, day_type) for customer in dict.fromkeys(party)}
     quantities = {customer: party.count(customer) for customer in units}
     percent = percent_off(tiers, len(party))
     reduced = {customer: _less(unit, percent * 100) for customer, unit in units.items()}
-    paid, taken = _best(
-        reduced, quantities, [p for p in promotions if _applies(p, len(party), product_id, now)]
-    )
+    paid, taken = promote(reduced, quantities)
     lines: list[Line] = []
     for customer, unit in units.items():
         quantity = quantities[customer]
@@ -164,7 +206,17 @@ def price(
         tuple(lines),
         tuple([paid[customer] for customer in party]),
         tuple(sorted(promotion.promotion_id for promotion, _ in taken)),
+        tuple(considered),
     )
+
+
+def _as_sold(sold: Price, units: "_Units", _: "_Units") -> "tuple[_Units, _Taken]":
+    """The prices per ticket less what the promotions of a sale took off."""
+    offs: dict[str, int] = {}
+    for line in sold.lines:
+        if line.kind == PROMOTION:
+            offs[line.customer_type] = offs.get(line.customer_type, 0) + line.unit_minor
+    return {who: max(0, unit + offs.get(who, 0)) for who, unit in units.items()}, []
 
 
 def fare_of(fares: Mapping[tuple[str, str], int], customer_type: str, day_type: str) -> int:
@@ -315,6 +367,41 @@ def _promotion_line(promotion: Promotion, customer: str, quantity: int, off: int
         code=promotion.code,
         name_en=promotion.display_name_en,
         name_zh=promotion.display_name_zh,
+    )
+
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+"""The window of a promotion that is known to have applied."""
+
+
+def _promotion_content(promotion: Promotion) -> dict[str, Any]:
+    return {
+        "promotion_id": promotion.promotion_id,
+        "code": promotion.code,
+        "name_en": promotion.display_name_en,
+        "name_zh": promotion.display_name_zh,
+        "basis_points_off": promotion.basis_points_off,
+        "amount_off_minor": promotion.amount_off_minor,
+        "min_party": promotion.min_party,
+        "stackable": promotion.stackable,
+    }
+
+
+def _considered(content: Mapping[str, Any]) -> Promotion:
+    """From what `_promotion_content` returned: that it was in its window and for this product is known."""
+    begin, end = _ALWAYS
+    return Promotion(
+        promotion_id=content["promotion_id"],
+        code=content["code"],
+        display_name_en=content["name_en"],
+        display_name_zh=content["name_zh"],
+        basis_points_off=content["basis_points_off"],
+        amount_off_minor=content["amount_off_minor"],
+        begin=begin,
+        end=end,
+        min_party=content["min_party"],
+        product_ids=frozenset(),
+        stackable=content["stackable"],
     )
 
 

@@ -41,7 +41,8 @@ WHERE r.order_id IS NULL OR r.amount_minor <> coalesce(p.amount_minor, 0)
     ),
     Invariant(
         "refund-of-tickets",
-        "the tickets of a refund add up to it, and none gives back more than was paid for it, or twice",
+        "the tickets of a refund add up to it, and none gives back more than was paid for it, with what earlier refunds"
+        " kept of its party's discount, or twice",
         f"""
 WITH given AS ({GIVEN_BACK})
 SELECT format('refund %s of order %s', r.refund_no, r.order_id), format('%s, its tickets %s', r.amount_minor, g.amount)
@@ -51,9 +52,10 @@ WHERE r.amount_minor <> g.amount
 UNION ALL
 SELECT 'ticket ' || coalesce(t.ticket_code, g.ticket_id::text),
   format('gives back %s of %s in %s refunds', g.amount, s.amount_minor, g.refunds)
-FROM (SELECT ticket_id, sum(amount_minor) AS amount, count(*) AS refunds FROM given WHERE state <> 'CLOSED' GROUP BY 1) g
+FROM (SELECT ticket_id, sum(amount_minor) AS amount, sum(party_discount_minor) AS discount, count(*) AS refunds
+  FROM given WHERE state <> 'CLOSED' GROUP BY 1) g
 LEFT JOIN ticket_sales s USING (ticket_id) LEFT JOIN tickets t USING (ticket_id)
-WHERE s.ticket_id IS NULL OR g.amount > s.amount_minor OR g.refunds > 1
+WHERE s.ticket_id IS NULL OR g.amount > s.amount_minor - g.discount OR g.refunds > 1
 """,
     ),
     Invariant(

@@ -50,7 +50,8 @@ FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (
 # What a refund gives back for each ticket that it names.
 GIVEN_BACK = """
 SELECT r.order_id, r.refund_no, r.state, r.cause, (x.ticket ->> 'ticket_id')::bigint AS ticket_id,
-  (x.ticket ->> 'amount_minor')::bigint AS amount_minor, (x.ticket ->> 'fee_minor')::bigint AS fee_minor
+  (x.ticket ->> 'amount_minor')::bigint AS amount_minor, (x.ticket ->> 'fee_minor')::bigint AS fee_minor,
+  coalesce((x.ticket ->> 'party_discount_minor')::bigint, 0) AS party_discount_minor
 FROM refunds r, jsonb_array_elements(r.tickets) AS x (ticket)
 """
 

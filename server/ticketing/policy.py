@@ -5,7 +5,7 @@ Source: DOMAIN, Refund and change; States. Amounts are integers in minor units o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple, Self
 
 from server.ticketing.operator_cause import (
@@ -40,6 +40,7 @@ REASONS = frozenset(
         "CHANGES_USED_UP",
         "TOO_LATE",
         "SHARED",
+        "CHANGED_TOO_LATE",
     }
 )
 """Every reason of a Refused."""
@@ -59,7 +60,11 @@ _REFUSED_STATES = {
 
 
 class RefundTier(NamedTuple):
-    """`percent` back of what was paid, until `minutes_before` departure or use; negative minutes are after it."""
+    """`percent` back of what was paid, until `minutes_before` departure or the first moment of use.
+
+    Negative minutes are after it. 0 is until departure or, for what does not depart, until the validity ends: so long
+    nothing need be used (DOMAIN, Refund and change).
+    """
 
     minutes_before: int
     percent: int
@@ -71,7 +76,7 @@ class Policy:
 
     `refund_tiers` stand from the earliest to the last, their percentages never rising; behind the last nothing is given
     back, and none at all is not refundable. `refund_fee_minor` is kept of each ticket, `change_fee_minor` added to each
-    change. A ticket may be changed `changes_allowed` times, until `change_minutes_before` departure or use. With
+    change. A ticket may be changed `changes_allowed` times, until `change_minutes_before`, which counts as a tier's. With
     `pro_rata` a partly redeemed ticket is refunded in proportion to the uses left; without, not at all.
 
     When the operator moves a departure by more than `move_tolerance_minutes`, or cancels it, refund and change are free.
@@ -130,9 +135,13 @@ class Policy:
 class Ticket:
     """A sold ticket as these decisions see it.
 
-    `paid_minor` is what was paid for it, all changes included: its value. `reference_time` is its departure, or when its
-    use begins; `remaining_uses` and `total_uses` are over all its entitlements. `operator_cause` is what the operator did
-    to its departure, one of OPERATOR_CAUSES or empty; `boarded` is whether its boarding was redeemed.
+    `paid_minor` is what was paid for it, all changes included. `value_minor` is what leaves its order with it when it is
+    given back, after the party discount of those who stay was worked out again (see party.py); None: what was paid.
+    `reference_time` is the departure of its leg, or the first moment of use for what does not depart;
+    `remaining_uses` and `total_uses` are over all its entitlements. `operator_cause` is what the operator did to its
+    departure, one of OPERATOR_CAUSES or empty; `boarded` is whether its boarding was redeemed. `refund_percent_cap` is
+    what the tickets it was changed from would have got back at their changes, the least of them. Moments in facts are in
+    `zone`, the city's.
     """
 
     state: str
@@ -144,6 +153,10 @@ class Ticket:
     blocked: bool = False
     operator_cause: str = ""
     boarded: bool = False
+    departs: bool = True
+    value_minor: int | None = None
+    refund_percent_cap: int = 100
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +169,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class RefundOffer:
-    """What comes back of a ticket, and `fee_minor`, what is kept: together what was paid.
+    """What comes back of a ticket, and what is kept of it: amount, fee and party discount are together what was paid.
 
-    `amount_minor` may be 0, if the fee is all of it. `rule` is one of RULES, `facts` the values it was decided on.
-    The offer holds until `until_time`, when its tier ends or the validity does.
+    `party_discount_minor` is the discount that those who stay lose; below zero if one that an earlier refund has kept is
+    given back with this ticket. `fee_minor` is all else that is kept: the share that the tier does not give, the uses
+    made, the fee. `amount_minor` may be 0, if they are all of it. `rule` is one of RULES, `facts` the values it was
+    decided on. The offer holds until `until_time`, when its tier ends or the validity does.
     """
 
     amount_minor: int
     fee_minor: int
+    party_discount_minor: int
     percent: int
     rule: str
     until_time: datetime
@@ -174,8 +190,11 @@ class RefundOffer:
 class ChangeOffer:
     """What a change costs: `pay_minor` to be paid or `refund_minor` to be given back, one of them 0.
 
-    `fee_minor` is contained. The offer holds until `until_time`, when the ticket can no longer be changed. With an
-    `operator_cause` the change is free and does not count.
+    `fee_minor` is contained. `forfeited_minor` is what is kept of the difference to something cheaper besides the fee:
+    old + pay = new + fee + forfeited + refund. `refund_percent` is the share that the old ticket would have got as a
+    refund now, and the most that the new one ever gets. The offer holds until `until_time`, when that share falls or
+    the ticket can no longer be changed. With an `operator_cause` the change is free, does not count, and leaves the
+    share as it was.
     """
 
     pay_minor: int
@@ -185,6 +204,8 @@ class ChangeOffer:
     new_minor: int
     until_time: datetime
     operator_cause: str = ""
+    forfeited_minor: int = 0
+    refund_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +224,10 @@ class Summary:
 def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refused:
     """What is given back of a ticket at `now`.
 
-    The share of the tier, and with `pro_rata` that of the uses left, is taken of what was paid at once and rounded
-    half-up; then the fee is kept, as far as there is something to keep it of. Of a departure that the operator cancelled,
-    or moved and that has not left yet, all that is unused is given back, whatever the policy says.
+    The share of the tier, never above the ticket's cap, and with `pro_rata` that of the uses left, is taken at once of
+    the ticket's value and rounded half-up; then the fee is kept, as far as there is something to keep it of. Of a
+    departure that the operator cancelled, or moved and that has not left yet, all that is unused is given back, whatever
+    policy and cap say.
     """
     if _operator_answers(ticket, now):
         return _operator_refund(ticket, now)
@@ -214,29 +236,36 @@ def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refus
         return refused
     if not any(tier.percent for tier in policy.refund_tiers):
         return Refused("NOT_REFUNDABLE")
-    for tier in policy.refund_tiers:
-        end = _moment(ticket.reference_time, tier.minutes_before)
-        if now <= end and tier.percent:
+    if not ticket.refund_percent_cap:
+        return Refused("CHANGED_TOO_LATE", {"refund_percent_cap": 0})
+    steps = _steps(ticket, policy)
+    for tier in steps:
+        end = _moment(ticket, tier.minutes_before)
+        if now <= end:
             break
     else:
-        last = [tier for tier in policy.refund_tiers if tier.percent][-1]
-        return Refused("TOO_LATE", _deadline(ticket, last.minutes_before))
+        return Refused("TOO_LATE", _deadline(ticket, steps[-1].minutes_before))
+    value = ticket.paid_minor if ticket.value_minor is None else ticket.value_minor
     remaining, total = (ticket.remaining_uses, ticket.total_uses) if ticket.total_uses else (1, 1)
-    whole = total * 100
-    share = (ticket.paid_minor * remaining * tier.percent * 2 + whole) // (2 * whole)
+    share = _share(value, remaining * tier.percent, total * 100)
     amount = max(0, share - policy.refund_fee_minor)
     rule = "FREE" if amount == ticket.paid_minor else "TIER"
     facts: dict[str, str | int] = {
         "percent": tier.percent,
         "minutes_before": tier.minutes_before,
+        "departs": int(ticket.departs),
+        "until_time": _shown(ticket, min(end, ticket.valid_until_time)),
         "fee_per_ticket_minor": policy.refund_fee_minor,
     }
+    if ticket.refund_percent_cap < 100:
+        facts["refund_percent_cap"] = ticket.refund_percent_cap
     if remaining < total:
         rule = "PRO_RATA"
         facts |= {"remaining_uses": remaining, "total_uses": total}
     return RefundOffer(
         amount_minor=amount,
-        fee_minor=ticket.paid_minor - amount,
+        fee_minor=value - amount,
+        party_discount_minor=ticket.paid_minor - value,
         percent=tier.percent,
         rule=rule,
         until_time=min(end, ticket.valid_until_time),
@@ -249,7 +278,10 @@ def change(
 ) -> ChangeOffer | Refused:
     """What it costs at `now` to change a ticket, already changed `changes_made` times, to one of `new_price_minor`.
 
-    Free, and as often as that happens, while its departure is cancelled or moved and would not have left yet.
+    Of what the new one is cheaper the share comes back that a refund of the old one would have given, rounded half-up,
+    less the fee of the change (the fee of a refund is kept of what is given back, which this ticket is not). So a
+    change never gives back what a refund would not (DOMAIN, Refund and change). Free, and as often as that happens, while
+    its departure is cancelled or moved and would not have left yet.
     """
     refused = _standing(ticket, now, partly_redeemed=False)
     if refused:
@@ -262,6 +294,8 @@ def change(
             fee_minor=0,
             old_minor=ticket.paid_minor,
             new_minor=new_price_minor,
+            forfeited_minor=0,
+            refund_percent=ticket.refund_percent_cap,
             until_time=min(ticket.reference_time, ticket.valid_until_time),
             operator_cause=ticket.operator_cause,
         )
@@ -272,22 +306,42 @@ def change(
             "CHANGES_USED_UP",
             {"changes_made": changes_made, "changes_allowed": policy.changes_allowed},
         )
-    end = _moment(ticket.reference_time, policy.change_minutes_before)
+    end = _moment(ticket, policy.change_minutes_before)
     if now > end:
         return Refused("TOO_LATE", _deadline(ticket, policy.change_minutes_before))
-    difference = new_price_minor + policy.change_fee_minor - ticket.paid_minor
+    given = refund(ticket, policy, now)
+    percent = given.percent if isinstance(given, RefundOffer) else 0
+    fee, cheaper_by = policy.change_fee_minor, ticket.paid_minor - new_price_minor
+    pay = max(0, fee - cheaper_by)
+    back = max(0, _share(cheaper_by, percent, 100) - fee) if cheaper_by > 0 else 0
+    ends = [end, ticket.valid_until_time]
+    if isinstance(given, RefundOffer):
+        ends.append(given.until_time)
     return ChangeOffer(
-        pay_minor=max(0, difference),
-        refund_minor=max(0, -difference),
-        fee_minor=policy.change_fee_minor,
+        pay_minor=pay,
+        refund_minor=back,
+        fee_minor=fee,
         old_minor=ticket.paid_minor,
         new_minor=new_price_minor,
-        until_time=min(end, ticket.valid_until_time),
+        forfeited_minor=cheaper_by + pay - fee - back,
+        refund_percent=percent,
+        until_time=min(ends),
     )
 
 
+def deadline(refused: Refused) -> dict[str, Any]:
+    """The moment after which it is refused, as {"deadline_time": ISO 8601 in the city's zone}; empty if there is none."""
+    for name in ("deadline_time", "valid_until_time"):
+        if name in refused.facts:
+            return {"deadline_time": str(refused.facts[name])}
+    return {}
+
+
 def summary(policy: Policy, currency_code: str, *, departs: bool) -> Summary:
-    """A policy in words, before departure or, if nothing departs, before use; fees are in `currency_code`."""
+    """A policy in words, until departure or, if nothing departs, by first day of use and end of validity.
+
+    Fees are in `currency_code`.
+    """
     words = _Words(currency_code, departs)
     operator = promise(policy.move_tolerance_minutes) if departs else ("", "")
     return Summary(policy, *words.refund(policy), *words.change(policy), *operator)
@@ -301,7 +355,7 @@ class _Words:
     departs: bool
 
     def refund(self, policy: Policy) -> tuple[str, str]:
-        tiers = [tier for tier in policy.refund_tiers if tier.percent]
+        tiers = [tier for tier in _reachable(policy, self.departs) if tier.percent]
         if not tiers:
             return "No refund.", "不可退票。"
         parts_en, parts_zh = [], []
@@ -334,26 +388,33 @@ class _Words:
             else ("free of charge", f"可免费改签{allowed}次")
         )
         return (
-            f"May be changed {times} until {en}, {cost_en}; a difference in price is settled.",
-            f"截至{zh}，{cost_zh}，票价差额多退少补。",
+            (
+                f"May be changed {times} until {en}, {cost_en}; a dearer ticket costs the"
+                " difference, of a cheaper one as much of it comes back as of a refund."
+            ),
+            f"截至{zh}，{cost_zh}；改至较贵的票补差价，改至较便宜的票按当时退票比例退差价。",
         )
 
     def _moment(self, minutes_before: int) -> tuple[str, str]:
-        what_en, what_zh = ("departure", "出发") if self.departs else ("use", "使用")
-        if not minutes_before:
-            return what_en, f"{what_zh}时"
-        number, (unit_en, unit_zh) = _duration(abs(minutes_before))
-        side_en, side_zh = ("before", "前") if minutes_before > 0 else ("after", "后")
-        plural = "" if number == 1 else "s"
-        return (
-            f"{number} {unit_en}{plural} {side_en} {what_en}",
-            f"{what_zh}{side_zh}{number}{unit_zh}",
-        )
+        return moment_in_words(minutes_before, departs=self.departs)
 
     def _money(self, amount_minor: int) -> str:
         if self.currency_code in WITHOUT_MINOR_UNITS:
             return f"{self.currency_code} {amount_minor}"
         return f"{self.currency_code} {amount_minor // 100}.{amount_minor % 100:02d}"
+
+
+def moment_in_words(minutes_before: int, *, departs: bool) -> tuple[str, str]:
+    """The moment a tier or the right to change ends, to stand behind "until" and 至."""
+    if not minutes_before:
+        return ("departure", "出发时") if departs else ("its validity ends", "有效期结束时")
+    what_en, what_zh = (
+        ("departure", "出发") if departs else ("the first day of use begins", "使用首日零点")
+    )
+    number, (unit_en, unit_zh) = _duration(abs(minutes_before))
+    side_en, side_zh = ("before", "前") if minutes_before > 0 else ("after", "后")
+    plural = "" if number == 1 else "s"
+    return f"{number} {unit_en}{plural} {side_en} {what_en}", f"{what_zh}{side_zh}{number}{unit_zh}"
 
 
 def _duration(minutes: int) -> tuple[int, tuple[str, str]]:
@@ -384,10 +445,12 @@ def _operator_refund(ticket: Ticket, now: datetime) -> RefundOffer | Refused:
     if refused:
         return refused
     remaining, total = (ticket.remaining_uses, ticket.total_uses) if ticket.total_uses else (1, 1)
-    amount = (ticket.paid_minor * remaining * 2 + total) // (2 * total)
+    value = ticket.paid_minor if ticket.value_minor is None else ticket.value_minor
+    amount = _share(value, remaining, total)
     return RefundOffer(
         amount_minor=amount,
-        fee_minor=ticket.paid_minor - amount,
+        fee_minor=value - amount,
+        party_discount_minor=ticket.paid_minor - value,
         percent=100,
         rule=ticket.operator_cause,
         until_time=until_time,
@@ -415,17 +478,46 @@ def _standing(
             },
         )
     if now >= ticket.valid_until_time and not ignores_validity:
-        return Refused("EXPIRED", {"valid_until_time": ticket.valid_until_time.isoformat()})
+        return Refused("EXPIRED", {"valid_until_time": _shown(ticket, ticket.valid_until_time)})
     return None
 
 
-def _moment(reference: datetime, minutes_before: int) -> datetime:
-    return reference - timedelta(minutes=minutes_before)
+def _reachable(policy: Policy, departs: bool) -> list[RefundTier]:
+    """The tiers that may ever apply: what does not depart has none behind the one until its validity ends."""
+    tiers = list(policy.refund_tiers)
+    if departs or not any(tier.minutes_before == 0 for tier in tiers):
+        return tiers
+    return [tier for tier in tiers if tier.minutes_before >= 0]
+
+
+def _steps(ticket: Ticket, policy: Policy) -> list[RefundTier]:
+    """The tiers that give something back under the ticket's cap; of those that give as much, the last."""
+    steps: dict[int, RefundTier] = {}
+    for tier in _reachable(policy, ticket.departs):
+        percent = min(tier.percent, ticket.refund_percent_cap)
+        if percent:
+            steps[percent] = RefundTier(tier.minutes_before, percent)
+    return list(steps.values())
+
+
+def _share(amount_minor: int, part: int, whole: int) -> int:
+    """`part` of `whole` of an amount, half-up."""
+    return (amount_minor * part * 2 + whole) // (2 * whole)
+
+
+def _moment(ticket: Ticket, minutes_before: int) -> datetime:
+    if not minutes_before and not ticket.departs:
+        return ticket.valid_until_time
+    return ticket.reference_time - timedelta(minutes=minutes_before)
+
+
+def _shown(ticket: Ticket, moment: datetime) -> str:
+    return moment.astimezone(ticket.zone).isoformat()
 
 
 def _deadline(ticket: Ticket, minutes_before: int) -> dict[str, str | int]:
     return {
-        "deadline_time": _moment(ticket.reference_time, minutes_before).isoformat(),
+        "deadline_time": _shown(ticket, _moment(ticket, minutes_before)),
         "minutes_before": minutes_before,
     }
 

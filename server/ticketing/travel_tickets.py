@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, and_, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -23,9 +24,6 @@ from server.ticketing.policy import Ticket as Standing
 from server.tickets.models import entitlements, snapshots
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
-
-MAX_OF_ORDER = 200
-"""Tickets of one order that are read at once; an order has 10 items for 9 passengers at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,15 @@ class TravelTicket:
         return Policy.parse(self.snapshot["policy"])
 
     @property
+    def zone(self) -> tzinfo:
+        """Of the city it is used in; UTC for one sold before that was kept."""
+        name = self.snapshot["offer"].get("time_zone")
+        return ZoneInfo(name) if name else UTC
+
+    @property
     def standing(self) -> Standing:
         """As refund and change look at it."""
+        change = self.order.content.change
         return Standing(
             state=self.state,
             paid_minor=self.amount_minor,
@@ -99,6 +104,9 @@ class TravelTicket:
             reference_time=self.reference_time,
             valid_until_time=self.valid_until_time,
             blocked=self.blocked,
+            departs=self.item.departure_id is not None,
+            refund_percent_cap=change.refund_percent if change else 100,
+            zone=self.zone,
         )
 
 
@@ -180,15 +188,18 @@ async def get(tx: AsyncConnection, traveller_id: int, code: str) -> TravelTicket
 
 
 async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
-    """The tickets of a traveller's order, in the order of their numbers."""
+    """All tickets of a traveller's order, in the order of their numbers.
+
+    They are as many as its items have passengers and shared entitlements, some hundreds at the most.
+    """
     query = _TICKETS.where(order_rows.c.order_id == order_id).order_by(ticket_rows.c.ticket_id)
-    return await _complete(tx, (await tx.execute(query.limit(MAX_OF_ORDER))).all())
+    return await _complete(tx, (await tx.execute(query)).all())
 
 
 async def shared_with(tx: AsyncConnection, order: Order) -> list[TravelTicket]:
     """The shared tickets of another order that the order of a change shows as well."""
     query = _TICKETS.where(shown_in(order.order_id), order_rows.c.order_id != order.order_id)
-    rows = (await tx.execute(query.order_by(ticket_rows.c.ticket_id).limit(MAX_OF_ORDER))).all()
+    rows = (await tx.execute(query.order_by(ticket_rows.c.ticket_id))).all()
     return await _complete(tx, rows)
 
 

@@ -194,9 +194,11 @@ def test_a_policy_in_words() -> None:
     assert words.refund_zh == "免费退票至出发前24小时；至出发前2小时退80%；此后不退。"
     assert words.change_en == (
         "May be changed once until 30 minutes before departure, for HKD 5.00 each time;"
-        " a difference in price is settled."
+        " a dearer ticket costs the difference, of a cheaper one as much of it comes back as of a refund."
     )
-    assert words.change_zh == "截至出发前30分钟，可改签1次，每次手续费HKD 5.00，票价差额多退少补。"
+    assert words.change_zh == (
+        "截至出发前30分钟，可改签1次，每次手续费HKD 5.00；改至较贵的票补差价，改至较便宜的票按当时退票比例退差价。"
+    )
 
 
 def test_another_policy_in_words() -> None:
@@ -208,15 +210,20 @@ def test_another_policy_in_words() -> None:
     )
     words = summary(package, "HKD", departs=False)
     assert words.refund_en == (
-        "100% until 7 days before use; 50% until use; 5% until 1 hour after use; "
+        "100% until 7 days before the first day of use begins; 50% until its validity ends; "
         "nothing after that. A fee of HKD 12.05 per ticket is kept."
         " Partly used tickets are refunded in proportion to the uses left."
     )
     assert words.refund_zh == (
-        "至使用前7天退100%；至使用时退50%；至使用后1小时退5%；此后不退。"
+        "至使用首日零点前7天退100%；至有效期结束时退50%；此后不退。"
         "每张收取手续费HKD 12.05。部分使用的票按剩余次数比例退款。"
     )
-    assert words.change_zh == "截至使用时，可免费改签3次，票价差额多退少补。"
+    assert words.change_zh.startswith("截至有效期结束时，可免费改签3次；")
+    later = replace(package, refund_tiers=(RefundTier(-60, 5),))
+    assert "5% until 1 hour after the first day of use begins" in (
+        summary(later, "HKD", departs=False).refund_en
+    )
+    assert "5% until 1 hour after departure" in summary(package, "HKD", departs=True).refund_en
     assert "JPY 1205" in summary(package, "JPY", departs=False).refund_en
 
 
@@ -385,6 +392,7 @@ def test_refunds_are_exact_and_never_grow(
         assert offer.reason in REASONS
     else:
         assert offer.amount_minor + offer.fee_minor == ticket.paid_minor
+        assert offer.party_discount_minor == 0
         assert min(offer.amount_minor, offer.fee_minor) >= 0
         assert 0 < offer.percent <= 100
         assert offer.rule in RULES
@@ -416,7 +424,9 @@ def test_a_change_settles_the_difference_and_its_fee(new: int, pay: int, back: i
         fee_minor=500,
         old_minor=9_999,
         new_minor=new,
-        until_time=before(30),
+        forfeited_minor=0,
+        refund_percent=100,
+        until_time=before(1_440),
     )
 
 
@@ -456,6 +466,9 @@ def test_a_change_neither_makes_nor_loses_money(
     assert (ticket.state, ticket.remaining_uses) == ("ACTIVE", ticket.total_uses)
     assert made < policy.changes_allowed
     assert min(offer.pay_minor, offer.refund_minor) == 0
-    assert ticket.paid_minor + offer.pay_minor == new + offer.fee_minor + offer.refund_minor
+    kept = offer.fee_minor + offer.forfeited_minor
+    assert ticket.paid_minor + offer.pay_minor == new + kept + offer.refund_minor
+    assert offer.forfeited_minor >= 0
+    assert offer.refund_minor <= given_back(ticket, replace(policy, refund_fee_minor=0), now)
     assert offer.refund_minor <= ticket.paid_minor
     assert now <= offer.until_time

@@ -5,11 +5,14 @@ order is paid, at once if there is nothing to pay, the old ticket is CHANGED and
 the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid.
 
 What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A blocked ticket is not
-changed; a block that is set while it is CHANGING is the new ticket's. The new price is that of one traveller of the ticket's customer type: no discount for a party, and no promotion with a cap.
+changed; a block that is set while it is CHANGING is the new ticket's. The new price is that of one traveller of the ticket's
+customer type: no discount for a party, and no promotion with a cap. Those who stay keep theirs; only a later refund works it
+out again, without the changed ticket, which has left the party (see party.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -24,12 +27,12 @@ from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
 from server.ticketing import policy, travel_tickets
-from server.ticketing.aftersales import quotes
+from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
 from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.asked import PricedItem, Prices, Wish
-from server.ticketing.ordering.content import Content, Item, Place
+from server.ticketing.ordering.content import ChangeTerms, Content, Item, Place
 from server.ticketing.ordering.holds import Holder
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
@@ -104,12 +107,12 @@ class ChangeDesk:
     ) -> Quote:
         """What it costs to have this offer instead. Raises NOT_FOUND, CHANGE_REFUSED, OFFER_NOT_AVAILABLE."""
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
-        terms = _terms(ticket, offer_id, prices, now)
+        terms = await _terms(tx, ticket, offer_id, prices, now)
         cost, new = terms.offer, terms.item.offer
         query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
         left = await tx.scalar(query.where(stocks.c.stock_id == new.stock_id)) or 0
         expire_time = min(now + timedelta(seconds=self._quote_seconds), cost.until_time)
-        facts = [ticket.ticket_id, offer_id, cost.new_minor, cost.fee_minor, cost.old_minor]
+        facts = [ticket.ticket_id, offer_id, *_quoted(cost)]
         quote = self._quotes.sign("change", traveller.key, facts, expire_time=expire_time)
         return Quote(quote, terms, left, expire_time)
 
@@ -136,9 +139,9 @@ class ChangeDesk:
         await orders.lock_order(tx, ticket.order_id)
         # behind both locks: as the gates, refunds and other changes have left it
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
-        terms = _terms(ticket, offer_id, prices, now)
+        terms = await _terms(tx, ticket, offer_id, prices, now)
         cost = terms.offer
-        if [cost.new_minor, cost.fee_minor, cost.old_minor] != quoted:
+        if _quoted(cost) != quoted:
             raise quotes.invalid("holds no more: the price is another now")
         moved = await tickets.move(
             tx,
@@ -213,14 +216,19 @@ class ChangeDesk:
             seat=offer.seat_map.labels[seat] if offer.seat_map and seat is not None else None,
             document=document,
         )
-        amount_minor = cost.new_minor + cost.fee_minor
+        amount_minor = cost.new_minor + cost.fee_minor + cost.forfeited_minor
         order = Order(
             order_id=order_id,
             order_code=orders.order_code(order_id),
             traveller_id=old.order.traveller_id,
             state="PENDING",
             sequence=1,
-            content=Content((_item(terms.item, place),)),
+            content=Content(
+                (_item(terms.item, place),),
+                change=ChangeTerms(
+                    cost.old_minor, cost.fee_minor, cost.forfeited_minor, cost.refund_percent
+                ),
+            ),
             passengers_sealed=self._seals.seal(order_id, [passenger]),
             amount_minor=amount_minor,
             currency_code=offer.currency_code,
@@ -238,7 +246,14 @@ class ChangeDesk:
         return order
 
 
-def _terms(ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime) -> Terms:
+def _quoted(cost: policy.ChangeOffer) -> list[int]:
+    """What a quote promises; the rest follows from it."""
+    return [cost.new_minor, cost.fee_minor, cost.old_minor, cost.refund_percent]
+
+
+async def _terms(
+    tx: AsyncConnection, ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime
+) -> Terms:
     """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE."""
     if ticket.is_shared:
         raise refused(ticket, "NOT_CHANGEABLE", "it belongs to the whole order")
@@ -252,7 +267,7 @@ def _terms(ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime) -
     )
     if isinstance(for_itself, policy.Refused):
         facts = ", ".join(f"{name} {value}" for name, value in for_itself.facts.items())
-        raise refused(ticket, for_itself.reason, facts)
+        raise refused(ticket, for_itself.reason, facts, **policy.deadline(for_itself))
     priced = prices.price(
         [Wish(offer_id)],
         [ticket.customer_type],
@@ -266,8 +281,11 @@ def _terms(ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime) -
         raise refused(ticket, "OTHER_PRODUCT", f"{offer_id} is of another product")
     if offer_id == ticket.item.offer_id:
         raise refused(ticket, "SAME_OFFER", f"it is for {offer_id}")
+    party = (await parties.read(tx, await travel_tickets.of_order(tx, ticket.order_id)))[
+        ticket.item_index
+    ]
     cost = policy.change(
-        standing,
+        replace(standing, paid_minor=party.credit_minor(ticket.ticket_id)),
         rules,
         changes_made=ticket.changes_made,
         new_price_minor=priced.total_minor,
@@ -324,11 +342,12 @@ async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datet
     )
 
 
-def refused(ticket: TravelTicket, why: str, facts: str) -> DomainError:
+def refused(ticket: TravelTicket, why: str, facts: str, **metadata: Any) -> DomainError:
     """CHANGE_REFUSED for a ticket, with why."""
     return DomainError(
         Reason.CHANGE_REFUSED,
         f"ticket {ticket.ticket_code} cannot be changed: {why} {facts}".rstrip(),
         ticket_code=ticket.ticket_code,
         why=why,
+        **metadata,
     )

@@ -1,24 +1,29 @@
 """A traveller gives tickets back: what they give back now, as a quote, and the request against it.
 
+A party discount is worked out again for those who stay (see party.py), on the prices of the order's snapshot.
+
 The shared entitlements of an item go with the last of its travellers' tickets, those these were changed into included, and
 hold these if they are redeemed: they belong to the whole order (DOMAIN, Words). While another ticket may still come back
 they stay, and go when it is known that it does not (paying.refunds).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import blake2b
+from itertools import accumulate
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Traveller
 from server.ticketing import policy, travel_tickets
-from server.ticketing.aftersales import quotes
+from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Member
+from server.ticketing.party import Party
 from server.ticketing.paying import refunds
 from server.ticketing.paying.refunds import Refund, TicketRefund
 from server.ticketing.rules import WITHDRAWN
@@ -71,9 +76,10 @@ class RefundDesk:
         found = await travel_tickets.of_order(tx, order.order_id)
         sharing = await _sharing(tx, order, found)
         chosen = _chosen(order, found, sharing, ticket_codes, now)
-        offers = _offers(order, sharing, chosen, now)
+        offers = _offers(order, sharing, chosen, await parties.read(tx, found), now)
         expire_time = min(now + timedelta(seconds=self._quote_seconds), offers.until_time)
-        facts = [order.order_id, [[t.ticket_id, t.amount_minor] for t in offers.tickets]]
+        facts = [order.order_id, _steps([t.ticket_id for t in offers.tickets])]
+        facts.append(_digest(offers.tickets))
         text = self._quotes.sign("refund", traveller.key, facts, expire_time=expire_time)
         return Quote(text, order, offers.tickets, expire_time)
 
@@ -91,17 +97,21 @@ class RefundDesk:
         Raises NOT_FOUND, QUOTE_INVALID, REFUND_REFUSED.
         """
         order = await orders.find(tx, traveller.traveller_id, order_code)
-        order_id, quoted = self._quotes.open("refund", traveller.key, quote, now=now)
+        order_id, *quoted = self._quotes.open("refund", traveller.key, quote, now=now)
         if order_id != order.order_id:
             raise quotes.invalid("is for another order")
-        amounts = dict(quoted)
-        shared = await shared_tickets.lock(tx, amounts)
+        if len(quoted) != 2:
+            raise quotes.invalid("was made by a former release")
+        steps, digest = quoted
+        ids = set(accumulate(steps))
+        shared = await shared_tickets.lock(tx, ids)
         await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
         # behind both locks: as the gates, other refunds and changes have left them
         found = await travel_tickets.of_order(tx, order_id)
-        chosen = [ticket for ticket in found if ticket.ticket_id in amounts]
-        given_back = _offers(order, await _sharing(tx, order, found), chosen, now).tickets
-        if {ticket.ticket_id: ticket.amount_minor for ticket in given_back} != amounts:
+        chosen = [ticket for ticket in found if ticket.ticket_id in ids]
+        sharing, of_items = await _sharing(tx, order, found), await parties.read(tx, found)
+        given_back = _offers(order, sharing, chosen, of_items, now).tickets
+        if _digest(given_back) != digest:
             raise quotes.invalid("holds no more: a ticket of the order has moved since")
         await _start(tx, order, given_back, traveller, now)
         refund_no = await refunds.ask(
@@ -196,13 +206,36 @@ def _chosen(
     return [by_code[code] for code in dict.fromkeys(codes)]
 
 
+def _steps(ticket_ids: Collection[int]) -> list[int]:
+    """The first of the numbers, ascending, and how far each is behind the one before: short for the most tickets."""
+    ordered = sorted(ticket_ids)
+    return [number - before for before, number in zip([0, *ordered], ordered, strict=False)]
+
+
+def _digest(given_back: Iterable[TicketRefund]) -> str:
+    """What says whether the same tickets give back the same."""
+    amounts = sorted((ticket.ticket_id, ticket.amount_minor) for ticket in given_back)
+    return blake2b(repr(amounts).encode(), digest_size=16).hexdigest()
+
+
 def _offers(
-    order: Order, sharing: _Sharing, chosen: Sequence[TravelTicket], now: datetime
+    order: Order,
+    sharing: _Sharing,
+    chosen: Sequence[TravelTicket],
+    of_items: Mapping[int, Party],
+    now: datetime,
 ) -> _Offers:
     """What the chosen tickets give back, with the shared ones that go with them. Raises REFUND_REFUSED."""
+    ids = {ticket.ticket_id for ticket in chosen}
+    worth: dict[int, int] = {}
+    for item, party in of_items.items():
+        # whom the operator's doing makes leave takes no discount from those who stay
+        by_operator = any(t.standing.operator_cause for t in chosen if t.item_index == item)
+        worth |= party.values(ids, keep_discount=by_operator)
     given_back, until_times = [], []
     for ticket in [*chosen, *_shared_with(order, sharing, chosen, now)]:
-        offer = policy.refund(ticket.standing, ticket.policy, now)
+        standing = replace(ticket.standing, value_minor=worth.get(ticket.ticket_id))
+        offer = policy.refund(standing, ticket.policy, now)
         if isinstance(offer, policy.Refused):
             raise refused(ticket.ticket_code, offer)
         until_times.append(offer.until_time)
@@ -216,6 +249,7 @@ def _offers(
                 offer.rule,
                 offer.facts,
                 ticket.state,
+                offer.party_discount_minor,
             )
         )
     return _Offers(given_back, min(until_times))
@@ -255,4 +289,5 @@ def refused(ticket_code: str, why: policy.Refused) -> DomainError:
         f"ticket {ticket_code} cannot be given back: {why.reason}{facts}",
         ticket_code=ticket_code,
         why=why.reason,
+        **policy.deadline(why),
     )

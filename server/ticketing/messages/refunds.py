@@ -1,6 +1,7 @@
 """Refunds and changes between protobuf and plain values."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from deeptravel.ticketing.v1 import refund_pb2
@@ -9,11 +10,11 @@ from server import rpc
 from server.ticketing.aftersales import changes, refund_requests
 from server.ticketing.messages.offers import offer_message
 from server.ticketing.messages.tickets import tickets
-from server.ticketing.operator_cause import REFUND_TEXTS
+from server.ticketing.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
 from server.ticketing.ordering.orders import order_code
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.paying.refunds import Refund, TicketRefund, refund_code
-from server.ticketing.policy import WITHOUT_MINOR_UNITS
+from server.ticketing.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words
 from server.ticketing.travel_tickets import ticket_code
 
 STATES = rpc.enum_numbers(refund_pb2.RefundState)
@@ -30,6 +31,7 @@ def refund_quote(quote: refund_requests.Quote) -> Any:
         fee_minor=sum(ticket.fee_minor for ticket in quote.tickets),
         currency_code=currency_code,
         expire_time=rpc.timestamp(quote.expire_time),
+        party_discount_minor=sum(ticket.party_discount_minor for ticket in quote.tickets),
     )
 
 
@@ -51,6 +53,7 @@ def refund(found: Refund) -> Any:
 def change_quote(quote: changes.Quote) -> Any:
     """What a change costs."""
     cost, item = quote.terms.offer, quote.terms.item
+    rule_en, rule_zh = _change_rule(cost, item.offer.currency_code)
     return refund_pb2.QuoteChangeResponse(
         change_quote=quote.text,
         new_minor=cost.new_minor,
@@ -61,6 +64,10 @@ def change_quote(quote: changes.Quote) -> Any:
         currency_code=item.offer.currency_code,
         offer=offer_message(item.offer, item.price, seats_left=quote.seats_left),
         expire_time=rpc.timestamp(quote.expire_time),
+        forfeited_minor=cost.forfeited_minor,
+        refund_percent=cost.refund_percent,
+        rule_en=rule_en,
+        rule_zh=rule_zh,
     )
 
 
@@ -87,6 +94,7 @@ def _ticket_refunds(found: Iterable[TicketRefund], currency_code: str) -> list[A
                 percent=ticket.percent,
                 rule_en=rule_en,
                 rule_zh=rule_zh,
+                party_discount_minor=ticket.party_discount_minor,
             )
         )
     return messages
@@ -99,18 +107,12 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
         text_en, text_zh = REFUND_TEXTS[ticket.rule]
         more_en, more_zh = _uses_left(facts) if ticket.fee_minor else ("", "")
         return f"{text_en}{more_en}.", f"{text_zh}{more_zh}。"
-    minutes = int(facts["minutes_before"])
-    hours, rest = divmod(abs(minutes), 60)
-    span_en = f"{abs(minutes)} minutes" if rest else f"{hours} hours"
-    span_zh = f"{abs(minutes)}分钟" if rest else f"{hours}小时"
-    side_en, side_zh = ("before", "前") if minutes >= 0 else ("after", "后")
-    until_en, until_zh = (
-        (f"until {span_en} {side_en} departure or use", f"出发或使用{side_zh}{span_zh}")
-        if minutes
-        else ("until departure or use", "出发或使用前")
-    )
-    text_en = f"{ticket.percent}% is given back {until_en}"
-    text_zh = f"{until_zh}退{ticket.percent}%"
+    until_en, until_zh = _until(facts)
+    text_en = f"{ticket.percent}% is given back until {until_en}"
+    text_zh = f"至{until_zh}退{ticket.percent}%"
+    if facts.get("refund_percent_cap") == ticket.percent:
+        text_en += ", no more than before its change"
+        text_zh += "（不高于改签时的退票比例）"
     if ticket.rule == "PRO_RATA":
         more_en, more_zh = _uses_left(facts)
         text_en += more_en
@@ -118,7 +120,55 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
     if fee := int(facts["fee_per_ticket_minor"]):
         text_en += f"; a fee of {_money(fee, currency_code)} is kept"
         text_zh += f"，扣除手续费{_money(fee, currency_code)}"
+    more_en, more_zh = _party_discount(ticket.party_discount_minor, currency_code)
+    text_en, text_zh = text_en + more_en, text_zh + more_zh
     return f"{text_en}.", f"{text_zh}。"
+
+
+def _until(facts: Mapping[str, str | int]) -> tuple[str, str]:
+    """The moment a tier ends, in words and by the clock of the city."""
+    minutes, departs = int(facts["minutes_before"]), bool(facts.get("departs", 1))
+    words_en, words_zh = moment_in_words(minutes, departs=departs)
+    if "until_time" not in facts:  # of a refund asked for before that was kept
+        return words_en, words_zh
+    moment = datetime.fromisoformat(str(facts["until_time"]))
+    offset = moment.strftime("%z")
+    clock = f"{moment:%Y-%m-%d %H:%M} UTC{offset[:3]}:{offset[3:5]}"
+    return f"{words_en} ({clock})", f"{words_zh}（{clock}）"
+
+
+def _party_discount(kept_minor: int, currency_code: str) -> tuple[str, str]:
+    if kept_minor > 0:
+        kept = _money(kept_minor, currency_code)
+        return (
+            f"; {kept} are kept first, the party discount that those who stay no longer get",
+            f"，先扣除其余同行人不再享有的团体优惠{kept}",
+        )
+    if kept_minor < 0:
+        back = _money(-kept_minor, currency_code)
+        return (
+            f"; {back} that were kept of a party discount before are added first",
+            f"，先加回此前扣除的团体优惠{back}",
+        )
+    return "", ""
+
+
+def _change_rule(cost: ChangeOffer, currency_code: str) -> tuple[str, str]:
+    """What decides about the money of a change, in English and Chinese."""
+    if cost.operator_cause:
+        return CHANGE_TEXTS[cost.operator_cause]
+    fee = _money(cost.fee_minor, currency_code)
+    percent = cost.refund_percent
+    if cost.new_minor >= cost.old_minor:
+        text_en = f"The difference and a fee of {fee} are paid"
+        text_zh = f"补差价并付手续费{fee}"
+    else:
+        text_en = (
+            f"{percent}% of the difference is given back, as of a refund now, less a fee of {fee}"
+        )
+        text_zh = f"按当前退票比例退差价的{percent}%，扣除手续费{fee}"
+    text_en += f"; a later refund of the new ticket gives {percent}% at the most."
+    return text_en, f"{text_zh}；新票日后退票比例不高于{percent}%。"
 
 
 def _uses_left(facts: Mapping[str, str | int]) -> tuple[str, str]:

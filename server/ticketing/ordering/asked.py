@@ -5,7 +5,7 @@ catalogue it was worked out from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -163,12 +163,20 @@ class Prices:
             )
         except pricing.NoFare as fault:
             raise not_available(offer, "NO_FARE") from fault
+        if price.considered:
+            price = self._kept(price)
         if not used_up:
             if len(self._known) >= MAX_PRICES:
                 self._known.clear()
             moments = [moment for p in promotions for moment in (p.begin, p.end) if moment > now]
             self._known[key] = min(moments, default=FOREVER), price
         return price
+
+    def _kept(self, price: pricing.Price) -> pricing.Price:
+        """The price with the promotions it may be worked out under again: none whose use was not counted for it."""
+        capped = self.catalogue.capped - set(price.promotion_ids)
+        considered = [each for each in price.considered if each.promotion_id not in capped]
+        return replace(price, considered=tuple(considered))
 
     def _check_codes(
         self,

@@ -5,7 +5,7 @@ A shared entitlement has no place: each item gets, with the payment, one more ti
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from server.catalog.holds import Take
@@ -86,19 +86,39 @@ class Item:
         )
 
 
+class ChangeTerms(NamedTuple):
+    """What a change was made on, in minor units: old + paid = new + fee + forfeited + given back.
+
+    `old_minor` is what had been paid for the old ticket, `forfeited_minor` what of the difference to something cheaper
+    is kept besides the fee. `refund_percent` is what a refund would have given then, and the most it ever gives now.
+    """
+
+    old_minor: int
+    fee_minor: int
+    forfeited_minor: int
+    refund_percent: int
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of an order, and the caps of promotions it counts against, once each."""
+    """All of an order, and the caps of promotions it counts against, once each; of one that changes a ticket, its terms.
+
+    `change` is None in an order that changes none, or was made before the terms were kept.
+    """
 
     items: tuple[Item, ...]
     capped_stock_ids: tuple[int, ...] = ()
+    change: ChangeTerms | None = None
 
     def dump(self) -> dict[str, Any]:
         """As it is stored."""
-        return {
+        content: dict[str, Any] = {
             "items": [item.dump() for item in self.items],
             "capped_stock_ids": list(self.capped_stock_ids),
         }
+        if self.change:
+            content["change"] = self.change._asdict()
+        return content
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
@@ -106,6 +126,7 @@ class Content:
         return cls(
             tuple([Item.parse(item) for item in content["items"]]),
             tuple(content["capped_stock_ids"]),
+            ChangeTerms(**content["change"]) if "change" in content else None,
         )
 
     def takes(self, order_id: int, traveller_id: int) -> list[Take]:

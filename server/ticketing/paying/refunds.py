@@ -53,7 +53,10 @@ Cause = Literal["TRAVELLER", "LATE_PAYMENT", "CHANGE", "ADMINISTRATOR"]
 
 @dataclass(frozen=True, slots=True)
 class TicketRefund:
-    """What one ticket gives back, by which rule of policy.RULES; `state` is the one it had before."""
+    """What one ticket gives back, by which rule of policy.RULES; `state` is the one it had before.
+
+    Amount, fee and party discount are together what was paid, see policy.RefundOffer.
+    """
 
     ticket_id: int
     paid_minor: int
@@ -63,6 +66,7 @@ class TicketRefund:
     rule: str
     facts: dict[str, str | int] = field(default_factory=dict)
     state: str = "ACTIVE"
+    party_discount_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

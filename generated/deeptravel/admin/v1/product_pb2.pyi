@@ -215,7 +215,9 @@ class RefundTier(_message.Message):
     MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
     minutes_before: _builtins.int
-    """Applies this many minutes before departure or use, and earlier; below 0: after it. -527,040 to 527,040."""
+    """Applies this many minutes before departure or the first moment of use, and earlier; below 0: after it. 0: until
+    departure or, of what does not depart, until the validity ends. -527,040 to 527,040.
+    """
     percent: _builtins.int
     """Percent of what was paid that is given back, 0 to 100; not more than of an earlier step."""
     def __init__(
@@ -251,7 +253,9 @@ class RefundPolicy(_message.Message):
     changes_allowed: _builtins.int
     """How often a ticket may be changed, 0 to 100."""
     change_minutes_before: _builtins.int
-    """Until how many minutes before departure or use; below 0: after it. -527,040 to 527,040."""
+    """Until how many minutes before departure or the first moment of use; below 0: after it. 0: until departure or, of
+    what does not depart, until the validity ends. -527,040 to 527,040.
+    """
     change_fee_minor: _builtins.int
     """Paid for each change, in minor units, 0 to 1,000,000,000."""
     pro_rata: _builtins.bool

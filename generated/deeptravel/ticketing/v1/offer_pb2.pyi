@@ -316,7 +316,9 @@ class RefundTier(_message.Message):
     MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
     minutes_before: _builtins.int
-    """Applies this many minutes before departure or use, and earlier."""
+    """Applies this many minutes before departure or the first moment of use, and earlier; below 0: after it. 0: until
+    departure or, of what does not depart, until the validity ends.
+    """
     percent: _builtins.int
     """Percent of what was paid that is given back, 0 to 100."""
     def __init__(

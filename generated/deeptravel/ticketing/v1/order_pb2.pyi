@@ -460,7 +460,9 @@ class Order(_message.Message):
     sequence: _builtins.int
     """Counts the moves of its state, from 1: where WatchOrder goes on."""
     total_minor: _builtins.int
-    """What is to be paid, or was, in minor units."""
+    """What is to be paid, or was, in minor units; of a change the new price, the fee, and what of the difference to a
+    cheaper ticket is not given back.
+    """
     currency_code: _builtins.str
     """ISO 4217 code."""
     cancel_reason: Global___CancelReason.ValueType

@@ -68,6 +68,7 @@ class TicketRefund(_message.Message):
     PERCENT_FIELD_NUMBER: _builtins.int
     RULE_EN_FIELD_NUMBER: _builtins.int
     RULE_ZH_FIELD_NUMBER: _builtins.int
+    PARTY_DISCOUNT_MINOR_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """The ticket."""
     paid_minor: _builtins.int
@@ -75,13 +76,24 @@ class TicketRefund(_message.Message):
     amount_minor: _builtins.int
     """What is given back."""
     fee_minor: _builtins.int
-    """What is kept: amount and fee add up to what was paid."""
+    """What is kept by the rule: the share that is not given back, the uses made, the fee. Amount, fee and party discount
+    add up to what was paid.
+    """
     percent: _builtins.int
-    """The percentage that applied, 0 to 100."""
+    """The percentage that applied, 0 to 100. Of a ticket that another was changed into never more than the other would
+    have got at the moment of the change, through all changes; what the operator's doing makes free is no such change.
+    """
     rule_en: _builtins.str
-    """The rule that applied, in English."""
+    """The rule that applied, in English; it names the moment until which it does, by the clock of the ticket's city."""
     rule_zh: _builtins.str
     """The same in Chinese."""
+    party_discount_minor: _builtins.int
+    """What is kept since those who stay get less discount for a party, or none: their price is worked out again as if they
+    had ordered alone, at the fares, tiers and promotions of the order, and what was paid so far less that price is what
+    leaves with the tickets given back, never below zero; percentage and fee are taken of it. Shared out over them in
+    proportion to what was paid for each. Below zero if what was kept before comes back with this ticket. In minor
+    units; together over several refunds as much as over one, wherever a smaller party costs no more than a larger one.
+    """
     def __init__(
         self,
         *,
@@ -92,10 +104,11 @@ class TicketRefund(_message.Message):
         percent: _builtins.int = ...,
         rule_en: _builtins.str = ...,
         rule_zh: _builtins.str = ...,
+        party_discount_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_minor", b"fee_minor", "paid_minor", b"paid_minor", "percent", b"percent", "rule_en", b"rule_en", "rule_zh", b"rule_zh", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_minor", b"fee_minor", "paid_minor", b"paid_minor", "party_discount_minor", b"party_discount_minor", "percent", b"percent", "rule_en", b"rule_en", "rule_zh", b"rule_zh", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -113,8 +126,9 @@ class QuoteRefundRequest(_message.Message):
     """The order."""
     @_builtins.property
     def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which of its tickets; empty: all that can be given back. What an item shares goes with the last of its tickets, those
-        they were changed into included; while one of them is CHANGING or REFUNDING it stays, and goes when that is settled.
+        """Which of its tickets, however many an order has; empty: all that can be given back. What an item shares goes with
+        the last of its tickets, those they were changed into included; while one of them is CHANGING or REFUNDING it stays,
+        and goes when that is settled.
         """
 
     def __init__(
@@ -143,14 +157,17 @@ class QuoteRefundResponse(_message.Message):
     FEE_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    PARTY_DISCOUNT_MINOR_FIELD_NUMBER: _builtins.int
     refund_quote: _builtins.str
     """Names the quote in RequestRefund."""
     amount_minor: _builtins.int
     """All together, in minor units of the currency."""
     fee_minor: _builtins.int
-    """What is kept."""
+    """What is kept by the rules."""
     currency_code: _builtins.str
     """ISO 4217 code."""
+    party_discount_minor: _builtins.int
+    """What is kept since those who stay get less discount for a party, all together; see the same field of a ticket."""
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketRefund]:
         """Each ticket."""
@@ -168,10 +185,11 @@ class QuoteRefundResponse(_message.Message):
         fee_minor: _builtins.int = ...,
         currency_code: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        party_discount_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency_code", b"currency_code", "expire_time", b"expire_time", "fee_minor", b"fee_minor", "refund_quote", b"refund_quote", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency_code", b"currency_code", "expire_time", b"expire_time", "fee_minor", b"fee_minor", "party_discount_minor", b"party_discount_minor", "refund_quote", b"refund_quote", "tickets", b"tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,27 +408,43 @@ class QuoteChangeResponse(_message.Message):
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    FORFEITED_MINOR_FIELD_NUMBER: _builtins.int
+    REFUND_PERCENT_FIELD_NUMBER: _builtins.int
+    RULE_EN_FIELD_NUMBER: _builtins.int
+    RULE_ZH_FIELD_NUMBER: _builtins.int
     change_quote: _builtins.str
     """Names the quote in ChangeTicket."""
     new_minor: _builtins.int
     """The new ticket's price: what one traveller of its fare category pays, without discounts for a party."""
     old_minor: _builtins.int
-    """What was paid for the old one."""
+    """What was paid for the old one; with what earlier refunds kept of the party discount of its item, as far as the others
+    who stay do not need it. Those keep their discount.
+    """
     fee_minor: _builtins.int
     """The fee of the change."""
     pay_minor: _builtins.int
     """To be paid: new + fee - old, if above zero."""
     refund_minor: _builtins.int
-    """Given back: old - new - fee, if above zero."""
+    """Given back: `refund_percent` of old - new, less the fee, if above zero."""
     currency_code: _builtins.str
     """ISO 4217 code."""
+    forfeited_minor: _builtins.int
+    """What of the difference to a cheaper ticket is not given back, besides the fee, since a refund of the old ticket would
+    not give it back now either: old + pay = new + fee + forfeited + refund.
+    """
+    refund_percent: _builtins.int
+    """What a refund of the old ticket would give back now, in percent, 0 to 100; the most the new ticket ever gives."""
+    rule_en: _builtins.str
+    """What decides about the money, in English."""
+    rule_zh: _builtins.str
+    """The same in Chinese."""
     @_builtins.property
     def offer(self) -> _offer_pb2.Offer:
         """The new seat or day."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when the quote is good."""
+        """Until when the quote is good; not longer than the percentage holds."""
 
     def __init__(
         self,
@@ -424,10 +458,14 @@ class QuoteChangeResponse(_message.Message):
         currency_code: _builtins.str = ...,
         offer: _offer_pb2.Offer | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        forfeited_minor: _builtins.int = ...,
+        refund_percent: _builtins.int = ...,
+        rule_en: _builtins.str = ...,
+        rule_zh: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "offer", b"offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_quote", b"change_quote", "currency_code", b"currency_code", "expire_time", b"expire_time", "fee_minor", b"fee_minor", "new_minor", b"new_minor", "offer", b"offer", "old_minor", b"old_minor", "pay_minor", b"pay_minor", "refund_minor", b"refund_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_quote", b"change_quote", "currency_code", b"currency_code", "expire_time", b"expire_time", "fee_minor", b"fee_minor", "forfeited_minor", b"forfeited_minor", "new_minor", b"new_minor", "offer", b"offer", "old_minor", b"old_minor", "pay_minor", b"pay_minor", "refund_minor", b"refund_minor", "refund_percent", b"refund_percent", "rule_en", b"rule_en", "rule_zh", b"rule_zh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
