@@ -58,7 +58,7 @@ FROM orders WHERE changes_ticket_id IS NULL AND credit_minor <> 0
     ),
     Invariant(
         "change-fees",
-        "the amount of a change is the price of its place and the fee that the ticket was sold under",
+        "the amount of a change is the price of its place, the fee, and what is not given back of the difference",
         f"""
 WITH placed AS (SELECT order_id, sum(amount_minor) AS amount_minor FROM ({PLACES}) p GROUP BY 1)
 SELECT l.order_code, format('%s, its place %s, the fee %s', l.amount_minor, p.amount_minor, l.fee_minor)
@@ -93,7 +93,7 @@ WITH RECURSIVE families AS ({FAMILIES}), links AS ({LINKS}), paid AS (
     sum(amount_minor) FILTER (WHERE cause = 'CHANGE' AND state = 'CLOSED') AS withheld_minor
   FROM refunds WHERE cause <> 'LATE_PAYMENT' GROUP BY 1
 ), given AS (
-  SELECT ticket_id, sum(fee_minor) AS fee_minor FROM ({GIVEN_BACK}) g WHERE state <> 'CLOSED' GROUP BY 1
+  SELECT ticket_id, sum(fee_minor + party_discount_minor) AS fee_minor FROM ({GIVEN_BACK}) g WHERE state <> 'CLOSED' GROUP BY 1
 ), sold AS (
   SELECT s.order_id, sum(s.amount_minor) AS amount_minor, sum(g.fee_minor) AS fee_minor,
     sum(s.amount_minor) FILTER (WHERE g.ticket_id IS NULL AND l.order_id IS NULL) AS kept_minor
@@ -102,7 +102,7 @@ WITH RECURSIVE families AS ({FAMILIES}), links AS ({LINKS}), paid AS (
 ), each AS (
   SELECT f.first_order_id, coalesce(p.amount_minor, 0) - coalesce(b.amount_minor, 0) AS had_minor,
     coalesce(s.kept_minor, 0) AS kept_minor, coalesce(s.fee_minor, 0) + coalesce(b.withheld_minor, 0)
-    + CASE WHEN l.made THEN l.amount_minor - s.amount_minor + l.old_minor - l.credit_minor - l.due_minor ELSE 0 END
+    + CASE WHEN l.made THEN l.amount_minor - s.amount_minor + l.sold_minor - l.credit_minor - l.due_minor ELSE 0 END
       AS fee_minor,
     -- what is wrong with one order by itself is told of that order
     coalesce(p.amount_minor, 0) <> CASE WHEN {PAID} THEN o.amount_minor - o.credit_minor ELSE 0 END

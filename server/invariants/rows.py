@@ -76,12 +76,17 @@ UNION ALL
 SELECT o.order_id, f.first_order_id FROM families f JOIN orders o ON o.changes_order_id = f.order_id
 """
 
-# Orders that change a ticket: what that was worth, what the new one costs, and what is to come back of the difference.
+# Orders that change a ticket: what that was sold for, and worth then (with what refunds have kept of its party's discount),
+# what the new one costs, what is kept of the difference, and what is to come back of it. The terms are kept with the order,
+# but for orders made before that was so.
 LINKS = f"""
 SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_ticket_id, o.amount_minor,
-  o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS old_minor, s.changes_made AS old_changes_made,
-  (n.content -> 'policy' ->> 'change_fee_minor')::bigint AS fee_minor,
-  greatest(0, s.amount_minor - o.amount_minor) AS due_minor
+  o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS sold_minor,
+  coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) AS old_minor,
+  s.changes_made AS old_changes_made,
+  coalesce((o.content -> 'change' ->> 'fee_minor')::bigint + (o.content -> 'change' ->> 'forfeited_minor')::bigint,
+    (n.content -> 'policy' ->> 'change_fee_minor')::bigint) AS fee_minor,
+  greatest(0, coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) - o.amount_minor) AS due_minor
 FROM orders o LEFT JOIN ticket_sales s ON s.ticket_id = o.changes_ticket_id
 LEFT JOIN tickets t ON t.ticket_id = o.changes_ticket_id LEFT JOIN snapshots n USING (snapshot_id)
 WHERE o.changes_ticket_id IS NOT NULL OR o.changes_order_id IS NOT NULL

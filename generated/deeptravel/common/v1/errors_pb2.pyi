@@ -116,9 +116,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ORDER_STATE_REFUSES: _ErrorReason.ValueType  # 36
     """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
     ERROR_REASON_REFUND_REFUSED: _ErrorReason.ValueType  # 37
-    """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`."""
+    """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why` (NOT_ACTIVE, BLOCKED, REDEEMED,
+    EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED, NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed
+    when a refund would have given nothing); `deadline_time` (ISO 8601, by
+    the clock of the ticket's city) where it is too late.
+    """
     ERROR_REASON_CHANGE_REFUSED: _ErrorReason.ValueType  # 38
-    """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`."""
+    """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`; `deadline_time` (ISO 8601, by the
+    clock of the ticket's city) where it is too late.
+    """
     ERROR_REASON_QUOTE_INVALID: _ErrorReason.ValueType  # 39
     """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
 
@@ -222,9 +228,15 @@ ERROR_REASON_DUPLICATE_PASSENGER: ErrorReason.ValueType  # 35
 ERROR_REASON_ORDER_STATE_REFUSES: ErrorReason.ValueType  # 36
 """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
 ERROR_REASON_REFUND_REFUSED: ErrorReason.ValueType  # 37
-"""FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`."""
+"""FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why` (NOT_ACTIVE, BLOCKED, REDEEMED,
+EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED, NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed
+when a refund would have given nothing); `deadline_time` (ISO 8601, by
+the clock of the ticket's city) where it is too late.
+"""
 ERROR_REASON_CHANGE_REFUSED: ErrorReason.ValueType  # 38
-"""FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`."""
+"""FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`; `deadline_time` (ISO 8601, by the
+clock of the ticket's city) where it is too late.
+"""
 ERROR_REASON_QUOTE_INVALID: ErrorReason.ValueType  # 39
 """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -30,7 +30,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/refund.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a$deeptravel/ticketing/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x01\n\x0cTicketRefund\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x12\n\npaid_minor\x18\x02 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x0f\n\x07percent\x18\x05 \x01(\x05\x12\x0f\n\x07rule_en\x18\x06 \x01(\t\x12\x0f\n\x07rule_zh\x18\x07 \x01(\t\"V\n\x12QuoteRefundRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12 \n\x0cticket_codes\x18\x02 \x03(\tB\n\x92\xb5\x18\x06\x18@(d0\x04\"\xd4\x01\n\x13QuoteRefundResponse\x12\x14\n\x0crefund_quote\x18\x01 \x01(\t\x12\x36\n\x07tickets\x18\x02 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x14RequestRefundRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\"\n\x0crefund_quote\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x80\x80\x01\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xb8\x02\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x36\n\x07tickets\x18\x04 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsettle_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15RequestRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"f\n\x12ListRefundsRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x12QuoteChangeRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1c\n\x08offer_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\x84\x02\n\x13QuoteChangeResponse\x12\x14\n\x0c\x63hange_quote\x18\x01 \x01(\t\x12\x11\n\tnew_minor\x18\x02 \x01(\x03\x12\x11\n\told_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x11\n\tpay_minor\x18\x05 \x01(\x03\x12\x14\n\x0crefund_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12-\n\x05offer\x18\x08 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x13\x43hangeTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12!\n\x0c\x63hange_quote\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80 \x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xb0\x01\n\x14\x43hangeTicketResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\x12\x38\n\x06ticket\x18\x02 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12/\n\x06refund\x18\x03 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund*\x98\x01\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17REFUND_STATE_PROCESSING\x10\x01\x12\x1a\n\x16REFUND_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13REFUND_STATE_CLOSED\x10\x03\x12\x19\n\x15REFUND_STATE_ABNORMAL\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/refund.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a$deeptravel/ticketing/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x0cTicketRefund\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x12\n\npaid_minor\x18\x02 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x0f\n\x07percent\x18\x05 \x01(\x05\x12\x0f\n\x07rule_en\x18\x06 \x01(\t\x12\x0f\n\x07rule_zh\x18\x07 \x01(\t\x12\x1c\n\x14party_discount_minor\x18\x08 \x01(\x03\"W\n\x12QuoteRefundRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12!\n\x0cticket_codes\x18\x02 \x03(\tB\x0b\x92\xb5\x18\x07\x18@(\xd0\x0f\x30\x04\"\xf2\x01\n\x13QuoteRefundResponse\x12\x14\n\x0crefund_quote\x18\x01 \x01(\t\x12\x36\n\x07tickets\x18\x02 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14party_discount_minor\x18\x07 \x01(\x03\"z\n\x14RequestRefundRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\"\n\x0crefund_quote\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x80\x80\x01\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xb8\x02\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x36\n\x07tickets\x18\x04 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsettle_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15RequestRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"f\n\x12ListRefundsRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x12QuoteChangeRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1c\n\x08offer_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xd7\x02\n\x13QuoteChangeResponse\x12\x14\n\x0c\x63hange_quote\x18\x01 \x01(\t\x12\x11\n\tnew_minor\x18\x02 \x01(\x03\x12\x11\n\told_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x11\n\tpay_minor\x18\x05 \x01(\x03\x12\x14\n\x0crefund_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12-\n\x05offer\x18\x08 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x66orfeited_minor\x18\n \x01(\x03\x12\x16\n\x0erefund_percent\x18\x0b \x01(\x05\x12\x0f\n\x07rule_en\x18\x0c \x01(\t\x12\x0f\n\x07rule_zh\x18\r \x01(\t\"{\n\x13\x43hangeTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12!\n\x0c\x63hange_quote\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80 \x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xb0\x01\n\x14\x43hangeTicketResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\x12\x38\n\x06ticket\x18\x02 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12/\n\x06refund\x18\x03 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund*\x98\x01\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17REFUND_STATE_PROCESSING\x10\x01\x12\x1a\n\x16REFUND_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13REFUND_STATE_CLOSED\x10\x03\x12\x19\n\x15REFUND_STATE_ABNORMAL\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTEREFUNDREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_QUOTEREFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
   _globals['_QUOTEREFUNDREQUEST'].fields_by_name['ticket_codes']._loaded_options = None
-  _globals['_QUOTEREFUNDREQUEST'].fields_by_name['ticket_codes']._serialized_options = b'\222\265\030\006\030@(d0\004'
+  _globals['_QUOTEREFUNDREQUEST'].fields_by_name['ticket_codes']._serialized_options = b'\222\265\030\007\030@(\320\0170\004'
   _globals['_REQUESTREFUNDREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_REQUESTREFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
   _globals['_REQUESTREFUNDREQUEST'].fields_by_name['refund_quote']._loaded_options = None
@@ -61,30 +61,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGETICKETREQUEST'].fields_by_name['change_quote']._serialized_options = b'\342A\001\002\222\265\030\003\030\200 '
   _globals['_CHANGETICKETREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CHANGETICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_REFUNDSTATE']._serialized_start=2102
-  _globals['_REFUNDSTATE']._serialized_end=2254
+  _globals['_REFUNDSTATE']._serialized_start=2246
+  _globals['_REFUNDSTATE']._serialized_end=2398
   _globals['_TICKETREFUND']._serialized_start=280
-  _globals['_TICKETREFUND']._serialized_end=427
-  _globals['_QUOTEREFUNDREQUEST']._serialized_start=429
-  _globals['_QUOTEREFUNDREQUEST']._serialized_end=515
-  _globals['_QUOTEREFUNDRESPONSE']._serialized_start=518
-  _globals['_QUOTEREFUNDRESPONSE']._serialized_end=730
-  _globals['_REQUESTREFUNDREQUEST']._serialized_start=732
-  _globals['_REQUESTREFUNDREQUEST']._serialized_end=854
-  _globals['_REFUND']._serialized_start=857
-  _globals['_REFUND']._serialized_end=1169
-  _globals['_REQUESTREFUNDRESPONSE']._serialized_start=1171
-  _globals['_REQUESTREFUNDRESPONSE']._serialized_end=1243
-  _globals['_LISTREFUNDSREQUEST']._serialized_start=1245
-  _globals['_LISTREFUNDSREQUEST']._serialized_end=1347
-  _globals['_LISTREFUNDSRESPONSE']._serialized_start=1349
-  _globals['_LISTREFUNDSRESPONSE']._serialized_end=1445
-  _globals['_QUOTECHANGEREQUEST']._serialized_start=1447
-  _globals['_QUOTECHANGEREQUEST']._serialized_end=1532
-  _globals['_QUOTECHANGERESPONSE']._serialized_start=1535
-  _globals['_QUOTECHANGERESPONSE']._serialized_end=1795
-  _globals['_CHANGETICKETREQUEST']._serialized_start=1797
-  _globals['_CHANGETICKETREQUEST']._serialized_end=1920
-  _globals['_CHANGETICKETRESPONSE']._serialized_start=1923
-  _globals['_CHANGETICKETRESPONSE']._serialized_end=2099
+  _globals['_TICKETREFUND']._serialized_end=457
+  _globals['_QUOTEREFUNDREQUEST']._serialized_start=459
+  _globals['_QUOTEREFUNDREQUEST']._serialized_end=546
+  _globals['_QUOTEREFUNDRESPONSE']._serialized_start=549
+  _globals['_QUOTEREFUNDRESPONSE']._serialized_end=791
+  _globals['_REQUESTREFUNDREQUEST']._serialized_start=793
+  _globals['_REQUESTREFUNDREQUEST']._serialized_end=915
+  _globals['_REFUND']._serialized_start=918
+  _globals['_REFUND']._serialized_end=1230
+  _globals['_REQUESTREFUNDRESPONSE']._serialized_start=1232
+  _globals['_REQUESTREFUNDRESPONSE']._serialized_end=1304
+  _globals['_LISTREFUNDSREQUEST']._serialized_start=1306
+  _globals['_LISTREFUNDSREQUEST']._serialized_end=1408
+  _globals['_LISTREFUNDSRESPONSE']._serialized_start=1410
+  _globals['_LISTREFUNDSRESPONSE']._serialized_end=1506
+  _globals['_QUOTECHANGEREQUEST']._serialized_start=1508
+  _globals['_QUOTECHANGEREQUEST']._serialized_end=1593
+  _globals['_QUOTECHANGERESPONSE']._serialized_start=1596
+  _globals['_QUOTECHANGERESPONSE']._serialized_end=1939
+  _globals['_CHANGETICKETREQUEST']._serialized_start=1941
+  _globals['_CHANGETICKETREQUEST']._serialized_end=2064
+  _globals['_CHANGETICKETRESPONSE']._serialized_start=2067
+  _globals['_CHANGETICKETRESPONSE']._serialized_end=2243
 # @@protoc_insertion_point(module_scope)
