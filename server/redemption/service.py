@@ -38,7 +38,6 @@ from server.tickets.rules import (
 )
 from server.tickets.service import new_event_id
 
-MAX_ORDER_TICKETS = 200
 MAX_SUMMARY_DAYS = 31
 
 
@@ -70,12 +69,13 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """The first tickets of an order, or why its QR is no good."""
+    """A page of an order's tickets, or why its QR is no good; `next_after` is where the next page begins, if there is."""
 
     order_code: str
     ticket_count: int
     tickets: tuple[TicketView, ...]
     refusal: rules.Refusal | None = None
+    next_after: int | None = None
 
 
 async def look(
@@ -121,8 +121,10 @@ async def look_up_order(
     order_code: str,
     now: datetime,
     caller: Caller,
+    after: int,
+    limit: int,
 ) -> OrderView:
-    """The tickets of an order, by its QR, the QR of one of its tickets, or its code.
+    """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of them, or its code.
 
     Raises INVALID_FIELD unless exactly one is given, NOT_FOUND for an unknown code.
     """
@@ -145,16 +147,18 @@ async def look_up_order(
     ).one_or_none()
     if order is None:
         raise not_found("order", order_code)
-    query = select(tickets.c.ticket_id).where(shown_in(order.order_id))
-    query = query.order_by(tickets.c.ticket_id).limit(MAX_ORDER_TICKETS)
-    ids = list((await tx.execute(query)).scalars())
+    query = select(tickets.c.ticket_id).where(shown_in(order.order_id), tickets.c.ticket_id > after)
+    query = query.order_by(tickets.c.ticket_id).limit(limit + 1)
+    found = list((await tx.execute(query)).scalars())
+    ids = found[:limit]
     seen = await scan_rows.look(await HotConnection.of(tx), snapshots, ids, commit=False)
     local = now.astimezone(_zone_of(caller))
     # an order's QR stands for the QRs of its tickets that are valid now
     views = [_view(each, each.ticket.jti, caller, local, issued_after) for each in seen.values()]
-    # of more tickets than are read at once the order knows how many there are
+    # an order that changes a ticket shows what that shared, too
     ticket_count = max(order.ticket_count, len(views))
-    return OrderView(order.order_code, ticket_count, tuple(views))
+    next_after = ids[-1] if len(found) > limit else None
+    return OrderView(order.order_code, ticket_count, tuple(views), next_after=next_after)
 
 
 @dataclass(frozen=True, slots=True)

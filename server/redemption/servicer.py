@@ -18,6 +18,9 @@ from server.redemption.scan_rows import SnapshotCache
 from server.redemption.scan_stream import ScanStream
 from server.redemption.scans import Answer, Item, Redeemer
 
+ORDER_PAGE_TICKETS = 200
+"""Of an order that is looked up, if the terminal does not say how many."""
+
 
 class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     """The methods of RedemptionService; the contract documents each."""
@@ -105,6 +108,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         now = rpc.now()
         token: str = request.encrypted_data
         opened = await self._redeemer.open(token, now) if token else None
+        (after,) = self._pages.decode(request) or [0]
         async with self._db.transaction() as tx:
             order = await service.look_up_order(
                 tx,
@@ -113,8 +117,13 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 order_code=request.order_id,
                 now=now,
                 caller=rpc.caller(),
+                after=after,
+                limit=request.page_size or ORDER_PAGE_TICKETS,
             )
-        return messages.order_message(order)
+        response = messages.order_message(order)
+        if order.next_after:
+            response.next_page_token = self._pages.encode(request, [order.next_after])
+        return response
 
     async def Redeem(self, request: Any, context: Any) -> Any:
         (answer,) = await self._submit(request, [_item(request)])

@@ -45,7 +45,7 @@ class Staff:
     terminal: Terminal
     administrator: Administrator
 
-    async def look_up(self, **fields: str) -> Any:
+    async def look_up(self, **fields: Any) -> Any:
         """LookupOrder."""
         request = redemption_pb2.LookupOrderRequest(**fields)
         return await self.terminal.call("LookupOrder", request)

@@ -429,19 +429,27 @@ class LookupOrderRequest(_message.Message):
 
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     encrypted_data: _builtins.str
     """The QR of the order, or of any of its tickets. This or `order_id`."""
     order_id: _builtins.str
     """The order. This or `encrypted_data`."""
+    page_size: _builtins.int
+    """How many tickets, at most 200; 200 if absent."""
+    page_token: _builtins.str
+    """Of the page before; empty for the first."""
     def __init__(
         self,
         *,
         encrypted_data: _builtins.str = ...,
         order_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "order_id", b"order_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -510,6 +518,7 @@ class LookupOrderResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     TICKET_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order."""
     result: Global___RedemptionResult.ValueType
@@ -518,9 +527,11 @@ class LookupOrderResponse(_message.Message):
     """Why; absent unless `result` is REJECT."""
     ticket_count: _builtins.int
     """How many tickets the order has."""
+    next_page_token: _builtins.str
+    """Of the next page; empty on the last."""
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderTicket]:
-        """Its tickets by code, the first 200."""
+        """Its tickets by code, a page of them."""
 
     @_builtins.property
     def explanation(self) -> Global___Explanation:
@@ -535,10 +546,11 @@ class LookupOrderResponse(_message.Message):
         reason: Global___RefusalReason.ValueType | None = ...,
         explanation: Global___Explanation | None = ...,
         ticket_count: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_result", b"_result", "explanation", b"explanation", "reason", b"reason", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_result", b"_result", "explanation", b"explanation", "order_id", b"order_id", "reason", b"reason", "result", b"result", "ticket_count", b"ticket_count", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_result", b"_result", "explanation", b"explanation", "next_page_token", b"next_page_token", "order_id", b"order_id", "reason", b"reason", "result", b"result", "ticket_count", b"ticket_count", "tickets", b"tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
