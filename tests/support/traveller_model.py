@@ -3,39 +3,60 @@
 Where the server may do a thing at a moment of its own choosing (hear of a payment, let a hold expire, settle a refund),
 the model has a silent step; what a call may find is whatever silent steps may have come before it. So what is known of a
 family is a set of models, from which every answer removes those it contradicts. If none is left, the server did what it
-must not.
+must not. What may be done to a family is in traveller_steps.py.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 PENDING, PAID, COMPLETED, CANCELLED = "PENDING", "PAID", "COMPLETED", "CANCELLED"
 FINAL = {"USED", "REFUNDED", "CHANGED"}
-REDEEM_REASON = {
-    "USED": "ALREADY_REDEEMED",
-    "REFUNDING": "TICKET_NOT_ACTIVE",
-    "CHANGING": "TICKET_NOT_ACTIVE",
-    "REFUNDED": "TICKET_REFUNDED",
-    "CHANGED": "TICKET_CHANGED",
-}
+GONE = {"REFUNDED", "CHANGED"}
+"""Nobody travels with it, and it does not come back."""
+LEFT = GONE | {"REFUNDING", "CHANGING"}
+"""It has left its party, or has if all goes well."""
 
 
 class Terms(NamedTuple):
-    """What giving back and changing cost, in minor units, and how often a ticket may be changed."""
+    """What giving back and changing cost, in minor units, how often a ticket may be changed, and what a party pays less.
+
+    `refund_percent` is given back of what is returned; `tiers` are (party from, per cent off), ascending.
+    """
 
     refund_fee: int
     change_fee: int
     changes_allowed: int
+    refund_percent: int = 100
+    tiers: tuple[tuple[int, int], ...] = ()
+
+    def each(self, fare: int, size: int) -> int:
+        """What each ticket of a party costs."""
+        off = max((percent for least, percent in self.tiers if least <= size), default=0)
+        return (fare * (100 - off) + 50) // 100
+
+    def party(self, fare: int, size: int) -> int:
+        """What a party costs."""
+        return size * self.each(fare, size)
+
+    def share(self, amount: int) -> int:
+        """What is given back of an amount before any fee, half-up."""
+        return (amount * self.refund_percent + 50) // 100
 
 
 class Ticket(NamedTuple):
-    """A ticket of one use; `refund` is the number of the refund that it is in."""
+    """A ticket of one use; `refund` is the number of the refund that it is in, `given` what comes back by that.
+
+    `kept` is the party discount that was kept when it left its party; below zero is what it took along of others'.
+    """
 
     paid: int
     state: str = "ACTIVE"
     changes_made: int = 0
     refund: int = 0
+    given: int = 0
+    kept: int = 0
+    blocked: bool = False
 
 
 class Change(NamedTuple):
@@ -48,35 +69,44 @@ class Change(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order. `money` at WeChat is none, `paid` (we may not know), `kept` or `returned`.
+    """An order of `prices`, and the fare of one who travels alone; `credit` is what a ticket that it changes was worth.
 
-    With `scarce` its stock may be gone when it is wanted again.
+    With `scarce` its stock may be gone when it is wanted again. `money` at WeChat is none, `paid` (we may not know), `kept` or `returned`.
     """
 
     prices: tuple[int, ...]
     due: int
+    fare: int
     state: str = PENDING
     reason: str = ""
     money: str = ""
     tickets: tuple[Ticket, ...] = ()
     change: Change | None = None
+    credit: int = 0
     scarce: bool = False
-
-    @property
-    def shown(self) -> tuple[str, str]:
-        """State and reason of cancellation as the server tells them."""
-        states = {ticket.state for ticket in self.tickets}
-        if self.state != PAID or states - FINAL:
-            return self.state, self.reason
-        return (COMPLETED, "") if "USED" in states else (CANCELLED, "REFUNDED")
 
 
 @dataclass(frozen=True)
 class Family:
-    """The first order, and the changes of tickets as they were made."""
+    """The first order, the changes of tickets as they were made, and the state of the ticket that they share.
+
+    There is none (empty) before the first order is paid; `shared_refund` is the number of the refund that it is in.
+    """
 
     orders: tuple[Order, ...]
     terms: Terms
+    shared: str = ""
+    shared_refund: int = 0
+
+    def shown(self, position: int) -> tuple[str, str]:
+        """State and reason of cancellation of an order as the server tells them."""
+        order = self.orders[position]
+        states = {ticket.state for ticket in order.tickets}
+        if position == 0 and self.shared:
+            states.add(self.shared)
+        if order.state != PAID or states - FINAL:
+            return order.state, order.reason
+        return (COMPLETED, "") if "USED" in states else (CANCELLED, "REFUNDED")
 
     def with_order(self, position: int, **values: Any) -> "Family":
         """Another state of one order."""
@@ -90,22 +120,62 @@ class Family:
         tickets[position] = tickets[position]._replace(**values)
         return self.with_order(order, tickets=tuple(tickets))
 
+    def back(self, order: int, position: int) -> "Family":
+        """A ticket that was to be given back or changed, and is not: its value is in its party again."""
+        return self.with_ticket(order, position, state="ACTIVE", given=0, kept=0)
+
     def settled(self, position: int) -> "Family":
-        """An order with its tickets, and what it changes CHANGED."""
+        """An order with its tickets, and what it changes CHANGED; a block passes on."""
         order = self.orders[position]
-        made = order.change.changes_made if order.change else 0
-        tickets = tuple(Ticket(price, changes_made=made) for price in order.prices)
+        made, blocked = 0, False
+        if order.change:
+            made = order.change.changes_made
+            blocked = self.orders[order.change.order].tickets[order.change.ticket].blocked
+        tickets = tuple(Ticket(price, changes_made=made, blocked=blocked) for price in order.prices)
         money = "kept" if order.due else ""
         after = self.with_order(position, state=PAID, reason="", money=money, tickets=tickets)
         if order.change:
-            after = after.with_ticket(order.change.order, order.change.ticket, state="CHANGED")
-        return after
+            return after.with_ticket(order.change.order, order.change.ticket, state="CHANGED")
+        return replace(after, shared="ACTIVE")
 
     def cancelled(self, position: int, reason: str) -> "Family":
         """An order that holds nothing any more, and what it was to change ACTIVE again."""
         after = self.with_order(position, state=CANCELLED, reason=reason)
         change = self.orders[position].change
-        return after.with_ticket(change.order, change.ticket, state="ACTIVE") if change else after
+        return after.back(change.order, change.ticket) if change else after
+
+    def successor(self, order: int, position: int) -> int | None:
+        """The position of the order that has changed a ticket; None if none has."""
+        for index, each in enumerate(self.orders):
+            made = each.state == PAID and each.change
+            if made and (made.order, made.ticket) == (order, position):
+                return index
+        return None
+
+    # What a party has and what of it leaves with some
+
+    def worth(self, order: int, leaving: Iterable[int], *, keeps: bool = False) -> int:
+        """What leaves with tickets: what was paid so far less the price of those who stay, never below zero.
+
+        With `keeps`, of a change, at least what was paid for them: it takes no discount from those who stay.
+        """
+        tickets, gone = self.orders[order].tickets, set(leaving)
+        staying = [n for n, t in enumerate(tickets) if t.state not in LEFT and n not in gone]
+        paid = sum(t.kept if t.state in LEFT else t.paid for t in tickets)
+        leaves = paid - self.terms.party(self.orders[order].fare, len(staying))
+        if keeps:
+            leaves = max(leaves, sum(tickets[n].paid for n in gone))
+        return max(0, min(paid, leaves))
+
+    def others(self, order: int, leaving: Iterable[int]) -> set[str]:
+        """The states of the family's other tickets that are valid or may come back."""
+        gone = {(order, position) for position in leaving}
+        return {
+            ticket.state
+            for n, each in enumerate(self.orders)
+            for position, ticket in enumerate(each.tickets)
+            if (n, position) not in gone
+        } - GONE
 
     def net_minor(self) -> int:
         """What WeChat has of the traveller's money in the end."""
@@ -115,9 +185,7 @@ class Family:
                 net += order.due
             if order.change and order.state == PAID:
                 net -= order.change.returned
-            for ticket in order.tickets:
-                if ticket.state == "REFUNDED":
-                    net -= max(0, ticket.paid - self.terms.refund_fee)
+            net -= sum(ticket.given for ticket in order.tickets if ticket.state == "REFUNDED")
         return net
 
 
@@ -140,26 +208,48 @@ def silent(family: Family, now: Now) -> Iterator[Family]:
             yield family.cancelled(position, "HOLD_EXPIRED")
         open_refunds = {t.refund for t in order.tickets if t.state == "REFUNDING"}
         for refund in open_refunds:
-            yield _refund_ends(family, position, refund, "REFUNDED")
+            yield _given_back(family, position, refund)
             if now.refunds_close:
-                yield _refund_ends(family, position, refund, "ACTIVE")
+                yield _closed(family, position, refund)
 
 
 def _late(family: Family, position: int, order: Order) -> Iterator[Family]:
-    """A payment that came too late: honoured if it can be, unless the traveller has cancelled."""
-    change = order.change
-    changed = change and family.orders[change.order].tickets[change.ticket].state != "ACTIVE"
-    honoured = order.reason == "HOLD_EXPIRED" and not changed
-    if honoured:
+    """A payment that came too late: honoured if it can be, unless the traveller has cancelled, or the ticket is blocked."""
+    change, old = order.change, Ticket(0)
+    if change:
+        old = family.orders[change.order].tickets[change.ticket]
+    honoured = order.reason == "HOLD_EXPIRED" and old.state == "ACTIVE" and not old.blocked
+    if honoured and change:
+        # it is worth what it was when it was to be changed
+        kept = old.paid - order.credit
+        yield family.with_ticket(change.order, change.ticket, kept=kept).settled(position)
+    elif honoured:
         yield family.settled(position)
     if order.scarce or not honoured:
         yield family.with_order(position, money="returned")
 
 
-def _refund_ends(family: Family, position: int, refund: int, state: str) -> Family:
-    for index, ticket in enumerate(family.orders[position].tickets):
-        if (ticket.state, ticket.refund) == ("REFUNDING", refund):
-            family = family.with_ticket(position, index, state=state)
+def _in_refund(family: Family, position: int, refund: int) -> list[int]:
+    tickets = enumerate(family.orders[position].tickets)
+    return [n for n, t in tickets if (t.state, t.refund) == ("REFUNDING", refund)]
+
+
+def _given_back(family: Family, position: int, refund: int) -> Family:
+    """A refund that was given; what the tickets shared ends with the last of the family's."""
+    for index in _in_refund(family, position, refund):
+        family = family.with_ticket(position, index, state="REFUNDED")
+    over = not family.others(position, ()) and family.shared == "ACTIVE"
+    if over or (family.shared, family.shared_refund) == ("REFUNDING", refund):
+        family = replace(family, shared="REFUNDED")
+    return family
+
+
+def _closed(family: Family, position: int, refund: int) -> Family:
+    """A refund that was not given: the tickets are back, and what went with them."""
+    for index in _in_refund(family, position, refund):
+        family = family.back(position, index)
+    if (family.shared, family.shared_refund) == ("REFUNDING", refund):
+        family = replace(family, shared="ACTIVE")
     return family
 
 
@@ -178,157 +268,3 @@ def closure(families: Iterable[Family], now: Now) -> frozenset[Family]:
 def at_rest(families: Iterable[Family], now: Now) -> frozenset[Family]:
     """Those of the families to which nothing happens any more by itself."""
     return frozenset(family for family in families if not any(silent(family, now)))
-
-
-# What calls do: each gives the answers that are right, with the family after each
-
-Step = Callable[[Family], Iterable[tuple[object, Family]]]
-
-
-def explain(families: Iterable[Family], step: Step, answer: object, now: Now) -> frozenset[Family]:
-    """What the families may be behind a call that gave this answer; empty if none of them gives it."""
-    after = {
-        behind
-        for family in closure(families, now)
-        for right, behind in step(family)
-        if right == answer
-    }
-    return closure(after, now)
-
-
-def read_order(position: int) -> Step:
-    """GetOrder: state and reason, and how many tickets there are."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        order = family.orders[position]
-        yield (*order.shown, len(order.tickets)), family
-
-    return step
-
-
-def read_tickets(position: int) -> Step:
-    """ListTickets of an order: their states."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        yield tuple(ticket.state for ticket in family.orders[position].tickets), family
-
-    return step
-
-
-def cancel(position: int) -> Step:
-    """CancelOrder."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        order = family.orders[position]
-        if order.state == PENDING:
-            yield "OK", family.cancelled(position, "TRAVELLER")
-        elif (order.state, order.reason) == (CANCELLED, "TRAVELLER"):
-            yield "OK", family
-        else:
-            yield "ORDER_STATE_REFUSES", family
-
-    return step
-
-
-def ask_payment(position: int, now: Now) -> Step:
-    """CreatePayment: while the order waits; of one that is paid it tells the payment."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        state = family.orders[position].state
-        if state == PENDING:
-            yield "OK", family
-        if state == PAID:
-            yield "PAID", family
-        if state != PENDING or position in now.over:
-            yield "ORDER_STATE_REFUSES", family
-
-    return step
-
-
-def pay(position: int) -> Step:
-    """The traveller's phone, at WeChat, which took the money."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        yield "OK", family.with_order(position, money="paid")
-
-    return step
-
-
-def redeem(position: int, ticket: int) -> Step:
-    """Redeem of a ticket's only use."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        state = family.orders[position].tickets[ticket].state
-        if state == "ACTIVE":
-            yield "SUCCESS", family.with_ticket(position, ticket, state="USED")
-        else:
-            yield REDEEM_REASON[state], family
-
-    return step
-
-
-def quote_refund(position: int, tickets: Iterable[int]) -> Step:
-    """QuoteRefund: what all of them together give back."""
-    wanted = tuple(tickets)
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        found = [family.orders[position].tickets[index] for index in wanted]
-        if all(ticket.state == "ACTIVE" for ticket in found):
-            yield sum(max(0, t.paid - family.terms.refund_fee) for t in found), family
-        else:
-            yield "REFUND_REFUSED", family
-
-    return step
-
-
-def refund(position: int, tickets: Iterable[int], number: int) -> Step:
-    """RequestRefund against a quote of these tickets."""
-    wanted = tuple(tickets)
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        found = [family.orders[position].tickets[index] for index in wanted]
-        if any(ticket.state != "ACTIVE" for ticket in found):
-            yield "REFUND_REFUSED", family
-            return
-        after = family
-        for index in wanted:
-            after = after.with_ticket(position, index, state="REFUNDING", refund=number)
-        yield "OK", after
-
-    return step
-
-
-def quote_change(position: int, ticket: int, price: int) -> Step:
-    """QuoteChange to an offer of this price: what is to be paid and what comes back."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        old, terms = family.orders[position].tickets[ticket], family.terms
-        if old.state != "ACTIVE" or old.changes_made >= terms.changes_allowed:
-            yield "CHANGE_REFUSED", family
-        else:
-            difference = price + terms.change_fee - old.paid
-            yield (max(0, difference), max(0, -difference)), family
-
-    return step
-
-
-def change(position: int, ticket: int, price: int, *, scarce: bool) -> Step:
-    """ChangeTicket against such a quote: the new order stands behind the others."""
-
-    def step(family: Family) -> Iterable[tuple[object, Family]]:
-        old, terms = family.orders[position].tickets[ticket], family.terms
-        if old.state != "ACTIVE" or old.changes_made >= terms.changes_allowed:
-            yield "CHANGE_REFUSED", family
-            return
-        difference = price + terms.change_fee - old.paid
-        made = Change(position, ticket, max(0, -difference), old.changes_made + 1)
-        new = Order((price,), max(0, difference), change=made, scarce=scarce)
-        if scarce:
-            yield "SOLD_OUT", family
-        after = family.with_ticket(position, ticket, state="CHANGING")
-        after = replace(after, orders=(*after.orders, new))
-        if difference <= 0:
-            after = after.settled(len(family.orders))
-        yield ("OK", after.orders[-1].state), after
-
-    return step

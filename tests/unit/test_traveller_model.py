@@ -3,47 +3,81 @@
 import pytest
 
 from tests.support import traveller_model as model
-from tests.support.traveller_model import Family, Now, Order, Step
+from tests.support import traveller_steps as steps
+from tests.support.traveller_model import Family, Now, Order
+from tests.support.traveller_steps import Step
 
-TERMS = model.Terms(refund_fee=500, change_fee=1000, changes_allowed=1)
-START = frozenset({Family((Order((10_000, 10_000), 20_000),), TERMS)})
+TERMS = model.Terms(
+    refund_fee=500, change_fee=1000, changes_allowed=1, refund_percent=80, tiers=((2, 10),)
+)
+START = frozenset({Family((Order((9_000, 9_000), 18_000, 10_000),), TERMS)})
 BEFORE, AFTER = Now(frozenset(), refunds_close=False), Now(frozenset({0}), refunds_close=False)
+CLOSES = Now(frozenset(), refunds_close=True)
 
 
 def told(*seen: tuple[Step, object], now: Now = BEFORE) -> frozenset[Family]:
     """What is left of the models after these answers."""
     families = START
     for step, answer in seen:
-        families = model.explain(families, step, answer, now)
+        families = steps.explain(families, step, answer, now)
     return families
 
 
 PAYING: tuple[tuple[Step, object], ...] = (
-    (model.ask_payment(0, BEFORE), "OK"),
-    (model.pay(0), "OK"),
+    (steps.ask_payment(0, BEFORE), "OK"),
+    (steps.pay(0), "OK"),
 )
-PAID: tuple[tuple[Step, object], ...] = (*PAYING, (model.read_order(0), ("PAID", "", 2)))
+PAID: tuple[tuple[Step, object], ...] = (*PAYING, (steps.read_order(0), ("PAID", "", 2)))
+# one of two at 10 per cent off leaves: 18,000 less 10,000 for who stays, 80 per cent of that, less the fee
+ONE = 8_000 * 8 // 10 - 500
+BOTH = 2 * (9_000 * 8 // 10 - 500)
+
+
+def refund(*tickets: int, number: int, quoted: int, shared: bool = False) -> Step:
+    return steps.refund(0, tickets, number, (quoted, shared))
+
+
+DEARER = steps.change(0, 0, 20_000, (12_000, 0, 9_000), scarce=False)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        ((model.read_order(0), ("PAID", "", 2)),),
-        (*PAYING, (model.read_order(0), ("PENDING", "", 2))),
-        (*PAYING, (model.read_order(0), ("PAID", "", 0))),
-        (*PAYING, (model.read_order(0), ("CANCELLED", "HOLD_EXPIRED", 0))),
-        (*PAID, (model.cancel(0), "OK")),
-        (*PAID, (model.redeem(0, 0), "SUCCESS"), (model.redeem(0, 0), "SUCCESS")),
-        (*PAID, (model.redeem(0, 0), "SUCCESS"), (model.refund(0, [0], 1), "OK")),
-        (*PAID, (model.refund(0, [0], 1), "OK"), (model.refund(0, [0], 2), "OK")),
-        (*PAID, (model.quote_refund(0, [0, 1]), 20_000)),
-        (*PAID, (model.quote_change(0, 0, 20_000), (10_000, 0))),
+        ((steps.read_order(0), ("PAID", "", 2)),),
+        (*PAYING, (steps.read_order(0), ("PENDING", "", 2))),
+        (*PAYING, (steps.read_order(0), ("PAID", "", 0))),
+        (*PAYING, (steps.read_order(0), ("CANCELLED", "HOLD_EXPIRED", 0))),
+        (*PAID, (steps.cancel(0), "OK")),
+        (*PAID, (steps.redeem(0, 0), "SUCCESS"), (steps.redeem(0, 0), "SUCCESS")),
+        (*PAID, (steps.redeem(0, 0), "SUCCESS"), (refund(0, number=1, quoted=ONE), "OK")),
         (
             *PAID,
-            (model.change(0, 0, 20_000, scarce=False), ("OK", "PENDING")),
-            (model.redeem(0, 0), "SUCCESS"),
+            (refund(0, number=1, quoted=ONE), "OK"),
+            (refund(0, number=2, quoted=ONE), "OK"),
         ),
-        (*PAID, (model.change(0, 0, 1_000, scarce=False), ("OK", "PENDING"))),
+        (*PAID, (steps.quote_refund(0, [0, 1]), (BOTH + 1, True))),
+        # the discount of those who stay is not given back with who leaves
+        (*PAID, (steps.quote_refund(0, [0]), (9_000 * 8 // 10 - 500, False))),
+        (*PAID, (steps.quote_change(0, 0, 20_000), (11_000, 0, 9_000))),
+        # of a difference no more than of a refund
+        (*PAID, (steps.quote_change(0, 0, 4_000), (0, 4_000, 9_000))),
+        (*PAID, (DEARER, ("OK", "PENDING")), (steps.redeem(0, 0), "SUCCESS")),
+        (*PAID, (steps.change(0, 0, 1_000, (0, 5_400, 9_000), scarce=False), ("OK", "PENDING"))),
+        # a block holds, and is no state: it goes along with a change
+        (*PAID, (steps.block(0, 0, blocked=True), "OK"), (steps.redeem(0, 0), "SUCCESS")),
+        (*PAID, (steps.block(0, 0, blocked=True), "OK"), (DEARER, ("OK", "PENDING"))),
+        (
+            *PAID,
+            (DEARER, ("OK", "PENDING")),
+            (steps.block(0, 0, blocked=True), "OK"),
+            (steps.pay(1), "OK"),
+            (steps.read_order(1), ("PAID", "", 1)),
+            (steps.redeem(1, 0), "SUCCESS"),
+        ),
+        # what is shared stays while one ticket is there, and holds the last if it was used
+        (*PAID, (steps.quote_refund(0, [0]), (ONE, True))),
+        (*PAID, (steps.redeem_shared(), "SUCCESS"), (steps.redeem_shared(), "SUCCESS")),
+        (*PAID, (steps.redeem_shared(), "SUCCESS"), (steps.quote_refund(0, [0, 1]), (BOTH, True))),
     ],
 )
 def test_what_cannot_be_is_noticed(wrong: tuple[tuple[Step, object], ...]) -> None:
@@ -52,18 +86,44 @@ def test_what_cannot_be_is_noticed(wrong: tuple[tuple[Step, object], ...]) -> No
 
 
 def test_a_late_payment_is_honoured_or_returned() -> None:
-    late = told(*PAYING, (model.read_order(0), ("CANCELLED", "HOLD_EXPIRED", 0)), now=AFTER)
-    assert {family.net_minor() for family in model.at_rest(late, AFTER)} == {20_000}
-    cancelled = told(*PAYING, (model.cancel(0), "OK"))
+    late = told(*PAYING, (steps.read_order(0), ("CANCELLED", "HOLD_EXPIRED", 0)), now=AFTER)
+    assert {family.net_minor() for family in model.at_rest(late, AFTER)} == {18_000}
+    cancelled = told(*PAYING, (steps.cancel(0), "OK"))
     assert {family.net_minor() for family in model.at_rest(cancelled, BEFORE)} == {0}
 
 
 def test_what_is_changed_and_given_back_is_counted() -> None:
-    """20,000 are paid; one ticket becomes one of 1,000 for a fee of 1,000, the other goes back less 500."""
-    steps: list[tuple[Step, object]] = [
+    """18,000 are paid; one ticket becomes one of 1,000, of the 8,000 less 80 per cent come back less 1,000."""
+    changed = (steps.change(0, 0, 1_000, (0, 5_400, 9_000), scarce=False), ("OK", "PAID"))
+    # who stays travels alone by now: of 9,000 nothing is kept for anybody
+    rest = 9_000 * 8 // 10 - 500
+    families = told(
         *PAID,
-        (model.change(0, 0, 1_000, scarce=False), ("OK", "PAID")),
-        (model.refund(0, [1], 1), "OK"),
-        (model.read_tickets(0), ("CHANGED", "REFUNDED")),
-    ]
-    assert {family.net_minor() for family in told(*steps)} == {20_000 - 8_000 - 9_500}
+        changed,
+        (refund(1, number=1, quoted=rest), "OK"),
+        (steps.read_tickets(0), (("CHANGED", "REFUNDED"), "ACTIVE")),
+    )
+    assert {family.net_minor() for family in families} == {18_000 - 5_400 - rest}
+
+
+def test_what_is_shared_ends_with_the_last() -> None:
+    """Be it given back along with it or behind two refunds; one that is closed brings it back."""
+    both = told(*PAID, (refund(0, 1, number=1, quoted=BOTH, shared=True), "OK"))
+    assert {family.shared for family in model.at_rest(both, BEFORE)} == {"REFUNDED"}
+    assert {family.shown(0) for family in model.at_rest(both, BEFORE)} == {
+        ("CANCELLED", "REFUNDED")
+    }
+    # the discount that the first left behind goes with the second
+    rest = 10_000 * 8 // 10 - 500
+    apart = (
+        *PAID,
+        (refund(0, number=1, quoted=ONE), "OK"),
+        (steps.quote_refund(0, [1]), (rest, False)),
+        (refund(1, number=2, quoted=rest), "OK"),
+    )
+    given = model.at_rest(told(*apart), BEFORE)
+    assert {(family.shared, family.net_minor()) for family in given} == {
+        ("REFUNDED", 18_000 - ONE - rest)
+    }
+    closed = told(*apart, now=CLOSES)
+    assert {"ACTIVE", "REFUNDED"} == {family.shared for family in model.at_rest(closed, CLOSES)}
