@@ -47,10 +47,23 @@ FROM links l LEFT JOIN families f USING (order_id) WHERE f.order_id IS NULL AND 
     ),
     Invariant(
         "change-credits",
-        "the credit of a change is what the ticket was worth, as far as the new amount needs it; nothing else has one",
+        "the credit of a change is what the ticket was worth, as far as the new amount needs it, which is what was paid for"
+        " it and no more of a party's discount than refunds have kept; nothing else has a credit",
         f"""
+WITH links AS ({LINKS}), taken AS (
+  SELECT l.old_order_id AS order_id, l.item_index, sum(l.old_minor - l.sold_minor) AS amount_minor
+  FROM links l JOIN orders o USING (order_id) WHERE l.made OR o.state = 'PENDING' GROUP BY 1, 2
+), kept AS (
+  SELECT g.order_id, s.item_index, sum(g.party_discount_minor) AS amount_minor
+  FROM ({GIVEN_BACK}) g JOIN ticket_sales s USING (ticket_id) WHERE g.state <> 'CLOSED' GROUP BY 1, 2
+)
 SELECT order_code, format('credit %s of %s, the ticket was worth %s', credit_minor, amount_minor, old_minor)
-FROM ({LINKS}) l WHERE credit_minor IS DISTINCT FROM least(old_minor, amount_minor)
+FROM links WHERE credit_minor IS DISTINCT FROM least(old_minor, amount_minor)
+UNION ALL
+SELECT o.order_code, format('changes of item %s take %s along besides what was paid, refunds kept %s of its discount',
+  t.item_index, t.amount_minor, coalesce(k.amount_minor, 0))
+FROM taken t JOIN orders o USING (order_id) LEFT JOIN kept k USING (order_id, item_index)
+WHERE t.amount_minor > coalesce(k.amount_minor, 0)
 UNION ALL
 SELECT order_code, format('credit %s, and it changes nothing', credit_minor)
 FROM orders WHERE changes_ticket_id IS NULL AND credit_minor <> 0
@@ -58,12 +71,25 @@ FROM orders WHERE changes_ticket_id IS NULL AND credit_minor <> 0
     ),
     Invariant(
         "change-fees",
-        "the amount of a change is the price of its place, the fee, and what is not given back of the difference",
+        "the amount of a change is the price of its place, the fee that the ticket was sold under, none if the operator is"
+        " the cause, and what is not given back of the difference: all but the share that a refund would give",
         f"""
-WITH placed AS (SELECT order_id, sum(amount_minor) AS amount_minor FROM ({PLACES}) p GROUP BY 1)
-SELECT l.order_code, format('%s, its place %s, the fee %s', l.amount_minor, p.amount_minor, l.fee_minor)
-FROM ({LINKS}) l LEFT JOIN placed p USING (order_id)
-WHERE l.amount_minor IS DISTINCT FROM p.amount_minor + coalesce(l.fee_minor, 0)
+WITH placed AS (SELECT order_id, sum(amount_minor) AS amount_minor FROM ({PLACES}) p GROUP BY 1), links AS (
+  SELECT l.*, p.amount_minor AS new_minor, l.old_minor - p.amount_minor AS cheaper_by,
+    coalesce((l.terms ->> 'fee_minor')::bigint, l.fee_minor) AS own_fee_minor,
+    coalesce(l.terms ->> 'operator_cause', '') AS cause, (l.terms ->> 'refund_percent')::bigint AS percent
+  FROM ({LINKS}) l LEFT JOIN placed p USING (order_id)
+), wanted AS (
+  SELECT l.*, CASE WHEN cause = '' THEN coalesce(policy_fee_minor, 0) ELSE 0 END AS wanted_fee_minor,
+    -- half-up, as all shares
+    CASE WHEN cause = '' AND terms IS NOT NULL THEN greatest(cheaper_by - own_fee_minor, 0) - CASE WHEN cheaper_by > 0
+      THEN greatest(0, div(cheaper_by * percent + 50, 100) - own_fee_minor) ELSE 0 END ELSE 0 END AS forfeited_minor
+  FROM links l
+)
+SELECT order_code, format('%s, its place %s, the fee %s and the rest %s, as sold %s and %s', amount_minor, new_minor,
+  own_fee_minor, fee_minor - own_fee_minor, wanted_fee_minor, forfeited_minor)
+FROM wanted WHERE amount_minor IS DISTINCT FROM new_minor + fee_minor
+  OR (own_fee_minor, fee_minor - own_fee_minor) IS DISTINCT FROM (wanted_fee_minor, forfeited_minor)
 """,
     ),
     Invariant(

@@ -86,7 +86,8 @@ SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_t
   s.changes_made AS old_changes_made,
   coalesce((o.content -> 'change' ->> 'fee_minor')::bigint + (o.content -> 'change' ->> 'forfeited_minor')::bigint,
     (n.content -> 'policy' ->> 'change_fee_minor')::bigint) AS fee_minor,
-  greatest(0, coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) - o.amount_minor) AS due_minor
+  greatest(0, coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) - o.amount_minor) AS due_minor,
+  o.content -> 'change' AS terms, (n.content -> 'policy' ->> 'change_fee_minor')::bigint AS policy_fee_minor, s.item_index
 FROM orders o LEFT JOIN ticket_sales s ON s.ticket_id = o.changes_ticket_id
 LEFT JOIN tickets t ON t.ticket_id = o.changes_ticket_id LEFT JOIN snapshots n USING (snapshot_id)
 WHERE o.changes_ticket_id IS NOT NULL OR o.changes_order_id IS NOT NULL

@@ -181,7 +181,27 @@ UPDATE orders SET credit_minor = amount_minor WHERE order_id = <chain-2>;
 DELETE FROM payments WHERE order_id = <chain-2>
 """,
     ),
+    (
+        "change-credits",
+        """
+UPDATE orders SET credit_minor = credit_minor + 1, content = jsonb_set(content, '{change,old_minor}',
+  to_jsonb((content -> 'change' ->> 'old_minor')::int + 1)) WHERE order_id = <chain-2>;
+UPDATE payments SET amount_minor = amount_minor - 1 WHERE order_id = <chain-2>
+""",
+    ),
     ("change-credits", "UPDATE orders SET credit_minor = 1 WHERE order_id = <waits>"),
+    (
+        "change-fees",
+        "UPDATE orders SET content = jsonb_set(content, '{change,refund_percent}', '50') WHERE order_id = <cheaper>",
+    ),
+    (
+        "change-fees",
+        """
+UPDATE orders SET amount_minor = amount_minor - 1000, content = jsonb_set(content, '{change,fee_minor}', '0')
+WHERE order_id = <chain-2>;
+UPDATE payments SET amount_minor = amount_minor - 1000 WHERE order_id = <chain-2>
+""",
+    ),
     (
         "change-fees",
         """
