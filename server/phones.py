@@ -20,7 +20,9 @@ def read_phone_number(text: str) -> str:
 
     Raises ValueError, with what to send instead, for what is none that can exist.
     """
-    plain = unicodedata.normalize("NFKC", text[:_MAX_CHARS])
+    if len(text) > _MAX_CHARS:
+        raise ValueError(_REMEDY)
+    plain = unicodedata.normalize("NFKC", text)
     if _INTERNATIONAL.match(plain):
         plain = _INTERNATIONAL.sub("+", plain, count=1)
     try:

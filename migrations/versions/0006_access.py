@@ -13,6 +13,11 @@ SELECT DISTINCT t.ticket_id, t.order_id FROM ticket_events e JOIN tickets t USIN
 WHERE e.action = 'qr_rotated' AND t.order_id IS NOT NULL
 """
 
+CHANGED = """
+SELECT DISTINCT changes_order_id FROM orders
+WHERE order_id = ANY(:ids) AND changes_order_id IS NOT NULL
+"""
+
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
@@ -33,15 +38,21 @@ def _count_rotations_until_now() -> None:
     """When an order's code was issued was not kept: those out there do not open a ticket that was rotated."""
     connection = op.get_bind()
     rows = connection.execute(sa.text(ROTATED)).all()
-    for table, column, ids in (
-        ("tickets", "rotation", {row.ticket_id for row in rows}),
-        ("orders", "ticket_rotations", {row.order_id for row in rows}),
-    ):
-        key = "ticket_id" if table == "tickets" else "order_id"
-        connection.execute(
-            sa.text(f"UPDATE {table} SET {column} = 1 WHERE {key} = ANY(:ids)"),  # noqa: S608
-            {"ids": sorted(ids)},
-        )
+    orders = {row.order_id for row in rows}
+    # and the orders that were changed into these, up to the first
+    changed = orders
+    while changed:
+        found = connection.execute(sa.text(CHANGED), {"ids": sorted(changed)})
+        changed = set(found.scalars()) - orders
+        orders |= changed
+    connection.execute(
+        sa.text("UPDATE tickets SET rotation = 1 WHERE ticket_id = ANY(:ids)"),
+        {"ids": sorted({row.ticket_id for row in rows})},
+    )
+    connection.execute(
+        sa.text("UPDATE orders SET ticket_rotations = 1 WHERE order_id = ANY(:ids)"),
+        {"ids": sorted(orders)},
+    )
 
 
 def _count_failures_by_place() -> None:

@@ -44,6 +44,8 @@ PERSONAL = {
     "deeptravel.ticketing.v1.Passenger.name",
     "deeptravel.ticketing.v1.Passenger.document_number",
     "deeptravel.ticketing.v1.OrderedPassenger.name",
+    "deeptravel.ticketing.v1.CreateOrderRequest.contact_phone",
+    "deeptravel.ticketing.v1.Order.contact_phone",
     "deeptravel.ticketing.v1.TravellerLoginRequest.code",
 }
 

@@ -3,7 +3,9 @@
 Seen red with the comparison of rotations taken out of `rules.order_qr_standing`, and before `rotate` was there.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +18,7 @@ from deeptravel.ticketing.v1 import ticket_pb2
 from server.errors import Reason
 from server.identity.credentials import new_partner_key
 from server.ticketing.rules import order_qr_jti, rotations_of_order_qr
+from server.tickets import qr
 from tests.support import gate, traveller
 from tests.support.gate import QrTicket, Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server
@@ -147,6 +150,38 @@ async def test_repeated_and_of_others(world: World, server: GateServer, desk: De
         answer = await http.post(f"/ota/orders/{order.code}/qr", json={"rotate": True})
         assert answer.status_code == 200
     assert len(await world.sql("SELECT 1 FROM order_events")) == 2
+
+
+async def test_rotations_and_issues_that_race(world: World, terminal: Terminal, desk: Desk) -> None:
+    """Every rotation is counted once: no code opens a ticket that was rotated after it.
+
+    Seen red with the count read and written in two statements: two rotations shared a number.
+    """
+    order, made = await world.order(4)
+    issuing = [issue(desk, order) for _ in range(4)]
+    rotating = [desk.qr(ticket.code, rotate=True) for ticket in made for _ in range(3)]
+    issued = (await asyncio.gather(asyncio.gather(*issuing), *rotating))[0]
+    ((counted,),) = await world.sql(
+        "SELECT ticket_rotations FROM orders WHERE order_id = %s", order.ticket_id
+    )
+    assert counted == 12
+    rows = await world.sql(
+        "SELECT ticket_id, rotation FROM tickets WHERE order_id = %s", order.ticket_id
+    )
+    last = dict(rows)
+    assert len(set(last.values())) == 4
+    assert max(last.values()) == 12
+    for token in issued:
+        opened = qr.unseal(token, world.ring, datetime.now(UTC))
+        assert isinstance(opened, qr.Valid)
+        issued_after = rotations_of_order_qr(order.jti, opened.claims.jti)
+        assert issued_after is not None
+        found = await look_up(terminal, token)
+        refused = {t.ticket_code for t in found.tickets if t.HasField("result")}
+        assert refused == {t.code for t in made if last[t.ticket_id] > issued_after}
+    fresh = await issue(desk, order)
+    for ticket in made:
+        assert verdict(await redeem(terminal, fresh, ticket)) == "SUCCESS"
 
 
 async def test_a_travellers(database_url: str, redis_url: str) -> None:

@@ -181,7 +181,8 @@ class ChangeDesk:
         """The new order, PENDING, with its seat held."""
         old, cost, offer = terms.ticket, terms.offer, terms.item.offer
         (order_id,) = await self._numbers.take(1, now)
-        passenger = self._seals.open(old.order_id, old.order.passengers_sealed)[old.passenger_index]
+        party = self._seals.open_party(old.order_id, old.order.passengers_sealed)
+        passenger = party.passengers[old.passenger_index]
         document = self._seals.document_hash(passenger) if passenger.document_number else None
         if offer.journey is None:
             document = None
@@ -229,7 +230,9 @@ class ChangeDesk:
                     cost.old_minor, cost.fee_minor, cost.forfeited_minor, cost.refund_percent
                 ),
             ),
-            passengers_sealed=self._seals.seal(order_id, [passenger]),
+            passengers_sealed=self._seals.seal(
+                order_id, [passenger], contact_phone=party.contact_phone
+            ),
             amount_minor=amount_minor,
             currency_code=offer.currency_code,
             credit_minor=min(cost.old_minor, amount_minor),

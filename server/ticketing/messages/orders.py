@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server import rpc
 from server.catalog.offers import Offer
 from server.catalog.pricing import Price
+from server.phones import country_of
 from server.ticketing.documents import document_number
 from server.ticketing.messages import offers
 from server.ticketing.ordering.asked import NewOrder, Priced, Wish
@@ -56,6 +57,7 @@ def new_order(request: Any) -> NewOrder:
         ),
         tuple(request.promotion_codes),
         request.quoted_minor if request.HasField("quoted_minor") else None,
+        request.contact_phone,
     )
 
 
@@ -91,6 +93,9 @@ def order(shown: Shown) -> Any:
         changes_ticket_code=_ticket_code(row.changes_ticket_id),
         credit_minor=row.credit_minor,
     )
+    if shown.contact_phone:
+        message.contact_phone = shown.contact_phone
+        message.contact_country_code = country_of(shown.contact_phone)
     _set(message.create_time, row.create_time)
     _set(message.lock_expire_time, row.hold_expire_time)
     if row.pay_time:

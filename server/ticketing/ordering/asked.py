@@ -31,12 +31,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """All that an order is asked with; `quoted_minor` None is not compared."""
+    """All that an order is asked with; `quoted_minor` None is not compared, `contact_phone` is E.164 or empty."""
 
     wishes: tuple[Wish, ...]
     passengers: tuple[Passenger, ...]
     promotion_codes: tuple[str, ...] = ()
     quoted_minor: int | None = None
+    contact_phone: str = ""
 
     @property
     def party(self) -> list[str]:

@@ -133,7 +133,7 @@ class Holder:
         """The new order; for a repeat the first answer, that is the order as it was made. Raises as `submit` does."""
         held = await self.submit(traveller, new, request_id=request_id, content_hash=content_hash)
         if held.order:
-            return Shown(held.order, new.passengers, held.offers, ())
+            return Shown(held.order, new.passengers, held.offers, (), new.contact_phone)
         async with self._db.transaction() as tx:
             made = (await orders.read(tx, [held.repeated]))[held.repeated]
             return await self._reader.show_as_made(tx, made)
@@ -206,8 +206,8 @@ class Holder:
         return snapshot_id in self._stored
 
     def seal(self, order_id: int, unit: Unit) -> bytes:
-        """The passengers of the order that a call makes."""
-        return self._seals.seal(order_id, unit.new.passengers)
+        """The passengers of the order that a call makes, and how to reach them."""
+        return self._seals.seal(order_id, unit.new.passengers, contact_phone=unit.new.contact_phone)
 
 
 async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> hold_rows.Facts:

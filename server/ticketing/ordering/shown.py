@@ -25,6 +25,7 @@ class Shown:
     passengers: Sequence[Passenger]
     offers: Sequence[Offer]
     sold: Sequence[Sold]
+    contact_phone: str = ""
 
 
 class OrderReader:
@@ -70,9 +71,11 @@ class OrderReader:
     def _shown(
         self, order: Order, offers: dict[tuple[UUID, str], Offer], sold: Sequence[Sold]
     ) -> Shown:
+        party = self.seals.open_party(order.order_id, order.passengers_sealed)
         return Shown(
             order,
-            self.seals.open(order.order_id, order.passengers_sealed),
+            party.passengers,
             [offers[item.snapshot_id, item.offer_id] for item in order.content.items],
             sold,
+            party.contact_phone,
         )
