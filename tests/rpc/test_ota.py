@@ -112,7 +112,8 @@ async def test_batch_that_is_sold_already(market: Market, desk: Desk) -> None:
 
 
 async def test_text_of_any_kind_survives_the_copy(market: Market, desk: Desk) -> None:
-    awkward = "\\N\t\\.\r\n'\"{};\\\\x\b 張三 \U0001f6a2"
+    """Of what a name may hold: control characters are refused before."""
+    awkward = "\\N\\t\\.\\r\\n'\"{};\\\\x\\b 張三 \U0001f6a2"
     sold = ota.Activation(customer=customer(awkward), payment=payment())
     await desk.batch(2, distributor_id=awkward, activation=sold)
     rows = await market.sql("SELECT DISTINCT distributor_id, customer_name FROM tickets")

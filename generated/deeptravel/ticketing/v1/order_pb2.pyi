@@ -299,11 +299,16 @@ class CreateOrderRequest(_message.Message):
     PASSENGERS_FIELD_NUMBER: _builtins.int
     PROMOTION_CODES_FIELD_NUMBER: _builtins.int
     QUOTED_MINOR_FIELD_NUMBER: _builtins.int
+    CONTACT_PHONE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the caller, new for each order, 1 to 64 characters. A repeat gets the first answer again."""
     quoted_minor: _builtins.int
     """The total the traveller has seen, in minor units; another total now is refused as PRICE_CHANGED. Not compared if
     absent.
+    """
+    contact_phone: _builtins.str
+    """Where the party can be reached, up to 64 characters: with + or 00 and the country's code, or a number of Hong Kong
+    without. Only numbers there can be. Kept encrypted, answered in the form E.164.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItem]:
@@ -325,10 +330,11 @@ class CreateOrderRequest(_message.Message):
         passengers: _abc.Iterable[Global___Passenger] | None = ...,
         promotion_codes: _abc.Iterable[_builtins.str] | None = ...,
         quoted_minor: _builtins.int | None = ...,
+        contact_phone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quoted_minor", b"_quoted_minor", "quoted_minor", b"quoted_minor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quoted_minor", b"_quoted_minor", "items", b"items", "passengers", b"passengers", "promotion_codes", b"promotion_codes", "quoted_minor", b"quoted_minor", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quoted_minor", b"_quoted_minor", "contact_phone", b"contact_phone", "items", b"items", "passengers", b"passengers", "promotion_codes", b"promotion_codes", "quoted_minor", b"quoted_minor", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quoted_minor: _TypeAlias = _typing.Literal["quoted_minor"]  # noqa: Y015
     _WhichOneofArgType__quoted_minor: _TypeAlias = _typing.Literal["_quoted_minor", b"_quoted_minor"]  # noqa: Y015
@@ -453,6 +459,8 @@ class Order(_message.Message):
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     CHANGES_TICKET_CODE_FIELD_NUMBER: _builtins.int
     CREDIT_MINOR_FIELD_NUMBER: _builtins.int
+    CONTACT_PHONE_FIELD_NUMBER: _builtins.int
+    CONTACT_COUNTRY_CODE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """Its code, e.g. `ORD-DT-20261121-000001`."""
     state: Global___OrderState.ValueType
@@ -471,6 +479,10 @@ class Order(_message.Message):
     """The ticket this order changes into another; empty for other orders."""
     credit_minor: _builtins.int
     """Of the total, what is covered by the ticket that is changed, in minor units."""
+    contact_phone: _builtins.str
+    """Where the party can be reached, in the form E.164, e.g. `+85291234567`; empty if it was not said."""
+    contact_country_code: _builtins.str
+    """The country of that number, ISO 3166-1 alpha-2, e.g. `HK`; empty without one."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderedItem]:
         """What was ordered."""
@@ -507,10 +519,12 @@ class Order(_message.Message):
         cancel_reason: Global___CancelReason.ValueType = ...,
         changes_ticket_code: _builtins.str = ...,
         credit_minor: _builtins.int = ...,
+        contact_phone: _builtins.str = ...,
+        contact_country_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "lock_expire_time", b"lock_expire_time", "pay_time", b"pay_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "changes_ticket_code", b"changes_ticket_code", "create_time", b"create_time", "credit_minor", b"credit_minor", "currency_code", b"currency_code", "items", b"items", "lock_expire_time", b"lock_expire_time", "order_id", b"order_id", "passengers", b"passengers", "pay_time", b"pay_time", "sequence", b"sequence", "state", b"state", "total_minor", b"total_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "changes_ticket_code", b"changes_ticket_code", "contact_country_code", b"contact_country_code", "contact_phone", b"contact_phone", "create_time", b"create_time", "credit_minor", b"credit_minor", "currency_code", b"currency_code", "items", b"items", "lock_expire_time", b"lock_expire_time", "order_id", b"order_id", "passengers", b"passengers", "pay_time", b"pay_time", "sequence", b"sequence", "state", b"state", "total_minor", b"total_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
