@@ -31,6 +31,7 @@ READERS: dict[int, Callable[[str], str]] = {
     options_pb2.TEXT_TYPED_CODE: texts.read_code,
     options_pb2.TEXT_TICKET_CODE: texts.read_ticket_code,
     options_pb2.TEXT_PHONE_NUMBER: read_phone_number,
+    options_pb2.TEXT_SCANNED: texts.read_scanned,
 }
 """How each kind of text is read; they raise ValueError with what is wrong and the remedy."""
 
@@ -164,6 +165,7 @@ def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
     most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
     matches = re.compile(pattern).fullmatch if pattern else None
     read = READERS.get(limits.text)
+    scanned = limits.text == options_pb2.TEXT_SCANNED
 
     def check(message: Message) -> str | None:
         value: str = getattr(message, name)
@@ -176,7 +178,7 @@ def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
             return "is required" if required else None
         if len(value) > most:
             return f"has {len(value)} characters, at most {most} are taken"
-        if "\x00" in value:
+        if "\x00" in value and not scanned:
             return "must not contain the NUL character"
         if matches and not matches(value):
             return f"must match {pattern}"

@@ -39,6 +39,15 @@ _BEFORE_SEQUENCE = re.compile(r"(OTA|DIR|ORD)([A-Z0-9]{1,12})(\d{8})", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 2020, 2199
 """Of the days in codes, see tickets.rules."""
 
+MAX_SCANNED_CHARS = 1024
+"""Of a QR's text with what a scanner adds; of a longer one nothing is taken away, so that the work is bounded."""
+_AS_SEALED = re.compile(r"[A-Z2-7:]*")
+_AIM_IDENTIFIER = re.compile(r"\]Q[0-9]")
+# Not `str.upper`: that makes letters of ours of others, as I of a dotless i.
+_FOLDED = {form: form - 0xFEE0 for form in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+_FOLDED |= {form: code - 32 for form, code in _FOLDED.items() if 97 <= code <= 122}
+_FOLDED |= {code: code - 32 for code in range(97, 123)}
+
 
 def read_name(text: str) -> str:
     """A name for people to read: NFKC-normalised and trimmed.
@@ -82,6 +91,33 @@ def read_ticket_code(text: str) -> str:
     if as_parted in found:
         return as_parted
     return found.pop() if len(found) == 1 else text
+
+
+def read_scanned(text: str) -> str:
+    """The text of a QR code without what its scanner added or turned into other forms (DOMAIN, QR token).
+
+    White space and control characters at both ends, an AIM symbology identifier of QR codes (`]Q1`), full-width forms,
+    which a Chinese keyboard gives for colons too, small ASCII letters. Never raises.
+    """
+    if _AS_SEALED.fullmatch(text) or len(text) > MAX_SCANNED_CHARS:
+        return text
+    folded = _without_ends(text.translate(_FOLDED))
+    identifier = _AIM_IDENTIFIER.match(folded)
+    return _without_ends(folded[identifier.end() :]) if identifier else folded
+
+
+def _without_ends(text: str) -> str:
+    first, behind = 0, len(text)
+    while first < behind and _is_added(text[first]):
+        first += 1
+    while behind > first and _is_added(text[behind - 1]):
+        behind -= 1
+    return text[first:behind]
+
+
+def _is_added(character: str) -> bool:
+    # Cc and Cf: control characters, and such that are not seen, as a byte order mark
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
 def _ticket_codes(compact: str) -> set[str]:

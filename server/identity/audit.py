@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.db import HotStatement
 from server.identity.models import audit_events
 
 SECRET_WORDS = ("password", "secret", "api_key", "_token")
@@ -25,6 +26,25 @@ class Change(NamedTuple):
     name: object
     before: State
     after: State
+
+
+RECORD_CHANGES = HotStatement("""
+INSERT INTO audit_events (audit_id, occurred_time, actor, action, resource, name, before, after)
+SELECT v.audit_id, $1::timestamptz, v.actor, v.action, v.resource, v.name, v.before::jsonb, v.after::jsonb
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+  AS v (audit_id, actor, action, resource, name, before, after)
+""")
+"""Records changes in a hot transaction: the time, then the columns of `row`s."""
+
+
+def row(change: Change, *, actor: str) -> tuple[Any, ...]:
+    """A change as RECORD_CHANGES takes it."""
+    states = [_written(state) for state in (change.before, change.after)]
+    return uuid4(), actor, change.action, change.resource, str(change.name), *states
+
+
+def _written(state: State) -> str | None:
+    return None if state is None else orjson.dumps(_redacted(state), default=_json).decode()
 
 
 async def audit(

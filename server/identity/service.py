@@ -120,6 +120,10 @@ class _Login:
     refresh_expires: float
 
 
+_Session = tuple[str, str, tuple[int, str] | None]
+"""Of an open session: user name, terminal, and the departure it is for, by number and service; None if all."""
+
+
 class Identity:
     """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it with the server."""
 
@@ -136,7 +140,7 @@ class Identity:
         self._keys = PartnerKeys(db, feed)
         self._tokens: Remembered[str, _Login] = Remembered(feed, self._load_token)
         self._logins: Remembered[UUID, _Login] = Remembered(feed, self._load_login)
-        self._sessions: Remembered[str, tuple[str, str]] = Remembered(feed, self._load_session)
+        self._sessions: Remembered[str, _Session] = Remembered(feed, self._load_session)
 
     async def start(self) -> None:
         """Begins to write down when keys were used."""
@@ -436,17 +440,27 @@ class Identity:
         await self._db.in_transaction(work)
         await self._forget()
 
-    async def require_session(self, caller: Operator, session_code: str) -> None:
-        """Nothing, if the session is open and the caller's at its terminal. Raises SESSION_NOT_OPEN."""
-        owner = self._sessions.peek(session_code) or await self._sessions.get(session_code)
-        if owner != (caller.username, caller.terminal_device_id):
-            raise _session_not_open()
+    async def require_session(self, caller: Operator, session_code: str) -> tuple[int, str] | None:
+        """The departure that the session is for, by number and service; None if all.
 
-    async def _load_session(self, session_code: str) -> tuple[str, str]:
+        Raises SESSION_NOT_OPEN unless it is open and the caller's at its terminal.
+        """
+        session = self._sessions.peek(session_code) or await self._sessions.get(session_code)
+        *owner, departure = session
+        if owner != [caller.username, caller.terminal_device_id]:
+            raise _session_not_open()
+        return departure
+
+    async def _load_session(self, session_code: str) -> _Session:
         async with self._db.transaction() as tx:
             row = (
                 await tx.execute(
-                    select(logins.c.username, logins.c.terminal_device_id)
+                    select(
+                        logins.c.username,
+                        logins.c.terminal_device_id,
+                        validator_sessions.c.departure_id,
+                        validator_sessions.c.service_number,
+                    )
                     .join_from(validator_sessions, logins)
                     .where(
                         validator_sessions.c.session_code == session_code,
@@ -456,7 +470,7 @@ class Identity:
             ).one_or_none()
         if row is None:
             raise _session_not_open()
-        return row.username, row.terminal_device_id
+        return row.username, row.terminal_device_id, _departure(row)
 
     # Keeping memory and table in step
 
@@ -580,9 +594,13 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
                 row.merchant_function_codes, row.venue_function_codes
             ),
             reversal_window_seconds=row.reversal_window_seconds,
-            departure=None if row.departure_id is None else (row.departure_id, row.service_number),
+            departure=_departure(row),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
+
+
+def _departure(row: Any) -> tuple[int, str] | None:
+    return None if row.departure_id is None else (row.departure_id, row.service_number)
 
 
 def _login_failed() -> DomainError:

@@ -41,6 +41,10 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "This is an order's QR code; name one of the order's tickets in ticket_code.",
         "这是订单码，请在 ticket_code 中指明该订单的一张票。",
     ),
+    ("TICKET_NOT_FOUND", "code"): (
+        "There is no ticket with this code here. Compare it with the print, or ask the seller.",
+        "此处查无该票号。请与票面核对，或联系售票方。",
+    ),
     ("TICKET_NOT_ACTIVE", "state"): (
         (
             "The ticket is {state}. It becomes valid when the seller activates it, or when its refund"

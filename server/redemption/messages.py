@@ -185,6 +185,7 @@ def redemption_message(row: Any) -> Any:
         reversed_redemption_id=scans.redemption_id(row.ticket_id, reversed_id)
         if reversed_id
         else "",
+        comment=row.comment or "",
     )
 
 

@@ -72,12 +72,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """The departure a ticket is for, as it is planned now where the customer boards."""
+    """The departure a ticket is for, as it is planned now where the customer boards.
+
+    `is_shared` of a ticket for a shared entitlement: it was sold with the departure, but is not bound to it, since those
+    who share it may have changed to others.
+    """
 
     departure_id: int
     departure_time: datetime
     seat: str
     is_cancelled: bool
+    is_shared: bool
     leg: Leg
     boarding_minutes: int
 
@@ -132,8 +137,19 @@ class Ticket:
 
     @property
     def begin_time(self) -> datetime:
-        """From when on it is admitted: a departure's from the opening of boarding, others as they were sold."""
-        return self.departure.boarding_time if self.departure else self.valid_from_time
+        """From when on it is admitted: a departure's from the opening of boarding, others as they were sold.
+
+        A shared one from the earlier of both.
+        """
+        if self.departure is None:
+            return self.valid_from_time
+        opens = self.departure.boarding_time
+        return min(opens, self.valid_from_time) if self.departure.is_shared else opens
+
+    @property
+    def bound_to(self) -> Departure | None:
+        """The departure it goes by; None for a ticket of none, and for a shared one."""
+        return self.departure if self.departure and not self.departure.is_shared else None
 
     def copy(self) -> "Ticket":
         """The ticket as it is now, to go back to."""
@@ -203,8 +219,9 @@ def standing(ticket: Ticket, jti: UUID, now: datetime) -> Refusal | None:
     """
     if jti != ticket.jti:
         return Refusal("QR_SUPERSEDED", "jti")
-    if ticket.departure and ticket.departure.is_cancelled and ticket.state != "CHANGED":
-        return Refusal("DEPARTURE_CANCELLED", "departure", _named(ticket.departure, now))
+    departure = ticket.bound_to
+    if departure and departure.is_cancelled and ticket.state != "CHANGED":
+        return Refusal("DEPARTURE_CANCELLED", "departure", _named(departure, now))
     reason = _REFUSED_STATES.get(ticket.state)
     if reason:
         return Refusal(reason, "state", {"state": ticket.state})
@@ -227,8 +244,8 @@ def order_qr_standing(issued_after: int | None, ticket: Ticket | None) -> Refusa
 
 
 def wrong_departure(ticket: Ticket, admits: Admits | None, now: datetime) -> Refusal | None:
-    """Whether the ticket is for another departure than the session's; one of no departure is not."""
-    departure = ticket.departure
+    """Whether the ticket is for another departure than the session's; one that goes by none is not."""
+    departure = ticket.bound_to
     if admits is None or departure is None or departure.departure_id == admits.departure_id:
         return None
     here = f"{admits.service_number} ({admits.travel_date.isoformat()})"
@@ -240,7 +257,7 @@ def validity(ticket: Ticket, now: datetime) -> Refusal | None:
 
     A departure's ticket is valid from the opening of boarding, whatever day that is; its day is that of the departure.
     """
-    begin, departure = ticket.begin_time, ticket.departure
+    begin, departure = ticket.begin_time, ticket.bound_to
     facts: dict[str, str | int]
     if now < begin and departure:
         facts = {**_named(departure, now), "opens": _clock(begin, now)}

@@ -9,6 +9,7 @@ from uuid import UUID
 from server import idempotency
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.db import Command, HotConnection, HotStatement, array, columns
+from server.identity import audit
 from server.redemption import rules
 from server.ticketing.ordering import completion
 from server.ticketing.ordering.shared_tickets import SHOWN_IN
@@ -35,7 +36,7 @@ FROM redemption_guards WHERE ticket_id = ANY($1::bigint[])
 # opens: it moves with the departure. `tickets.valid_from_time` is the beginning of the travel date, as the snapshot has it.
 READ_DEPARTURES = HotStatement("""
 SELECT s.ticket_id, s.departure_id, s.reference_time, coalesce(s.seat, ''),
-       coalesce(d.state = 'CANCELLED', false)
+       coalesce(d.state = 'CANCELLED', false), s.passenger_index < 0
 FROM ticket_sales s LEFT JOIN departures d ON d.departure_id = s.departure_id
 WHERE s.ticket_id = ANY($1::bigint[]) AND s.departure_id IS NOT NULL
 """)
@@ -79,10 +80,11 @@ ON CONFLICT (ticket_id, jti, function_code) DO UPDATE SET
 RECORD_EVENTS = HotStatement("""
 INSERT INTO redemption_events
   (ticket_id, event_id, ticket_code, jti, function_code, result, reason, quantity, merchant_code,
-   venue_code, terminal_device_id, operator, session_code, request_id, occurred_time)
+   venue_code, terminal_device_id, operator, session_code, request_id, comment, occurred_time)
 SELECT v.*, $1::timestamptz
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-            $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[]) v
+            $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+            $16::text[]) v
 """)
 
 
@@ -110,6 +112,7 @@ class Writes:
     multi_guards: dict[tuple[int, UUID, str], tuple[Any, ...]] = field(default_factory=dict)
     events: list[tuple[Any, ...]] = field(default_factory=list)
     answers: list[tuple[Any, ...]] = field(default_factory=list)
+    audits: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class SnapshotCache:
@@ -284,6 +287,7 @@ async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime)
         (MOVE_GUARDS, list(writes.multi_guards.values())),
         (RECORD_EVENTS, writes.events),
         (idempotency.STORE_ANSWERS, writes.answers),
+        (audit.RECORD_CHANGES, writes.audits),
     ):
         if rows:
             statements.append((statement, [at, *columns(rows)]))

@@ -23,6 +23,7 @@ from server import idempotency
 from server.changes import Remembered
 from server.db import Database, HotConnection
 from server.errors import DomainError
+from server.identity import audit
 from server.identity.callers import Operator
 from server.lanes import Lanes
 from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
@@ -43,12 +44,16 @@ INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One redemption that is asked for: the QR's text, and with an order's QR which of its tickets."""
+    """One redemption that is asked for: the QR's text, and with an order's QR which of its tickets.
+
+    Without a QR the ticket's code, and the number that this spells; 0 if none.
+    """
 
     qr_token: str
     function_code: str
     quantity: int
     ticket_code: str = ""
+    ticket_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Unit:
     all_or_nothing: bool
     method: str
     content_hash: bytes
+    comment: str = ""
 
     @property
     def key(self) -> idempotency.Key:
@@ -96,6 +102,7 @@ class _Token:
     jti: UUID | None = None
     order_id: int | None = None
     refusal: rules.Refusal | None = None
+    is_code: bool = False
 
 
 def redemption_id(ticket_id: int, event_id: int) -> str:
@@ -138,16 +145,19 @@ class Redeemer:
         session_code: str,
         all_or_nothing: bool = False,
         method: str = METHOD,
+        comment: str = "",
     ) -> asyncio.Future[list[Answer]]:
         """Queues a call; the future gives one answer for each item, or raises.
 
+        `comment` says why items are redeemed by code; the call stands in the audit trail then.
         A future that is cancelled before its turn is not worked on. Raises (in the future) IDEMPOTENCY_MISMATCH,
         CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
         """
-        content_hash = _content_hash(items, all_or_nothing=all_or_nothing) if request_id else b""
-        return self._lanes.submit(
-            Unit(operator, items, request_id, session_code, all_or_nothing, method, content_hash)
-        )
+        content_hash = b""
+        if request_id:
+            content_hash = _content_hash(items, comment, all_or_nothing=all_or_nothing)
+        call = request_id, session_code, all_or_nothing, method, content_hash, comment
+        return self._lanes.submit(Unit(operator, items, *call))
 
     async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
         """What a QR says, with its signature verified once for a look and the scan after it."""
@@ -193,6 +203,8 @@ class Redeemer:
         return qr.check_expiry(claims, now)
 
     def _resolve(self, unit: Unit, item: Item, ring: qr.KeyRing, now: datetime) -> _Token:
+        if item.ticket_id is not None:
+            return _Token(item.ticket_id, is_code=True)
         opened = self._open(item.qr_token, ring, now)
         if isinstance(opened, qr.Invalid):
             return _Token(refusal=INVALID_TOKEN)
@@ -278,6 +290,12 @@ def _decide(
             refusal = rules.order_qr_standing(_issued_after(order_jti, token.jti), ticket)
             # an order's QR stands for the QRs of its tickets that are valid now
             jti = ticket.jti if ticket else None
+    if token.is_code:
+        # what nothing of is redeemed here does not exist here: codes can be counted up
+        known = ticket and ticket.ticket_code == item.ticket_code
+        if not ticket or not known or unit.operator.function_codes.isdisjoint(ticket.uses):
+            ticket, refusal = None, rules.Refusal("TICKET_NOT_FOUND", "code")
+        jti = ticket.jti if ticket else None
     event_id = new_event_id(clock)
     if ticket is None or jti is None:
         refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
@@ -289,7 +307,8 @@ def _decide(
             place = unit.operator.terminal_device_id, unit.operator.venue_code
             rules.apply(scan, ticket, rules.Earlier(event_id, clock, *place))
     answer = _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.Ticket, ticket))
-    named = token.ticket_id if ticket or token.order_id is None else 0
+    by_own_qr = token.order_id is None and not token.is_code
+    named = token.ticket_id if ticket or by_own_qr else 0
     answer = replace(answer, redemption_id=redemption_id(named, event_id))
     return _Decided(item, token, ticket, jti, event_id, answer)
 
@@ -414,13 +433,36 @@ def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
             operator.username,
             unit.session_code or None,
             unit.request_id or None,
+            unit.comment or None,
         )
     )
+    if scan.token.is_code:
+        writes.audits.append(
+            audit.row(_by_code(unit, scan), actor=f"supervisor:{operator.username}")
+        )
 
 
-def _content_hash(items: Iterable[Item], *, all_or_nothing: bool) -> bytes:
+def _by_code(unit: Unit, scan: _Decided) -> audit.Change:
+    """A redemption without a QR, for the audit trail; who did it is the actor."""
+    answer, item, operator = scan.answer, scan.item, unit.operator
+    done = {
+        "comment": unit.comment,
+        "function_code": item.function_code,
+        "quantity": item.quantity,
+        "result": answer.result,
+        "reason": answer.reason,
+        "redemption_id": answer.redemption_id,
+        "merchant_code": operator.merchant_code,
+        "venue_code": operator.venue_code,
+        "terminal_device_id": operator.terminal_device_id,
+    }
+    return audit.Change("redeem_by_code", "ticket", item.ticket_code, None, done)
+
+
+def _content_hash(items: Iterable[Item], comment: str, *, all_or_nothing: bool) -> bytes:
     content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
-    return hashlib.sha256(orjson.dumps([all_or_nothing, content])).digest()
+    said = [comment] if comment else []
+    return hashlib.sha256(orjson.dumps([all_or_nothing, content, *said])).digest()
 
 
 def _dump(answers: list[Answer]) -> bytes:

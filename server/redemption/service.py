@@ -6,7 +6,19 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import HotConnection
@@ -31,7 +43,10 @@ from server.tickets.models import entitlements, tickets
 from server.tickets.rules import (
     DIRECT,
     DIRECT_CODE,
+    DIRECT_PREFIX,
     FINAL_STATES,
+    ORDER_PREFIX,
+    PARTNER_PREFIX,
     Code,
     Number,
     state_after_redemption,
@@ -126,25 +141,25 @@ async def look_up_order(
 ) -> OrderView:
     """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of them, or its code.
 
-    Raises INVALID_FIELD unless exactly one is given, NOT_FOUND for an unknown code.
+    By its code alone it is there only for administrators and for operators who may redeem a function in it: codes can be
+    counted up, and its tickets have names (DOMAIN, Redemption 8). Raises INVALID_FIELD unless exactly one is given,
+    NOT_FOUND for an unknown code.
     """
     if (opened is None) == (not order_code):
         raise invalid("encrypted_data", "send either encrypted_data or order_id")
     issued_after = None
     if opened is None:
-        order_id = await _number(tx, order_code)
+        order_id = await _number(tx, order_code, ORDER_PREFIX)
     else:
         shown = await _order_of_token(tx, opened, now.astimezone(_zone_of(caller)))
         if isinstance(shown, rules.Refusal):
             return OrderView("", 0, (), shown)
         order_id, issued_after = shown
-    order = (
-        await tx.execute(
-            select(orders.c.order_id, orders.c.order_code, orders.c.ticket_count).where(
-                orders.c.order_id == order_id
-            )
-        )
-    ).one_or_none()
+    wanted = select(orders.c.order_id, orders.c.order_code, orders.c.ticket_count)
+    wanted = wanted.where(orders.c.order_id == order_id)
+    if opened is None and isinstance(caller, Operator):
+        wanted = wanted.where(_redeems_in(order_id, caller))
+    order = (await tx.execute(wanted)).one_or_none()
     if order is None:
         raise not_found("order", order_code)
     query = select(tickets.c.ticket_id).where(shown_in(order.order_id), tickets.c.ticket_id > after)
@@ -299,7 +314,7 @@ async def list_events(
         raise invalid("merchant_code", "is required unless ticket_code or jti is given")
     conditions: list[ColumnElement[bool]] = []
     if wanted.ticket_code:
-        ticket_id = await _number(tx, wanted.ticket_code)
+        ticket_id = await ticket_number(tx, wanted.ticket_code)
         conditions.append(events.ticket_id == (-1 if ticket_id is None else ticket_id))
     for column, value in (
         (events.merchant_code, merchant),
@@ -360,7 +375,9 @@ async def summarize(
         .subquery()
     )
     columns = inner.c.function_code, inner.c.result, inner.c.reason, inner.c.group
-    counts = func.count().label("events"), func.sum(inner.c.quantity).label("uses")
+    # what was refused used nothing, whatever it asked for
+    uses = func.sum(inner.c.quantity).filter(inner.c.result != "REJECT")
+    counts = func.count().label("events"), func.coalesce(uses, 0).label("uses")
     query = select(*columns, *counts).group_by(*columns).order_by(*columns)
     return list((await tx.execute(query)).all())
 
@@ -404,10 +421,29 @@ def _zone_of(caller: Caller) -> tzinfo:
     return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else UTC
 
 
-async def _number(tx: AsyncConnection, text: str) -> int | None:
-    """The number of a ticket's or order's code; None if it is no code of ours."""
+def _redeems_in(order_id: int | None, caller: Operator) -> ColumnElement[bool]:
+    """Whether a ticket that the order shows entitles to something that the caller may redeem."""
+    if order_id is None:
+        return false()
+    return exists(
+        select(tickets.c.ticket_id)
+        .join(entitlements, entitlements.c.ticket_id == tickets.c.ticket_id)
+        .where(
+            shown_in(order_id),
+            entitlements.c.function_code.in_(caller.function_codes),
+        )
+    )
+
+
+async def ticket_number(tx: AsyncConnection, code: str) -> int | None:
+    """The number that the code of a ticket spells; None if it is no code of ours. There need not be such a ticket."""
+    return await _number(tx, code, PARTNER_PREFIX, DIRECT_PREFIX)
+
+
+async def _number(tx: AsyncConnection, text: str, *prefixes: str) -> int | None:
+    """The number of a code that begins so; None if it is none of ours."""
     code = Code.parse(text)
-    if code is None:
+    if code is None or code.prefix not in prefixes:
         return None
     if code.partner_code == DIRECT_CODE:
         return code.number(DIRECT)

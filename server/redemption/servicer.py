@@ -1,6 +1,7 @@
 """RedemptionService: protobuf messages to plain arguments and back."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, time
 from typing import Any
 from uuid import UUID
@@ -141,6 +142,16 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             all_redeemed=all(answer.result == "SUCCESS" for answer in answers),
         )
 
+    async def RedeemByCode(self, request: Any, context: Any) -> Any:
+        async with self._db.transaction() as tx:
+            ticket_id = await service.ticket_number(tx, request.ticket_code) or 0
+        quantity, code = request.quantity or 1, request.ticket_code
+        item = Item("", request.function_code, quantity, code, ticket_id)
+        call = {"method": "RedeemByCode", "comment": request.comment}
+        (answer,) = await self._submit(request, [item], **call)
+        same = answer_message(answer).SerializeToString()
+        return redemption_pb2.RedeemByCodeResponse.FromString(same)
+
     async def ScanStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
         call = rpc.current()
 
@@ -223,7 +234,9 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 terminal_device_id=terminal,
             )
         if request.session_code:
-            await self._identity.require_session(operator, request.session_code)
+            departure = await self._identity.require_session(operator, request.session_code)
+            if departure != operator.departure:
+                operator = replace(operator, departure=departure)
         return self._redeemer.submit(
             operator,
             items,

@@ -75,8 +75,8 @@ class TravelTicket:
 
     @property
     def boarding_time(self) -> datetime | None:
-        """When boarding of its departure opens; None for a ticket of none."""
-        if self.item.departure_id is None:
+        """When boarding of its departure opens; None for a ticket of none, and for a shared one."""
+        if self.item.departure_id is None or self.is_shared:
             return None
         minutes = self.snapshot.get("boarding_minutes", DEFAULT_BOARDING_MINUTES)
         return self.reference_time - timedelta(minutes=minutes)

@@ -9,7 +9,8 @@ Text `iv:encrypted:authTag:signature`, each part unpadded upper-case Base32, 203
     authTag       16  of AES-256-GCM
     signature     64  Ed25519 over SIGNATURE_PREFIX and the text before the third colon
 
-Numbers are big-endian. One content has one text: any other spelling of the same bytes is refused.
+Numbers are big-endian. One content has one text: any other spelling of the same bytes is refused. What scanners add to
+that text is not a spelling: `texts.read_scanned` takes it away before any check.
 
 `unseal` does everything. Who has many scans at once takes its steps apart: `VerifiedTokens.get`
 (4 µs), `parse` (6 µs), `verify` (64 µs, of which 55 are libsodium's), `check_expiry`. A thread that
@@ -34,6 +35,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
+
+from server.texts import read_scanned
 
 VERSION = 1
 MAX_TOKEN_CHARS = 512
@@ -222,7 +225,8 @@ def unseal(text: str, keys: KeyRing, now: datetime) -> Valid | Expired | Invalid
 
 
 def parse(text: str, keys: KeyRing) -> Unverified | Invalid:
-    """The cheap checks: LENGTH to KEY."""
+    """The cheap checks, LENGTH to KEY, of what `read_scanned` leaves of the text."""
+    text = read_scanned(text)
     if len(text) > MAX_TOKEN_CHARS:
         return Invalid(Check.LENGTH)
     digits = text.encode("ascii", "replace").translate(_TO_DIGITS).split(b":")
@@ -283,7 +287,10 @@ class VerifiedTokens:
         return len(self._entries)
 
     def get(self, text: str, keys: KeyRing) -> Claims | None:
-        """The claims of a token put in before, if its key is still good. Expiry is the caller's."""
+        """The claims of a token put in before, if its key is still good. Expiry is the caller's.
+
+        `text` is as `read_scanned` leaves it.
+        """
         entry = self._entries.get(text)
         if entry is None:
             return None

@@ -382,7 +382,7 @@ async def test_summary_of_today(world: World, terminal: Terminal, supervisor: Te
     await terminal.redeem(ticket.qr, "ferry")
     await supervisor.reverse(done.redemption_id)
     assert await summarized(terminal) == [
-        ("ferry", "REJECT", "ALREADY_REDEEMED", "", 1, 1),
+        ("ferry", "REJECT", "ALREADY_REDEEMED", "", 1, 0),
         ("ferry", "SUCCESS", "", "", 1, 1),
         ("tokens", "REVERSED", "", "", 1, 3),
         ("tokens", "SUCCESS", "", "", 2, 5),

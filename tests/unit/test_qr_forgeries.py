@@ -3,15 +3,21 @@
 The forger has 999 genuine tokens of three living keys, 333 of a revoked key, and keys of his own. He
 has neither our seeds nor our AES keys, so nothing of his may come as far as the decryption.
 
+What a scanner adds to a genuine token is no forgery: what is accepted must be such a text, by `as_scanned`, which is
+written without ours. That all of those are accepted stands in test_qr_scanned.py.
+
 Seen to fail with each of these changes to server/tickets/qr.py: no signature check; signature over
-fewer parts; lower case folded; spaces stripped; characters outside ASCII ignored; spare bits not
-checked; part lengths not checked; digits of int() let through; revoked keys kept.
+fewer parts; letters raised by `str.upper`; white space dropped inside too; characters outside ASCII
+ignored; spare bits not checked; part lengths not checked; digits of int() let through; revoked keys
+kept.
 """
 
 import base64
 import dataclasses
 import os
 import random
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -50,6 +56,26 @@ GENEROUS = (
     "\u0660\u0967\u06f5\uff12\uff27\u00b2\u0410\u0412\u0415\u0391\u0392\u212a\u017f\u0131\ud800"
     "\U0001d7d8\U0001d400"
 )
+
+
+CASE_ALIKE = {"I": "\u0131", "S": "\u017f", "K": "\u212a"}
+"""Letters outside ASCII whose capital, or small letter, is one of ours."""
+
+
+def as_scanned(text: str) -> str:
+    """A text as a scanner's user means it: forms folded, and what stands before and behind the token away."""
+    folded = "".join(
+        unicodedata.normalize("NFKC", each)
+        if "\uff01" <= each <= "\uff5e" or each == "\u3000"
+        else each
+        for each in text
+    )
+    unseen = "".join(
+        {" "}
+        | {each for each in folded if each.isspace() or unicodedata.category(each) in ("Cc", "Cf")}
+    )
+    raised = re.sub("[a-z]", lambda letter: letter[0].upper(), folded.strip(unseen))
+    return re.sub(r"\A\]Q[0-9]", "", raised).strip(unseen)
 
 
 def encode(data: bytes) -> str:
@@ -93,10 +119,14 @@ class Forger:
         junk = self.chance.choices(ALPHABET + ":=", k=self.chance.randint(310, 330))
         return text + "".join(junk) if self.chance.random() < 0.5 else "".join(junk) + text
 
-    def other_case(self) -> str:
-        text = self.token()
-        start, end = sorted((self.position(text), self.position(text) + 1))
-        return text[:start] + text[start:end].lower() + text[end:]
+    def other_letters(self) -> str:
+        """Letters that become ours when raised by Unicode's rules, or two that are one of theirs."""
+        chars = list(self.token())
+        alike = [at for at, letter in enumerate(chars) if letter in CASE_ALIKE]
+        for at in self.chance.sample(alike, self.chance.randint(1, 4)):
+            chars[at] = self.chance.choice(CASE_ALIKE[chars[at]])
+        text = "".join(chars)
+        return text if self.chance.random() < 0.5 else text.lower()
 
     def generous(self) -> str:
         chars = list(self.token())
@@ -230,7 +260,7 @@ SHARES: dict[Callable[[Forger], str], int] = {
     Forger.cut: 90_000,
     Forger.grown: 70_000,
     Forger.too_long: 40_000,
-    Forger.other_case: 80_000,
+    Forger.other_letters: 80_000,
     Forger.generous: 130_000,
     Forger.any_unicode: 60_000,
     Forger.padded: 40_000,
@@ -275,6 +305,7 @@ def test_of_a_million_forgeries_none_is_accepted(monkeypatch: pytest.MonkeyPatch
     )
     assert all(isinstance(qr.unseal(text, ring, NOW), Valid) for text in genuine)
 
+    tokens = set(genuine)
     seen = {hash(text) for text in genuine}
     failed: Counter[Check] = Counter()
     for forge, share in SHARES.items():
@@ -283,8 +314,10 @@ def test_of_a_million_forgeries_none_is_accepted(monkeypatch: pytest.MonkeyPatch
             text = forge(forger)
             if hash(text) in seen:
                 continue
-            seen.add(hash(text))
             outcome = qr.unseal(text, ring, NOW)
+            if isinstance(outcome, Valid) and as_scanned(text) in tokens:
+                continue
+            seen.add(hash(text))
             assert isinstance(outcome, Invalid), f"{forge.__name__}: {text!r}"
             failed[outcome.failed] += 1
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from server.texts import read_scanned
 from server.tickets import qr
 from server.tickets.qr import (
     Check,
@@ -213,10 +214,9 @@ GENUINE_PLAINTEXT = AESGCM(KEY.aes_key).decrypt(
         (Check.PARTS, f"{HEADER}:{ENCRYPTED}:{TAG}"),
         (Check.PARTS, f"{HEADER}:{ENCRYPTED}:{TAG}:{SIGNATURE}:"),
         (Check.PARTS, f"{HEADER}=:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
-        (Check.PARTS, f"{HEADER}:{ENCRYPTED}:{TAG}:{SIGNATURE}\n"),
-        (Check.PARTS, f"{HEADER}:{ENCRYPTED}:{TAG}:{SIGNATURE}\ufeff"),
+        (Check.PARTS, f"{HEADER}:{ENCRYPTED}:{TAG}:{SIGNATURE} A"),
         (Check.PARTS, "a" * 22 + f":{ENCRYPTED}:{TAG}:{SIGNATURE}"),
-        (Check.BASE32, "a" * 23 + f":{ENCRYPTED}:{TAG}:{SIGNATURE}"),
+        (Check.BASE32, "1" * 23 + f":{ENCRYPTED}:{TAG}:{SIGNATURE}"),
         (Check.BASE32, f"{HEADER}:{ENCRYPTED}:{TAG}:{SIGNATURE[:-1]}B"),  # spare bits set
         (Check.BASE32, f"{header(2, 8)[:-1]}B:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
         (Check.BASE32, f"{HEADER}:{ENCRYPTED[:-1]}0:{TAG}:{SIGNATURE}"),
@@ -292,7 +292,7 @@ def test_canonical_means_that_encoding_again_gives_the_same_text(text: str) -> N
     outcome = qr.parse(text, RING)
     in_form = isinstance(outcome, Unverified) or outcome.failed in {Check.VERSION, Check.KEY}
     if not (isinstance(outcome, Invalid) and outcome.failed is Check.PARTS):
-        assert in_form == is_canonical(text)
+        assert in_form == is_canonical(read_scanned(text))
 
 
 @given(st.text(max_size=600))

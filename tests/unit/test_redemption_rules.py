@@ -102,7 +102,7 @@ HERE = rules.Admits(7, "G5711", NOON.date())
 def a_departure(departure_time: datetime = NOON, **fields: Any) -> Departure:
     origin, destination = (rules.Stop(code, "HKG", code, code) for code in ("XJA", "FTN"))
     leg = rules.Leg("B0030", "SECOND", "Second", "二等座", origin, destination, 900, True)
-    return replace(Departure(7, departure_time, "3A", False, leg, 120), **fields)
+    return replace(Departure(7, departure_time, "3A", False, False, leg, 120), **fields)
 
 
 def cancelled(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
@@ -305,6 +305,20 @@ def test_a_session_for_a_departure() -> None:
         "here": "G5711 (2026-12-24)",
     }
     explained(refusal.reason, refusal.check, refusal.facts)
+
+
+def test_a_shared_entitlement_is_not_bound_to_the_departure_it_was_sold_with() -> None:
+    """Those who share it may have changed: it is admitted from the earlier of boarding and its own validity."""
+    midnight = datetime(2026, 12, 24, tzinfo=HONG_KONG)
+    shared = a_departure(midnight + timedelta(minutes=30), is_cancelled=True, is_shared=True)
+    ticket = replace(a_ticket(), departure=shared, valid_from_time=midnight)
+    scan = replace(a_scan(), admits=replace(HERE, departure_id=8))
+    for now, expected in (
+        (midnight - timedelta(minutes=91), ("TICKET_NOT_YET_VALID", "validity")),
+        (midnight - timedelta(minutes=90), None),
+        (midnight + timedelta(hours=12), None),
+    ):
+        assert verdict(replace(scan, now=now), ticket) == expected
 
 
 @pytest.mark.parametrize(

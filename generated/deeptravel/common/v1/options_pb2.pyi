@@ -87,6 +87,10 @@ class _TextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Text.ValueType],
     """A telephone number, in any usual way of writing it; 00 before it is +, without either it is one of Hong Kong. Kept in
     the form E.164; refused unless there can be such a number.
     """
+    TEXT_SCANNED: _Text.ValueType  # 6
+    """The text of a QR code, from a scanner: white space and control characters at both ends and an AIM symbology identifier
+    (`]Q1`) are dropped, full-width forms folded, ASCII letters read as capitals. Never refused for what it holds.
+    """
 
 class Text(_Text, metaclass=_TextEnumTypeWrapper):
     """What a string is, and so how the server reads it before it is checked and kept. What cannot be read is refused as
@@ -112,6 +116,10 @@ full-width; answers show it as it is written.
 TEXT_PHONE_NUMBER: Text.ValueType  # 5
 """A telephone number, in any usual way of writing it; 00 before it is +, without either it is one of Hong Kong. Kept in
 the form E.164; refused unless there can be such a number.
+"""
+TEXT_SCANNED: Text.ValueType  # 6
+"""The text of a QR code, from a scanner: white space and control characters at both ends and an AIM symbology identifier
+(`]Q1`) are dropped, full-width forms folded, ASCII letters read as capitals. Never refused for what it holds.
 """
 Global___Text: _TypeAlias = Text  # noqa: Y015
 

@@ -85,6 +85,11 @@ class RedemptionServiceStub:
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemManyRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemManyResponse.FromString,
                 _registered_method=True)
+        self.RedeemByCode = channel.unary_unary(
+                '/deeptravel.redemption.v1.RedemptionService/RedeemByCode',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemByCodeRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemByCodeResponse.FromString,
+                _registered_method=True)
         self.ScanStream = channel.stream_stream(
                 '/deeptravel.redemption.v1.RedemptionService/ScanStream',
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamRequest.SerializeToString,
@@ -142,8 +147,8 @@ class RedemptionServiceServicer:
     def OpenValidatorSession(self, request, context):
         """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
         departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
-        not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
+        and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,7 +170,8 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LookupOrder(self, request, context):
-        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id. Writes nothing.
+        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
+        administrators and where one of its functions is redeemed. Writes nothing.
         Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -182,6 +188,15 @@ class RedemptionServiceServicer:
     def RedeemMany(self, request, context):
         """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
         none. Reasons as Redeem.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemByCode(self, request, context):
+        """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
+        Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
+        Reasons as Redeem.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -267,6 +282,11 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
                     servicer.RedeemMany,
                     request_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemManyRequest.FromString,
                     response_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemManyResponse.SerializeToString,
+            ),
+            'RedeemByCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemByCode,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemByCodeRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemByCodeResponse.SerializeToString,
             ),
             'ScanStream': grpc.stream_stream_rpc_method_handler(
                     servicer.ScanStream,
@@ -537,6 +557,33 @@ class RedemptionService:
             '/deeptravel.redemption.v1.RedemptionService/RedeemMany',
             deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemManyRequest.SerializeToString,
             deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeemByCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/RedeemByCode',
+            deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemByCodeRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.RedeemByCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

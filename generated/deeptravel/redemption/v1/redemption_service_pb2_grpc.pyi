@@ -53,8 +53,8 @@ class RedemptionServiceStub:
     OpenValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]
     """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
     departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
-    not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
+    and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
     """
     CloseValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.CloseValidatorSessionRequest, _access_pb2.CloseValidatorSessionResponse]
     """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
@@ -63,7 +63,8 @@ class RedemptionServiceStub:
     tickets.
     """
     LookupOrder: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.LookupOrderRequest, _redemption_pb2.LookupOrderResponse]
-    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id. Writes nothing.
+    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
+    administrators and where one of its functions is redeemed. Writes nothing.
     Reasons: NOT_FOUND.
     """
     Redeem: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.RedeemRequest, _redemption_pb2.RedeemResponse]
@@ -71,6 +72,11 @@ class RedemptionServiceStub:
     RedeemMany: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.RedeemManyRequest, _redemption_pb2.RedeemManyResponse]
     """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
     none. Reasons as Redeem.
+    """
+    RedeemByCode: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.RedeemByCodeRequest, _redemption_pb2.RedeemByCodeResponse]
+    """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
+    Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
+    Reasons as Redeem.
     """
     ScanStream: _grpc.StreamStreamMultiCallable[_redemption_pb2.ScanStreamRequest, _redemption_pb2.ScanStreamResponse]
     """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided, matched by
@@ -113,8 +119,8 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     OpenValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]  # type: ignore[assignment]
     """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
     departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
-    not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
+    and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
     """
     CloseValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.CloseValidatorSessionRequest, _access_pb2.CloseValidatorSessionResponse]  # type: ignore[assignment]
     """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
@@ -123,7 +129,8 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     tickets.
     """
     LookupOrder: _aio.UnaryUnaryMultiCallable[_redemption_pb2.LookupOrderRequest, _redemption_pb2.LookupOrderResponse]  # type: ignore[assignment]
-    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id. Writes nothing.
+    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
+    administrators and where one of its functions is redeemed. Writes nothing.
     Reasons: NOT_FOUND.
     """
     Redeem: _aio.UnaryUnaryMultiCallable[_redemption_pb2.RedeemRequest, _redemption_pb2.RedeemResponse]  # type: ignore[assignment]
@@ -131,6 +138,11 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     RedeemMany: _aio.UnaryUnaryMultiCallable[_redemption_pb2.RedeemManyRequest, _redemption_pb2.RedeemManyResponse]  # type: ignore[assignment]
     """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
     none. Reasons as Redeem.
+    """
+    RedeemByCode: _aio.UnaryUnaryMultiCallable[_redemption_pb2.RedeemByCodeRequest, _redemption_pb2.RedeemByCodeResponse]  # type: ignore[assignment]
+    """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
+    Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
+    Reasons as Redeem.
     """
     ScanStream: _aio.StreamStreamMultiCallable[_redemption_pb2.ScanStreamRequest, _redemption_pb2.ScanStreamResponse]  # type: ignore[assignment]
     """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided, matched by
@@ -194,8 +206,8 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_access_pb2.OpenValidatorSessionResponse, _abc.Awaitable[_access_pb2.OpenValidatorSessionResponse]]:
         """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
         departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure are
-        not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
+        and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
         """
 
     @_abc_1.abstractmethod
@@ -222,7 +234,8 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.LookupOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.LookupOrderResponse, _abc.Awaitable[_redemption_pb2.LookupOrderResponse]]:
-        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id. Writes nothing.
+        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
+        administrators and where one of its functions is redeemed. Writes nothing.
         Reasons: NOT_FOUND.
         """
 
@@ -242,6 +255,17 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_redemption_pb2.RedeemManyResponse, _abc.Awaitable[_redemption_pb2.RedeemManyResponse]]:
         """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
         none. Reasons as Redeem.
+        """
+
+    @_abc_1.abstractmethod
+    def RedeemByCode(
+        self,
+        request: _redemption_pb2.RedeemByCodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_redemption_pb2.RedeemByCodeResponse, _abc.Awaitable[_redemption_pb2.RedeemByCodeResponse]]:
+        """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
+        Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
+        Reasons as Redeem.
         """
 
     @_abc_1.abstractmethod

@@ -92,7 +92,7 @@ class TravellerTicket(_message.Message):
     @_builtins.property
     def boarding_time(self) -> _timestamp_pb2.Timestamp:
         """When boarding of its departure opens, which may be on the day before: no gate admits it earlier. Absent for a ticket of
-        no departure.
+        no departure, and for a shared one.
         """
 
     def __init__(
