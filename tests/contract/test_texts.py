@@ -35,6 +35,8 @@ KINDS = {
     "ticket_codes": TICKET_CODE,
     "after_ticket_code": TICKET_CODE,
     "order_id": TICKET_CODE,
+    "qr_token": options_pb2.TEXT_SCANNED,
+    "encrypted_data": options_pb2.TEXT_SCANNED,
 }
 OTHERWISE = {
     "deeptravel.admin.v1.ListAuditEventsRequest.name": "a filter: names of records, which are codes and numbers",

@@ -248,7 +248,7 @@ class DecryptQrRequest(_message.Message):
 
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
     encrypted_data: _builtins.str
-    """The QR's text: `iv:encrypted:authTag:signature`."""
+    """The QR's text: `iv:encrypted:authTag:signature`; what a scanner adds to it is no fault, wherever one is taken."""
     def __init__(
         self,
         *,
@@ -434,7 +434,7 @@ class LookupOrderRequest(_message.Message):
     encrypted_data: _builtins.str
     """The QR of the order, or of any of its tickets. This or `order_id`."""
     order_id: _builtins.str
-    """The order. This or `encrypted_data`."""
+    """The order. This or `encrypted_data`. To an operator whose venue redeems nothing of it, it does not exist."""
     page_size: _builtins.int
     """How many tickets, at most 200; 200 if absent."""
     page_token: _builtins.str
@@ -707,6 +707,129 @@ class RedeemResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ticket_status) -> _WhichOneofReturnType__ticket_status | None: ...
 
 Global___RedeemResponse: _TypeAlias = RedeemResponse  # noqa: Y015
+
+@_typing.final
+class RedeemByCodeRequest(_message.Message):
+    """A redemption without a QR at hand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    FUNCTION_CODE_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    SESSION_CODE_FIELD_NUMBER: _builtins.int
+    ticket_code: _builtins.str
+    """Code of the ticket, as it is printed."""
+    function_code: _builtins.str
+    """Which entitlement to redeem, e.g. `ferry`."""
+    comment: _builtins.str
+    """Why there is no QR, in words, 1 to 200 characters; it stands in the audit trail."""
+    request_id: _builtins.str
+    """Chosen by the terminal, new for each redemption, 1 to 64 characters. A repeat gets the first answer again."""
+    quantity: _builtins.int
+    """How many uses to consume at once, 1 to 100; 1 if 0."""
+    terminal_device_id: _builtins.str
+    """The terminal; must be the one the access token is bound to. That one if empty."""
+    session_code: _builtins.str
+    """The validator session, if one is open."""
+    def __init__(
+        self,
+        *,
+        ticket_code: _builtins.str = ...,
+        function_code: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        terminal_device_id: _builtins.str = ...,
+        session_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "function_code", b"function_code", "quantity", b"quantity", "request_id", b"request_id", "session_code", b"session_code", "terminal_device_id", b"terminal_device_id", "ticket_code", b"ticket_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedeemByCodeRequest: _TypeAlias = RedeemByCodeRequest  # noqa: Y015
+
+@_typing.final
+class RedeemByCodeResponse(_message.Message):
+    """The answer to a redemption without a QR: as RedeemResponse."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    TICKET_STATUS_FIELD_NUMBER: _builtins.int
+    ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_METRICS_FIELD_NUMBER: _builtins.int
+    REDEMPTION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    result: Global___RedemptionResult.ValueType
+    """What became of it."""
+    ticket_status: _ticket_pb2.TicketState.ValueType
+    """The ticket's state now; absent if there is no such ticket."""
+    redemption_id: _builtins.str
+    """Id of the recorded event."""
+    reason: Global___RefusalReason.ValueType
+    """Why it was refused; absent unless `result` is REJECT. TICKET_NOT_FOUND also for a ticket of which this merchant redeems
+    nothing.
+    """
+    ticket_code: _builtins.str
+    """Code of the ticket; empty if there is none such."""
+    @_builtins.property
+    def entitlements(self) -> _containers.RepeatedCompositeFieldContainer[_ticket_pb2.Entitlement]:
+        """What is left now."""
+
+    @_builtins.property
+    def performance_metrics(self) -> Global___PerformanceMetrics:
+        """What was checked."""
+
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """Which check decided, on which values, and what would make the ticket valid."""
+
+    @_builtins.property
+    def earlier(self) -> Global___EarlierRedemption:
+        """With ALREADY_REDEEMED: the redemption before, by the QR or without."""
+
+    @_builtins.property
+    def details(self) -> Global___TicketDetails:
+        """What the ticket is for; absent if there is none such."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___RedemptionResult.ValueType = ...,
+        ticket_status: _ticket_pb2.TicketState.ValueType | None = ...,
+        entitlements: _abc.Iterable[_ticket_pb2.Entitlement] | None = ...,
+        performance_metrics: Global___PerformanceMetrics | None = ...,
+        redemption_id: _builtins.str = ...,
+        reason: Global___RefusalReason.ValueType | None = ...,
+        explanation: Global___Explanation | None = ...,
+        earlier: Global___EarlierRedemption | None = ...,
+        ticket_code: _builtins.str = ...,
+        details: Global___TicketDetails | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_ticket_status", b"_ticket_status", "details", b"details", "earlier", b"earlier", "explanation", b"explanation", "performance_metrics", b"performance_metrics", "reason", b"reason", "ticket_status", b"ticket_status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_ticket_status", b"_ticket_status", "details", b"details", "earlier", b"earlier", "entitlements", b"entitlements", "explanation", b"explanation", "performance_metrics", b"performance_metrics", "reason", b"reason", "redemption_id", b"redemption_id", "result", b"result", "ticket_code", b"ticket_code", "ticket_status", b"ticket_status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__ticket_status: _TypeAlias = _typing.Literal["ticket_status"]  # noqa: Y015
+    _WhichOneofArgType__ticket_status: _TypeAlias = _typing.Literal["_ticket_status", b"_ticket_status"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ticket_status) -> _WhichOneofReturnType__ticket_status | None: ...
+
+Global___RedeemByCodeResponse: _TypeAlias = RedeemByCodeResponse  # noqa: Y015
 
 @_typing.final
 class RedeemItem(_message.Message):
@@ -1075,6 +1198,7 @@ class Redemption(_message.Message):
     VENUE_CODE_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     REVERSED_REDEMPTION_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code of the ticket; empty if the scan named none that exists."""
     function_code: _builtins.str
@@ -1096,9 +1220,11 @@ class Redemption(_message.Message):
     venue_code: _builtins.str
     """The venue."""
     quantity: _builtins.int
-    """Uses asked for."""
+    """Uses asked for; given back, of a reversal."""
     reversed_redemption_id: _builtins.str
     """The redemption a reversal took back; empty otherwise."""
+    comment: _builtins.str
+    """Why, in the supervisor's words: of a reversal, or of a redemption by the ticket's code. Empty otherwise."""
     @_builtins.property
     def redeemed_at(self) -> _timestamp_pb2.Timestamp:
         """When it was decided."""
@@ -1119,10 +1245,11 @@ class Redemption(_message.Message):
         venue_code: _builtins.str = ...,
         quantity: _builtins.int = ...,
         reversed_redemption_id: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "reason", b"reason", "redeemed_at", b"redeemed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "function_code", b"function_code", "jti", b"jti", "merchant_code", b"merchant_code", "operator", b"operator", "quantity", b"quantity", "reason", b"reason", "redeemed_at", b"redeemed_at", "redemption_id", b"redemption_id", "result", b"result", "reversed_redemption_id", b"reversed_redemption_id", "terminal_device_id", b"terminal_device_id", "ticket_code", b"ticket_code", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "comment", b"comment", "function_code", b"function_code", "jti", b"jti", "merchant_code", b"merchant_code", "operator", b"operator", "quantity", b"quantity", "reason", b"reason", "redeemed_at", b"redeemed_at", "redemption_id", b"redemption_id", "result", b"result", "reversed_redemption_id", b"reversed_redemption_id", "terminal_device_id", b"terminal_device_id", "ticket_code", b"ticket_code", "venue_code", b"venue_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
@@ -1219,7 +1346,9 @@ class SummaryRow(_message.Message):
     events: _builtins.int
     """How many events."""
     uses: _builtins.int
-    """How many uses they were about."""
+    """How many uses they consumed (SUCCESS, those that were taken back later included) or gave back (REVERSED); 0 if they
+    were refused.
+    """
     def __init__(
         self,
         *,
