@@ -38,7 +38,7 @@ async def nick(world: World, server: GateServer) -> Terminal:
     return await world.log_in(server.channel, "nick", "T-N")
 
 
-async def lookup(terminal: Terminal, **fields: str) -> Any:
+async def lookup(terminal: Terminal, **fields: Any) -> Any:
     return await terminal.call("LookupOrder", redemption_pb2.LookupOrderRequest(**fields))
 
 
