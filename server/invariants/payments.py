@@ -48,10 +48,11 @@ FROM payments WHERE transaction_id <> '' GROUP BY transaction_id HAVING count(*)
         "currencies",
         "an order, what it was sold under, what it changes, and its payments and refunds are in one currency",
         """
-SELECT o.order_code, format('in %s, sold under %s in %s', o.currency_code, n.snapshot_id, n.content ->> 'currency_code')
+WITH sold_under AS MATERIALIZED (SELECT snapshot_id, content ->> 'currency_code' AS currency_code FROM snapshots)
+SELECT o.order_code, format('in %s, sold under %s in %s', o.currency_code, n.snapshot_id, n.currency_code)
 FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item)
-JOIN snapshots n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid
-WHERE n.content ->> 'currency_code' IS DISTINCT FROM o.currency_code
+JOIN sold_under n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid
+WHERE n.currency_code IS DISTINCT FROM o.currency_code
 UNION ALL
 SELECT o.order_code, format('in %s, changes %s in %s', o.currency_code, c.order_code, c.currency_code)
 FROM orders o JOIN orders c ON c.order_id = o.changes_order_id WHERE c.currency_code <> o.currency_code

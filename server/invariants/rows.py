@@ -31,12 +31,13 @@ SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger'
 FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position),
   jsonb_array_elements(i.item -> 'places') AS p (place)
 UNION ALL
-SELECT o.order_id, (i.position - 1)::int, -1, count(*)
+SELECT o.order_id, (i.position - 1)::int, -1, n.shared
 FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position)
-JOIN snapshots n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid,
-  jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
-WHERE (e.entitlement ->> 'shared')::boolean AND o.changes_ticket_id IS NULL
-GROUP BY 1, 2
+JOIN (
+  SELECT n.snapshot_id, count(*) AS shared FROM snapshots n, jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
+  WHERE (e.entitlement ->> 'shared')::boolean GROUP BY 1
+) n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid
+WHERE o.changes_ticket_id IS NULL
 """
 
 # Every place that was ordered, and what it costs.

@@ -45,11 +45,16 @@ WHERE g.order_id IS NULL OR t.order_id IS NULL
         "a ticket is of the stock and departure that it was sold under, and has a seat exactly if those are numbered: the"
         " one that its label says",
         """
-WITH sold AS (
-  SELECT s.*, t.ticket_code, n.content -> 'offer' AS offer
-  FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN snapshots n USING (snapshot_id)
+WITH offers AS MATERIALIZED (
+  SELECT snapshot_id, (content -> 'offer' ->> 'stock_id')::bigint AS stock_id,
+    (content -> 'offer' -> 'journey' ->> 'departure_id')::bigint AS departure_id,
+    nullif(content -> 'offer' -> 'seat_map', 'null') AS seat_map
+  FROM snapshots
+), sold AS (
+  SELECT s.*, t.ticket_code, o.stock_id AS sold_stock_id, o.departure_id AS sold_departure_id, o.seat_map
+  FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN offers o USING (snapshot_id)
 ), maps AS (
-  SELECT DISTINCT offer -> 'seat_map' AS seat_map FROM sold WHERE offer -> 'seat_map' <> 'null' AND seat_index IS NOT NULL
+  SELECT DISTINCT seat_map FROM offers WHERE seat_map IS NOT NULL
 ), labels AS (
   SELECT m.seat_map, (row_number() OVER (PARTITION BY m.seat_map ORDER BY r.position, c.position) - 1)::int AS seat_index,
     r.number || c.letter AS seat
@@ -62,12 +67,11 @@ WITH sold AS (
 )
 SELECT s.ticket_code, format('seat %s (%s) of stock %s on departure %s, sold as stock %s on departure %s, where that seat'
   ' is %s', coalesce(s.seat, 'none'), coalesce(s.seat_index::text, 'none'), s.stock_id, coalesce(s.departure_id::text,
-  'none'), s.offer ->> 'stock_id', coalesce(s.offer -> 'journey' ->> 'departure_id', 'none'), coalesce(l.seat, 'none'))
-FROM sold s LEFT JOIN labels l ON (l.seat_map, l.seat_index) = (s.offer -> 'seat_map', s.seat_index)
-WHERE (s.stock_id, s.departure_id) IS DISTINCT FROM
-    ((s.offer ->> 'stock_id')::bigint, (s.offer -> 'journey' ->> 'departure_id')::bigint)
+  'none'), s.sold_stock_id, coalesce(s.sold_departure_id::text, 'none'), coalesce(l.seat, 'none'))
+FROM sold s LEFT JOIN labels l USING (seat_map, seat_index)
+WHERE (s.stock_id, s.departure_id) IS DISTINCT FROM (s.sold_stock_id, s.sold_departure_id)
   OR s.seat IS DISTINCT FROM l.seat
-  OR (s.seat_index IS NOT NULL) <> (s.offer -> 'seat_map' <> 'null' AND s.passenger_index >= 0)
+  OR (s.seat_index IS NOT NULL) <> (s.seat_map IS NOT NULL AND s.passenger_index >= 0)
 """,
     ),
 )

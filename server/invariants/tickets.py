@@ -92,15 +92,19 @@ WHERE e.ticket_id IS NULL
         "a ticket is valid when what it was sold under says, at the latest from then on, and exactly as long; a partner's to"
         " the end of the day so many days later",
         """
+WITH offers AS MATERIALIZED (
+  SELECT snapshot_id, (content -> 'offer' ->> 'valid_from_time')::timestamptz AS valid_from_time,
+    (content -> 'offer' ->> 'valid_until_time')::timestamptz AS valid_until_time,
+    (content -> 'offer' ->> 'reference_time')::timestamptz AS reference_time
+  FROM snapshots
+)
 SELECT t.ticket_code, format('valid from %s to %s and counted from %s, sold as from %s to %s and %s', t.valid_from_time,
-  t.valid_until_time, s.reference_time, o.offer ->> 'valid_from_time', o.offer ->> 'valid_until_time',
-  o.offer ->> 'reference_time')
-FROM ticket_sales s JOIN tickets t USING (ticket_id)
-JOIN (SELECT snapshot_id, content -> 'offer' AS offer FROM snapshots) o USING (snapshot_id)
+  t.valid_until_time, s.reference_time, o.valid_from_time, o.valid_until_time, o.reference_time)
+FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN offers o USING (snapshot_id)
 -- how long something shared is valid, see shared-tickets
-WHERE s.passenger_index >= 0 AND (t.valid_from_time > (o.offer ->> 'valid_from_time')::timestamptz
-    OR t.valid_until_time IS DISTINCT FROM (o.offer ->> 'valid_until_time')::timestamptz)
-  OR s.reference_time IS DISTINCT FROM (o.offer ->> 'reference_time')::timestamptz
+WHERE s.passenger_index >= 0 AND (t.valid_from_time > o.valid_from_time
+    OR t.valid_until_time IS DISTINCT FROM o.valid_until_time)
+  OR s.reference_time IS DISTINCT FROM o.reference_time
 UNION ALL
 SELECT t.ticket_code, format('valid from %s to %s, sold for %s days', t.valid_from_time, t.valid_until_time,
   n.content ->> 'validity_days')
