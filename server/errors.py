@@ -46,6 +46,7 @@ class Reason(StrEnum):
     REFUND_REFUSED = "REFUND_REFUSED"
     CHANGE_REFUSED = "CHANGE_REFUSED"
     QUOTE_INVALID = "QUOTE_INVALID"
+    PAYMENT_MISMATCH = "PAYMENT_MISMATCH"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -88,6 +89,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.REFUND_REFUSED: "FAILED_PRECONDITION",
     Reason.CHANGE_REFUSED: "FAILED_PRECONDITION",
     Reason.QUOTE_INVALID: "FAILED_PRECONDITION",
+    Reason.PAYMENT_MISMATCH: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
 

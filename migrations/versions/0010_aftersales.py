@@ -34,6 +34,17 @@ WHERE t.ticket_id = s.ticket_id AND s.passenger_index < 0 AND t.state NOT IN ('R
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.add_column(
+        "partners",
+        sa.Column(
+            "activation_tolerance_basis_points", sa.Integer(), server_default="0", nullable=False
+        ),
+    )
+    op.create_check_constraint(
+        op.f("ck_partners_activation_tolerance"),
+        "partners",
+        "activation_tolerance_basis_points BETWEEN 0 AND 10000",
+    )
     op.add_column("orders", sa.Column("first_order_id", sa.BigInteger(), nullable=True))
     op.add_column("orders", sa.Column("first_item_index", sa.SmallInteger(), nullable=True))
     op.execute(_BEGIN)
@@ -58,3 +69,5 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_orders_first_of_changes"), "orders", type_="check")
     op.drop_column("orders", "first_item_index")
     op.drop_column("orders", "first_order_id")
+    op.drop_constraint(op.f("ck_partners_activation_tolerance"), "partners", type_="check")
+    op.drop_column("partners", "activation_tolerance_basis_points")

@@ -70,6 +70,7 @@ def partner_message(partner: Partner) -> partner_pb2.Partner:
         display_name=partner.display_name,
         requests_per_minute=partner.requests_per_minute,
         allowed_addresses=partner.allowed_addresses,
+        activation_tolerance_basis_points=partner.activation_tolerance_basis_points,
         **_common(partner),
     )
 

@@ -25,6 +25,7 @@ class Partner:
     display_name: str
     requests_per_minute: int
     allowed_addresses: list[str]
+    activation_tolerance_basis_points: int
     state: str
     create_time: datetime
     update_time: datetime
@@ -70,6 +71,7 @@ async def create_partner(
     display_name: str,
     requests_per_minute: int,
     allowed_addresses: Sequence[str],
+    activation_tolerance_basis_points: int = 0,
     **by: Unpack[By],
 ) -> Partner:
     """A new partner, without keys or stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
@@ -79,6 +81,7 @@ async def create_partner(
             "display_name": display_name,
             "requests_per_minute": requests_per_minute,
             "allowed_addresses": allowed_addresses,
+            "activation_tolerance_basis_points": activation_tolerance_basis_points,
             "state": "ACTIVE",
         }
     )

@@ -86,6 +86,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
                 requests_per_minute=request.requests_per_minute
                 or partners.DEFAULT_REQUESTS_PER_MINUTE,
                 allowed_addresses=list(request.allowed_addresses),
+                activation_tolerance_basis_points=request.activation_tolerance_basis_points,
                 **_by(),
             )
             return partner_pb2.CreatePartnerResponse(partner=messages.partner_message(partner))

@@ -5,19 +5,35 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog.models import products, stocks
+from server.catalog.models import cities, products, routes, stocks, stops
 from server.catalog.rules import stock_id
 from server.errors import DomainError, Reason
 
 AVAILABLE = stocks.c.total - stocks.c.held - stocks.c.sold
 
+_CITY_ZONE = (
+    select(cities.c.time_zone).where(cities.c.city_code == products.c.city_code).scalar_subquery()
+)
+_ROUTE_ZONE = (
+    select(cities.c.time_zone)
+    .join(stops, stops.c.city_code == cities.c.city_code)
+    .join(routes, routes.c.stops[0]["stop_code"].astext == stops.c.stop_code)
+    .where(routes.c.product_id == products.c.product_id)
+    .order_by(routes.c.route_id)
+    .limit(1)
+    .scalar_subquery()
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as it is sold now; `fares` and `entitlements` as they are stored."""
+    """A product as it is sold now; `fares` and `entitlements` as they are stored.
+
+    `time_zone` is that of the city where it is used, or where its first route begins; None for one without a city.
+    """
 
     product_id: int
     kind: str
@@ -28,6 +44,7 @@ class Product:
     entitlements: Sequence[Mapping[str, Any]]
     validity_days: int
     blackout_dates: Sequence[date]
+    time_zone: str | None
 
     def snapshot(self) -> dict[str, Any]:
         """Price, rules and entitlements, for tickets that are sold under them (JSON)."""
@@ -72,6 +89,7 @@ async def product_for_sale(
             products.c.entitlements,
             products.c.validity_days,
             products.c.blackout_dates,
+            func.coalesce(_CITY_ZONE, _ROUTE_ZONE),
             AVAILABLE.label("available"),
         )
         .join(stocks, stocks.c.product_id == products.c.product_id)

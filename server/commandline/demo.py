@@ -185,7 +185,7 @@ class _Demo:
                 request_id=_new_id(),
                 customer=ticket_pb2.CustomerInfo(name="张三", type=ticket_pb2.CUSTOMER_TYPE_ADULT),
                 payment=ticket_pb2.PaymentProof(
-                    reference=_new_id(), amount_minor=29_800, currency_code="HKD"
+                    reference=_new_id(), amount_minor=29_800, currency_code="CNY"
                 ),
             ),
             metadata=self._as_partner,

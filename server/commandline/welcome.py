@@ -97,7 +97,7 @@ def curl_commands(settings: Settings, url: str, credentials: DemoCredentials) ->
 URL={url} KEY={credentials.partner_api_key}
 {PICK}
 post() {{ curl {options} -H 'Content-Type: application/json' "$@"; }}
-TICKET=$(post $URL/ota/tickets/bulk-generate -H "X-Api-Key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "curl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "adult"}}, "payment": {{"reference": "PAY-1", "amount_minor": 29800, "currency_code": "HKD"}}}}}}' | pick ticket_code); echo "$TICKET"
+TICKET=$(post $URL/ota/tickets/bulk-generate -H "X-Api-Key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "curl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "adult"}}, "payment": {{"reference": "PAY-1", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' | pick ticket_code); echo "$TICKET"
 QR=$(post $URL/qr/$TICKET -H "X-Api-Key: $KEY" -d '{{}}' | pick encrypted_data); echo "$QR"
 TOKEN=$(post $URL/operators/login -d '{{"username": "{person.username}", "password": "{person.password}", "terminal_device_id": "{credentials.terminal_device_id}"}}' | pick access_token); echo "$TOKEN"
 post $URL/qr/decrypt -H "Authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}"; echo
@@ -116,7 +116,7 @@ GRPC={target} KEY={credentials.partner_api_key}
 {PICK}
 call() {{ grpcurl {options} "$@"; }}
 call $GRPC list
-TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, "currency_code": "HKD"}}}}}}' $GRPC {ota}/BulkGenerateTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
+TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' $GRPC {ota}/BulkGenerateTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
 QR=$(call -H "x-api-key: $KEY" -d "{{\\"ticket_code\\": \\"$TICKET\\"}}" $GRPC {ota}/IssueQr | pick 'encrypted_*[Dd]ata'); echo "$QR"
 TOKEN=$(call -d '{{"username": "{person.username}", "password": "{person.password}", "terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin | pick 'access_*[Tt]oken'); echo "$TOKEN"
 call -H "authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}" $GRPC {redemption}/DecryptQr

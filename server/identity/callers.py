@@ -15,6 +15,7 @@ class Partner:
     partner_id: int
     partner_code: str
     requests_per_minute: int
+    activation_tolerance_basis_points: int = 0
 
     @property
     def role(self) -> Literal["PARTNER"]:

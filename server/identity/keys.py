@@ -27,6 +27,7 @@ KEY = (
         partners.c.partner_id,
         partners.c.partner_code,
         partners.c.requests_per_minute,
+        partners.c.activation_tolerance_basis_points,
         partners.c.allowed_addresses,
     )
     .join(partners, partners.c.partner_id == partner_keys.c.partner_id)
@@ -94,7 +95,12 @@ class PartnerKeys:
             row = (await tx.execute(KEY, {"id": given[0]})).one_or_none()
         if row is None or not credentials.same(row.secret_hash, given[1]):
             raise unauthenticated()
-        partner = Partner(row.partner_id, row.partner_code, row.requests_per_minute)
+        partner = Partner(
+            row.partner_id,
+            row.partner_code,
+            row.requests_per_minute,
+            row.activation_tolerance_basis_points,
+        )
         return _Key(row.key_id, partner, rules.networks(row.allowed_addresses))
 
     async def _note(self) -> None:

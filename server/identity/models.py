@@ -28,10 +28,15 @@ partners = Table(
     Column("display_name", Text, nullable=False),
     Column("requests_per_minute", Integer, nullable=False),
     Column("allowed_addresses", ARRAY(Text), nullable=False),
+    # of the price that an activation's payment may be off, either way
+    Column("activation_tolerance_basis_points", Integer, nullable=False, server_default="0"),
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("partner_id BETWEEN 1 AND 1048575", name="partner_id_20_bits"),
+    CheckConstraint(
+        "activation_tolerance_basis_points BETWEEN 0 AND 10000", name="activation_tolerance"
+    ),
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
 )
 

@@ -1,6 +1,6 @@
 """What OTA partners do with their stock: make batches of tickets, and activate them when they are sold."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import service as catalog
 from server.catalog.rules import fault_of_start, valid_until
 from server.db import Database
-from server.errors import Reason, invalid, not_found
+from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.callers import Partner
+from server.ota.rules import Amount, price_instead
 from server.ticketing.partner_orders import Sale, create_paid, order_code
 from server.tickets import service as tickets
 from server.tickets.generation import NewTickets, generate, reserve_numbers
@@ -36,13 +37,18 @@ class SoldTicket:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of an activation: `reason` is empty if it was done; `state` None if there is no such ticket."""
+    """What became of an activation: `reason` is empty if it was done; `state` None if there is no such ticket.
+
+    With PAYMENT_MISMATCH, what was `paid` and what was `expected`.
+    """
 
     ticket_code: str
     state: str | None = None
     order_code: str = ""
     reason: Reason | None = None
     explanation: str = ""
+    paid: Amount | None = None
+    expected: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,9 @@ async def generate_batch(
 ) -> NewBatch:
     """Makes tickets out of the partner's stock; with a sale they are born ACTIVE and belong to one order.
 
-    Stock is taken last, so that its row is not locked while the tickets are written. Raises SOLD_OUT,
-    PRODUCT_NOT_ON_SALE, INVALID_FIELD.
+    They are valid by the days of the city where the product is used; `zone` is whose days count in codes. Stock is taken
+    last, so that its row is not locked while the tickets are written. Raises SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD,
+    PAYMENT_MISMATCH.
     """
     stock = {
         "product_id": wanted.product_id,
@@ -99,8 +106,11 @@ async def generate_batch(
     fault = fault_of_start(valid_from, product.validity_days, now)
     if fault:
         raise invalid("valid_from_time", fault)
-    sale = wanted.sale
+    sale, snapshot = wanted.sale, product.snapshot()
+    if sale:
+        _require_price(partner, sale, snapshot)
     orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
+    zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
     new = NewTickets(
         first_ticket_id=await reserve_numbers(
             db, partner.partner_id, now.astimezone(zone).date(), "T", wanted.quantity
@@ -111,12 +121,12 @@ async def generate_batch(
         product_id=wanted.product_id,
         batch_id=uuid4(),
         distributor_id=wanted.distributor_id,
-        snapshot_id=await tickets.store_snapshot(tx, product.product_id, product.snapshot(), now),
+        snapshot_id=await tickets.store_snapshot(tx, product.product_id, snapshot, now),
         order_id=orders[0].order_id if sale else None,
         customer_type=sale.customer_type if sale else None,
         customer_name=sale.customer_name if sale else None,
         valid_from_time=valid_from,
-        valid_until_time=valid_until(valid_from, product.validity_days, zone),
+        valid_until_time=valid_until(valid_from, product.validity_days, zone_of_use),
         create_time=now,
         entitlements=[(each["function_code"], each["total_uses"]) for each in product.entitlements],
     )
@@ -185,10 +195,14 @@ async def activate(
     known = await tickets.lock_tickets(
         tx, partner.partner_id, [n for n in numbers if n is not None]
     )
+    content = await tickets.read_snapshots(tx, {row.snapshot_id for row in known.values()})
     verdicts: list[Verdict | None] = []
     sales: dict[str, list[tuple[int, SoldTicket]]] = {}
     for number, each in zip(numbers, sold, strict=True):
-        verdict = _refusal(each.ticket_code, known.get(number or 0), partner, now)
+        ticket: Any = known.get(number or 0)
+        verdict = _refusal(each.ticket_code, ticket, partner, now)
+        if verdict is None:
+            verdict = _mismatch(each, ticket.state, content[ticket.snapshot_id], partner)
         verdicts.append(verdict)
         if number is not None and verdict is None:
             sales.setdefault(each.payment_reference, []).append((number, each))
@@ -219,10 +233,12 @@ async def activate_one(
     zone: ZoneInfo,
     now: datetime,
 ) -> Verdict:
-    """Activates one sold ticket. Raises NOT_FOUND, TICKET_STATE_REFUSES."""
+    """Activates one sold ticket. Raises NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH."""
     (verdict,) = await activate(tx, db, partner, [sold], zone=zone, now=now)
     if verdict.state is None:
         raise not_found("ticket", sold.ticket_code)
+    if verdict.paid and verdict.expected:
+        raise _payment_mismatch(sold.ticket_code, verdict.paid, verdict.expected)
     if verdict.reason:
         raise tickets.state_refuses(sold.ticket_code, verdict.state, verdict.explanation)
     return verdict
@@ -255,6 +271,50 @@ def _refusal(ticket_code: str, ticket: Any, partner: Partner, now: datetime) -> 
         return None
     order = "" if ticket.order_id is None else order_code(ticket.order_id, partner)
     return Verdict(ticket_code, ticket.state, order, Reason.TICKET_STATE_REFUSES, why_not)
+
+
+def _mismatch(
+    sold: SoldTicket, state: str, snapshot: Mapping[str, Any], partner: Partner
+) -> Verdict | None:
+    """The verdict on a payment that is not what the ticket was to cost; None if it is."""
+    paid = Amount(sold.amount_minor, sold.currency_code)
+    expected = price_instead(
+        snapshot,
+        paid,
+        customer_type=sold.customer_type,
+        tolerance_basis_points=partner.activation_tolerance_basis_points,
+    )
+    if expected is None:
+        return None
+    reason = Reason.PAYMENT_MISMATCH
+    return Verdict(sold.ticket_code, state, reason=reason, paid=paid, expected=expected)
+
+
+def _require_price(partner: Partner, sale: Sale, snapshot: Mapping[str, Any]) -> None:
+    """Raises PAYMENT_MISMATCH for a batch that was not sold for what its tickets cost together."""
+    paid = Amount(sale.amount_minor, sale.currency_code)
+    expected = price_instead(
+        snapshot,
+        paid,
+        customer_type=sale.customer_type,
+        quantity=sale.ticket_count,
+        tolerance_basis_points=partner.activation_tolerance_basis_points,
+    )
+    if expected:
+        raise _payment_mismatch("", paid, expected)
+
+
+def _payment_mismatch(ticket_code: str, paid: Amount, expected: Amount) -> DomainError:
+    return DomainError(
+        Reason.PAYMENT_MISMATCH,
+        f"payment: {paid.minor} {paid.currency_code} were paid, the price is {expected.minor}"
+        f" {expected.currency_code}, in minor units",
+        ticket_code=ticket_code,
+        expected_minor=expected.minor,
+        expected_currency_code=expected.currency_code,
+        paid_minor=paid.minor,
+        paid_currency_code=paid.currency_code,
+    )
 
 
 def _sale(of_order: Sequence[tuple[int, SoldTicket]]) -> Sale:

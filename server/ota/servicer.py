@@ -268,6 +268,14 @@ def _verdict(verdict: service.Verdict) -> Any:
         status=TICKET_STATE[verdict.state] if verdict.state else None,
         order_id=verdict.order_code,
         reason=verdict.reason or "",
+        payment_mismatch=ota_service_pb2.PaymentMismatch(
+            expected_minor=verdict.expected.minor,
+            expected_currency_code=verdict.expected.currency_code,
+            paid_minor=verdict.paid.minor,
+            paid_currency_code=verdict.paid.currency_code,
+        )
+        if verdict.expected and verdict.paid
+        else None,
     )
 
 

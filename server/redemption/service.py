@@ -338,6 +338,11 @@ async def list_events(
     return list((await tx.execute(query)).all())
 
 
+def days_of(caller: Caller, zone: ZoneInfo) -> ZoneInfo:
+    """Whose days a caller's summaries have: those of an operator's venue, else those of the platform, `zone`."""
+    return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else zone
+
+
 async def summarize(
     tx: AsyncConnection,
     *,

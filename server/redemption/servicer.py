@@ -204,8 +204,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return response
 
     async def SummarizeRedemptions(self, request: Any, context: Any) -> Any:
-        now = rpc.now()
-        today = datetime.combine(now.astimezone(self._zone), time(), self._zone)
+        now, zone = rpc.now(), service.days_of(rpc.caller(), self._zone)
+        today = datetime.combine(now.astimezone(zone), time(), zone)
         async with self._db.transaction() as tx:
             rows = await service.summarize(
                 tx,
@@ -214,7 +214,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 group_by=messages.GROUPING[request.group_by],
                 time_from=rpc.moment(request, "time_from") or today,
                 time_until=rpc.moment(request, "time_until") or now,
-                zone=self._zone,
+                zone=zone,
             )
         return redemption_pb2.SummarizeRedemptionsResponse(rows=map(messages.summary_row, rows))
 

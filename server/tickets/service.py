@@ -51,7 +51,7 @@ READ_SNAPSHOTS = HotStatement(
 
 # Sets go in as one text each: psycopg spends ten times as long on a list of a thousand.
 LOCK = text("""
-SELECT ticket_id, state, blocked, order_id, valid_until_time FROM tickets
+SELECT ticket_id, state, blocked, order_id, valid_until_time, snapshot_id FROM tickets
 WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND partner_id = :partner_id
 ORDER BY ticket_id FOR NO KEY UPDATE
 """)
@@ -188,6 +188,15 @@ def state_refuses(ticket_code: str, state: str, why: str) -> DomainError:
         ticket_code=ticket_code,
         status=state,
     )
+
+
+async def read_snapshots(
+    tx: AsyncConnection, snapshot_ids: Collection[UUID]
+) -> dict[UUID, dict[str, Any]]:
+    """What was sold, by the ids of its snapshots."""
+    query = select(snapshots.c.snapshot_id, snapshots.c.content)
+    rows = await tx.execute(query.where(snapshots.c.snapshot_id.in_(snapshot_ids)))
+    return {row.snapshot_id: row.content for row in rows}
 
 
 async def find_batch(tx: AsyncConnection, partner_id: int, batch_id: UUID) -> Batch | None:

@@ -125,7 +125,7 @@ def _drive(talk: Talk, credentials: Json) -> None:
     terminal = {"terminal_device_id": credentials["terminal_device_id"]}
     partner = {"X-Api-Key": credentials["partner_api_key"]}
     talk.secrets |= {credentials["partner_api_key"], credentials["other_partner_api_key"]}
-    payment = {"reference": "PAY-1", "amount_minor": 1, "currency_code": "HKD"}
+    payment = {"reference": "PAY-1", "amount_minor": 29800, "currency_code": "CNY"}
     request = {
         "product_id": 106,
         "quantity": 1,

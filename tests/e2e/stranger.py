@@ -60,7 +60,7 @@ def sell(channel: grpc.Channel, api_key: str) -> tuple[str, str]:
         activation=ota.Activation(
             customer=ticket_pb2.CustomerInfo(name="张三", type=ticket_pb2.CUSTOMER_TYPE_ADULT),
             payment=ticket_pb2.PaymentProof(
-                reference="PAY-1", amount_minor=29800, currency_code="HKD"
+                reference="PAY-1", amount_minor=29800 * QUANTITY, currency_code="CNY"
             ),
         ),
     )

@@ -32,7 +32,8 @@ PAGE_TOKEN = re.compile(r"[\w-]+")
 TEXT = re.compile(r".+")
 
 CUSTOMER = {"name": "张三", "type": "adult"}
-PAYMENT = {"reference": "PAY-1", "amount_minor": 29800, "currency_code": "HKD"}
+PRICE = 29800
+PAYMENT = {"reference": "PAY-1", "amount_minor": PRICE, "currency_code": "CNY"}
 BOTH_LEFT = [
     {"function_code": "ferry", "remaining_uses": 1},
     {"function_code": "gift", "remaining_uses": 1},
@@ -122,7 +123,14 @@ def batch(quantity: int = 1, *, activated: bool = True, **fields: Any) -> Json:
     """A request for tickets of product 106."""
     request = {"product_id": 106, "quantity": quantity, "request_id": uuid.uuid4().hex, **fields}
     return request | (
-        {"activation": {"customer": CUSTOMER, "payment": PAYMENT}} if activated else {}
+        {
+            "activation": {
+                "customer": CUSTOMER,
+                "payment": PAYMENT | {"amount_minor": quantity * PRICE},
+            }
+        }
+        if activated
+        else {}
     )
 
 

@@ -31,6 +31,16 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("CreatePartner", {"partner_code": "ABCDEFGHIJKLM"}, "partner_code"),
     ("CreatePartner", {"display_name": ""}, "display_name"),
     ("CreatePartner", {"requests_per_minute": -1}, "requests_per_minute"),
+    (
+        "CreatePartner",
+        {"activation_tolerance_basis_points": 10_001},
+        "activation_tolerance_basis_points",
+    ),
+    (
+        "CreatePartner",
+        {"activation_tolerance_basis_points": -1},
+        "activation_tolerance_basis_points",
+    ),
     ("CreatePartner", {"allowed_addresses": ["10.0.0.1/8"]}, "allowed_addresses[0]"),
     (
         "CreatePartner",
@@ -147,6 +157,7 @@ async def test_every_fault_is_told(office: Office) -> None:
 async def test_defaults(office: Office) -> None:
     created = (await office.do("CreatePartner", partner_code="C", display_name="C")).partner
     assert created.requests_per_minute == 100
+    assert created.activation_tolerance_basis_points == 0
     assert created.allowed_addresses == []
     assert created.state == state_pb2.RESOURCE_STATE_ACTIVE
     fields = {"display_name": "M", "function_codes": ["ferry"]}
@@ -217,6 +228,15 @@ async def test_update_changes_what_the_mask_names_and_nothing_else(office: Offic
     assert after.allowed_addresses == ["203.0.113.0/24", "2001:db8::1"]
     assert after.update_time.ToNanoseconds() > before.update_time.ToNanoseconds()
     assert after.create_time == before.create_time
+    mask = "activation_tolerance_basis_points"
+    for tolerance in (500, 0):
+        changed = await office.do(
+            "UpdatePartner",
+            partner_code="CP",
+            activation_tolerance_basis_points=tolerance,
+            update_mask=mask,
+        )
+        assert changed.partner.activation_tolerance_basis_points == tolerance
     emptied = await office.do("UpdatePartner", partner_code="CP", update_mask="allowed_addresses")
     assert emptied.partner.allowed_addresses == []
     assert (await office.do("GetPartner", partner_code="CP")).partner == emptied.partner

@@ -86,7 +86,7 @@ async def test_batch(market: Market, desk: Desk) -> None:
 
 async def test_seed_004_as_written(desk: Desk) -> None:
     """Step 1 gives a ticket that can be scanned at once."""
-    batch = await desk.batch(1, activation=activation(reference="PAY-9", amount_minor=24_000))
+    batch = await desk.batch(1, activation=activation(reference="PAY-9"))
     (ticket,) = batch.tickets
     assert STATE_NAME[ticket.status] == "ACTIVE"
     assert batch.order_id == f"ORD-CP-{today()}-000001"
@@ -114,7 +114,7 @@ async def test_batch_that_is_sold_already(market: Market, desk: Desk) -> None:
 async def test_text_of_any_kind_survives_the_copy(market: Market, desk: Desk) -> None:
     """Of what a name may hold: control characters are refused before."""
     awkward = "\\N\\t\\.\\r\\n'\"{};\\\\x\\b 張三 \U0001f6a2"
-    sold = ota.Activation(customer=customer(awkward), payment=payment())
+    sold = ota.Activation(customer=customer(awkward), payment=payment(amount_minor=24_000))
     await desk.batch(2, distributor_id=awkward, activation=sold)
     rows = await market.sql("SELECT DISTINCT distributor_id, customer_name FROM tickets")
     assert rows == [(awkward, awkward)]
@@ -230,6 +230,37 @@ async def test_validity_may_begin_later(desk: Desk) -> None:
     assert ticket.valid_until_time.ToDatetime(UTC) == end
 
 
+@pytest.mark.parametrize(
+    ("arrange", "city"),
+    [
+        ("UPDATE products SET city_code = 'TYO' WHERE product_id = 106", "Asia/Tokyo"),
+        ("UPDATE products SET city_code = 'LON' WHERE product_id = 106", "Europe/London"),
+        (
+            "UPDATE routes SET product_id = 106",
+            "Asia/Tokyo",
+        ),
+    ],
+)
+async def test_validity_goes_by_the_city_of_use(
+    market: Market, desk: Desk, arrange: str, city: str
+) -> None:
+    """As travellers' does. Seen red: it went by the platform's zone, 23 hours less or more."""
+    await market.sql(
+        "INSERT INTO cities VALUES ('TYO', 'Tokyo', '东京', 'Asia/Tokyo'), ('LON', 'London', '伦敦', 'Europe/London')"
+    )
+    await market.sql("INSERT INTO stops VALUES ('HND', 'TYO', 'Haneda', '羽田')")
+    bus = '[{"stop_code": "HND"}]'
+    await market.sql("INSERT INTO routes VALUES (9, 107, 'BUS', %s, '[]', '[]', 'ACTIVE')", bus)
+    await market.sql(arrange)
+    # 23:30 at the platform: in Tokyo the next day has begun, in London the same one goes on
+    start = datetime(datetime.now(ZONE).year + 1, 3, 2, 23, 30, tzinfo=ZONE)
+    await desk.batch(1, valid_from_time=timestamp(start))
+    until = await market.value("SELECT valid_until_time FROM tickets")
+    zone = ZoneInfo(city)
+    last_day = start.astimezone(zone).date() + timedelta(days=30)
+    assert until == datetime.combine(last_day + timedelta(days=1), datetime.min.time(), zone)
+
+
 async def test_snapshot_is_what_the_batch_was_made_under(market: Market, desk: Desk) -> None:
     batch = await desk.batch(2, distributor_id="D")
     await market.sql(
@@ -295,7 +326,7 @@ async def test_inventory(desk: Desk, other_desk: Desk) -> None:
 
 
 async def test_a_partner_sees_only_its_own(desk: Desk, other_desk: Desk) -> None:
-    batch = await desk.batch(2, activation=activation())
+    batch = await desk.batch(2, activation=activation(amount_minor=24_000))
     code = batch.tickets[0].ticket_code
     assert await other_desk.listed() == []
     assert await other_desk.listed(batch_id=batch.batch_id) == []
@@ -343,7 +374,7 @@ async def test_rights(ota_server: GateServer) -> None:
 async def test_list_filters(market: Market, desk: Desk) -> None:
     first = await desk.batch(3, distributor_id="D-1")
     second = await desk.batch(3, distributor_id="D-2")
-    third = await desk.batch(2, distributor_id="D-2", activation=activation())
+    third = await desk.batch(2, distributor_id="D-2", activation=activation(amount_minor=24_000))
     of_first, of_second, of_third = (
         [ticket.ticket_code for ticket in batch.tickets] for batch in (first, second, third)
     )

@@ -26,7 +26,8 @@ from tests.support.rpc_server import SECRET_KEY
 STATE = rpc.enum_numbers(ticket_pb2.TicketState)
 STATE_NAME = rpc.enum_names(ticket_pb2.TicketState)
 CP, HK = new_partner_key(), new_partner_key()
-FARES = [{"customer_type": "ADULT", "day_type": "weekday", "amount_minor": 12_000}]
+FARE_MINOR = 12_000
+FARES = [{"customer_type": "ADULT", "day_type": "weekday", "amount_minor": FARE_MINOR}]
 PARTNERS = """
 INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state, create_time, update_time)
 VALUES ('CP', 'Central Pier Travel', 1000000, '{}', 'ACTIVE', now(), now()),
@@ -164,7 +165,7 @@ def customer(name: str = "张三") -> ticket_pb2.CustomerInfo:
 
 
 def payment(
-    reference: str = "PAY-1", amount_minor: int = 100, currency_code: str = "HKD"
+    reference: str = "PAY-1", amount_minor: int = FARE_MINOR, currency_code: str = "HKD"
 ) -> ticket_pb2.PaymentProof:
     return ticket_pb2.PaymentProof(
         reference=reference, amount_minor=amount_minor, currency_code=currency_code

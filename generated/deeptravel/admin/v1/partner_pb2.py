@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/partner.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\x07Partner\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x05\x12\x19\n\x11\x61llowed_addresses\x18\x04 \x03(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\x14\x43reatePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\"\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\x12\'\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x08\x01\x10\xc0\x84=\x12#\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x08\x92\xb5\x18\x04\x18@(d\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x15\x43reatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"C\n\x11GetPartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\"C\n\x12GetPartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"z\n\x13ListPartnersRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x14ListPartnersResponse\x12.\n\x08partners\x18\x01 \x03(\x0b\x32\x1c.deeptravel.admin.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa8\x02\n\x14UpdatePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\x92\xb5\x18\x04\x18\x64\x30\x01\x12,\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x08\x01\x10\xc0\x84=H\x00\x88\x01\x01\x12#\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x08\x92\xb5\x18\x04\x18@(d\x12\x35\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x06 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@B\x16\n\x14_requests_per_minute\"F\n\x15UpdatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"f\n\x14RevokePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x15RevokePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\xe5\x01\n\nPartnerKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x17\x43reatePartnerKeyRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"^\n\x18\x43reatePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"z\n\x16ListPartnerKeysRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x17ListPartnerKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x17RevokePartnerKeyRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1a\n\x06key_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"H\n\x18RevokePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/partner.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n\x07Partner\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x05\x12\x19\n\x11\x61llowed_addresses\x18\x04 \x03(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n!activation_tolerance_basis_points\x18\x08 \x01(\x05\"\x8c\x02\n\x14\x43reatePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\"\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\x12\'\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x08\x01\x10\xc0\x84=\x12#\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x08\x92\xb5\x18\x04\x18@(d\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x32\n!activation_tolerance_basis_points\x18\x06 \x01(\x05\x42\x07\x92\xb5\x18\x03\x10\x90N\"F\n\x15\x43reatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"C\n\x11GetPartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\"C\n\x12GetPartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"z\n\x13ListPartnersRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x14ListPartnersResponse\x12.\n\x08partners\x18\x01 \x03(\x0b\x32\x1c.deeptravel.admin.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x03\n\x14UpdatePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\x92\xb5\x18\x04\x18\x64\x30\x01\x12,\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x08\x01\x10\xc0\x84=H\x00\x88\x01\x01\x12#\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x08\x92\xb5\x18\x04\x18@(d\x12\x35\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x06 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x37\n!activation_tolerance_basis_points\x18\x07 \x01(\x05\x42\x07\x92\xb5\x18\x03\x10\x90NH\x01\x88\x01\x01\x42\x16\n\x14_requests_per_minuteB$\n\"_activation_tolerance_basis_points\"F\n\x15UpdatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"f\n\x14RevokePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x15RevokePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\xe5\x01\n\nPartnerKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x17\x43reatePartnerKeyRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"^\n\x18\x43reatePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"z\n\x16ListPartnerKeysRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x17ListPartnerKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x17RevokePartnerKeyRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1a\n\x06key_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"H\n\x18RevokePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._serialized_options = b'\222\265\030\004\030@(d'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._loaded_options = None
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\222\265\030\003\020\220N'
   _globals['_GETPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
   _globals['_GETPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
   _globals['_LISTPARTNERSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -62,6 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._loaded_options = None
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\222\265\030\003\020\220N'
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -83,39 +87,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
   _globals['_PARTNER']._serialized_start=228
-  _globals['_PARTNER']._serialized_end=486
-  _globals['_CREATEPARTNERREQUEST']._serialized_start=489
-  _globals['_CREATEPARTNERREQUEST']._serialized_end=705
-  _globals['_CREATEPARTNERRESPONSE']._serialized_start=707
-  _globals['_CREATEPARTNERRESPONSE']._serialized_end=777
-  _globals['_GETPARTNERREQUEST']._serialized_start=779
-  _globals['_GETPARTNERREQUEST']._serialized_end=846
-  _globals['_GETPARTNERRESPONSE']._serialized_start=848
-  _globals['_GETPARTNERRESPONSE']._serialized_end=915
-  _globals['_LISTPARTNERSREQUEST']._serialized_start=917
-  _globals['_LISTPARTNERSREQUEST']._serialized_end=1039
-  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1041
-  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1136
-  _globals['_UPDATEPARTNERREQUEST']._serialized_start=1139
-  _globals['_UPDATEPARTNERREQUEST']._serialized_end=1435
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=1437
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=1507
-  _globals['_REVOKEPARTNERREQUEST']._serialized_start=1509
-  _globals['_REVOKEPARTNERREQUEST']._serialized_end=1611
-  _globals['_REVOKEPARTNERRESPONSE']._serialized_start=1613
-  _globals['_REVOKEPARTNERRESPONSE']._serialized_end=1683
-  _globals['_PARTNERKEY']._serialized_start=1686
-  _globals['_PARTNERKEY']._serialized_end=1915
-  _globals['_CREATEPARTNERKEYREQUEST']._serialized_start=1917
-  _globals['_CREATEPARTNERKEYREQUEST']._serialized_end=2022
-  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_start=2024
-  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_end=2118
-  _globals['_LISTPARTNERKEYSREQUEST']._serialized_start=2120
-  _globals['_LISTPARTNERKEYSREQUEST']._serialized_end=2242
-  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_start=2244
-  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_end=2341
-  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_start=2344
-  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_end=2477
-  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_start=2479
-  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_end=2551
+  _globals['_PARTNER']._serialized_end=529
+  _globals['_CREATEPARTNERREQUEST']._serialized_start=532
+  _globals['_CREATEPARTNERREQUEST']._serialized_end=800
+  _globals['_CREATEPARTNERRESPONSE']._serialized_start=802
+  _globals['_CREATEPARTNERRESPONSE']._serialized_end=872
+  _globals['_GETPARTNERREQUEST']._serialized_start=874
+  _globals['_GETPARTNERREQUEST']._serialized_end=941
+  _globals['_GETPARTNERRESPONSE']._serialized_start=943
+  _globals['_GETPARTNERRESPONSE']._serialized_end=1010
+  _globals['_LISTPARTNERSREQUEST']._serialized_start=1012
+  _globals['_LISTPARTNERSREQUEST']._serialized_end=1134
+  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1136
+  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1231
+  _globals['_UPDATEPARTNERREQUEST']._serialized_start=1234
+  _globals['_UPDATEPARTNERREQUEST']._serialized_end=1625
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=1627
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=1697
+  _globals['_REVOKEPARTNERREQUEST']._serialized_start=1699
+  _globals['_REVOKEPARTNERREQUEST']._serialized_end=1801
+  _globals['_REVOKEPARTNERRESPONSE']._serialized_start=1803
+  _globals['_REVOKEPARTNERRESPONSE']._serialized_end=1873
+  _globals['_PARTNERKEY']._serialized_start=1876
+  _globals['_PARTNERKEY']._serialized_end=2105
+  _globals['_CREATEPARTNERKEYREQUEST']._serialized_start=2107
+  _globals['_CREATEPARTNERKEYREQUEST']._serialized_end=2212
+  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_start=2214
+  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_end=2308
+  _globals['_LISTPARTNERKEYSREQUEST']._serialized_start=2310
+  _globals['_LISTPARTNERKEYSREQUEST']._serialized_end=2432
+  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_start=2434
+  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_end=2531
+  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_start=2534
+  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_end=2667
+  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_start=2669
+  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_end=2741
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,7 @@ class Partner(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code, part of its tickets' codes, e.g. CP."""
     display_name: _builtins.str
@@ -42,6 +43,10 @@ class Partner(_message.Message):
     """Requests a minute it may make."""
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
+    activation_tolerance_basis_points: _builtins.int
+    """How far what its customers paid may be from the price snapshot when it activates tickets, either way, in basis points
+    of the price (100 are 1 %), 0 to 10,000; the currency is compared in any case.
+    """
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Networks its keys may be used from; from anywhere if empty."""
@@ -64,10 +69,11 @@ class Partner(_message.Message):
         state: _state_pb2.ResourceState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        activation_tolerance_basis_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_addresses", b"allowed_addresses", "create_time", b"create_time", "display_name", b"display_name", "partner_code", b"partner_code", "requests_per_minute", b"requests_per_minute", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "create_time", b"create_time", "display_name", b"display_name", "partner_code", b"partner_code", "requests_per_minute", b"requests_per_minute", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -84,6 +90,7 @@ class CreatePartnerRequest(_message.Message):
     REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     ALLOWED_ADDRESSES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code, part of its tickets' codes, e.g. CP: 1 to 12 of A-Z and 0-9, but neither `DIRECT` nor `DT`."""
     display_name: _builtins.str
@@ -92,6 +99,10 @@ class CreatePartnerRequest(_message.Message):
     """Requests a minute it may make, 1 to 1,000,000; 100 if 0."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    activation_tolerance_basis_points: _builtins.int
+    """How far what its customers paid may be from the price snapshot when it activates tickets, either way, in basis points
+    of the price (100 are 1 %), 0 to 10,000; the currency is compared in any case.
+    """
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if empty."""
@@ -104,10 +115,11 @@ class CreatePartnerRequest(_message.Message):
         requests_per_minute: _builtins.int = ...,
         allowed_addresses: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        activation_tolerance_basis_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_addresses", b"allowed_addresses", "display_name", b"display_name", "partner_code", b"partner_code", "request_id", b"request_id", "requests_per_minute", b"requests_per_minute"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "display_name", b"display_name", "partner_code", b"partner_code", "request_id", b"request_id", "requests_per_minute", b"requests_per_minute"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,6 +265,7 @@ class UpdatePartnerRequest(_message.Message):
     ALLOWED_ADDRESSES_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code of the partner."""
     display_name: _builtins.str
@@ -261,6 +274,10 @@ class UpdatePartnerRequest(_message.Message):
     """Requests a minute it may make, 1 to 1,000,000."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    activation_tolerance_basis_points: _builtins.int
+    """How far what its customers paid may be from the price snapshot when it activates tickets, either way, in basis points
+    of the price (100 are 1 %), 0 to 10,000; the currency is compared in any case.
+    """
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if empty."""
@@ -278,13 +295,19 @@ class UpdatePartnerRequest(_message.Message):
         allowed_addresses: _abc.Iterable[_builtins.str] | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        activation_tolerance_basis_points: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points", "_requests_per_minute", b"_requests_per_minute", "activation_tolerance_basis_points", b"activation_tolerance_basis_points", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute", "allowed_addresses", b"allowed_addresses", "display_name", b"display_name", "partner_code", b"partner_code", "request_id", b"request_id", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points", "_requests_per_minute", b"_requests_per_minute", "activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "display_name", b"display_name", "partner_code", b"partner_code", "request_id", b"request_id", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__activation_tolerance_basis_points: _TypeAlias = _typing.Literal["activation_tolerance_basis_points"]  # noqa: Y015
+    _WhichOneofArgType__activation_tolerance_basis_points: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points"]  # noqa: Y015
     _WhichOneofReturnType__requests_per_minute: _TypeAlias = _typing.Literal["requests_per_minute"]  # noqa: Y015
     _WhichOneofArgType__requests_per_minute: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__activation_tolerance_basis_points) -> _WhichOneofReturnType__activation_tolerance_basis_points | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_minute) -> _WhichOneofReturnType__requests_per_minute | None: ...
 
 Global___UpdatePartnerRequest: _TypeAlias = UpdatePartnerRequest  # noqa: Y015

@@ -127,6 +127,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_QUOTE_INVALID: _ErrorReason.ValueType  # 39
     """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
+    ERROR_REASON_PAYMENT_MISMATCH: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or of all tickets of a
+    batch (then the code is empty), asks for; nothing was activated. Metadata: `ticket_code`, `expected_minor`,
+    `expected_currency_code`, `paid_minor`, `paid_currency_code`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status details.
@@ -239,4 +244,9 @@ clock of the ticket's city) where it is too late.
 """
 ERROR_REASON_QUOTE_INVALID: ErrorReason.ValueType  # 39
 """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
+ERROR_REASON_PAYMENT_MISMATCH: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or of all tickets of a
+batch (then the code is empty), asks for; nothing was activated. Metadata: `ticket_code`, `expected_minor`,
+`expected_currency_code`, `paid_minor`, `paid_currency_code`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -77,7 +77,7 @@ class BulkGenerateTicketsRequest(_message.Message):
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
         """From when on the tickets are valid, at most 730 days ahead; at once if absent. They are valid until the end of the
-        day that comes as many days later as the product's validity has.
+        day that comes as many days later as the product's validity has, by the clock of the city where they are used.
         """
 
     def __init__(
@@ -467,6 +467,7 @@ class ActivationVerdict(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PAYMENT_MISMATCH_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code of the ticket."""
     activated: _builtins.bool
@@ -476,7 +477,11 @@ class ActivationVerdict(_message.Message):
     order_id: _builtins.str
     """The ticket's order; empty if it has none."""
     reason: _builtins.str
-    """Why it was not activated: NOT_FOUND or TICKET_STATE_REFUSES; empty if it was."""
+    """Why it was not activated: NOT_FOUND, TICKET_STATE_REFUSES or PAYMENT_MISMATCH; empty if it was."""
+    @_builtins.property
+    def payment_mismatch(self) -> Global___PaymentMismatch:
+        """With PAYMENT_MISMATCH: what was to be paid, and what was."""
+
     def __init__(
         self,
         *,
@@ -485,16 +490,51 @@ class ActivationVerdict(_message.Message):
         status: _ticket_pb2.TicketState.ValueType | None = ...,
         order_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        payment_mismatch: Global___PaymentMismatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "payment_mismatch", b"payment_mismatch", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "activated", b"activated", "order_id", b"order_id", "reason", b"reason", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "activated", b"activated", "order_id", b"order_id", "payment_mismatch", b"payment_mismatch", "reason", b"reason", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
 
 Global___ActivationVerdict: _TypeAlias = ActivationVerdict  # noqa: Y015
+
+@_typing.final
+class PaymentMismatch(_message.Message):
+    """A payment that is not what the price snapshot of a ticket asks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPECTED_MINOR_FIELD_NUMBER: _builtins.int
+    EXPECTED_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PAID_MINOR_FIELD_NUMBER: _builtins.int
+    PAID_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    expected_minor: _builtins.int
+    """The price in minor units; of several day types' the one nearest to what was paid."""
+    expected_currency_code: _builtins.str
+    """ISO 4217 code of the snapshot's currency."""
+    paid_minor: _builtins.int
+    """What the proof says, in minor units."""
+    paid_currency_code: _builtins.str
+    """ISO 4217 code of the proof's currency."""
+    def __init__(
+        self,
+        *,
+        expected_minor: _builtins.int = ...,
+        expected_currency_code: _builtins.str = ...,
+        paid_minor: _builtins.int = ...,
+        paid_currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_currency_code", b"expected_currency_code", "expected_minor", b"expected_minor", "paid_currency_code", b"paid_currency_code", "paid_minor", b"paid_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentMismatch: _TypeAlias = PaymentMismatch  # noqa: Y015
 
 @_typing.final
 class ActivateTicketsResponse(_message.Message):

@@ -99,7 +99,8 @@ class OtaServiceServicer:
     def BulkGenerateTickets(self, request, context):
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
         With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+        from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+        proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +123,8 @@ class OtaServiceServicer:
 
     def ActivateTicket(self, request, context):
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-        blocked, validity over), IDEMPOTENCY_MISMATCH.
+        blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,7 +132,8 @@ class OtaServiceServicer:
 
     def ActivateTickets(self, request, context):
         """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-        order. Reasons: IDEMPOTENCY_MISMATCH.
+        order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
+        stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

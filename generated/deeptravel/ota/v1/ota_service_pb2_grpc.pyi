@@ -42,7 +42,8 @@ class OtaServiceStub:
     BulkGenerateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
     With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+    from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+    proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
@@ -52,11 +53,13 @@ class OtaServiceStub:
     """
     ActivateTicket: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]
     """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-    blocked, validity over), IDEMPOTENCY_MISMATCH.
+    blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
+    IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]
     """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-    order. Reasons: IDEMPOTENCY_MISMATCH.
+    order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
+    stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
     """
     GetInventory: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetInventoryRequest, _ota_service_pb2.GetInventoryResponse]
     """Reads the partner's stock now, from the database."""
@@ -91,7 +94,8 @@ class OtaServiceAsyncStub(OtaServiceStub):
     BulkGenerateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]  # type: ignore[assignment]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
     With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+    from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+    proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
@@ -101,11 +105,13 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """
     ActivateTicket: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]  # type: ignore[assignment]
     """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-    blocked, validity over), IDEMPOTENCY_MISMATCH.
+    blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
+    IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]  # type: ignore[assignment]
     """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-    order. Reasons: IDEMPOTENCY_MISMATCH.
+    order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
+    stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
     """
     GetInventory: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetInventoryRequest, _ota_service_pb2.GetInventoryResponse]  # type: ignore[assignment]
     """Reads the partner's stock now, from the database."""
@@ -143,7 +149,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ota_service_pb2.BulkGenerateTicketsResponse, _abc.Awaitable[_ota_service_pb2.BulkGenerateTicketsResponse]]:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
         With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+        from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+        proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -171,7 +178,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ActivateTicketResponse, _abc.Awaitable[_ota_service_pb2.ActivateTicketResponse]]:
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-        blocked, validity over), IDEMPOTENCY_MISMATCH.
+        blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -181,7 +189,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ActivateTicketsResponse, _abc.Awaitable[_ota_service_pb2.ActivateTicketsResponse]]:
         """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-        order. Reasons: IDEMPOTENCY_MISMATCH.
+        order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
+        stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

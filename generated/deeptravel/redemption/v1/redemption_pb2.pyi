@@ -151,7 +151,7 @@ class _SummaryGroupingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Summa
     SUMMARY_GROUPING_UNSPECIFIED: _SummaryGrouping.ValueType  # 0
     """Nothing more."""
     SUMMARY_GROUPING_DAY: _SummaryGrouping.ValueType  # 1
-    """The day, in the platform's time zone."""
+    """The day, by the clock of an operator's venue; for administrators in the platform's time zone."""
     SUMMARY_GROUPING_TERMINAL: _SummaryGrouping.ValueType  # 2
     """The terminal."""
     SUMMARY_GROUPING_OPERATOR: _SummaryGrouping.ValueType  # 3
@@ -165,7 +165,7 @@ class SummaryGrouping(_SummaryGrouping, metaclass=_SummaryGroupingEnumTypeWrappe
 SUMMARY_GROUPING_UNSPECIFIED: SummaryGrouping.ValueType  # 0
 """Nothing more."""
 SUMMARY_GROUPING_DAY: SummaryGrouping.ValueType  # 1
-"""The day, in the platform's time zone."""
+"""The day, by the clock of an operator's venue; for administrators in the platform's time zone."""
 SUMMARY_GROUPING_TERMINAL: SummaryGrouping.ValueType  # 2
 """The terminal."""
 SUMMARY_GROUPING_OPERATOR: SummaryGrouping.ValueType  # 3
@@ -1301,7 +1301,7 @@ class SummarizeRedemptionsRequest(_message.Message):
     """One more grouping."""
     @_builtins.property
     def time_from(self) -> _timestamp_pb2.Timestamp:
-        """From this time; the start of today if absent."""
+        """From this time; the start of today if absent: by the clock of an operator's venue, for administrators of the platform."""
 
     @_builtins.property
     def time_until(self) -> _timestamp_pb2.Timestamp:

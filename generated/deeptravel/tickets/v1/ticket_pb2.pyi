@@ -212,9 +212,12 @@ class PaymentProof(_message.Message):
     share one order.
     """
     amount_minor: _builtins.int
-    """What the customer paid for the ticket (or the whole batch), in minor units of the currency; 0 or more."""
+    """What the customer paid for the ticket (or the whole batch), in minor units of the currency; 0 or more. It is compared
+    with the price snapshot: the fare of the customer's type on any day type (an adult's where the type has none, or is
+    not said), times the tickets of a batch. A partner may have a tolerance, which an administrator sets.
+    """
     currency_code: _builtins.str
-    """ISO 4217 code of the currency, e.g. HKD."""
+    """ISO 4217 code of the currency, e.g. HKD; that of the price snapshot."""
     def __init__(
         self,
         *,
