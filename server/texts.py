@@ -148,7 +148,11 @@ def _refuse(forbidden: re.Pattern[str], text: str, remedy: str) -> None:
     found = forbidden.search(text)
     if found:
         code = f"U+{ord(found[0]):04X}"
-        what = "changes the direction of writing" if _is_direction(found[0]) else "is no letter"
+        what = (
+            "changes the direction of writing"
+            if _is_direction(found[0])
+            else "is a control character"
+        )
         if found[0] in "\n\r\u2028\u2029\x85":
             what = "breaks the line"
         raise ValueError(f"holds {code} at position {found.start()}, which {what}; {remedy}")

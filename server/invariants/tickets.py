@@ -5,6 +5,17 @@ from server.invariants.rows import REDEEMED
 
 TICKETS = (
     Invariant(
+        "ticket-rotations",
+        "no ticket's QR was rotated more often than the order counts that its chain of changes began with: else no code of"
+        " the order would ever open it",
+        """
+SELECT t.ticket_code, format('rotation %s, counted are %s', t.rotation, coalesce(f.ticket_rotations, 0))
+FROM tickets t LEFT JOIN orders o USING (order_id)
+LEFT JOIN orders f ON f.order_id = coalesce(o.first_order_id, o.order_id)
+WHERE t.rotation NOT BETWEEN 0 AND coalesce(f.ticket_rotations, 0)
+""",
+    ),
+    Invariant(
         "entitlements",
         "a ticket entitles to what it was sold under: a traveller's to all that is not shared, or one thing that is, a"
         " partner's to everything",

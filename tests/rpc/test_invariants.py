@@ -109,6 +109,7 @@ UPDATE snapshots SET content = content || '{"currency_code": "USD"}' WHERE snaps
         "refund-of-tickets",
         "UPDATE refunds SET tickets = jsonb_set(tickets, '{0,amount_minor}', '1') WHERE order_id = <refunded>",
     ),
+    ("ticket-rotations", f"UPDATE tickets SET rotation = 1 WHERE {A_TICKET_OF.format('paid')}"),
     ("refunding", "UPDATE tickets SET state = 'ACTIVE' WHERE state = 'REFUNDING'"),
     (
         "prices",
