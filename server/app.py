@@ -242,7 +242,7 @@ class App:
             Service(
                 admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
                 admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
-                AdminServicer(db, identity, repeats, pages),
+                AdminServicer(db, identity, repeats, pages, wechat=self._wechat),
             ),
             Service(
                 ticketing_service_pb2.DESCRIPTOR.services_by_name["TicketingService"],

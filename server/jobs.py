@@ -23,6 +23,7 @@ from server.db import Database, metadata
 from server.errors import DomainError
 from server.identity.service import purge_logins
 from server.ticketing.paying.reconciling import ask_for_missed
+from server.ticketing.paying.refund_tasks import watch_refunds
 
 LOOK_SECONDS = 15.0
 """How often a process looks whether a job is due."""
@@ -79,6 +80,7 @@ def jobs(settings: Settings) -> list[Job]:
     ]
     if settings.wechat_merchant_id:
         table.append(Job("reconcile", timedelta(minutes=10), ask_for_missed))
+        table.append(Job("watch-refunds", timedelta(minutes=10), watch_refunds))
     return table
 
 

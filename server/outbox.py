@@ -220,6 +220,10 @@ class LeaseLostError(Exception):
     """The task is no longer this process's: it took too long and another took it, or it was finished before."""
 
 
+class _NotDeadError(Exception):
+    """A task to be buried was asked for again, or is no longer this process's."""
+
+
 class GiveUpError(Exception):
     """A handler raises it for what no repeat can mend: the task is dead at once. The text is for an administrator."""
 
@@ -316,21 +320,27 @@ The exception's text is kept and logged: it must not hold secrets or personal da
 """
 
 
+GiveUp = Callable[[AsyncConnection, Task, str], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How tasks of one kind are worked off.
 
     Attributes:
-        handle: does one.
-        most_attempts: after so many it is dead; 20 take about two hours.
+        handle: does one. most_attempts: after so many it is dead; 20 take about two hours.
         most_at_once: of this kind in one process; a slow vendor holds up its own kind only.
-        most_seconds: after them the handler is cancelled, which is a failure.
+        most_seconds: after them the handler is cancelled, which is a failure. on_give_up: what
+        follows when a task is given up, in the transaction in which it is dead, with its last
+        error; what
+            waits for the task is then somebody's to see to.
     """
 
     handle: Handler
     most_attempts: int = 20
     most_at_once: int = 4
     most_seconds: float = 30.0
+    on_give_up: GiveUp | None = None
 
 
 def back_off_seconds(attempt: int) -> float:
@@ -501,7 +511,11 @@ class Outbox:
         state = "DEAD" if task.attempt >= most else "OPEN"
         due = self._clock() + timedelta(seconds=wait) if state == "OPEN" else None
         result = {"attempts": task.attempt, "due": due, "error": _told(error)}
-        found = await self._settle(task, state, cause=error, **result)
+        give_up = self._kinds[task.kind].on_give_up
+        if state == "DEAD" and give_up and await self._bury(task, give_up, **result):
+            found = state
+        else:
+            found = await self._settle(task, state, cause=error, **result)
         self._tell(task, "DEAD" if found == "DEAD" else "FAILED", error)
 
     def _tell(self, task: Task, result: str, error: Exception) -> None:
@@ -522,6 +536,21 @@ class Outbox:
         if found == "OPEN":
             self.wake()  # it may be due at once
         return found
+
+    async def _bury(self, task: Task, give_up: GiveUp, **result: Any) -> bool:
+        """Makes a task dead together with what follows from that; False, and nothing is done, if it was asked for again."""
+
+        async def work(tx: AsyncConnection) -> None:
+            # first, since whoever asks for work locks what it is about before the task
+            await give_up(tx, task, result["error"])
+            if await task.settle(tx, "DEAD", **result) != "DEAD":
+                raise _NotDeadError
+
+        try:
+            await self._db.in_transaction(work)
+        except _NotDeadError:
+            return False
+        return True
 
     async def _cut_off(self, running: dict[asyncio.Task[None], Task]) -> None:
         for each in running:

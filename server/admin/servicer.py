@@ -39,6 +39,7 @@ from server.admin.travellers import TRAVELLERS
 from server.admin.venues import MERCHANTS, TERMINALS, VENUES
 from server.db import Database
 from server.identity.service import Identity
+from server.payments.wechat_client import WechatClient
 
 TICKET_STATE = rpc.enum_numbers(ticket_pb2.TicketState)
 
@@ -54,12 +55,19 @@ class AdminServicer(MoneyMethods, CatalogMethods):
     """The methods of AdminService; the contract documents each."""
 
     def __init__(
-        self, db: Database, identity: Identity, repeats: rpc.Repeats, pages: rpc.PageTokens
+        self,
+        db: Database,
+        identity: Identity,
+        repeats: rpc.Repeats,
+        pages: rpc.PageTokens,
+        *,
+        wechat: WechatClient | None = None,
     ) -> None:
         self._db = db
         self._identity = identity
         self._repeats = repeats
         self._pages = pages
+        self._wechat = wechat
 
     async def AdminLogin(self, request: Any, context: Any) -> Any:
         tokens = await self._identity.log_in(

@@ -1,5 +1,6 @@
 """The methods of AdminService that are about money, and the work in the background that moves it."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -12,12 +13,27 @@ from server.admin.records import By
 from server.db import Database
 from server.payments import reconciliation
 from server.payments.service import incidents
+from server.payments.wechat_client import WechatClient
 from server.ticketing.messages.refunds import STATE_NAMES, refund
-from server.ticketing.paying.refunds import of_state
+from server.ticketing.paying.payment_requests import configured
+from server.ticketing.paying.refunds import Refund, of_state, parts_of
+
+ACCOUNT_NAMES = rpc.enum_names(refund_pb2.AbnormalRefundAccount)
 
 
 def _by() -> By:
     return By(actor=rpc.caller().key, now=rpc.now())
+
+
+async def _with_parts(tx: Any, found: Sequence[Refund]) -> list[Any]:
+    """Refunds with the parts that only administrators see."""
+    parts = await parts_of(tx, [(each.order_id, each.refund_no) for each in found])
+    return [refund(each, parts[each.order_id, each.refund_no]) for each in found]
+
+
+async def _full(tx: Any, found: Refund) -> Any:
+    (message,) = await _with_parts(tx, [found])
+    return message
 
 
 class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
@@ -26,25 +42,62 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
     _db: Database
     _repeats: rpc.Repeats
     _pages: rpc.PageTokens
+    _wechat: WechatClient | None
 
     async def ListRefunds(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)
         before = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
         async with self._db.transaction() as tx:
             found = await of_state(tx, STATE_NAMES[request.state], before=before, most=most + 1)
-        response = refund_pb2.ListRefundsResponse(refunds=map(refund, found[:most]))
+            response = refund_pb2.ListRefundsResponse(refunds=await _with_parts(tx, found[:most]))
         if len(found) > most:
             last = found[most - 1]
             position = last.create_time.isoformat(), last.order_id, last.refund_no
             response.next_page_token = self._pages.encode(request, position)
         return response
 
+    async def GetRefund(self, request: Any, context: Any) -> Any:
+        async with self._db.transaction() as tx:
+            found = await refunds.get(tx, request.refund_id)
+            return refund_pb2.GetRefundResponse(refund=await _full(tx, found))
+
+    async def ApplyAbnormalRefund(self, request: Any, context: Any) -> Any:
+        client = configured(self._wechat)
+        account = refunds.bank_account(
+            ACCOUNT_NAMES[request.account],
+            request.bank_type,
+            request.bank_account,
+            request.real_name,
+        )
+        response_type = refund_pb2.ApplyAbnormalRefundResponse
+        stored = await self._repeats.stored(request, response_type)
+        if stored is not None:
+            return stored
+        by, content = _by(), self._repeats.content_hash(request)
+        part, outcome = await refunds.send_abnormal_refund(
+            self._db,
+            client,
+            request.refund_id,
+            out_refund_no=request.out_refund_no,
+            account=account,
+            request=refunds.request_mark(by["actor"], request.request_id, content),
+            **by,
+        )
+
+        async def work(tx: Any) -> Any:
+            sent = await refunds.finish(
+                tx, request.refund_id, part, outcome, request.comment, **_by()
+            )
+            return response_type(refund=await _full(tx, sent))
+
+        return await self._repeats.once(request, response_type, work)
+
     async def RetryRefund(self, request: Any, context: Any) -> Any:
         async def work(tx: Any) -> Any:
             retried = await refunds.retry_refund(
                 tx, request.refund_id, comment=request.comment, **_by()
             )
-            return refund_pb2.RetryRefundResponse(refund=refund(retried))
+            return refund_pb2.RetryRefundResponse(refund=await _full(tx, retried))
 
         return await self._repeats.once(request, refund_pb2.RetryRefundResponse, work)
 
@@ -57,7 +110,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
                 comment=request.comment,
                 **_by(),
             )
-            return refund_pb2.SettleRefundResponse(refund=refund(settled))
+            return refund_pb2.SettleRefundResponse(refund=await _full(tx, settled))
 
         return await self._repeats.once(request, refund_pb2.SettleRefundResponse, work)
 

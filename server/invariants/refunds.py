@@ -20,6 +20,19 @@ WHERE p.order_id IS NULL OR p.refunded_minor <> coalesce(d.amount_minor, 0) OR p
 """,
     ),
     Invariant(
+        "refund-counts",
+        "as many refunds of a payment are noted as numbers were used to ask WeChat for them, of which it takes on 50",
+        """
+WITH asked AS (
+  SELECT payment_order_id AS order_id, payment_attempt AS attempt, sum(asked_count) AS refunds
+  FROM refund_parts GROUP BY 1, 2
+)
+SELECT p.out_trade_no, format('%s refunds, %s numbers used', p.refund_count, coalesce(a.refunds, 0))
+FROM payments p LEFT JOIN asked a USING (order_id, attempt)
+WHERE p.refund_count <> least(50, coalesce(a.refunds, 0))
+""",
+    ),
+    Invariant(
         "refund-parts",
         "the parts of a refund add up to it, and its state follows from theirs: abnormal while one is, processing while"
         " one is, closed if one is, succeeded when all are",

@@ -37,6 +37,8 @@ payments = Table(
     Column("success_time", DateTime(timezone=True)),
     # given back of it, or being given back
     Column("refunded_minor", BigInteger, nullable=False, server_default="0"),
+    # refunds of it that WeChat was asked for, each number one; it takes on rules.MOST_REFUNDS
+    Column("refund_count", Integer, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("state IN ('PENDING', 'SUCCEEDED', 'CLOSED')", name="state"),
@@ -46,6 +48,7 @@ payments = Table(
         name="refunds_within_payment",
     ),
     CheckConstraint("(state = 'SUCCEEDED') = (success_time IS NOT NULL)", name="success_time"),
+    CheckConstraint("refund_count BETWEEN 0 AND 50", name="refund_count"),
 )
 # for the daily comparison with the bill
 Index(

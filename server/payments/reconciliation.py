@@ -1,7 +1,8 @@
 """The daily comparison of our payments and refunds with WeChat's bill: what differs is listed, nothing is put right by itself.
 
-Payments are told apart by WeChat's own time of them. Of a refund WeChat counts the moment it took it on, which comes a little
-after ours, so one asked for just before midnight may stand on the next day's bill.
+Both are told apart by WeChat's own times: a payment by when it was paid, a refund by when WeChat
+took it on, not when we asked for it nor when the money was given back ("trade bill", field
+"transaction time").
 """
 
 from collections import Counter
@@ -36,7 +37,11 @@ PAID, REFUNDED = "SUCCESS", "REFUND"
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A payment or a refund of ours; `counts` if the bill of the day must have it."""
+    """A payment or a refund of ours; `counts` if the bill of the day must have it.
+
+    `by_bill` is whether WeChat had done it when the bill was made: a refund may have been given back later, or by hand, and
+    then the bill says rightly that it failed.
+    """
 
     out_trade_no: str
     out_refund_no: str
@@ -45,6 +50,7 @@ class Ours:
     state: str
     provider_id: str
     counts: bool
+    by_bill: bool = True
 
     @property
     def number(self) -> str:
@@ -128,7 +134,7 @@ def _state_differs(side: Side, ours: Ours, line: BillLine) -> str:
     theirs = line.state if side == "PAYMENT" else line.refund_state
     if theirs == SUCCESS and ours.state != "SUCCEEDED":
         return f"{ours.state} here, {theirs} there"
-    if theirs == FAILED and ours.state == "SUCCEEDED":
+    if theirs == FAILED and ours.state == "SUCCEEDED" and ours.by_bill:
         return f"{ours.state} here, {theirs} there"
     told = _provider_id(line)
     if ours.provider_id and ours.provider_id != told:

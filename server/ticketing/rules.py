@@ -22,6 +22,11 @@ ORDER_MOVES = frozenset(
 )
 """Every move an order may make (DOMAIN, States); every other is refused."""
 
+MOST_REFUNDS = 50
+"""Refunds of one payment that WeChat takes on (pay.weixin.qq.com, "refund", note 1). Every number counts under which it was
+asked, also one that it closed: the documents do not say that this one is free again.
+"""
+
 USED_UP = frozenset({"USED", "EXPIRED"})
 WITHDRAWN = frozenset({"REFUNDED", "CHANGED", "VOIDED"})
 """The final states of a ticket: the traveller had it, or gave it back."""
@@ -81,6 +86,45 @@ def allot_refund(amount_minor: int, remaining: Sequence[int]) -> list[int]:
     if amount_minor:
         raise ValueError(f"{amount_minor} more than is left of the payments")
     return shares
+
+
+class Source(NamedTuple):
+    """A payment to give back of: what is left of it, and how many refunds of it WeChat was asked for."""
+
+    left_minor: int
+    refund_count: int
+
+    @property
+    def open_minor(self) -> int:
+        """What WeChat gives back of it: nothing more after MOST_REFUNDS."""
+        return self.left_minor if self.refund_count < MOST_REFUNDS else 0
+
+
+class Shares(NamedTuple):
+    """What each payment gives back of a refund by WeChat, and what only by hand since WeChat does not."""
+
+    by_wechat: list[int]
+    by_hand: list[int]
+
+
+def share_out(amount_minor: int, sources: Sequence[Source]) -> Shares:
+    """What each payment gives back of a refund, newest first; by hand only what WeChat does not give.
+
+    Raises ValueError if all together have too little left.
+    """
+    within = [source.open_minor for source in sources]
+    beyond = [source.left_minor - source.open_minor for source in sources]
+    by_wechat = min(amount_minor, sum(within))
+    return Shares(allot_refund(by_wechat, within), allot_refund(amount_minor - by_wechat, beyond))
+
+
+def takes_last(amount_minor: int, sources: Sequence[Source]) -> bool:
+    """Whether it is the last refund of a payment of which something is left, that nobody gets back afterwards."""
+    shares = share_out(amount_minor, sources).by_wechat
+    return any(
+        share and source.refund_count + 1 == MOST_REFUNDS and share < source.left_minor
+        for share, source in zip(shares, sources, strict=True)
+    )
 
 
 def out_refund_no(order_id: int, refund_no: int, part_no: int, attempt: int = 1) -> str:

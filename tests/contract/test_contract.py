@@ -38,6 +38,8 @@ OPTIONAL_REQUEST_ID = {
 PICTURES_OF_TOKENS = {"png", "svg", "raster"}
 PERSONAL = {
     "deeptravel.tickets.v1.CustomerInfo.name",
+    "deeptravel.admin.v1.ApplyAbnormalRefundRequest.bank_account",
+    "deeptravel.admin.v1.ApplyAbnormalRefundRequest.real_name",
     "deeptravel.admin.v1.Traveller.openid",
     "deeptravel.admin.v1.Traveller.unionid",
     "deeptravel.admin.v1.ListTravellersRequest.openid",

@@ -103,6 +103,8 @@ UPDATE snapshots SET content = content || '{"currency_code": "USD"}' WHERE snaps
         "refunded-of-payments",
         "UPDATE payments SET refunded_minor = refunded_minor + 1 WHERE order_id = <paid>",
     ),
+    ("refund-counts", "UPDATE payments SET refund_count = 7 WHERE order_id = <refunded>"),
+    ("refund-counts", "UPDATE refund_parts SET asked_count = 7 WHERE order_id = <refunded>"),
     ("refund-parts", "UPDATE refund_parts SET state = 'SUCCEEDED' WHERE order_id = <refunding>"),
     ("refund-parts", "UPDATE refunds SET settle_time = NULL WHERE order_id = <refunded>"),
     (
@@ -215,7 +217,7 @@ UPDATE payments SET amount_minor = amount_minor + 1 WHERE order_id = <chain-2>
         """
 DELETE FROM refunds WHERE order_id = <cheaper>;
 DELETE FROM refund_parts WHERE order_id = <cheaper>;
-UPDATE payments SET refunded_minor = 0 WHERE order_id = <cheaper-of>
+UPDATE payments SET refunded_minor = 0, refund_count = 0 WHERE order_id = <cheaper-of>
 """,
     ),
     ("change-refunds", less_back("cheaper")),

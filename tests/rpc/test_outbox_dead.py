@@ -6,11 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import dead_tasks, outbox
 from server.errors import DomainError, Reason
-from server.outbox import GiveUpError, Kind
-from tests.support.outbox import Desk, Seen, a_desk
+from server.outbox import GiveUpError, Kind, Task
+from tests.support.outbox import Desk, Seen, a_desk, effects
 
 
 @pytest.fixture
@@ -44,6 +46,34 @@ async def test_hopeless_work_is_dead_at_once(desk: Desk) -> None:
     await desk.outbox({"tell": Kind(Seen(GiveUpError("no such order")).handle)}).drain()
     row = await desk.row()
     assert (row.state, row.last_error) == ("DEAD", "GiveUpError: no such order")
+
+
+async def test_what_follows_a_death_is_there_exactly_when_it_is(desk: Desk) -> None:
+    """In one transaction: not if it was asked for again meanwhile, and again if it failed."""
+    followed: list[tuple[str, str]] = []
+    fails = True
+
+    async def mourn(tx: AsyncConnection, task: Task, cause: str) -> None:
+        await tx.execute(insert(effects).values(key=task.key, attempt=task.attempt))
+        followed.append((task.key, cause))
+        if fails:
+            raise ConnectionError
+
+    async def again(task: Task) -> None:
+        await desk.ask("one")
+        raise GiveUpError("no")
+
+    await desk.ask("one")
+    await desk.outbox({"tell": Kind(again, on_give_up=mourn)}).drain()
+    assert await desk.effects() == []
+    fails = False
+    await desk.outbox({"tell": Kind(again, on_give_up=mourn)}).drain()
+    assert (await desk.states(), await desk.effects()) == ({"OPEN": 1}, [])
+    seen = Seen(GiveUpError("no such order"))
+    desk.clock.forward(600)
+    await desk.outbox({"tell": Kind(seen.handle, on_give_up=mourn)}).drain()
+    assert (await desk.states(), await desk.effects()) == ({"DEAD": 1}, ["one"])
+    assert followed[-1] == ("one", "GiveUpError: no such order")
 
 
 async def test_dead_are_paged_latest_first(desk: Desk) -> None:

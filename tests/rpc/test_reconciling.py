@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -174,18 +174,50 @@ async def test_a_bill_that_is_not_there_or_wrong(till: Till) -> None:
         assert await waiting == []
 
 
-async def test_a_refund_about_midnight_is_on_either_bill(till: Till) -> None:
+async def test_a_refund_is_of_the_day_on_which_wechat_took_it_on(till: Till) -> None:
+    """Seen red: our day was when it was asked for, which may be days before, when WeChat was away or refused."""
     number = await refunded(till)
     begins = datetime.combine(today(), datetime.min.time(), BEIJING)
-    # asked for by us just before midnight, and taken on by WeChat just behind it
-    await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(seconds=1))
-    assert await compare(till, today() - timedelta(days=1)) == []
+    taken_on = await till.world.value("SELECT provider_create_time FROM refund_parts")
+    assert taken_on >= begins - timedelta(hours=1)
+    await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(days=2))
+    for days in (1, 2):
+        assert await compare(till, today() - timedelta(days=days)) == []
     assert await compare(till) == []
-    await till.world.sql("UPDATE refunds SET create_time = %s", begins - timedelta(hours=2))
+    # what WeChat took on at the last moment of yesterday, and is not on that day's bill
+    last = begins - timedelta(seconds=1)
+    await till.world.sql("UPDATE refund_parts SET provider_create_time = %s", last)
     assert await compare(till, today() - timedelta(days=1)) == [("REFUND_MISSING_THERE", number)]
-    # asked for by us in the day's last hour, and on its bill all the same
-    ends = begins + timedelta(days=1)
-    await till.world.sql("UPDATE refunds SET create_time = %s", ends - timedelta(minutes=1))
+    assert await compare(till) == [], "it is named by the bill, if of another day"
+    await till.world.sql("UPDATE refund_parts SET provider_create_time = NULL")
+    assert await compare(till) == [], "as one from before WeChat's time was kept"
+
+
+async def test_every_number_that_a_refund_ever_had_is_known(till: Till) -> None:
+    """A bill may name what WeChat closed after it was made. Seen red: neither number was ours."""
+    number = await refunded(till)
+    await till.world.sql("UPDATE refund_parts SET out_refund_no = out_refund_no || 'A3'")
+    # WeChat says that it paid under the first number, which we believe closed
+    assert await compare(till) == [
+        ("REFUND_STATE_DIFFERS", number),
+        ("REFUND_MISSING_THERE", f"{number}A3"),
+    ]
+    await till.wechat.switch(bill_refund_state="FAIL")
+    await till.world.sql("UPDATE refund_parts SET provider_create_time = NULL")
+    assert await compare(till) == []
+
+
+async def test_what_failed_when_the_bill_was_made(till: Till) -> None:
+    """And was given back by hand, or later, is right. Seen red: it was listed."""
+    number = await refunded(till)
+    await till.wechat.switch(bill_refund_state="FAIL")
+    assert await compare(till) == [("REFUND_STATE_DIFFERS", number)]
+    later = datetime.combine(today() + timedelta(days=1), time(9, 1), BEIJING)
+    await till.world.sql("UPDATE refund_parts SET provider_success_time = %s", later)
+    assert await compare(till) == []
+    await till.world.sql(
+        "UPDATE refund_parts SET provider_success_time = NULL, provider_state = 'ABNORMAL'"
+    )
     assert await compare(till) == []
 
 

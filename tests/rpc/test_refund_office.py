@@ -1,21 +1,17 @@
 """Refunds that WeChat cannot give back by itself, and the administrator who sees to them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
 
-from server import outbox, rpc
+from server import outbox
 from server.errors import Reason
-from server.identity import credentials
 from server.payments.wechat import WechatError
 from server.ticketing.paying import refunds
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
+from tests.support.refund_office import Office, an_office
 from tests.support.rpc_server import refusal
 from tests.support.till import (
     REFUND_STATE,
@@ -56,34 +52,9 @@ async def till(world: World, database_url: str) -> AsyncIterator[Till]:
         yield till
 
 
-@dataclass
-class Office:
-    """The administrator's side of the contract."""
-
-    stub: Any
-    metadata: tuple[tuple[str, str], ...]
-
-    def do(self, method: str, **fields: Any) -> Any:
-        named = {} if method.startswith("List") else {"request_id": uuid4().hex}
-        request = getattr(refund_pb2, f"{method}Request")(**named | fields)
-        return getattr(self.stub, method)(request, metadata=self.metadata)
-
-
 @pytest.fixture
 async def office(world: World, server: GateServer) -> Office:
-    await world.sql(
-        "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state, create_time, update_time)"
-        " VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
-    )
-    login_id = uuid4()
-    token, later = credentials.new_token("a", login_id), rpc.now() + timedelta(hours=1)
-    await world.sql(
-        "INSERT INTO logins (login_id, username, issue_time, access_hash, access_expire_time, refresh_hash,"
-        " refresh_expire_time) VALUES (%s, 'root', now(), %s, %s, '', %s)",
-        *(login_id, token.secret_hash, later, later),
-    )
-    stub = admin_service_pb2_grpc.AdminServiceStub(server.channel)
-    return Office(stub, (("authorization", f"Bearer {token.text}"),))
+    return await an_office(world, server.channel)
 
 
 async def abnormal(desk: Desk, till: Till, world: World) -> tuple[Any, Any]:
@@ -103,8 +74,10 @@ async def test_abnormal_waits_for_an_administrator(
     (listed,) = (await office.do("ListRefunds", state=ABNORMAL)).refunds
     assert (listed.refund_id, listed.amount_minor) == (refund.refund_id, 19_500)
     assert (await office.do("ListRefunds", state=SUCCEEDED)).refunds == []
-    kinds = "SELECT kind, facts ->> 'refund_id' FROM payment_incidents"
-    assert await world.sql(kinds) == [("REFUND_ABNORMAL", refund.refund_id)]
+    kinds = (
+        "SELECT kind, facts ->> 'refund_id', (facts ->> 'left_minor')::int FROM payment_incidents"
+    )
+    assert await world.sql(kinds) == [("REFUND_ABNORMAL", refund.refund_id, 19_500)]
     till.wechat.state = "SUCCESS"
     retried = await office.do("RetryRefund", refund_id=refund.refund_id, request_id="a1")
     assert REFUND_STATE[retried.refund.state] == "PROCESSING"

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
-from server.ticketing.paying import refunds
+from server.ticketing.paying import abnormal_refunds
 from tests.support import gate, partner_desk
 from tests.support.partner_desk import CP, customer, payment
 from tests.support.till import TICKET_STATE, Till, a_till, give_back, swap, tickets
@@ -174,7 +174,7 @@ async def _close(played: Played, name: str) -> None:
     )
 
     async def close(tx: Any) -> None:
-        await refunds.settle_by_hand(
+        await abnormal_refunds.settle_by_hand(
             tx, order_id, 1, given=False, actor="admin:root", now=datetime.now(UTC)
         )
 

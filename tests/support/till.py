@@ -5,7 +5,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,11 +18,11 @@ from server.config import load_settings
 from server.db import Database
 from server.outbox import Outbox
 from server.payments import service as payments
-from server.payments.wechat import Refund, Transaction
+from server.payments.wechat import BankAccount, Refund, Transaction
 from server.ticketing.ordering import orders
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.ordering.shown import OrderReader
-from server.ticketing.paying import refunds
+from server.ticketing.paying import refund_outcomes
 from server.ticketing.paying.refund_tasks import RefundTasks
 from server.ticketing.paying.settlement import Settlement
 from tests.support.rpc_server import SECRET_KEY
@@ -42,6 +42,9 @@ class FakeWechat:
     fault: Exception | None = None
     known: dict[str, Refund] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    queried: list[str] = field(default_factory=list)
+    sent: list[tuple[str, BankAccount | None]] = field(default_factory=list)
+    take_time: datetime | None = field(default_factory=lambda: datetime.now(UTC))
 
     async def refund(
         self,
@@ -68,11 +71,26 @@ class FakeWechat:
             currency_code=currency_code,
             success_time=None,
             received_account="",
+            create_time=self.take_time,
         )
         assert self.known.setdefault(out_refund_no, outcome).refund_minor == refund_minor
         return self.outcome(out_refund_no)
 
+    async def abnormal_refund(
+        self, refund_id: str, *, out_refund_no: str, account: BankAccount | None
+    ) -> Refund:
+        """Takes the refund on again, to another account."""
+        assert self.known[out_refund_no].refund_id == refund_id
+        self.sent.append((out_refund_no, account))
+        if self.fault:
+            raise self.fault
+        self.states[out_refund_no] = "PROCESSING"
+        return self.outcome(out_refund_no)
+
     async def query_refund(self, out_refund_no: str) -> Refund | None:
+        self.queried.append(out_refund_no)
+        if self.fault:
+            raise self.fault
         return self.outcome(out_refund_no) if out_refund_no in self.known else None
 
     def outcome(self, out_refund_no: str, state: str = "") -> Refund:
@@ -168,8 +186,10 @@ class Till:
         """A notice of a refund is worked off."""
 
         async def work(tx: Any) -> str | None:
-            outcome = self.wechat.outcome(out_refund_no, state)
-            return await refunds.settle_part(tx, out_refund_no, outcome, now=self.clock())
+            outcome = replace(self.wechat.outcome(out_refund_no, state), create_time=None)
+            return await refund_outcomes.settle_part(
+                tx, out_refund_no, outcome, now=self.clock(), is_notice=True
+            )
 
         return await self.db.in_transaction(work)
 

@@ -22,7 +22,7 @@ REFUND_STATES = {"SUCCESS": "SUCCESS", "PROCESSING": "PROCESSING", "ABNORMAL": "
 
 
 def write_bill(merchant: Merchant, store: Store, switches: Switches, bill_date: date) -> bytes:
-    """The bill of a day in Beijing: payments by the time they were paid, refunds by the time they were asked for.
+    """The bill of a day in Beijing: payments by the time they were paid, refunds by the time they were taken on.
 
     Empty if nothing happened.
     """
@@ -43,7 +43,8 @@ def write_bill(merchant: Merchant, store: Store, switches: Switches, bill_date: 
             continue
         paid_order = store.order(refund.out_trade_no)
         assert paid_order
-        rows.append((refund.created_at, _refund(merchant, paid_order, refund)))
+        state = switches.bill_refund_state or REFUND_STATES[refund.state]
+        rows.append((refund.created_at, _refund(merchant, paid_order, refund, state)))
         given += refund.refund
         fees -= _fee(refund.refund)
     if not rows:
@@ -72,12 +73,12 @@ def _payment(merchant: Merchant, order: Order, amount: int) -> list[str]:
     ]
 
 
-def _refund(merchant: Merchant, order: Order, refund: Refund) -> list[str]:
+def _refund(merchant: Merchant, order: Order, refund: Refund, state: str) -> list[str]:
     given = _yuan(refund.refund)
     return [
         *_head(merchant, order, refund.created_at, "REFUND"),
         *("0.00", "0.00", refund.refund_id, refund.out_refund_no, given, "0.00"),
-        *("ORIGINAL", REFUND_STATES[refund.state]),
+        *("ORIGINAL", state),
         *_tail(order, -_fee(refund.refund), "0.00", given),
     ]
 

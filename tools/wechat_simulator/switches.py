@@ -104,6 +104,9 @@ class Switches(BaseModel):
     bill_leaves_out: list[str] = Field(
         default=[], description="out_trade_no that are not on the bill"
     )
+    bill_refund_state: Literal["", "SUCCESS", "PROCESSING", "FAIL"] = Field(
+        default="", description="of each refund on the bill, instead of its own"
+    )
     bill_sums_wrong: bool = Field(default=False, description="the bill's sums do not fit its lines")
     bill_hash_wrong: bool = Field(default=False, description="the hash told is not the bill's")
 

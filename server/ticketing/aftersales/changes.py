@@ -10,6 +10,7 @@ customer type: no discount for a party, and no promotion with a cap. Those who s
 out again, without the changed ticket, which has left the party (see party.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +27,7 @@ from server.catalog.offers import Offer
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
-from server.ticketing import policy, travel_tickets
+from server.ticketing import policy, rules, travel_tickets
 from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
@@ -38,7 +39,7 @@ from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.paying import refunds
-from server.ticketing.paying.refunds import Refund
+from server.ticketing.paying.refunds import Paid, Refund
 from server.ticketing.paying.settlement import Settlement
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import service as tickets
@@ -109,6 +110,9 @@ class ChangeDesk:
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
         terms = await _terms(tx, ticket, offer_id, prices, now)
         cost, new = terms.offer, terms.item.offer
+        if cost.refund_minor:
+            paid = await refunds.payments_of(tx, ticket.order_id, lock=False)
+            _require_refund(ticket, cost.refund_minor, paid)
         query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
         left = await tx.scalar(query.where(stocks.c.stock_id == new.stock_id)) or 0
         expire_time = min(now + timedelta(seconds=self._quote_seconds), cost.until_time)
@@ -158,6 +162,7 @@ class ChangeDesk:
         )
         await events.record(tx, [begun], now=now)
         paid = await refunds.payments_of(tx, ticket.order_id) if cost.refund_minor else []
+        _require_refund(ticket, cost.refund_minor, paid)
         order = await self._hold(tx, terms, now=now)
         if cost.pay_minor:
             return Change(order, None, None)
@@ -296,6 +301,14 @@ async def _terms(
     )
     assert isinstance(cost, policy.ChangeOffer), "the price decides nothing"
     return Terms(ticket, item, cost)
+
+
+def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid]) -> None:
+    """Raises CHANGE_REFUSED if WeChat makes no refund for it, or the last one, which is kept for all that is left."""
+    sources = [each.source for each in paid]
+    beyond = any(rules.share_out(amount_minor, sources).by_hand)
+    if beyond or rules.takes_last(amount_minor, sources):
+        raise refused(ticket, refunds.REFUNDS_USED_UP, f"of {rules.MOST_REFUNDS} of a payment")
 
 
 def _item(item: PricedItem, place: Place) -> Item:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Traveller
-from server.ticketing import policy, travel_tickets
+from server.ticketing import policy, rules, travel_tickets
 from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.ordering import events, orders, shared_tickets
@@ -25,7 +25,7 @@ from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Member
 from server.ticketing.party import Party
 from server.ticketing.paying import refunds
-from server.ticketing.paying.refunds import Refund, TicketRefund
+from server.ticketing.paying.refunds import Paid, Refund, TicketRefund
 from server.ticketing.rules import WITHDRAWN
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import service as tickets
@@ -36,12 +36,16 @@ _UNUSABLE = frozenset({*WITHDRAWN, "EXPIRED", "REFUNDING"})
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What tickets give back until `expire_time`; `text` names the quote."""
+    """What tickets give back until `expire_time`; `text` names the quote.
+
+    `is_last`: WeChat makes one more refund of a payment, so it is of all that can be given back.
+    """
 
     text: str
     order: Order
     tickets: Sequence[TicketRefund]
     expire_time: datetime
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +78,19 @@ class RefundDesk:
         """
         order = await orders.find(tx, traveller.traveller_id, order_code)
         found = await travel_tickets.of_order(tx, order.order_id)
-        sharing = await _sharing(tx, order, found)
+        sharing, of_items = await _sharing(tx, order, found), await parties.read(tx, found)
         chosen = _chosen(order, found, sharing, ticket_codes, now)
-        offers = _offers(order, sharing, chosen, await parties.read(tx, found), now)
+        offers = _offers(order, sharing, chosen, of_items, now)
+        paid = await refunds.payments_of(tx, order.order_id, lock=False)
+        is_last = _is_last(offers, paid)
+        if is_last:
+            chosen = _chosen(order, found, sharing, (), now)
+            offers = _offers(order, sharing, chosen, of_items, now)
         expire_time = min(now + timedelta(seconds=self._quote_seconds), offers.until_time)
         facts = [order.order_id, _steps([t.ticket_id for t in offers.tickets])]
         facts.append(_digest(offers.tickets))
         text = self._quotes.sign("refund", traveller.key, facts, expire_time=expire_time)
-        return Quote(text, order, offers.tickets, expire_time)
+        return Quote(text, order, offers.tickets, expire_time, is_last)
 
     async def request(
         self,
@@ -110,9 +119,18 @@ class RefundDesk:
         found = await travel_tickets.of_order(tx, order_id)
         chosen = [ticket for ticket in found if ticket.ticket_id in ids]
         sharing, of_items = await _sharing(tx, order, found), await parties.read(tx, found)
-        given_back = _offers(order, sharing, chosen, of_items, now).tickets
+        offers = _offers(order, sharing, chosen, of_items, now)
+        given_back = offers.tickets
         if _digest(given_back) != digest:
             raise quotes.invalid("holds no more: a ticket of the order has moved since")
+        paid = await refunds.payments_of(tx, order_id)
+        if _is_last(offers, paid):
+            every = _chosen(order, found, sharing, (), now)
+            left = {
+                each.ticket_id for each in _offers(order, sharing, every, of_items, now).tickets
+            }
+            if left - {ticket.ticket_id for ticket in given_back}:
+                raise quotes.invalid("is not of all that is left, and only one refund is")
         await _start(tx, order, given_back, traveller, now)
         refund_no = await refunds.ask(
             tx,
@@ -120,7 +138,7 @@ class RefundDesk:
             cause="TRAVELLER",
             tickets=given_back,
             amount_minor=sum(ticket.amount_minor for ticket in given_back),
-            payments_newest_first=await refunds.payments_of(tx, order_id),
+            payments_newest_first=paid,
             now=now,
         )
         return await refunds.read(tx, order_id, refund_no)
@@ -216,6 +234,18 @@ def _digest(given_back: Iterable[TicketRefund]) -> str:
     """What says whether the same tickets give back the same."""
     amounts = sorted((ticket.ticket_id, ticket.amount_minor) for ticket in given_back)
     return blake2b(repr(amounts).encode(), digest_size=16).hexdigest()
+
+
+def _is_last(offers: _Offers, paid: Sequence[Paid]) -> bool:
+    """Whether WeChat gives nothing more of a payment after this.
+
+    Raises REFUND_REFUSED if it does not give even this.
+    """
+    amount_minor = sum(ticket.amount_minor for ticket in offers.tickets)
+    sources = [each.source for each in paid]
+    if any(rules.share_out(amount_minor, sources).by_hand):
+        raise refunds.used_up()
+    return rules.takes_last(amount_minor, sources)
 
 
 def _offers(

@@ -13,12 +13,18 @@ from server.ticketing.messages.tickets import tickets
 from server.ticketing.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
 from server.ticketing.ordering.orders import order_code
 from server.ticketing.ordering.passengers import PassengerSeals
-from server.ticketing.paying.refunds import Refund, TicketRefund, refund_code
+from server.ticketing.paying.refunds import Part, Refund, TicketRefund, refund_code
 from server.ticketing.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words
+from server.ticketing.rules import MOST_REFUNDS
 from server.ticketing.travel_tickets import ticket_code
 
 STATES = rpc.enum_numbers(refund_pb2.RefundState)
 STATE_NAMES = rpc.enum_names(refund_pb2.RefundState)
+LAST_EN = (
+    f"WeChat makes {MOST_REFUNDS} refunds of a payment, and this is the last one:"
+    " it is of all tickets that can be given back."
+)
+LAST_ZH = f"微信支付对每笔付款最多退款{MOST_REFUNDS}次，这是最后一次：将一并退回所有可退的票。"
 
 
 def refund_quote(quote: refund_requests.Quote) -> Any:
@@ -32,11 +38,14 @@ def refund_quote(quote: refund_requests.Quote) -> Any:
         currency_code=currency_code,
         expire_time=rpc.timestamp(quote.expire_time),
         party_discount_minor=sum(ticket.party_discount_minor for ticket in quote.tickets),
+        is_last=quote.is_last,
+        note_en=LAST_EN if quote.is_last else "",
+        note_zh=LAST_ZH if quote.is_last else "",
     )
 
 
-def refund(found: Refund) -> Any:
-    """A refund."""
+def refund(found: Refund, parts: Iterable[Part] = ()) -> Any:
+    """A refund; with its parts for administrators alone."""
     return refund_pb2.Refund(
         refund_id=refund_code(found.order_id, found.refund_no),
         order_id=order_code(found.order_id),
@@ -47,6 +56,21 @@ def refund(found: Refund) -> Any:
         cause=found.cause.lower(),
         create_time=rpc.timestamp(found.create_time),
         settle_time=rpc.timestamp(found.settle_time),
+        parts=map(_part, parts),
+    )
+
+
+def _part(part: Part) -> Any:
+    return refund_pb2.RefundPart(
+        out_trade_no=part.out_trade_no,
+        out_refund_no=part.out_refund_no,
+        amount_minor=part.amount_minor,
+        state=STATES[part.state],
+        wechat_state=STATES.get(part.provider_state, 0),
+        wechat_refund_id=part.provider_refund_id,
+        wechat_create_time=rpc.timestamp(part.provider_create_time),
+        wechat_success_time=rpc.timestamp(part.provider_success_time),
+        sent_to=part.abnormal_account,
     )
 
 

@@ -27,7 +27,7 @@ from server.payments.service import StoredNotice
 from server.payments.wechat import Refund, Transaction
 from server.payments.wechat_client import WechatClient
 from server.payments.wechat_signatures import ContentInvalidError, SignatureInvalidError
-from server.ticketing.paying import refunds
+from server.ticketing.paying import refund_outcomes
 from server.ticketing.paying.paid_orders import PaidOrders
 from server.ticketing.paying.payment_requests import configured
 from server.ticketing.paying.settlement import Settlement
@@ -150,7 +150,10 @@ class NoticeDesk:
                 case Transaction(is_paid=True) as paid:
                     await self._settlement.payment_succeeded(tx, paid, now=task.now())
                 case Refund() as refund if refund.merchant_id in ("", client.merchant_id):
-                    await refunds.settle_part(tx, refund.out_refund_no, refund, now=task.now())
+                    number = refund.out_refund_no
+                    await refund_outcomes.settle_part(
+                        tx, number, refund, now=task.now(), is_notice=True
+                    )
                 case Refund() as refund:
                     facts = asdict(refund) | {"success_time": str(refund.success_time)}
                     await payments.record_incident(

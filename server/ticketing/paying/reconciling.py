@@ -1,6 +1,7 @@
 """The daily comparison with WeChat's bill, as work of the outbox: each day once, days missed are made up for."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from server.payments.wechat import WechatError
 from server.payments.wechat_bill import BEIJING, Bill
 from server.payments.wechat_client import WechatClient
 from server.ticketing.models import refund_parts, refunds
-from server.ticketing.rules import refund_part
+from server.ticketing.rules import RefundPart, out_refund_no, refund_part
 from server.tickets.rules import Number
 
 RECONCILE = "reconcile"
@@ -31,8 +32,8 @@ NOT_YET = timedelta(minutes=10)
 """When a bill that is not made yet is asked for again."""
 MOST_ATTEMPTS = 200
 MOST_SECONDS = 300.0
-EDGE = timedelta(hours=1)
-"""A refund asked for so shortly before midnight may stand on the next day's bill."""
+BILL_MADE = timedelta(hours=9)
+"""So long after the end of a day its bill is made; what happens to a refund later is not on it."""
 CHUNK = 5_000
 """Numbers looked up in one statement."""
 
@@ -53,6 +54,8 @@ _REFUNDS: Select[Any] = (
         payments.c.currency_code,
         refund_parts.c.state,
         refund_parts.c.provider_refund_id,
+        refund_parts.c.provider_state,
+        refund_parts.c.provider_success_time,
     )
     .join(
         refunds,
@@ -104,56 +107,38 @@ class Reconciler:
 
         Raises PAYMENT_PROVIDER_UNAVAILABLE, WechatError (STATEMENT_CREATING: there is no bill yet), ContentInvalidError.
         """
-        bill, earlier = await self._bills(day)
+        bill = await self._client.trade_bill(day)
 
         async def compare(tx: AsyncConnection) -> Reconciliation:
-            return await _compare(tx, bill, earlier, now=now)
+            return await _compare(tx, bill, now=now)
 
         return await self._db.in_transaction(compare)
 
     async def _work_off(self, task: Task) -> Postpone | None:
         day = date.fromisoformat(task.key)
         try:
-            bill, earlier = await self._bills(day)
+            bill = await self._client.trade_bill(day)
         except WechatError as error:
             if error.says("STATEMENT_CREATING"):
                 return Postpone(task.now() + NOT_YET)
             raise
 
         async def compare(tx: AsyncConnection) -> None:
-            await _compare(tx, bill, earlier, now=task.now())
+            await _compare(tx, bill, now=task.now())
             await task.done(tx)
 
         await self._db.in_transaction(compare)
         return None
 
-    async def _bills(self, day: date) -> tuple[Bill, frozenset[str]]:
-        """The day's bill, and the refunds on the bill of the day before if one may stand on either."""
-        bill = await self._client.trade_bill(day)
-        async with self._db.transaction() as tx:
-            begins = day_begins(day)
-            edge = await _refunds_between(tx, begins - EDGE, begins)
-        missing = {ours.number for ours in edge} - {line.out_refund_no for line in bill.refunds}
-        if not missing:
-            return bill, frozenset()
-        before = await self._client.trade_bill(day - timedelta(days=1))
-        return bill, frozenset(line.out_refund_no for line in before.refunds)
 
-
-async def _compare(
-    tx: AsyncConnection, bill: Bill, earlier: frozenset[str], *, now: datetime
-) -> Reconciliation:
+async def _compare(tx: AsyncConnection, bill: Bill, *, now: datetime) -> Reconciliation:
     begins, ends = day_begins(bill.bill_date), day_begins(bill.bill_date + timedelta(days=1))
     ours = await _payments_between(tx, begins, ends)
     known = {each.number for each in ours}
     ours += await _payments(tx, {line.out_trade_no for line in bill.payments} - known)
-    expected = [
-        each
-        for each in await _refunds_between(tx, begins - EDGE, ends - EDGE)
-        if each.number not in earlier
-    ]
-    known = {each.number for each in expected}
-    given = expected + await _refunds(tx, {line.out_refund_no for line in bill.refunds} - known)
+    given = await _refunds_between(tx, begins, ends)
+    known = {each.number for each in given}
+    given += await _refunds(tx, {line.out_refund_no for line in bill.refunds} - known, made=ends)
     differences = reconciliation.compare(bill, ours, given)
     return await reconciliation.store(tx, bill, differences, now=now)
 
@@ -175,25 +160,41 @@ async def _payments(tx: AsyncConnection, numbers: Iterable[str]) -> list[Ours]:
 
 
 async def _refunds_between(tx: AsyncConnection, begins: datetime, ends: datetime) -> list[Ours]:
-    """Those that WeChat has taken on, and has not closed."""
+    """Those that WeChat has taken on, by its own time, and has not closed."""
     query = _REFUNDS.where(
-        refunds.c.create_time >= begins,
-        refunds.c.create_time < ends,
-        refund_parts.c.provider_refund_id != "",
-        refund_parts.c.state != "CLOSED",
+        refund_parts.c.provider_create_time >= begins,
+        refund_parts.c.provider_create_time < ends,
+        refund_parts.c.provider_state != "CLOSED",
     )
-    return [_refund(row, counts=True) for row in await tx.execute(query)]
+    return [_refund(row, counts=True, made=ends) for row in await tx.execute(query)]
 
 
-async def _refunds(tx: AsyncConnection, numbers: Iterable[str]) -> list[Ours]:
-    """Those of another day that the bill names."""
-    named = [key[:3] for key in map(refund_part, numbers) if key]
+async def _refunds(tx: AsyncConnection, numbers: Iterable[str], *, made: datetime) -> list[Ours]:
+    """Those that the bill names besides, by any number that they ever had.
+
+    Of another day, or taken on at a time that WeChat has not told us yet; or under a number that it
+    has closed since, and for which a part has another by now.
+    """
+    named: dict[tuple[int, int, int], list[RefundPart]] = {}
+    for key in map(refund_part, numbers):
+        if key:
+            named.setdefault(key[:3], []).append(key)
     this = tuple_(refund_parts.c.order_id, refund_parts.c.refund_no, refund_parts.c.part_no)
-    return [
-        _refund(row, counts=False)
-        for chunk in batched(named)
-        for row in await tx.execute(_REFUNDS.where(this.in_(chunk)))
-    ]
+    found = []
+    for chunk in batched(list(named)):
+        for row in await tx.execute(_REFUNDS.where(this.in_(chunk))):
+            ours = _refund(row, counts=False, made=made)
+            current = refund_part(ours.out_refund_no)
+            assert current is not None, "made by ourselves"
+            for key in named[current[:3]]:
+                if key.attempt == current.attempt:
+                    found.append(ours)
+                elif key.attempt < current.attempt:
+                    number = out_refund_no(*key)
+                    found.append(
+                        replace(ours, out_refund_no=number, state="CLOSED", provider_id="")
+                    )
+    return found
 
 
 def _payment(row: Any, *, counts: bool) -> Ours:
@@ -201,9 +202,20 @@ def _payment(row: Any, *, counts: bool) -> Ours:
     return Ours(out_trade_no, "", amount_minor, currency_code, state, transaction_id, counts)
 
 
-def _refund(row: Any, *, counts: bool) -> Ours:
-    out_trade_no, out_refund_no, amount_minor, currency_code, state, refund_id = row
-    return Ours(out_trade_no, out_refund_no, amount_minor, currency_code, state, refund_id, counts)
+def _refund(row: Any, *, counts: bool, made: datetime) -> Ours:
+    """`made` is the end of the bill's day."""
+    out_trade_no, number, amount_minor, currency_code, state, refund_id, told, success_time = row
+    in_time = success_time is None or success_time < made + BILL_MADE
+    return Ours(
+        out_trade_no,
+        number,
+        amount_minor,
+        currency_code,
+        state,
+        refund_id,
+        counts,
+        by_bill=told == "SUCCEEDED" and in_time,
+    )
 
 
 def batched(keys: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -16,15 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import outbox
 from server.catalog import holds
-from server.errors import DomainError, Reason, not_found
+from server.errors import DomainError, Reason
 from server.payments import rules as payment_rules
 from server.payments.service import record_incident
-from server.payments.wechat import Refund as Outcome
 from server.ticketing import rules
 from server.ticketing.models import refund_parts, refunds
 from server.ticketing.ordering import completion, events, orders, shared_tickets
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Shared
+from server.ticketing.rules import Source
 from server.tickets import service as tickets
 
 SEND, QUERY = "refund.send", "refund.query"
@@ -33,13 +33,13 @@ SEND, QUERY = "refund.send", "refund.query"
 SYSTEM = "system"
 FINAL = frozenset({"SUCCEEDED", "CLOSED"})
 """The states of a refund, and of a part, that are not left."""
-STATES = {
-    "SUCCESS": "SUCCEEDED",
-    "PROCESSING": "PROCESSING",
-    "CLOSED": "CLOSED",
-    "ABNORMAL": "ABNORMAL",
-}
-"""Our states of a part by WeChat's."""
+
+ASKED_BY_TRAVELLER = frozenset({"TRAVELLER", "CHANGE"})
+"""Causes of refunds that are refused if WeChat does not give them; any other is owed, and an administrator's then."""
+REFUNDS_USED_UP = "REFUNDS_USED_UP"
+"""Why a refund, or a change that gives something back, is refused."""
+TO_MERCHANT = "MERCHANT_BANK_CARD"
+"""Where WeChat may send an ABNORMAL refund instead: to our own account, from where the traveller is yet to get it."""
 
 _NOTHING_KEPT: dict[str, str | int] = {
     "percent": 100,
@@ -76,6 +76,12 @@ class Paid:
     order_id: int
     attempt: int
     left_minor: int
+    refund_count: int = 0
+
+    @property
+    def source(self) -> Source:
+        """As rules see it."""
+        return Source(self.left_minor, self.refund_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +101,44 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a refund gives back of one payment: WeChat's refund."""
+    """What a refund gives back of one payment: WeChat's refund; the columns of models.refund_parts."""
 
     payment_order_id: int
     payment_attempt: int
     out_refund_no: str
     amount_minor: int
     state: str
+    asked_count: int = 0
+    provider_refund_id: str = ""
+    provider_state: str = ""
+    provider_create_time: datetime | None = None
+    provider_success_time: datetime | None = None
+    abnormal_account: str = ""
+    abnormal_request: str = ""
+
+    @property
+    def out_trade_no(self) -> str:
+        """Our number of the payment."""
+        return payment_rules.out_trade_no(self.payment_order_id, self.payment_attempt)
 
 
 _REFUNDS: Select[Any] = select(*[refunds.c[name] for name in Refund.__dataclass_fields__])
+_PARTS: Select[Any] = select(*[refund_parts.c[name] for name in Part.__dataclass_fields__])
 
 # An order that changes a ticket is followed by the orders of that ticket: their money is in it.
-_PAYMENTS = text("""
+_PAYMENTS = """
 WITH RECURSIVE chain AS (
   SELECT order_id, changes_order_id, 0 AS depth FROM orders WHERE order_id = :order_id
   UNION ALL
   SELECT o.order_id, o.changes_order_id, c.depth + 1
   FROM orders o JOIN chain c ON o.order_id = c.changes_order_id)
-SELECT p.order_id, p.attempt, p.amount_minor - p.refunded_minor AS left_minor, chain.depth
+SELECT p.order_id, p.attempt, p.amount_minor - p.refunded_minor AS left_minor, p.refund_count, chain.depth
 FROM payments p JOIN chain USING (order_id)
 WHERE p.state = 'SUCCEEDED'
-ORDER BY p.order_id, p.attempt FOR NO KEY UPDATE OF p
-""")
+ORDER BY p.order_id, p.attempt
+"""
+_READ_PAYMENTS = text(_PAYMENTS)
+_LOCK_PAYMENTS = text(f"{_PAYMENTS} FOR NO KEY UPDATE OF p")
 _CREATE = text("""
 INSERT INTO refunds (order_id, refund_no, state, cause, tickets, amount_minor, currency_code, create_time)
 SELECT o.order_id, 1 + COALESCE((SELECT max(refund_no) FROM refunds r WHERE r.order_id = o.order_id), 0),
@@ -125,13 +146,17 @@ SELECT o.order_id, 1 + COALESCE((SELECT max(refund_no) FROM refunds r WHERE r.or
 FROM orders o WHERE o.order_id = :order_id
 RETURNING refund_no
 """)
-# the condition, and the table's constraint, state once more that no more is given back than was paid
-_DRAW = text("""
-UPDATE payments p SET refunded_minor = p.refunded_minor + v.amount_minor, update_time = :now
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (order_id bigint, attempt int, amount_minor bigint)
+# the conditions, and the table's constraints, state once more that no more is given back than was
+# paid, and not more often than WeChat does
+_DRAW = text(f"""
+UPDATE payments p SET refunded_minor = p.refunded_minor + v.amount_minor,
+  refund_count = p.refund_count + v.refunds, update_time = :now
+FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+  AS v (order_id bigint, attempt int, amount_minor bigint, refunds int)
 WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state = 'SUCCEEDED'
   AND p.refunded_minor + v.amount_minor BETWEEN 0 AND p.amount_minor
-""")
+  AND p.refund_count + v.refunds <= {rules.MOST_REFUNDS}
+""")  # noqa: S608 - a number
 
 
 def refund_code(order_id: int, refund_no: int) -> str:
@@ -152,6 +177,12 @@ async def read(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund:
     """A refund that there is."""
     found = await tx.execute(_REFUNDS.where(*_this(order_id, refund_no)))
     return _refund(found.one())
+
+
+async def find(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund | None:
+    """A refund, if there is one."""
+    row = (await tx.execute(_REFUNDS.where(*_this(order_id, refund_no)))).one_or_none()
+    return _refund(row) if row else None
 
 
 async def of_order(tx: AsyncConnection, order_id: int, *, after: int, most: int) -> list[Refund]:
@@ -177,11 +208,31 @@ async def of_state(
     return [_refund(row) for row in await tx.execute(query.order_by(*newest_first).limit(most))]
 
 
-async def payments_of(tx: AsyncConnection, order_id: int) -> list[Paid]:
-    """The payments behind an order's tickets, locked: its own, the newest first, then those of the order it changes."""
-    rows = (await tx.execute(_PAYMENTS, {"order_id": order_id})).all()
+async def parts_of(
+    tx: AsyncConnection, named: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], list[Part]]:
+    """The parts of refunds, each as (order_id, refund_no), in the order of their numbers."""
+    key = refund_parts.c.order_id, refund_parts.c.refund_no
+    query = _PARTS.add_columns(*key).where(tuple_(*key).in_(named))
+    found: dict[tuple[int, int], list[Part]] = {each: [] for each in named}
+    for *part, order_id, refund_no in await tx.execute(
+        query.order_by(*key, refund_parts.c.part_no)
+    ):
+        found[order_id, refund_no].append(Part(*part))
+    return found
+
+
+async def payments_of(tx: AsyncConnection, order_id: int, *, lock: bool = True) -> list[Paid]:
+    """The payments behind an order's tickets: its own, the newest first, then those of the order it changes.
+
+    They are locked, but for a quote.
+    """
+    statement = _LOCK_PAYMENTS if lock else _READ_PAYMENTS
+    rows = (await tx.execute(statement, {"order_id": order_id})).all()
     newest_first = sorted(rows, key=lambda row: (row.depth, -row.attempt))
-    return [Paid(row.order_id, row.attempt, row.left_minor) for row in newest_first]
+    return [
+        Paid(row.order_id, row.attempt, row.left_minor, row.refund_count) for row in newest_first
+    ]
 
 
 async def ask(
@@ -196,30 +247,41 @@ async def ask(
 ) -> int:
     """Asks for money back, in the transaction of the caller, who has locked the order; the refund's number in the order.
 
-    The tickets, which are REFUNDING by now, become REFUNDED when it settles; at once if nothing is to be given back. Wake
-    the outbox after the commit. Raises ValueError if the payments have too little left.
+    The tickets, which are REFUNDING by now, become REFUNDED when it settles; at once if nothing is
+    to be given back. Wake the outbox after the commit. What WeChat gives back no more, since it has
+    as many refunds of the payment as it takes on, is refused if the traveller asks; if we have to
+    give it back it is ABNORMAL at once, for an administrator. Raises REFUND_REFUSED for that,
+    ValueError if the payments have too little left.
     """
-    shares = rules.allot_refund(amount_minor, [paid.left_minor for paid in payments_newest_first])
+    shares = rules.share_out(amount_minor, [paid.source for paid in payments_newest_first])
+    if cause in ASKED_BY_TRAVELLER and any(shares.by_hand):
+        raise used_up()
     content = orjson.dumps([asdict(ticket) for ticket in tickets]).decode()
     values = {"order_id": order_id, "cause": cause, "tickets": content, "now": now}
     created = await tx.execute(_CREATE, values | {"amount_minor": amount_minor})
     refund_no: int = created.scalar_one()
-    draws = [(p, share) for p, share in zip(payments_newest_first, shares, strict=True) if share]
-    if not draws:
-        await _conclude(tx, order_id, refund_no, actor=SYSTEM, now=now)
-        return refund_no
-    await _draw(tx, [(p.order_id, p.attempt, share) for p, share in draws], now=now)
+    draws = [
+        (paid, share, asked)
+        for asked, amounts in ((1, shares.by_wechat), (0, shares.by_hand))
+        for paid, share in zip(payments_newest_first, amounts, strict=True)
+        if share
+    ]
+    await draw(tx, [(p.order_id, p.attempt, share, asked) for p, share, asked in draws], now=now)
     parts = [
         Part(
             paid.order_id,
             paid.attempt,
             rules.out_refund_no(order_id, refund_no, part_no),
             share,
-            "PROCESSING",
+            "PROCESSING" if asked else "ABNORMAL",
+            asked,
         )
-        for part_no, (paid, share) in enumerate(draws, start=1)
+        for part_no, (paid, share, asked) in enumerate(draws, start=1)
     ]
     await _add_parts(tx, parts, now=now)
+    by_hand = any(shares.by_hand)
+    if by_hand or not draws:
+        await conclude(tx, order_id, refund_no, actor=SYSTEM, now=now, is_abnormal_news=by_hand)
     return refund_no
 
 
@@ -243,91 +305,8 @@ async def refund_whole_payment(
     )
 
 
-async def settle_part(
-    tx: AsyncConnection, out_refund_no: str, outcome: Outcome, *, now: datetime
-) -> str | None:
-    """Takes what WeChat says of one of our refunds, in a notice or an answer, any number of times and in any order.
-
-    Gives the state the part has then; None for a number that is not ours. What does not fit is an incident, and changes
-    nothing.
-    """
-    locked, part = await _lock_part(tx, out_refund_no)
-    if locked is None or part is None:
-        await _report(tx, "REFUND_UNKNOWN", None, asdict(outcome), now=now)
-        return None
-    refund = locked.refund
-    told = STATES.get(outcome.state)
-    out_trade_no = payment_rules.out_trade_no(part.payment_order_id, part.payment_attempt)
-    ours = out_trade_no, part.amount_minor, refund.currency_code
-    theirs = outcome.out_trade_no, outcome.refund_minor, outcome.currency_code
-    if told is None or ours != theirs:
-        await _report(tx, "REFUND_MISMATCH", refund.order_id, asdict(outcome), now=now)
-        return part.state
-    if part.out_refund_no != out_refund_no or told in (part.state, "PROCESSING"):
-        return part.state  # of a number that was given up, or known
-    if part.state in FINAL:
-        if told in FINAL:  # else it is news of yesterday
-            await _report(tx, "REFUND_CONTRADICTION", refund.order_id, asdict(outcome), now=now)
-        return part.state
-    state = rules.part_state(
-        told, is_alone=len(locked.parts) == 1, has_tickets=bool(refund.tickets)
-    )
-    await _move_part(tx, part, state, refund_id=outcome.refund_id, now=now)
-    if state != told:
-        await _renumber(tx, part)
-    await _conclude(tx, refund.order_id, refund.refund_no, actor=SYSTEM, now=now)
-    return state
-
-
-async def refused_part(
-    tx: AsyncConnection, out_refund_no: str, code: str, *, now: datetime
-) -> None:
-    """WeChat has refused a refund again and again, with this code at last: it is an administrator's."""
-    locked, part = await _lock_part(tx, out_refund_no)
-    if locked and part and part.state == "PROCESSING":
-        refund = locked.refund
-        facts = {"out_refund_no": out_refund_no, "code": code, "time": now}
-        await _report(tx, "REFUND_REFUSED", refund.order_id, facts, now=now)
-        await _move_part(tx, part, "ABNORMAL", now=now)
-        await _conclude(tx, refund.order_id, refund.refund_no, actor=SYSTEM, now=now)
-
-
-async def retry(
-    tx: AsyncConnection, order_id: int, refund_no: int, *, actor: str, now: datetime
-) -> Refund:
-    """Asks WeChat again for what an ABNORMAL refund has not given back; wake the outbox after the commit.
-
-    Under the same number, behind which WeChat may have settled it meanwhile, unless WeChat has closed that. Raises
-    NOT_FOUND, REFUND_REFUSED for a refund in another state.
-    """
-    locked = await _lock_abnormal(tx, order_id, refund_no)
-    again = [part for part in locked.parts if part.state == "ABNORMAL"]
-    for part in again:
-        await _move_part(tx, part, "PROCESSING", now=now)
-    await _ask_wechat(tx, [part.out_refund_no for part in again], now=now)
-    await _conclude(tx, order_id, refund_no, actor=actor, now=now)
-    return await read(tx, order_id, refund_no)
-
-
-async def settle_by_hand(
-    tx: AsyncConnection, order_id: int, refund_no: int, *, given: bool, actor: str, now: datetime
-) -> Refund:
-    """An administrator's word on an ABNORMAL refund: the money was given another way, or it is not and all is as before.
-
-    Raises NOT_FOUND, and REFUND_REFUSED for a refund in another state, or, not given, with a part that was or may be yet.
-    """
-    locked = await _lock_abnormal(tx, order_id, refund_no)
-    if not given and any(part.state in ("SUCCEEDED", "PROCESSING") for part in locked.parts):
-        raise _refused(locked.refund, "a part of it was given back, or may be yet")
-    for part in locked.parts:
-        if part.state != "SUCCEEDED":
-            await _move_part(tx, part, "SUCCEEDED" if given else "CLOSED", now=now)
-    await _conclude(tx, order_id, refund_no, actor=actor, now=now)
-    return await read(tx, order_id, refund_no)
-
-
 @dataclass(frozen=True, slots=True)
-class _Locked:
+class Locked:
     """A refund whose tickets and order are locked, and so is what the tickets share, with its order."""
 
     refund: Refund
@@ -336,7 +315,8 @@ class _Locked:
     shared: list[Shared]
 
 
-async def _lock(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked | None:
+async def lock(tx: AsyncConnection, order_id: int, refund_no: int) -> Locked | None:
+    """A refund, its tickets and its order locked; None for one there is not."""
     returned = await tx.scalar(select(refunds.c.tickets).where(*_this(order_id, refund_no)))
     if returned is None:
         return None
@@ -344,21 +324,15 @@ async def _lock(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked |
     locked = await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
     order = locked.get(order_id)
     assert order is not None, "a refund is of a traveller's order"
-    query = select(
-        refund_parts.c.payment_order_id,
-        refund_parts.c.payment_attempt,
-        refund_parts.c.out_refund_no,
-        refund_parts.c.amount_minor,
-        refund_parts.c.state,
-    ).where(refund_parts.c.order_id == order_id, refund_parts.c.refund_no == refund_no)
-    parts = [Part(*row) for row in await tx.execute(query.order_by(refund_parts.c.part_no))]
-    return _Locked(await read(tx, order_id, refund_no), order, parts, shared)
+    parts = await parts_of(tx, [(order_id, refund_no)])
+    found = parts[order_id, refund_no]
+    return Locked(await read(tx, order_id, refund_no), order, found, shared)
 
 
-async def _lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[_Locked | None, Part | None]:
+async def lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[Locked | None, Part | None]:
     """The refund that a number is of, and the part, whose number may be another by now; None for what there is not."""
     named = rules.refund_part(out_refund_no)
-    locked = await _lock(tx, named.order_id, named.refund_no) if named else None
+    locked = await lock(tx, named.order_id, named.refund_no) if named else None
     if locked is None or named is None or not 0 < named.part_no <= len(locked.parts):
         return None, None
     part = locked.parts[named.part_no - 1]
@@ -367,29 +341,52 @@ async def _lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[_Locked |
     return (locked, part) if named.attempt <= current.attempt else (None, None)
 
 
-async def _lock_abnormal(tx: AsyncConnection, order_id: int, refund_no: int) -> _Locked:
-    locked = await _lock(tx, order_id, refund_no)
-    if locked is None:
-        raise not_found("refund", refund_code(order_id, refund_no))
-    if locked.refund.state != "ABNORMAL":
-        raise _refused(locked.refund, "only an ABNORMAL one is an administrator's")
-    return locked
-
-
-async def _conclude(
-    tx: AsyncConnection, order_id: int, refund_no: int, *, actor: str, now: datetime
+async def conclude(
+    tx: AsyncConnection,
+    order_id: int,
+    refund_no: int,
+    *,
+    actor: str,
+    now: datetime,
+    is_abnormal_news: bool = False,
 ) -> None:
-    """Brings a refund to the state its parts say."""
-    locked = await _lock(tx, order_id, refund_no)
+    """Brings a refund to the state its parts say; a part that has become ABNORMAL is an incident, which names all that are."""
+    locked = await lock(tx, order_id, refund_no)
     assert locked is not None, "it was locked before"
     refund = locked.refund
     state = rules.refund_state(part.state for part in locked.parts)
     if state != refund.state:
         await _enter(tx, locked, state, actor=actor, now=now)
+    if is_abnormal_news:
+        await _report_abnormal(tx, locked, now=now)
+
+
+async def _report_abnormal(tx: AsyncConnection, locked: Locked, *, now: datetime) -> None:
+    """What is left to be given back, and what WeChat may give back yet."""
+    refund = locked.refund
+    left = [part for part in locked.parts if part.state == "ABNORMAL"]
+    facts = {
+        "refund_id": refund_code(refund.order_id, refund.refund_no),
+        "left_minor": sum(part.amount_minor for part in left),
+        "currency_code": refund.currency_code,
+        "parts": [named(part) for part in left],
+        "processing": [named(part) for part in locked.parts if part.state == "PROCESSING"],
+        "time": now,
+    }
+    await report(tx, "REFUND_ABNORMAL", refund.order_id, facts, now=now)
+
+
+def named(part: Part) -> dict[str, Any]:
+    """A part as incidents name it."""
+    return {
+        "out_trade_no": part.out_trade_no,
+        "out_refund_no": part.out_refund_no,
+        "amount_minor": part.amount_minor,
+    }
 
 
 async def _enter(
-    tx: AsyncConnection, locked: _Locked, state: str, *, actor: str, now: datetime
+    tx: AsyncConnection, locked: Locked, state: str, *, actor: str, now: datetime
 ) -> None:
     refund, order = locked.refund, locked.order
     settle_time = now if state in FINAL else None
@@ -398,13 +395,8 @@ async def _enter(
         .where(*_this(refund.order_id, refund.refund_no))
         .values(state=state, settle_time=settle_time)
     )
-    if state == "ABNORMAL":
-        numbers = [part.out_refund_no for part in locked.parts if part.state != "SUCCEEDED"]
-        code = refund_code(order.order_id, refund.refund_no)
-        facts = {"refund_id": code, "out_refund_nos": numbers, "time": now}
-        await _report(tx, "REFUND_ABNORMAL", order.order_id, facts, now=now)
-    elif state == "CLOSED":
-        back = [(p.payment_order_id, p.payment_attempt, -p.amount_minor) for p in locked.parts]
+    if state == "CLOSED":
+        back = [(p.payment_order_id, p.payment_attempt, -p.amount_minor, 0) for p in locked.parts]
         moves = []
         for before in ("ACTIVE", "PARTIALLY_REDEEMED"):
             ids = [ticket.ticket_id for ticket in refund.tickets if ticket.state == before]
@@ -413,7 +405,7 @@ async def _enter(
             )
             moves += [_event(order, events.TICKET_RESTORED, actor, ticket_id) for ticket_id in ids]
         await events.record(tx, moves, now=now)
-        await _draw(tx, back, now=now)
+        await draw(tx, back, now=now)
     elif state == "SUCCEEDED":
         ids = [ticket.ticket_id for ticket in refund.tickets]
         moved = await tickets.move(
@@ -430,7 +422,7 @@ async def _enter(
             await completion.withdraw(tx, order, ids, actor=actor, now=now)
 
 
-async def _end_shared(tx: AsyncConnection, locked: _Locked, *, actor: str, now: datetime) -> None:
+async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: datetime) -> None:
     """What the tickets of a refund shared lasts as long as the latest of those that are left, or ends with the last.
 
     It has no price of its own, so there is nothing to give back for it; one that was redeemed in part is EXPIRED.
@@ -469,15 +461,18 @@ def _event(order: Order, event: str, actor: str, ticket_id: int | None = None) -
     return events.Move(order.order_id, event, actor, ticket_id=ticket_id)
 
 
-async def _draw(
-    tx: AsyncConnection, draws: Iterable[tuple[int, int, int]], *, now: datetime
+async def draw(
+    tx: AsyncConnection, draws: Iterable[tuple[int, int, int, int]], *, now: datetime
 ) -> None:
-    """Counts what is given back of payments, as (order_id, attempt, amount); less than 0 if it is not after all."""
-    names = "order_id", "attempt", "amount_minor"
+    """Counts what is given back of payments, as (order_id, attempt, amount, how many refunds WeChat is asked for).
+
+    The amount is less than 0 if it is not given back after all.
+    """
+    names = "order_id", "attempt", "amount_minor", "refunds"
     rows = [dict(zip(names, draw, strict=True)) for draw in draws]
     if rows:
         drawn = await tx.execute(_DRAW, {"rows": orjson.dumps(rows).decode(), "now": now})
-        assert drawn.rowcount == len(rows), "no more is given back of a payment than was paid"
+        assert drawn.rowcount == len(rows), "not more, nor more often, than a payment gives back"
 
 
 async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetime) -> None:
@@ -490,29 +485,22 @@ async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetim
         key = dict(zip(("order_id", "refund_no", "part_no"), named[:3], strict=True))
         rows.append(asdict(part) | key | {"update_time": now})
     await tx.execute(insert(refund_parts), rows)
-    await _ask_wechat(tx, [part.out_refund_no for part in parts], now=now)
+    asked = [part.out_refund_no for part in parts if part.state == "PROCESSING"]
+    await ask_wechat(tx, asked, now=now)
 
 
-async def _ask_wechat(tx: AsyncConnection, out_refund_nos: Iterable[str], *, now: datetime) -> None:
+async def ask_wechat(tx: AsyncConnection, out_refund_nos: Iterable[str], *, now: datetime) -> None:
+    """Has the outbox ask WeChat for the money of parts."""
     asks = [outbox.Ask(SEND, number, {}, now) for number in out_refund_nos]
     await outbox.enqueue_many(tx, asks, now=now)
 
 
-async def _move_part(
-    tx: AsyncConnection, part: Part, state: str, *, refund_id: str = "", now: datetime
+async def move_part(
+    tx: AsyncConnection, part: Part, state: str, *, now: datetime, **others: Any
 ) -> None:
-    values: dict[str, Any] = {"state": state, "update_time": now}
-    if refund_id:
-        values["provider_refund_id"] = refund_id
+    """Moves a part whose refund is locked; `others` are columns of it."""
+    values = {"state": state, "update_time": now, **others}
     await tx.execute(update(refund_parts).where(*_is(part)).values(values))
-
-
-async def _renumber(tx: AsyncConnection, part: Part) -> None:
-    """Gives a part that WeChat has closed another number, for when it is asked for again."""
-    key = rules.refund_part(part.out_refund_no)
-    assert key is not None
-    number = rules.out_refund_no(*key._replace(attempt=key.attempt + 1))
-    await tx.execute(update(refund_parts).where(*_is(part)).values(out_refund_no=number))
 
 
 def _is(part: Part) -> list[ColumnElement[bool]]:
@@ -532,9 +520,10 @@ def _refund(row: Any) -> Refund:
     return Refund(order_id, refund_no, state, cause, tickets_back, *rest)
 
 
-async def _report(
+async def report(
     tx: AsyncConnection, kind: str, order_id: int | None, facts: dict[str, Any], *, now: datetime
 ) -> None:
+    """An incident; times in the facts become text."""
     told = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in facts.items()
@@ -542,8 +531,11 @@ async def _report(
     await record_incident(tx, kind, order_id, told, now=now)
 
 
-def _refused(refund: Refund, why: str) -> DomainError:
-    code = refund_code(refund.order_id, refund.refund_no)
+def used_up() -> DomainError:
+    """REFUND_REFUSED for what WeChat gives back no more: it has as many refunds of the payment as it takes on."""
     return DomainError(
-        Reason.REFUND_REFUSED, f"refund {code} is {refund.state}: {why}", ticket_code="", why=why
+        Reason.REFUND_REFUSED,
+        f"WeChat takes on {rules.MOST_REFUNDS} refunds of a payment, and has had them all",
+        ticket_code="",
+        why=REFUNDS_USED_UP,
     )

@@ -292,10 +292,20 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsResponse.FromString,
                 _registered_method=True)
+        self.GetRefund = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetRefund',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.GetRefundRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.GetRefundResponse.FromString,
+                _registered_method=True)
         self.RetryRefund = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/RetryRefund',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundResponse.FromString,
+                _registered_method=True)
+        self.ApplyAbnormalRefund = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ApplyAbnormalRefund',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ApplyAbnormalRefundRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ApplyAbnormalRefundResponse.FromString,
                 _registered_method=True)
         self.SettleRefund = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/SettleRefund',
@@ -725,17 +735,42 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRefund(self, request, context):
+        """Reads a refund with its parts. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetryRefund(self, request, context):
-        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
-        for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once,
+        however often it is asked for. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+        REFUNDS_USED_UP: WeChat has closed the number, and takes on no other of the payment),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyAbnormalRefund(self, request, context):
+        """Has WeChat send a part of a refund that is ABNORMAL at WeChat to another account: a debit card
+        of the traveller, or our own account, from where the traveller is yet to get it. Safe to
+        repeat: it is given back once. When the answer is lost or WeChat does not answer, the part is
+        PROCESSING and WeChat is asked about it. The card's number and its holder's name are passed on
+        encrypted, and neither stored nor logged. Reasons: NOT_FOUND, INVALID_FIELD, REFUND_REFUSED
+        (NOT_ABNORMAL; SEVERAL_PARTS: name one; WECHAT_REFUSED: the account cannot be, or WeChat is at
+        it), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SettleRefund(self, request, context):
-        """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
-        was given back or may be yet), IDEMPOTENCY_MISMATCH.
+        """Settles by hand the parts of a refund that are ABNORMAL, and only those. What became of a part
+        that was given up (REFUND_GIVEN_UP) is not known: RetryRefund, which asks under the same
+        number, gives nothing twice. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL; PART_PROCESSING:
+        WeChat is at another part, wait for that; PART_SUCCEEDED: to be CLOSED, and a part of it was
+        given back), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1071,10 +1106,20 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ListRefundsResponse.SerializeToString,
             ),
+            'GetRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRefund,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.GetRefundRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.GetRefundResponse.SerializeToString,
+            ),
             'RetryRefund': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryRefund,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundResponse.SerializeToString,
+            ),
+            'ApplyAbnormalRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyAbnormalRefund,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ApplyAbnormalRefundRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_refund__pb2.ApplyAbnormalRefundResponse.SerializeToString,
             ),
             'SettleRefund': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleRefund,
@@ -2456,6 +2501,33 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def GetRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetRefund',
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.GetRefundRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.GetRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RetryRefund(request,
             target,
             options=(),
@@ -2472,6 +2544,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/RetryRefund',
             deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_refund__pb2.RetryRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyAbnormalRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ApplyAbnormalRefund',
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.ApplyAbnormalRefundRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_refund__pb2.ApplyAbnormalRefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -175,13 +175,29 @@ class AdminServiceStub:
     """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
     PAGE_TOKEN_INVALID.
     """
+    GetRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.GetRefundRequest, _refund_pb2.GetRefundResponse]
+    """Reads a refund with its parts. Reasons: NOT_FOUND."""
     RetryRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.RetryRefundRequest, _refund_pb2.RetryRefundResponse]
-    """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
-    for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+    """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once,
+    however often it is asked for. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+    REFUNDS_USED_UP: WeChat has closed the number, and takes on no other of the payment),
+    IDEMPOTENCY_MISMATCH.
+    """
+    ApplyAbnormalRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ApplyAbnormalRefundRequest, _refund_pb2.ApplyAbnormalRefundResponse]
+    """Has WeChat send a part of a refund that is ABNORMAL at WeChat to another account: a debit card
+    of the traveller, or our own account, from where the traveller is yet to get it. Safe to
+    repeat: it is given back once. When the answer is lost or WeChat does not answer, the part is
+    PROCESSING and WeChat is asked about it. The card's number and its holder's name are passed on
+    encrypted, and neither stored nor logged. Reasons: NOT_FOUND, INVALID_FIELD, REFUND_REFUSED
+    (NOT_ABNORMAL; SEVERAL_PARTS: name one; WECHAT_REFUSED: the account cannot be, or WeChat is at
+    it), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, IDEMPOTENCY_MISMATCH.
     """
     SettleRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.SettleRefundRequest, _refund_pb2.SettleRefundResponse]
-    """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
-    was given back or may be yet), IDEMPOTENCY_MISMATCH.
+    """Settles by hand the parts of a refund that are ABNORMAL, and only those. What became of a part
+    that was given up (REFUND_GIVEN_UP) is not known: RetryRefund, which asks under the same
+    number, gives nothing twice. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL; PART_PROCESSING:
+    WeChat is at another part, wait for that; PART_SUCCEEDED: to be CLOSED, and a part of it was
+    given back), IDEMPOTENCY_MISMATCH.
     """
     ListPaymentIncidents: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentIncidentsRequest, _payment_pb2.ListPaymentIncidentsResponse]
     """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -350,13 +366,29 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
     PAGE_TOKEN_INVALID.
     """
+    GetRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.GetRefundRequest, _refund_pb2.GetRefundResponse]  # type: ignore[assignment]
+    """Reads a refund with its parts. Reasons: NOT_FOUND."""
     RetryRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.RetryRefundRequest, _refund_pb2.RetryRefundResponse]  # type: ignore[assignment]
-    """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
-    for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+    """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once,
+    however often it is asked for. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+    REFUNDS_USED_UP: WeChat has closed the number, and takes on no other of the payment),
+    IDEMPOTENCY_MISMATCH.
+    """
+    ApplyAbnormalRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.ApplyAbnormalRefundRequest, _refund_pb2.ApplyAbnormalRefundResponse]  # type: ignore[assignment]
+    """Has WeChat send a part of a refund that is ABNORMAL at WeChat to another account: a debit card
+    of the traveller, or our own account, from where the traveller is yet to get it. Safe to
+    repeat: it is given back once. When the answer is lost or WeChat does not answer, the part is
+    PROCESSING and WeChat is asked about it. The card's number and its holder's name are passed on
+    encrypted, and neither stored nor logged. Reasons: NOT_FOUND, INVALID_FIELD, REFUND_REFUSED
+    (NOT_ABNORMAL; SEVERAL_PARTS: name one; WECHAT_REFUSED: the account cannot be, or WeChat is at
+    it), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, IDEMPOTENCY_MISMATCH.
     """
     SettleRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.SettleRefundRequest, _refund_pb2.SettleRefundResponse]  # type: ignore[assignment]
-    """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
-    was given back or may be yet), IDEMPOTENCY_MISMATCH.
+    """Settles by hand the parts of a refund that are ABNORMAL, and only those. What became of a part
+    that was given up (REFUND_GIVEN_UP) is not known: RetryRefund, which asks under the same
+    number, gives nothing twice. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL; PART_PROCESSING:
+    WeChat is at another part, wait for that; PART_SUCCEEDED: to be CLOSED, and a part of it was
+    given back), IDEMPOTENCY_MISMATCH.
     """
     ListPaymentIncidents: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentIncidentsRequest, _payment_pb2.ListPaymentIncidentsResponse]  # type: ignore[assignment]
     """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -812,13 +844,38 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetRefund(
+        self,
+        request: _refund_pb2.GetRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_refund_pb2.GetRefundResponse, _abc.Awaitable[_refund_pb2.GetRefundResponse]]:
+        """Reads a refund with its parts. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
     def RetryRefund(
         self,
         request: _refund_pb2.RetryRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.RetryRefundResponse, _abc.Awaitable[_refund_pb2.RetryRefundResponse]]:
-        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once, however often it is asked
-        for. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL), IDEMPOTENCY_MISMATCH.
+        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once,
+        however often it is asked for. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+        REFUNDS_USED_UP: WeChat has closed the number, and takes on no other of the payment),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyAbnormalRefund(
+        self,
+        request: _refund_pb2.ApplyAbnormalRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_refund_pb2.ApplyAbnormalRefundResponse, _abc.Awaitable[_refund_pb2.ApplyAbnormalRefundResponse]]:
+        """Has WeChat send a part of a refund that is ABNORMAL at WeChat to another account: a debit card
+        of the traveller, or our own account, from where the traveller is yet to get it. Safe to
+        repeat: it is given back once. When the answer is lost or WeChat does not answer, the part is
+        PROCESSING and WeChat is asked about it. The card's number and its holder's name are passed on
+        encrypted, and neither stored nor logged. Reasons: NOT_FOUND, INVALID_FIELD, REFUND_REFUSED
+        (NOT_ABNORMAL; SEVERAL_PARTS: name one; WECHAT_REFUSED: the account cannot be, or WeChat is at
+        it), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -827,8 +884,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refund_pb2.SettleRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.SettleRefundResponse, _abc.Awaitable[_refund_pb2.SettleRefundResponse]]:
-        """Settles an ABNORMAL refund by hand. Reasons: NOT_FOUND, REFUND_REFUSED (not ABNORMAL; or to be CLOSED, and a part of it
-        was given back or may be yet), IDEMPOTENCY_MISMATCH.
+        """Settles by hand the parts of a refund that are ABNORMAL, and only those. What became of a part
+        that was given up (REFUND_GIVEN_UP) is not known: RetryRefund, which asks under the same
+        number, gives nothing twice. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL; PART_PROCESSING:
+        WeChat is at another part, wait for that; PART_SUCCEEDED: to be CLOSED, and a part of it was
+        given back), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

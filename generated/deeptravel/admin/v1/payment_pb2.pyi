@@ -37,11 +37,17 @@ class PaymentIncident(_message.Message):
     incident_id: _builtins.str
     """Its id, a UUID."""
     kind: _builtins.str
-    """AMOUNT_MISMATCH, CURRENCY_MISMATCH, MERCHANT_MISMATCH, TRANSACTION_MISMATCH: paid at WeChat, but not what we asked for;
-    no tickets, and nothing goes back by itself. UNKNOWN_ORDER: paid for no order of ours. SECOND_PAYMENT: an order was
-    paid again, and that goes back by itself. NOTICE_REFUSED, NOTICE_UNREADABLE: what came in as a notice was not proven
-    to be WeChat's, or not to be understood; once a minute at the most. REFUND_ABNORMAL and others that begin with REFUND_:
-    see ListRefunds.
+    """AMOUNT_MISMATCH, CURRENCY_MISMATCH, MERCHANT_MISMATCH, TRANSACTION_MISMATCH: paid at WeChat,
+    but not what we asked for; no tickets, and nothing goes back by itself. UNKNOWN_ORDER: paid for
+    no order of ours. SECOND_PAYMENT: an order was paid again, and that goes back by itself.
+    NOTICE_REFUSED, NOTICE_UNREADABLE: what came in as a notice was not proven to be WeChat's, or
+    not to be understood; once a minute at the most. REFUND_ABNORMAL: parts of a refund are an
+    administrator's; `left_minor` and `parts` name what is left to be given back, `processing` what
+    WeChat is still at. REFUND_REFUSED: WeChat refused one again and again. REFUND_GIVEN_UP: WeChat
+    was not to be reached about one for days, so what became of it is not known.
+    REFUND_TO_MERCHANT: one was sent to our own account, from where the traveller is yet to get it.
+    REFUND_TWICE: WeChat has given back what was settled by hand, too. REFUND_CONTRADICTION,
+    REFUND_MISMATCH, REFUND_UNKNOWN: WeChat says of one what cannot be.
     """
     order_id: _builtins.str
     """The order, e.g. `ORD-DT-20261121-000001`; empty if it names none."""

@@ -8,6 +8,7 @@ from deeptravel.ticketing.v1 import refund_pb2 as _refund_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AbnormalRefundAccount:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AbnormalRefundAccountEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AbnormalRefundAccount.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ABNORMAL_REFUND_ACCOUNT_UNSPECIFIED: _AbnormalRefundAccount.ValueType  # 0
+    """Not used."""
+    ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD: _AbnormalRefundAccount.ValueType  # 1
+    """A debit card of the traveller, at a bank on WeChat's list."""
+    ABNORMAL_REFUND_ACCOUNT_MERCHANT_BANK_CARD: _AbnormalRefundAccount.ValueType  # 2
+    """Our own settlement account."""
+
+class AbnormalRefundAccount(_AbnormalRefundAccount, metaclass=_AbnormalRefundAccountEnumTypeWrapper):
+    """Where WeChat sends a refund that the traveller's own account does not take."""
+
+ABNORMAL_REFUND_ACCOUNT_UNSPECIFIED: AbnormalRefundAccount.ValueType  # 0
+"""Not used."""
+ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD: AbnormalRefundAccount.ValueType  # 1
+"""A debit card of the traveller, at a bank on WeChat's list."""
+ABNORMAL_REFUND_ACCOUNT_MERCHANT_BANK_CARD: AbnormalRefundAccount.ValueType  # 2
+"""Our own settlement account."""
+Global___AbnormalRefundAccount: _TypeAlias = AbnormalRefundAccount  # noqa: Y015
 
 @_typing.final
 class ListRefundsRequest(_message.Message):
@@ -61,7 +86,7 @@ class ListRefundsResponse(_message.Message):
     """Token of the next page; empty at the end."""
     @_builtins.property
     def refunds(self) -> _containers.RepeatedCompositeFieldContainer[_refund_pb2.Refund]:
-        """The newest first."""
+        """The newest first, each with its parts."""
 
     def __init__(
         self,
@@ -76,6 +101,130 @@ class ListRefundsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRefundsResponse: _TypeAlias = ListRefundsResponse  # noqa: Y015
+
+@_typing.final
+class GetRefundRequest(_message.Message):
+    """Asks for a refund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """The refund, e.g. `ORD-DT-20261121-000001-R1`."""
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund_id", b"refund_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefundRequest: _TypeAlias = GetRefundRequest  # noqa: Y015
+
+@_typing.final
+class GetRefundResponse(_message.Message):
+    """The refund."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> _refund_pb2.Refund:
+        """The refund, with its parts."""
+
+    def __init__(
+        self,
+        *,
+        refund: _refund_pb2.Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefundResponse: _TypeAlias = GetRefundResponse  # noqa: Y015
+
+@_typing.final
+class ApplyAbnormalRefundRequest(_message.Message):
+    """Has a part of an abnormal refund sent to another account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    OUT_REFUND_NO_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    BANK_TYPE_FIELD_NUMBER: _builtins.int
+    BANK_ACCOUNT_FIELD_NUMBER: _builtins.int
+    REAL_NAME_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    refund_id: _builtins.str
+    """The refund, e.g. `ORD-DT-20261121-000001-R1`."""
+    out_refund_no: _builtins.str
+    """Which part of it, by our number at WeChat; may be left out if only one is ABNORMAL at WeChat."""
+    account: Global___AbnormalRefundAccount.ValueType
+    """Where the money goes."""
+    bank_type: _builtins.str
+    """The card's bank as WeChat names it, e.g. `ICBC_DEBIT`: 1 to 16 capitals, digits or `_`. For a
+    card of the traveller; else empty, as are the two fields after it.
+    """
+    bank_account: _builtins.str
+    """The card's number, 8 to 30 digits."""
+    real_name: _builtins.str
+    """The name of the card's holder as the bank has it."""
+    comment: _builtins.str
+    """Why, for the audit trail, up to 500 characters; without the card's number."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each change, up to 64 characters. A repeat gets the first answer
+    again.
+    """
+    def __init__(
+        self,
+        *,
+        refund_id: _builtins.str = ...,
+        out_refund_no: _builtins.str = ...,
+        account: Global___AbnormalRefundAccount.ValueType = ...,
+        bank_type: _builtins.str = ...,
+        bank_account: _builtins.str = ...,
+        real_name: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bank_account", b"bank_account", "bank_type", b"bank_type", "comment", b"comment", "out_refund_no", b"out_refund_no", "real_name", b"real_name", "refund_id", b"refund_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyAbnormalRefundRequest: _TypeAlias = ApplyAbnormalRefundRequest  # noqa: Y015
+
+@_typing.final
+class ApplyAbnormalRefundResponse(_message.Message):
+    """The refund, a part of which is being sent to another account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> _refund_pb2.Refund:
+        """The refund, with its parts."""
+
+    def __init__(
+        self,
+        *,
+        refund: _refund_pb2.Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyAbnormalRefundResponse: _TypeAlias = ApplyAbnormalRefundResponse  # noqa: Y015
 
 @_typing.final
 class RetryRefundRequest(_message.Message):
@@ -133,7 +282,7 @@ Global___RetryRefundResponse: _TypeAlias = RetryRefundResponse  # noqa: Y015
 
 @_typing.final
 class SettleRefundRequest(_message.Message):
-    """Settles an abnormal refund by hand."""
+    """Settles by hand what is abnormal of a refund."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -144,8 +293,8 @@ class SettleRefundRequest(_message.Message):
     refund_id: _builtins.str
     """The refund, e.g. `ORD-DT-20261121-000001-R1`."""
     state: _refund_pb2.RefundState.ValueType
-    """SUCCEEDED: the traveller got the money another way. CLOSED: the money is not given back, and the tickets are what they
-    were before.
+    """SUCCEEDED: the traveller got the money of the ABNORMAL parts another way. CLOSED: the money is
+    not given back, and the tickets are what they were before.
     """
     comment: _builtins.str
     """How, for the audit trail, up to 500 characters."""

@@ -126,9 +126,10 @@ class QuoteRefundRequest(_message.Message):
     """The order."""
     @_builtins.property
     def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which of its tickets, however many an order has; empty: all that can be given back. What an item shares goes with
-        the last of its tickets, those they were changed into included; while one of them is CHANGING or REFUNDING it stays,
-        and goes when that is settled.
+        """Which of its tickets, however many an order has; empty: all that can be given back. What an item
+        shares goes with the last of its tickets, those they were changed into included; while one of
+        them is CHANGING or REFUNDING it stays, and goes when that is settled. If only one more refund
+        can be made the quote is of all: see `is_last`.
         """
 
     def __init__(
@@ -158,6 +159,9 @@ class QuoteRefundResponse(_message.Message):
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PARTY_DISCOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    IS_LAST_FIELD_NUMBER: _builtins.int
+    NOTE_EN_FIELD_NUMBER: _builtins.int
+    NOTE_ZH_FIELD_NUMBER: _builtins.int
     refund_quote: _builtins.str
     """Names the quote in RequestRefund."""
     amount_minor: _builtins.int
@@ -168,6 +172,17 @@ class QuoteRefundResponse(_message.Message):
     """ISO 4217 code."""
     party_discount_minor: _builtins.int
     """What is kept since those who stay get less discount for a party, all together; see the same field of a ticket."""
+    is_last: _builtins.bool
+    """Whether this is the last refund that WeChat, which takes on 50 of a payment, makes of one of
+    the order's payments. Then the quote is of all that can be given back, also if fewer tickets
+    were asked for: `tickets` says which.
+    """
+    note_en: _builtins.str
+    """What the traveller should know of the quote, in English: that it is the last one. Empty if
+    there is nothing.
+    """
+    note_zh: _builtins.str
+    """The same in Chinese."""
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketRefund]:
         """Each ticket."""
@@ -186,10 +201,13 @@ class QuoteRefundResponse(_message.Message):
         currency_code: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         party_discount_minor: _builtins.int = ...,
+        is_last: _builtins.bool = ...,
+        note_en: _builtins.str = ...,
+        note_zh: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency_code", b"currency_code", "expire_time", b"expire_time", "fee_minor", b"fee_minor", "party_discount_minor", b"party_discount_minor", "refund_quote", b"refund_quote", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency_code", b"currency_code", "expire_time", b"expire_time", "fee_minor", b"fee_minor", "is_last", b"is_last", "note_en", b"note_en", "note_zh", b"note_zh", "party_discount_minor", b"party_discount_minor", "refund_quote", b"refund_quote", "tickets", b"tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,6 +244,70 @@ class RequestRefundRequest(_message.Message):
 Global___RequestRefundRequest: _TypeAlias = RequestRefundRequest  # noqa: Y015
 
 @_typing.final
+class RefundPart(_message.Message):
+    """What a refund gives back of one payment: one refund at WeChat, under a number of ours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUT_TRADE_NO_FIELD_NUMBER: _builtins.int
+    OUT_REFUND_NO_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    WECHAT_STATE_FIELD_NUMBER: _builtins.int
+    WECHAT_REFUND_ID_FIELD_NUMBER: _builtins.int
+    WECHAT_CREATE_TIME_FIELD_NUMBER: _builtins.int
+    WECHAT_SUCCESS_TIME_FIELD_NUMBER: _builtins.int
+    SENT_TO_FIELD_NUMBER: _builtins.int
+    out_trade_no: _builtins.str
+    """Our number of the payment at WeChat."""
+    out_refund_no: _builtins.str
+    """Our number of the refund at WeChat. WeChat is asked again under it until it settles; another
+    takes its place only when WeChat has closed it.
+    """
+    amount_minor: _builtins.int
+    """What is given back of the payment, in minor units of the refund's currency."""
+    state: Global___RefundState.ValueType
+    """The state of the part; the refund is ABNORMAL while one part is, then PROCESSING while one is."""
+    wechat_state: Global___RefundState.ValueType
+    """What WeChat said of the number last; RefundState unspecified until it has answered. Differs
+    from `state` where a part was settled by hand, sent to another account, or given up.
+    """
+    wechat_refund_id: _builtins.str
+    """WeChat's number of it; empty until WeChat has answered."""
+    sent_to: _builtins.str
+    """Where an ABNORMAL part was sent instead: `USER_BANK_CARD`, `MERCHANT_BANK_CARD`; empty if
+    nowhere.
+    """
+    @_builtins.property
+    def wechat_create_time(self) -> _timestamp_pb2.Timestamp:
+        """When WeChat took it on, by which its bill counts it; absent until WeChat has said so."""
+
+    @_builtins.property
+    def wechat_success_time(self) -> _timestamp_pb2.Timestamp:
+        """When WeChat had given it back; absent until then."""
+
+    def __init__(
+        self,
+        *,
+        out_trade_no: _builtins.str = ...,
+        out_refund_no: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+        state: Global___RefundState.ValueType = ...,
+        wechat_state: Global___RefundState.ValueType = ...,
+        wechat_refund_id: _builtins.str = ...,
+        wechat_create_time: _timestamp_pb2.Timestamp | None = ...,
+        wechat_success_time: _timestamp_pb2.Timestamp | None = ...,
+        sent_to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wechat_create_time", b"wechat_create_time", "wechat_success_time", b"wechat_success_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "out_refund_no", b"out_refund_no", "out_trade_no", b"out_trade_no", "sent_to", b"sent_to", "state", b"state", "wechat_create_time", b"wechat_create_time", "wechat_refund_id", b"wechat_refund_id", "wechat_state", b"wechat_state", "wechat_success_time", b"wechat_success_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundPart: _TypeAlias = RefundPart  # noqa: Y015
+
+@_typing.final
 class Refund(_message.Message):
     """A refund."""
 
@@ -240,6 +322,7 @@ class Refund(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SETTLE_TIME_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     refund_id: _builtins.str
     """Its number, e.g. `ORD-DT-20261121-000001-R1`."""
     order_id: _builtins.str
@@ -264,6 +347,10 @@ class Refund(_message.Message):
     def settle_time(self) -> _timestamp_pb2.Timestamp:
         """When it was settled; absent until then."""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundPart]:
+        """What it gives back of each payment; told to administrators alone, empty for travellers."""
+
     def __init__(
         self,
         *,
@@ -276,10 +363,11 @@ class Refund(_message.Message):
         cause: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         settle_time: _timestamp_pb2.Timestamp | None = ...,
+        parts: _abc.Iterable[Global___RefundPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "settle_time", b"settle_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "cause", b"cause", "create_time", b"create_time", "currency_code", b"currency_code", "order_id", b"order_id", "refund_id", b"refund_id", "settle_time", b"settle_time", "state", b"state", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "cause", b"cause", "create_time", b"create_time", "currency_code", b"currency_code", "order_id", b"order_id", "parts", b"parts", "refund_id", b"refund_id", "settle_time", b"settle_time", "state", b"state", "tickets", b"tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -301,17 +301,20 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def QuoteRefund(self, request, context):
-        """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-        NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
+        """Says what tickets give back now, each with the rule that applied; the quote is good for some
+        minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+        shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
+        payment as it does, which is 50).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RequestRefund(self, request, context):
-        """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and REFUNDED when WeChat has
-        settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID (expired, not ours, or a ticket has moved
-        since), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
+        """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
+        REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+        (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
+        the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -325,8 +328,10 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def QuoteChange(self, request, context):
-        """Says what another departure or day instead would cost now; the quote is good for some minutes. Reasons: NOT_FOUND,
-        CHANGE_REFUSED, OFFER_NOT_AVAILABLE.
+        """Says what another departure or day instead would cost now; the quote is good for some minutes.
+        Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+        makes no refund of the payment any more, or one that is kept for all that is left),
+        OFFER_NOT_AVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -105,19 +105,24 @@ class TicketingServiceStub:
     paid), IDEMPOTENCY_MISMATCH.
     """
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]
-    """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-    NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
+    """Says what tickets give back now, each with the rule that applied; the quote is good for some
+    minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+    shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
+    payment as it does, which is 50).
     """
     RequestRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]
-    """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and REFUNDED when WeChat has
-    settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID (expired, not ours, or a ticket has moved
-    since), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
+    """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
+    REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+    (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
+    the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
     """
     ListRefunds: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ListRefundsRequest, _refund_pb2.ListRefundsResponse]
     """Lists the refunds of one of the caller's orders. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     QuoteChange: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteChangeRequest, _refund_pb2.QuoteChangeResponse]
-    """Says what another departure or day instead would cost now; the quote is good for some minutes. Reasons: NOT_FOUND,
-    CHANGE_REFUSED, OFFER_NOT_AVAILABLE.
+    """Says what another departure or day instead would cost now; the quote is good for some minutes.
+    Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+    makes no refund of the payment any more, or one that is kept for all that is left),
+    OFFER_NOT_AVAILABLE.
     """
     ChangeTicket: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ChangeTicketRequest, _refund_pb2.ChangeTicketResponse]
     """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
@@ -201,19 +206,24 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     paid), IDEMPOTENCY_MISMATCH.
     """
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]  # type: ignore[assignment]
-    """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-    NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
+    """Says what tickets give back now, each with the rule that applied; the quote is good for some
+    minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+    shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
+    payment as it does, which is 50).
     """
     RequestRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]  # type: ignore[assignment]
-    """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and REFUNDED when WeChat has
-    settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID (expired, not ours, or a ticket has moved
-    since), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
+    """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
+    REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+    (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
+    the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
     """
     ListRefunds: _aio.UnaryUnaryMultiCallable[_refund_pb2.ListRefundsRequest, _refund_pb2.ListRefundsResponse]  # type: ignore[assignment]
     """Lists the refunds of one of the caller's orders. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     QuoteChange: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteChangeRequest, _refund_pb2.QuoteChangeResponse]  # type: ignore[assignment]
-    """Says what another departure or day instead would cost now; the quote is good for some minutes. Reasons: NOT_FOUND,
-    CHANGE_REFUSED, OFFER_NOT_AVAILABLE.
+    """Says what another departure or day instead would cost now; the quote is good for some minutes.
+    Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+    makes no refund of the payment any more, or one that is kept for all that is left),
+    OFFER_NOT_AVAILABLE.
     """
     ChangeTicket: _aio.UnaryUnaryMultiCallable[_refund_pb2.ChangeTicketRequest, _refund_pb2.ChangeTicketResponse]  # type: ignore[assignment]
     """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
@@ -402,8 +412,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refund_pb2.QuoteRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.QuoteRefundResponse, _abc.Awaitable[_refund_pb2.QuoteRefundResponse]]:
-        """Says what tickets give back now, each with the rule that applied; the quote is good for some minutes. Reasons:
-        NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or shared with others who keep theirs).
+        """Says what tickets give back now, each with the rule that applied; the quote is good for some
+        minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+        shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
+        payment as it does, which is 50).
         """
 
     @_abc_1.abstractmethod
@@ -412,9 +424,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refund_pb2.RequestRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.RequestRefundResponse, _abc.Awaitable[_refund_pb2.RequestRefundResponse]]:
-        """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and REFUNDED when WeChat has
-        settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID (expired, not ours, or a ticket has moved
-        since), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
+        """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
+        REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+        (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
+        the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -431,8 +444,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refund_pb2.QuoteChangeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.QuoteChangeResponse, _abc.Awaitable[_refund_pb2.QuoteChangeResponse]]:
-        """Says what another departure or day instead would cost now; the quote is good for some minutes. Reasons: NOT_FOUND,
-        CHANGE_REFUSED, OFFER_NOT_AVAILABLE.
+        """Says what another departure or day instead would cost now; the quote is good for some minutes.
+        Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+        makes no refund of the payment any more, or one that is kept for all that is left),
+        OFFER_NOT_AVAILABLE.
         """
 
     @_abc_1.abstractmethod

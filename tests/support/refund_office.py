@@ -1,0 +1,58 @@
+"""An administrator who sees to refunds, and a ticket whose refund has two parts."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import grpc
+from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
+
+from server import rpc
+from server.identity import credentials
+from tests.support.till import Till, swap, tickets
+from tests.support.traveller import Desk, World, party
+
+SUCCEEDED, CLOSED, ABNORMAL = 2, 3, 4
+
+
+@dataclass
+class Office:
+    """The administrator's side of the contract."""
+
+    stub: Any
+    metadata: tuple[tuple[str, str], ...]
+
+    def do(self, method: str, **fields: Any) -> Any:
+        named = {} if method.startswith(("List", "Get")) else {"request_id": uuid4().hex}
+        request = getattr(refund_pb2, f"{method}Request")(**named | fields)
+        return getattr(self.stub, method)(request, metadata=self.metadata)
+
+
+async def an_office(world: World, channel: grpc.aio.Channel) -> Office:
+    """Of root, who is logged in."""
+    await world.sql(
+        "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state, create_time, update_time)"
+        " VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
+    )
+    login_id = uuid4()
+    token, later = credentials.new_token("a", login_id), rpc.now() + timedelta(hours=1)
+    await world.sql(
+        "INSERT INTO logins (login_id, username, issue_time, access_hash, access_expire_time, refresh_hash,"
+        " refresh_expire_time) VALUES (%s, 'root', now(), %s, %s, '', %s)",
+        *(login_id, token.secret_hash, later, later),
+    )
+    stub = admin_service_pb2_grpc.AdminServiceStub(channel)
+    return Office(stub, (("authorization", f"Bearer {token.text}"),))
+
+
+async def in_two_parts(world: World, desk: Desk, till: Till) -> tuple[Any, int]:
+    """A ticket that was paid by two payments, since it was changed: its order, and the number of that."""
+    await till.sell(desk, world.seat(1, 1), passengers=party(1))
+    (old,) = await tickets(desk)
+    made = await swap(desk, old.ticket_code, world.seat(2, 0))
+    await till.pay(made.order.order_id)
+    number = await world.value(
+        "SELECT order_id FROM orders WHERE order_code = %s", made.order.order_id
+    )
+    return made.order, int(number)
