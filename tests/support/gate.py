@@ -147,6 +147,8 @@ class World:
         content = {
             "entitlements": [entitlement._asdict() for entitlement in terms],
             "blackout_dates": [day.isoformat() for day in blackout_dates],
+            "currency_code": "HKD",
+            "fares": [],
         }
         row = {
             "state": "ACTIVE",
