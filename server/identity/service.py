@@ -44,6 +44,7 @@ from server.identity.models import (
     validator_sessions,
     venues,
 )
+from server.identity.sessions import ValidatorSessions, session_departure
 from server.identity.travellers import TOKEN_PREFIX, Travellers
 from server.ratelimit import Allowance, RateLimiter
 
@@ -120,10 +121,6 @@ class _Login:
     refresh_expires: float
 
 
-_Session = tuple[str, str, tuple[int, str] | None]
-"""Of an open session: user name, terminal, and the departure it is for, by number and service; None if all."""
-
-
 class Identity:
     """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it with the server."""
 
@@ -140,7 +137,7 @@ class Identity:
         self._keys = PartnerKeys(db, feed)
         self._tokens: Remembered[str, _Login] = Remembered(feed, self._load_token)
         self._logins: Remembered[UUID, _Login] = Remembered(feed, self._load_login)
-        self._sessions: Remembered[str, _Session] = Remembered(feed, self._load_session)
+        self.sessions = ValidatorSessions(db, feed)
 
     async def start(self) -> None:
         """Begins to write down when keys were used."""
@@ -356,122 +353,6 @@ class Identity:
         }
         return columns, Tokens(access.text, refresh.text, seconds)
 
-    # Validator sessions
-
-    async def open_session(
-        self,
-        caller: Operator,
-        terminal_device_id: str,
-        now: datetime,
-        *,
-        departure: tuple[int, str] | None = None,
-    ) -> str:
-        """The code of the caller's session at its terminal: the open one, else a new one.
-
-        `departure`, by number and service, is the only one that it admits; an open session for another, or for all, is
-        closed. While one for a departure is open the caller is bound to it, in every process within a second. Raises TERMINAL_MISMATCH, and UNAUTHENTICATED if the caller logs out at the same moment.
-        """
-        require_terminal(caller, terminal_device_id)
-        mine = validator_sessions.c.login_id == caller.login_id
-
-        async def work(tx: AsyncConnection) -> tuple[str, bool]:
-            live = await tx.execute(
-                select(logins.c.login_id)
-                .where(logins.c.login_id == caller.login_id, logins.c.end_time.is_(None))
-                .with_for_update(key_share=True)
-            )
-            if live.one_or_none() is None:
-                raise unauthenticated()
-            is_open = mine, validator_sessions.c.close_time.is_(None)
-            session = validator_sessions.c.session_code, validator_sessions.c.departure_id
-            found = (await tx.execute(select(*session).where(*is_open))).one_or_none()
-            number, service_number = departure or (None, None)
-            if found and found.departure_id == number:
-                return str(found.session_code), False
-            if found:
-                closing = update(validator_sessions).where(*is_open)
-                await tx.execute(closing.values(close_time=now))
-            code = credentials.new_session_code()
-            await tx.execute(
-                insert(validator_sessions).values(
-                    session_code=code,
-                    login_id=caller.login_id,
-                    open_time=now,
-                    departure_id=number,
-                    service_number=service_number,
-                )
-            )
-            binds = bool(found or departure)
-            if binds:
-                await changes.bump(tx)
-            return code, binds
-
-        code, binds = await self._db.in_transaction(work)
-        if binds:
-            await self._forget()
-        return code
-
-    async def close_session(self, caller: Operator, session_code: str, now: datetime) -> None:
-        """Closes a session of the caller at its terminal; a repeat does nothing. Raises SESSION_NOT_OPEN."""
-
-        async def work(tx: AsyncConnection) -> None:
-            session = (
-                await tx.execute(
-                    select(validator_sessions.c.close_time)
-                    .join_from(validator_sessions, logins)
-                    .where(
-                        validator_sessions.c.session_code == session_code,
-                        logins.c.username == caller.username,
-                        logins.c.terminal_device_id == caller.terminal_device_id,
-                    )
-                    .with_for_update(of=validator_sessions)
-                )
-            ).one_or_none()
-            if session is None:
-                raise _session_not_open()
-            if session.close_time is None:
-                await tx.execute(
-                    update(validator_sessions)
-                    .where(validator_sessions.c.session_code == session_code)
-                    .values(close_time=now)
-                )
-                await changes.bump(tx)
-
-        await self._db.in_transaction(work)
-        await self._forget()
-
-    async def require_session(self, caller: Operator, session_code: str) -> tuple[int, str] | None:
-        """The departure that the session is for, by number and service; None if all.
-
-        Raises SESSION_NOT_OPEN unless it is open and the caller's at its terminal.
-        """
-        session = self._sessions.peek(session_code) or await self._sessions.get(session_code)
-        *owner, departure = session
-        if owner != [caller.username, caller.terminal_device_id]:
-            raise _session_not_open()
-        return departure
-
-    async def _load_session(self, session_code: str) -> _Session:
-        async with self._db.transaction() as tx:
-            row = (
-                await tx.execute(
-                    select(
-                        logins.c.username,
-                        logins.c.terminal_device_id,
-                        validator_sessions.c.departure_id,
-                        validator_sessions.c.service_number,
-                    )
-                    .join_from(validator_sessions, logins)
-                    .where(
-                        validator_sessions.c.session_code == session_code,
-                        validator_sessions.c.close_time.is_(None),
-                    )
-                )
-            ).one_or_none()
-        if row is None:
-            raise _session_not_open()
-        return row.username, row.terminal_device_id, _departure(row)
-
     # Keeping memory and table in step
 
     async def _forget(self) -> None:
@@ -509,17 +390,6 @@ async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
     )
     await login_failures.purge(tx, now, most)
     return gone.rowcount
-
-
-def require_terminal(caller: Operator, terminal_device_id: str) -> None:
-    """Nothing, if the terminal is the one the caller's token is bound to. Raises TERMINAL_MISMATCH."""
-    if terminal_device_id != caller.terminal_device_id:
-        raise DomainError(
-            Reason.TERMINAL_MISMATCH,
-            f"terminal_device_id: the access token is bound to {caller.terminal_device_id};"
-            " log in at this terminal",
-            terminal_device_id=caller.terminal_device_id,
-        )
 
 
 async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> None:
@@ -594,25 +464,13 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
                 row.merchant_function_codes, row.venue_function_codes
             ),
             reversal_window_seconds=row.reversal_window_seconds,
-            departure=_departure(row),
+            departure=session_departure(row),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
-
-
-def _departure(row: Any) -> tuple[int, str] | None:
-    return None if row.departure_id is None else (row.departure_id, row.service_number)
 
 
 def _login_failed() -> DomainError:
     return DomainError(
         Reason.LOGIN_FAILED,
         "the user name or the password is wrong, or the user may not log in at this terminal",
-    )
-
-
-def _session_not_open() -> DomainError:
-    return DomainError(
-        Reason.SESSION_NOT_OPEN,
-        "session_code: there is no such session open for this operator at this terminal;"
-        " open one, or leave the field empty",
     )

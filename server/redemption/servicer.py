@@ -80,7 +80,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 service_number=request.service_number,
                 travel_date=request.travel_date,
             )
-        code = await self._identity.open_session(
+        code = await self._identity.sessions.open(
             rpc.caller(),
             request.terminal_device_id,
             rpc.now(),
@@ -89,7 +89,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return messages.session_message(code, departure)
 
     async def CloseValidatorSession(self, request: Any, context: Any) -> Any:
-        await self._identity.close_session(rpc.caller(), request.session_code, rpc.now())
+        await self._identity.sessions.close(rpc.caller(), request.session_code, rpc.now())
         return access_pb2.CloseValidatorSessionResponse()
 
     async def DecryptQr(self, request: Any, context: Any) -> Any:
@@ -234,7 +234,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 terminal_device_id=terminal,
             )
         if request.session_code:
-            departure = await self._identity.require_session(operator, request.session_code)
+            departure = await self._identity.sessions.require(operator, request.session_code)
             if departure != operator.departure:
                 operator = replace(operator, departure=departure)
         return self._redeemer.submit(

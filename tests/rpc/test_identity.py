@@ -492,14 +492,14 @@ async def test_log_out(server: Server, other: Server) -> None:
     caller = await server.identity.authenticate(header, "")
     assert isinstance(caller, Operator)
     assert await other.identity.authenticate(header, "") == caller
-    code = await server.identity.open_session(caller, "T-PIER", now())
+    code = await server.identity.sessions.open(caller, "T-PIER", now())
     await server.identity.log_out(caller, now())
     assert await reason_of(server.identity.authenticate(header, "")) == Reason.UNAUTHENTICATED
     assert await reason_of(server.identity.recheck(caller)) == Reason.UNAUTHENTICATED
     assert await refresh_later(server, tokens, 0) == Reason.UNAUTHENTICATED
-    session = server.identity.require_session(caller, code)
+    session = server.identity.sessions.require(caller, code)
     assert await reason_of(session) == Reason.SESSION_NOT_OPEN
-    reopened = server.identity.open_session(caller, "T-PIER", now())
+    reopened = server.identity.sessions.open(caller, "T-PIER", now())
     assert await reason_of(reopened) == Reason.UNAUTHENTICATED
     await refused_within_a_second(other, lambda: header)
     await server.identity.log_out(caller, now())

@@ -294,41 +294,41 @@ async def test_lost_redis_lets_calls_through(server: Server, database_url: str) 
 async def test_session(server: Server, other: Server) -> None:
     caller = await server.operator()
     codes = await asyncio.gather(
-        *(p.identity.open_session(caller, "T-PIER", now()) for p in (server, other) for _ in "abc")
+        *(p.identity.sessions.open(caller, "T-PIER", now()) for p in (server, other) for _ in "abc")
     )
     [code] = set(codes)
     for process in (server, other):
-        await process.identity.require_session(caller, code)
-    await server.identity.close_session(caller, code, now())
-    await server.identity.close_session(caller, code, now())
-    closed = server.identity.require_session(caller, code)
+        await process.identity.sessions.require(caller, code)
+    await server.identity.sessions.close(caller, code, now())
+    await server.identity.sessions.close(caller, code, now())
+    closed = server.identity.sessions.require(caller, code)
     assert await reason_of(closed) == Reason.SESSION_NOT_OPEN
     began = time.monotonic()
-    while await reason_of(other.identity.require_session(caller, code)) is None:
+    while await reason_of(other.identity.sessions.require(caller, code)) is None:
         assert time.monotonic() - began < WITHIN_SECONDS
         await asyncio.sleep(0.02)
-    assert await server.identity.open_session(caller, "T-PIER", now()) != code
+    assert await server.identity.sessions.open(caller, "T-PIER", now()) != code
 
 
 async def test_sessions_of_others(server: Server) -> None:
     mine = await server.operator()
-    code = await server.identity.open_session(mine, "T-PIER", now())
-    await server.identity.require_session(await server.operator(), code)  # logged in once more
+    code = await server.identity.sessions.open(mine, "T-PIER", now())
+    await server.identity.sessions.require(await server.operator(), code)  # logged in once more
     for stranger in (await server.operator("sam"), await server.operator("olga", "T-SHOP")):
         for call in (
-            server.identity.require_session(stranger, code),
-            server.identity.close_session(stranger, code, now()),
+            server.identity.sessions.require(stranger, code),
+            server.identity.sessions.close(stranger, code, now()),
         ):
             assert await reason_of(call) == Reason.SESSION_NOT_OPEN
-    unknown = server.identity.require_session(mine, "VS-0000-0000")
+    unknown = server.identity.sessions.require(mine, "VS-0000-0000")
     assert await reason_of(unknown) == Reason.SESSION_NOT_OPEN
-    await server.identity.require_session(mine, code)
+    await server.identity.sessions.require(mine, code)
 
 
 async def test_session_at_another_terminal(server: Server) -> None:
     caller = await server.operator()
     for terminal in ("T-SHOP", "T-UNKNOWN", ""):
-        call = server.identity.open_session(caller, terminal, now())
+        call = server.identity.sessions.open(caller, terminal, now())
         assert await reason_of(call) == Reason.TERMINAL_MISMATCH
 
 
@@ -337,7 +337,7 @@ async def test_session_at_another_terminal(server: Server) -> None:
 
 async def test_purge(server: Server) -> None:
     kept, over = await server.operator(), await server.operator()
-    await server.identity.open_session(over, "T-PIER", now())
+    await server.identity.sessions.open(over, "T-PIER", now())
     await reason_of(server.identity.log_in("nobody", "x", "T-PIER", now() - timedelta(hours=1)))
     await reason_of(server.identity.log_in("no one", "x", "T-PIER", now()))
     past = now() - timedelta(seconds=1)
