@@ -40,6 +40,7 @@ from server.ratelimit import RateLimiter
 from server.redemption.scans import Redeemer
 from server.redemption.servicer import RedemptionServicer
 from server.ticketing.aftersales.changes import ChangeDesk
+from server.ticketing.aftersales.departure_tasks import DepartureTasks
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.aftersales.refund_requests import RefundDesk
 from server.ticketing.messages.offers import encoded_offer, encoded_price
@@ -296,6 +297,7 @@ class App:
         cashier = Cashier(db, settlement, client, wake=outbox.wake)
         notice_desk = NoticeDesk(db, settlement, client, wake=outbox.wake)
         kinds |= cashier.kinds() | notice_desk.kinds()
+        kinds |= DepartureTasks(db, wake=outbox.wake).kinds()
         if client:
             kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
         expiry = Expiry(db)

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     CHANGE_REFUSED = "CHANGE_REFUSED"
     QUOTE_INVALID = "QUOTE_INVALID"
     PAYMENT_MISMATCH = "PAYMENT_MISMATCH"
+    DEPARTURE_CANCELLED = "DEPARTURE_CANCELLED"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -90,6 +91,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.CHANGE_REFUSED: "FAILED_PRECONDITION",
     Reason.QUOTE_INVALID: "FAILED_PRECONDITION",
     Reason.PAYMENT_MISMATCH: "FAILED_PRECONDITION",
+    Reason.DEPARTURE_CANCELLED: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
 

@@ -9,7 +9,7 @@ from deeptravel.ticketing.v1 import offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server import rpc
-from server.admin import transport
+from server.admin import departures, transport
 from server.admin.records import By
 from server.admin.transport import Departure, Route
 from server.db import Database
@@ -18,6 +18,8 @@ from server.errors import invalid
 KIND = rpc.enum_numbers(offer_pb2.OfferKind)
 STATE = rpc.enum_numbers(catalog_pb2.DepartureState)
 STATE_NAME = rpc.enum_names(catalog_pb2.DepartureState)
+REFUNDS = rpc.enum_numbers(catalog_pb2.DepartureRefunds)
+REFUNDS_NAME = rpc.enum_names(catalog_pb2.DepartureRefunds)
 CUSTOMER_TYPE = rpc.enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = rpc.enum_names(ticket_pb2.CustomerType)
 
@@ -65,11 +67,41 @@ class CatalogMethods(admin_service_pb2_grpc.AdminServiceServicer):
             response.next_page_token = self._pages.encode(request, [found[most - 1].departure_id])
         return response
 
+    async def GetDeparture(self, request: Any, context: Any) -> Any:
+        async with self._db.transaction() as tx:
+            found = await transport.get_departure(tx, int(request.departure_id))
+        return catalog_pb2.GetDepartureResponse(departure=_departure(found))
+
+    async def CancelDeparture(self, request: Any, context: Any) -> Any:
+        departure, refunds = int(request.departure_id), REFUNDS_NAME[request.refunds]
+
+        async def work(tx: Any) -> Any:
+            await departures.cancel_departure(
+                tx, departure, refunds=refunds, comment=request.comment, **_by()
+            )
+            found = await transport.get_departure(tx, departure)
+            return catalog_pb2.CancelDepartureResponse(departure=_departure(found))
+
+        return await self._repeats.once(request, catalog_pb2.CancelDepartureResponse, work)
+
+    async def MoveDeparture(self, request: Any, context: Any) -> Any:
+        departure, to = int(request.departure_id), rpc.moment(request, "departure_time")
+        assert to is not None, "a required field"
+
+        async def work(tx: Any) -> Any:
+            await departures.move_departure(
+                tx, departure, departure_time=to, comment=request.comment, **_by()
+            )
+            found = await transport.get_departure(tx, departure)
+            return catalog_pb2.MoveDepartureResponse(departure=_departure(found))
+
+        return await self._repeats.once(request, catalog_pb2.MoveDepartureResponse, work)
+
     async def SetDepartureState(self, request: Any, context: Any) -> Any:
         departure = int(request.departure_id)
 
         async def work(tx: Any) -> Any:
-            await transport.set_departure_state(tx, departure, STATE_NAME[request.state], **_by())
+            await departures.set_departure_state(tx, departure, STATE_NAME[request.state], **_by())
             found = await transport.get_departure(tx, departure)
             return catalog_pb2.SetDepartureStateResponse(departure=_departure(found))
 
@@ -141,6 +173,9 @@ def _departure(departure: Departure) -> catalog_pb2.Departure:
             )
             for each in departure.seats
         ],
+        planned_departure_time=rpc.timestamp(departure.planned_time),
+        cancel_time=rpc.timestamp(departure.cancel_time),
+        refunds=REFUNDS[departure.cancel_refunds or ""],
     )
 
 

@@ -99,7 +99,10 @@ class Seats(NamedTuple):
 
 @dataclass(frozen=True)
 class Departure:
-    """A service on a day, with our own seats by class."""
+    """A service on a day, with our own seats by class.
+
+    `planned_time` is when it was to leave before it was first moved; it and what is about its cancelling are None before.
+    """
 
     departure_id: int
     route_id: int
@@ -107,6 +110,9 @@ class Departure:
     travel_date: date
     departure_time: datetime
     state: str
+    planned_time: datetime | None
+    cancel_time: datetime | None
+    cancel_refunds: str | None
     seats: list[Seats]
 
 
@@ -185,22 +191,6 @@ async def archive_timetable(tx: AsyncConnection, timetable_id: int, **by: Unpack
     if changed.rowcount:
         before, after = {"state": "ACTIVE"}, {"state": "ARCHIVED"}
         await trace(tx, "archive", "timetable", timetable_id, before=before, after=after, **by)
-
-
-async def set_departure_state(
-    tx: AsyncConnection, departure: int, state: str, **by: Unpack[By]
-) -> None:
-    """Cancels a departure, or has it run after all; a repeat changes nothing. Raises INVALID_FIELD, NOT_FOUND."""
-    if state not in ("SCHEDULED", "CANCELLED"):
-        raise invalid("state", f"is {state!r}; send SCHEDULED or CANCELLED")
-    this = departures.c.departure_id == departure
-    was = await tx.scalar(select(departures.c.state).where(this).with_for_update())
-    if was is None:
-        raise not_found("departure", departure)
-    if was != state:
-        await tx.execute(update(departures).where(this).values(state=state))
-        before, after = {"state": was}, {"state": state}
-        await trace(tx, "update", "departure", departure, before=before, after=after, **by)
 
 
 async def set_departure_total(
@@ -309,6 +299,9 @@ _DEPARTURES = select(
     departures.c.travel_date,
     departures.c.departure_time,
     departures.c.state,
+    departures.c.planned_time,
+    departures.c.cancel_time,
+    departures.c.cancel_refunds,
 ).join(timetables, timetables.c.timetable_id == departures.c.timetable_id)
 
 

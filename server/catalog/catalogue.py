@@ -41,6 +41,8 @@ PACKAGE_SALE_DAYS = 180
 """A package is sold from so many days before its first day of use."""
 OVERNIGHT_DAYS = 1
 """A stop is called at on the day of the departure, or so many days later."""
+MOVED_DAYS = 1
+"""The operator moves a departure by so many days at the most, earlier or later."""
 MAX_OFFERS = 50_000
 """Offers remembered of one catalogue."""
 MAX_ID_LENGTH = 64
@@ -246,13 +248,12 @@ class Catalogue:
                 if route.fares_of(each["class_code"], origin, destination)
             }
             for timetable in self._services[route.route_id]:
-                departure = self._boarding(timetable, route.calls[origin], day, zone)
-                if departure:
-                    found += [
-                        f"TR-{departure}-{index}-{origin}-{destination}"
-                        for index, class_code in classes.items()
-                        if class_code in timetable.classes
-                    ]
+                found += [
+                    f"TR-{departure}-{index}-{origin}-{destination}"
+                    for departure in self._boarding(timetable, route.calls[origin], day, zone)
+                    for index, class_code in classes.items()
+                    if class_code in timetable.classes
+                ]
         found += [f"PK-{p.product_id}-{day:%Y%m%d}" for p in self._packages(destination_city)]
         return found
 
@@ -281,18 +282,18 @@ class Catalogue:
             and stock_id(product.product_id, DIRECT) in self._hold_seconds
         ]
 
-    def _boarding(
-        self, timetable: _Timetable, call: _Call, day: date, zone: ZoneInfo
-    ) -> int | None:
-        """The departure of a timetable that calls at a stop on that day, by the stop's clock."""
+    def _boarding(self, timetable: _Timetable, call: _Call, day: date, zone: ZoneInfo) -> list[int]:
+        """The departures of a timetable that call at a stop on that day, by the stop's clock; one, unless some were moved."""
         departures = self._departures.get(timetable.timetable_id, {})
-        for behind in range(OVERNIGHT_DAYS + 1):
+        found = []
+        for behind in range(-MOVED_DAYS, OVERNIGHT_DAYS + MOVED_DAYS + 1):
             known = departures.get((day - EPOCH).days - behind)
             if known:
                 moment = datetime.fromtimestamp(known[0] + call.depart_minutes * 60, zone)
                 if moment.date() == day:
-                    return departure_number(timetable.timetable_id, day - timedelta(days=behind))
-        return None
+                    travel_date = day - timedelta(days=behind)
+                    found.append(departure_number(timetable.timetable_id, travel_date))
+        return found
 
     def _make(self, offer_id: str) -> Offer | None:
         kind, *numbers = offer_id.split("-")
@@ -345,6 +346,7 @@ class Catalogue:
                 destination=leaves.stop,
                 departure_time=departs.astimezone(UTC),
                 arrival_time=arrival,
+                service_time=datetime.fromtimestamp(known[0], UTC),
             ),
             stock_id=departure_stock_id(departure_id, class_index, DIRECT),
             seat_map=fare_class["seat_map"],

@@ -135,15 +135,24 @@ async def take(
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
     takes of one transaction come in the order of their stock ids. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER,
-    DUPLICATE_PASSENGER. The cap of a promotion is taken too, with SOLD_OUT where it is used up.
+    DUPLICATE_PASSENGER, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is taken too, with
+    SOLD_OUT where it is used up.
     """
     row = (
         await tx.execute(
-            select(stocks.c.product_id, stocks.c.total, stocks.c.held, stocks.c.sold)
+            select(
+                stocks.c.product_id,
+                stocks.c.total,
+                stocks.c.held,
+                stocks.c.sold,
+                stocks.c.closed,
+            )
             .where(stocks.c.stock_id == wanted.stock_id)
             .with_for_update(key_share=True)
         )
     ).one_or_none()
+    if row is not None and row.closed:
+        raise cancelled(offer_id)
     available = row.total - row.held - row.sold if row else 0
     if row is None or available < wanted.quantity:
         raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, available)
@@ -182,6 +191,16 @@ def sold_out(offer_id: str, product_id: int, requested: int, available: int) -> 
         product_id=product_id,
         requested=requested,
         available=available,
+    )
+
+
+def cancelled(offer_id: str) -> DomainError:
+    """OFFER_NOT_AVAILABLE for an offer whose departure is cancelled."""
+    return DomainError(
+        Reason.OFFER_NOT_AVAILABLE,
+        f"{offer_id} cannot be bought: CANCELLED; search again",
+        offer_id=offer_id,
+        why="CANCELLED",
     )
 
 

@@ -1,8 +1,8 @@
 """Offers: what a party can buy, as it is configured now or as it was sold."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Self
 from uuid import UUID
@@ -25,7 +25,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """A departure in one fare class, from where the party boards to where it leaves; times are there."""
+    """A departure in one fare class, from where the party boards to where it leaves; times are there.
+
+    `service_time` is when it leaves its first stop, by which it is known how far it was moved since; None in what was sold
+    before that was kept, when no departure was ever moved.
+    """
 
     departure_id: int
     service_number: str
@@ -37,6 +41,7 @@ class Journey:
     destination: Stop
     departure_time: datetime
     arrival_time: datetime
+    service_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,24 @@ class Offer:
             return "NOT_YET_ON_SALE"
         return "SALE_CLOSED" if now >= self.sale_until_time else ""
 
+    def moved_by(self, moved: timedelta) -> Self:
+        """As it was sold, with all its times so much later, as its departure leaves later now; earlier below zero."""
+        if not moved or self.journey is None:
+            return self
+        journey = self.journey
+        return replace(
+            self,
+            journey=replace(
+                journey,
+                departure_time=journey.departure_time + moved,
+                arrival_time=journey.arrival_time + moved,
+            ),
+            reference_time=self.reference_time + moved,
+            valid_from_time=self.valid_from_time + moved,
+            valid_until_time=self.valid_until_time + moved,
+            sale_until_time=self.sale_until_time + moved,
+        )
+
     @classmethod
     def from_snapshot(cls, offer_id: str, snapshot_id: UUID, content: dict[str, Any]) -> Self:
         """The offer as it was sold, from the snapshot that an order keeps."""
@@ -92,7 +115,7 @@ class Offer:
             journey = Journey(
                 **journey
                 | {key: Stop(**journey[key]) for key in ("origin", "destination")}
-                | {key: _moment(journey[key]) for key in ("departure_time", "arrival_time")}
+                | {key: _moment(journey[key]) for key in _JOURNEY_MOMENTS if journey.get(key)}
             )
         return cls(
             offer_id=offer_id,
@@ -119,6 +142,7 @@ class Offer:
         )
 
 
+_JOURNEY_MOMENTS = ("departure_time", "arrival_time", "service_time")
 _MOMENTS = (
     "reference_time",
     "valid_from_time",

@@ -27,7 +27,7 @@ WHERE t.ticket_id IS NULL
     Invariant(
         "change-chains",
         "what an order changes is a ticket of the order it names, the ticket that took its place was changed once more"
-        " than it, and every chain of changes begins with an order that changes nothing",
+        " than it, or as often if the operator was the cause, and every chain of changes begins with an order that changes nothing",
         f"""
 WITH RECURSIVE families AS ({FAMILIES}), links AS ({LINKS})
 SELECT l.order_code, format('changes ticket %s of order %s, named is order %s', coalesce(l.changes_ticket_id::text,
@@ -36,7 +36,7 @@ FROM links l WHERE l.old_order_id IS NULL OR l.old_order_id IS DISTINCT FROM l.c
 UNION ALL
 SELECT l.order_code, format('its ticket was changed %s times, the one before %s times', s.changes_made,
   l.old_changes_made)
-FROM links l JOIN ticket_sales s USING (order_id) WHERE s.changes_made <> l.old_changes_made + 1
+FROM links l JOIN ticket_sales s USING (order_id) WHERE s.changes_made <> l.old_changes_made + l.counts
 UNION ALL
 SELECT o.order_code, format('its tickets were changed %s times, though it changes none', s.changes_made)
 FROM ticket_sales s JOIN orders o USING (order_id) WHERE o.changes_ticket_id IS NULL AND s.changes_made <> 0

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from server.invariants.changes import CHANGES
+from server.invariants.departures import DEPARTURES
 from server.invariants.invariant import Result, look
 from server.invariants.orders import ORDERS
 from server.invariants.payments import PAYMENTS
@@ -18,7 +19,17 @@ from server.invariants.tasks import TASKS
 from server.invariants.tickets import TICKETS
 
 INVARIANTS = (
-    STOCK + SEATS + PAYMENTS + REFUNDS + PRICES + ORDERS + CHANGES + SHARED + TICKETS + TASKS
+    STOCK
+    + SEATS
+    + PAYMENTS
+    + REFUNDS
+    + PRICES
+    + ORDERS
+    + CHANGES
+    + SHARED
+    + TICKETS
+    + DEPARTURES
+    + TASKS
 )
 """Every invariant, in the order they are examined."""
 

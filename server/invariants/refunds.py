@@ -77,7 +77,7 @@ WHERE s.ticket_id IS NULL OR g.amount > s.amount_minor - g.discount OR g.refunds
         f"""
 WITH given AS (
   SELECT ticket_id, CASE WHEN bool_or(state = 'SUCCEEDED') THEN 'REFUNDED' ELSE 'REFUNDING' END AS state
-  FROM ({GIVEN_BACK}) g WHERE state <> 'CLOSED' AND cause IN ('TRAVELLER', 'ADMINISTRATOR') GROUP BY 1
+  FROM ({GIVEN_BACK}) g WHERE state <> 'CLOSED' AND cause IN ('TRAVELLER', 'ADMINISTRATOR', 'DEPARTURE_CANCELLED') GROUP BY 1
 )
 SELECT coalesce(t.ticket_code, 'ticket ' || g.ticket_id),
   format('%s, though its refunds say %s', t.state, coalesce(g.state, 'none'))

@@ -85,6 +85,7 @@ SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_t
   o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS sold_minor,
   coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) AS old_minor,
   s.changes_made AS old_changes_made,
+  CASE WHEN coalesce(o.content -> 'change' ->> 'operator_cause', '') = '' THEN 1 ELSE 0 END AS counts,
   coalesce((o.content -> 'change' ->> 'fee_minor')::bigint + (o.content -> 'change' ->> 'forfeited_minor')::bigint,
     (n.content -> 'policy' ->> 'change_fee_minor')::bigint) AS fee_minor,
   greatest(0, coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) - o.amount_minor) AS due_minor,

@@ -100,8 +100,8 @@ WHERE e.ticket_id IS NULL
     ),
     Invariant(
         "validity",
-        "a ticket is valid when what it was sold under says, at the latest from then on, and exactly as long; a partner's to"
-        " the end of the day so many days later",
+        "a ticket is valid when what it was sold under says, at the latest from then on, and exactly as long, or as much"
+        " later or earlier as its departure was moved; a partner's to the end of the day so many days later",
         """
 WITH offers AS MATERIALIZED (
   SELECT snapshot_id, (content -> 'offer' ->> 'valid_from_time')::timestamptz AS valid_from_time,
@@ -112,10 +112,13 @@ WITH offers AS MATERIALIZED (
 SELECT t.ticket_code, format('valid from %s to %s and counted from %s, sold as from %s to %s and %s', t.valid_from_time,
   t.valid_until_time, s.reference_time, o.valid_from_time, o.valid_until_time, o.reference_time)
 FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN offers o USING (snapshot_id)
+LEFT JOIN departures d ON d.departure_id = s.departure_id
+CROSS JOIN LATERAL (SELECT s.reference_time - o.reference_time AS by) AS moved
 -- how long something shared is valid, see shared-tickets
-WHERE s.passenger_index >= 0 AND (t.valid_from_time > o.valid_from_time
-    OR t.valid_until_time IS DISTINCT FROM o.valid_until_time)
-  OR s.reference_time IS DISTINCT FROM o.reference_time
+WHERE s.passenger_index >= 0 AND (t.valid_from_time > o.valid_from_time + moved.by
+    OR t.valid_until_time IS DISTINCT FROM o.valid_until_time + moved.by)
+  -- how much a departure was moved, see moved-departures
+  OR (moved.by IS DISTINCT FROM interval '0' AND d.planned_time IS NULL)
 UNION ALL
 SELECT t.ticket_code, format('valid from %s to %s, sold for %s days', t.valid_from_time, t.valid_until_time,
   n.content ->> 'validity_days')

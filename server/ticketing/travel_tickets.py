@@ -11,12 +11,15 @@ from sqlalchemy import Select, and_, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.catalog.models import departures
 from server.catalog.offers import Offer
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.errors import not_found
 from server.ticketing.models import orders as order_rows
 from server.ticketing.models import ticket_sales
+from server.ticketing.operator_cause import operator_cause
 from server.ticketing.ordering.content import SHARED, Item
+from server.ticketing.ordering.departures import Departure
 from server.ticketing.ordering.orders import Order, find, read
 from server.ticketing.ordering.shared_tickets import shown_in
 from server.ticketing.policy import Policy
@@ -25,12 +28,16 @@ from server.tickets.models import entitlements, snapshots
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
 
+BOARDING = "boarding"
+"""The function by which a departure is boarded: once redeemed, the trip was begun."""
+
 
 @dataclass(frozen=True, slots=True)
 class TravelTicket:
     """A ticket with its order, its place there, and the snapshot it was sold under.
 
     `uses` are (function_code, remaining_uses, total_uses) by code; `passenger_index` is SHARED for a shared entitlement.
+    The columns of its departure are as it is now; all are None for a package.
     """
 
     order: Order
@@ -52,6 +59,35 @@ class TravelTicket:
     reference_time: datetime
     changes_made: int
     uses: Sequence[tuple[str, int, int]]
+    departure_id: int | None = None
+    departure_state: str | None = None
+    departure_time: datetime | None = None
+    planned_time: datetime | None = None
+
+    @property
+    def departure(self) -> Departure | None:
+        """Its departure as it is now; None for a package."""
+        if self.departure_id is None or self.departure_state is None:
+            return None
+        assert self.departure_time is not None, "a departure leaves at some time"
+        planned_time = self.planned_time or self.departure_time
+        return Departure(self.departure_id, self.departure_state, self.departure_time, planned_time)
+
+    @property
+    def moved(self) -> timedelta:
+        """By how much its departure leaves later than it was sold for; earlier below zero."""
+        journey, departure = self.snapshot["offer"]["journey"], self.departure
+        if journey is None or departure is None:
+            return timedelta()
+        sold_for = journey.get("service_time")
+        return departure.moved(datetime.fromisoformat(sold_for) if sold_for else None)
+
+    @property
+    def operator_cause(self) -> str:
+        """What the operator did to its departure, for which refund and change are free; empty if nothing."""
+        if self.departure is None:
+            return ""
+        return operator_cause(self.departure.state, self.moved, self.policy.move_tolerance_minutes)
 
     @property
     def is_shared(self) -> bool:
@@ -107,6 +143,10 @@ class TravelTicket:
             departs=self.item.departure_id is not None,
             refund_percent_cap=change.refund_percent if change else 100,
             zone=self.zone,
+            operator_cause=self.operator_cause,
+            boarded=any(
+                code == BOARDING and remaining < total for code, remaining, total in self.uses
+            ),
         )
 
 
@@ -139,9 +179,14 @@ _TICKETS: Select[Any] = (
         ticket_sales.c.reference_time,
         ticket_sales.c.changes_made,
         _USES,
+        departures.c.departure_id,
+        departures.c.state,
+        departures.c.departure_time,
+        departures.c.planned_time,
     )
     .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
     .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
+    .outerjoin(departures, departures.c.departure_id == ticket_sales.c.departure_id)
     .select_from(order_rows)
 )
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -383,6 +383,23 @@ async def move(
     moved = sorted((await tx.execute(MOVE, values)).scalars())
     await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
     return set(moved)
+
+
+async def shift(
+    tx: AsyncConnection, ticket_id: int, by: timedelta, *, state: str, actor: str, now: datetime
+) -> None:
+    """Moves the validity of a ticket that is locked, in `state`, with its departure, and records it."""
+    shifted = await tx.execute(
+        update(tickets)
+        .where(tickets.c.ticket_id == ticket_id)
+        .values(
+            valid_from_time=tickets.c.valid_from_time + by,
+            valid_until_time=tickets.c.valid_until_time + by,
+            update_time=now,
+        )
+    )
+    assert shifted.rowcount == 1, "it is locked"
+    await record(tx, [ticket_id], now=now, action="departure_moved", state=state, actor=actor)
 
 
 async def record(

@@ -12,6 +12,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
 from server.admin import allotments, products, promotions, transport
+from server.admin.departures import set_departure_state
 from server.admin.products import PRODUCTS
 from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.models import departures, holidays, stocks
@@ -191,7 +192,7 @@ async def test_departure_state_and_total(db: Database) -> None:
     )
     gone = departure_id(world.EARLY, date(2021, 1, 1))
     assert await reason(db, total, gone, "FIRST", 1) is Reason.NOT_FOUND
-    state = transport.set_departure_state
+    state = set_departure_state
     assert await faults(db, state, number, "LATE") == ("state",)
     assert await reason(db, state, gone, "CANCELLED") is Reason.NOT_FOUND
     then = await version(db)
@@ -299,7 +300,7 @@ async def test_the_edition_is_of_what_is_sold(db: Database) -> None:
     assert catalogues.peek() is None
     assert await catalogues.get() is first
     number = departure_id(world.EARLY, world.tomorrow())
-    await do(db, transport.set_departure_state, number, "CANCELLED")
+    await do(db, set_departure_state, number, "CANCELLED")
     await feed.poll()
     second = await catalogues.get()
     assert second.edition != first.edition

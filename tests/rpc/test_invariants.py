@@ -266,6 +266,20 @@ UPDATE payments SET refunded_minor = 0, refund_count = 0 WHERE order_id = <cheap
         "validity",
         "UPDATE tickets SET valid_until_time = valid_until_time + interval '2 days' WHERE partner_id > 0",
     ),
+    ("closed-stocks", "UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL"),
+    (
+        "cancelled-departures",
+        """
+UPDATE departures SET state = 'CANCELLED', cancel_time = now(), cancel_refunds = 'AT_ONCE';
+UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL
+""",
+    ),
+    (
+        "moved-departures",
+        """
+UPDATE departures SET planned_time = departure_time, departure_time = departure_time + interval '1 h'
+""",
+    ),
     (
         "expired",
         f"""

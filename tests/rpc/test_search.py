@@ -11,7 +11,7 @@ import redis
 from deeptravel.ticketing.v1 import offer_pb2
 from sqlalchemy import text, update
 
-from server.admin import products, promotions, transport
+from server.admin import departures, products, promotions, transport
 from server.admin.promotions import Promotion
 from server.catalog.catalogue import Catalogues
 from server.catalog.models import stocks
@@ -210,7 +210,7 @@ async def test_days_say_why_they_are_empty(db: Database, traveller: Traveller) -
             stock = departure_stock_id(departure(timetable_id, dates[0]), index, 0)
             await take(db, stock, 10 if index else 100)
         number = departure(timetable_id, dates[1])
-        await change(db, transport.set_departure_state, number, "CANCELLED")
+        await change(db, departures.set_departure_state, number, "CANCELLED")
     blackout = {"blackout_dates": [dates[3].isoformat()]}
     await change(db, products.update_product, world.TRAIN, blackout)
     await change(

@@ -1,7 +1,7 @@
 """An administrator's office: a running AdminService, what is set up in it, and a valid request for every method."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -234,6 +234,13 @@ VALID: dict[str, dict[str, Any]] = {
         "departure_id": DEPARTURE,
         "state": catalog_pb2.DEPARTURE_STATE_CANCELLED,
     },
+    "MoveDeparture": {
+        "departure_id": DEPARTURE,
+        "departure_time": datetime.combine(DEPARTURE_DAY, time(9, 30), UTC),
+        "comment": "fog",
+    },
+    "CancelDeparture": {"departure_id": DEPARTURE, "comment": "typhoon"},
+    "GetDeparture": {"departure_id": DEPARTURE},
     "SetDepartureStock": {"departure_id": DEPARTURE, "class_code": "SECOND", "total": 5},
     "GetPartner": {"partner_code": "CP"},
     "ListPartnerKeys": {"partner_code": "CP"},

@@ -232,7 +232,11 @@ class ChangeDesk:
             content=Content(
                 (_item(terms.item, place),),
                 change=ChangeTerms(
-                    cost.old_minor, cost.fee_minor, cost.forfeited_minor, cost.refund_percent
+                    cost.old_minor,
+                    cost.fee_minor,
+                    cost.forfeited_minor,
+                    cost.refund_percent,
+                    cost.operator_cause,
                 ),
             ),
             passengers_sealed=self._seals.seal(

@@ -20,6 +20,7 @@ from server.identity.callers import Traveller
 from server.ticketing import policy, rules, travel_tickets
 from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
+from server.ticketing.operator_cause import OPERATOR_CAUSES
 from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Member
@@ -88,7 +89,7 @@ class RefundDesk:
             offers = _offers(order, sharing, chosen, of_items, now)
         expire_time = min(now + timedelta(seconds=self._quote_seconds), offers.until_time)
         facts = [order.order_id, _steps([t.ticket_id for t in offers.tickets])]
-        facts.append(_digest(offers.tickets))
+        facts += [_digest(offers.tickets), sum(ticket.amount_minor for ticket in offers.tickets)]
         text = self._quotes.sign("refund", traveller.key, facts, expire_time=expire_time)
         return Quote(text, order, offers.tickets, expire_time, is_last)
 
@@ -109,9 +110,9 @@ class RefundDesk:
         order_id, *quoted = self._quotes.open("refund", traveller.key, quote, now=now)
         if order_id != order.order_id:
             raise quotes.invalid("is for another order")
-        if len(quoted) != 2:
+        if len(quoted) != 3:
             raise quotes.invalid("was made by a former release")
-        steps, digest = quoted
+        steps, digest, total = quoted
         ids = set(accumulate(steps))
         shared = await shared_tickets.lock(tx, ids)
         await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
@@ -121,7 +122,7 @@ class RefundDesk:
         sharing, of_items = await _sharing(tx, order, found), await parties.read(tx, found)
         offers = _offers(order, sharing, chosen, of_items, now)
         given_back = offers.tickets
-        if _digest(given_back) != digest:
+        if _digest(given_back) != digest and not _better(given_back, ids, total):
             raise quotes.invalid("holds no more: a ticket of the order has moved since")
         paid = await refunds.payments_of(tx, order_id)
         if _is_last(offers, paid):
@@ -131,7 +132,7 @@ class RefundDesk:
             }
             if left - {ticket.ticket_id for ticket in given_back}:
                 raise quotes.invalid("is not of all that is left, and only one refund is")
-        await _start(tx, order, given_back, traveller, now)
+        await start(tx, order, given_back, traveller.key, now=now)
         refund_no = await refunds.ask(
             tx,
             order_id=order_id,
@@ -144,21 +145,32 @@ class RefundDesk:
         return await refunds.read(tx, order_id, refund_no)
 
 
-async def _start(
+def _better(given_back: Sequence[TicketRefund], ids: Collection[int], total: int) -> bool:
+    """Whether the same tickets give back no less than was quoted, since the operator changed their departure meanwhile."""
+    return (
+        {ticket.ticket_id for ticket in given_back} == ids
+        and sum(ticket.amount_minor for ticket in given_back) >= total
+        and any(ticket.rule in OPERATOR_CAUSES for ticket in given_back)
+    )
+
+
+async def start(
     tx: AsyncConnection,
     order: Order,
     given_back: Iterable[TicketRefund],
-    traveller: Traveller,
+    actor: str,
+    *,
     now: datetime,
 ) -> None:
+    """Makes tickets REFUNDING, which are locked and for which a refund is asked next."""
     ids = [ticket.ticket_id for ticket in given_back]
     standing = ("ACTIVE", "PARTIALLY_REDEEMED")
     moved = await tickets.move(
-        tx, ids, standing, "REFUNDING", action="refunding", actor=traveller.key, now=now
+        tx, ids, standing, "REFUNDING", action="refunding", actor=actor, now=now
     )
     assert len(moved) == len(ids), "nobody moves a ticket that is locked"
     moves = [
-        events.Move(order.order_id, events.TICKET_REFUNDING, traveller.key, ticket_id=ticket_id)
+        events.Move(order.order_id, events.TICKET_REFUNDING, actor, ticket_id=ticket_id)
         for ticket_id in ids
     ]
     await events.record(tx, moves, now=now)
@@ -269,20 +281,23 @@ def _offers(
         if isinstance(offer, policy.Refused):
             raise refused(ticket.ticket_code, offer)
         until_times.append(offer.until_time)
-        given_back.append(
-            TicketRefund(
-                ticket.ticket_id,
-                ticket.amount_minor,
-                offer.amount_minor,
-                offer.fee_minor,
-                offer.percent,
-                offer.rule,
-                offer.facts,
-                ticket.state,
-                offer.party_discount_minor,
-            )
-        )
+        given_back.append(ticket_refund(ticket, offer))
     return _Offers(given_back, min(until_times))
+
+
+def ticket_refund(ticket: TravelTicket, offer: policy.RefundOffer) -> TicketRefund:
+    """What a ticket gives back, as a refund keeps it."""
+    return TicketRefund(
+        ticket.ticket_id,
+        ticket.amount_minor,
+        offer.amount_minor,
+        offer.fee_minor,
+        offer.percent,
+        offer.rule,
+        offer.facts,
+        ticket.state,
+        offer.party_discount_minor,
+    )
 
 
 def _shared_with(
@@ -298,14 +313,16 @@ def _shared_with(
         if ticket.is_shared and sharing.others(ticket, ids) - WITHDRAWN:
             raise refused(ticket.ticket_code, policy.Refused("SHARED"))
     going = []
+    # what is shared and used up keeps nobody from what the operator owes
+    free = all(ticket.operator_cause for ticket in chosen)
     for shared in sharing.concerned(ids):
         others = sharing.others(shared, ids) - WITHDRAWN
-        if others - {"REFUNDING"}:
+        held = policy.refund(shared.standing, shared.policy, now)
+        if others - {"REFUNDING"} or (free and isinstance(held, policy.Refused)):
             continue
         if not others and shared.order_id == order.order_id:
             going.append(shared)
             continue
-        held = policy.refund(shared.standing, shared.policy, now)
         if isinstance(held, policy.Refused) and held.reason in ("REDEEMED", "BLOCKED"):
             raise refused(shared.ticket_code, held)
     return going

@@ -1,6 +1,7 @@
 """Travellers' tickets between protobuf and plain values."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
@@ -9,6 +10,7 @@ from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from server import rpc
 from server.ticketing.messages.offers import offer_message
 from server.ticketing.messages.orders import CUSTOMER_TYPES, DOCUMENT_TYPES
+from server.ticketing.operator_cause import DEPARTURE_CANCELLED, DEPARTURE_MOVED
 from server.ticketing.ordering.passengers import Passenger, PassengerSeals
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import qr
@@ -16,6 +18,11 @@ from server.tickets import qr
 STATES = rpc.enum_numbers(tickets_pb2.TicketState)
 STATE_NAMES = rpc.enum_names(tickets_pb2.TicketState)
 PICTURE_FORMAT_NAMES = rpc.enum_names(tickets_pb2.QrPictureFormat)
+DEPARTURE_CHANGES = {
+    "": ticket_pb2.DEPARTURE_CHANGE_UNSPECIFIED,
+    DEPARTURE_CANCELLED: ticket_pb2.DEPARTURE_CHANGE_CANCELLED,
+    DEPARTURE_MOVED: ticket_pb2.DEPARTURE_CHANGE_MOVED,
+}
 
 
 def passengers(
@@ -33,7 +40,7 @@ def tickets(seals: PassengerSeals, found: Sequence[TravelTicket]) -> list[Any]:
 
 
 def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> Any:
-    offered = offer_message(ticket.offer, ticket.item.price)
+    offered = offer_message(ticket.offer.moved_by(ticket.moved), ticket.item.price)
     message = ticket_pb2.TravellerTicket(
         ticket_code=ticket.ticket_code,
         status=STATES[ticket.state],
@@ -49,6 +56,8 @@ def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> Any:
         amount_minor=ticket.amount_minor,
         changes_made=ticket.changes_made,
         policy=offered.policy,
+        departure_change=DEPARTURE_CHANGES[ticket.operator_cause],
+        sold_departure_time=rpc.timestamp(_sold_for(ticket)),
         entitlements=[
             tickets_pb2.Entitlement(
                 function_code=function_code, remaining_uses=remaining, total_uses=total
@@ -69,6 +78,12 @@ def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> Any:
             )
         )
     return message
+
+
+def _sold_for(ticket: TravelTicket) -> datetime | None:
+    """When its departure was to leave as it was sold, if that is another time now."""
+    journey = ticket.offer.journey if ticket.moved else None
+    return journey.departure_time if journey else None
 
 
 def ticket_qr(ticket_code: str, claims: qr.Claims, token: str) -> Any:

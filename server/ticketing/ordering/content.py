@@ -90,13 +90,15 @@ class ChangeTerms(NamedTuple):
     """What a change was made on, in minor units: old + paid = new + fee + forfeited + given back.
 
     `old_minor` is what had been paid for the old ticket, `forfeited_minor` what of the difference to something cheaper
-    is kept besides the fee. `refund_percent` is what a refund would have given then, and the most it ever gives now.
+    is kept besides the fee. `refund_percent` is what a refund would have given then, and the most it ever gives now. With
+    an `operator_cause` the change does not count, since the operator cancelled or moved the departure.
     """
 
     old_minor: int
     fee_minor: int
     forfeited_minor: int
     refund_percent: int
+    operator_cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ TICKET_CHANGING = "ticket.changing"
 TICKET_CHANGED = "ticket.changed"
 TICKET_RESTORED = "ticket.restored"
 PAYMENT_REFUNDED = "payment.refunded"
+DEPARTURE_CANCELLED = "departure.cancelled"
+DEPARTURE_MOVED = "departure.moved"
 
 _LOCK = HotStatement("""
 SELECT order_id, sequence, state, cancel_reason, pay_time

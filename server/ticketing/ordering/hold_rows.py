@@ -13,7 +13,7 @@ from server.catalog.offers import Offer
 from server.db import HotConnection, HotStatement, array, columns
 
 LOCK_STOCKS = HotStatement("""
-SELECT stock_id, product_id, total - held - sold
+SELECT stock_id, product_id, total - held - sold, closed
 FROM stocks WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDATE
 """)
 # behind the lock, in statements of their own: each sees what the lock's last holder committed
@@ -73,10 +73,14 @@ FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::int[], $6::bigint[], $7::t
 
 @dataclass(slots=True)
 class Stock:
-    """A locked stock: of which product (0: the cap of a promotion), how much is left, and the bitmap of taken seats."""
+    """A locked stock: of which product (0: the cap of a promotion), how much is left, and the bitmap of taken seats.
+
+    It is `closed` when its departure is cancelled.
+    """
 
     product_id: int
     left: int
+    closed: bool = False
     taken: int = 0
 
 
@@ -91,6 +95,10 @@ class Facts:
     quotas: dict[tuple[int, int], int]
     guards: set[tuple[int, bytes]]
     stored: dict[idempotency.Key, tuple[bytes, bytes]]
+
+    def is_closed(self, stock_id: int) -> bool:
+        """Whether its departure was cancelled, maybe since the catalogue was read."""
+        return self.stocks.get(stock_id, NO_STOCK).closed
 
     def left(self, stock_id: int) -> int:
         """How much is left of a stock."""
@@ -131,7 +139,7 @@ async def read(
         (idempotency.READ_ANSWERS, columns(list(keys)) or ["{}"] * 3),
     ]
     locked, quantities, travelling, taken, answers = await hot.round_trip(statements)
-    stocks = {row[0]: Stock(row[1] or 0, row[2]) for row in locked}
+    stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in locked}
     for stock_id, word, bits in taken:
         stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
     return Facts(

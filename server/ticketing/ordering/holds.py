@@ -294,6 +294,9 @@ class _Batch:
         return self._hold(unit, priced, seats)
 
     def _check_stock(self, item: PricedItem, quantity: int) -> None:
+        """Raises OFFER_NOT_AVAILABLE (the departure is cancelled), SOLD_OUT."""
+        if self._facts.is_closed(item.offer.stock_id):
+            raise holds.cancelled(item.offer.offer_id)
         left = self._facts.left(item.offer.stock_id)
         if left < quantity:
             raise sold_out(item.offer.offer_id, item.offer.product_id, quantity, max(left, 0))

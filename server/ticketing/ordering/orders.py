@@ -23,7 +23,7 @@ from server.tickets.service import move
 CLOSE_PAYMENT = "payment.close"
 """Kind of outbox task: WeChat is told that a payment is not to be made any more; its key is the out_trade_no."""
 
-CancelReason = Literal["TRAVELLER", "HOLD_EXPIRED", "REFUNDED"]
+CancelReason = Literal["TRAVELLER", "HOLD_EXPIRED", "REFUNDED", "DEPARTURE_CANCELLED"]
 
 _COLUMNS = (
     orders.c.order_id,

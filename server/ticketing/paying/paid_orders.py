@@ -2,7 +2,7 @@
 
 A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything in one statement a table,
 ends their tasks and commits once. Whatever is not of this case (an order that somebody else is at, that changes a ticket or
-does not wait, a payment that does not fit) it leaves as it is, to be worked off alone. If the transaction fails, so are all.
+does not wait, a departure that is cancelled, a payment that does not fit) it leaves as it is, to be worked off alone. If the transaction fails, so are all.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ from server.payments.service import Payment
 from server.payments.wechat import Transaction
 from server.payments.wechat_client import WechatClient
 from server.payments.wechat_signatures import ContentInvalidError
-from server.ticketing.ordering import events, orders
+from server.ticketing.ordering import departures, events, orders
+from server.ticketing.ordering.departures import Departures
 from server.ticketing.ordering.events import Move, Standing
 from server.ticketing.ordering.orders import Order
 from server.ticketing.paying.settlement import SYSTEM, Issue, Settlement, taken_in
@@ -48,10 +49,11 @@ class _Told(NamedTuple):
 
 
 class _Paid(NamedTuple):
-    """An order that was waiting for the payment it is told of; it is locked."""
+    """An order that was waiting for the payment it is told of; it is locked. All its departures run."""
 
     told: _Told
     order: Order
+    departures: Departures
 
 
 class PaidOrders:
@@ -118,7 +120,8 @@ class PaidOrders:
         if paid:
             # behind the locks, which may have taken a while
             now = paid[0].told.task.now()
-            rows = await self._settlement.issue(hot, [Issue(each.order) for each in paid], now=now)
+            issues = [Issue(each.order, each.departures) for each in paid]
+            rows = await self._settlement.issue(hot, issues, now=now)
             takes = [take for each in paid for take in each.order.takes]
             succeeded, *_, sold, done = await hot.round_trip(
                 [
@@ -136,9 +139,11 @@ class PaidOrders:
         return paid
 
     async def _lock(self, hot: HotConnection, told: Sequence[_Told]) -> list[_Paid]:
-        rows, found, held = await hot.round_trip(
+        named = [each.named[0] for each in told]
+        rows, running, found, held = await hot.round_trip(
             [
-                orders.locking_free([each.named[0] for each in told]),
+                orders.locking_free(named),
+                departures.reading(named),
                 payments.finding([each.named for each in told]),
                 outbox.lock_leases([each.task for each in told]),
             ]
@@ -146,13 +151,16 @@ class PaidOrders:
         locked = {order.order_id: order for order in map(orders.parse, rows)}
         asked = {(payment.order_id, payment.attempt): payment for payment in map(_payment, found)}
         leased = {task_id for (task_id,) in held}
+        by_order = departures.parse(running)
         paid = []
         for each in told:
             order = locked.get(each.named[0])
             verdict = self._settlement.judge(order, asked.get(each.named), each.transaction)
             changes = order is not None and order.changes_ticket_id is not None
-            if order and verdict == "WAITS" and not changes and each.task.task_id in leased:
-                paid.append(_Paid(each, order))
+            of_order = by_order.get(each.named[0], {})
+            fits = verdict == "WAITS" and not changes and not departures.cancelled(of_order)
+            if order and fits and each.task.task_id in leased:
+                paid.append(_Paid(each, order, of_order))
         return paid
 
 

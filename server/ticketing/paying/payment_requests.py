@@ -23,7 +23,7 @@ from server.payments.rules import next_query
 from server.payments.service import Payment
 from server.payments.wechat import PaySign, WechatError
 from server.payments.wechat_client import WechatClient
-from server.ticketing.ordering import orders
+from server.ticketing.ordering import departures, orders
 from server.ticketing.ordering.orders import CLOSE_PAYMENT, Order
 from server.ticketing.paying.settlement import Settlement
 
@@ -99,8 +99,8 @@ class Cashier:
     async def pay(self, traveller: Traveller, order_code: str, *, now: datetime) -> Paying:
         """Asks WeChat for the payment of the traveller's held order; a repeat leads to the same payment.
 
-        With nothing to pay the order is settled at once. Raises NOT_FOUND, ORDER_STATE_REFUSES, PAYMENT_REFUSED,
-        PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+        With nothing to pay the order is settled at once. Raises NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES,
+        PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
         paying = await self._db.in_transaction(
             lambda tx: self._begin(tx, traveller, order_code, now=now)
@@ -145,6 +145,9 @@ class Cashier:
         payment = await payments.latest(tx, order.order_id)
         if order.state in ("PAID", "COMPLETED"):
             return Paying(order, payment and await payments.succeeded(tx, order.order_id))
+        gone = departures.cancelled(await departures.of_order(tx, order.order_id))
+        if gone and (order.state == "PENDING" or order.cancel_reason == "DEPARTURE_CANCELLED"):
+            raise departures.departure_cancelled(gone, "nothing is paid for it; make a new order")
         if order.state != "PENDING" or now >= order.hold_expire_time:
             raise orders.state_refuses(order, "only what is held is paid; make a new order")
         if order.amount_minor == order.credit_minor:

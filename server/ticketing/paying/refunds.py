@@ -48,7 +48,7 @@ _NOTHING_KEPT: dict[str, str | int] = {
 }
 """Facts of the rule by which what has no price comes back."""
 
-Cause = Literal["TRAVELLER", "LATE_PAYMENT", "CHANGE", "ADMINISTRATOR"]
+Cause = Literal["TRAVELLER", "LATE_PAYMENT", "CHANGE", "ADMINISTRATOR", "DEPARTURE_CANCELLED"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ buys nothing goes back by itself (DOMAIN, Payment).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,7 +16,6 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import holds
-from server.catalog.models import departures
 from server.catalog.offers import Offer
 from server.db import Database, HotConnection, round_trip
 from server.errors import DomainError, Reason
@@ -26,8 +25,9 @@ from server.payments import service as payments
 from server.payments.service import Payment
 from server.payments.wechat import Transaction
 from server.ticketing.models import ticket_sales
-from server.ticketing.ordering import completion, events, orders, shared_tickets
+from server.ticketing.ordering import completion, departures, events, orders, shared_tickets
 from server.ticketing.ordering.content import Content, Item
+from server.ticketing.ordering.departures import Departures
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Shared
@@ -38,7 +38,12 @@ from server.tickets import service as tickets
 from server.tickets.models import tickets as ticket_rows
 
 SYSTEM = "system"
-GONE = (Reason.SOLD_OUT, Reason.TOO_MANY_FOR_TRAVELLER, Reason.DUPLICATE_PASSENGER)
+GONE = (
+    Reason.SOLD_OUT,
+    Reason.TOO_MANY_FOR_TRAVELLER,
+    Reason.DUPLICATE_PASSENGER,
+    Reason.OFFER_NOT_AVAILABLE,
+)
 """Why the stock of an order whose hold is over cannot be taken again."""
 
 Outcome = Literal["PAID", "KNOWN", "REFUNDED", "MISFIT", "UNKNOWN"]
@@ -74,10 +79,12 @@ class _Change(NamedTuple):
 class Issue:
     """An order that gets its tickets: with `changes_made` if it changes one, which was changed so often before it.
 
-    `seats`, by item, are others than those ordered. With `blocked` its tickets are born blocked, as the changed one is.
+    `seats`, by item, are others than those ordered. `departures` are the order's, as they are now. With `blocked` its
+    tickets are born blocked, as the changed one is.
     """
 
     order: Order
+    departures: Departures = field(default_factory=dict)
     changes_made: int | None = None
     seats: Mapping[int, tuple[int, ...]] | None = None
     blocked: bool = False
@@ -129,6 +136,7 @@ class Settlement:
         await events.record(tx, moves, now=now)
         issue = Issue(
             order,
+            await departures.of_order(tx, order.order_id),
             change.changes_made if change else None,
             seats,
             blocked=change is not None and change.blocked,
@@ -150,7 +158,8 @@ class Settlement:
         """Takes in what WeChat says was paid, in a notice or an answer; wake the outbox after the commit.
 
         Whatever the order is meanwhile: a payment that is too late for it is honoured if the stock can be taken again,
-        unless the traveller has cancelled; else it goes back, as does a second one.
+        unless the traveller has cancelled; else it goes back, as does a second one, and one for a departure that the
+        operator has cancelled.
         """
         outcome = await self._take_in(tx, transaction, now=now)
         taken_in(transaction, outcome)
@@ -179,7 +188,11 @@ class Settlement:
             success_time=transaction.success_time,
             now=now,
         )
-        if verdict == "WAITS":
+        if verdict == "WAITS" and departures.cancelled(
+            await departures.of_order(tx, order.order_id)
+        ):
+            await orders.cancel(tx, [order], reason="DEPARTURE_CANCELLED", actor=SYSTEM, now=now)
+        elif verdict == "WAITS":
             await self.settle(tx, order, pay_time=transaction.success_time, now=now, actor=SYSTEM)
             return "PAID"
         if (order.state, order.cancel_reason) == ("CANCELLED", "HOLD_EXPIRED") and (
@@ -232,7 +245,7 @@ class Settlement:
                 for ticket in new_tickets(
                     index,
                     item,
-                    offers[item.snapshot_id, item.offer_id],
+                    _as_it_is(offers[item.snapshot_id, item.offer_id], item, issue.departures),
                     (issue.seats or {}).get(index),
                     # what an order shares stays with it when one of its tickets is changed
                     shares=issue.changes_made is None,
@@ -246,7 +259,10 @@ class Settlement:
             order = issue.order
             passengers = self._reader.seals.open(order.order_id, order.passengers_sealed)
             names = [passenger.name for passenger in passengers]
-            changes_made = 0 if issue.changes_made is None else issue.changes_made + 1
+            changes_made = issue.changes_made or 0
+            terms = order.content.change
+            if issue.changes_made is not None and not (terms and terms.operator_cause):
+                changes_made += 1
             for ticket in tickets_of_order:
                 rows.add(
                     order,
@@ -323,8 +339,10 @@ class Settlement:
         """The seats of each item, others than before if those are taken. Raises _GoneError, or one of GONE."""
         offers = await self._reader.sold_offers(await HotConnection.of(tx), [order])
         items = list(enumerate(order.content.items))
+        running = await departures.of_order(tx, order.order_id)
         for _, item in items:
-            await _require_still_sold(tx, item, offers[item.snapshot_id, item.offer_id], now)
+            offer = _as_it_is(offers[item.snapshot_id, item.offer_id], item, running)
+            _require_still_sold(item, offer, running, now)
         old = await self._change_again(tx, order, now=now)
         of_old = {take.stock_id for take in old.takes} if old else set()
         await holds.lock(tx, {take.stock_id for take in order.takes} | of_old)
@@ -385,13 +403,17 @@ def taken_in(transaction: Transaction, outcome: Outcome) -> None:
     log.info("payment.taken_in", out_trade_no=transaction.out_trade_no, outcome=outcome)
 
 
-async def _require_still_sold(tx: AsyncConnection, item: Item, offer: Offer, now: datetime) -> None:
+def _as_it_is(offer: Offer, item: Item, running: Departures) -> Offer:
+    """What was sold, with the times of its departure as they are now."""
+    departure = running.get(item.departure_id) if item.departure_id is not None else None
+    return departure.as_it_is(offer) if departure else offer
+
+
+def _require_still_sold(item: Item, offer: Offer, running: Departures, now: datetime) -> None:
     """Raises _GoneError for what is not sold any more: its time is over, or the departure was cancelled."""
-    state = None
-    if item.departure_id is not None:
-        query = select(departures.c.state).where(departures.c.departure_id == item.departure_id)
-        state = await tx.scalar(query)
-    if now >= offer.sale_until_time or state == "CANCELLED":
+    departure = running.get(item.departure_id) if item.departure_id is not None else None
+    is_cancelled = departure is not None and departure.state == departures.CANCELLED
+    if now >= offer.sale_until_time or is_cancelled:
         raise _GoneError(f"{item.offer_id} is not sold any more")
 
 

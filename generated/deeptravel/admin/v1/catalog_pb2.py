@@ -29,7 +29,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/catalog.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n\tRouteFare\x12\x1e\n\nclass_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12$\n\x10origin_stop_code\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12)\n\x15\x64\x65stination_stop_code\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12\x44\n\rcustomer_type\x18\x04 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x08\xe2\x41\x01\x02\x98\xb5\x18\x01\x12\x33\n\x08\x64\x61y_type\x18\x05 \x01(\tB!\xe2\x41\x01\x02\x92\xb5\x18\x19\"\x17weekday|weekend|holiday\x12!\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x42\x0b\x92\xb5\x18\x07\x10\x80\xd0\xdb\xc3\xf4\x02\"\xb7\x01\n\x05Route\x12\x10\n\x08route_id\x18\x01 \x01(\x05\x12\x12\n\nproduct_id\x18\x02 \x01(\x05\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".deeptravel.ticketing.v1.OfferKind\x12\x12\n\nstop_codes\x18\x04 \x03(\t\x12\x13\n\x0b\x63lass_codes\x18\x05 \x03(\t\x12-\n\x05\x66\x61res\x18\x06 \x03(\x0b\x32\x1e.deeptravel.admin.v1.RouteFare\"b\n\x0e\x44\x65partureStock\x12\x12\n\nclass_code\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04held\x18\x03 \x01(\x05\x12\x0c\n\x04sold\x18\x04 \x01(\x05\x12\x11\n\tavailable\x18\x05 \x01(\x05\"\xfd\x01\n\tDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x10\n\x08route_id\x18\x02 \x01(\x05\x12\x16\n\x0eservice_number\x18\x03 \x01(\t\x12\x13\n\x0btravel_date\x18\x04 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.deeptravel.admin.v1.DepartureState\x12\x33\n\x06stocks\x18\x07 \x03(\x0b\x32#.deeptravel.admin.v1.DepartureStock\"E\n\x11ListRoutesRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x12ListRoutesResponse\x12*\n\x06routes\x18\x01 \x03(\x0b\x32\x1a.deeptravel.admin.v1.Route\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x14SetRouteFaresRequest\x12\x1c\n\x08route_id\x18\x01 \x01(\x05\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12\x36\n\x05\x66\x61res\x18\x02 \x03(\x0b\x32\x1e.deeptravel.admin.v1.RouteFareB\x07\x92\xb5\x18\x03(\x88\'\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"B\n\x15SetRouteFaresResponse\x12)\n\x05route\x18\x01 \x01(\x0b\x32\x1a.deeptravel.admin.v1.Route\"\x9a\x01\n\x15ListDeparturesRequest\x12\x18\n\x08route_id\x18\x01 \x01(\x05\x42\x06\x92\xb5\x18\x02\x08\x01\x12\x35\n\x0btravel_date\x18\x02 \x01(\tB \x92\xb5\x18\x1c\"\x1a[0-9]{4}-[0-9]{2}-[0-9]{2}\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x16ListDeparturesResponse\x12\x32\n\ndepartures\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Departure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa1\x01\n\x18SetDepartureStateRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.admin.v1.DepartureStateB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"N\n\x19SetDepartureStateResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure\"\xb5\x01\n\x18SetDepartureStockRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\x12\x1e\n\nclass_code\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12\"\n\x05total\x18\x03 \x01(\x05\x42\x0e\xe2\x41\x01\x02\x92\xb5\x18\x06\x10\x80\x94\xeb\xdc\x03H\x00\x88\x01\x01\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@B\x08\n\x06_total\"N\n\x19SetDepartureStockResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure*o\n\x0e\x44\x65partureState\x12\x1f\n\x1b\x44\x45PARTURE_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45PARTURE_STATE_SCHEDULED\x10\x01\x12\x1d\n\x19\x44\x45PARTURE_STATE_CANCELLED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/catalog.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n\tRouteFare\x12\x1e\n\nclass_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12$\n\x10origin_stop_code\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12)\n\x15\x64\x65stination_stop_code\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12\x44\n\rcustomer_type\x18\x04 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x08\xe2\x41\x01\x02\x98\xb5\x18\x01\x12\x33\n\x08\x64\x61y_type\x18\x05 \x01(\tB!\xe2\x41\x01\x02\x92\xb5\x18\x19\"\x17weekday|weekend|holiday\x12!\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x42\x0b\x92\xb5\x18\x07\x10\x80\xd0\xdb\xc3\xf4\x02\"\xb7\x01\n\x05Route\x12\x10\n\x08route_id\x18\x01 \x01(\x05\x12\x12\n\nproduct_id\x18\x02 \x01(\x05\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".deeptravel.ticketing.v1.OfferKind\x12\x12\n\nstop_codes\x18\x04 \x03(\t\x12\x13\n\x0b\x63lass_codes\x18\x05 \x03(\t\x12-\n\x05\x66\x61res\x18\x06 \x03(\x0b\x32\x1e.deeptravel.admin.v1.RouteFare\"b\n\x0e\x44\x65partureStock\x12\x12\n\nclass_code\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04held\x18\x03 \x01(\x05\x12\x0c\n\x04sold\x18\x04 \x01(\x05\x12\x11\n\tavailable\x18\x05 \x01(\x05\"\xa2\x03\n\tDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x10\n\x08route_id\x18\x02 \x01(\x05\x12\x16\n\x0eservice_number\x18\x03 \x01(\t\x12\x13\n\x0btravel_date\x18\x04 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.deeptravel.admin.v1.DepartureState\x12\x33\n\x06stocks\x18\x07 \x03(\x0b\x32#.deeptravel.admin.v1.DepartureStock\x12:\n\x16planned_departure_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63\x61ncel_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x07refunds\x18\n \x01(\x0e\x32%.deeptravel.admin.v1.DepartureRefunds\"E\n\x11ListRoutesRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x12ListRoutesResponse\x12*\n\x06routes\x18\x01 \x03(\x0b\x32\x1a.deeptravel.admin.v1.Route\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x14SetRouteFaresRequest\x12\x1c\n\x08route_id\x18\x01 \x01(\x05\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12\x36\n\x05\x66\x61res\x18\x02 \x03(\x0b\x32\x1e.deeptravel.admin.v1.RouteFareB\x07\x92\xb5\x18\x03(\x88\'\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"B\n\x15SetRouteFaresResponse\x12)\n\x05route\x18\x01 \x01(\x0b\x32\x1a.deeptravel.admin.v1.Route\"\x9a\x01\n\x15ListDeparturesRequest\x12\x18\n\x08route_id\x18\x01 \x01(\x05\x42\x06\x92\xb5\x18\x02\x08\x01\x12\x35\n\x0btravel_date\x18\x02 \x01(\tB \x92\xb5\x18\x1c\"\x1a[0-9]{4}-[0-9]{2}-[0-9]{2}\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x16ListDeparturesResponse\x12\x32\n\ndepartures\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Departure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x13GetDepartureRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\"I\n\x14GetDepartureResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure\"\xbb\x01\n\x16\x43\x61ncelDepartureRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\x12\x1c\n\x07\x63omment\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\xc8\x01\x12\x36\n\x07refunds\x18\x03 \x01(\x0e\x32%.deeptravel.admin.v1.DepartureRefunds\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"L\n\x17\x43\x61ncelDepartureResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure\"\xbb\x01\n\x14MoveDepartureRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\x12\x38\n\x0e\x64\x65parture_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x1c\n\x07\x63omment\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\xc8\x01\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"J\n\x15MoveDepartureResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure\"\xa1\x01\n\x18SetDepartureStateRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.admin.v1.DepartureStateB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"N\n\x19SetDepartureStateResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure\"\xb5\x01\n\x18SetDepartureStockRequest\x12+\n\x0c\x64\x65parture_id\x18\x01 \x01(\tB\x15\xe2\x41\x01\x02\x92\xb5\x18\r\"\x0b[0-9]{1,12}\x12\x1e\n\nclass_code\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18\x10\x12\"\n\x05total\x18\x03 \x01(\x05\x42\x0e\xe2\x41\x01\x02\x92\xb5\x18\x06\x10\x80\x94\xeb\xdc\x03H\x00\x88\x01\x01\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@B\x08\n\x06_total\"N\n\x19SetDepartureStockResponse\x12\x31\n\tdeparture\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Departure*o\n\x0e\x44\x65partureState\x12\x1f\n\x1b\x44\x45PARTURE_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45PARTURE_STATE_SCHEDULED\x10\x01\x12\x1d\n\x19\x44\x45PARTURE_STATE_CANCELLED\x10\x02*x\n\x10\x44\x65partureRefunds\x12!\n\x1d\x44\x45PARTURE_REFUNDS_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45PARTURE_REFUNDS_AT_ONCE\x10\x01\x12\"\n\x1e\x44\x45PARTURE_REFUNDS_AFTER_CHOICE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,6 +62,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDEPARTURESREQUEST'].fields_by_name['travel_date']._serialized_options = b'\222\265\030\034\"\032[0-9]{4}-[0-9]{2}-[0-9]{2}'
   _globals['_LISTDEPARTURESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTDEPARTURESREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_GETDEPARTUREREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_GETDEPARTUREREQUEST'].fields_by_name['departure_id']._serialized_options = b'\342A\001\002\222\265\030\r\"\013[0-9]{1,12}'
+  _globals['_CANCELDEPARTUREREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_CANCELDEPARTUREREQUEST'].fields_by_name['departure_id']._serialized_options = b'\342A\001\002\222\265\030\r\"\013[0-9]{1,12}'
+  _globals['_CANCELDEPARTUREREQUEST'].fields_by_name['comment']._loaded_options = None
+  _globals['_CANCELDEPARTUREREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\003\030\310\001'
+  _globals['_CANCELDEPARTUREREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CANCELDEPARTUREREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['departure_id']._serialized_options = b'\342A\001\002\222\265\030\r\"\013[0-9]{1,12}'
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['departure_time']._loaded_options = None
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['departure_time']._serialized_options = b'\342A\001\002'
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['comment']._loaded_options = None
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\003\030\310\001'
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_MOVEDEPARTUREREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
   _globals['_SETDEPARTURESTATEREQUEST'].fields_by_name['departure_id']._loaded_options = None
   _globals['_SETDEPARTURESTATEREQUEST'].fields_by_name['departure_id']._serialized_options = b'\342A\001\002\222\265\030\r\"\013[0-9]{1,12}'
   _globals['_SETDEPARTURESTATEREQUEST'].fields_by_name['state']._loaded_options = None
@@ -76,8 +92,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETDEPARTURESTOCKREQUEST'].fields_by_name['total']._serialized_options = b'\342A\001\002\222\265\030\006\020\200\224\353\334\003'
   _globals['_SETDEPARTURESTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETDEPARTURESTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_DEPARTURESTATE']._serialized_start=2201
-  _globals['_DEPARTURESTATE']._serialized_end=2312
+  _globals['_DEPARTURESTATE']._serialized_start=3043
+  _globals['_DEPARTURESTATE']._serialized_end=3154
+  _globals['_DEPARTUREREFUNDS']._serialized_start=3156
+  _globals['_DEPARTUREREFUNDS']._serialized_end=3276
   _globals['_ROUTEFARE']._serialized_start=234
   _globals['_ROUTEFARE']._serialized_end=516
   _globals['_ROUTE']._serialized_start=519
@@ -85,25 +103,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPARTURESTOCK']._serialized_start=704
   _globals['_DEPARTURESTOCK']._serialized_end=802
   _globals['_DEPARTURE']._serialized_start=805
-  _globals['_DEPARTURE']._serialized_end=1058
-  _globals['_LISTROUTESREQUEST']._serialized_start=1060
-  _globals['_LISTROUTESREQUEST']._serialized_end=1129
-  _globals['_LISTROUTESRESPONSE']._serialized_start=1131
-  _globals['_LISTROUTESRESPONSE']._serialized_end=1220
-  _globals['_SETROUTEFARESREQUEST']._serialized_start=1223
-  _globals['_SETROUTEFARESREQUEST']._serialized_end=1363
-  _globals['_SETROUTEFARESRESPONSE']._serialized_start=1365
-  _globals['_SETROUTEFARESRESPONSE']._serialized_end=1431
-  _globals['_LISTDEPARTURESREQUEST']._serialized_start=1434
-  _globals['_LISTDEPARTURESREQUEST']._serialized_end=1588
-  _globals['_LISTDEPARTURESRESPONSE']._serialized_start=1590
-  _globals['_LISTDEPARTURESRESPONSE']._serialized_end=1691
-  _globals['_SETDEPARTURESTATEREQUEST']._serialized_start=1694
-  _globals['_SETDEPARTURESTATEREQUEST']._serialized_end=1855
-  _globals['_SETDEPARTURESTATERESPONSE']._serialized_start=1857
-  _globals['_SETDEPARTURESTATERESPONSE']._serialized_end=1935
-  _globals['_SETDEPARTURESTOCKREQUEST']._serialized_start=1938
-  _globals['_SETDEPARTURESTOCKREQUEST']._serialized_end=2119
-  _globals['_SETDEPARTURESTOCKRESPONSE']._serialized_start=2121
-  _globals['_SETDEPARTURESTOCKRESPONSE']._serialized_end=2199
+  _globals['_DEPARTURE']._serialized_end=1223
+  _globals['_LISTROUTESREQUEST']._serialized_start=1225
+  _globals['_LISTROUTESREQUEST']._serialized_end=1294
+  _globals['_LISTROUTESRESPONSE']._serialized_start=1296
+  _globals['_LISTROUTESRESPONSE']._serialized_end=1385
+  _globals['_SETROUTEFARESREQUEST']._serialized_start=1388
+  _globals['_SETROUTEFARESREQUEST']._serialized_end=1528
+  _globals['_SETROUTEFARESRESPONSE']._serialized_start=1530
+  _globals['_SETROUTEFARESRESPONSE']._serialized_end=1596
+  _globals['_LISTDEPARTURESREQUEST']._serialized_start=1599
+  _globals['_LISTDEPARTURESREQUEST']._serialized_end=1753
+  _globals['_LISTDEPARTURESRESPONSE']._serialized_start=1755
+  _globals['_LISTDEPARTURESRESPONSE']._serialized_end=1856
+  _globals['_GETDEPARTUREREQUEST']._serialized_start=1858
+  _globals['_GETDEPARTUREREQUEST']._serialized_end=1924
+  _globals['_GETDEPARTURERESPONSE']._serialized_start=1926
+  _globals['_GETDEPARTURERESPONSE']._serialized_end=1999
+  _globals['_CANCELDEPARTUREREQUEST']._serialized_start=2002
+  _globals['_CANCELDEPARTUREREQUEST']._serialized_end=2189
+  _globals['_CANCELDEPARTURERESPONSE']._serialized_start=2191
+  _globals['_CANCELDEPARTURERESPONSE']._serialized_end=2267
+  _globals['_MOVEDEPARTUREREQUEST']._serialized_start=2270
+  _globals['_MOVEDEPARTUREREQUEST']._serialized_end=2457
+  _globals['_MOVEDEPARTURERESPONSE']._serialized_start=2459
+  _globals['_MOVEDEPARTURERESPONSE']._serialized_end=2533
+  _globals['_SETDEPARTURESTATEREQUEST']._serialized_start=2536
+  _globals['_SETDEPARTURESTATEREQUEST']._serialized_end=2697
+  _globals['_SETDEPARTURESTATERESPONSE']._serialized_start=2699
+  _globals['_SETDEPARTURESTATERESPONSE']._serialized_end=2777
+  _globals['_SETDEPARTURESTOCKREQUEST']._serialized_start=2780
+  _globals['_SETDEPARTURESTOCKREQUEST']._serialized_end=2961
+  _globals['_SETDEPARTURESTOCKRESPONSE']._serialized_start=2963
+  _globals['_SETDEPARTURESTOCKRESPONSE']._serialized_end=3041
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,7 @@ class _DepartureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depart
     DEPARTURE_STATE_SCHEDULED: _DepartureState.ValueType  # 1
     """It does."""
     DEPARTURE_STATE_CANCELLED: _DepartureState.ValueType  # 2
-    """It does not, and is not sold any more. Tickets that were sold stay as they are."""
+    """It does not, for good. It is not sold any more, what waits for payment is cancelled, tickets are given back whole."""
 
 class DepartureState(_DepartureState, metaclass=_DepartureStateEnumTypeWrapper):
     """Whether a departure runs."""
@@ -43,8 +43,32 @@ DEPARTURE_STATE_UNSPECIFIED: DepartureState.ValueType  # 0
 DEPARTURE_STATE_SCHEDULED: DepartureState.ValueType  # 1
 """It does."""
 DEPARTURE_STATE_CANCELLED: DepartureState.ValueType  # 2
-"""It does not, and is not sold any more. Tickets that were sold stay as they are."""
+"""It does not, for good. It is not sold any more, what waits for payment is cancelled, tickets are given back whole."""
 Global___DepartureState: _TypeAlias = DepartureState  # noqa: Y015
+
+class _DepartureRefunds:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DepartureRefundsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DepartureRefunds.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPARTURE_REFUNDS_UNSPECIFIED: _DepartureRefunds.ValueType  # 0
+    """In a request: as the product's policy says."""
+    DEPARTURE_REFUNDS_AT_ONCE: _DepartureRefunds.ValueType  # 1
+    """At once."""
+    DEPARTURE_REFUNDS_AFTER_CHOICE: _DepartureRefunds.ValueType  # 2
+    """When the departure would have left. Until then the traveller has the choice between the refund and a free change."""
+
+class DepartureRefunds(_DepartureRefunds, metaclass=_DepartureRefundsEnumTypeWrapper):
+    """When the tickets of a cancelled departure are refunded by themselves, whole and without a fee."""
+
+DEPARTURE_REFUNDS_UNSPECIFIED: DepartureRefunds.ValueType  # 0
+"""In a request: as the product's policy says."""
+DEPARTURE_REFUNDS_AT_ONCE: DepartureRefunds.ValueType  # 1
+"""At once."""
+DEPARTURE_REFUNDS_AFTER_CHOICE: DepartureRefunds.ValueType  # 2
+"""When the departure would have left. Until then the traveller has the choice between the refund and a free change."""
+Global___DepartureRefunds: _TypeAlias = DepartureRefunds  # noqa: Y015
 
 @_typing.final
 class RouteFare(_message.Message):
@@ -187,6 +211,9 @@ class Departure(_message.Message):
     DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STOCKS_FIELD_NUMBER: _builtins.int
+    PLANNED_DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
+    CANCEL_TIME_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """Its number, as search shows it."""
     route_id: _builtins.int
@@ -197,13 +224,23 @@ class Departure(_message.Message):
     """The day it departs from its first stop, YYYY-MM-DD, by the clock there."""
     state: Global___DepartureState.ValueType
     """Whether it runs."""
+    refunds: Global___DepartureRefunds.ValueType
+    """When the tickets of a cancelled departure are refunded."""
     @_builtins.property
     def departure_time(self) -> _timestamp_pb2.Timestamp:
-        """When it departs from its first stop."""
+        """When it departs from its first stop, as it is now."""
 
     @_builtins.property
     def stocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DepartureStock]:
         """Our own seats by class."""
+
+    @_builtins.property
+    def planned_departure_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was to depart before it was first moved; absent if it never was."""
+
+    @_builtins.property
+    def cancel_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was cancelled; absent if it was not."""
 
     def __init__(
         self,
@@ -215,10 +252,13 @@ class Departure(_message.Message):
         departure_time: _timestamp_pb2.Timestamp | None = ...,
         state: Global___DepartureState.ValueType = ...,
         stocks: _abc.Iterable[Global___DepartureStock] | None = ...,
+        planned_departure_time: _timestamp_pb2.Timestamp | None = ...,
+        cancel_time: _timestamp_pb2.Timestamp | None = ...,
+        refunds: Global___DepartureRefunds.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["departure_time", b"departure_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "departure_time", b"departure_time", "route_id", b"route_id", "service_number", b"service_number", "state", b"state", "stocks", b"stocks", "travel_date", b"travel_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time", "refunds", b"refunds", "route_id", b"route_id", "service_number", b"service_number", "state", b"state", "stocks", b"stocks", "travel_date", b"travel_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -397,8 +437,176 @@ class ListDeparturesResponse(_message.Message):
 Global___ListDeparturesResponse: _TypeAlias = ListDeparturesResponse  # noqa: Y015
 
 @_typing.final
+class GetDepartureRequest(_message.Message):
+    """Names a departure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    departure_id: _builtins.str
+    """The departure."""
+    def __init__(
+        self,
+        *,
+        departure_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDepartureRequest: _TypeAlias = GetDepartureRequest  # noqa: Y015
+
+@_typing.final
+class GetDepartureResponse(_message.Message):
+    """The departure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def departure(self) -> Global___Departure:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        departure: Global___Departure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDepartureResponse: _TypeAlias = GetDepartureResponse  # noqa: Y015
+
+@_typing.final
+class CancelDepartureRequest(_message.Message):
+    """Cancels a departure, for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    departure_id: _builtins.str
+    """The departure."""
+    comment: _builtins.str
+    """Why, in words, 1 to 200 characters; for the audit trail."""
+    refunds: Global___DepartureRefunds.ValueType
+    """When its tickets are refunded; as the product's policy says if absent. Of a departure that was cancelled before, AT_ONCE
+    ends the waiting for choices, and all else changes nothing.
+    """
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        departure_id: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        refunds: Global___DepartureRefunds.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "refunds", b"refunds", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelDepartureRequest: _TypeAlias = CancelDepartureRequest  # noqa: Y015
+
+@_typing.final
+class CancelDepartureResponse(_message.Message):
+    """The cancelled departure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def departure(self) -> Global___Departure:
+        """As it is now; what was sold follows within seconds."""
+
+    def __init__(
+        self,
+        *,
+        departure: Global___Departure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelDepartureResponse: _TypeAlias = CancelDepartureResponse  # noqa: Y015
+
+@_typing.final
+class MoveDepartureRequest(_message.Message):
+    """Has a departure leave at another time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    departure_id: _builtins.str
+    """The departure."""
+    comment: _builtins.str
+    """Why, in words, 1 to 200 characters; for the audit trail."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    @_builtins.property
+    def departure_time(self) -> _timestamp_pb2.Timestamp:
+        """When it departs from its first stop now: to come, and at most 24 hours from when it first was to. All its stops are as
+        much later or earlier.
+        """
+
+    def __init__(
+        self,
+        *,
+        departure_id: _builtins.str = ...,
+        departure_time: _timestamp_pb2.Timestamp | None = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["departure_time", b"departure_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "departure_time", b"departure_time", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveDepartureRequest: _TypeAlias = MoveDepartureRequest  # noqa: Y015
+
+@_typing.final
+class MoveDepartureResponse(_message.Message):
+    """The moved departure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def departure(self) -> Global___Departure:
+        """As it is now; what was sold follows within seconds."""
+
+    def __init__(
+        self,
+        *,
+        departure: Global___Departure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveDepartureResponse: _TypeAlias = MoveDepartureResponse  # noqa: Y015
+
+@_typing.final
 class SetDepartureStateRequest(_message.Message):
-    """Cancels a departure, or has it run after all."""
+    """Cancels a departure as the product's policy says: CancelDeparture with nothing but the departure."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -408,7 +616,7 @@ class SetDepartureStateRequest(_message.Message):
     departure_id: _builtins.str
     """The departure."""
     state: Global___DepartureState.ValueType
-    """Whether it runs."""
+    """CANCELLED. SCHEDULED changes nothing, and is refused for a departure that is cancelled."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     def __init__(

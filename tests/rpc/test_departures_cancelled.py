@@ -1,0 +1,396 @@
+"""The operator cancels a departure: what waits is cancelled, what was sold comes back whole, by itself or by choice."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from deeptravel.admin.v1 import catalog_pb2
+from deeptravel.ticketing.v1 import offer_pb2, payment_pb2, refund_pb2
+from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
+
+from server.errors import Reason
+from tests.support.gate_server import GateServer
+from tests.support.invariants import assert_invariants
+from tests.support.operations import Manager, followed, look_again
+from tests.support.rpc_server import refusal
+from tests.support.till import (
+    Till,
+    a_till,
+    change,
+    give_back,
+    quote,
+    quote_change,
+    request_refund,
+    states,
+    swap,
+    tickets,
+)
+from tests.support.traveller import (
+    CANCEL_REASON,
+    ORDER_STATE,
+    SECOND,
+    Desk,
+    World,
+    a_world,
+    party,
+    traveller_server,
+)
+
+AFTER_CHOICE = catalog_pb2.DEPARTURE_REFUNDS_AFTER_CHOICE
+AT_ONCE = catalog_pb2.DEPARTURE_REFUNDS_AT_ONCE
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url, departures=4) as filled:
+        await filled.enrol(1, 2)
+        yield filled
+        assert await filled.contradictions() == []
+    assert_invariants(database_url)
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with traveller_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(server: GateServer) -> Desk:
+    return Desk.of(server.channel, 1)
+
+
+@pytest.fixture
+async def till(world: World, database_url: str) -> AsyncIterator[Till]:
+    async with a_till(database_url) as till:
+        yield till
+
+
+@pytest.fixture
+async def manager(till: Till, server: GateServer) -> Manager:
+    return await Manager.hired(till.db, server.channel)
+
+
+async def refunds_of(world: World) -> list[tuple[Any, ...]]:
+    """(cause, amount) of all refunds."""
+    return await world.sql("SELECT cause, amount_minor FROM refunds ORDER BY order_id, refund_no")
+
+
+async def events_of(world: World, order: Any) -> str:
+    query = (
+        "SELECT string_agg(event, ' ' ORDER BY e.sequence) FROM order_events e"
+        " JOIN orders o USING (order_id) WHERE order_code = %s"
+    )
+    return str(await world.value(query, order.order_id))
+
+
+async def test_sold_tickets_come_back_whole_by_themselves(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    """Seen red: 90 % and less, of what the traveller asked for; nothing by itself."""
+    number = world.departure_id()
+    order = await till.sell(desk, world.seat(), world.seat(2, SECOND))
+    second = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(1))
+    made = await manager.cancel(number)
+    assert made.state == catalog_pb2.DEPARTURE_STATE_CANCELLED
+    assert made.refunds == AT_ONCE
+    assert made.HasField("cancel_time")
+    await followed(world)
+    # two of two orders; the other departure of the first order stays
+    await till.drain()
+    assert sorted(await states(desk, order.order_id)) == [
+        "ACTIVE",
+        "ACTIVE",
+        "REFUNDED",
+        "REFUNDED",
+    ]
+    assert await states(desk, second.order_id) == ["REFUNDED"]
+    assert await refunds_of(world) == [
+        ("DEPARTURE_CANCELLED", 40_000),
+        ("DEPARTURE_CANCELLED", 10_000),
+    ]
+    assert ORDER_STATE[(await desk.get(order.order_id)).state] == "PAID"
+    assert ORDER_STATE[(await desk.get(second.order_id)).state] == "CANCELLED"
+    assert await world.stock() == (10, 0, 0)
+    assert await world.stock(2, SECOND) == (10, 0, 2)
+    assert await events_of(world, second) == (
+        "order.paid departure.cancelled ticket.refunding ticket.refunded payment.refunded"
+        " order.cancelled"
+    )
+    request = refund_pb2.ListRefundsRequest(order_id=second.order_id)
+    (refund,) = (await desk.call("ListRefunds", request)).refunds
+    assert refund.cause == "departure_cancelled"
+    (given,) = refund.tickets
+    assert (given.percent, given.fee_minor) == (100, 0)
+    assert "cancelled the departure" in given.rule_en
+    assert "取消" in given.rule_zh
+
+
+async def test_it_runs_once_and_a_repeat_changes_nothing(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    number = world.departure_id()
+    await till.sell(desk, world.seat(), passengers=party(1))
+    first = await manager.cancel(number, request_id="same")
+    assert await manager.cancel(number, request_id="same") == first
+    again = await manager.cancel(number, comment="another word", refunds=AFTER_CHOICE)
+    assert again.refunds == AT_ONCE
+    await followed(world)
+    await look_again(world)
+    await till.drain()
+    await look_again(world)
+    assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]
+    trail = "SELECT count(*) FROM audit_events WHERE resource = 'departure'"
+    assert await world.value(trail) == 1
+    assert await world.value("SELECT after ->> 'comment' FROM audit_events WHERE resource = 'departure'") == "typhoon"  # fmt: skip
+
+
+async def test_it_is_for_good(world: World, manager: Manager) -> None:
+    number = world.departure_id()
+    await manager.cancel(number)
+    later = datetime.now(UTC) + timedelta(days=8)
+    refused = await refusal(manager.move(number, later))
+    assert (refused.reason, refused.metadata) == (
+        Reason.DEPARTURE_CANCELLED,
+        {"departure_id": str(number)},
+    )
+    runs = manager.call(
+        "SetDepartureState",
+        departure_id=str(number),
+        state=catalog_pb2.DEPARTURE_STATE_SCHEDULED,
+        request_id="runs",
+    )
+    assert (await refusal(runs)).reason == Reason.DEPARTURE_CANCELLED
+    assert (await refusal(manager.cancel(1))).reason == Reason.NOT_FOUND
+
+
+async def test_what_waits_is_cancelled_and_not_paid(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    """Seen red: it was asked to pay, paid, and got ACTIVE tickets."""
+    order = await desk.order(world.seat(), world.seat(2, SECOND))
+    bill = await till.bill(order.order_id)
+    await manager.cancel(world.departure_id())
+    pay = desk.call("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id))
+    refused = await refusal(pay)
+    assert refused.reason == Reason.DEPARTURE_CANCELLED
+    assert refused.metadata == {"departure_id": str(world.departure_id())}
+    await followed(world)
+    found = await desk.get(order.order_id)
+    assert (ORDER_STATE[found.state], CANCEL_REASON[found.cancel_reason]) == (
+        "CANCELLED",
+        "DEPARTURE_CANCELLED",
+    )
+    assert await world.stock() == (10, 0, 0)
+    assert await world.stock(2, SECOND) == (10, 0, 0)
+    closing = "SELECT count(*) FROM outbox_tasks WHERE kind = 'payment.close' AND key = %s"
+    assert await world.value(closing, bill.out_trade_no) == 1
+    # a payment that comes anyway goes back whole
+    assert await till.take_in(bill) == "REFUNDED"
+    await till.drain()
+    assert await world.value("SELECT refunded_minor FROM payments") == 60_000
+    assert await tickets(desk) == []
+    again = desk.call("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id))
+    assert (await refusal(again)).reason == Reason.DEPARTURE_CANCELLED
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_a_payment_before_the_order_is_cancelled_goes_back_whole(
+    world: World, desk: Desk, till: Till, expired: bool
+) -> None:
+    """The departure is cancelled, and nothing has followed yet. Seen red: PAID, with the check of `_take_in` removed."""
+    order = await desk.order(world.seat(), passengers=party(1))
+    bill = await till.bill(order.order_id)
+    if expired:
+        await world.expire(order.order_id)
+        await world.until("SELECT state = 'CANCELLED' FROM orders")
+    await world.sql("UPDATE departures SET state = 'CANCELLED'")
+    await world.sql("UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL")
+    assert await till.take_in(bill) == "REFUNDED"
+    await till.drain()
+    assert await refunds_of(world) == [("LATE_PAYMENT", 20_000)]
+    found = await desk.get(order.order_id)
+    reason = "HOLD_EXPIRED" if expired else "DEPARTURE_CANCELLED"
+    assert CANCEL_REASON[found.cancel_reason] == reason
+
+
+async def test_nothing_is_sold_from_the_commit_on(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    """Also where the catalogue is of a second ago. Seen red: orders were made until it was read anew."""
+    await till.sell(desk, world.seat(2), passengers=party(1))
+    (ticket,) = await tickets(desk)
+    quoted = await quote_change(desk, ticket.ticket_code, world.seat())
+    await manager.cancel(world.departure_id())
+    refused = await refusal(desk.create(world.seat()))
+    assert refused.reason == Reason.OFFER_NOT_AVAILABLE
+    assert refused.metadata == {"offer_id": world.seat(), "why": "CANCELLED"}
+    refused = await refusal(change(desk, ticket.ticket_code, quoted.change_quote))
+    assert refused.reason == Reason.OFFER_NOT_AVAILABLE
+    assert await world.stock() == (10, 0, 0)
+    request = offer_pb2.SearchOffersRequest(
+        origin_city_code="HKG",
+        destination_city_code="SZX",
+        travel_date=world.travel_date.isoformat(),
+        passengers=[tickets_pb2.CUSTOMER_TYPE_ADULT],
+        available_only=True,
+    )
+    for _ in range(50):
+        offers = (await desk.call("SearchOffers", request)).offers
+        found = {offer.journey.departure_id for offer in offers if offer.HasField("journey")}
+        if str(world.departure_id()) not in found:
+            break
+    else:
+        pytest.fail("a search finds it a second later")
+    assert str(world.departure_id(2)) in found
+
+
+async def test_the_choice(world: World, desk: Desk, till: Till, manager: Manager) -> None:
+    """Until it would have left: refund whole, or change without a fee that does not count; then the money by itself."""
+    number = world.departure_id()
+    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(3))
+    first, second, third = await tickets(desk)
+    await swap(desk, first.ticket_code, world.seat(2, SECOND))  # costs the fee, waits for it
+    made = await manager.cancel(number, refunds=AFTER_CHOICE)
+    assert made.refunds == AFTER_CHOICE
+    await followed(world)
+    # the change that waited for its fee is cancelled, and free now
+    assert await world.value("SELECT count(*) FROM orders WHERE state = 'PENDING'") == 0
+    found = await tickets(desk)
+    assert {(each.status, each.departure_change) for each in found} == {(2, 1)}
+    quoted = await quote_change(desk, first.ticket_code, world.seat(2, SECOND))
+    assert (quoted.fee_minor, quoted.pay_minor, quoted.refund_minor) == (0, 0, 0)
+    assert "no fee" in quoted.rule_en
+    assert "不收手续费" in quoted.rule_zh
+    changed = await change(desk, first.ticket_code, quoted.change_quote)
+    assert changed.ticket.changes_made == 0
+    quoted = await quote(desk, second.order_id, second.ticket_code)
+    assert (quoted.amount_minor, quoted.fee_minor) == (10_000, 0)
+    await request_refund(desk, second.order_id, quoted.refund_quote)
+    await till.drain()
+    assert await refunds_of(world) == [("TRAVELLER", 10_000)]
+    # its time has come
+    await world.sql(
+        "UPDATE departures SET departure_time = now(), planned_time = departure_time"
+        " WHERE departure_id = %s",
+        number,
+    )
+    await look_again(world)
+    await till.drain()
+    assert await refunds_of(world) == [("TRAVELLER", 10_000), ("DEPARTURE_CANCELLED", 10_000)]
+    assert await states(desk, third.order_id) == ["CHANGED", "REFUNDED", "REFUNDED"]
+    assert await states(desk, changed.order.order_id) == ["ACTIVE"]
+
+
+async def test_the_product_says_when_and_an_administrator_may_end_the_waiting(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    policy = "UPDATE products SET policy = policy || '{\"refund_after_choice\": true}'"
+    await world.sql(policy)
+    await till.sell(desk, world.seat(), passengers=party(1))
+    assert (await manager.cancel(world.departure_id())).refunds == AFTER_CHOICE
+    await followed(world)
+    assert await refunds_of(world) == []
+    ended = await manager.cancel(world.departure_id(), refunds=AT_ONCE)
+    assert ended.refunds == AT_ONCE
+    await followed(world)
+    await till.drain()
+    assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]
+
+
+async def test_a_quote_of_before_gives_what_is_due_now(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    order = await till.sell(desk, world.seat(), passengers=party(1))
+    quoted = await quote(desk, order.order_id)
+    assert quoted.amount_minor == 19_500
+    await manager.cancel(world.departure_id(), refunds=AFTER_CHOICE)
+    refund = await request_refund(desk, order.order_id, quoted.refund_quote)
+    assert refund.amount_minor == 20_000
+    await till.drain()
+
+
+async def test_what_was_asked_for_before_keeps_its_amount_and_comes_back_if_it_fails(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    order = await till.sell(desk, world.seat(), passengers=party(1))
+    refund = await give_back(desk, order.order_id)
+    assert refund.amount_minor == 19_500
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    assert await refunds_of(world) == [("TRAVELLER", 19_500)]
+    till.wechat.state = "CLOSED"
+    await till.drain()
+    assert await states(desk, order.order_id) == ["ACTIVE"]
+    till.wechat.state = "SUCCESS"
+    await look_again(world)
+    await till.drain()
+    assert await refunds_of(world) == [("TRAVELLER", 19_500), ("DEPARTURE_CANCELLED", 20_000)]
+    assert await states(desk, order.order_id) == ["REFUNDED"]
+
+
+async def test_blocked_and_used_tickets_stay(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    order = await till.sell(desk, world.seat(), passengers=party(3))
+    blocked, used, kept = await tickets(desk)
+    await world.sql("UPDATE tickets SET blocked = true WHERE ticket_code = %s", blocked.ticket_code)
+    redeem = "UPDATE entitlements SET remaining_uses = 0 FROM tickets t WHERE t.ticket_id = entitlements.ticket_id AND ticket_code = %s"
+    await world.sql(redeem, used.ticket_code)
+    await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_code = %s", used.ticket_code)
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    await till.drain()
+    assert await states(desk, order.order_id) == ["ACTIVE", "USED", "REFUNDED"]
+    assert kept.ticket_code
+    await world.sql("UPDATE tickets SET blocked = false")
+    # a supervisor takes the scan back
+    await world.sql("UPDATE entitlements SET remaining_uses = total_uses")
+    await world.sql("UPDATE tickets SET state = 'ACTIVE' WHERE state = 'USED'")
+    await look_again(world)
+    await till.drain()
+    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED", "REFUNDED"]
+
+
+async def test_one_order_that_cannot_follow_does_not_keep_the_others(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    broken = await till.sell(desk, world.seat(), passengers=party(1))
+    await world.sql("UPDATE payments SET refunded_minor = amount_minor")
+    whole = await till.sell(desk, world.seat(), passengers=party(1))
+    await manager.cancel(world.departure_id())
+    await world.until("SELECT count(*) = 1 FROM refunds")
+    assert await states(desk, broken.order_id) == ["ACTIVE"]
+    assert await states(desk, whole.order_id) == ["REFUNDING"]
+    failing = "SELECT last_error IS NOT NULL FROM outbox_tasks WHERE kind = 'departure.cancelled'"
+    await world.until(failing)
+    await world.sql(
+        "UPDATE payments SET refunded_minor = 0 FROM orders o"
+        " WHERE o.order_id = payments.order_id AND order_code = %s",
+        broken.order_id,
+    )
+    await world.until("SELECT count(*) = 2 FROM refunds")
+    await till.drain()
+    assert await states(desk, broken.order_id) == ["REFUNDED"]
+
+
+async def test_over_json(world: World, desk: Desk, till: Till, manager: Manager, server: GateServer) -> None:  # fmt: skip
+    await till.sell(desk, world.seat(), passengers=party(1))
+    number = world.departure_id()
+    url = f"http://127.0.0.1:{server.app.http_port}/admin/departures/{number}"
+    async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as http:
+        body = {"comment": "storm", "request_id": "j1", "refunds": "DEPARTURE_REFUNDS_AT_ONCE"}
+        first, repeat = [await manager.over_json(http, f"{url}/cancel", **body) for _ in range(2)]
+        assert first.status_code == 200, first.text
+        assert repeat.json() == first.json()
+        found = (await manager.over_json(http, url)).json()["departure"]
+        assert found == first.json()["departure"]
+        to = {"departure_time": "2030-01-01T00:00:00Z", "comment": "late", "request_id": "j2"}
+        refused = await manager.over_json(http, f"{url}/move", **to)
+        assert refused.status_code == 400
+        assert "DEPARTURE_CANCELLED" in refused.text
+    await followed(world)
+    await till.drain()
+    assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]
