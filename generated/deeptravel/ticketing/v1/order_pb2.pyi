@@ -68,6 +68,8 @@ class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelRe
     """Not paid in time."""
     CANCEL_REASON_REFUNDED: _CancelReason.ValueType  # 3
     """Every ticket was refunded, or changed to another."""
+    CANCEL_REASON_DEPARTURE_CANCELLED: _CancelReason.ValueType  # 4
+    """The operator cancelled a departure in it before it was paid, or that of the ticket it was to change."""
 
 class CancelReason(_CancelReason, metaclass=_CancelReasonEnumTypeWrapper):
     """Why an order was cancelled."""
@@ -80,6 +82,8 @@ CANCEL_REASON_HOLD_EXPIRED: CancelReason.ValueType  # 2
 """Not paid in time."""
 CANCEL_REASON_REFUNDED: CancelReason.ValueType  # 3
 """Every ticket was refunded, or changed to another."""
+CANCEL_REASON_DEPARTURE_CANCELLED: CancelReason.ValueType  # 4
+"""The operator cancelled a departure in it before it was paid, or that of the ticket it was to change."""
 Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
 
 class _DocumentType:
@@ -753,7 +757,9 @@ class WatchOrderResponse(_message.Message):
     cancel_reason: Global___CancelReason.ValueType
     """Why it was cancelled; absent if it was not."""
     event: _builtins.str
-    """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`, `ticket.changed`."""
+    """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`, `ticket.changed`; by the
+    operator `departure.cancelled` and `departure.moved`, one for each ticket concerned.
+    """
     ticket_code: _builtins.str
     """The ticket it is about; empty for moves of the order."""
     @_builtins.property

@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DepartureChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DepartureChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DepartureChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPARTURE_CHANGE_UNSPECIFIED: _DepartureChange.ValueType  # 0
+    """Nothing, or it moved by no more than the tolerance of the product."""
+    DEPARTURE_CHANGE_CANCELLED: _DepartureChange.ValueType  # 1
+    """Cancelled, for good: the ticket is refunded whole, at once or when the departure would have left; until then a change
+    is free.
+    """
+    DEPARTURE_CHANGE_MOVED: _DepartureChange.ValueType  # 2
+    """Moved: refund and change are free until it leaves."""
+
+class DepartureChange(_DepartureChange, metaclass=_DepartureChangeEnumTypeWrapper):
+    """What the operator did to a departure since it was sold."""
+
+DEPARTURE_CHANGE_UNSPECIFIED: DepartureChange.ValueType  # 0
+"""Nothing, or it moved by no more than the tolerance of the product."""
+DEPARTURE_CHANGE_CANCELLED: DepartureChange.ValueType  # 1
+"""Cancelled, for good: the ticket is refunded whole, at once or when the departure would have left; until then a change
+is free.
+"""
+DEPARTURE_CHANGE_MOVED: DepartureChange.ValueType  # 2
+"""Moved: refund and change are free until it leaves."""
+Global___DepartureChange: _TypeAlias = DepartureChange  # noqa: Y015
 
 @_typing.final
 class TravellerTicket(_message.Message):
@@ -45,6 +74,8 @@ class TravellerTicket(_message.Message):
     CHANGES_MADE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     BOARDING_TIME_FIELD_NUMBER: _builtins.int
+    DEPARTURE_CHANGE_FIELD_NUMBER: _builtins.int
+    SOLD_DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Its code, e.g. `DIR-DT-20261121-000001`."""
     status: _ticket_pb2.TicketState.ValueType
@@ -65,13 +96,15 @@ class TravellerTicket(_message.Message):
     """What was paid for it, in minor units of the order's currency."""
     changes_made: _builtins.int
     """How often it was changed."""
+    departure_change: Global___DepartureChange.ValueType
+    """What the operator did to its departure, for which refund and change are free."""
     @_builtins.property
     def passenger(self) -> _order_pb2.OrderedPassenger:
         """Whose it is; absent for a shared entitlement, which is anybody's of the order."""
 
     @_builtins.property
     def journey(self) -> _offer_pb2.Journey:
-        """The departure; absent for a package."""
+        """The departure, with its times as they are now; absent for a package."""
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
@@ -95,6 +128,10 @@ class TravellerTicket(_message.Message):
         no departure, and for a shared one.
         """
 
+    @_builtins.property
+    def sold_departure_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was to depart where the passenger boards as it was sold; absent unless the departure was moved since."""
+
     def __init__(
         self,
         *,
@@ -115,10 +152,12 @@ class TravellerTicket(_message.Message):
         changes_made: _builtins.int = ...,
         policy: _offer_pb2.PolicySummary | None = ...,
         boarding_time: _timestamp_pb2.Timestamp | None = ...,
+        departure_change: Global___DepartureChange.ValueType = ...,
+        sold_departure_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["boarding_time", b"boarding_time", "journey", b"journey", "passenger", b"passenger", "policy", b"policy", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boarding_time", b"boarding_time", "journey", b"journey", "passenger", b"passenger", "policy", b"policy", "sold_departure_time", b"sold_departure_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "boarding_time", b"boarding_time", "changes_made", b"changes_made", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "order_id", b"order_id", "passenger", b"passenger", "policy", b"policy", "product_id", b"product_id", "seat", b"seat", "shared", b"shared", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "boarding_time", b"boarding_time", "changes_made", b"changes_made", "departure_change", b"departure_change", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "order_id", b"order_id", "passenger", b"passenger", "policy", b"policy", "product_id", b"product_id", "seat", b"seat", "shared", b"shared", "sold_departure_time", b"sold_departure_time", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

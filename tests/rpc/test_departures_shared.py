@@ -1,0 +1,103 @@
+"""What an order shares on a departure that is cancelled or moved: it goes with the last of its tickets, or with all."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from tests.support.gate_server import GateServer
+from tests.support.invariants import assert_invariants
+from tests.support.operations import Manager, followed, leaves
+from tests.support.till import Till, a_till, states, swap, tickets
+from tests.support.traveller import SECOND, Desk, World, a_world, party, traveller_server
+
+LOCKER = {
+    "function_code": "locker",
+    "display_name_en": "Locker",
+    "display_name_zh": "储物柜",
+    "total_uses": 2,
+    "use_mode": "MULTI_USE",
+    "guard_seconds": 0,
+    "shared": True,
+}
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """Trains have a locker for the whole order, and a change is free."""
+    async with a_world(database_url, departures=3) as filled:
+        more = "UPDATE products SET entitlements = entitlements || CAST(%s AS jsonb)"
+        await filled.sql(f"{more} WHERE product_id = 1", orjson.dumps([LOCKER]).decode())
+        free = """UPDATE products SET policy = policy || '{"change_fee_minor": 0}'"""
+        await filled.sql(free)
+        yield filled
+        assert await filled.contradictions() == []
+    assert_invariants(database_url)
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with traveller_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(server: GateServer) -> Desk:
+    return Desk.of(server.channel, 1)
+
+
+@pytest.fixture
+async def till(world: World, database_url: str) -> AsyncIterator[Till]:
+    async with a_till(database_url) as till:
+        yield till
+
+
+@pytest.fixture
+async def manager(till: Till, server: GateServer) -> Manager:
+    return await Manager.hired(till.db, server.channel)
+
+
+async def test_it_goes_with_the_last(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    order = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
+    assert len(await states(desk, order.order_id)) == 3
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    await till.drain()
+    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED", "REFUNDED"]
+    assert await world.value("SELECT sum(amount_minor) FROM refunds") == 20_000
+
+
+async def test_it_stays_with_who_has_changed_before(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
+    first = (await tickets(desk))[0]
+    made = await swap(desk, first.ticket_code, world.seat(2, SECOND))
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    await till.drain()
+    assert "ACTIVE" in await states(desk, made.order.order_id)
+    shared = "SELECT t.state FROM tickets t JOIN ticket_sales USING (ticket_id) WHERE passenger_index < 0"
+    assert await world.value(shared) == "ACTIVE"
+    # now the last is gone
+    await manager.cancel(world.departure_id(2))
+    await followed(world)
+    await till.drain()
+    assert await world.value(shared) == "REFUNDED"
+    assert await world.value("SELECT sum(amount_minor) FROM refunds") == 20_000
+
+
+async def test_it_is_valid_as_long_as_the_departure_it_moved_to(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
+    until = "SELECT DISTINCT valid_until_time FROM tickets"
+    sold = await world.value(until)
+    planned = await leaves(world)
+    for hours in (5, -2):
+        await manager.move(world.departure_id(), planned + timedelta(hours=hours))
+        await followed(world)
+        assert await world.value(until) == sold + timedelta(hours=hours)
