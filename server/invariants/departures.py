@@ -5,12 +5,12 @@ from server.invariants.invariant import Invariant
 DEPARTURES = (
     Invariant(
         "closed-stocks",
-        "the stocks of a departure are closed exactly when it is cancelled",
+        "the stocks of a departure are closed when an administrator cancels it, and of none that runs",
         """
 SELECT 'stock ' || s.stock_id, format('%s, of a departure that is %s',
   CASE WHEN s.closed THEN 'closed' ELSE 'open' END, coalesce(d.state, 'none'))
 FROM stocks s LEFT JOIN departures d USING (departure_id)
-WHERE s.closed IS DISTINCT FROM coalesce(d.state = 'CANCELLED', false)
+WHERE CASE WHEN s.closed THEN d.state IS DISTINCT FROM 'CANCELLED' ELSE d.cancel_time IS NOT NULL END
 """,
     ),
     Invariant(

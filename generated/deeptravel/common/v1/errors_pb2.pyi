@@ -132,6 +132,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     batch (then the code is empty), asks for; nothing was activated. Metadata: `ticket_code`, `expected_minor`,
     `expected_currency_code`, `paid_minor`, `paid_currency_code`.
     """
+    ERROR_REASON_DEPARTURE_CANCELLED: _ErrorReason.ValueType  # 41
+    """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for it, nor is it moved or run
+    after all. Metadata: `departure_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status details.
@@ -248,5 +252,9 @@ ERROR_REASON_PAYMENT_MISMATCH: ErrorReason.ValueType  # 40
 """FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or of all tickets of a
 batch (then the code is empty), asks for; nothing was activated. Metadata: `ticket_code`, `expected_minor`,
 `expected_currency_code`, `paid_minor`, `paid_currency_code`.
+"""
+ERROR_REASON_DEPARTURE_CANCELLED: ErrorReason.ValueType  # 41
+"""FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for it, nor is it moved or run
+after all. Metadata: `departure_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
