@@ -1,5 +1,6 @@
 """The operator cancels a departure: what waits is cancelled, what was sold comes back whole, by itself or by choice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -242,6 +243,7 @@ async def test_nothing_is_sold_from_the_commit_on(
         found = {offer.journey.departure_id for offer in offers if offer.HasField("journey")}
         if str(world.departure_id()) not in found:
             break
+        await asyncio.sleep(0.1)
     else:
         pytest.fail("a search finds it a second later")
     assert str(world.departure_id(2)) in found

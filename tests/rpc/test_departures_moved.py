@@ -1,5 +1,6 @@
 """The operator moves a departure: what was sold moves with it, and beyond the tolerance refund and change are free."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -190,6 +191,7 @@ async def until_offered(desk: Desk, world: World, at: datetime) -> None:
         }
         if (str(world.departure_id()), at) in found:
             return
+        await asyncio.sleep(0.1)
     pytest.fail("a search finds it a second later")
 
 

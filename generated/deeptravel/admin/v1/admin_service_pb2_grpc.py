@@ -357,6 +357,21 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesResponse.FromString,
                 _registered_method=True)
+        self.GetDeparture = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetDeparture',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.GetDepartureRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.GetDepartureResponse.FromString,
+                _registered_method=True)
+        self.CancelDeparture = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CancelDeparture',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.CancelDepartureRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.CancelDepartureResponse.FromString,
+                _registered_method=True)
+        self.MoveDeparture = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/MoveDeparture',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureResponse.FromString,
+                _registered_method=True)
         self.SetDepartureState = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/SetDepartureState',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateRequest.SerializeToString,
@@ -840,9 +855,41 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDeparture(self, request, context):
+        """Reads a departure with our own seats. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDeparture(self, request, context):
+        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
+        Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
+        whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
+        without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
+        or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
+        refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
+        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveDeparture(self, request, context):
+        """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
+        orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
+        be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
+        by more than the product's tolerance, however often it was moved in between, refund and change are free until it
+        leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDepartureState(self, request, context):
-        """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
-        are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
+        after all), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1170,6 +1217,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListDepartures,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesResponse.SerializeToString,
+            ),
+            'GetDeparture': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeparture,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.GetDepartureRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.GetDepartureResponse.SerializeToString,
+            ),
+            'CancelDeparture': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDeparture,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.CancelDepartureRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.CancelDepartureResponse.SerializeToString,
+            ),
+            'MoveDeparture': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveDeparture,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureResponse.SerializeToString,
             ),
             'SetDepartureState': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDepartureState,
@@ -2841,6 +2903,87 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ListDepartures',
             deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_catalog__pb2.ListDeparturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeparture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetDeparture',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.GetDepartureRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.GetDepartureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDeparture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CancelDeparture',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.CancelDepartureRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.CancelDepartureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveDeparture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/MoveDeparture',
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -219,9 +219,28 @@ class AdminServiceStub:
     """
     ListDepartures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]
     """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+    GetDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetDepartureRequest, _catalog_pb2.GetDepartureResponse]
+    """Reads a departure with our own seats. Reasons: NOT_FOUND."""
+    CancelDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CancelDepartureRequest, _catalog_pb2.CancelDepartureResponse]
+    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
+    Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
+    whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
+    without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
+    or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
+    refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
+    orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
+    """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
+    orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
+    be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
+    by more than the product's tolerance, however often it was moved in between, refund and change are free until it
+    leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+    IDEMPOTENCY_MISMATCH.
+    """
     SetDepartureState: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]
-    """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
-    are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
+    after all), IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
@@ -410,9 +429,28 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ListDepartures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]  # type: ignore[assignment]
     """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+    GetDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetDepartureRequest, _catalog_pb2.GetDepartureResponse]  # type: ignore[assignment]
+    """Reads a departure with our own seats. Reasons: NOT_FOUND."""
+    CancelDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CancelDepartureRequest, _catalog_pb2.CancelDepartureResponse]  # type: ignore[assignment]
+    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
+    Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
+    whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
+    without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
+    or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
+    refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
+    orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
+    """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
+    orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
+    be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
+    by more than the product's tolerance, however often it was moved in between, refund and change are free until it
+    leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+    IDEMPOTENCY_MISMATCH.
+    """
     SetDepartureState: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]  # type: ignore[assignment]
-    """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
-    are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
+    after all), IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]  # type: ignore[assignment]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
@@ -966,13 +1004,50 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
 
     @_abc_1.abstractmethod
+    def GetDeparture(
+        self,
+        request: _catalog_pb2.GetDepartureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.GetDepartureResponse, _abc.Awaitable[_catalog_pb2.GetDepartureResponse]]:
+        """Reads a departure with our own seats. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def CancelDeparture(
+        self,
+        request: _catalog_pb2.CancelDepartureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.CancelDepartureResponse, _abc.Awaitable[_catalog_pb2.CancelDepartureResponse]]:
+        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
+        Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
+        whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
+        without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
+        or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
+        refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
+        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def MoveDeparture(
+        self,
+        request: _catalog_pb2.MoveDepartureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.MoveDepartureResponse, _abc.Awaitable[_catalog_pb2.MoveDepartureResponse]]:
+        """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
+        orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
+        be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
+        by more than the product's tolerance, however often it was moved in between, refund and change are free until it
+        leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
     def SetDepartureState(
         self,
         request: _catalog_pb2.SetDepartureStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetDepartureStateResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStateResponse]]:
-        """Cancels a departure, or has it run after all. Searches show it within a second; tickets that were sold stay as they
-        are. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
+        after all), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

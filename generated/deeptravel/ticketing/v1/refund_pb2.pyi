@@ -334,7 +334,7 @@ class Refund(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code."""
     cause: _builtins.str
-    """`traveller`, `late_payment`, `change` or `administrator`."""
+    """`traveller`, `late_payment`, `change`, `administrator` or `departure_cancelled`."""
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketRefund]:
         """What it gives back for each ticket; empty for a payment that came too late."""

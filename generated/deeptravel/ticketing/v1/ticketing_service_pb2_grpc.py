@@ -244,8 +244,8 @@ class TicketingServiceServicer:
 
     def CreatePayment(self, request, context):
         """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-        Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE,
-        PAYMENTS_NOT_CONFIGURED.
+        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
+        PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -302,7 +302,8 @@ class TicketingServiceServicer:
 
     def QuoteRefund(self, request, context):
         """Says what tickets give back now, each with the rule that applied; the quote is good for some
-        minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+        minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
+        not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
         shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
         payment as it does, which is 50).
         """
@@ -312,7 +313,8 @@ class TicketingServiceServicer:
 
     def RequestRefund(self, request, context):
         """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-        REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+        REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
+        departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
         (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
         the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
         """
@@ -329,7 +331,8 @@ class TicketingServiceServicer:
 
     def QuoteChange(self, request, context):
         """Says what another departure or day instead would cost now; the quote is good for some minutes.
-        Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+        Away from a departure that the operator cancelled or moved a change has no fee and does not
+        count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
         makes no refund of the payment any more, or one that is kept for all that is left),
         OFFER_NOT_AVAILABLE.
         """

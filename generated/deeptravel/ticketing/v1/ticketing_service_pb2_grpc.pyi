@@ -79,8 +79,8 @@ class TicketingServiceStub:
     """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]
     """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-    Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE,
-    PAYMENTS_NOT_CONFIGURED.
+    Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
+    PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
     """
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]
     """Reads the latest payment of an order; while it waits WeChat is asked. Reasons: NOT_FOUND."""
@@ -106,13 +106,15 @@ class TicketingServiceStub:
     """
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some
-    minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+    minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
+    not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
     shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
     payment as it does, which is 50).
     """
     RequestRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]
     """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-    REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+    REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
+    departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
     (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
     the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
     """
@@ -120,7 +122,8 @@ class TicketingServiceStub:
     """Lists the refunds of one of the caller's orders. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     QuoteChange: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteChangeRequest, _refund_pb2.QuoteChangeResponse]
     """Says what another departure or day instead would cost now; the quote is good for some minutes.
-    Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+    Away from a departure that the operator cancelled or moved a change has no fee and does not
+    count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
     makes no refund of the payment any more, or one that is kept for all that is left),
     OFFER_NOT_AVAILABLE.
     """
@@ -180,8 +183,8 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]  # type: ignore[assignment]
     """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-    Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE,
-    PAYMENTS_NOT_CONFIGURED.
+    Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
+    PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """Reads the latest payment of an order; while it waits WeChat is asked. Reasons: NOT_FOUND."""
@@ -207,13 +210,15 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some
-    minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+    minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
+    not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
     shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
     payment as it does, which is 50).
     """
     RequestRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]  # type: ignore[assignment]
     """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-    REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+    REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
+    departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
     (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
     the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
     """
@@ -221,7 +226,8 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """Lists the refunds of one of the caller's orders. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     QuoteChange: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteChangeRequest, _refund_pb2.QuoteChangeResponse]  # type: ignore[assignment]
     """Says what another departure or day instead would cost now; the quote is good for some minutes.
-    Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+    Away from a departure that the operator cancelled or moved a change has no fee and does not
+    count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
     makes no refund of the payment any more, or one that is kept for all that is left),
     OFFER_NOT_AVAILABLE.
     """
@@ -344,8 +350,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.CreatePaymentResponse, _abc.Awaitable[_payment_pb2.CreatePaymentResponse]]:
         """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-        Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE,
-        PAYMENTS_NOT_CONFIGURED.
+        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
+        PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
 
     @_abc_1.abstractmethod
@@ -413,7 +419,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.QuoteRefundResponse, _abc.Awaitable[_refund_pb2.QuoteRefundResponse]]:
         """Says what tickets give back now, each with the rule that applied; the quote is good for some
-        minutes. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
+        minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
+        not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
         shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
         payment as it does, which is 50).
         """
@@ -425,7 +432,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.RequestRefundResponse, _abc.Awaitable[_refund_pb2.RequestRefundResponse]]:
         """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-        REFUNDED when WeChat has settled the money. All or nothing. Reasons: NOT_FOUND, QUOTE_INVALID
+        REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
+        departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
         (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
         the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
         """
@@ -445,7 +453,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.QuoteChangeResponse, _abc.Awaitable[_refund_pb2.QuoteChangeResponse]]:
         """Says what another departure or day instead would cost now; the quote is good for some minutes.
-        Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
+        Away from a departure that the operator cancelled or moved a change has no fee and does not
+        count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
         makes no refund of the payment any more, or one that is kept for all that is left),
         OFFER_NOT_AVAILABLE.
         """
