@@ -35,7 +35,7 @@ from server.redemption.scans import (
     remaining,
 )
 from server.ticketing.models import orders
-from server.ticketing.ordering import completion
+from server.ticketing.ordering import completion, shared_tickets
 from server.ticketing.ordering.shared_tickets import shown_in
 from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
@@ -223,6 +223,8 @@ async def reverse(
         window_seconds=caller.reversal_window_seconds,
         now=now,
     )
+    if why_not is None and await shared_tickets.is_over(tx, ticket_id):
+        why_not = "all who shared the ticket have given theirs back"
     if why_not:
         raise DomainError(
             Reason.REVERSAL_REFUSED,

@@ -244,6 +244,25 @@ async def test_it_holds_the_last_when_it_is_redeemed(two: Party, till: Till, sta
     assert (await refusal(two.give_back(new))).metadata == held
 
 
+async def test_what_was_used_up_meanwhile_is_not_taken_back(
+    two: Party, till: Till, staff: Staff
+) -> None:
+    """Seen red: a supervisor's reversal made it ACTIVE again, with nobody left."""
+    await valid_now(two.world)
+    printed = (await two.qr(two.shared)).encrypted_data
+    till.wechat.state = "PROCESSING"
+    for ticket in (two.first, two.second):
+        await two.give_back(ticket)
+    used = await staff.terminal.redeem(printed, "lounge")
+    await till.drain()
+    for number in till.wechat.known:
+        assert await till.notice(number, "SUCCESS") == "SUCCEEDED"
+    assert await two.state(two.shared) == "USED"
+    assert await two.order_state() == "COMPLETED"
+    refused = await refusal(staff.supervisor.reverse(used.redemption_id))
+    assert refused.reason == Reason.REVERSAL_REFUSED
+
+
 async def test_it_is_over_when_it_was_redeemed_in_part_meanwhile(
     world: World, desk: Desk, till: Till, staff: Staff
 ) -> None:

@@ -1,4 +1,4 @@
-"""Those whom a traveller meets: an operator at a gate, and an administrator, over a traveller's world."""
+"""Those whom a traveller meets, over a traveller's world: operator and supervisor at a gate, and an administrator."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -40,9 +40,10 @@ class Administrator:
 
 @dataclass(frozen=True)
 class Staff:
-    """An operator of a merchant that redeems ferry, gift and lounge, and an administrator."""
+    """An operator and a supervisor of a merchant that redeems ferry, gift and lounge, and an administrator."""
 
     terminal: Terminal
+    supervisor: Terminal
     administrator: Administrator
 
     async def look_up(self, **fields: Any) -> Any:
@@ -63,6 +64,7 @@ async def hire(world: World, channel: grpc.aio.Channel) -> Staff:
     office = await people.log_in(channel, "root", None)
     return Staff(
         await people.log_in(channel),
+        await people.log_in(channel, "sam", "T-2"),
         Administrator(admin_service_pb2_grpc.AdminServiceStub(channel), office.metadata),
     )
 

@@ -61,7 +61,8 @@ JOIN tickets t ON t.order_id = o.order_id
 """
 _WANTED = """
 wanted AS (
-  SELECT ticket_id, order_id, item_index FROM ticket_sales WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])))
+  SELECT ticket_id, order_id, item_index FROM ticket_sales
+  WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND passenger_index < 0)
 """
 _READ_MEMBERS = text(f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m")  # noqa: S608 - our own
 # what is used up may be reversed, so it goes along; what was given back, or is over, does not
@@ -142,6 +143,12 @@ async def left_over(tx: AsyncConnection, shared: Collection[Shared]) -> list[Sha
         for each in still_open
         if all(member.state in WITHDRAWN for member in found[each.ticket_id])
     ]
+
+
+async def is_over(tx: AsyncConnection, ticket_id: int) -> bool:
+    """Whether a locked ticket is one that an item shares, and the last of the item's tickets is gone."""
+    found = (await members(tx, [ticket_id]))[ticket_id]
+    return bool(found) and all(member.state in WITHDRAWN for member in found)
 
 
 async def expire(

@@ -64,7 +64,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STOCK_IN_USE: _ErrorReason.ValueType  # 16
     """FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`, `sold`, `total`."""
     ERROR_REASON_REVERSAL_REFUSED: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, or outside the window.
+    """FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the window, or of a shared
+    ticket whose travellers have all given theirs back.
     Metadata: `redemption_id`.
     """
     ERROR_REASON_REVOKED: _ErrorReason.ValueType  # 18
@@ -185,7 +186,8 @@ ERROR_REASON_TICKET_STATE_REFUSES: ErrorReason.ValueType  # 15
 ERROR_REASON_STOCK_IN_USE: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`, `sold`, `total`."""
 ERROR_REASON_REVERSAL_REFUSED: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, or outside the window.
+"""FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the window, or of a shared
+ticket whose travellers have all given theirs back.
 Metadata: `redemption_id`.
 """
 ERROR_REASON_REVOKED: ErrorReason.ValueType  # 18
