@@ -4,13 +4,16 @@ Seen red: the validity of departures' tickets left as the ticket has it (boardin
 statements of a scan (details, cancelled); the session's departure not read with the log-in (wrong departure).
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
+from sqlalchemy import make_url
 
 from server.errors import Reason
 from tests.support import gate
@@ -187,6 +190,24 @@ async def test_tickets_of_a_cancelled_departure(
     assert REFUSAL[listed.reason] == "DEPARTURE_CANCELLED"
     assert verdict(await terminal.redeem(other, "boarding")) == "SUCCESS"
     assert await world.value("SELECT count(*) FROM redemption_events WHERE result = 'SUCCESS'") == 1
+
+
+async def test_a_departure_cancelled_while_a_scan_waits(
+    world: World, desk: Desk, till: Till, terminal: Terminal, database_url: str
+) -> None:
+    """It is read behind the ticket's lock. Seen red with the departures read before the lock."""
+    _, (token,) = await sold(desk, till, world.seat())
+    await world.sql(LEAVES_IN, "1 hour")
+    plain = make_url(database_url).set(drivername="postgresql")
+    async with await psycopg.AsyncConnection.connect(
+        plain.render_as_string(hide_password=False)
+    ) as holder:
+        await holder.execute("SELECT * FROM tickets FOR UPDATE")
+        scan = asyncio.ensure_future(terminal.redeem(token, "boarding"))
+        await gate.World(world.pg, world.ring).waits_for_a_lock()
+        await world.sql(CANCEL, world.departure_id())
+        await holder.rollback()
+    assert verdict(await scan) == "DEPARTURE_CANCELLED"
 
 
 async def test_a_session_for_one_departure(
