@@ -181,10 +181,10 @@ async def test_another_number_is_another_refund(
 
 
 async def test_a_race_for_the_last_two(world: World, desk: Desk, till: Till) -> None:
-    """Three ask at once for one ticket each, and two more refunds are possible: one gets it, and what is left stays together.
+    """Three ask at once for a ticket each, and two more refunds are possible: one gets it.
 
-    Seen red: without the second look at the payment behind its lock all three were accepted, and
-    one of them never paid.
+    Seen red: without the second look at the payment, when it is locked, two were accepted, and the
+    third ticket could never come back.
     """
     order = await sold(world, desk, till, made=48)
     codes = await left(desk, order)

@@ -258,7 +258,10 @@ async def sent(till: Till, number: int) -> None:
 async def test_killed_between_asking_and_answer(
     world: World, desk: Desk, till: Till, office: Office
 ) -> None:
-    """WeChat was not asked: the part is ABNORMAL again. It was: the part is settled as WeChat says."""
+    """WeChat was not asked: the part is ABNORMAL again. It was: it is settled as WeChat says.
+
+    Seen red: with a late notice of before believed, the part was ABNORMAL while WeChat was at it.
+    """
     order = await till.sell(desk, world.seat(), passengers=party(1))
     till.wechat.state = "ABNORMAL"
     refund = await give_back(desk, order.order_id)
