@@ -31,7 +31,7 @@ from tests.support.traveller_steps import Step
 from tests.support.traveller_theatre import REST_SECONDS, Theatre
 from tools.wechat_simulator.protocol import RefusedError
 
-STEPS = 14
+STEPS = 18
 """Of one family."""
 SCARCE, AMPLE = 1, (2, 3, 4)
 """Departures: of the first there are few seats."""
@@ -322,7 +322,9 @@ class Played:
 
     async def step(self) -> None:
         """Something, or two things at once."""
-        position = self.rng.randrange(len(self.orders))
+        # more often what was changed last: it is paid, given back and changed again
+        last = len(self.orders) - 1
+        position = last if self.rng.random() < 0.5 else self.rng.randrange(len(self.orders))
         chosen = [await self.choose(position, "")]
         if self.rng.random() < 0.4:
             # of two changes at once the model would not know which order is which
@@ -339,6 +341,9 @@ class Played:
         if placed.ticket_codes:
             weights |= {"redeem": 1, "refund": 2, "change": 4, "wait": 0.5}
             weights |= {"block": 0.7, "unblock": 0.7}
+            if position:
+                # out of the payments of both orders
+                weights |= {"refund": 5}
             if self.shared_code:
                 weights["lounge"] = 0.4
         elif not placed.out_trade_no:
