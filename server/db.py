@@ -35,6 +35,8 @@ POOL_TIMEOUT_SECONDS = 5
 TRUST_IDLE_SECONDS = 1.0
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
+RACE_CHECKS = frozenset({"ck_traveller_quotas_limit", "ck_document_journeys_no_overlap"})
+"""Check constraints that only a race can violate: what was read before the write said that there is room."""
 
 metadata = MetaData(
     naming_convention={
@@ -49,7 +51,7 @@ metadata = MetaData(
 
 
 class LostRaceError(DomainError):
-    """A deadlock, serialization failure or duplicate key: the transaction did nothing and may be run again."""
+    """A deadlock, serialization failure, duplicate key or one of RACE_CHECKS: the transaction did nothing and may be run again."""
 
     def __init__(self, constraint: str | None = None) -> None:
         super().__init__(
@@ -368,7 +370,9 @@ def _rows(pg: psycopg.AsyncConnection[Any], result: Any) -> list[tuple[Any, ...]
 def translate(error: BaseException) -> BaseException:
     """The DomainError for a driver's error, or the error itself if it is a fault of ours."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, pg_errors.UniqueViolation):
+    if isinstance(cause, pg_errors.UniqueViolation) or (
+        isinstance(cause, pg_errors.CheckViolation) and cause.diag.constraint_name in RACE_CHECKS
+    ):
         return LostRaceError(cause.diag.constraint_name)
     if isinstance(
         cause,

@@ -29,7 +29,7 @@ from server.admin.products import (
     Product,
 )
 from server.admin.records import refuse
-from server.admin.rules import Fare, ProductEntitlement
+from server.admin.rules import AgeLimit, Fare, ProductEntitlement
 from server.admin.travellers import Traveller
 from server.admin.venues import Merchant, Terminal, Venue
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
@@ -161,6 +161,15 @@ def product_message(product: Product) -> product_pb2.Product:
         tiers=[product_pb2.PartyTier(**tier) for tier in product.tiers],
         policy=_policy_message(product.policy),
         max_per_traveller=product.max_per_traveller,
+        unaccompanied_types=[CUSTOMER_TYPE[each] for each in product.unaccompanied_types],
+        age_limits=[
+            product_pb2.AgeLimit(
+                customer_type=CUSTOMER_TYPE[each["customer_type"]],
+                min_age=each["min_age"],
+                max_age=each["max_age"],
+            )
+            for each in product.age_limits
+        ],
         city_code=product.city_code or "",
         calendar_code=product.calendar_code,
         boarding_minutes=product.boarding_minutes,
@@ -254,6 +263,23 @@ def tiers(messages: Iterable[product_pb2.PartyTier]) -> list[dict[str, int]]:
     return [{"min_party": each.min_party, "percent_off": each.percent_off} for each in messages]
 
 
+def customer_types(numbers: Iterable[int]) -> list[str]:
+    """The customer types of a request."""
+    return [CUSTOMER_TYPE_NAME[number] for number in numbers]
+
+
+def age_limits(messages: Iterable[product_pb2.AgeLimit]) -> list[AgeLimit]:
+    """The age limits of a request, as they are stored."""
+    return [
+        AgeLimit(
+            customer_type=CUSTOMER_TYPE_NAME[each.customer_type],
+            min_age=each.min_age,
+            max_age=each.max_age if each.HasField("max_age") else None,
+        )
+        for each in messages
+    ]
+
+
 def policy(message: product_pb2.RefundPolicy) -> dict[str, Any]:
     """The policy of a request, as it is stored."""
     return {
@@ -288,6 +314,8 @@ def new_product(request: Any) -> NewProduct:
         tiers=tiers(request.tiers),
         policy=policy(request.policy),
         max_per_traveller=request.max_per_traveller or DEFAULT_MAX_PER_TRAVELLER,
+        unaccompanied_types=customer_types(request.unaccompanied_types),
+        age_limits=age_limits(request.age_limits),
         city_code=request.city_code or None,
         calendar_code=request.calendar_code or DEFAULT_CALENDAR,
         boarding_minutes=request.boarding_minutes or DEFAULT_BOARDING_MINUTES,

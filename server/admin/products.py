@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import By, Records, checked
-from server.admin.rules import Fare, ProductEntitlement
+from server.admin.rules import AgeLimit, Fare, ProductEntitlement
 from server.catalog import pricing
 from server.catalog.models import cities, products
 from server.errors import DomainError, Reason, invalid
@@ -39,6 +39,8 @@ class Product:
     tiers: list[dict[str, int]]
     policy: dict[str, Any]
     max_per_traveller: int
+    unaccompanied_types: list[str]
+    age_limits: list[AgeLimit]
     city_code: str | None
     calendar_code: str
     boarding_minutes: int
@@ -62,6 +64,8 @@ class NewProduct(TypedDict):
     tiers: NotRequired[list[dict[str, int]]]
     policy: NotRequired[dict[str, Any]]
     max_per_traveller: NotRequired[int]
+    unaccompanied_types: NotRequired[list[str]]
+    age_limits: NotRequired[list[AgeLimit]]
     city_code: NotRequired[str | None]
     calendar_code: NotRequired[str]
     boarding_minutes: NotRequired[int]

@@ -1,5 +1,6 @@
 """Promotions, and the days of calendars that are not what their weekday says."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -22,11 +23,16 @@ from server.identity.audit import Change, audit_all
 from server.texts import read_code
 
 MOST_CODE_LENGTH = 32
+MOST_PER_TRAVELLER = 1000
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """A discount, see pricing.Promotion; without a code it applies by itself. `capped` if its uses are counted."""
+    """A discount, see pricing.Promotion; without a code it applies by itself. `capped` if its uses are counted.
+
+    An amount has the `currency_code` of the prices it is for. One traveller may use it in `max_per_traveller` orders that
+    are held or paid, any number if None; that takes a code, since nobody knows who asks for a price.
+    """
 
     promotion_id: int
     code: str | None
@@ -40,6 +46,8 @@ class Promotion:
     product_ids: list[int]
     stackable: bool
     capped: bool
+    currency_code: str | None = None
+    max_per_traveller: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,18 +168,34 @@ def _faults(promotion: Promotion, cap: int) -> Iterator[Fault]:
         yield "promotion_id", "is not within 1 to 2147483647"
     if promotion.code is not None and not 1 <= len(promotion.code) <= MOST_CODE_LENGTH:
         yield "code", f"has not 1 to {MOST_CODE_LENGTH} characters; leave it out to apply by itself"
-    if (promotion.basis_points_off > 0) == (promotion.amount_off_minor > 0):
-        yield "basis_points_off", "is one of two ways, beside amount_off_minor; send exactly one"
-    if not 0 <= promotion.basis_points_off <= BASIS_POINTS:
-        yield "basis_points_off", f"is not within 0 to {BASIS_POINTS}"
-    if not 0 <= promotion.amount_off_minor <= MOST_MINOR:
-        yield "amount_off_minor", f"is not within 0 to {MOST_MINOR}"
+    yield from _discount_faults(promotion)
     if promotion.begin_time >= promotion.end_time:
         yield "end_time", "is not behind begin_time"
     if promotion.min_party < 1:
         yield "min_party", f"is {promotion.min_party}; 1 is everybody"
     if promotion.capped:
         yield from _cap_faults(cap)
+
+
+def _discount_faults(promotion: Promotion) -> Iterator[Fault]:
+    if (promotion.basis_points_off > 0) == (promotion.amount_off_minor > 0):
+        yield "basis_points_off", "is one of two ways, beside amount_off_minor; send exactly one"
+    if not 0 <= promotion.basis_points_off <= BASIS_POINTS:
+        yield "basis_points_off", f"is not within 0 to {BASIS_POINTS}"
+    if not 0 <= promotion.amount_off_minor <= MOST_MINOR:
+        yield "amount_off_minor", f"is not within 0 to {MOST_MINOR}"
+    if (promotion.amount_off_minor > 0) != (promotion.currency_code is not None):
+        yield "currency_code", "belongs to amount_off_minor: send both, or basis_points_off alone"
+    elif promotion.currency_code and not re.fullmatch("[A-Z]{3}", promotion.currency_code):
+        yield "currency_code", f"{promotion.currency_code!r} is no ISO 4217 code such as CNY"
+    if promotion.max_per_traveller is not None:
+        if not 1 <= promotion.max_per_traveller <= MOST_PER_TRAVELLER:
+            yield "max_per_traveller", f"is not within 1 to {MOST_PER_TRAVELLER}; None is no limit"
+        if promotion.code is None:
+            yield (
+                "max_per_traveller",
+                "needs a code: a price that is asked for without a log-in is anybody's",
+            )
 
 
 def _cap_faults(cap: int) -> Iterator[Fault]:

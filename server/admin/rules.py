@@ -13,6 +13,9 @@ DIRECT_CHANNEL = "DIRECT"
 RESERVED_PARTNER_CODES = frozenset({DIRECT_CHANNEL, "DT"})
 """The channel, and the code in its tickets' codes."""
 
+ACCOMPANIED_TYPES = frozenset({"CHILD", "PET"})
+"""Customer types that travel with somebody, unless the product says that they may alone."""
+
 Fault = tuple[str, str]
 """Field path, and what is wrong with it and what to send instead."""
 
@@ -35,6 +38,14 @@ class ProductEntitlement(TypedDict):
     use_mode: str
     guard_seconds: int
     shared: NotRequired[bool]
+
+
+class AgeLimit(TypedDict):
+    """Whom a customer type's fare is for, in full years, as it is stored; no `max_age`: any from `min_age` on."""
+
+    customer_type: str
+    min_age: int
+    max_age: int | None
 
 
 def faults(values: Mapping[str, Any]) -> list[Fault]:
@@ -86,6 +97,20 @@ def _entitlements(entitlements: Sequence[ProductEntitlement]) -> Iterator[Fault]
     yield from _repeated("entitlements", [each["function_code"] for each in entitlements])
 
 
+def _unaccompanied_types(types: Sequence[str]) -> Iterator[Fault]:
+    for index, customer_type in enumerate(types):
+        if customer_type not in ACCOMPANIED_TYPES:
+            yield f"unaccompanied_types[{index}]", f"is not one of {sorted(ACCOMPANIED_TYPES)}"
+    yield from _repeated("unaccompanied_types", types)
+
+
+def _age_limits(limits: Sequence[AgeLimit]) -> Iterator[Fault]:
+    for index, limit in enumerate(limits):
+        if limit["max_age"] is not None and limit["max_age"] < limit["min_age"]:
+            yield f"age_limits[{index}].max_age", f"is below min_age, {limit['min_age']}"
+    yield from _repeated("age_limits", [limit["customer_type"] for limit in limits])
+
+
 def _blackout_dates(dates: Sequence[str]) -> Iterator[Fault]:
     for index, text in enumerate(dates):
         try:
@@ -104,6 +129,8 @@ RULES: Mapping[str, Callable[[Any], Iterator[Fault]]] = {
     "fares": _fares,
     "entitlements": _entitlements,
     "blackout_dates": _blackout_dates,
+    "unaccompanied_types": _unaccompanied_types,
+    "age_limits": _age_limits,
 }
 
 

@@ -415,6 +415,8 @@ class AdminServicer(MoneyMethods, CatalogMethods):
                 entitlements=messages.entitlements,
                 tiers=messages.tiers,
                 policy=messages.policy,
+                unaccompanied_types=messages.customer_types,
+                age_limits=messages.age_limits,
             )
             product = await products.update_product(tx, request.product_id, values, **_by())
             return product_pb2.UpdateProductResponse(product=messages.product_message(product))

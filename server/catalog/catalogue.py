@@ -86,6 +86,8 @@ class ListedProduct(NamedTuple):
     validity_days: int
     blackout_dates: list[date]
     boarding_minutes: int
+    unaccompanied_types: list[str]
+    age_limits: list[dict[str, Any]]
 
 
 class Holiday(NamedTuple):
@@ -145,6 +147,7 @@ class Catalogue:
         cities: all cities by code.
         products: all products on sale by number.
         capped: the promotions whose uses are counted.
+        limits: how often one traveller may use a promotion, of those that have a limit.
     """
 
     def __init__(self, facts: Mapping[str, list[tuple[Any, ...]]]) -> None:
@@ -171,7 +174,8 @@ class Catalogue:
         self._day_types: defaultdict[str, dict[date, str]] = defaultdict(dict)
         for calendar_code, day, day_type, *_ in facts["holidays"]:
             self._day_types[calendar_code][day] = day_type
-        self.capped = frozenset(row[0] for row in facts["promotions"] if row[-1])
+        self.capped = frozenset(row[0] for row in facts["promotions"] if row[_CAPPED])
+        self.limits = {row[0]: row[-1] for row in facts["promotions"] if row[-1] is not None}
         promotions = [_promotion(row) for row in facts["promotions"]]
         self._by_code = {p.code: p for p in promotions if p.code}
         self._automatic = [p for p in promotions if not p.code]
@@ -209,6 +213,7 @@ class Catalogue:
             tiers=offer.tiers,
             promotions=self.promotions(codes),
             product_id=offer.product_id,
+            currency_code=offer.currency_code,
             now=now,
         )
 
@@ -357,6 +362,7 @@ class Catalogue:
             sale_from_time=_midnight(day - timedelta(days=timetable.sale_days), zone),
             sale_until_time=departs.astimezone(UTC) - timedelta(minutes=timetable.closing_minutes),
             time_zone=zone.key,
+            travel_date=day,
         )
         offer_id = f"TR-{departure_id}-{class_index}-{origin}-{destination}"
         return self._offer(offer_id, product, day, fares, made)
@@ -382,6 +388,7 @@ class Catalogue:
             sale_from_time=_midnight(day - timedelta(days=PACKAGE_SALE_DAYS), city.zone),
             sale_until_time=_midnight(day + timedelta(days=1), city.zone),
             time_zone=city.zone.key,
+            travel_date=day,
         )
         return self._offer(f"PK-{product_id}-{day:%Y%m%d}", product, day, product.fares, made)
 
@@ -405,6 +412,10 @@ class Catalogue:
             "boarding_minutes": product.boarding_minutes,
             "tiers": product.tiers,
             "policy": product.policy,
+            "passenger_rules": {
+                "unaccompanied_types": product.unaccompanied_types,
+                "age_limits": product.age_limits,
+            },
             "offer": {
                 **made._asdict(),
                 "product_id": product.product_id,
@@ -433,6 +444,7 @@ class _Made(NamedTuple):
     sale_from_time: datetime
     sale_until_time: datetime
     time_zone: str
+    travel_date: date
 
 
 class Catalogues:
@@ -460,6 +472,8 @@ class Catalogues:
         return self._last
 
 
+_CAPPED = 11
+"""Where a promotion's row says whether its uses are counted."""
 _QUERIES = {
     name: text(query)
     for name, query in {
@@ -468,7 +482,7 @@ _QUERIES = {
         "stops": "SELECT stop_code, city_code, display_name_en, display_name_zh FROM stops ORDER BY 1",
         "products": "SELECT product_id, kind, display_name_en, display_name_zh, currency_code, fares,"
         " entitlements, tiers, policy, max_per_traveller, city_code, calendar_code, validity_days,"
-        " blackout_dates, boarding_minutes FROM products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1",
+        " blackout_dates, boarding_minutes, unaccompanied_types, age_limits FROM products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1",
         "routes": "SELECT route_id, product_id, vehicle, stops, fare_classes, routes.fares FROM routes"
         " JOIN products p USING (product_id)"
         " WHERE routes.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",
@@ -488,7 +502,7 @@ _QUERIES = {
         " FROM holidays ORDER BY 1, 2",
         "promotions": "SELECT promotion_id, coalesce(code, ''), display_name_en, display_name_zh,"
         " basis_points_off, amount_off_minor, begin_time, end_time, min_party, product_ids, stackable,"
-        " capped FROM promotions WHERE state = 'ACTIVE' AND end_time > :ended_since ORDER BY 1",
+        " capped, coalesce(currency_code, ''), max_per_traveller FROM promotions WHERE state = 'ACTIVE' AND end_time > :ended_since ORDER BY 1",
     }.items()
 }
 
@@ -539,7 +553,7 @@ def _legs(routes: Iterable[_Route]) -> dict[tuple[str, str], list[tuple[_Route, 
 
 
 def _promotion(row: tuple[Any, ...]) -> pricing.Promotion:
-    start: list[Any] = [*row[:9], frozenset(row[9]), row[10]]
+    start: list[Any] = [*row[:9], frozenset(row[9]), row[10], row[12]]
     promotion = pricing.Promotion(*start)
     # as those who type it are read; one that was made before codes were may be written otherwise
     code = read_code(promotion.code) or promotion.code

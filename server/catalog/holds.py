@@ -1,7 +1,9 @@
 """Stock that is held and sold: what an order takes, given back or confirmed in a few statements for all that is asked.
 
-Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats and quotas of a stock are written
-only behind it. A guard is of a departure, which has a stock for each class: its primary key decides.
+Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats of a stock are written only
+behind it. A guard is of a departure, which has a stock for each class: its primary key decides. What counts for a
+traveller, and when a document travels, is of several stocks too: each is a guarded write of one row (quotas.py,
+journeys.py).
 """
 
 from collections import Counter
@@ -15,9 +17,11 @@ from sqlalchemy import ColumnElement, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog import seating
-from server.catalog.models import stocks, taken_seats, travel_guards, traveller_quotas
-from server.catalog.rules import is_promotion_stock
+from server.catalog import journeys, quotas, seating
+from server.catalog.journeys import Leg, Span
+from server.catalog.models import stocks, taken_seats, travel_guards
+from server.catalog.quotas import Use
+from server.catalog.rules import is_promotion_stock, quota_id
 from server.catalog.seating import SeatMap
 from server.db import Command, HotStatement, columns, round_trip
 from server.errors import DomainError, Reason
@@ -26,10 +30,20 @@ Column = Literal["held", "sold"]
 
 
 @dataclass(frozen=True, slots=True)
+class Counterpart:
+    """The other ticket of a change (改签): what both take counts once, and stays with the one that is not given back."""
+
+    offer_id: str
+    departure_id: int | None
+    span: Span | None
+
+
+@dataclass(frozen=True, slots=True)
 class Take:
     """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a promotion.
 
-    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure.
+    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure, at
+    the time of `span`.
     """
 
     stock_id: int
@@ -39,6 +53,25 @@ class Take:
     documents: tuple[bytes, ...]
     order_id: int
     traveller_id: int
+    offer_id: str = ""
+    span: Span | None = None
+    counterpart: Counterpart | None = None
+
+    @property
+    def uses(self) -> list[Use]:
+        """What it counts as for the traveller: nothing if its counterpart counts as the same."""
+        if not self.offer_id:
+            return []
+        counted = quota_id(self.offer_id)
+        if self.counterpart and quota_id(self.counterpart.offer_id) == counted:
+            return []
+        return [Use(counted, self.traveller_id, self.quantity)]
+
+    @property
+    def legs(self) -> list[Leg]:
+        """When which documents travel by it."""
+        kept = self.counterpart.span if self.counterpart else None
+        return [Leg(document, self.span, kept) for document in self.documents if self.span]
 
 
 # the lock first, in order; SET then reads the row as it is behind the lock
@@ -59,16 +92,6 @@ _RELEASE = {
 _CONFIRM = HotStatement(
     _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity")
 )
-_LEAVE_QUOTAS = text("""
-UPDATE traveller_quotas q SET quantity = q.quantity - v.quantity
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, traveller_id bigint, quantity int)
-WHERE q.stock_id = v.stock_id AND q.traveller_id = v.traveller_id
-""")
-_FORGET_QUOTAS = text("""
-DELETE FROM traveller_quotas q
-USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, traveller_id bigint, quantity int)
-WHERE q.stock_id = v.stock_id AND q.traveller_id = v.traveller_id AND q.quantity = 0
-""")
 _LEAVE_SEATS = text("""
 DELETE FROM taken_seats t
 USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
@@ -82,34 +105,30 @@ WHERE t.departure_id = v.departure_id AND t.document_hash = decode(v.document, '
 
 
 async def release(
-    tx: AsyncConnection, takes: Iterable[Take], *, column: Column, now: datetime
+    tx: AsyncConnection,
+    takes: Iterable[Take],
+    *,
+    column: Column,
+    now: datetime,
+    uses: Iterable[Use] = (),
 ) -> None:
-    """Gives back what was taken and is held, or sold: stock, seats, guards and quotas.
+    """Gives back what was taken and is held, or sold: stock, seats, guards, journeys and what counts for the traveller.
 
-    The stock rows stay locked until the commit: call it last. Once for each take: the caller holds the lock of the order
-    that says it is still taken.
+    `uses` are what else does not count any more: of promotions. The stock rows stay locked until the commit: call it
+    last. Once for each take: the caller holds the lock of the order that says it is still taken.
     """
     takes = list(takes)
-    if not takes:
-        return
     await _move(tx, _RELEASE[column], takes, now)
-    quotas: Counter[tuple[int, int]] = Counter()
-    for take in takes:
-        if not is_promotion_stock(take.stock_id):
-            quotas[take.stock_id, take.traveller_id] += take.quantity
+    await quotas.give_back(tx, [*uses, *[use for take in takes for use in take.uses]])
     seats = [(t.stock_id, seat, t.order_id) for t in takes for seat in t.seats]
     guards = [(t.departure_id, d.hex(), t.order_id) for t in takes for d in t.documents]
-    left = _rows(
-        "stock_id traveller_id quantity", [(*key, quantity) for key, quantity in quotas.items()]
-    )
     for statement, rows in (
-        (_LEAVE_QUOTAS, left),
-        (_FORGET_QUOTAS, left),
         (_LEAVE_SEATS, _rows("stock_id seat_index order_id", seats)),
         (_LEAVE_GUARDS, _rows("departure_id document order_id", guards)),
     ):
         if rows != "[]":
             await tx.execute(statement, {"rows": rows})
+    await journeys.end(tx, [leg for take in takes for leg in take.legs])
 
 
 async def confirm(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
@@ -135,8 +154,8 @@ async def take(
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
     takes of one transaction come in the order of their stock ids. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER,
-    DUPLICATE_PASSENGER, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is taken too, with
-    SOLD_OUT where it is used up.
+    DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is
+    taken too, with SOLD_OUT where it is used up.
     """
     row = (
         await tx.execute(
@@ -165,6 +184,7 @@ async def take(
         return ()
     await _count_in(tx, wanted, offer_id=offer_id, limit=max_per_traveller)
     await _guard(tx, wanted, offer_id=offer_id)
+    await _travel(tx, wanted, offer_id=offer_id, now=now)
     if seat_map is None:
         return ()
     return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
@@ -226,6 +246,17 @@ def duplicate_passenger(offer_id: str, passenger_index: int) -> DomainError:
     )
 
 
+def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
+    """OVERLAPPING_JOURNEY: on another departure at that time."""
+    return DomainError(
+        Reason.OVERLAPPING_JOURNEY,
+        f"passengers[{passenger_index}]: is on another departure while {offer_id} is under way; a document travels on one"
+        " at a time",
+        offer_id=offer_id,
+        passenger_index=passenger_index,
+    )
+
+
 async def _move(
     tx: AsyncConnection, statement: HotStatement, takes: Iterable[Take], now: datetime
 ) -> None:
@@ -244,22 +275,16 @@ def _moving(statement: HotStatement, takes: Iterable[Take], now: datetime) -> Co
 
 
 async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: int) -> None:
-    counted = pg_insert(traveller_quotas).values(
-        stock_id=wanted.stock_id, traveller_id=wanted.traveller_id, quantity=wanted.quantity
-    )
-    quantity = await tx.scalar(
-        counted.on_conflict_do_update(
-            index_elements=[traveller_quotas.c.stock_id, traveller_quotas.c.traveller_id],
-            set_={"quantity": traveller_quotas.c.quantity + wanted.quantity},
-        ).returning(traveller_quotas.c.quantity)
-    )
-    if quantity > limit:
-        held = quantity - wanted.quantity
-        raise too_many(offer_id, limit=limit, held=held, requested=wanted.quantity)
+    for use in wanted.uses:
+        held = await quotas.count(tx, use, limit=limit)
+        if held is not None:
+            raise too_many(offer_id, limit=limit, held=held, requested=use.quantity)
 
 
 async def _guard(tx: AsyncConnection, wanted: Take, *, offer_id: str) -> None:
-    if not wanted.documents:
+    """On the departure of its counterpart that one's guard stands until it passes to the new ticket."""
+    other = wanted.counterpart
+    if not wanted.documents or (other and other.departure_id == wanted.departure_id):
         return
     documents = sorted(wanted.documents)
     rows = [
@@ -275,6 +300,15 @@ async def _guard(tx: AsyncConnection, wanted: Take, *, offer_id: str) -> None:
     travelling = set(documents) - set(made.scalars())
     if travelling:
         raise duplicate_passenger(offer_id, wanted.documents.index(min(travelling)))
+
+
+async def _travel(tx: AsyncConnection, wanted: Take, *, offer_id: str, now: datetime) -> None:
+    if not wanted.documents or wanted.span is None:
+        return
+    kept = wanted.counterpart.span if wanted.counterpart else None
+    elsewhere = await journeys.begin(tx, wanted.documents, wanted.span, kept=kept, now=now)
+    if elsewhere:
+        raise overlapping_journey(offer_id, wanted.documents.index(min(elsewhere)))
 
 
 async def _seat(

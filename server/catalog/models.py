@@ -17,7 +17,7 @@ from sqlalchemy import (
     Time,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSTZMULTIRANGE
 
 from server.db import metadata
 
@@ -41,6 +41,10 @@ products = Table(
     Column("max_per_traveller", Integer, nullable=False, server_default="9"),
     # boarding of its departures opens so many minutes before each leaves
     Column("boarding_minutes", Integer, nullable=False, server_default="120"),
+    # customer types that may travel alone, of those who must not if nothing is said: see ticketing.passenger_rules
+    Column("unaccompanied_types", ARRAY(Text), nullable=False, server_default="{}"),
+    # whom fares are for, a list of {customer_type, min_age, max_age}; max_age may be null
+    Column("age_limits", JSONB, nullable=False, server_default=text("'[]'")),
     # where a package is used; no city: found by number only
     Column("city_code", Text),
     # whose holidays count
@@ -228,11 +232,19 @@ promotions = Table(
     Column("stackable", Boolean, nullable=False),
     # whether orders under it count against its row in stocks
     Column("capped", Boolean, nullable=False),
+    # of an amount: only of orders in this currency are so many minor units taken off
+    Column("currency_code", Text),
+    # orders of one traveller under it; none: any number
+    Column("max_per_traveller", Integer),
     Column("state", Text, nullable=False),
     CheckConstraint("(basis_points_off = 0) <> (amount_off_minor = 0)", name="one_discount"),
     CheckConstraint(
         "basis_points_off BETWEEN 0 AND 10000 AND amount_off_minor >= 0", name="discount"
     ),
+    CheckConstraint(
+        "(amount_off_minor > 0) = (currency_code IS NOT NULL)", name="currency_of_amount"
+    ),
+    CheckConstraint("max_per_traveller > 0", name="max_per_traveller"),
     CheckConstraint("begin_time < end_time", name="window"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
@@ -255,12 +267,25 @@ travel_guards = Table(
     Column("order_id", BigInteger, nullable=False),
 )
 
+document_journeys = Table(
+    "document_journeys",
+    metadata,
+    # when a document travels: its journeys that are held or sold, which do not overlap; those that are over are dropped in time
+    Column("document_hash", LargeBinary, primary_key=True),
+    Column("busy", TSTZMULTIRANGE, nullable=False),
+    # whoever would make two journeys overlap writes an endless one instead: see hold_rows
+    CheckConstraint("NOT lower_inf(busy)", name="no_overlap"),
+)
+
 traveller_quotas = Table(
     "traveller_quotas",
     metadata,
-    # what a traveller holds and has of a stock
-    Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
+    # tickets that a traveller holds and has of a departure or of a product on a day, or orders that use a promotion: see
+    # rules.quota_id, rules.promotion_quota_id
+    Column("quota_id", BigInteger, primary_key=True, autoincrement=False),
     Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
     Column("quantity", Integer, nullable=False),
-    CheckConstraint("quantity >= 0", name="quantity"),
+    # the limit when something was last added
+    Column("max_quantity", Integer, nullable=False),
+    CheckConstraint("quantity BETWEEN 0 AND max_quantity", name="limit"),
 )

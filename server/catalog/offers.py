@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Self
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from server.catalog import pricing
+from server.catalog.journeys import Span
 from server.catalog.seating import SeatMap
 
 
@@ -49,7 +50,9 @@ class Offer:
     """Something a party can buy, as it is configured now or, `from_snapshot`, as it was sold.
 
     `kind` is TRAIN, FERRY, BUS or PACKAGE; `fares` are by customer type and day type, `policy` and `entitlements` as they
-    are stored. `snapshot` is what an order keeps of it (JSON), `snapshot_id` a hash of that. `reference_time` is what
+    are stored. `passenger_rules` are the product's, {unaccompanied_types, age_limits}, empty in what was sold before there
+    were any; `travel_date` is the day of boarding or first use. `snapshot` is what an order keeps of it (JSON),
+    `snapshot_id` a hash of that. `reference_time` is what
     refund and change count from: the departure, or the first moment of use. `static_fault` is why nobody can buy it at any
     time: BLACKOUT, CANCELLED, NO_FARE; empty if there is nothing. `hold_seconds` None is the setting's.
     """
@@ -79,6 +82,14 @@ class Offer:
     sale_from_time: datetime
     sale_until_time: datetime
     static_fault: str
+    passenger_rules: Mapping[str, Any]
+    travel_date: date | None
+
+    @property
+    def span(self) -> Span | None:
+        """When it travels, if it does."""
+        journey = self.journey
+        return Span(journey.departure_time, journey.arrival_time) if journey else None
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty if it can."""
@@ -138,6 +149,8 @@ class Offer:
             documents_required=made["documents_required"],
             hold_seconds=made["hold_seconds"],
             static_fault=made["static_fault"],
+            passenger_rules=content.get("passenger_rules", {}),
+            travel_date=_day(made.get("travel_date")),
             **{key: _moment(made[key]) for key in _MOMENTS},
         )
 
@@ -154,6 +167,10 @@ _MOMENTS = (
 
 def _moment(written: str) -> datetime:
     return datetime.fromisoformat(written).astimezone(UTC)
+
+
+def _day(written: str | None) -> date | None:
+    return date.fromisoformat(written) if written else None
 
 
 def _fare_table(fares: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:

@@ -52,8 +52,8 @@ class Tier:
 class Promotion:
     """A discount in a window of time, from `begin` on and before `end`, for parties of `min_party` tickets and more.
 
-    Either `basis_points_off` (of 10,000) or `amount_off_minor` (per ticket) is set, not both. An empty `code` is
-    automatic; empty `product_ids` are all products.
+    Either `basis_points_off` (of 10,000) or `amount_off_minor` (per ticket, of prices in `currency_code`) is set, not
+    both. An empty `code` is automatic; empty `product_ids` are all products.
     """
 
     promotion_id: int
@@ -67,6 +67,11 @@ class Promotion:
     min_party: int
     product_ids: frozenset[int]
     stackable: bool
+    currency_code: str = ""
+
+    def takes_off(self, currency_code: str) -> bool:
+        """Whether it is for prices in that currency; a share is for all."""
+        return not self.amount_off_minor or self.currency_code == currency_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +141,20 @@ def price(
     tiers: Iterable[Tier],
     promotions: Iterable[Promotion],
     product_id: int,
+    currency_code: str,
     now: datetime,
 ) -> Price:
     """Prices one item for a party, given as the customer type of each ticket; each counts in the party's size.
 
     `fares` are by customer type and day type. `promotions` are the automatic ones and those whose code was typed in;
-    the ones out of their window, for larger parties or other products are passed over here. One that is not stackable
+    the ones out of their window, for larger parties, other products or currencies are passed over here. One that is not stackable
     excludes all others: the traveller gets the best of these alone, or all stackable ones together, whichever costs
     less; if equal, the ones with the lowest ids. Stackable ones are taken off in this order: shares before amounts
     (which is the cheaper way round), each by id.
 
     Raises NoFare if a customer type has no fare.
     """
-    applying = [p for p in promotions if _applies(p, len(party), product_id, now)]
+    applying = [p for p in promotions if _applies(p, len(party), product_id, currency_code, now)]
     best = partial(_best, promotions=applying)
     return _price(fares, day_type, party, tiers=tiers, promote=best, considered=applying)
 
@@ -253,7 +259,13 @@ def day_type(day: date, calendar: Mapping[date, str]) -> str:
 
 
 def promotion_fault(
-    promotion: Promotion | None, code: str, *, party_size: int, product_id: int, now: datetime
+    promotion: Promotion | None,
+    code: str,
+    *,
+    party_size: int,
+    product_id: int,
+    currency_code: str,
+    now: datetime,
 ) -> str | None:
     """Why a code somebody typed in takes nothing off this item, to stand behind its field's name; None if it may.
 
@@ -268,6 +280,8 @@ def promotion_fault(
         return f"{code!r} was over at {promotion.end:%Y-%m-%d %H:%M %Z}"
     if promotion.product_ids and product_id not in promotion.product_ids:
         return f"{code!r} is for other products"
+    if not promotion.takes_off(currency_code):
+        return f"{code!r} is for prices in {promotion.currency_code}"
     if party_size < promotion.min_party:
         return f"{code!r} is for parties of {promotion.min_party} and more"
     return None
@@ -312,9 +326,12 @@ def _less(amount_minor: int, basis_points: int) -> int:
     return max(0, (amount_minor * left * 2 + BASIS_POINTS) // (2 * BASIS_POINTS))
 
 
-def _applies(promotion: Promotion, party_size: int, product_id: int, now: datetime) -> bool:
+def _applies(
+    promotion: Promotion, party_size: int, product_id: int, currency_code: str, now: datetime
+) -> bool:
     return (
         promotion.begin <= now < promotion.end
+        and promotion.takes_off(currency_code)
         and promotion.min_party <= party_size
         and (not promotion.product_ids or product_id in promotion.product_ids)
     )
@@ -384,6 +401,7 @@ def _promotion_content(promotion: Promotion) -> dict[str, Any]:
         "amount_off_minor": promotion.amount_off_minor,
         "min_party": promotion.min_party,
         "stackable": promotion.stackable,
+        "currency_code": promotion.currency_code,
     }
 
 
@@ -402,6 +420,8 @@ def _considered(content: Mapping[str, Any]) -> Promotion:
         min_party=content["min_party"],
         product_ids=frozenset(),
         stackable=content["stackable"],
+        # prices stored before amounts had a currency do not name one, and do not compare it either
+        currency_code=content.get("currency_code", ""),
     )
 
 

@@ -15,6 +15,8 @@ PROMOTION_STOCK = 1 << 61
 
 DEFAULT_BOARDING_MINUTES = 120
 """Boarding of a departure opens so many minutes before it leaves, if the product says nothing else."""
+TRANSPORT_OFFER, PACKAGE_OFFER = "TR", "PK"
+"""How the ids of offers begin: TR-departure-class-origin-destination, PK-product-day."""
 
 MAX_ADVANCE = timedelta(days=730)
 """A validity begins at most this long after the sale."""
@@ -27,10 +29,7 @@ def stock_id(product_id: int, partner_id: int) -> int:
 
 def departure_id(timetable_id: int, travel_date: date) -> int:
     """The number of a departure: its timetable and day."""
-    days = (travel_date - EPOCH).days
-    if not 0 <= days < 1 << DAY_BITS:
-        raise ValueError(f"{travel_date} does not fit into {DAY_BITS} bits")
-    return timetable_id << DAY_BITS | days
+    return timetable_id << DAY_BITS | _days(travel_date)
 
 
 def departure_parts(number: int) -> tuple[int, date]:
@@ -58,6 +57,22 @@ def is_promotion_stock(number: int) -> bool:
     return bool(number & PROMOTION_STOCK) and not number & DEPARTURE_STOCK
 
 
+def quota_id(offer_id: str) -> int:
+    """The key of what a limit per traveller counts an offer as: its departure, or its product on its first day of use.
+
+    So all classes and legs of a departure count together, and each day of a package for itself (DOMAIN, Stock).
+    """
+    kind, number, *rest = offer_id.split("-")
+    if kind == TRANSPORT_OFFER:
+        return DEPARTURE_STOCK | int(number)
+    return int(number) << DAY_BITS | _days(datetime.strptime(rest[0], "%Y%m%d").date())  # noqa: DTZ007 - a day
+
+
+def promotion_quota_id(promotion_id: int) -> int:
+    """The key of how often one traveller uses a promotion: one for each order under it."""
+    return PROMOTION_STOCK | promotion_id
+
+
 def valid_until(valid_from: datetime, validity_days: int, zone: tzinfo) -> datetime:
     """The first moment of the day behind the last one of a validity, in `zone`.
 
@@ -74,3 +89,11 @@ def fault_of_start(valid_from: datetime, validity_days: int, now: datetime) -> s
     if valid_from <= now - timedelta(days=validity_days):
         return f"is so long ago that {validity_days} days of validity are over"
     return None
+
+
+def _days(day: date) -> int:
+    """The number of a day that something may be sold for."""
+    days = (day - EPOCH).days
+    if not 0 <= days < 1 << DAY_BITS:
+        raise ValueError(f"{day} does not fit into {DAY_BITS} bits")
+    return days

@@ -521,6 +521,7 @@ def _promotions(today: date) -> list[Promotion]:
             product_ids=[],
             stackable=False,
             capped=True,
+            max_per_traveller=1,
             **terms,
         ),
         Promotion(
@@ -530,6 +531,7 @@ def _promotions(today: date) -> list[Promotion]:
             display_name_zh="两人同行，每张船票减20元",
             basis_points_off=0,
             amount_off_minor=2000,
+            currency_code="CNY",
             product_ids=[202, 203, 204],
             stackable=True,
             capped=False,

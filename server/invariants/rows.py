@@ -3,20 +3,37 @@
 # A ticket that was given back no longer counts against stock, seats, guards and quotas.
 KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
 
+
 # Every place of an order that waits for its payment, or whose ticket is kept: what holds and takes stock. What was ordered
 # is in the order's content; where its places are in the end (a late payment may get other seats) is in ticket_sales.
+# A quota counts departures, or products on a day of use (see catalog.rules.quota_id). Old and new of a change count once.
+def _counted_as(offer: str) -> str:
+    number = f"split_part({offer}, '-', 2)::bigint"
+    day = f"to_date(split_part({offer}, '-', 3), 'YYYYMMDD') - DATE '2020-01-01'"
+    return (
+        f"CASE WHEN {offer} LIKE 'TR-%' THEN (1::bigint << 62) + {number}"
+        f" ELSE ({number} << 14) + ({day}) END"
+    )
+
+
+_OFFER, _CHANGED = "i.item ->> 'offer_id'", "f.content -> 'items' -> c.item_index ->> 'offer_id'"
 TAKEN = f"""
 SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigint AS stock_id,
   (i.item ->> 'departure_id')::bigint AS departure_id, (p.place ->> 'seat_index')::int AS seat_index,
-  CASE WHEN (i.item ->> 'departure_id')::bigint IS DISTINCT FROM c.departure_id THEN p.place ->> 'document' END AS document
-FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id,
+  CASE WHEN (i.item ->> 'departure_id')::bigint IS DISTINCT FROM c.departure_id THEN p.place ->> 'document' END AS document,
+  nullif({_counted_as(_OFFER)}, {_counted_as(_CHANGED)}) AS quota_id,
+  p.place ->> 'document' AS travels, i.item -> 'span' AS span
+FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id LEFT JOIN orders f ON f.order_id = c.order_id,
   jsonb_array_elements(o.content -> 'items') AS i (item), jsonb_array_elements(i.item -> 'places') AS p (place)
 WHERE o.state = 'PENDING'
 UNION ALL
-SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, (
-  SELECT p.place ->> 'document' FROM jsonb_array_elements(o.content -> 'items' -> s.item_index -> 'places') AS p (place)
-  WHERE (p.place ->> 'passenger')::int = s.passenger_index)
+SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, d.document,
+  {_counted_as(_OFFER)}, d.document, i.item -> 'span'
 FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN orders o ON o.order_id = s.order_id
+CROSS JOIN LATERAL (SELECT o.content -> 'items' -> s.item_index) AS i (item)
+CROSS JOIN LATERAL (
+  SELECT min(p.place ->> 'document') FROM jsonb_array_elements(i.item -> 'places') AS p (place)
+  WHERE (p.place ->> 'passenger')::int = s.passenger_index) AS d (document)
 WHERE s.passenger_index >= 0 AND {KEPT}
 """
 

@@ -74,4 +74,18 @@ WHERE (s.stock_id, s.departure_id) IS DISTINCT FROM (s.sold_stock_id, s.sold_dep
   OR (s.seat_index IS NOT NULL) <> (s.seat_map IS NOT NULL AND s.passenger_index >= 0)
 """,
     ),
+    Invariant(
+        "document-journeys",
+        "a document is busy exactly while it is to travel: at the times of waiting orders and kept tickets that are to come",
+        f"""
+WITH coming AS (SELECT tstzmultirange(tstzrange(now(), NULL)) AS time), wanted AS (
+  SELECT travels, range_agg(tstzrange((span ->> 0)::timestamptz, (span ->> 1)::timestamptz)) AS busy
+  FROM ({TAKEN}) t WHERE travels IS NOT NULL AND jsonb_typeof(span) = 'array' GROUP BY 1
+)
+SELECT 'document ' || left(coalesce(encode(d.document_hash, 'hex'), w.travels), 8),
+  format('busy %s, wanted %s', coalesce(d.busy * c.time, '{{}}'), coalesce(w.busy * c.time, '{{}}'))
+FROM document_journeys d FULL JOIN wanted w ON w.travels = encode(d.document_hash, 'hex') CROSS JOIN coming c
+WHERE coalesce(d.busy * c.time, '{{}}') <> coalesce(w.busy * c.time, '{{}}')
+""",
+    ),
 )

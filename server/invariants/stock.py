@@ -60,13 +60,20 @@ WHERE held < 0 OR sold < 0 OR held + sold > total
     ),
     Invariant(
         "traveller-quotas",
-        "what a traveller holds and has of a stock is counted as such",
+        "what a traveller holds and has of a departure, or of a product on a day of use, is counted as such, and so are the"
+        " orders, waiting and paid, that use a promotion of which one traveller may use so many",
         f"""
-WITH counted AS (SELECT stock_id, traveller_id, count(*) AS places FROM ({TAKEN}) t GROUP BY 1, 2)
-SELECT format('traveller %s, stock %s', coalesce(q.traveller_id, c.traveller_id), coalesce(q.stock_id, c.stock_id)),
-  format('quantity %s, counted %s', coalesce(q.quantity, 0), coalesce(c.places, 0))
-FROM traveller_quotas q FULL JOIN counted c USING (stock_id, traveller_id)
-WHERE coalesce(q.quantity, 0) <> coalesce(c.places, 0)
+WITH counted AS (
+  SELECT quota_id, traveller_id, count(*) AS uses FROM ({TAKEN}) t WHERE quota_id IS NOT NULL GROUP BY 1, 2
+  UNION ALL
+  SELECT (1::bigint << 61) + (p.promotion ->> 0)::bigint, o.traveller_id, count(*)
+  FROM orders o, jsonb_array_elements(o.content -> 'promotion_limits') AS p (promotion)
+  WHERE o.state <> 'CANCELLED' GROUP BY 1, 2
+)
+SELECT format('traveller %s, quota %s', coalesce(q.traveller_id, c.traveller_id), coalesce(q.quota_id, c.quota_id)),
+  format('quantity %s, counted %s', coalesce(q.quantity, 0), coalesce(c.uses, 0))
+FROM traveller_quotas q FULL JOIN counted c USING (quota_id, traveller_id)
+WHERE coalesce(q.quantity, 0) <> coalesce(c.uses, 0)
 """,
     ),
     Invariant(

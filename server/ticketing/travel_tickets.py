@@ -18,7 +18,7 @@ from server.errors import not_found
 from server.ticketing.models import orders as order_rows
 from server.ticketing.models import ticket_sales
 from server.ticketing.operator_cause import operator_cause
-from server.ticketing.ordering.content import SHARED, Item
+from server.ticketing.ordering.content import SHARED, Item, Place
 from server.ticketing.ordering.departures import Departure
 from server.ticketing.ordering.orders import Order, find, read
 from server.ticketing.ordering.shared_tickets import shown_in
@@ -98,6 +98,11 @@ class TravelTicket:
     def item(self) -> Item:
         """What it was ordered as."""
         return self.order.content.items[self.item_index]
+
+    @property
+    def place(self) -> Place:
+        """The place of its item that it is; not of a shared one."""
+        return next(each for each in self.item.places if each.passenger == self.passenger_index)
 
     @property
     def position(self) -> tuple[str, int, int]:
@@ -291,3 +296,18 @@ async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTick
     )
     contents = {row.snapshot_id: row.content for row in await tx.execute(sold_under)}
     return [TravelTicket(sold_in[row.order_id], contents[row.snapshot_id], *row) for row in rows]
+
+
+async def types_on_board(tx: AsyncConnection, traveller_id: int, departure_id: int) -> set[str]:
+    """The customer types of the traveller's tickets of a departure that are good to travel with."""
+    query = (
+        select(ticket_rows.c.customer_type)
+        .join(order_rows, order_rows.c.order_id == ticket_rows.c.order_id)
+        .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
+        .where(
+            order_rows.c.traveller_id == traveller_id,
+            ticket_sales.c.departure_id == departure_id,
+            ticket_rows.c.state == "ACTIVE",
+        )
+    )
+    return set((await tx.execute(query)).scalars())

@@ -26,6 +26,7 @@ from server.identity.models import audit_events
 from server.ticketing.policy import Policy
 from tests.support import timetable as world
 from tests.support.admin_office import DEPARTURE, ROUTE_FARE, VALID, Office
+from tests.support.rpc_server import refusal
 from tests.support.timetable import by, call, fare, fare_class, timetable
 
 
@@ -241,7 +242,15 @@ PROMOTION = promotions.Promotion(
 async def test_promotions_and_their_caps(db: Database) -> None:
     make = promotions.create_promotion
     for change, field in (
-        ({"amount_off_minor": 1}, "basis_points_off"),
+        ({"amount_off_minor": 1, "currency_code": "CNY"}, "basis_points_off"),
+        ({"currency_code": "CNY"}, "currency_code"),
+        ({"basis_points_off": 0, "amount_off_minor": 1}, "currency_code"),
+        (
+            {"basis_points_off": 0, "amount_off_minor": 1, "currency_code": "yuan"},
+            "currency_code",
+        ),
+        ({"max_per_traveller": 0}, "max_per_traveller"),
+        ({"max_per_traveller": 1, "code": None}, "max_per_traveller"),
         ({"basis_points_off": 10_001}, "basis_points_off"),
         ({"end_time": PROMOTION.begin_time}, "end_time"),
         ({"min_party": 0}, "min_party"),
@@ -260,6 +269,24 @@ async def test_promotions_and_their_caps(db: Database) -> None:
     assert await scalar(db, select(stocks.c.total).where(cap)) == 2
     catalogue = await a_catalogue(db)
     assert catalogue.capped == {9}
+    assert catalogue.limits == {}
+    amount = replace(
+        PROMOTION,
+        promotion_id=11,
+        code="AMOUNT",
+        basis_points_off=0,
+        amount_off_minor=100,
+        currency_code="CNY",
+        max_per_traveller=2,
+        capped=False,
+    )
+    await do(db, make, amount)
+    catalogue = await a_catalogue(db)
+    assert catalogue.capped == {9}
+    assert catalogue.limits == {11: 2}
+    listed = catalogue.promotion("AMOUNT")
+    assert listed
+    assert (listed.amount_off_minor, listed.currency_code) == (100, "CNY")
     assert catalogue.promotions(["NINE", "NINE", "OTHER"]) == [catalogue.promotion("NINE")]
     await do(db, promotions.archive_promotion, 9)
     await do(db, promotions.archive_promotion, 9)
@@ -341,10 +368,24 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
     assert made.boarding_minutes == 120
     assert made.entitlements[0].shared
     new |= {"product_id": 301, "tiers": [tier], "policy": policy, "max_per_traveller": 4}
+    assert (list(made.unaccompanied_types), list(made.age_limits)) == ([], [])
+    child, pet = ticket_pb2.CUSTOMER_TYPE_CHILD, ticket_pb2.CUSTOMER_TYPE_PET
+    limits = [
+        product_pb2.AgeLimit(customer_type=child, min_age=2, max_age=11),
+        product_pb2.AgeLimit(customer_type=ticket_pb2.CUSTOMER_TYPE_SENIOR, min_age=65),
+    ]
     made = (
-        await office.do("CreateProduct", **new, calendar_code="CN", boarding_minutes=45)
+        await office.do(
+            "CreateProduct",
+            **new,
+            calendar_code="CN",
+            boarding_minutes=45,
+            unaccompanied_types=[child, pet],
+            age_limits=limits,
+        )
     ).product
     assert made.boarding_minutes == 45
+    assert (list(made.unaccompanied_types), list(made.age_limits)) == ([child, pet], limits)
     assert (list(made.tiers), made.max_per_traveller, made.calendar_code) == ([tier], 4, "CN")
     policy.move_tolerance_minutes = 30
     assert made.policy == policy
@@ -356,8 +397,26 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         max_per_traveller=5,
         policy=product_pb2.RefundPolicy(changes_allowed=1),
         boarding_minutes=1440,
-        update_mask="tiers max_per_traveller policy boarding_minutes",
+        unaccompanied_types=[pet],
+        age_limits=limits[:1],
+        update_mask="tiers max_per_traveller policy boarding_minutes unaccompanied_types age_limits",
     )
+    assert list(changed.product.unaccompanied_types) == [pet]
+    assert list(changed.product.age_limits) == limits[:1]
+    for fields, field in (
+        ({"unaccompanied_types": [ticket_pb2.CUSTOMER_TYPE_ADULT]}, "unaccompanied_types[0]"),
+        ({"unaccompanied_types": [pet, pet]}, "unaccompanied_types"),
+        ({"age_limits": limits[:1] * 2}, "age_limits"),
+        (
+            {"age_limits": [product_pb2.AgeLimit(customer_type=child, min_age=3, max_age=2)]},
+            "age_limits[0].max_age",
+        ),
+    ):
+        (mask,) = fields
+        refused = await refusal(
+            office.do("UpdateProduct", product_id=301, update_mask=mask, **fields)
+        )
+        assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
     assert changed.product.boarding_minutes == 1440
     for minutes in (1441, -1):
         refused = await office.refused(

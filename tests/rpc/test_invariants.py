@@ -62,6 +62,11 @@ UPDATE stocks SET total = sold - 1 WHERE sold > 0
     ),
     ("traveller-quotas", "UPDATE traveller_quotas SET quantity = quantity + 1"),
     ("traveller-quotas", "DELETE FROM traveller_quotas"),
+    ("document-journeys", "DELETE FROM document_journeys"),
+    (
+        "document-journeys",
+        "UPDATE document_journeys SET busy = busy + '{[2100-01-01,2100-01-02)}'",
+    ),
     ("batches", "UPDATE batches SET quantity = quantity + 1"),
     ("seats", "DELETE FROM taken_seats WHERE order_id = <paid>"),
     ("seats", "INSERT INTO taken_seats SELECT stock_id, 39, order_id FROM taken_seats LIMIT 1"),

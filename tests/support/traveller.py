@@ -74,8 +74,9 @@ INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, 
 VALUES (%s, %s, 0, %s, %s, %s, %s, %s, now())
 """
 PROMOTION = """
-INSERT INTO promotions VALUES (%s, %s, 'Promotion', '优惠', %s, 0, now() - interval '1 day', now() + interval '1 day',
-  1, '{}', %s, %s, 'ACTIVE')
+INSERT INTO promotions (promotion_id, code, display_name_en, display_name_zh, basis_points_off, amount_off_minor, begin_time,
+  end_time, min_party, product_ids, stackable, capped, max_per_traveller, state)
+VALUES (%s, %s, 'Promotion', '优惠', %s, 0, now() - interval '1 day', now() + interval '1 day', 1, '{}', %s, %s, %s, 'ACTIVE')
 """
 TRAVELLER = """
 INSERT INTO travellers (traveller_id, app_id, openid, state, create_time, update_time, last_login_time)
@@ -90,15 +91,28 @@ WITH live AS (
   WHERE o.traveller_id IS NOT NULL AND o.state = 'PENDING'
 ), places AS (
   SELECT l.order_id, l.traveller_id, (i ->> 'stock_id')::bigint AS stock_id, (i ->> 'departure_id')::bigint AS departure_id,
-    (p ->> 'seat_index')::int AS seat_index, p ->> 'document' AS document, 'held' AS part
+    (p ->> 'seat_index')::int AS seat_index, p ->> 'document' AS document, 'held' AS part,
+    i ->> 'offer_id' AS offer_id, l.content -> 'replaces' ->> 'offer_id' AS replaced
   FROM live l, jsonb_array_elements(l.content -> 'items') i, jsonb_array_elements(i -> 'places') p
   UNION ALL
   SELECT s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index,
     o.content -> 'items' -> s.item_index -> 'places' -> (
       SELECT n - 1 FROM jsonb_array_elements(o.content -> 'items' -> s.item_index -> 'places') WITH ORDINALITY AS q (place, n)
-      WHERE (q.place ->> 'passenger')::int = s.passenger_index)::int ->> 'document', 'sold'
+      WHERE (q.place ->> 'passenger')::int = s.passenger_index)::int ->> 'document', 'sold',
+    o.content -> 'items' -> s.item_index ->> 'offer_id', NULL
   FROM ticket_sales s JOIN orders o USING (order_id) JOIN tickets t USING (ticket_id)
   WHERE t.state NOT IN ('REFUNDED', 'CHANGED') AND s.passenger_index >= 0
+), counted AS (
+  SELECT CASE WHEN offer_id LIKE 'TR-%' THEN split_part(offer_id, '-', 2) ELSE offer_id END AS quota,
+    CASE WHEN replaced LIKE 'TR-%' THEN split_part(replaced, '-', 2) ELSE replaced END AS replaced, traveller_id
+  FROM places
+), quotas AS (
+  SELECT quota, traveller_id, count(*) AS quantity FROM counted WHERE quota IS DISTINCT FROM replaced GROUP BY 1, 2
+), known AS (
+  SELECT CASE WHEN quota_id >= 1::bigint << 62 THEN (quota_id - (1::bigint << 62))::text
+    ELSE format('PK-%s-%s', quota_id >> 14, to_char(DATE '2020-01-01' + (quota_id & 16383)::int, 'YYYYMMDD')) END AS quota,
+    traveller_id, quantity
+  FROM traveller_quotas WHERE quota_id & (1::bigint << 61) = 0
 ), caps AS (
   SELECT cap::bigint AS stock_id, count(*) AS uses FROM live l, jsonb_array_elements_text(l.content -> 'capped_stock_ids') cap
   GROUP BY 1
@@ -109,9 +123,8 @@ UNION ALL SELECT 'sold', s.stock_id::text FROM stocks s WHERE s.promotion_id IS 
   (SELECT count(*) FROM places p WHERE p.stock_id = s.stock_id AND part = 'sold')
 UNION ALL SELECT 'cap', s.stock_id::text FROM stocks s LEFT JOIN caps USING (stock_id)
   WHERE s.promotion_id IS NOT NULL AND s.held <> coalesce(uses, 0)
-UNION ALL SELECT 'quota', traveller_id::text FROM (
-    SELECT stock_id, traveller_id, count(*) AS quantity FROM places GROUP BY 1, 2) p
-  FULL JOIN traveller_quotas q USING (stock_id, traveller_id) WHERE p.quantity IS DISTINCT FROM q.quantity
+UNION ALL SELECT 'quota', traveller_id::text FROM quotas p
+  FULL JOIN known q USING (quota, traveller_id) WHERE p.quantity IS DISTINCT FROM q.quantity
 UNION ALL SELECT 'seat', coalesce(p.order_id, t.order_id)::text FROM (SELECT * FROM places WHERE seat_index IS NOT NULL) p
   FULL JOIN taken_seats t USING (stock_id, seat_index, order_id) WHERE t.order_id IS NULL OR p.order_id IS NULL
 UNION ALL SELECT 'guard', coalesce(p.order_id, g.order_id)::text FROM (
@@ -205,10 +218,16 @@ class World:
         await self.sql("UPDATE orders SET hold_expire_time = now() WHERE order_code = %s", order_id)
 
     async def promote(
-        self, promotion_id: int, code: str | None, *, basis_points: int = 1000, cap: int | None
+        self,
+        promotion_id: int,
+        code: str | None,
+        *,
+        basis_points: int = 1000,
+        cap: int | None,
+        each: int | None = None,
     ) -> None:
-        """A promotion, by code or for all, with or without a cap; seen within a second."""
-        await self.sql(PROMOTION, promotion_id, code, basis_points, True, cap is not None)
+        """A promotion, by code or for all, with or without a cap, for all orders or each traveller's; seen within a second."""
+        await self.sql(PROMOTION, promotion_id, code, basis_points, True, cap is not None, each)
         if cap is not None:
             number = promotion_stock_id(promotion_id)
             await self.sql(STOCK, number, None, None, None, promotion_id, cap, None)
@@ -300,7 +319,8 @@ async def _route(world: World, seats: int) -> None:
 
 
 async def _departure(world: World, number: int, seats: int, hold_seconds: int | None) -> None:
-    clock = f"{7 + number // 60 % 15:02}:{number % 60:02}"
+    # on the way for 15 minutes, one after the other: a document may be on each
+    clock = f"{7 + number // 3 % 15:02}:{number % 3 * 20:02}"
     today = world.travel_date - timedelta(days=30)
     await world.sql(TIMETABLE, number, f"G{5000 + number}", clock, today, world.travel_date)
     departs = datetime.fromisoformat(f"{world.travel_date}T{clock}+08:00")

@@ -1,7 +1,8 @@
 """What is asked for, checked and priced: tables, without a database."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import pytest
 
 from server.catalog.catalogue import Catalogue
 from server.catalog.pricing import Promotion
-from server.catalog.rules import promotion_stock_id
+from server.catalog.rules import promotion_quota_id, promotion_stock_id
 from server.errors import DomainError, Reason
 from server.ticketing.ordering.asked import (
     NewOrder,
@@ -18,12 +19,20 @@ from server.ticketing.ordering.asked import (
     Wish,
     check_total,
 )
-from server.ticketing.ordering.party import check_passengers
+from server.ticketing.ordering.passenger_checks import check_passengers
 from server.ticketing.ordering.passengers import Passenger
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ADULTS = ["ADULT", "ADULT"]
 LATE = "TR-3-0-0-1"
+LENIENT = {
+    "unaccompanied_types": ["PET", "CHILD"],
+    "age_limits": [
+        {"customer_type": "CHILD", "min_age": 2, "max_age": 11},
+        {"customer_type": "SENIOR", "min_age": 65, "max_age": None},
+        {"customer_type": "ADULT", "min_age": 18, "max_age": 64},
+    ],
+}
 
 
 def offer(offer_id: str, **fields: Any) -> Any:
@@ -36,6 +45,10 @@ def offer(offer_id: str, **fields: Any) -> Any:
         "tiers": (),
         "documents_required": True,
         "unavailable": lambda now: "",
+        # TR-7-… is a leg of departure 7
+        "journey": SimpleNamespace(departure_id=int(offer_id.split("-")[1])),
+        "passenger_rules": {},
+        "travel_date": date(2026, 11, 30),
     } | fields
     return SimpleNamespace(**values)
 
@@ -62,6 +75,7 @@ class Shelf:
     found: dict[str, Any]
     known: list[Promotion] = field(default_factory=list)
     capped: frozenset[int] = frozenset()
+    limits: dict[int, int] = field(default_factory=dict)
 
     def offer(self, offer_id: str) -> Any:
         return self.found.get(offer_id)
@@ -73,14 +87,29 @@ class Shelf:
         return next((p for p in self.known if p.code == code), None)
 
 
-def prices(*known: Promotion, capped: tuple[int, ...] = ()) -> Prices:
+def prices(
+    *known: Promotion, capped: tuple[int, ...] = (), limits: dict[int, int] | None = None
+) -> Prices:
+    fares = {(who, "weekday"): 10_000 for who in ("ADULT", "CHILD", "SENIOR", "STUDENT", "PET")}
     found = [
         offer("TR-1-0-0-1"),
         offer("TR-2-0-0-1"),
+        offer("TR-5-0-0-1", fares=fares),
+        offer("TR-5-1-0-1", fares=fares),
+        offer("TR-6-0-0-1", fares=fares, passenger_rules=LENIENT),
         offer(LATE, unavailable=lambda now: "SALE_CLOSED"),
-        offer("PK-106-20261130", currency_code="HKD", product_id=106, documents_required=False),
+        offer(
+            "PK-106-20261130",
+            currency_code="HKD",
+            product_id=106,
+            documents_required=False,
+            journey=None,
+        ),
+        offer("PK-107-20261130", fares=fares, documents_required=False, journey=None),
     ]
-    shelf = Shelf({each.offer_id: each for each in found}, list(known), frozenset(capped))
+    shelf = Shelf(
+        {each.offer_id: each for each in found}, list(known), frozenset(capped), limits or {}
+    )
     return Prices(cast(Catalogue, shelf))
 
 
@@ -188,6 +217,121 @@ def test_who_may_travel(second: Passenger, reason: Reason | None, where: str) ->
         return
     found, metadata, fields = refused(lambda: check_passengers(new, items, now=NOW))
     assert (found, [*fields, metadata.get("passenger_index")][0]) == (reason, where)
+
+
+def who(customer_type: str, born: str = "", kind: str = "RESIDENT_ID") -> Passenger:
+    """Somebody with a resident id of their own that tells a birthday, if that matters."""
+    if not born:
+        return Passenger("a", customer_type, "PASSPORT", f"E{next(_numbers):08}")
+    body = f"810000{born}{next(_numbers) % 1000:03}"
+    rest = sum(int(c) << 17 - at for at, c in enumerate(body)) % 11
+    return Passenger("a", customer_type, kind, body + "0123456789X"[(1 - rest) % 11])
+
+
+_numbers = count(1)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "party", "alone"),
+    [
+        ([("TR-5-0-0-1", ())], "CHILD", 0),
+        ([("TR-5-0-0-1", ())], "PET", 0),
+        ([("TR-5-0-0-1", ())], "CHILD PET", 0),
+        ([("TR-5-0-0-1", ())], "ADULT CHILD PET", None),
+        ([("TR-5-0-0-1", ())], "SENIOR CHILD", None),
+        ([("TR-5-0-0-1", ())], "STUDENT PET", None),
+        # on the same departure, in another class
+        ([("TR-5-0-0-1", (0,)), ("TR-5-1-0-1", (1,))], "ADULT CHILD", None),
+        # the adult goes on another train, or only one way
+        ([("TR-5-0-0-1", (0,)), ("TR-2-0-0-1", (1,))], "ADULT CHILD", 1),
+        ([("TR-5-0-0-1", ()), ("TR-2-0-0-1", (1,))], "ADULT CHILD", 1),
+        ([("PK-107-20261130", ())], "PET", 0),
+        ([("PK-107-20261130", ())], "PET ADULT", None),
+        # the pet's plan is the pet's, the adult has another in the same order
+        ([("PK-107-20261130", (0,)), ("TR-5-0-0-1", (1,))], "PET ADULT", None),
+        ([("TR-6-0-0-1", ())], "CHILD PET", None),
+    ],
+)
+def test_children_and_pets_travel_with_somebody(
+    wishes: list[tuple[str, tuple[int, ...]]], party: str, alone: int | None
+) -> None:
+    passengers = tuple([who(each) for each in party.split()])
+    new = NewOrder(tuple(Wish(*wish) for wish in wishes), passengers)
+    items = prices().price(new.wishes, new.party, (), now=NOW).items
+    if alone is None:
+        check_passengers(new, items, now=NOW)
+        return
+    reason, metadata, _ = refused(lambda: check_passengers(new, items, now=NOW))
+    assert reason is Reason.PASSENGER_NOT_ALLOWED
+    assert (metadata["rule"], metadata["passenger_index"]) == ("COMPANION_REQUIRED", str(alone))
+    assert metadata["customer_type"] == passengers[alone].customer_type
+
+
+@pytest.mark.parametrize(
+    ("offer_id", "customer_type", "born", "expected"),
+    [
+        ("TR-5-0-0-1", "CHILD", "19850704", (41, "0", "13")),
+        ("TR-5-0-0-1", "CHILD", "20121201", None),  # 13 on the day of travel, November 30
+        ("TR-5-0-0-1", "CHILD", "20121130", (14, "0", "13")),  # 13 when it is ordered, then 14
+        ("TR-5-0-0-1", "CHILD", "20261101", None),
+        ("TR-5-0-0-1", "SENIOR", "19661201", (59, "60", "")),
+        ("TR-5-0-0-1", "SENIOR", "19661130", None),
+        ("TR-5-0-0-1", "ADULT", "20200101", None),  # whoever pays in full
+        ("TR-5-0-0-1", "STUDENT", "19500101", None),
+        ("TR-6-0-0-1", "CHILD", "20141201", None),
+        ("TR-6-0-0-1", "CHILD", "20141130", (12, "2", "11")),
+        ("TR-6-0-0-1", "CHILD", "20251201", (0, "2", "11")),
+        ("TR-6-0-0-1", "SENIOR", "19620101", (64, "65", "")),
+        ("TR-6-0-0-1", "ADULT", "19500101", (76, "18", "64")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["RESIDENT_ID", "RESIDENCE_PERMIT"])
+def test_a_fare_is_for_the_age_that_the_document_tells(
+    offer_id: str, customer_type: str, born: str, kind: str, expected: tuple[int, str, str] | None
+) -> None:
+    new = NewOrder((Wish(offer_id),), (who("ADULT"), who(customer_type, born, kind)))
+    items = prices().price(new.wishes, new.party, (), now=NOW).items
+    if expected is None:
+        check_passengers(new, items, now=NOW)
+        return
+    reason, metadata, _ = refused(lambda: check_passengers(new, items, now=NOW))
+    assert reason is Reason.PASSENGER_NOT_ALLOWED
+    assert (metadata["rule"], metadata["passenger_index"]) == ("AGE_LIMIT", "1")
+    found = int(metadata["age"]), metadata["min_age"], metadata["max_age"]
+    assert found == expected
+
+
+def test_nobody_travels_who_is_not_born() -> None:
+    new = NewOrder((Wish("TR-5-0-0-1"),), (who("ADULT", "20990101"),))
+    items = prices().price(new.wishes, new.party, (), now=NOW).items
+    reason, _, fields = refused(lambda: check_passengers(new, items, now=NOW))
+    assert (reason, fields) == (Reason.INVALID_FIELD, ["passengers[0].document_number"])
+
+
+def test_what_a_traveller_has_used_up_gives_way() -> None:
+    """A promotion for so many orders of one traveller, beside one for all."""
+    of = prices(promotion(1), promotion(2, "TWICE"), limits={2: 2})
+    wishes = [Wish("TR-1-0-0-1")]
+    priced = ask("TR-1-0-0-1", of=of, codes=("TWICE",))
+    assert (priced.total_minor, priced.capped, priced.limits) == (16_000, (), ((2, 2),))
+    assert of.limited(("TWICE",)) == {2}
+    assert of.limited(()) == set()
+
+    def again(used: int) -> Priced:
+        quotas = {promotion_quota_id(2): used}
+        return of.without_used_up(
+            priced,
+            wishes,
+            ADULTS,
+            ("TWICE",),
+            left=lambda _: 0,
+            used=quotas.__getitem__,
+            now=NOW,
+        )
+
+    assert again(1) == priced
+    reason, metadata, _ = refused(lambda: again(2))
+    assert (reason, metadata["promotion_code"]) == (Reason.PROMOTION_NOT_APPLICABLE, "TWICE")
 
 
 def test_packages_ask_for_no_documents() -> None:

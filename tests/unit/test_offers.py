@@ -60,8 +60,10 @@ def facts(**changes: Any) -> dict[str, list[tuple[Any, ...]]]:
                 1,
                 [DAY + timedelta(days=2)],
                 90,
+                ["PET"],
+                [{"customer_type": "CHILD", "min_age": 0, "max_age": 11}],
             ),
-            (2, "PACKAGE", "Plan", "套票", *product, "BBB", "HK", 3, [], 120),
+            (2, "PACKAGE", "Plan", "套票", *product, "BBB", "HK", 3, [], 120, [], []),
         ],
         "routes": [
             (
@@ -229,7 +231,7 @@ def test_a_snapshot_shows_the_offer_as_it_was() -> None:
         stored = orjson.loads(orjson.dumps(found.snapshot))
         assert Offer.from_snapshot(offer_id, found.snapshot_id, stored) == found
         names = {"kind", "fares", "entitlements", "validity_days", "policy", "tiers"}
-        assert names | {"boarding_minutes"} <= set(stored)
+        assert names | {"boarding_minutes", "passenger_rules"} <= set(stored)
         again = made().offer(offer_id)
         assert again
         assert again.snapshot_id == found.snapshot_id

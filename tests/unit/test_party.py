@@ -24,6 +24,7 @@ def sold(party: Sequence[str], tiers: Sequence[Tier], *promotions: object) -> tu
         tiers=tiers,
         promotions=promotions,  # type: ignore[arg-type]
         product_id=1,
+        currency_code="CNY",
         now=NOW,
     )
     kept = Price.parse(found.content())

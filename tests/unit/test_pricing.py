@@ -52,6 +52,7 @@ def a_promotion(promotion_id: int, **values: Any) -> Promotion:
         min_party=1,
         product_ids=frozenset(),
         stackable=True,
+        currency_code="CNY",
     )
     return replace(plain, **values)
 
@@ -63,7 +64,9 @@ def priced(
     promotions: Iterable[Promotion] = (),
     now: datetime = NOW,
 ) -> Price:
-    return price(FARES, day, party, tiers=tiers, promotions=promotions, product_id=106, now=now)
+    return price(
+        FARES, day, party, tiers=tiers, promotions=promotions, product_id=106, currency_code="CNY", now=now
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,7 @@ def test_half_a_minor_unit_is_rounded_up(amount: int, basis_points: int, left: i
         tiers=[],
         promotions=[a_promotion(1, basis_points_off=basis_points)],
         product_id=1,
+        currency_code="CNY",
         now=NOW,
     )
     assert found.total_minor == left
@@ -219,6 +223,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"begin": NOW - timedelta(days=1), "end": NOW}, "over"),
     ({"min_party": 2}, "parties of 2"),
     ({"product_ids": frozenset({107, 108})}, "other products"),
+    ({"currency_code": "HKD"}, "prices in HKD"),
 ]
 
 
@@ -228,13 +233,37 @@ def test_what_does_not_apply_takes_nothing_off_and_says_why(
 ) -> None:
     promotion = a_promotion(1, code="SUMMER", amount_off_minor=100, **values)
     assert priced("ADULT", promotions=[promotion]) == priced("ADULT")
-    found = promotion_fault(promotion, "SUMMER", party_size=1, product_id=106, now=NOW)
+    found = promotion_fault(
+        promotion, "SUMMER", party_size=1, product_id=106, currency_code="CNY", now=NOW
+    )
     assert found is not None
     assert fault in found
 
 
+def test_an_amount_is_of_a_currency_and_a_share_of_all() -> None:
+    """2,000 fen off is not 2,000 cents off."""
+    amount, share = a_promotion(1, amount_off_minor=2_000), a_promotion(2, basis_points_off=1_000)
+    for promotion, currency_code, total in (
+        (amount, "CNY", 8_000),
+        (amount, "HKD", 10_000),
+        (amount, "", 10_000),
+        (share, "CNY", 9_000),
+        (share, "HKD", 9_000),
+    ):
+        found = price(
+            FARES, "weekday", ["ADULT"], tiers=[], promotions=[promotion], product_id=106,
+            currency_code=currency_code, now=NOW,
+        )  # fmt: skip
+        assert found.total_minor == total
+
+
 def test_a_code_is_its_own_promotions() -> None:
-    facts: dict[str, Any] = {"party_size": 1, "product_id": 106, "now": NOW}
+    facts: dict[str, Any] = {
+        "party_size": 1,
+        "product_id": 106,
+        "currency_code": "CNY",
+        "now": NOW,
+    }
     promotion = a_promotion(1, code="SUMMER", product_ids=frozenset({106}))
     assert promotion_fault(promotion, "SUMMER", **facts) is None
     assert promotion_fault(promotion, "WINTER", **facts)
@@ -348,8 +377,8 @@ def test_sums_are_exact_and_equal_to_the_model(
     promotions: list[Promotion],
 ) -> None:
     found = price(
-        fares, "weekday", party, tiers=tiers, promotions=promotions, product_id=1, now=NOW
-    )
+        fares, "weekday", party, tiers=tiers, promotions=promotions, product_id=1, currency_code="CNY", now=NOW
+    )  # fmt: skip
     assert found.total_minor == model(fares, party, tiers, promotions)
     assert sum(line.amount_minor for line in found.lines) == found.total_minor
     assert sum(found.ticket_minor) == found.total_minor
@@ -374,7 +403,9 @@ def test_neither_order_nor_more_promotions_make_it_dearer(
     random: Any,
 ) -> None:
     def found(chosen: list[Promotion], table: dict[tuple[str, str], int] = fares) -> Price:
-        return price(table, "weekday", party, tiers=tiers, promotions=chosen, product_id=1, now=NOW)
+        return price(
+            table, "weekday", party, tiers=tiers, promotions=chosen, product_id=1, currency_code="CNY", now=NOW
+        )  # fmt: skip
 
     whole = found(promotions)
     assert found(random.sample(promotions, len(promotions))) == whole

@@ -27,17 +27,17 @@ from server.catalog.offers import Offer
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
-from server.ticketing import policy, rules, travel_tickets
+from server.ticketing import passenger_rules, policy, rules, travel_tickets
 from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
-from server.ticketing.ordering import events, orders, shared_tickets
+from server.ticketing.ordering import events, orders, passenger_checks, shared_tickets
 from server.ticketing.ordering.asked import PricedItem, Prices, Wish
 from server.ticketing.ordering.content import ChangeTerms, Content, Item, Place
 from server.ticketing.ordering.holds import Holder
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
-from server.ticketing.ordering.passengers import PassengerSeals
+from server.ticketing.ordering.passengers import Passenger, PassengerSeals
 from server.ticketing.paying import refunds
 from server.ticketing.paying.refunds import Paid, Refund
 from server.ticketing.paying.settlement import Settlement
@@ -133,7 +133,7 @@ class ChangeDesk:
         """Holds the new seat, and settles the change if there is nothing to pay; wake the outbox after the commit.
 
         Raises NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER,
-        DUPLICATE_PASSENGER.
+        DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED.
         """
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
         ticket_id, offer_id, *quoted = self._quotes.open("change", traveller.key, quote, now=now)
@@ -188,19 +188,22 @@ class ChangeDesk:
         (order_id,) = await self._numbers.take(1, now)
         party = self._seals.open_party(old.order_id, old.order.passengers_sealed)
         passenger = party.passengers[old.passenger_index]
-        document = self._seals.document_hash(passenger) if passenger.document_number else None
-        if offer.journey is None:
-            document = None
-        same_departure = offer.journey and offer.journey.departure_id == old.item.departure_id
+        await _check_passenger(tx, old, offer, passenger)
+        document = None
+        if offer.journey and passenger.document_number:
+            document = old.place.document or self._seals.document_hash(passenger)
+        replaced = old.item.counterpart
         wanted = holds.Take(
             stock_id=offer.stock_id,
             quantity=1,
             seats=(),
             departure_id=offer.journey.departure_id if offer.journey else None,
-            # on the same departure the old ticket's guard stands until it passes to the new one
-            documents=(document,) if document and not same_departure else (),
+            documents=(document,) if document else (),
             order_id=order_id,
             traveller_id=old.order.traveller_id,
+            offer_id=offer.offer_id,
+            span=offer.span,
+            counterpart=replaced,
         )
         # both at once: two changes in opposite directions do not wait for each other
         await holds.lock(tx, {old.item.stock_id, offer.stock_id})
@@ -209,8 +212,7 @@ class ChangeDesk:
             wanted,
             offer_id=offer.offer_id,
             seat_map=offer.seat_map,
-            # the old ticket counts until it is changed
-            max_per_traveller=offer.max_per_traveller + (offer.stock_id == old.item.stock_id),
+            max_per_traveller=offer.max_per_traveller,
             now=now,
         )
         seat = seats[0] if seats else None
@@ -238,6 +240,7 @@ class ChangeDesk:
                     cost.refund_percent,
                     cost.operator_cause,
                 ),
+                replaces=replaced,
             ),
             passengers_sealed=self._seals.seal(
                 order_id, [passenger], contact_phone=party.contact_phone
@@ -285,7 +288,7 @@ async def _terms(
         [ticket.customer_type],
         (),
         now=now,
-        used_up=prices.catalogue.capped,
+        used_up=prices.catalogue.capped | prices.catalogue.limits.keys(),
     )
     (item,) = priced.items
     same_product = item.offer.product_id == ticket.product_id
@@ -315,6 +318,25 @@ def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid
         raise refused(ticket, refunds.REFUNDS_USED_UP, f"of {rules.MOST_REFUNDS} of a payment")
 
 
+async def _check_passenger(
+    tx: AsyncConnection, old: TravelTicket, offer: Offer, passenger: Passenger
+) -> None:
+    """The new ticket keeps the rules of an order: its age, and on another departure its company there.
+
+    Raises PASSENGER_NOT_ALLOWED.
+    """
+    passenger_checks.check_age(offer, 0, passenger)
+    journey = offer.journey
+    if journey is None or journey.departure_id == old.item.departure_id:
+        return
+    allowed = offer.passenger_rules.get("unaccompanied_types", ())
+    if passenger_rules.needs_companion(old.customer_type, (), unaccompanied_types=allowed):
+        company = await travel_tickets.types_on_board(
+            tx, old.order.traveller_id, journey.departure_id
+        )
+        passenger_checks.check_companion(offer, 0, old.customer_type, company)
+
+
 def _item(item: PricedItem, place: Place) -> Item:
     offer = item.offer
     return Item(
@@ -324,6 +346,7 @@ def _item(item: PricedItem, place: Place) -> Item:
         offer.journey.departure_id if offer.journey else None,
         item.price,
         (place,),
+        offer.span,
     )
 
 

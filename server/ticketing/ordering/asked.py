@@ -12,7 +12,7 @@ from typing import NamedTuple
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer
-from server.catalog.rules import promotion_stock_id
+from server.catalog.rules import promotion_quota_id, promotion_stock_id
 from server.errors import DomainError, Reason, invalid, not_found
 from server.ticketing.ordering.passengers import Passenger
 
@@ -55,12 +55,17 @@ class PricedItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What is asked for, with what it costs; `capped` are the promotions in it whose uses are counted."""
+    """What is asked for, with what it costs.
+
+    `capped` are the promotions in it whose uses are counted, `limits` those (id, limit) of which one traveller may use so
+    many.
+    """
 
     items: tuple[PricedItem, ...]
     total_minor: int
     currency_code: str
     capped: tuple[int, ...]
+    limits: tuple[tuple[int, int], ...] = ()
 
 
 class Prices:
@@ -116,11 +121,21 @@ class Prices:
             sum([item.price.total_minor for item in items]),
             items[0].offer.currency_code,
             tuple(sorted(counted & self.catalogue.capped)) if counted else (),
+            tuple([pair for pair in sorted(self.catalogue.limits.items()) if pair[0] in counted])
+            if counted
+            else (),
         )
 
     def counted(self, codes: tuple[str, ...]) -> set[int]:
         """The promotions with these codes, or automatic, whose uses are counted."""
         return {p.promotion_id for p in self.catalogue.promotions(codes)} & self.catalogue.capped
+
+    def limited(self, codes: tuple[str, ...]) -> set[int]:
+        """The promotions with these codes, or automatic, of which one traveller may use so many."""
+        limits = self.catalogue.limits
+        return {
+            p.promotion_id for p in self.catalogue.promotions(codes) if p.promotion_id in limits
+        }
 
     def without_used_up(
         self,
@@ -130,11 +145,17 @@ class Prices:
         codes: tuple[str, ...],
         *,
         left: Callable[[int], int],
+        used: Callable[[int], int] = lambda _: 0,
         now: datetime,
     ) -> Priced:
-        """The same order without the promotions of which, by stock id, nothing is left. Raises as `price` does."""
+        """The same order without the promotions that are used up; of `left`, by stock id, nothing is left.
+
+        Or the traveller has `used`, by quota id, as many as one may. Raises as `price` does.
+        """
         used_up: frozenset[int] = frozenset()
-        while gone := {p for p in priced.capped if left(promotion_stock_id(p)) < 1}:
+        while gone := {p for p in priced.capped if left(promotion_stock_id(p)) < 1} | {
+            p for p, limit in priced.limits if used(promotion_quota_id(p)) >= limit
+        }:
             used_up |= gone
             priced = self.price(wishes, party, codes, now=now, used_up=used_up)
         return priced
@@ -160,6 +181,7 @@ class Prices:
                 tiers=offer.tiers,
                 promotions=promotions,
                 product_id=offer.product_id,
+                currency_code=offer.currency_code,
                 now=now,
             )
         except pricing.NoFare as fault:
@@ -190,13 +212,14 @@ class Prices:
         for code in codes:
             promotion = self.catalogue.promotion(code)
             if promotion and promotion.promotion_id in used_up:
-                raise not_applicable(code, "has been used as often as it may be")
+                raise not_applicable(code, "has been used as often as it may be, or as you may")
             faults = [
                 pricing.promotion_fault(
                     promotion,
                     code,
                     party_size=len(item.passengers),
                     product_id=item.offer.product_id,
+                    currency_code=item.offer.currency_code,
                     now=now,
                 )
                 for item in items

@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import holds
+from server.catalog.holds import Counterpart
 from server.db import HotStatement
 from server.ticketing.models import orders, ticket_sales
 from server.ticketing.ordering import events
@@ -82,10 +83,12 @@ async def withdraw(
     *,
     actor: str,
     now: datetime,
+    successor: Counterpart | None = None,
 ) -> None:
     """What follows when tickets of a locked order have become REFUNDED or CHANGED: all they took is free again.
 
-    So is the cap of a promotion when the order is CANCELLED by it. Locks stocks: call it last.
+    So is the cap of a promotion, and what it counts for the traveller, when the order is CANCELLED by it. What the
+    `successor` of a changed ticket takes too stays that one's. Locks stocks: call it last.
     """
     cancelled = await complete(tx, [order.order_id], actor=actor, now=now)
     query = select(
@@ -94,11 +97,7 @@ async def withdraw(
         ticket_sales.c.seat_index,
     ).where(ticket_sales.c.ticket_id.in_(ticket_ids), ticket_sales.c.passenger_index != SHARED)
     whose = order.order_id, order.traveller_id
-    takes = [
-        holds.Take(stock_id, 1, (), None, (), *whose)
-        for stock_id in order.content.capped_stock_ids
-        if cancelled
-    ]
+    takes = order.content.caps(*whose) if cancelled else []
     for item_index, passenger, seat_index in await tx.execute(query):
         item = order.content.items[item_index]
         (document,) = [place.document for place in item.places if place.passenger == passenger]
@@ -110,9 +109,13 @@ async def withdraw(
                 item.departure_id,
                 (document,) if document else (),
                 *whose,
+                offer_id=item.offer_id,
+                span=item.span,
+                counterpart=successor,
             )
         )
-    await holds.release(tx, takes, column="sold", now=now)
+    uses = order.uses if cancelled else []
+    await holds.release(tx, takes, column="sold", now=now, uses=uses)
 
 
 async def reopen(tx: AsyncConnection, order_id: int, *, actor: str, now: datetime) -> None:

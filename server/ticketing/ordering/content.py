@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from server.catalog.holds import Take
+from server.catalog.holds import Counterpart, Take
+from server.catalog.journeys import Span
 from server.catalog.pricing import Price
+from server.catalog.quotas import Use
+from server.catalog.rules import promotion_quota_id
 
 SHARED = -1
 """The passenger of a ticket that is anybody's."""
@@ -53,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One offer that was ordered, under the snapshot it was sold under."""
+    """One offer that was ordered, under the snapshot it was sold under; `span` is when it travels, if it does."""
 
     offer_id: str
     snapshot_id: UUID
@@ -61,6 +64,12 @@ class Item:
     departure_id: int | None
     price: Price
     places: tuple[Place, ...]
+    span: Span | None = None
+
+    @property
+    def counterpart(self) -> Counterpart:
+        """What a ticket of it is to the other one of a change."""
+        return Counterpart(self.offer_id, self.departure_id, self.span)
 
     def dump(self) -> dict[str, Any]:
         """As it is stored."""
@@ -71,6 +80,7 @@ class Item:
             "departure_id": self.departure_id,
             "price": self.price.content(),
             "places": [place.dump() for place in self.places],
+            "span": self.span.dump() if self.span else None,
         }
 
     @classmethod
@@ -83,6 +93,7 @@ class Item:
             content["departure_id"],
             Price.parse(content["price"]),
             tuple([Place.parse(place) for place in content["places"]]),
+            Span.parse(content.get("span")),
         )
 
 
@@ -105,18 +116,23 @@ class ChangeTerms(NamedTuple):
 class Content:
     """All of an order, and the caps of promotions it counts against, once each; of one that changes a ticket, its terms.
 
-    `change` is None in an order that changes none, or was made before the terms were kept.
+    `change` is None in an order that changes none, or was made before the terms were kept. `promotion_limits` are the
+    promotions (id, limit) of which one traveller may use so many. `replaces` is the ticket that it changes.
     """
 
     items: tuple[Item, ...]
     capped_stock_ids: tuple[int, ...] = ()
     change: ChangeTerms | None = None
+    promotion_limits: tuple[tuple[int, int], ...] = ()
+    replaces: Counterpart | None = None
 
     def dump(self) -> dict[str, Any]:
         """As it is stored."""
         content: dict[str, Any] = {
             "items": [item.dump() for item in self.items],
             "capped_stock_ids": list(self.capped_stock_ids),
+            "promotion_limits": [list(each) for each in self.promotion_limits],
+            "replaces": _dump(self.replaces) if self.replaces else None,
         }
         if self.change:
             content["change"] = self.change._asdict()
@@ -129,24 +145,55 @@ class Content:
             tuple([Item.parse(item) for item in content["items"]]),
             tuple(content["capped_stock_ids"]),
             ChangeTerms(**content["change"]) if "change" in content else None,
+            tuple([(each[0], each[1]) for each in content.get("promotion_limits", ())]),
+            _parse(content.get("replaces")),
         )
 
     def takes(self, order_id: int, traveller_id: int) -> list[Take]:
         """What the order holds, by ascending stock."""
-        takes = [
-            Take(
-                stock_id=item.stock_id,
-                quantity=len(item.places),
-                seats=tuple(p.seat_index for p in item.places if p.seat_index is not None),
-                departure_id=item.departure_id,
-                documents=tuple(p.document for p in item.places if p.document is not None),
-                order_id=order_id,
-                traveller_id=traveller_id,
-            )
-            for item in self.items
-        ]
-        takes += [
+        takes = [self.take_of(item, order_id, traveller_id) for item in self.items]
+        takes += self.caps(order_id, traveller_id)
+        return sorted(takes, key=lambda take: take.stock_id)
+
+    def take_of(self, item: Item, order_id: int, traveller_id: int) -> Take:
+        """What the order holds by one of its items."""
+        return Take(
+            stock_id=item.stock_id,
+            quantity=len(item.places),
+            seats=tuple(p.seat_index for p in item.places if p.seat_index is not None),
+            departure_id=item.departure_id,
+            documents=tuple(p.document for p in item.places if p.document is not None),
+            order_id=order_id,
+            traveller_id=traveller_id,
+            offer_id=item.offer_id,
+            span=item.span,
+            counterpart=self.replaces,
+        )
+
+    def caps(self, order_id: int, traveller_id: int) -> list[Take]:
+        """What it holds of the caps of promotions."""
+        return [
             Take(stock_id, 1, (), None, (), order_id, traveller_id)
             for stock_id in self.capped_stock_ids
         ]
-        return sorted(takes, key=lambda take: take.stock_id)
+
+    def uses(self, traveller_id: int) -> list[Use]:
+        """What it counts as, beside its tickets: once for each promotion with a limit per traveller."""
+        return [
+            Use(promotion_quota_id(promotion_id), traveller_id, 1)
+            for promotion_id, _ in self.promotion_limits
+        ]
+
+
+def _dump(replaced: Counterpart) -> dict[str, Any]:
+    return {
+        "offer_id": replaced.offer_id,
+        "departure_id": replaced.departure_id,
+        "span": replaced.span.dump() if replaced.span else None,
+    }
+
+
+def _parse(content: Mapping[str, Any] | None) -> Counterpart | None:
+    if content is None:
+        return None
+    return Counterpart(content["offer_id"], content["departure_id"], Span.parse(content["span"]))

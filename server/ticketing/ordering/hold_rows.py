@@ -1,6 +1,7 @@
 """What the orders of one transaction read and write: one statement a table, however many orders there are."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from server import idempotency
+from server.catalog.journeys import Span, multirange
 from server.catalog.offers import Offer
 from server.db import HotConnection, HotStatement, array, columns
 
@@ -18,14 +20,18 @@ FROM stocks WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDA
 """)
 # behind the lock, in statements of their own: each sees what the lock's last holder committed
 READ_QUOTAS = HotStatement("""
-SELECT q.stock_id, q.traveller_id, q.quantity
-FROM unnest($1::bigint[], $2::bigint[]) AS k (stock_id, traveller_id)
-JOIN traveller_quotas q USING (stock_id, traveller_id)
+SELECT q.quota_id, q.traveller_id, q.quantity
+FROM unnest($1::bigint[], $2::bigint[]) AS k (quota_id, traveller_id)
+JOIN traveller_quotas q USING (quota_id, traveller_id)
 """)
 READ_GUARDS = HotStatement("""
 SELECT g.departure_id, g.document_hash
 FROM unnest($1::bigint[], $2::bytea[]) AS k (departure_id, document_hash)
 JOIN travel_guards g USING (departure_id, document_hash)
+""")
+READ_JOURNEYS = HotStatement("""
+SELECT d.document_hash, lower(j.span), upper(j.span)
+FROM document_journeys d, unnest(d.busy) AS j (span) WHERE d.document_hash = ANY($1::bytea[])
 """)
 SEATS_IN_WORD = 60
 READ_SEATS = HotStatement(f"""
@@ -37,10 +43,20 @@ HOLD_STOCKS = HotStatement("""
 UPDATE stocks s SET held = s.held + v.quantity, update_time = $1::timestamptz
 FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) WHERE s.stock_id = v.stock_id
 """)
-SET_QUOTAS = HotStatement("""
-INSERT INTO traveller_quotas (stock_id, traveller_id, quantity)
-SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::int[]) v
-ON CONFLICT (stock_id, traveller_id) DO UPDATE SET quantity = excluded.quantity
+# what somebody else counted since it was read would violate the check of the limit
+ADD_QUOTAS = HotStatement("""
+INSERT INTO traveller_quotas AS q (quota_id, traveller_id, quantity, max_quantity)
+SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) v
+ON CONFLICT (quota_id, traveller_id) DO UPDATE
+SET quantity = q.quantity + excluded.quantity, max_quantity = excluded.max_quantity
+""")
+# so would an endless journey, written instead of one that overlaps with what was added since; what is over is dropped
+ADD_JOURNEYS = HotStatement("""
+INSERT INTO document_journeys AS d (document_hash, busy)
+SELECT v.* FROM unnest($2::bytea[], $3::tstzmultirange[]) v
+ON CONFLICT (document_hash) DO UPDATE
+SET busy = CASE WHEN d.busy && excluded.busy THEN '{(,)}'
+  ELSE d.busy * tstzmultirange(tstzrange($1::timestamptz, NULL)) + excluded.busy END
 """)
 # a document or seat that is taken after all would violate the key, whatever the decision before it said
 SET_GUARDS = HotStatement("""
@@ -94,6 +110,7 @@ class Facts:
     stocks: dict[int, Stock]
     quotas: dict[tuple[int, int], int]
     guards: set[tuple[int, bytes]]
+    journeys: defaultdict[bytes, list[Span]]
     stored: dict[idempotency.Key, tuple[bytes, bytes]]
 
     def is_closed(self, stock_id: int) -> bool:
@@ -110,7 +127,9 @@ class Writes:
     """What one transaction writes. Rows are in the order of the statement's columns."""
 
     held: dict[int, int] = field(default_factory=dict)
-    quotas: set[tuple[int, int]] = field(default_factory=set)
+    # what is added, and the limit
+    quotas: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    journeys: dict[bytes, list[Span]] = field(default_factory=dict)
     guards: list[tuple[int, bytes, int]] = field(default_factory=list)
     seats: list[tuple[int, int, int]] = field(default_factory=list)
     snapshots: dict[UUID, Offer] = field(default_factory=dict)
@@ -124,7 +143,7 @@ async def read(
     stock_ids: Iterable[int],
     seated: Iterable[int],
     quotas: Iterable[tuple[int, int]],
-    guards: Iterable[tuple[int, bytes]],
+    guards: Collection[tuple[int, bytes]],
     keys: Iterable[idempotency.Key],
 ) -> Facts:
     """Locks the stocks, in the order of their ids, and reads everything about the orders, in one round trip.
@@ -135,25 +154,31 @@ async def read(
         (LOCK_STOCKS, [array(sorted(stock_ids))]),
         (READ_QUOTAS, columns(list(quotas)) or ["{}"] * 2),
         (READ_GUARDS, columns(list(guards)) or ["{}"] * 2),
+        (READ_JOURNEYS, [array(sorted({document for _, document in guards}))]),
         (READ_SEATS, [array(list(seated))]),
         (idempotency.READ_ANSWERS, columns(list(keys)) or ["{}"] * 3),
     ]
-    locked, quantities, travelling, taken, answers = await hot.round_trip(statements)
+    locked, quantities, travelling, journeys, taken, answers = await hot.round_trip(statements)
     stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in locked}
     for stock_id, word, bits in taken:
         stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
+    spans: defaultdict[bytes, list[Span]] = defaultdict(list)
+    for document, begin, end in journeys:
+        spans[document].append(Span(begin, end))
     return Facts(
         stocks,
         {(row[0], row[1]): row[2] for row in quantities},
         set(travelling),
+        spans,
         {row[:3]: (row[3], row[4]) for row in answers},
     )
 
 
-async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime) -> None:
+async def write(hot: HotConnection, writes: Writes, now: datetime) -> None:
     """Writes everything and commits, in one round trip. What two transactions may both write comes in order."""
     at = now.isoformat()
-    quotas = [(*key, facts.quotas[key]) for key in sorted(writes.quotas)]
+    quotas = [(*key, *writes.quotas[key]) for key in sorted(writes.quotas)]
+    spans = [(document, multirange(spans)) for document, spans in sorted(writes.journeys.items())]
     snapshots = [
         (offer.snapshot_id, offer.product_id, orjson.dumps(offer.snapshot).decode())
         for _, offer in sorted(writes.snapshots.items())
@@ -162,10 +187,11 @@ async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime)
     if writes.held:
         statements.append((HOLD_STOCKS, [at, *columns(sorted(writes.held.items()))]))
     for statement, rows in _rows(
-        (SET_QUOTAS, quotas), (SET_GUARDS, sorted(writes.guards)), (TAKE_SEATS, writes.seats)
+        (ADD_QUOTAS, quotas), (SET_GUARDS, sorted(writes.guards)), (TAKE_SEATS, writes.seats)
     ):
         statements.append((statement, columns(rows)))
     for statement, rows in _rows(
+        (ADD_JOURNEYS, spans),
         (KEEP_SNAPSHOTS, snapshots),
         (INSERT_ORDERS, writes.orders),
         (idempotency.STORE_ANSWERS, sorted(writes.answers)),

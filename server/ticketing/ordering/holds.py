@@ -9,7 +9,7 @@ the primary keys of taken_seats and travel_guards.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,15 +22,16 @@ import orjson
 from server import idempotency
 from server.catalog import holds, seating
 from server.catalog.catalogue import Catalogue, Catalogues
-from server.catalog.holds import duplicate_passenger, sold_out, too_many
+from server.catalog.holds import duplicate_passenger, overlapping_journey, sold_out, too_many
+from server.catalog.journeys import Span
 from server.catalog.offers import Offer
-from server.catalog.rules import promotion_stock_id
+from server.catalog.rules import promotion_quota_id, promotion_stock_id, quota_id
 from server.db import Database, HotConnection
 from server.errors import DomainError
 from server.identity.callers import Traveller
 from server.lanes import Lanes
 from server.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
-from server.ticketing.ordering import asked, hold_rows, orders, party
+from server.ticketing.ordering import asked, hold_rows, orders, passenger_checks
 from server.ticketing.ordering.asked import NewOrder, Priced, PricedItem, Prices, Wish
 from server.ticketing.ordering.content import Content, Item, Place
 from server.ticketing.ordering.order_numbers import OrderNumbers
@@ -146,16 +147,17 @@ class Holder:
         return self._prices
 
     async def quote(
-        self, wishes: Sequence[Wish], party: Sequence[str], codes: tuple[str, ...]
+        self, wishes: Sequence[Wish], types: Sequence[str], codes: tuple[str, ...]
     ) -> Quote:
-        """What an order would cost now, and what is left. Raises as `Prices.price` does."""
+        """What an order would cost now, and what is left. Raises as `Prices.price` does, and PASSENGER_NOT_ALLOWED."""
         prices, now = await self.prices(), datetime.now(UTC)
-        priced = prices.price(wishes, party, codes, now=now)
+        priced = prices.price(wishes, types, codes, now=now)
+        passenger_checks.check_company(types, priced.items)
         caps = map(promotion_stock_id, prices.counted(codes))
         async with self._db.transaction() as tx:
             left = await holds.left(tx, {*caps, *[item.offer.stock_id for item in priced.items]})
         priced = prices.without_used_up(
-            priced, wishes, party, codes, left=lambda stock_id: left.get(stock_id, 0), now=now
+            priced, wishes, types, codes, left=lambda stock_id: left.get(stock_id, 0), now=now
         )
         return Quote(priced, left, self.hold_seconds([item.offer for item in priced.items]))
 
@@ -175,7 +177,7 @@ class Holder:
             # behind the locks, which may have taken a while: a hold has its whole time
             batch = _Batch(self, facts, numbers, prices, datetime.now(UTC))
             outcomes = [batch.settle(unit) for unit in units]
-            await hold_rows.write(hot, facts, batch.writes, batch.now)
+            await hold_rows.write(hot, batch.writes, batch.now)
         self._numbers.give_back(numbers, now)
         if len(self._stored) >= MAX_SNAPSHOTS:
             self._stored.clear()
@@ -188,7 +190,7 @@ class Holder:
         unit.catalogue, unit.priced, unit.fault = prices.catalogue, None, None
         try:
             priced = prices.price(new.wishes, new.party, new.promotion_codes, now=now)
-            party.check_passengers(new, priced.items, now=now)
+            passenger_checks.check_passengers(new, priced.items, now=now)
         except DomainError as fault:
             unit.fault = fault
             return
@@ -221,10 +223,13 @@ async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> ho
         if unit.priced.capped:
             # also those that come into play where others are used up
             stock_ids.update(map(promotion_stock_id, prices.counted(unit.new.promotion_codes)))
+        if unit.priced.limits:
+            for promotion in prices.limited(unit.new.promotion_codes):
+                quotas.add((promotion_quota_id(promotion), unit.traveller.traveller_id))
         for item in unit.priced.items:
             offer = item.offer
             stock_ids.add(offer.stock_id)
-            quotas.add((offer.stock_id, unit.traveller.traveller_id))
+            quotas.add((quota_id(offer.offer_id), unit.traveller.traveller_id))
             if offer.seat_map:
                 seated.add(offer.stock_id)
             guards.update(_guards(unit, item))
@@ -284,6 +289,7 @@ class _Batch:
                 new.party,
                 new.promotion_codes,
                 left=self._facts.left,
+                used=lambda quota: self._facts.quotas.get((quota, unit.traveller.traveller_id), 0),
                 now=self.now,
             )
             asked.check_total(new, priced)
@@ -302,22 +308,34 @@ class _Batch:
             raise sold_out(item.offer.offer_id, item.offer.product_id, quantity, max(left, 0))
 
     def _check_rights(self, unit: Unit, priced: Priced) -> None:
-        """Raises SOLD_OUT (for items of one stock together), TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER."""
+        """Raises SOLD_OUT and TOO_MANY_FOR_TRAVELLER (for items that count together), DUPLICATE_PASSENGER,
+        OVERLAPPING_JOURNEY.
+        """
         wanted: Counter[int] = Counter()
+        counted: Counter[int] = Counter()
         travelling: set[tuple[int, bytes]] = set()
+        journeys: defaultdict[bytes, list[Span]] = defaultdict(list)
         for item in priced.items:
             offer, quantity = item.offer, len(item.passengers)
             wanted[offer.stock_id] += quantity
             self._check_stock(item, wanted[offer.stock_id])
-            held = self._facts.quotas.get((offer.stock_id, unit.traveller.traveller_id), 0)
-            if held + wanted[offer.stock_id] > offer.max_per_traveller:
+            quota = quota_id(offer.offer_id)
+            held = self._facts.quotas.get((quota, unit.traveller.traveller_id), 0)
+            held += counted[quota]
+            counted[quota] += quantity
+            if held + quantity > offer.max_per_traveller:
                 raise too_many(
                     offer.offer_id, limit=offer.max_per_traveller, held=held, requested=quantity
                 )
             for guard in _guards(unit, item):
+                _, document = guard
                 if guard in self._facts.guards or guard in travelling:
-                    raise duplicate_passenger(offer.offer_id, unit.documents.index(guard[1]))
+                    raise duplicate_passenger(offer.offer_id, unit.documents.index(document))
                 travelling.add(guard)
+                known = self._facts.journeys[document] + journeys[document]
+                if offer.span and any(map(offer.span.overlaps, known)):
+                    raise overlapping_journey(offer.offer_id, unit.documents.index(document))
+                journeys[document] += [offer.span] if offer.span else []
 
     def _seat(self, priced: Priced) -> list[Sequence[int | None]]:
         """The seats of each item's passengers; None where seats are not numbered. Raises SOLD_OUT."""
@@ -350,6 +368,7 @@ class _Batch:
             content=Content(
                 tuple([_item(unit, *pair) for pair in zip(priced.items, seats, strict=True)]),
                 tuple([promotion_stock_id(promotion) for promotion in priced.capped]),
+                promotion_limits=priced.limits,
             ),
             passengers_sealed=self._holder.seal(order_id, unit),
             amount_minor=priced.total_minor,
@@ -368,11 +387,11 @@ class _Batch:
         for item, offer in zip(order.content.items, offers, strict=True):
             quantity = len(item.places)
             tickets += quantity + len([e for e in offer.entitlements if e.get("shared")])
-            stock, quota = facts.stocks[item.stock_id], (item.stock_id, order.traveller_id)
+            stock = facts.stocks[item.stock_id]
             stock.left -= quantity
             writes.held[item.stock_id] = writes.held.get(item.stock_id, 0) + quantity
-            facts.quotas[quota] = facts.quotas.get(quota, 0) + quantity
-            writes.quotas.add(quota)
+            quota = quota_id(item.offer_id), order.traveller_id
+            self._count(quota, quantity, limit=offer.max_per_traveller)
             for place in item.places:
                 if place.seat_index is not None:
                     stock.taken |= 1 << place.seat_index
@@ -380,11 +399,16 @@ class _Batch:
                 if place.document and item.departure_id is not None:
                     facts.guards.add((item.departure_id, place.document))
                     writes.guards.append((item.departure_id, place.document, order.order_id))
+                if place.document and item.span:
+                    facts.journeys[place.document].append(item.span)
+                    writes.journeys.setdefault(place.document, []).append(item.span)
             if not self._holder.is_stored(item.snapshot_id):
                 writes.snapshots[item.snapshot_id] = offer
         for stock_id in order.content.capped_stock_ids:
             facts.stocks[stock_id].left -= 1
             writes.held[stock_id] = writes.held.get(stock_id, 0) + 1
+        for (_, limit), use in zip(order.content.promotion_limits, order.uses, strict=True):
+            self._count(use[:2], use.quantity, limit=limit)
         stored = unit.content_hash, order.order_id.to_bytes(8, "big")
         facts.stored[unit.key] = stored
         writes.answers.append((*unit.key, *stored))
@@ -402,6 +426,11 @@ class _Batch:
                 order.hold_expire_time.isoformat(),
             )
         )
+
+    def _count(self, key: tuple[int, int], quantity: int, *, limit: int) -> None:
+        self._facts.quotas[key] = self._facts.quotas.get(key, 0) + quantity
+        added, _ = self.writes.quotas.get(key, (0, 0))
+        self.writes.quotas[key] = added + quantity, limit
 
 
 def _item(unit: Unit, item: PricedItem, seats: Sequence[int | None]) -> Item:
@@ -428,6 +457,7 @@ def _item(unit: Unit, item: PricedItem, seats: Sequence[int | None]) -> Item:
         offer.journey.departure_id if offer.journey else None,
         item.price,
         tuple(places),
+        offer.span,
     )
 
 

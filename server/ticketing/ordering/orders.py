@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import outbox
 from server.catalog import holds
+from server.catalog.quotas import Use
 from server.db import Command, HotStatement, array, round_trip
 from server.errors import DomainError, Reason, not_found
 from server.payments.models import payments
@@ -82,6 +83,11 @@ class Order:
     def takes(self) -> list[holds.Take]:
         """What it holds, by ascending stock."""
         return self.content.takes(self.order_id, self.traveller_id)
+
+    @property
+    def uses(self) -> list[Use]:
+        """What it counts as for the traveller, beside its tickets."""
+        return self.content.uses(self.traveller_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +246,9 @@ async def cancel(
     numbers = (await tx.execute(waiting)).scalars()
     asks = [outbox.Ask(CLOSE_PAYMENT, number, {"out_trade_no": number}, now) for number in numbers]
     await outbox.enqueue_many(tx, asks, now=now)
-    await holds.release(tx, [t for o in pending for t in o.takes], column="held", now=now)
+    takes = [take for order in pending for take in order.takes]
+    uses = [use for order in pending for use in order.uses]
+    await holds.release(tx, takes, column="held", now=now, uses=uses)
 
 
 async def cancel_by_traveller(

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog import holds
+from server.catalog import holds, quotas
 from server.catalog.offers import Offer
 from server.db import Database, HotConnection, round_trip
 from server.errors import DomainError, Reason
@@ -26,7 +26,7 @@ from server.payments.service import Payment
 from server.payments.wechat import Transaction
 from server.ticketing.models import ticket_sales
 from server.ticketing.ordering import completion, departures, events, orders, shared_tickets
-from server.ticketing.ordering.content import Content, Item
+from server.ticketing.ordering.content import Item
 from server.ticketing.ordering.departures import Departures
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
@@ -43,6 +43,7 @@ GONE = (
     Reason.TOO_MANY_FOR_TRAVELLER,
     Reason.DUPLICATE_PASSENGER,
     Reason.OFFER_NOT_AVAILABLE,
+    Reason.OVERLAPPING_JOURNEY,
 )
 """Why the stock of an order whose hold is over cannot be taken again."""
 
@@ -314,7 +315,15 @@ class Settlement:
                 )
         taken = {take.stock_id for take in (*order.takes, *change.order.takes)}
         await holds.lock(tx, taken)
-        await completion.withdraw(tx, change.order, [change.ticket_id], actor=actor, now=now)
+        (item,) = order.content.items
+        await completion.withdraw(
+            tx,
+            change.order,
+            [change.ticket_id],
+            actor=actor,
+            now=now,
+            successor=item.counterpart,
+        )
 
     # Late payments
 
@@ -349,23 +358,19 @@ class Settlement:
         seats: dict[int, tuple[int, ...]] = {}
         for index, item in items:
             offer = offers[item.snapshot_id, item.offer_id]
-            (wanted,) = Content((item,)).takes(order.order_id, order.traveller_id)
-            guarded = old is not None and any(
-                before.departure_id == item.departure_id for before in old.content.items
-            )
             seats[index] = await holds.take(
                 tx,
-                _without_documents(wanted) if guarded else wanted,
+                order.content.take_of(item, order.order_id, order.traveller_id),
                 offer_id=item.offer_id,
                 seat_map=offer.seat_map,
-                # the ticket that is changed counts until it is
-                max_per_traveller=offer.max_per_traveller + (item.stock_id in of_old),
+                max_per_traveller=offer.max_per_traveller,
                 now=now,
             )
-        for take in Content((), order.content.capped_stock_ids).takes(
-            order.order_id, order.traveller_id
-        ):
+        for take in order.content.caps(order.order_id, order.traveller_id):
             await holds.take(tx, take, offer_id="", seat_map=None, max_per_traveller=0, now=now)
+        for use, (_, limit) in zip(order.uses, order.content.promotion_limits, strict=True):
+            if await quotas.count(tx, use, limit=limit) is not None:
+                raise _GoneError("the promotion is used as often as one traveller may")
         return seats
 
     async def _change_again(
@@ -415,18 +420,6 @@ def _require_still_sold(item: Item, offer: Offer, running: Departures, now: date
     is_cancelled = departure is not None and departure.state == departures.CANCELLED
     if now >= offer.sale_until_time or is_cancelled:
         raise _GoneError(f"{item.offer_id} is not sold any more")
-
-
-def _without_documents(take: holds.Take) -> holds.Take:
-    return holds.Take(
-        take.stock_id,
-        take.quantity,
-        take.seats,
-        take.departure_id,
-        (),
-        take.order_id,
-        take.traveller_id,
-    )
 
 
 async def _report(

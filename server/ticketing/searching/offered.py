@@ -70,6 +70,7 @@ class Tariff(NamedTuple):
                 tiers=[pricing.Tier(*tier) for tier in self.tiers],
                 promotions=promotions,
                 product_id=self.product_id,
+                currency_code=self.currency_code,
                 now=now,
             )
         except pricing.NoFare:

@@ -212,18 +212,20 @@ def _check_codes(lister: Lister, day: Day) -> None:
         promotion = lister.catalogue.promotion(code)
         if promotion and promotion.promotion_id in lister.used_up:
             raise not_applicable(code, "has been used as often as it may be")
-        offered = {tariff.product_id for tariff in day.tariffs}
+        offered = {(tariff.product_id, tariff.currency_code) for tariff in day.tariffs}
         if not offered:  # what it is for cannot be said against it
-            offered = set(promotion.product_ids if promotion else ()) or {0}
+            products = (promotion.product_ids if promotion else ()) or (0,)
+            offered = {(each, promotion.currency_code if promotion else "") for each in products}
         faults = [
             pricing.promotion_fault(
                 promotion,
                 code,
                 party_size=len(lister.query.party),
                 product_id=product_id,
+                currency_code=currency_code,
                 now=lister.now,
             )
-            for product_id in sorted(offered)
+            for product_id, currency_code in sorted(offered)
         ]
         if None not in faults:
             raise not_applicable(code, str(faults[0]))

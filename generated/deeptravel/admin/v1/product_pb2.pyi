@@ -207,6 +207,40 @@ class PartyTier(_message.Message):
 Global___PartyTier: _TypeAlias = PartyTier  # noqa: Y015
 
 @_typing.final
+class AgeLimit(_message.Message):
+    """Whom the fare of a customer type is for, by age on the day of travel. Compared with the date of birth where the document
+    tells it: see deeptravel.ticketing.v1.DocumentType.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_TYPE_FIELD_NUMBER: _builtins.int
+    MIN_AGE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    customer_type: _ticket_pb2.CustomerType.ValueType
+    """Whose fare."""
+    min_age: _builtins.int
+    """From this age on, in full years, 0 to 150."""
+    max_age: _builtins.int
+    """Up to this age, in full years, 0 to 150; any age from `min_age` on if absent."""
+    def __init__(
+        self,
+        *,
+        customer_type: _ticket_pb2.CustomerType.ValueType = ...,
+        min_age: _builtins.int = ...,
+        max_age: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "max_age", b"max_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "customer_type", b"customer_type", "max_age", b"max_age", "min_age", b"min_age"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
+    _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age) -> _WhichOneofReturnType__max_age | None: ...
+
+Global___AgeLimit: _TypeAlias = AgeLimit  # noqa: Y015
+
+@_typing.final
 class RefundTier(_message.Message):
     """A step of a refund policy."""
 
@@ -319,6 +353,8 @@ class Product(_message.Message):
     CITY_CODE_FIELD_NUMBER: _builtins.int
     CALENDAR_CODE_FIELD_NUMBER: _builtins.int
     BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
+    UNACCOMPANIED_TYPES_FIELD_NUMBER: _builtins.int
+    AGE_LIMITS_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, e.g. 106."""
     kind: Global___ProductKind.ValueType
@@ -334,7 +370,9 @@ class Product(_message.Message):
     state: Global___ProductState.ValueType
     """Whether it is sold."""
     max_per_traveller: _builtins.int
-    """How many tickets of it one traveller may hold and have for the same departure or day of use."""
+    """How many tickets of it one traveller may hold and have for the same departure, in all its classes together, or for the
+    same day of use.
+    """
     city_code: _builtins.str
     """The city a package is used in, where searches find it; empty: no search does."""
     calendar_code: _builtins.str
@@ -369,6 +407,16 @@ class Product(_message.Message):
     def policy(self) -> Global___RefundPolicy:
         """Refund and change."""
 
+    @_builtins.property
+    def unaccompanied_types(self) -> _containers.RepeatedScalarFieldContainer[_ticket_pb2.CustomerType.ValueType]:
+        """Of CHILD and PET, those who may travel without an adult, senior or student."""
+
+    @_builtins.property
+    def age_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgeLimit]:
+        """Whom fares are for by age; for customer types that are not named the defaults hold: CHILD up to 13, SENIOR from 60 on, all
+        other types at any age.
+        """
+
     def __init__(
         self,
         *,
@@ -390,10 +438,12 @@ class Product(_message.Message):
         city_code: _builtins.str = ...,
         calendar_code: _builtins.str = ...,
         boarding_minutes: _builtins.int = ...,
+        unaccompanied_types: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
+        age_limits: _abc.Iterable[Global___AgeLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -421,6 +471,8 @@ class CreateProductRequest(_message.Message):
     CITY_CODE_FIELD_NUMBER: _builtins.int
     CALENDAR_CODE_FIELD_NUMBER: _builtins.int
     BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
+    UNACCOMPANIED_TYPES_FIELD_NUMBER: _builtins.int
+    AGE_LIMITS_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, 1 to 2,147,483,647."""
     kind: Global___ProductKind.ValueType
@@ -463,6 +515,16 @@ class CreateProductRequest(_message.Message):
     def policy(self) -> Global___RefundPolicy:
         """Refund and change; absent: neither."""
 
+    @_builtins.property
+    def unaccompanied_types(self) -> _containers.RepeatedScalarFieldContainer[_ticket_pb2.CustomerType.ValueType]:
+        """Of CHILD and PET, those who may travel without an adult, senior or student; nobody if empty."""
+
+    @_builtins.property
+    def age_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgeLimit]:
+        """Whom fares are for by age, each customer type once; for others the defaults hold: CHILD up to 13, SENIOR from 60 on, all
+        other types at any age.
+        """
+
     def __init__(
         self,
         *,
@@ -482,10 +544,12 @@ class CreateProductRequest(_message.Message):
         city_code: _builtins.str = ...,
         calendar_code: _builtins.str = ...,
         boarding_minutes: _builtins.int = ...,
+        unaccompanied_types: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
+        age_limits: _abc.Iterable[Global___AgeLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -644,6 +708,8 @@ class UpdateProductRequest(_message.Message):
     CITY_CODE_FIELD_NUMBER: _builtins.int
     CALENDAR_CODE_FIELD_NUMBER: _builtins.int
     BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
+    UNACCOMPANIED_TYPES_FIELD_NUMBER: _builtins.int
+    AGE_LIMITS_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     display_name_en: _builtins.str
@@ -686,6 +752,16 @@ class UpdateProductRequest(_message.Message):
     def policy(self) -> Global___RefundPolicy:
         """Refund and change; all of it."""
 
+    @_builtins.property
+    def unaccompanied_types(self) -> _containers.RepeatedScalarFieldContainer[_ticket_pb2.CustomerType.ValueType]:
+        """Of CHILD and PET, those who may travel without an adult, senior or student; nobody if empty."""
+
+    @_builtins.property
+    def age_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgeLimit]:
+        """Whom fares are for by age, each customer type once, all of them; for others the defaults hold: CHILD up to 13, SENIOR from 60 on, all
+        other types at any age.
+        """
+
     def __init__(
         self,
         *,
@@ -704,10 +780,12 @@ class UpdateProductRequest(_message.Message):
         city_code: _builtins.str = ...,
         calendar_code: _builtins.str = ...,
         boarding_minutes: _builtins.int | None = ...,
+        unaccompanied_types: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
+        age_limits: _abc.Iterable[Global___AgeLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "boarding_minutes", b"boarding_minutes", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__boarding_minutes: _TypeAlias = _typing.Literal["boarding_minutes"]  # noqa: Y015
     _WhichOneofArgType__boarding_minutes: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes"]  # noqa: Y015

@@ -105,10 +105,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `currency_code`.
     """
     ERROR_REASON_PROMOTION_NOT_APPLICABLE: _ErrorReason.ValueType  # 33
-    """FAILED_PRECONDITION. The promotion code is unknown or does not apply. Metadata: `promotion_code`, `why`."""
+    """FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or by this traveller.
+    Metadata: `promotion_code`, `why`.
+    """
     ERROR_REASON_TOO_MANY_FOR_TRAVELLER: _ErrorReason.ValueType  # 34
-    """FAILED_PRECONDITION. More tickets than one traveller may hold for the departure, or of the product. Metadata:
-    `offer_id`, `limit`, `held`, `requested`.
+    """FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in all its classes together,
+    or of the product on that day of use. What is cancelled, refunded or changed no longer counts. Metadata: `offer_id`,
+    `limit`, `held`, `requested`.
     """
     ERROR_REASON_DUPLICATE_PASSENGER: _ErrorReason.ValueType  # 35
     """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already. Metadata:
@@ -136,6 +139,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEPARTURE_CANCELLED: _ErrorReason.ValueType  # 41
     """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for it, nor is it moved or run
     after all. Metadata: `departure_id`.
+    """
+    ERROR_REASON_OVERLAPPING_JOURNEY: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is under way. Metadata:
+    `offer_id`, `passenger_index`.
+    """
+    ERROR_REASON_PASSENGER_NOT_ALLOWED: _ErrorReason.ValueType  # 43
+    """FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says which. COMPANION_REQUIRED:
+    customers of this type travel only with an adult, senior or student. AGE_LIMIT: the fare is for other ages on the day
+    of travel than the document tells; also `age`, `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`,
+    `customer_type`, `age`, `min_age`, `max_age`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -227,10 +240,13 @@ ERROR_REASON_PRICE_CHANGED: ErrorReason.ValueType  # 32
 `currency_code`.
 """
 ERROR_REASON_PROMOTION_NOT_APPLICABLE: ErrorReason.ValueType  # 33
-"""FAILED_PRECONDITION. The promotion code is unknown or does not apply. Metadata: `promotion_code`, `why`."""
+"""FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or by this traveller.
+Metadata: `promotion_code`, `why`.
+"""
 ERROR_REASON_TOO_MANY_FOR_TRAVELLER: ErrorReason.ValueType  # 34
-"""FAILED_PRECONDITION. More tickets than one traveller may hold for the departure, or of the product. Metadata:
-`offer_id`, `limit`, `held`, `requested`.
+"""FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in all its classes together,
+or of the product on that day of use. What is cancelled, refunded or changed no longer counts. Metadata: `offer_id`,
+`limit`, `held`, `requested`.
 """
 ERROR_REASON_DUPLICATE_PASSENGER: ErrorReason.ValueType  # 35
 """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already. Metadata:
@@ -258,5 +274,15 @@ batch (then the code is empty), asks for; nothing was activated. Metadata: `tick
 ERROR_REASON_DEPARTURE_CANCELLED: ErrorReason.ValueType  # 41
 """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for it, nor is it moved or run
 after all. Metadata: `departure_id`.
+"""
+ERROR_REASON_OVERLAPPING_JOURNEY: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is under way. Metadata:
+`offer_id`, `passenger_index`.
+"""
+ERROR_REASON_PASSENGER_NOT_ALLOWED: ErrorReason.ValueType  # 43
+"""FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says which. COMPANION_REQUIRED:
+customers of this type travel only with an adult, senior or student. AGE_LIMIT: the fare is for other ages on the day
+of travel than the document tells; also `age`, `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`,
+`customer_type`, `age`, `min_age`, `max_age`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

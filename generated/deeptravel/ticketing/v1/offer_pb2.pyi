@@ -896,7 +896,9 @@ class GetProductResponse(_message.Message):
     validity_days: _builtins.int
     """Days a ticket is valid after its first one."""
     max_per_traveller: _builtins.int
-    """How many tickets of it one traveller may hold for the same departure or day of use."""
+    """How many tickets of it one traveller may hold and have for the same departure, in all its classes together, or for the
+    same day of use.
+    """
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductFare]:
         """Fares of a package."""

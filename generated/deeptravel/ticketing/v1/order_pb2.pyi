@@ -158,7 +158,11 @@ Global___DocumentType: _TypeAlias = DocumentType  # noqa: Y015
 
 @_typing.final
 class Passenger(_message.Message):
-    """Somebody who travels."""
+    """Somebody who travels. Children and pets travel only with an adult, senior or student on the same departure, or in the
+    same order for a package, unless the product says they may alone; fares that depend on age are compared with the date of
+    birth where the document tells it (PASSENGER_NOT_ALLOWED). A document travels once on a departure (DUPLICATE_PASSENGER) and on
+    one departure at a time (OVERLAPPING_JOURNEY).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -195,8 +195,9 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def QuoteOrder(self, request, context):
-        """Says what an order would cost now, line by line. Holds nothing. Reasons: OFFER_NOT_AVAILABLE,
-        PROMOTION_NOT_APPLICABLE, NOT_FOUND (offer).
+        """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
+        traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
+        PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,7 +206,8 @@ class TicketingServiceServicer:
     def CreateOrder(self, request, context):
         """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
         `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, NOT_FOUND (offer), IDEMPOTENCY_MISMATCH.
+        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -346,7 +348,9 @@ class TicketingServiceServicer:
         becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
         while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
         What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-        SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
+        SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
+        ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
+        fare by then), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

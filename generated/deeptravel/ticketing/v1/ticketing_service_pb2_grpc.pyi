@@ -56,13 +56,15 @@ class TicketingServiceStub:
     GetProduct: _grpc.UnaryUnaryMultiCallable[_offer_pb2.GetProductRequest, _offer_pb2.GetProductResponse]
     """Reads a product: fares, entitlements, refund and change. Reasons: NOT_FOUND."""
     QuoteOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.QuoteOrderRequest, _order_pb2.QuoteOrderResponse]
-    """Says what an order would cost now, line by line. Holds nothing. Reasons: OFFER_NOT_AVAILABLE,
-    PROMOTION_NOT_APPLICABLE, NOT_FOUND (offer).
+    """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
+    traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
+    PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
     """
     CreateOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.CreateOrderResponse]
     """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
     `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, NOT_FOUND (offer), IDEMPOTENCY_MISMATCH.
+    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+    IDEMPOTENCY_MISMATCH.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]
     """Reads one of the caller's orders. Reasons: NOT_FOUND."""
@@ -133,7 +135,9 @@ class TicketingServiceStub:
     becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
     while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
     What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-    SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
+    SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
+    ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
+    fare by then), IDEMPOTENCY_MISMATCH.
     """
 
 @_typing.type_check_only
@@ -160,13 +164,15 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     GetProduct: _aio.UnaryUnaryMultiCallable[_offer_pb2.GetProductRequest, _offer_pb2.GetProductResponse]  # type: ignore[assignment]
     """Reads a product: fares, entitlements, refund and change. Reasons: NOT_FOUND."""
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.QuoteOrderRequest, _order_pb2.QuoteOrderResponse]  # type: ignore[assignment]
-    """Says what an order would cost now, line by line. Holds nothing. Reasons: OFFER_NOT_AVAILABLE,
-    PROMOTION_NOT_APPLICABLE, NOT_FOUND (offer).
+    """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
+    traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
+    PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
     """
     CreateOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.CreateOrderResponse]  # type: ignore[assignment]
     """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
     `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, NOT_FOUND (offer), IDEMPOTENCY_MISMATCH.
+    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+    IDEMPOTENCY_MISMATCH.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Reads one of the caller's orders. Reasons: NOT_FOUND."""
@@ -237,7 +243,9 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
     while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
     What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-    SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
+    SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
+    ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
+    fare by then), IDEMPOTENCY_MISMATCH.
     """
 
 class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -291,8 +299,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.QuoteOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.QuoteOrderResponse, _abc.Awaitable[_order_pb2.QuoteOrderResponse]]:
-        """Says what an order would cost now, line by line. Holds nothing. Reasons: OFFER_NOT_AVAILABLE,
-        PROMOTION_NOT_APPLICABLE, NOT_FOUND (offer).
+        """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
+        traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
+        PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
         """
 
     @_abc_1.abstractmethod
@@ -303,7 +312,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_pb2.CreateOrderResponse, _abc.Awaitable[_order_pb2.CreateOrderResponse]]:
         """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
         `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, NOT_FOUND (offer), IDEMPOTENCY_MISMATCH.
+        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -470,7 +480,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
         while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
         What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-        SOLD_OUT, OFFER_NOT_AVAILABLE, IDEMPOTENCY_MISMATCH.
+        SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
+        ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
+        fare by then), IDEMPOTENCY_MISMATCH.
         """
 
 def add_TicketingServiceServicer_to_server(servicer: TicketingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

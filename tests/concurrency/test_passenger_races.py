@@ -1,0 +1,145 @@
+"""Limits per traveller and journeys of a document, where no lock is common to those who race: two processes, two stocks.
+
+"Seen red" in a test says what was taken out, and how the test then failed.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from server.errors import Reason
+from tests.support.gate_server import GateServer
+from tests.support.invariants import assert_invariants
+from tests.support.rpc_server import refusal_or_none
+from tests.support.traveller import (
+    BUMP,
+    FIRST,
+    SECOND,
+    Desk,
+    World,
+    a_world,
+    party,
+    passenger,
+    traveller_server,
+)
+
+RACES = 20
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """Departures 1 and 2 leave at the same moment."""
+    async with a_world(database_url, departures=2, seats=200, max_per_traveller=3) as filled:
+        await filled.sql(
+            "UPDATE departures SET departure_time = (SELECT min(departure_time) FROM departures)"
+        )
+        await filled.sql(BUMP)
+        yield filled
+        assert await filled.contradictions() == []
+    assert_invariants(database_url)  # fmt: skip
+
+
+@pytest.fixture
+async def channels(world: World, database_url: str, redis_url: str) -> AsyncIterator[list[Any]]:
+    """Of two servers."""
+    async with (
+        traveller_server(database_url, redis_url) as one,
+        traveller_server(database_url, redis_url) as two,
+    ):
+        servers: list[GateServer] = [one, two]
+        yield [server.channel for server in servers]
+
+
+async def outcome(call: Any) -> str:
+    """`OK`, or the reason of the refusal."""
+    refused = await refusal_or_none(call)
+    return refused.reason if refused else "OK"
+
+
+async def give_all_back(world: World) -> None:
+    await world.sql("UPDATE orders SET hold_expire_time = now() WHERE state = 'PENDING'")
+    await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+    for table in ("traveller_quotas", "document_journeys"):
+        assert await world.value(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_the_limit_holds_over_classes_and_processes(
+    world: World, channels: list[Any]
+) -> None:
+    """Three of eight orders of one ticket each fit.
+
+    Seen red: without the check `limit` of traveller_quotas six were held.
+    """
+    for number in range(1, RACES + 1):
+        calls = [
+            Desk.of(channel, number).create(world.seat(1, fare_class), passengers=party(1))
+            for channel, fare_class in zip(channels, (FIRST, SECOND), strict=True)
+            for _ in range(4)
+        ]
+        outcomes = Counter(await asyncio.gather(*map(outcome, calls)))
+        assert outcomes == {"OK": 3, Reason.TOO_MANY_FOR_TRAVELLER: 5}
+    await give_all_back(world)
+
+
+async def test_a_document_is_on_one_of_two_departures(world: World, channels: list[Any]) -> None:
+    """Departures have stocks, and guards, of their own.
+
+    Seen red: without the check `no_overlap` of document_journeys both were held.
+    """
+    for number in range(1, RACES + 1):
+        who = [passenger(document_number=f"E99{number:05}")]
+        calls = [
+            Desk.of(channel, 2 * number + index).create(world.seat(1 + index), passengers=who)
+            for index, channel in enumerate(channels)
+        ]
+        outcomes = sorted(await asyncio.gather(*map(outcome, calls)))
+        assert outcomes == ["OK", Reason.OVERLAPPING_JOURNEY]
+    await give_all_back(world)
+
+
+async def test_a_promotion_is_used_once_by_each(world: World, channels: list[Any]) -> None:
+    """It has no cap, so no stock whose lock is common.
+
+    Seen red: without the check `limit` of traveller_quotas both orders got it.
+    """
+    await world.promote(1, "ONCE", cap=None, each=1)
+    await asyncio.sleep(1)
+    for number in range(1, RACES + 1):
+        calls = [
+            Desk.of(channel, number).create(
+                world.seat(1 + index), passengers=party(1), promotion_codes=["ONCE"]
+            )
+            for index, channel in enumerate(channels)
+        ]
+        outcomes = sorted(await asyncio.gather(*map(outcome, calls)))
+        assert outcomes == ["OK", Reason.PROMOTION_NOT_APPLICABLE]
+    await give_all_back(world)
+
+
+async def test_what_is_given_back_in_two_ways_at_once_is_given_back_once(
+    world: World, channels: list[Any]
+) -> None:
+    """A cancellation and the end of the hold, while others of the same traveller are made.
+
+    The order's lock keeps it, and a second time the key of order_events. Seen red: with `holds.release` giving back twice.
+    """
+    await world.promote(1, "OFTEN", cap=None, each=100)
+    await asyncio.sleep(1)
+    desks = [Desk.of(channel, 1) for channel in channels]
+    for _ in range(RACES):
+        order = await desks[0].order(world.seat(), passengers=party(1), promotion_codes=["OFTEN"])
+        await world.expire(order.order_id)
+        made, *_ = await asyncio.gather(
+            desks[1].order(world.seat(1, SECOND), passengers=party(1), promotion_codes=["OFTEN"]),
+            *[outcome(desk.cancel(order.order_id)) for desk in desks],
+        )
+        await world.until(
+            "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", order.order_id
+        )
+        counted = await world.sql("SELECT quantity FROM traveller_quotas ORDER BY quota_id")
+        assert counted == [(1,), (1,)]
+        await desks[1].cancel(made.order_id)
+    await give_all_back(world)
