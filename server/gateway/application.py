@@ -38,7 +38,8 @@ from server.gateway import openapi, protojson
 from server.gateway.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.gateway.protojson import Faults
 from server.metrics import HTTP_REFUSED
-from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN, error_status
+from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN
+from server.statuses import error_status
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 MAX_TIMEOUT_SECONDS = 300.0

@@ -1,6 +1,7 @@
 """Every reason why something fails or is refused stands in the contract, and the other way round."""
 
 import ast
+import functools
 import re
 import string
 from collections.abc import Iterator
@@ -31,8 +32,13 @@ def _called(node: ast.AST) -> str:
     return ast.unparse(node.func).rpartition(".")[2]
 
 
-def _raised() -> Iterator[tuple[str, str, set[str]]]:
+@functools.cache
+def _raised() -> tuple[tuple[str, str, set[str]], ...]:
     """Where a DomainError is made, of which reason, with which keywords."""
+    return tuple(_look_for_raised())
+
+
+def _look_for_raised() -> Iterator[tuple[str, str, set[str]]]:
     for where, node in _nodes():
         if _called(node) == "DomainError":
             assert isinstance(node, ast.Call)

@@ -20,7 +20,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from server.errors import DomainError, Reason
 from server.gateway.application import gateway
-from server.rpc import STREAM_OPEN, error_status
+from server.rpc import STREAM_OPEN
+from server.statuses import error_status
 from tests.support import probe
 from tests.support.probe import MAX_BODY_BYTES, Setup
 

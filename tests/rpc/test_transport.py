@@ -21,6 +21,7 @@ from server import rpc
 from server.config import load_settings
 from server.errors import DomainError, Reason
 from server.ratelimit import RateLimiter
+from server.statuses import error_status
 from tests.rpc.test_app import channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_desk import Desk, Market, a_market
@@ -145,7 +146,7 @@ def test_no_error_is_larger_than_a_client_takes(
     message: str, facts: dict[str, str], violations: list[tuple[str, str]]
 ) -> None:
     error = DomainError(Reason.INVALID_FIELD, message, violations=violations, **facts)  # type: ignore[arg-type]
-    status = rpc.error_status(error, "r" * rpc.MAX_REQUEST_ID_LENGTH)
+    status = error_status(error, "r" * rpc.MAX_REQUEST_ID_LENGTH)
     encoded = -(-status.ByteSize() // 3) * 4 + len(_percent_encoded(status.message))
     assert encoded + 400 < MAX_TRAILER_BYTES
     told: list[Any] = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()]
