@@ -31,11 +31,16 @@ Column = Literal["held", "sold"]
 
 @dataclass(frozen=True, slots=True)
 class Counterpart:
-    """The other ticket of a change (改签): what both take counts once, and stays with the one that is not given back."""
+    """The other ticket of a change (改签): what both take counts once, and stays with the one that is not given back.
+
+    `stock_id` is the stock of both if they are one place of it (DOMAIN, Refund and change), with the seat if it is
+    numbered; None if each takes its own.
+    """
 
     offer_id: str
     departure_id: int | None
     span: Span | None
+    stock_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class Take:
     offer_id: str = ""
     span: Span | None = None
     counterpart: Counterpart | None = None
+
+    @property
+    def has_own_place(self) -> bool:
+        """Whether it takes a place of its stock: not if that is its counterpart's."""
+        return self.counterpart is None or self.counterpart.stock_id != self.stock_id
 
     @property
     def uses(self) -> list[Use]:
@@ -155,7 +165,7 @@ async def take(
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
     takes of one transaction come in the order of their stock ids. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER,
     DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is
-    taken too, with SOLD_OUT where it is used up.
+    taken too, with SOLD_OUT where it is used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
     """
     row = (
         await tx.execute(
@@ -173,18 +183,21 @@ async def take(
     if row is not None and row.closed:
         raise cancelled(offer_id)
     available = row.total - row.held - row.sold if row else 0
-    if row is None or available < wanted.quantity:
+    if row is None or (wanted.has_own_place and available < wanted.quantity):
         raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, available)
-    await tx.execute(
-        stocks.update()
-        .where(stocks.c.stock_id == wanted.stock_id)
-        .values(held=stocks.c.held + wanted.quantity, update_time=now)
-    )
+    if wanted.has_own_place:
+        await tx.execute(
+            stocks.update()
+            .where(stocks.c.stock_id == wanted.stock_id)
+            .values(held=stocks.c.held + wanted.quantity, update_time=now)
+        )
     if is_promotion_stock(wanted.stock_id):
         return ()
     await _count_in(tx, wanted, offer_id=offer_id, limit=max_per_traveller)
     await _guard(tx, wanted, offer_id=offer_id)
     await _travel(tx, wanted, offer_id=offer_id, now=now)
+    if not wanted.has_own_place:
+        return wanted.seats
     if seat_map is None:
         return ()
     return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
@@ -260,7 +273,7 @@ def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
 async def _move(
     tx: AsyncConnection, statement: HotStatement, takes: Iterable[Take], now: datetime
 ) -> None:
-    takes = list(takes)
+    takes = [take for take in takes if take.has_own_place]
     if takes:
         (moved,) = await round_trip(tx, [_moving(statement, takes, now)])
         stock_ids = {take.stock_id for take in takes}

@@ -5,7 +5,8 @@ KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
 
 
 # Every place of an order that waits for its payment, or whose ticket is kept: what holds and takes stock. What was ordered
-# is in the order's content; where its places are in the end (a late payment may get other seats) is in ticket_sales.
+# is in the order's content; where its places are in the end (a late payment may get other seats) is in ticket_sales. A change
+# within a stock has no place of its own until the ticket it changes has left it.
 # A quota counts departures, or products on a day of use (see catalog.rules.quota_id). Old and new of a change count once.
 def _counted_as(offer: str) -> str:
     number = f"split_part({offer}, '-', 2)::bigint"
@@ -22,13 +23,14 @@ SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigin
   (i.item ->> 'departure_id')::bigint AS departure_id, (p.place ->> 'seat_index')::int AS seat_index,
   CASE WHEN (i.item ->> 'departure_id')::bigint IS DISTINCT FROM c.departure_id THEN p.place ->> 'document' END AS document,
   nullif({_counted_as(_OFFER)}, {_counted_as(_CHANGED)}) AS quota_id,
-  p.place ->> 'document' AS travels, i.item -> 'span' AS span
+  p.place ->> 'document' AS travels, i.item -> 'span' AS span,
+  o.content #>> '{{replaces,stock_id}}' IS DISTINCT FROM i.item ->> 'stock_id' AS has_own_place
 FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id LEFT JOIN orders f ON f.order_id = c.order_id,
   jsonb_array_elements(o.content -> 'items') AS i (item), jsonb_array_elements(i.item -> 'places') AS p (place)
 WHERE o.state = 'PENDING'
 UNION ALL
 SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, d.document,
-  {_counted_as(_OFFER)}, d.document, i.item -> 'span'
+  {_counted_as(_OFFER)}, d.document, i.item -> 'span', true
 FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN orders o ON o.order_id = s.order_id
 CROSS JOIN LATERAL (SELECT o.content -> 'items' -> s.item_index) AS i (item)
 CROSS JOIN LATERAL (

@@ -12,7 +12,7 @@ WITH taken AS ({TAKEN})
 SELECT format('seat %s of stock %s', coalesce(a.seat_index, t.seat_index), coalesce(a.stock_id, t.stock_id)),
   format('taken for order %s, wanted by %s', coalesce(a.order_id::text, 'none'), coalesce(t.order_id::text, 'none'))
 FROM taken_seats a
-FULL JOIN (SELECT * FROM taken WHERE seat_index IS NOT NULL) t
+FULL JOIN (SELECT * FROM taken WHERE seat_index IS NOT NULL AND has_own_place) t
   ON (t.stock_id, t.seat_index, t.order_id) = (a.stock_id, a.seat_index, a.order_id)
 WHERE a.order_id IS NULL OR t.order_id IS NULL
 """,
@@ -24,7 +24,7 @@ WHERE a.order_id IS NULL OR t.order_id IS NULL
 WITH taken AS ({TAKEN})
 SELECT format('seat %s of stock %s', seat_index, stock_id),
   format('taken %s times, by orders %s', count(*), string_agg(order_id::text, ', '))
-FROM taken WHERE seat_index IS NOT NULL GROUP BY stock_id, seat_index HAVING count(*) > 1
+FROM taken WHERE seat_index IS NOT NULL AND has_own_place GROUP BY stock_id, seat_index HAVING count(*) > 1
 """,
     ),
     Invariant(

@@ -9,7 +9,7 @@ STOCK = (
         "held and sold of every stock are what waiting orders hold and what kept tickets took, partners' included",
         f"""
 WITH taken AS ({TAKEN}), counted AS (
-  SELECT stock_id, count(*) FILTER (WHERE how = 'held') AS held, count(*) FILTER (WHERE how = 'sold') AS sold
+  SELECT stock_id, count(*) FILTER (WHERE how = 'held' AND has_own_place) AS held, count(*) FILTER (WHERE how = 'sold') AS sold
   FROM taken GROUP BY stock_id
   UNION ALL
   SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t WHERE t.partner_id > 0 AND {KEPT}

@@ -92,14 +92,15 @@ WITH live AS (
 ), places AS (
   SELECT l.order_id, l.traveller_id, (i ->> 'stock_id')::bigint AS stock_id, (i ->> 'departure_id')::bigint AS departure_id,
     (p ->> 'seat_index')::int AS seat_index, p ->> 'document' AS document, 'held' AS part,
-    i ->> 'offer_id' AS offer_id, l.content -> 'replaces' ->> 'offer_id' AS replaced
+    i ->> 'offer_id' AS offer_id, l.content -> 'replaces' ->> 'offer_id' AS replaced,
+    l.content -> 'replaces' ->> 'stock_id' IS DISTINCT FROM i ->> 'stock_id' AS own
   FROM live l, jsonb_array_elements(l.content -> 'items') i, jsonb_array_elements(i -> 'places') p
   UNION ALL
   SELECT s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index,
     o.content -> 'items' -> s.item_index -> 'places' -> (
       SELECT n - 1 FROM jsonb_array_elements(o.content -> 'items' -> s.item_index -> 'places') WITH ORDINALITY AS q (place, n)
       WHERE (q.place ->> 'passenger')::int = s.passenger_index)::int ->> 'document', 'sold',
-    o.content -> 'items' -> s.item_index ->> 'offer_id', NULL
+    o.content -> 'items' -> s.item_index ->> 'offer_id', NULL, true
   FROM ticket_sales s JOIN orders o USING (order_id) JOIN tickets t USING (ticket_id)
   WHERE t.state NOT IN ('REFUNDED', 'CHANGED') AND s.passenger_index >= 0
 ), counted AS (
@@ -118,14 +119,14 @@ WITH live AS (
   GROUP BY 1
 )
 SELECT 'held', s.stock_id::text FROM stocks s WHERE s.promotion_id IS NULL AND partner_id = 0 AND s.held <>
-  (SELECT count(*) FROM places p WHERE p.stock_id = s.stock_id AND part = 'held')
+  (SELECT count(*) FROM places p WHERE p.stock_id = s.stock_id AND part = 'held' AND own)
 UNION ALL SELECT 'sold', s.stock_id::text FROM stocks s WHERE s.promotion_id IS NULL AND partner_id = 0 AND s.sold <>
   (SELECT count(*) FROM places p WHERE p.stock_id = s.stock_id AND part = 'sold')
 UNION ALL SELECT 'cap', s.stock_id::text FROM stocks s LEFT JOIN caps USING (stock_id)
   WHERE s.promotion_id IS NOT NULL AND s.held <> coalesce(uses, 0)
 UNION ALL SELECT 'quota', traveller_id::text FROM quotas p
   FULL JOIN known q USING (quota, traveller_id) WHERE p.quantity IS DISTINCT FROM q.quantity
-UNION ALL SELECT 'seat', coalesce(p.order_id, t.order_id)::text FROM (SELECT * FROM places WHERE seat_index IS NOT NULL) p
+UNION ALL SELECT 'seat', coalesce(p.order_id, t.order_id)::text FROM (SELECT * FROM places WHERE seat_index IS NOT NULL AND own) p
   FULL JOIN taken_seats t USING (stock_id, seat_index, order_id) WHERE t.order_id IS NULL OR p.order_id IS NULL
 UNION ALL SELECT 'guard', coalesce(p.order_id, g.order_id)::text FROM (
     SELECT departure_id, decode(document, 'hex') AS document_hash, order_id FROM places WHERE document IS NOT NULL) p

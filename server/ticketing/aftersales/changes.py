@@ -2,7 +2,8 @@
 
 The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING meanwhile. When the new
 order is paid, at once if there is nothing to pay, the old ticket is CHANGED and its seat free; if it is not paid in time
-the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid.
+the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid. Old and new of one stock,
+as another day of a package or a longer leg on the same train, are one place: nothing more is held, and the seat stays.
 
 What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A blocked ticket is not
 changed; a block that is set while it is CHANGING is the new ticket's. The new price is that of one traveller of the ticket's
@@ -192,11 +193,14 @@ class ChangeDesk:
         document = None
         if offer.journey and passenger.document_number:
             document = old.place.document or self._seals.document_hash(passenger)
+        seat_index = _kept_place(old, offer)
         replaced = old.item.counterpart
+        if seat_index is not None:
+            replaced = replace(replaced, stock_id=offer.stock_id)
         wanted = holds.Take(
             stock_id=offer.stock_id,
             quantity=1,
-            seats=(),
+            seats=(seat_index,) if seat_index is not None and seat_index >= 0 else (),
             departure_id=offer.journey.departure_id if offer.journey else None,
             documents=(document,) if document else (),
             order_id=order_id,
@@ -259,6 +263,24 @@ class ChangeDesk:
         )
         await _insert(tx, order, offer, now=now)
         return order
+
+
+UNNUMBERED = -1
+"""A place without a seat of its own."""
+
+
+def _kept_place(old: TravelTicket, offer: Offer) -> int | None:
+    """The seat that old and new have both, if both are one place: of one stock, and on a seat that is still there.
+
+    UNNUMBERED where seats are not numbered; None if the new one takes a place of its own.
+    """
+    if old.item.stock_id != offer.stock_id:
+        return None
+    if old.seat is None or offer.seat_map is None:
+        return UNNUMBERED if old.seat is None and offer.seat_map is None else None
+    sold_with = old.offer.seat_map
+    index = sold_with.indexes.get(old.seat) if sold_with else None
+    return index if index is not None and offer.seat_map.indexes.get(old.seat) == index else None
 
 
 def _quoted(cost: policy.ChangeOffer) -> list[int]:

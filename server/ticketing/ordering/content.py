@@ -190,10 +190,16 @@ def _dump(replaced: Counterpart) -> dict[str, Any]:
         "offer_id": replaced.offer_id,
         "departure_id": replaced.departure_id,
         "span": replaced.span.dump() if replaced.span else None,
+        "stock_id": replaced.stock_id,
     }
 
 
 def _parse(content: Mapping[str, Any] | None) -> Counterpart | None:
     if content is None:
         return None
-    return Counterpart(content["offer_id"], content["departure_id"], Span.parse(content["span"]))
+    return Counterpart(
+        content["offer_id"],
+        content["departure_id"],
+        Span.parse(content["span"]),
+        content.get("stock_id"),
+    )

@@ -6,7 +6,7 @@ buys nothing goes back by itself (DOMAIN, Payment).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -56,6 +56,11 @@ log = structlog.get_logger()
 _PASS_GUARD = text("""
 UPDATE travel_guards SET order_id = :order_id
 WHERE departure_id = :departure_id AND document_hash = :document AND order_id = :old_order_id
+""")
+# a place that both tickets of a change are keeps its seat
+_PASS_SEAT = text("""
+UPDATE taken_seats SET order_id = :order_id
+WHERE stock_id = :stock_id AND seat_index = :seat_index AND order_id = :old_order_id
 """)
 
 
@@ -316,13 +321,26 @@ class Settlement:
         taken = {take.stock_id for take in (*order.takes, *change.order.takes)}
         await holds.lock(tx, taken)
         (item,) = order.content.items
+        replaced = order.content.replaces
+        shared_stock_id = replaced.stock_id if replaced else None
+        for place in item.places:
+            if shared_stock_id is not None and place.seat_index is not None:
+                await tx.execute(
+                    _PASS_SEAT,
+                    {
+                        "order_id": order.order_id,
+                        "stock_id": shared_stock_id,
+                        "seat_index": place.seat_index,
+                        "old_order_id": old_order_id,
+                    },
+                )
         await completion.withdraw(
             tx,
             change.order,
             [change.ticket_id],
             actor=actor,
             now=now,
-            successor=item.counterpart,
+            successor=replace(item.counterpart, stock_id=shared_stock_id),
         )
 
     # Late payments

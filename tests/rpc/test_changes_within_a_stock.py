@@ -1,0 +1,282 @@
+"""Old and new ticket of one stock are one place: another day of a sold-out package, a longer leg on a full train.
+
+Seen red with a place of its own for every new ticket: each of these changes was SOLD_OUT, or held a second place meanwhile.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from server.catalog.rules import stock_id
+from server.errors import Reason
+from tests.support.gate_server import GateServer
+from tests.support.invariants import assert_invariants
+from tests.support.rpc_server import refusal
+from tests.support.till import (
+    Till,
+    a_till,
+    change,
+    give_back,
+    quote_change,
+    states,
+    swap,
+    tickets,
+)
+from tests.support.travel_clients import OverJson
+from tests.support.traveller import (
+    BUMP,
+    FIRST,
+    ORDER_STATE,
+    PREMIUM,
+    TRAIN,
+    Desk,
+    World,
+    a_world,
+    party,
+    request_id,
+    traveller_server,
+)
+
+PACKAGES = stock_id(PREMIUM, 0)
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    """A train that stops on its way, and as many packages and seats as one party has."""
+    async with a_world(database_url, packages=2, seats=5, max_per_traveller=5) as filled:
+        stops = [("XJA", 0), ("MID", 10), ("FTN", 15)]
+        await filled.sql("INSERT INTO stops VALUES ('MID', 'HKG', 'Middle', '中途')")
+        await filled.sql(
+            "UPDATE routes SET stops = %s, fares = fares || %s::jsonb",
+            orjson.dumps(
+                [
+                    {"stop_code": code, "arrive_minutes": at, "depart_minutes": at}
+                    for code, at in stops
+                ]
+            ).decode(),
+            orjson.dumps(
+                [
+                    {
+                        "class_code": "FIRST",
+                        "origin": origin,
+                        "destination": destination,
+                        "customer_type": "ADULT",
+                        "day_type": "weekday",
+                        "amount_minor": amount,
+                    }
+                    for origin, destination, amount in (
+                        ("XJA", "MID", 12_000),
+                        ("MID", "FTN", 9_000),
+                    )
+                ]
+            ).decode(),
+        )
+        await filled.sql(
+            "UPDATE products SET policy = policy || '{\"changes_allowed\": 9}' WHERE product_id = %s",
+            TRAIN,
+        )
+        await filled.sql(BUMP)
+        yield filled
+        assert await filled.contradictions() == []
+    assert_invariants(database_url)
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with traveller_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(server: GateServer) -> Desk:
+    return Desk.of(server.channel, 1)
+
+
+@pytest.fixture
+async def till(world: World, database_url: str) -> AsyncIterator[Till]:
+    async with a_till(database_url) as till:
+        yield till
+
+
+def leg(world: World, origin: int, destination: int) -> str:
+    """The offer of a part of the train's run: 0 to 1, 1 to 2, or 0 to 2."""
+    return f"TR-{world.departure_id()}-{FIRST}-{origin}-{destination}"
+
+
+async def test_another_day_of_a_sold_out_package(world: World, desk: Desk, till: Till) -> None:
+    order = await till.sell(desk, world.package())
+    assert await world.stock_of(PACKAGES) == (2, 0, 2)
+    old = next(each for each in await tickets(desk) if not each.shared)
+    made = await swap(desk, old.ticket_code, world.package(1))
+    assert ORDER_STATE[made.order.state] == "PENDING"
+    assert await world.stock_of(PACKAGES) == (2, 0, 2)
+    assert await world.contradictions() == []
+    assert (await refusal(desk.create(world.package(2), passengers=party(1)))).reason == (
+        Reason.SOLD_OUT
+    )
+    await till.pay(made.order.order_id)
+    assert await world.stock_of(PACKAGES) == (2, 0, 2)
+    (new,) = [each for each in await tickets(desk, order_id=made.order.order_id) if not each.shared]
+    assert new.valid_from_time.ToDatetime() > old.valid_from_time.ToDatetime()
+    # the place is the new ticket's now
+    await give_back(desk, made.order.order_id, new.ticket_code)
+    await till.drain()
+    assert await world.stock_of(PACKAGES) == (2, 0, 1)
+    assert "CHANGED" in await states(desk, order.order_id)
+
+
+async def test_a_longer_leg_on_a_full_train_over_json(
+    world: World, desk: Desk, till: Till, server: GateServer
+) -> None:
+    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
+    assert await world.stock() == (5, 0, 5)
+    old = (await tickets(desk))[2]
+
+    def over_json() -> Any:
+        url = f"http://127.0.0.1:{server.app.http_port}"
+        with httpx2.Client(base_url=url, trust_env=False) as http:
+            client = OverJson(http)
+            client.token = desk.metadata[0][1].removeprefix("Bearer ")
+            quoted = client.call(
+                "QuoteChange", ticket_code=old.ticket_code, offer_id=leg(world, 0, 2)
+            )
+            return client.call(
+                "ChangeTicket",
+                ticket_code=old.ticket_code,
+                change_quote=quoted["change_quote"],
+                request_id=request_id(),
+            )
+
+    made = (await asyncio.to_thread(over_json))["order"]
+    assert made["state"] == "PENDING"
+    assert made["items"][0]["places"][0]["seat"] == old.seat
+    assert await world.stock() == (5, 0, 5)
+    await till.pay(made["order_id"])
+    (new,) = await tickets(desk, order_id=made["order_id"])
+    assert (new.seat, new.journey.destination.stop_code) == (old.seat, "FTN")
+    assert await world.stock() == (5, 0, 5)
+    assert await world.value("SELECT count(*) FROM taken_seats") == 5
+    assert await world.value("SELECT count(*) FROM travel_guards") == 5
+    # a shorter one again, paid by what it is cheaper, and then it goes: the seat is free for others
+    again = await swap(desk, new.ticket_code, leg(world, 0, 1))
+    assert ORDER_STATE[again.order.state] == "PAID"
+    assert again.ticket.seat == old.seat
+    await give_back(desk, again.order.order_id)
+    await till.drain()
+    other = Desk.of(server.channel, 2)
+    sold = await till.sell(other, leg(world, 1, 2), passengers=party(1))
+    assert sold.items[0].places[0].seat == old.seat
+    assert (await states(desk, order.order_id)).count("ACTIVE") == 4
+
+
+@pytest.mark.parametrize("by_traveller", [True, False])
+async def test_what_is_not_paid_stays_as_it_was(
+    world: World, desk: Desk, till: Till, by_traveller: bool
+) -> None:
+    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
+    old = (await tickets(desk))[0]
+    made = await swap(desk, old.ticket_code, leg(world, 0, 2))
+    if by_traveller:
+        await desk.cancel(made.order.order_id)
+    else:
+        await world.expire(made.order.order_id)
+        await world.until(
+            "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", made.order.order_id
+        )
+    assert await states(desk, order.order_id) == ["ACTIVE"] * 5
+    assert await world.stock() == (5, 0, 5)
+    assert await world.value("SELECT count(*) FROM taken_seats") == 5
+
+
+async def test_a_payment_too_late_has_the_same_place(
+    world: World, desk: Desk, till: Till, server: GateServer
+) -> None:
+    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
+    first, second = (await tickets(desk))[:2]
+    late = {}
+    for old in (first, second):
+        made = await swap(desk, old.ticket_code, leg(world, 0, 2))
+        late[made.order.order_id] = await till.bill(made.order.order_id)
+        await world.expire(made.order.order_id)
+        await world.until(
+            "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", made.order.order_id
+        )
+    honoured, gone = late
+    assert await till.take_in(late[honoured]) == "PAID"
+    (new,) = await tickets(desk, order_id=honoured)
+    assert new.seat == first.seat
+    # the other one's ticket is given back meanwhile, and its place sold
+    await give_back(desk, order.order_id, second.ticket_code)
+    await till.drain()
+    await till.sell(Desk.of(server.channel, 2), leg(world, 0, 2), passengers=party(1))
+    assert await till.take_in(late[gone]) == "REFUNDED"
+    await till.drain()
+    assert await world.stock() == (5, 0, 5)
+
+
+async def test_two_changes_at_once_take_one_place(world: World, desk: Desk, till: Till) -> None:
+    """Seen red without the locks and the guarded move of the ticket: they got into each other's way, and none was made."""
+    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
+    old = (await tickets(desk))[0]
+    quotes = [
+        (await quote_change(desk, old.ticket_code, offer)).change_quote
+        for offer in (leg(world, 0, 2), leg(world, 0, 2), leg(world, 1, 2))
+    ]
+    outcomes = await asyncio.gather(
+        *[refusal_or_order(desk, old.ticket_code, quote) for quote in quotes]
+    )
+    made = [each for each in outcomes if not isinstance(each, Exception)]
+    assert len(made) == 1
+    assert await world.stock() == (5, 0, 5)
+    await till.pay(made[0].order_id) if ORDER_STATE[made[0].state] == "PENDING" else None
+    assert sorted(await states(desk, order.order_id)) == ["ACTIVE"] * 4 + ["CHANGED"]
+    assert await world.value("SELECT count(*) FROM taken_seats") == 5
+
+
+async def refusal_or_order(desk: Desk, ticket_code: str, quote: str) -> Any:
+    """The order of a change, or why there is none."""
+    try:
+        return (await change(desk, ticket_code, quote)).order
+    except Exception as error:  # noqa: BLE001 - any refusal will do
+        return error
+
+
+async def test_all_at_once_on_a_full_train(world: World, desk: Desk, till: Till) -> None:
+    """Everybody goes on to the end, each keeps his seat, and nobody waits for anybody's place."""
+    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
+    old = await tickets(desk)
+    made = await asyncio.gather(*[swap(desk, t.ticket_code, leg(world, 0, 2)) for t in old])
+    assert await world.stock() == (5, 0, 5)
+    await asyncio.gather(*[till.pay(each.order.order_id) for each in made])
+    seats = [(await tickets(desk, order_id=each.order.order_id))[0].seat for each in made]
+    assert seats == [each.seat for each in old]
+    assert set(await states(desk, order.order_id)) == {"CHANGED"}
+    assert await world.stock() == (5, 0, 5)
+
+
+async def test_a_seat_that_the_map_does_not_have_any_more_is_another_place(
+    world: World, desk: Desk, till: Till
+) -> None:
+    await till.sell(desk, leg(world, 0, 1), passengers=party(1))
+    (old,) = await tickets(desk)
+    smaller = {"rows": [2], "columns": "ABC DF"}
+    await world.sql(
+        "UPDATE routes SET fare_classes = jsonb_set(fare_classes, '{0,seat_map}', %s::jsonb)",
+        orjson.dumps(smaller).decode(),
+    )
+    await world.sql(BUMP)
+    for _ in range(300):
+        quoted = await quote_change(desk, old.ticket_code, leg(world, 0, 2))
+        probe = await desk.order(leg(world, 0, 2), passengers=party(1))
+        await desk.cancel(probe.order_id)
+        if probe.items[0].places[0].seat.startswith("2"):
+            break
+        await asyncio.sleep(0.01)
+    made = await change(desk, old.ticket_code, quoted.change_quote)
+    assert await world.stock() == (5, 1, 1)
+    await till.pay(made.order.order_id)
+    assert await world.stock() == (5, 0, 1)
