@@ -270,13 +270,12 @@ async def test_a_seat_that_the_map_does_not_have_any_more_is_another_place(
     )
     await world.sql(BUMP)
     for _ in range(300):
-        quoted = await quote_change(desk, old.ticket_code, leg(world, 0, 2))
         probe = await desk.order(leg(world, 0, 2), passengers=party(1))
         await desk.cancel(probe.order_id)
         if probe.items[0].places[0].seat.startswith("2"):
             break
         await asyncio.sleep(0.01)
-    made = await change(desk, old.ticket_code, quoted.change_quote)
+    made = await swap(desk, old.ticket_code, leg(world, 0, 2))
     assert await world.stock() == (5, 1, 1)
     await till.pay(made.order.order_id)
     assert await world.stock() == (5, 0, 1)

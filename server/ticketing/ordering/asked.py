@@ -197,8 +197,8 @@ class Prices:
 
     def _kept(self, price: pricing.Price) -> pricing.Price:
         """The price with the promotions it may be worked out under again: none whose use was not counted for it."""
-        capped = self.catalogue.capped - set(price.promotion_ids)
-        considered = [each for each in price.considered if each.promotion_id not in capped]
+        counted = (self.catalogue.capped | self.catalogue.limits.keys()) - set(price.promotion_ids)
+        considered = [each for each in price.considered if each.promotion_id not in counted]
         return replace(price, considered=tuple(considered))
 
     def _check_codes(
