@@ -195,7 +195,8 @@ async def test_until_use_of_a_train_is_until_it_leaves(
     quoted = await quote(desk, order.order_id)
     assert quoted.amount_minor == 16_000
     assert "until departure (" in quoted.tickets[0].rule_en
-    assert " 07:01 UTC+08:00" in quoted.tickets[0].rule_zh
+    leaves = ticket.journey.departure_time.ToDatetime(UTC).astimezone(ZoneInfo("Asia/Hong_Kong"))
+    assert f"{leaves:%Y-%m-%d %H:%M} UTC+08:00" in quoted.tickets[0].rule_zh
     await world.departs("now() - interval '1 second'")
     refused = await refusal(quote(desk, order.order_id))
     assert refused.metadata["why"] == "TOO_LATE"
