@@ -5,7 +5,7 @@ the order tickets, order, payments, stocks, as in refunds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.ticketing import policy, travel_tickets
-from server.ticketing.aftersales import refund_requests
+from server.ticketing.aftersales import parties, refund_requests
 from server.ticketing.models import order_events
 from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.departures import AT_ONCE
@@ -211,16 +211,27 @@ async def _give_back(
     *,
     now: datetime,
 ) -> None:
-    """What the tickets share has no price, and goes with the last of them when the refund settles."""
-    given_back = [
-        refund_requests.ticket_refund(ticket, offer)
+    """What the tickets share has no price, and goes with the last of them when the refund settles.
+
+    What earlier refunds kept of the party's discount comes back with those for whom it was kept.
+    """
+    leaving = [
+        ticket
         for ticket in mine
-        if isinstance(
-            offer := policy.refund(ticket.standing, ticket.policy, now), policy.RefundOffer
-        )
+        if isinstance(policy.refund(ticket.standing, ticket.policy, now), policy.RefundOffer)
     ]
-    if not given_back:
+    if not leaving:
         return
+    worth: dict[int, int] = {}
+    of_items = await parties.read(tx, await travel_tickets.of_order(tx, order_id))
+    for party in of_items.values():
+        worth |= party.values({ticket.ticket_id for ticket in leaving}, keep_discount=True)
+    given_back = []
+    for ticket in leaving:
+        standing = replace(ticket.standing, value_minor=worth.get(ticket.ticket_id))
+        offer = policy.refund(standing, ticket.policy, now)
+        assert isinstance(offer, policy.RefundOffer), "what it is worth decides nothing"
+        given_back.append(refund_requests.ticket_refund(ticket, offer))
     await refund_requests.start(tx, mine[0].order, given_back, SYSTEM, now=now)
     await refunds.ask(
         tx,
