@@ -43,6 +43,16 @@ FERRY_USED = [
     {"function_code": "gift", "remaining_uses": 1},
 ]
 EXPLANATION = {"check": TEXT, "en": TEXT, "zh": re.compile(".*[\u4e00-\u9fff].*")}
+DETAILS = {
+    "product_id": 106,
+    "display_name_en": TEXT,
+    "display_name_zh": re.compile(".*[\u4e00-\u9fff].*"),
+    "seat": "",
+    "departure_cancelled": False,
+    "valid_from_time": MOMENT,
+    "valid_until_time": MOMENT,
+}
+"""What a ticket of a package is for."""
 LIMITS = {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 CHANGE_SECONDS = 1.0
 """How soon a change of an administrator is seen."""
@@ -262,6 +272,8 @@ def test_issue_qr(partner: Caller) -> None:
         "expire_time": MOMENT,
         "png": str,
         "svg": re.compile("<.*<svg .*", re.DOTALL),
+        "raster": "",
+        "width_pixels": 456,
     }
     check(issued, shape)
     assert base64.b64decode(issued["png"], validate=True).startswith(b"\x89PNG")
@@ -290,6 +302,7 @@ def test_decrypt(partner: Caller, operator: Caller) -> None:
             "status": "ACTIVE",
             "customer_info": {"type": "adult", "name": "张三"},
             "entitlements": BOTH_LEFT,
+            "details": DETAILS,
         }
         check(look, {"jti": issued["jti"], "ticket_code": code, "ticket_info": ticket_info})
     refused = operator.send("POST", "/qr/decrypt", {"encrypted_data": "A:B:C:D"})
@@ -316,6 +329,7 @@ def test_scan(served: ServerProcess, partner: Caller, operator: Caller) -> None:
         "redemption_id": REDEMPTION_ID,
         "explanation": EXPLANATION,
         "ticket_code": code,
+        "details": DETAILS,
     }
     check(admitted, shape)
     refused = operator.send("POST", "/venue/scan", scan | session | {"quantity": 1})
@@ -356,6 +370,7 @@ def test_analytics(served: ServerProcess, partner: Caller, operator: Caller) -> 
         "venue_code": "CENTRAL-PIER",
         "quantity": 1,
         "reversed_redemption_id": "",
+        "comment": "",
     }
     refused = event | {"result": "reject", "reason": "ALREADY_REDEEMED"}
     found = operator.ask("GET", "/venue/analytics/redemptions", ticket_code=code)
