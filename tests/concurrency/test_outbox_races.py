@@ -130,6 +130,9 @@ async def test_killed_processes(desk: Desk, database_url: str) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as working:  # noqa: ASYNC220
             assert working.stdout
             await asyncio.to_thread(working.stdout.readline)
+            async with asyncio.timeout(30):
+                while not await desk.effects():  # noqa: ASYNC110 - of another process; a loaded one takes its time
+                    await asyncio.sleep(0.01)
             await asyncio.sleep(random.uniform(0.05, 0.2))
             working.kill()
             await asyncio.to_thread(working.wait)

@@ -35,23 +35,15 @@ from tests.support.wechat import WechatSimulator
 SECONDS = float(os.environ.get("MODEL_SECONDS", "40"))
 SEED = os.environ.get("MODEL_SEED", "")
 LONG_SECONDS = 120
-"""So long a run must have had a refund in parts."""
+"""So long a run must have had what is rare, too."""
 WORKERS = 6
 HOLD_SECONDS = 4
 SEATS = 2_000
 FEW_SEATS = 12
-NEEDED = (
-    "pay OK",
-    "redeem SUCCESS",
-    "refund OK",
-    "change ('OK'",
-    "cancel OK",
-    "block OK",
-    "unblock OK",
-    "lounge SUCCESS",
-    "redeem TICKET_BLOCKED",
-)
+NEEDED = ("pay OK", "redeem SUCCESS", "refund OK", "change ('OK'", "cancel OK")
 """What must have happened, or the run was too short to say anything."""
+RARE = ("block OK", "unblock OK", "lounge SUCCESS", "redeem TICKET_BLOCKED")
+"""What must have happened in a long run."""
 GATE = """
 INSERT INTO merchants VALUES ('M', 'Railway', '{boarding,lounge}', 600, 'ACTIVE', now(), now());
 INSERT INTO venues VALUES ('PIER', 'M', 'Station', 'Asia/Hong_Kong', '{}', 'ACTIVE', now(), now());
@@ -153,5 +145,5 @@ async def test_travellers_orders_fit_the_model(
     in_parts = await world.value("SELECT count(*) FROM refund_parts WHERE part_no > 1")
     assert in_parts or SECONDS < LONG_SECONDS, "no refund in parts"
     assert taken, "no notice came through"
-    for needed in NEEDED:
+    for needed in NEEDED + (RARE if SECONDS >= LONG_SECONDS else ()):
         assert any(each.startswith(needed) for each in theatre.answers), f"no {needed} in {seen}"
