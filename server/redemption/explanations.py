@@ -23,8 +23,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "二维码已于 {expired_at} 过期。请为该票重新生成二维码。",
     ),
     ("QR_SUPERSEDED", "jti"): (
-        "A newer QR code was issued for this ticket. Ask for the newest one.",
-        "该票已换发新的二维码，此码作废。请出示最新的二维码。",
+        "A newer QR code was issued in place of this one. Ask for the newest one.",
+        "此码已换发新码，不再有效。请出示最新的二维码。",
     ),
     ("QR_SUPERSEDED", "rotation"): (
         (
@@ -115,17 +115,17 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("ALREADY_REDEEMED", "guard"): (
         (
-            "{function} was redeemed with this QR code at {at}, terminal {terminal}, venue {venue}."
+            "{function} of this ticket was redeemed at {at}, terminal {terminal}, venue {venue}."
             " A supervisor can reverse it within the window."
         ),
-        "此二维码已于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}。主管可在时限内撤销。",
+        "此票已于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}。主管可在时限内撤销。",
     ),
     ("ALREADY_REDEEMED", "guard_time"): (
         (
-            "{function} was redeemed with this QR code at {at}, terminal {terminal}, venue {venue}."
+            "{function} of this ticket was redeemed at {at}, terminal {terminal}, venue {venue}."
             " It may be redeemed again from {again_at}."
         ),
-        "此二维码刚于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}，{again_at} 起可再次核销。",
+        "此票刚于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}，{again_at} 起可再次核销。",
     ),
     ("ALREADY_REDEEMED", "call"): (
         (

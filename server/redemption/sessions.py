@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.models import departures, timetables
@@ -46,9 +46,8 @@ async def find_departure(
             day = date.fromisoformat(travel_date)
         except ValueError:
             raise invalid("travel_date", "is no day; send YYYY-MM-DD") from None
-        query = query.where(
-            departures.c.travel_date == day, timetables.c.service_number == service_number
-        )
+        written = func.regexp_replace(timetables.c.service_number, r"[\s-]", "", "g")
+        query = query.where(departures.c.travel_date == day, func.upper(written) == service_number)
     found = (await tx.execute(query.order_by(departures.c.departure_id))).all()
     if not found:
         raise not_found("departure", departure_id or f"{service_number} {travel_date}")

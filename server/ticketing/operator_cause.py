@@ -22,23 +22,23 @@ REFUND_TEXTS = {
         "营运方已取消该班次：全额退款，不收手续费",
     ),
     DEPARTURE_MOVED: (
-        "The operator moved the departure: all of it is given back until it leaves, without a fee",
-        "营运方已调整该班次的时间：出发前全额退款，不收手续费",
+        "The operator moved the departure: all of it is given back until it leaves{at}, without a fee",
+        "营运方已调整该班次的时间：出发前{at}全额退款，不收手续费",
     ),
 }
-"""Why all is given back, by cause, in English and Chinese, without a full stop."""
+"""Why all is given back, by cause, in English and Chinese, without a full stop; `at` is when it leaves, in brackets."""
 CHANGE_TEXTS = {
     DEPARTURE_CANCELLED: (
         "The operator cancelled the departure: the change has no fee and does not count.",
         "营运方已取消该班次：改签不收手续费、不计次数。",
     ),
     DEPARTURE_MOVED: (
-        "The operator moved the departure: until it leaves, changes have no fee and do not count.",
-        "营运方已调整该班次的时间：出发前改签不收手续费、不计次数。",
+        "The operator moved the departure: until it leaves{at}, changes have no fee and do not count.",
+        "营运方已调整该班次的时间：出发前{at}改签不收手续费、不计次数。",
     ),
     "": ("", ""),
 }
-"""Why a change is free, by cause, in English and Chinese; empty for one that is not."""
+"""Why a change is free, by cause, in English and Chinese; empty for one that is not. `at` is as above."""
 
 
 def operator_cause(state: str | None, moved: timedelta, tolerance_minutes: int) -> str:

@@ -417,6 +417,12 @@ def moment_in_words(minutes_before: int, *, departs: bool) -> tuple[str, str]:
     return f"{number} {unit_en}{plural} {side_en} {what_en}", f"{what_zh}{side_zh}{number}{unit_zh}"
 
 
+def on_the_clock(moment: datetime) -> str:
+    """A moment of a city's zone as its clock shows it, e.g. `2026-12-04 07:00 UTC+08:00`."""
+    offset = moment.strftime("%z")
+    return f"{moment:%Y-%m-%d %H:%M} UTC{offset[:3]}:{offset[3:5]}"
+
+
 def _duration(minutes: int) -> tuple[int, tuple[str, str]]:
     if minutes % 1440 == 0 and minutes > 2 * 1440:
         return minutes // 1440, ("day", "天")
@@ -447,6 +453,9 @@ def _operator_refund(ticket: Ticket, now: datetime) -> RefundOffer | Refused:
     remaining, total = (ticket.remaining_uses, ticket.total_uses) if ticket.total_uses else (1, 1)
     value = ticket.paid_minor if ticket.value_minor is None else ticket.value_minor
     amount = _share(value, remaining, total)
+    facts: dict[str, str | int] = {"remaining_uses": remaining, "total_uses": total}
+    if not cancelled:
+        facts["until_time"] = _shown(ticket, until_time)
     return RefundOffer(
         amount_minor=amount,
         fee_minor=value - amount,
@@ -454,7 +463,7 @@ def _operator_refund(ticket: Ticket, now: datetime) -> RefundOffer | Refused:
         percent=100,
         rule=ticket.operator_cause,
         until_time=until_time,
-        facts={"remaining_uses": remaining, "total_uses": total},
+        facts=facts,
     )
 
 

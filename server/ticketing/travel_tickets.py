@@ -129,7 +129,7 @@ class TravelTicket:
 
     @property
     def zone(self) -> tzinfo:
-        """Of the city it is used in; UTC for one sold before that was kept."""
+        """Of the city it is used in; UTC if that is not known."""
         name = self.snapshot["offer"].get("time_zone")
         return ZoneInfo(name) if name else UTC
 

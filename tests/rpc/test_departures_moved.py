@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -19,6 +20,7 @@ from tests.support.till import Till, a_till, change, quote, quote_change, reques
 from tests.support.traveller import SECOND, Desk, World, a_world, party, traveller_server
 
 HOUR = timedelta(hours=1)
+ZONE = ZoneInfo("Asia/Hong_Kong")
 
 
 @pytest.fixture
@@ -102,7 +104,10 @@ async def test_what_was_sold_moves_with_it(
 async def test_beyond_the_tolerance_all_is_free_until_it_leaves(
     world: World, desk: Desk, till: Till, manager: Manager
 ) -> None:
-    """Seen red: a fee of 5.00 of a refund, 10.00 of a change. What is moved twice counts from what was sold."""
+    """Seen red: a fee of 5.00 of a refund, 10.00 of a change; the texts did not name the moment.
+
+    What is moved twice counts from what was sold.
+    """
     number, planned = world.departure_id(), await leaves(world)
     order = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
     first, second = await tickets(desk)
@@ -113,11 +118,13 @@ async def test_beyond_the_tolerance_all_is_free_until_it_leaves(
     await followed(world)
     quoted = await quote(desk, order.order_id, first.ticket_code)
     assert (quoted.amount_minor, quoted.fee_minor) == (10_000, 0)
-    assert "moved the departure" in quoted.tickets[0].rule_en
-    assert "调整" in quoted.tickets[0].rule_zh
+    leaves_at = f"{(planned + timedelta(minutes=31)).astimezone(ZONE):%Y-%m-%d %H:%M} UTC"
+    assert f"until it leaves ({leaves_at}" in quoted.tickets[0].rule_en
+    assert f"调整该班次的时间：出发前（{leaves_at}" in quoted.tickets[0].rule_zh
     offered = await quote_change(desk, second.ticket_code, world.seat(2, SECOND))
     assert (offered.fee_minor, offered.pay_minor, offered.refund_minor) == (0, 0, 0)
-    assert "调整" in offered.rule_zh
+    assert f"until it leaves ({leaves_at}" in offered.rule_en
+    assert f"出发前（{leaves_at}" in offered.rule_zh
     made = await change(desk, second.ticket_code, offered.change_quote)
     assert made.ticket.changes_made == 0
     refund = await request_refund(desk, order.order_id, quoted.refund_quote)

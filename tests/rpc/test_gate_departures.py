@@ -234,7 +234,7 @@ async def test_a_session_for_one_departure(
     assert again.session_code == session.session_code
     # for another departure it is another session, and the former is closed
     day = world.travel_date.isoformat()
-    second = await open_session(terminal, service_number="G5002", travel_date=day)
+    second = await open_session(terminal, service_number=" g５００2", travel_date=day)
     assert second.departure.departure_id == str(world.departure_id(2))
     closed = await refusal(terminal.redeem(other, "boarding", session_code=session.session_code))
     assert closed.reason == Reason.SESSION_NOT_OPEN

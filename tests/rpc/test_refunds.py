@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import pytest
 from deeptravel.ticketing.v1 import refund_pb2
 
@@ -165,6 +166,10 @@ async def test_an_order_that_is_not_paid_gives_nothing_back(world: World, desk: 
     order = await desk.order(world.seat())
     refused = await refusal(quote(desk, order.order_id))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "NOT_ACTIVE")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await quote(desk, order.order_id)
+    words = f"order {order.order_id} cannot be given back: it is not paid yet; cancel it instead"
+    assert caught.value.details() == words
 
 
 async def test_nothing_of_others_is_found(

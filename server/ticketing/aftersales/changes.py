@@ -28,7 +28,7 @@ from server.catalog.offers import Offer
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
-from server.ticketing import passenger_rules, policy, rules, travel_tickets
+from server.ticketing import passenger_rules, policy, refusals, rules, travel_tickets
 from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
@@ -293,7 +293,7 @@ async def _terms(
 ) -> Terms:
     """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE."""
     if ticket.is_shared:
-        raise refused(ticket, "NOT_CHANGEABLE", "it belongs to the whole order")
+        raise refused(ticket, "NOT_CHANGEABLE", "it is shared by the whole order")
     standing, rules = ticket.standing, ticket.policy
     for_itself = policy.change(
         standing,
@@ -303,8 +303,8 @@ async def _terms(
         now=now,
     )
     if isinstance(for_itself, policy.Refused):
-        facts = ", ".join(f"{name} {value}" for name, value in for_itself.facts.items())
-        raise refused(ticket, for_itself.reason, facts, **policy.deadline(for_itself))
+        words = refusals.in_words(for_itself)
+        raise refused(ticket, for_itself.reason, words, **policy.deadline(for_itself))
     priced = prices.price(
         [Wish(offer_id)],
         [ticket.customer_type],
@@ -315,9 +315,11 @@ async def _terms(
     (item,) = priced.items
     same_product = item.offer.product_id == ticket.product_id
     if not same_product or priced.currency_code != ticket.order.currency_code:
-        raise refused(ticket, "OTHER_PRODUCT", f"{offer_id} is of another product")
+        raise refused(
+            ticket, "OTHER_PRODUCT", f"{offer_id} is of another product; choose one of its own"
+        )
     if offer_id == ticket.item.offer_id:
-        raise refused(ticket, "SAME_OFFER", f"it is for {offer_id}")
+        raise refused(ticket, "SAME_OFFER", f"it is for {offer_id}; choose another")
     party = (await parties.read(tx, await travel_tickets.of_order(tx, ticket.order_id)))[
         ticket.item_index
     ]
@@ -337,7 +339,11 @@ def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid
     sources = [each.source for each in paid]
     beyond = any(rules.share_out(amount_minor, sources).by_hand)
     if beyond or rules.takes_last(amount_minor, sources):
-        raise refused(ticket, refunds.REFUNDS_USED_UP, f"of {rules.MOST_REFUNDS} of a payment")
+        words = (
+            f"WeChat makes {rules.MOST_REFUNDS} refunds of a payment, and the last is kept for all"
+            " that is left; choose an offer that costs no less, or give all back"
+        )
+        raise refused(ticket, refunds.REFUNDS_USED_UP, words)
 
 
 async def _check_passenger(
@@ -407,11 +413,11 @@ async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datet
     )
 
 
-def refused(ticket: TravelTicket, why: str, facts: str, **metadata: Any) -> DomainError:
-    """CHANGE_REFUSED for a ticket, with why."""
+def refused(ticket: TravelTicket, why: str, words: str, **metadata: Any) -> DomainError:
+    """CHANGE_REFUSED for a ticket, with why as a reason and in words."""
     return DomainError(
         Reason.CHANGE_REFUSED,
-        f"ticket {ticket.ticket_code} cannot be changed: {why} {facts}".rstrip(),
+        f"ticket {ticket.ticket_code} cannot be changed: {words}",
         ticket_code=ticket.ticket_code,
         why=why,
         **metadata,

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Traveller
-from server.ticketing import policy, rules, travel_tickets
+from server.ticketing import policy, refusals, rules, travel_tickets
 from server.ticketing.aftersales import parties, quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.operator_cause import OPERATOR_CAUSES
@@ -228,7 +228,7 @@ def _chosen(
         for ticket, offer in decided:
             if isinstance(offer, policy.Refused):
                 raise refused(ticket.ticket_code, offer)
-        raise refused("", policy.Refused("NOT_ACTIVE", {"order_state": order.state}))
+        raise _nothing_sold(order)
     by_code = {ticket.ticket_code: ticket for ticket in found}
     for code in codes:
         if code not in by_code:
@@ -330,11 +330,20 @@ def _shared_with(
 
 def refused(ticket_code: str, why: policy.Refused) -> DomainError:
     """REFUND_REFUSED for a ticket, with why."""
-    facts = "".join(f", {name} {value}" for name, value in why.facts.items())
     return DomainError(
         Reason.REFUND_REFUSED,
-        f"ticket {ticket_code} cannot be given back: {why.reason}{facts}",
+        f"ticket {ticket_code} cannot be given back: {refusals.in_words(why)}",
         ticket_code=ticket_code,
         why=why.reason,
         **policy.deadline(why),
+    )
+
+
+def _nothing_sold(order: Order) -> DomainError:
+    words = refusals.order_in_words(order.state)
+    return DomainError(
+        Reason.REFUND_REFUSED,
+        f"order {order.order_code} cannot be given back: {words}",
+        ticket_code="",
+        why="NOT_ACTIVE",
     )

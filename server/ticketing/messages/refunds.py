@@ -1,7 +1,7 @@
 """Refunds and changes between protobuf and plain values."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from deeptravel.ticketing.v1 import refund_pb2
@@ -14,7 +14,7 @@ from server.ticketing.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
 from server.ticketing.ordering.orders import order_code
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.paying.refunds import Part, Refund, TicketRefund, refund_code
-from server.ticketing.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words
+from server.ticketing.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words, on_the_clock
 from server.ticketing.rules import MOST_REFUNDS
 from server.ticketing.travel_tickets import ticket_code
 
@@ -77,7 +77,8 @@ def _part(part: Part) -> Any:
 def change_quote(quote: changes.Quote) -> Any:
     """What a change costs."""
     cost, item = quote.terms.offer, quote.terms.item
-    rule_en, rule_zh = _change_rule(cost, item.offer.currency_code)
+    zone = quote.terms.ticket.zone
+    rule_en, rule_zh = _change_rule(cost, item.offer.currency_code, zone)
     return refund_pb2.QuoteChangeResponse(
         change_quote=quote.text,
         new_minor=cost.new_minor,
@@ -128,7 +129,7 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
     """The rule that applied, in English and Chinese."""
     facts = ticket.facts
     if ticket.rule in REFUND_TEXTS:
-        text_en, text_zh = REFUND_TEXTS[ticket.rule]
+        text_en, text_zh = _operator_text(REFUND_TEXTS[ticket.rule], _until_time(facts))
         more_en, more_zh = _uses_left(facts) if ticket.fee_minor else ("", "")
         return f"{text_en}{more_en}.", f"{text_zh}{more_zh}。"
     until_en, until_zh = _until(facts)
@@ -149,15 +150,29 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
     return f"{text_en}.", f"{text_zh}。"
 
 
+def _operator_text(texts: tuple[str, str], until_time: datetime | None) -> tuple[str, str]:
+    """What the operator's doing makes free, with the moment until which it does, if that is known."""
+    at_en, at_zh = "", ""
+    if until_time:
+        clock = on_the_clock(until_time)
+        at_en, at_zh = f" ({clock})", f"（{clock}）"
+    return texts[0].format(at=at_en), texts[1].format(at=at_zh)
+
+
+def _until_time(facts: Mapping[str, str | int]) -> datetime | None:
+    """Until when the rule applies; None for a refund asked for before that was kept."""
+    written = facts.get("until_time")
+    return datetime.fromisoformat(str(written)) if written else None
+
+
 def _until(facts: Mapping[str, str | int]) -> tuple[str, str]:
     """The moment a tier ends, in words and by the clock of the city."""
     minutes, departs = int(facts["minutes_before"]), bool(facts.get("departs", 1))
     words_en, words_zh = moment_in_words(minutes, departs=departs)
-    if "until_time" not in facts:  # of a refund asked for before that was kept
+    until_time = _until_time(facts)
+    if not until_time:
         return words_en, words_zh
-    moment = datetime.fromisoformat(str(facts["until_time"]))
-    offset = moment.strftime("%z")
-    clock = f"{moment:%Y-%m-%d %H:%M} UTC{offset[:3]}:{offset[3:5]}"
+    clock = on_the_clock(until_time)
     return f"{words_en} ({clock})", f"{words_zh}（{clock}）"
 
 
@@ -177,10 +192,10 @@ def _party_discount(kept_minor: int, currency_code: str) -> tuple[str, str]:
     return "", ""
 
 
-def _change_rule(cost: ChangeOffer, currency_code: str) -> tuple[str, str]:
-    """What decides about the money of a change, in English and Chinese."""
+def _change_rule(cost: ChangeOffer, currency_code: str, zone: tzinfo) -> tuple[str, str]:
+    """What decides about the money of a change, in English and Chinese; moments by the clock of the zone."""
     if cost.operator_cause:
-        return CHANGE_TEXTS[cost.operator_cause]
+        return _operator_text(CHANGE_TEXTS[cost.operator_cause], cost.until_time.astimezone(zone))
     fee = _money(cost.fee_minor, currency_code)
     percent = cost.refund_percent
     if cost.new_minor >= cost.old_minor:

@@ -123,9 +123,7 @@ def _check_document(path: str, passenger: Passenger, *, needed: bool, today: dat
     kind, number = passenger.document_type, passenger.document_number
     if not kind and not number:
         if needed:
-            raise invalid(
-                f"{path}.document_number", "is missing; trains and ferries need a travel document"
-            )
+            raise invalid(f"{path}.document_number", "is missing; this journey needs a document")
         return
     if not kind:
         raise invalid(f"{path}.document_type", "is missing; say what the number is of")

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/redemption/v1/access.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x14OperatorLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12 \n\x08password\x18\x02 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\x12&\n\x12terminal_device_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"b\n\x15OperatorLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"<\n\x13RefreshTokenRequest\x12%\n\rrefresh_token\x18\x01 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\"a\n\x14RefreshTokenResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x89\x01\n\x10SessionDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x16\n\x0eservice_number\x18\x02 \x01(\t\x12\x13\n\x0btravel_date\x18\x03 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xca\x01\n\x1bOpenValidatorSessionRequest\x12&\n\x12terminal_device_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12,\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x16\x92\xb5\x18\x12\"\x10[1-9][0-9]{0,17}\x12\x1e\n\x0eservice_number\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18 \x12\x35\n\x0btravel_date\x18\x04 \x01(\tB \x92\xb5\x18\x1c\"\x1a[0-9]{4}-[0-9]{2}-[0-9]{2}\"s\n\x1cOpenValidatorSessionResponse\x12\x14\n\x0csession_code\x18\x01 \x01(\t\x12=\n\tdeparture\x18\x02 \x01(\x0b\x32*.deeptravel.redemption.v1.SessionDeparture\"@\n\x1c\x43loseValidatorSessionRequest\x12 \n\x0csession_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\x1f\n\x1d\x43loseValidatorSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/redemption/v1/access.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x14OperatorLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12 \n\x08password\x18\x02 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\x12&\n\x12terminal_device_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"b\n\x15OperatorLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"<\n\x13RefreshTokenRequest\x12%\n\rrefresh_token\x18\x01 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\"a\n\x14RefreshTokenResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x89\x01\n\x10SessionDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x16\n\x0eservice_number\x18\x02 \x01(\t\x12\x13\n\x0btravel_date\x18\x03 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x1bOpenValidatorSessionRequest\x12&\n\x12terminal_device_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12,\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x16\x92\xb5\x18\x12\"\x10[1-9][0-9]{0,17}\x12 \n\x0eservice_number\x18\x03 \x01(\tB\x08\x92\xb5\x18\x04\x18 0\x03\x12\x35\n\x0btravel_date\x18\x04 \x01(\tB \x92\xb5\x18\x1c\"\x1a[0-9]{4}-[0-9]{2}-[0-9]{2}\"s\n\x1cOpenValidatorSessionResponse\x12\x14\n\x0csession_code\x18\x01 \x01(\t\x12=\n\tdeparture\x18\x02 \x01(\x0b\x32*.deeptravel.redemption.v1.SessionDeparture\"@\n\x1c\x43loseValidatorSessionRequest\x12 \n\x0csession_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\x1f\n\x1d\x43loseValidatorSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,7 +55,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['departure_id']._loaded_options = None
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['departure_id']._serialized_options = b'\222\265\030\022\"\020[1-9][0-9]{0,17}'
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['service_number']._loaded_options = None
-  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['service_number']._serialized_options = b'\222\265\030\002\030 '
+  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['service_number']._serialized_options = b'\222\265\030\004\030 0\003'
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['travel_date']._loaded_options = None
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['travel_date']._serialized_options = b'\222\265\030\034\"\032[0-9]{4}-[0-9]{2}-[0-9]{2}'
   _globals['_CLOSEVALIDATORSESSIONREQUEST'].fields_by_name['session_code']._loaded_options = None
@@ -75,11 +75,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONDEPARTURE']._serialized_start=594
   _globals['_SESSIONDEPARTURE']._serialized_end=731
   _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_start=734
-  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_end=936
-  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_start=938
-  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_end=1053
-  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_start=1055
-  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_end=1119
-  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_start=1121
-  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_end=1152
+  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_end=938
+  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_start=940
+  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_end=1055
+  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_start=1057
+  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_end=1121
+  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_start=1123
+  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_end=1154
 # @@protoc_insertion_point(module_scope)

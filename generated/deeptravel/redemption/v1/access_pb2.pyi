@@ -214,7 +214,7 @@ class OpenValidatorSessionRequest(_message.Message):
     departure_id: _builtins.str
     """The departure by its number, as in a ticket's `journey`. This, or `service_number` with `travel_date`, or none."""
     service_number: _builtins.str
-    """The departure by its service, e.g. `G5711`; with `travel_date`."""
+    """The departure by its service, e.g. `G5711`, in any width and case; with `travel_date`."""
     travel_date: _builtins.str
     """Its day at its first stop, YYYY-MM-DD; with `service_number`."""
     def __init__(

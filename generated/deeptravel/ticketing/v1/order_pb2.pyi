@@ -175,7 +175,7 @@ class Passenger(_message.Message):
     customer_type: _ticket_pb2.CustomerType.ValueType
     """Fare category; an adult if absent."""
     document_type: Global___DocumentType.ValueType
-    """What identifies the passenger; required for trains and ferries, except for pets."""
+    """What identifies the passenger; required for all that departs, except for pets."""
     document_number: _builtins.str
     """Number of the document, up to 32 characters; kept encrypted, answered masked. Read in any width and case, with spaces,
     hyphens and brackets or without. One whose date of birth is in the future is refused.
