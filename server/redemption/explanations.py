@@ -78,24 +78,24 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("TICKET_NOT_YET_VALID", "boarding"): (
         (
-            "Boarding of {service} ({origin}–{destination}), which leaves at {departs}, opens at {opens}."
-            " Come back then."
+            "Boarding of {service} ({origin_en}–{destination_en}), which leaves at {departs}, opens at"
+            " {opens}. Come back then."
         ),
-        "{service} 次（{origin}–{destination}）将于 {departs} 开出，{opens} 起检票，请届时再来。",
+        "{service} 次（{origin_zh}–{destination_zh}）将于 {departs} 开出，{opens} 起检票，请届时再来。",
     ),
     ("WRONG_DEPARTURE", "departure"): (
         (
-            "The ticket is for {service} ({origin}–{destination}), which leaves at {departs}; here {here} is"
+            "The ticket is for {service} ({origin_en}–{destination_en}), which leaves at {departs}; here {here} is"
             " admitted. Send the customer to the ticket's departure."
         ),
-        "该票为 {service} 次（{origin}–{destination}），{departs} 开出；此处仅检 {here}。请引导客人前往其车次。",
+        "该票为 {service} 次（{origin_zh}–{destination_zh}），{departs} 开出；此处仅检 {here}。请引导客人前往其车次。",
     ),
     ("DEPARTURE_CANCELLED", "departure"): (
         (
-            "{service} ({origin}–{destination}) of {departs} was cancelled by its operator. The ticket is"
+            "{service} ({origin_en}–{destination_en}) of {departs} was cancelled by its operator. The ticket is"
             " refunded in full, or can be changed free of charge; a new ticket is needed here."
         ),
-        "{departs} 的 {service} 次（{origin}–{destination}）已由运营方取消。票款全额退还或可免费改签，此处需另持新票。",
+        "{departs} 的 {service} 次（{origin_zh}–{destination_zh}）已由运营方取消。票款全额退还或可免费改签，此处需另持新票。",
     ),
     ("TICKET_BLOCKED", "blocked"): (
         "The ticket is blocked. The platform's administrator can unblock it.",

@@ -278,8 +278,10 @@ def _named(departure: Departure, now: datetime) -> dict[str, str | int]:
     return {
         "service": leg.service_number,
         "departs": _clock(departure.departure_time, now),
-        "origin": leg.origin.stop_code,
-        "destination": leg.destination.stop_code,
+        "origin_en": leg.origin.display_name_en,
+        "origin_zh": leg.origin.display_name_zh,
+        "destination_en": leg.destination.display_name_en,
+        "destination_zh": leg.destination.display_name_zh,
     }
 
 

@@ -100,7 +100,8 @@ HERE = rules.Admits(7, "G5711", NOON.date())
 
 
 def a_departure(departure_time: datetime = NOON, **fields: Any) -> Departure:
-    origin, destination = (rules.Stop(code, "HKG", code, code) for code in ("XJA", "FTN"))
+    origin = rules.Stop("XJA", "HKG", "West Kowloon", "西九龙")
+    destination = rules.Stop("NZQ", "SZX", "Futian", "福田")
     leg = rules.Leg("B0030", "SECOND", "Second", "二等座", origin, destination, 900, True)
     return replace(Departure(7, departure_time, "3A", False, False, leg, 120), **fields)
 
@@ -300,11 +301,16 @@ def test_a_session_for_a_departure() -> None:
     assert refusal.facts == {
         "service": "B0030",
         "departs": "2026-12-24 12:00:00 HKT",
-        "origin": "XJA",
-        "destination": "FTN",
+        "origin_en": "West Kowloon",
+        "origin_zh": "西九龙",
+        "destination_en": "Futian",
+        "destination_zh": "福田",
         "here": "G5711 (2026-12-24)",
     }
     explained(refusal.reason, refusal.check, refusal.facts)
+    english, chinese = explain(refusal.reason, refusal.check, refusal.facts)
+    assert "B0030 (West Kowloon–Futian)" in english
+    assert "B0030 次（西九龙–福田）" in chinese
 
 
 def test_a_shared_entitlement_is_not_bound_to_the_departure_it_was_sold_with() -> None:
@@ -429,10 +435,11 @@ def test_words_for_exactly_what_can_be_decided() -> None:
 
 @pytest.mark.parametrize("key", explanations._TEXTS)
 def test_both_languages_tell_the_same_facts(key: tuple[str, str]) -> None:
+    """A name is told in the language of the text."""
     english, chinese = explanations._TEXTS[key]
     fields = [
-        {field for _, field, _, _ in string.Formatter().parse(text) if field}
-        for text in (english, chinese)
+        {field.removesuffix(language) for _, field, _, _ in string.Formatter().parse(text) if field}
+        for text, language in ((english, "_en"), (chinese, "_zh"))
     ]
     assert fields[0] == fields[1]
     assert not re.search("[\u4e00-\u9fff]", english)
