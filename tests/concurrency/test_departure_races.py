@@ -119,7 +119,8 @@ async def test_who_settles_while_it_is_cancelled_is_waited_for(
 ) -> None:
     """The departure was read before it was cancelled, the tickets are there behind it.
 
-    Seen red with orders.lock_pending passing over what others have locked: the ticket stayed ACTIVE.
+    Seen red with orders.lock_orders passing over what others have locked: nobody waited for who
+    settles.
     """
     async with traveller_server(database_url, redis_url) as server:
         manager = await Manager.hired(till.db, server.channel)

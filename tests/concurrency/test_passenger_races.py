@@ -71,7 +71,7 @@ async def test_the_limit_holds_over_classes_and_processes(
 ) -> None:
     """Three of eight orders of one ticket each fit.
 
-    Seen red: without the check `limit` of traveller_quotas six were held.
+    Seen red: without the check `limit` of traveller_quotas four were held.
     """
     for number in range(1, RACES + 1):
         calls = [
@@ -124,7 +124,8 @@ async def test_what_is_given_back_in_two_ways_at_once_is_given_back_once(
 ) -> None:
     """A cancellation and the end of the hold, while others of the same traveller are made.
 
-    The order's lock keeps it, and a second time the key of order_events. Seen red: with `holds.release` giving back twice.
+    The order's lock keeps it, and a second time the key of order_events. Seen red: with
+    `holds.release` giving back twice, what the other order counts was gone, too.
     """
     await world.promote(1, "OFTEN", cap=None, each=100)
     await asyncio.sleep(1)

@@ -1,8 +1,10 @@
 """Those who share an entitlement move at the same moment: it ends once, with the last, and with nobody before.
 
-Also an administrator's block at the moment that a change settles. Seen red: with neither what is shared nor its order
-locked, two refunds that settle at once each see the other's ticket REFUNDING, and what they shared stays ACTIVE; without the
-second look at the chain of changes behind the locks, a block that waited for the settlement blocks the old ticket alone.
+Also an administrator's block at the moment that a change settles. Seen red: with neither what is
+shared nor its order locked, two refunds of two orders that settle at once each see the other's
+ticket REFUNDING, and what they shared stays ACTIVE; so do two of one order, whose row their events
+lock as well, if these are recorded last; without the second look at the chain of changes behind the
+locks, a block that waited for the settlement blocks the old ticket alone.
 """
 
 import asyncio

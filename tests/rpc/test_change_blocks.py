@@ -1,6 +1,8 @@
 """An administrator's block and a change: a block is not washed off by it.
 
-Each was seen red on the former code: the new ticket was not blocked, and a late payment changed a blocked one.
+Seen red: with tickets of a change never born blocked; without the look at the block when a late
+payment is taken in; with a block of the named ticket alone, not of what took its place; without
+BLOCKED in the policy; with a move that unblocks.
 """
 
 from collections.abc import AsyncIterator

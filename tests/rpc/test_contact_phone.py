@@ -1,6 +1,6 @@
 """The telephone number of an order: read, kept sealed, shown back with its country, and carried over a change.
 
-Seen red while an order took none.
+Seen red with the number left out of what is sealed, in an order and in that of a change.
 """
 
 from typing import Any

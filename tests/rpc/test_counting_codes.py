@@ -1,6 +1,8 @@
 """Order and ticket codes can be counted up: whose business they are not learns nothing from them, names least of all.
 
-Seen red: on the code before, where any operator got any order's names; codes of tickets read as codes of orders.
+Seen red: without `_redeems_in` any operator got any order's names; without the prefixes of
+`_number` codes of tickets were read as codes of orders; without the merchant in the list and the
+reversal others' events were listed and taken back.
 """
 
 from collections.abc import AsyncIterator

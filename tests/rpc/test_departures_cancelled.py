@@ -90,7 +90,9 @@ async def events_of(world: World, order: Any) -> str:
 async def test_sold_tickets_come_back_whole_by_themselves(
     world: World, desk: Desk, till: Till, manager: Manager
 ) -> None:
-    """Seen red: 90 % and less, of what the traveller asked for; nothing by itself."""
+    """Seen red: without `_give_back` all stayed ACTIVE; without an operator's cause a fee of each
+    was kept.
+    """
     number = world.departure_id()
     order = await till.sell(desk, world.seat(), world.seat(2, SECOND))
     second = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(1))
@@ -170,7 +172,7 @@ async def test_it_is_for_good(world: World, manager: Manager) -> None:
 async def test_what_waits_is_cancelled_and_not_paid(
     world: World, desk: Desk, till: Till, manager: Manager
 ) -> None:
-    """Seen red: it was asked to pay, paid, and got ACTIVE tickets."""
+    """Seen red: without the look at the departure in `CreatePayment` it was asked to pay."""
     order = await desk.order(world.seat(), world.seat(2, SECOND))
     bill = await till.bill(order.order_id)
     await manager.cancel(world.departure_id())
@@ -220,7 +222,9 @@ async def test_a_payment_before_the_order_is_cancelled_goes_back_whole(
 async def test_nothing_is_sold_from_the_commit_on(
     world: World, desk: Desk, till: Till, manager: Manager
 ) -> None:
-    """Also where the catalogue is of a second ago. Seen red: orders were made until it was read anew."""
+    """Also where the catalogue is of a second ago. Seen red: with `is_closed` always false an order
+    was made.
+    """
     await till.sell(desk, world.seat(2), passengers=party(1))
     (ticket,) = await tickets(desk)
     quoted = await quote_change(desk, ticket.ticket_code, world.seat())

@@ -71,7 +71,9 @@ def later(before: set[tuple[Any, ...]], by: timedelta) -> set[tuple[Any, ...]]:
 async def test_what_was_sold_moves_with_it(
     world: World, desk: Desk, till: Till, manager: Manager
 ) -> None:
-    """Seen red: the tickets kept the times they were sold for. Twice, and what is held then with it."""
+    """Twice, and what is held then with it. Seen red: with nobody following, tickets kept the times
+    they were sold for.
+    """
     number, planned = world.departure_id(), await leaves(world)
     await till.sell(desk, world.seat(), passengers=party(1))
     sold = await times(world)
@@ -104,9 +106,8 @@ async def test_what_was_sold_moves_with_it(
 async def test_beyond_the_tolerance_all_is_free_until_it_leaves(
     world: World, desk: Desk, till: Till, manager: Manager
 ) -> None:
-    """Seen red: a fee of 5.00 of a refund, 10.00 of a change; the texts did not name the moment.
-
-    What is moved twice counts from what was sold.
+    """What is moved twice counts from what was sold. Seen red: without a cause a refund cost 5.00 and
+    a change 10.00; with a text without its moment, that text.
     """
     number, planned = world.departure_id(), await leaves(world)
     order = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
@@ -206,7 +207,9 @@ async def until_offered(desk: Desk, world: World, at: datetime) -> None:
 async def test_across_midnight(
     world: World, desk: Desk, till: Till, manager: Manager, hours: int
 ) -> None:
-    """Departure 1 leaves at 07:01. Seen red: no search found it on the day before."""
+    """Departure 1 leaves in the morning. Seen red: without MOVED_DAYS no search found it on the day
+    before.
+    """
     planned = await leaves(world)
     await till.sell(desk, world.seat(), passengers=party(1))
     sold = await times(world)

@@ -440,7 +440,7 @@ async def test_repeated_refresh_gets_the_same_successor(server: Server, other: S
 
 
 async def test_refreshes_that_race_get_one_successor(server: Server, other: Server) -> None:
-    """Seen red before a repeat was answered: seven of eight were refused."""
+    """Seen red with `gets_successor_again` refusing every repeat: UNAUTHENTICATED."""
     tokens = await server.identity.log_in("olga", PASSWORD, "T-PIER", now())
     calls = (
         process.identity.refresh(tokens.refresh_token, now())

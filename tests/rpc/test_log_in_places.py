@@ -1,6 +1,6 @@
 """Failed log-ins and lost refreshes through a real server, over gRPC and JSON: where a call comes from counts.
 
-Seen red while failures were counted by name alone: the operator was locked out.
+Seen red with failures counted by name alone: the operator was locked out.
 """
 
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def test_a_guesser_elsewhere_locks_nobody_out(
 
 
 async def test_a_refresh_whose_answer_was_lost(server: GateServer) -> None:
-    """Seen red while a repeat was refused."""
+    """Seen red with `gets_successor_again` refusing every repeat: UNAUTHENTICATED."""
     stub = (await Terminal.log_in(server.channel)).stub
     login = access_pb2.OperatorLoginRequest(
         username="olga", password=PASSWORD, terminal_device_id="T-1"

@@ -244,7 +244,7 @@ async def test_validity_may_begin_later(desk: Desk) -> None:
 async def test_validity_goes_by_the_city_of_use(
     market: Market, desk: Desk, arrange: str, city: str
 ) -> None:
-    """As travellers' does. Seen red: it went by the platform's zone, 23 hours less or more."""
+    """As travellers' does. Seen red: with the platform's zone."""
     await market.sql(
         "INSERT INTO cities VALUES ('TYO', 'Tokyo', '东京', 'Asia/Tokyo'), ('LON', 'London', '伦敦', 'Europe/London')"
     )

@@ -99,7 +99,7 @@ def resident(body: str, **fields: Any) -> order_pb2.Passenger:
 
 
 async def test_the_classes_of_a_departure_count_together(world: World, desk: Desk) -> None:
-    """Seen red: counted by stock, 9 seats in each class were held for one traveller."""
+    """Seen red: counted by offer, each class had a limit of its own."""
     await limit(world, 3)
     first = await desk.order(world.seat(1, FIRST))
     refused = await refusal(desk.create(world.seat(1, SECOND)))
@@ -122,7 +122,7 @@ async def test_the_classes_of_a_departure_count_together(world: World, desk: Des
 
 
 async def test_each_day_of_a_package_counts_for_itself(world: World, desk: Desk) -> None:
-    """Seen red: counted by stock, the second day was TOO_MANY_FOR_TRAVELLER, and so was every other day for good."""
+    """Seen red: without the day in `quota_id` the second day was TOO_MANY_FOR_TRAVELLER."""
     await limit(world, 2)
     for day in range(3):
         await desk.order(world.package(day))
@@ -218,7 +218,7 @@ async def test_a_late_payment_counts_again(world: World, desk: Desk, till: Till)
 async def test_a_promotion_for_so_many_orders_of_one_traveller(
     world: World, desk: Desk, other: Desk, till: Till
 ) -> None:
-    """Seen red: without the limit every order took 10 % off."""
+    """Seen red: without limits in the catalogue the second order took 10 % off, too."""
     await world.promote(1, "ONCE", cap=None, each=1)
     await asyncio.sleep(1)
     order = await desk.order(world.seat(), promotion_codes=["ONCE"])
@@ -288,7 +288,7 @@ def overlapping(refused: Refusal) -> tuple[str, str]:
 async def test_a_document_is_on_one_departure_at_a_time(
     world: World, desk: Desk, other: Desk
 ) -> None:
-    """Seen red: all of these were sold."""
+    """Seen red: without `overlapping_journey` and its guard they were sold."""
     who = [passenger(document_number="E5550001")]
     order = await desk.order(world.seat(1), passengers=who)
     refused = await refusal(other.create(world.seat(EARLY, SECOND), passengers=[*party(1), *who]))
@@ -380,7 +380,7 @@ def rule(refused: Refusal) -> tuple[str, str]:
 
 
 async def test_nobody_sends_a_child_alone(world: World, desk: Desk) -> None:
-    """Seen red: sold."""
+    """Seen red: without `check_company` it was sold."""
     alone = [child()]
     assert rule(await refusal(desk.create(world.seat(), passengers=alone))) == (
         "COMPANION_REQUIRED",
@@ -416,7 +416,7 @@ async def test_a_childs_ticket_is_changed_after_its_companions(
 
 
 async def test_a_childs_fare_is_a_childs(world: World, desk: Desk) -> None:
-    """Seen red: sold, for half the price."""
+    """Seen red: without `check_age` it was sold, for half the price."""
     grown_up = resident(GROWN_UP, customer_type=ticket_pb2.CUSTOMER_TYPE_CHILD)
     refused = await refusal(desk.create(world.seat(), passengers=[passenger(), grown_up]))
     assert rule(refused) == ("AGE_LIMIT", "1")
@@ -431,7 +431,7 @@ async def test_a_childs_fare_is_a_childs(world: World, desk: Desk) -> None:
 
 
 async def test_documents_of_every_kind(world: World, desk: Desk, other: Desk) -> None:
-    """Seen red: four kinds, and no full-width brackets."""
+    """Seen red: without NFKC in `document_number` the full-width ones were refused."""
     given = {
         "RESIDENT_ID": "11010519491231002x",
         "PASSPORT": "Ｅ１２３４５６７８",

@@ -1,6 +1,6 @@
 """The size and format of a QR's picture, wherever one is given: partners and travellers, tickets and orders.
 
-Seen red while there was one size, too wide for a receipt printer.
+Seen red with one size, too wide for a receipt printer.
 """
 
 import base64

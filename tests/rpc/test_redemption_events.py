@@ -1,9 +1,10 @@
 """Taking redemptions back, and reading what was redeemed."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
@@ -396,7 +397,7 @@ async def test_summary_of_today(world: World, terminal: Terminal, supervisor: Te
 
 
 async def test_summary_groups(world: World, server: GateServer, terminal: Terminal) -> None:
-    """Days are the platform's (Asia/Hong_Kong); the span includes its beginning, not its end."""
+    """Days are the venue's (Asia/Hong_Kong); the span includes its beginning, not its end."""
     midnight = datetime(2026, 11, 19, 16, tzinfo=UTC)  # of the 20th in Hong Kong
     moment = timedelta(microseconds=1)
     for number, (at, columns) in enumerate(
@@ -435,6 +436,38 @@ async def test_summary_groups(world: World, server: GateServer, terminal: Termin
     assert await summarized(admin, merchant_code="N", **span) == rows
     refused = await refusal(summarized(admin, **span))
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("merchant_code",))
+
+
+async def test_summary_days_are_those_of_the_operators_venue(
+    world: World, server: GateServer, terminal: Terminal
+) -> None:
+    """Of an administrator those of the platform. Seen red: all of them had the platform's."""
+    east, west = [
+        await world.log_in(server.channel, device=device) for device in ("T-EAST", "T-WEST")
+    ]
+    root = await world.log_in(server.channel, "root", None)
+    at = datetime(2026, 11, 19, 10, 30, tzinfo=UTC)  # half past midnight in Kiritimati, of the 20th
+    await insert_events(world, 1, at=at)
+    start, end = Timestamp(), Timestamp()
+    start.FromDatetime(at)
+    end.FromDatetime(at + timedelta(hours=1))
+    by_day: dict[str, Any] = {"time_from": start, "time_until": end}
+    by_day["group_by"] = redemption_pb2.SUMMARY_GROUPING_DAY
+    for caller, fields, day in (
+        (east, {}, "2026-11-20"),
+        (terminal, {}, "2026-11-19"),
+        (west, {}, "2026-11-18"),
+        (root, {"merchant_code": "M"}, "2026-11-19"),
+    ):
+        assert await summarized(caller, **by_day, **fields) == [("ferry", "SUCCESS", "", day, 1, 2)]
+    # without a span it is today, and that begins with the venue's day
+    for caller, zone in ((east, "Pacific/Kiritimati"), (west, "Pacific/Pago_Pago")):
+        await world.sql("DELETE FROM redemption_events")
+        midnight = datetime.combine(datetime.now(ZoneInfo(zone)), time(), ZoneInfo(zone))
+        await insert_events(world, 3, at=midnight - timedelta(microseconds=1))
+        await world.sql("UPDATE redemption_events SET ticket_id = ticket_id + 1000")
+        await insert_events(world, 1, at=midnight)
+        assert await summarized(caller) == [("ferry", "SUCCESS", "", "", 1, 2)]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ async def used_up(call: Any) -> None:
 
 
 async def test_the_last_refund_is_of_all_that_is_left(world: World, desk: Desk, till: Till) -> None:
-    """Seen red: the fifty-first was REFUNDING for minutes, then ABNORMAL for ever."""
+    """Seen red: without MOST_REFUNDS the fiftieth was quoted for one ticket, and would have left
+    the other behind.
+    """
     order = await sold(world, desk, till, made=48)
     first, *others = await left(desk, order)
     quoted = await quote(desk, order.order_id, first)

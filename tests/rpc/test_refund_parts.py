@@ -56,7 +56,9 @@ async def incidents(world: World) -> list[str]:
 async def test_by_hand_is_only_what_is_abnormal(
     world: World, desk: Desk, till: Till, office: Office
 ) -> None:
-    """Seen red: SUCCEEDED by hand marked the part that WeChat was still paying, and it was paid twice."""
+    """Seen red: without the look for PROCESSING parts it was settled by hand while WeChat was still
+    paying.
+    """
     order, number = await in_two_parts(world, desk, till)
     first, second = f"DT{number}R1S1", f"DT{number}R1S2"
     till.wechat.states = {first: "ABNORMAL", second: "PROCESSING"}
@@ -136,7 +138,9 @@ async def test_what_was_settled_by_hand_and_comes_from_wechat_too(
 async def test_refunds_have_the_patience_of_payments(
     world: World, desk: Desk, till: Till, office: Office
 ) -> None:
-    """Seen red: after twenty attempts the task was dead and the refund PROCESSING for ever, on no list."""
+    """Seen red: with twenty attempts it ended before; without `on_give_up` it was PROCESSING for
+    ever, on no list.
+    """
     order = await till.sell(desk, world.seat(), passengers=party(1))
     till.wechat.fault = AWAY
     await give_back(desk, order.order_id)

@@ -1,6 +1,7 @@
 """A QR's text as scanners and keyboards deliver it, wherever one is taken.
 
-Seen red: on the code before, TOKEN_INVALID for each; with the field not said to be scanned, the repeat is a mismatch.
+Seen red: with `read_scanned` giving its text back as it is, TOKEN_INVALID for each; with no reader
+for such a field, the repeat is a mismatch.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,8 @@
 """What an order shares is valid while one of its item's tickets, changed ones included, is or may come back.
 
-Each was seen red on the former code: the shared ticket was REFUNDED with the last ticket though another was CHANGING or
-REFUNDING, kept its old dates after a change, and was ACTIVE with a good QR when both were changed and refunded.
+Seen red: with CHANGING and REFUNDING among WITHDRAWN the shared ticket was REFUNDED though another
+might come back; without `follow` it kept its old dates after a change; without `left_over` it was
+ACTIVE when both were changed and refunded.
 """
 
 from collections.abc import AsyncIterator
@@ -289,7 +290,9 @@ async def test_it_is_over_when_it_was_redeemed_in_part_meanwhile(
 async def test_the_qr_of_a_change_does_not_open_it_when_it_was_rotated(
     two: Party, staff: Staff
 ) -> None:
-    """Seen red with rotations counted on the order of the shared ticket alone."""
+    """Seen red with rotations counted for each order of a chain: what was issued after it was
+    superseded, too.
+    """
     new = await two.change(two.first, 1)
     await valid_now(two.world)
     request = ticket_pb2.IssueOrderQrRequest(order_id=new.order_id)

@@ -61,7 +61,7 @@ async def test_clients_may_ping_as_often_as_we_say(
 ) -> None:
     """HTTP/2 by hand, since Python's client pings no faster than every ten seconds; ours is here every 0.1 s.
 
-    Seen red with the argument's name unknown to gRPC: GOAWAY, too many pings, after the third.
+    Seen red with the argument's name unknown to gRPC: GOAWAY, too many pings, after the fourth.
     """
     monkeypatch.setattr(server_app, "MIN_PING_SECONDS", 0.1)
     monkeypatch.setattr(server_app, "server_options", _whole_numbers(server_app.server_options))

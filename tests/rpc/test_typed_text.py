@@ -1,6 +1,6 @@
 """What people type, through a real server over gRPC and JSON: names refused or normalised, codes read as they are meant.
 
-Seen red before fields said what their text is: the names were kept and shown at the gate, the codes not found.
+Seen red with no reader for any field but QR codes: the names were taken, the codes not found.
 """
 
 from collections.abc import AsyncIterator

@@ -154,7 +154,11 @@ async def test_associated_data_in_each_way_wechat_writes_it(
 async def test_a_refund_that_stays_processing_says_nothing(
     wechat: WechatSimulator, shop: Shop
 ) -> None:
-    """Seen red: the simulator queued a notice of the same refund at every look, a hundred times a second."""
+    """Seen red: the simulator queued a notice of the same refund at every look, which had it look
+    again at once.
+
+    It did nothing else until the test's time was over.
+    """
     await wechat.switch(refund_outcome="PROCESSING", lost_notices=True)
     await shop.sell()
     await shop.refund()

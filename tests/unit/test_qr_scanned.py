@@ -125,6 +125,14 @@ def test_letters_outside_ascii_are_not_raised(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("letter", ["\u0131", "\u017f", "\u212a"])
+def test_a_letter_that_would_become_one_of_ours_stays(letter: str) -> None:
+    """Seen red: with `str.upper`, which makes an I and an S of the first two; with NFKC, a K of the
+    last.
+    """
+    assert read_scanned(f"a{letter}\n") == f"A{letter}"
+
+
 def test_the_work_is_bounded() -> None:
     """As many additions as a call's fields let through, and far more: they are looked at once, or not at all."""
     token = TOKENS[Kind.TICKET]
