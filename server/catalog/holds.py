@@ -241,7 +241,8 @@ def too_many(offer_id: str, *, limit: int, held: int, requested: int) -> DomainE
     """TOO_MANY_FOR_TRAVELLER for an offer."""
     return DomainError(
         Reason.TOO_MANY_FOR_TRAVELLER,
-        f"one traveller may hold {limit} tickets of {offer_id}; {held} are held, {requested} more were asked for",
+        f"one traveller may have {limit} tickets of a departure, all classes together, or of a product"
+        f" on a day; of that of {offer_id} {held} are held or valid, {requested} more were asked for",
         offer_id=offer_id,
         limit=limit,
         held=held,

@@ -308,7 +308,8 @@ def _payment_mismatch(ticket_code: str, paid: Amount, expected: Amount) -> Domai
     return DomainError(
         Reason.PAYMENT_MISMATCH,
         f"payment: {paid.minor} {paid.currency_code} were paid, the price is {expected.minor}"
-        f" {expected.currency_code}, in minor units",
+        f" {expected.currency_code}, in minor units; send what was paid for the price of the batch,"
+        " or ask the administrator for a tolerance",
         ticket_code=ticket_code,
         expected_minor=expected.minor,
         expected_currency_code=expected.currency_code,
