@@ -248,6 +248,40 @@ async def test_a_promotion_for_so_many_orders_of_one_traveller(
     assert await desk.order(world.seat(), promotion_codes=["ONCE"])
 
 
+async def promote_the_best_alone(world: World, *promotions: tuple[int | None, int | None]) -> None:
+    """Promotions for all that exclude each other, the best first, each with a cap and a limit for each traveller."""
+    for number, (cap, each) in enumerate(promotions, 1):
+        await world.promote(number, None, basis_points=5000 - 1000 * number, cap=cap, each=each)
+    await configure(world, "UPDATE promotions SET stackable = false")
+
+
+async def total(desk: Desk, world: World) -> int:
+    order = await desk.order(world.seat(1, SECOND), passengers=party(1))
+    return int(order.total_minor)
+
+
+async def test_a_limit_counts_that_comes_into_play_for_a_cap_that_is_used_up(
+    world: World, desk: Desk, other: Desk
+) -> None:
+    """Seen red: limits were read only if the best promotion has one; the last order was CONFLICT for good."""
+    await promote_the_best_alone(world, (1, None), (None, 1))
+    assert await total(desk, world) == 6_000
+    assert await total(desk, world) == 7_000
+    assert await total(other, world) == 7_000
+    assert await total(desk, world) == 10_000
+
+
+async def test_a_cap_counts_that_comes_into_play_for_a_limit_that_is_used_up(
+    world: World, desk: Desk, other: Desk
+) -> None:
+    """Seen red: caps were read only if the best promotion has one; the second order paid the whole fare."""
+    await promote_the_best_alone(world, (None, 1), (1, None))
+    assert await total(desk, world) == 6_000
+    assert await total(desk, world) == 7_000
+    assert await total(desk, world) == 10_000
+    assert await total(other, world) == 6_000
+
+
 async def test_a_changed_ticket_costs_the_fare_without_such_a_promotion(
     world: World, desk: Desk, till: Till
 ) -> None:

@@ -220,11 +220,11 @@ async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> ho
     for unit in units:
         if unit.priced is None:
             continue
-        if unit.priced.capped:
-            # also those that come into play where others are used up
-            stock_ids.update(map(promotion_stock_id, prices.counted(unit.new.promotion_codes)))
-        if unit.priced.limits:
-            for promotion in prices.limited(unit.new.promotion_codes):
+        if unit.priced.capped or unit.priced.limits:
+            # both of all, since where one is used up, in either way, others come into play
+            codes = unit.new.promotion_codes
+            stock_ids.update(map(promotion_stock_id, prices.counted(codes)))
+            for promotion in prices.limited(codes):
                 quotas.add((promotion_quota_id(promotion), unit.traveller.traveller_id))
         for item in unit.priced.items:
             offer = item.offer
