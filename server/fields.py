@@ -21,6 +21,9 @@ from server.phones import read_phone_number
 
 DEFAULT_MAX_LENGTH = 1024
 DEFAULT_MAX_ITEMS = 1000
+TYPED_FOR_KEPT = 4
+"""So many characters may be typed for one that is kept: spaces, hyphens, accents of their own. What is longer is refused
+unread, since to normalise a text takes the square of its length."""
 
 Violation = tuple[str, str]
 FieldCheck = Callable[[Message], str | None]
@@ -142,11 +145,14 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
 def _texts_check(limits: Any) -> Callable[[Any], str | None]:
     """Of the texts in a repeated field."""
     most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    typed = TYPED_FOR_KEPT * most
     matches = re.compile(pattern).fullmatch if pattern else None
     read = READERS.get(limits.text)
 
     def check(items: Any) -> str | None:
         if read:
+            if max(map(len, items)) > typed:
+                return f"items must have 1 to {most} characters and no NUL"
             try:
                 items[:] = [read(item) for item in items]
             except ValueError as error:
@@ -166,10 +172,11 @@ def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
     matches = re.compile(pattern).fullmatch if pattern else None
     read = READERS.get(limits.text)
     scanned = limits.text == options_pb2.TEXT_SCANNED
+    typed = TYPED_FOR_KEPT * most
 
     def check(message: Message) -> str | None:
         value: str = getattr(message, name)
-        if value and read:
+        if value and read and len(value) <= typed:
             try:
                 value = _put(message, name, read(value))
             except ValueError as error:

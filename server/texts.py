@@ -27,7 +27,7 @@ _FORBIDDEN_IN_COMMENT = re.compile(
     f"[{_CONTROLS}{_DIRECTIONS}]".replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f")
 )
 _INVISIBLE = re.compile(f"[{_BLANKS}{_IGNORED}{_SELECTORS}]*")
-_ENDS = re.compile(f"^[{_BLANKS}{_IGNORED}]+|[{_BLANKS}{_IGNORED}]+$")
+_BLANK = re.compile(f"[{_BLANKS}{_IGNORED}]*")
 _LINE_BREAKS = re.compile("\r\n?")
 
 _SEPARATORS = re.compile(
@@ -163,7 +163,13 @@ def _is_direction(character: str) -> bool:
 
 
 def _visible(text: str, remedy: str) -> str:
-    trimmed = _ENDS.sub("", text)
+    # the end as the beginning of the reverse: a search for it takes the square of a run of blanks
+    trimmed = _without_beginning(_without_beginning(text)[::-1])[::-1]
     if not trimmed or _INVISIBLE.fullmatch(trimmed):
         raise ValueError(f"shows nothing but blanks; {remedy}")
     return trimmed
+
+
+def _without_beginning(text: str) -> str:
+    blank = _BLANK.match(text)
+    return text[blank.end() :] if blank else text

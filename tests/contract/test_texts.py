@@ -3,6 +3,7 @@
 Seen red with the annotation taken out of all fields.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,7 @@ KINDS = {
     "distributor_id": NAME,
     "promotion_code": CODE,
     "promotion_codes": CODE,
+    "service_number": CODE,
     "ticket_code": TICKET_CODE,
     "ticket_codes": TICKET_CODE,
     "after_ticket_code": TICKET_CODE,
@@ -89,7 +91,7 @@ def test_every_kind_has_a_reader() -> None:
     assert READERS.keys() == set(options_pb2.Text.values()) - {options_pb2.TEXT_UNSPECIFIED}
 
 
-def checked(field: str, value: str) -> Any:
+def checked(field: str, value: str | list[str]) -> Any:
     """What the checker makes of a message with nothing but this field, or the violation of the field."""
     message_name, _, name = field.rpartition(".")
     descriptor = Default().FindMessageTypeByName(message_name)
@@ -132,3 +134,20 @@ def test_items_are_read_too() -> None:
     refund = refund_pb2.QuoteRefundRequest(ticket_codes=["dir dt 20261121 000001"])
     list(Checker.of(refund.DESCRIPTOR).violations(refund, ""))
     assert list(refund.ticket_codes) == ["DIR-DT-20261121-000001"]
+
+
+TYPED = [name for name, field in SENT.items() if limits(field).text]
+BLANKS, ACCENTS = " " * 300_000, "\u0301\u0323" * 150_000
+
+
+@pytest.mark.parametrize("field", TYPED)
+def test_what_is_much_too_long_costs_nothing(field: str) -> None:
+    """Seen red: trimming and normalising took the square of the length, minutes for a text of one message, in which the
+    server did nothing else.
+    """
+    repeated = SENT[field].label == SENT[field].LABEL_REPEATED
+    begin = time.process_time()
+    for text in (f"a{BLANKS}b", f"a{ACCENTS}"):
+        violation = checked(field, [text] if repeated else text)
+        assert "characters" in violation, violation
+    assert time.process_time() - begin < 1
