@@ -54,8 +54,9 @@ WITH links AS ({LINKS}), taken AS (
   SELECT l.old_order_id AS order_id, l.item_index, sum(l.old_minor - l.sold_minor) AS amount_minor
   FROM links l JOIN orders o USING (order_id) WHERE l.made OR o.state = 'PENDING' GROUP BY 1, 2
 ), kept AS (
-  SELECT g.order_id, s.item_index, sum(g.party_discount_minor) AS amount_minor
-  FROM ({GIVEN_BACK}) g JOIN ticket_sales s USING (ticket_id) WHERE g.state <> 'CLOSED' GROUP BY 1, 2
+  -- also by one that was closed later, when the change was made
+  SELECT g.order_id, s.item_index, sum(greatest(0, g.party_discount_minor)) AS amount_minor
+  FROM ({GIVEN_BACK}) g JOIN ticket_sales s USING (ticket_id) GROUP BY 1, 2
 )
 SELECT order_code, format('credit %s of %s, the ticket was worth %s', credit_minor, amount_minor, old_minor)
 FROM links WHERE credit_minor IS DISTINCT FROM least(old_minor, amount_minor)

@@ -68,7 +68,10 @@ class Party(NamedTuple):
     def credit_minor(self, ticket_id: int) -> int:
         """What a ticket is worth in a change: what was paid for it, and what has been kept for it since.
 
-        A change takes no discount from those who stay, as the new ticket has none: but it takes along what an earlier
-        refund kept, as far as those who stay do not need it.
+        A change takes no discount from those who stay, as the new ticket has none: but it takes along what earlier
+        refunds kept, as far as those who stay do not need it, and no more: where a party costs more than its parts do,
+        what those who stay are worth beside their own price is theirs.
         """
-        return self.leaving_minor({ticket_id}, keep_discount=True)
+        paid = sum(m.paid_minor for m in self.members if m.ticket_id == ticket_id)
+        most = paid + max(0, self.kept_minor)
+        return min(most, self.leaving_minor({ticket_id}, keep_discount=True))

@@ -353,6 +353,60 @@ async def test_a_change_leaves_the_party(world: World, desk: Desk, till: Till) -
     }
 
 
+async def test_a_change_takes_no_discount_that_no_refund_kept(
+    world: World, desk: Desk, till: Till
+) -> None:
+    """Two cost more together than each alone; what the second is worth is not the first one's."""
+    await terms(world, desk, TRAIN, FREE, (1, 20), (2, 0))
+    order = await till.sell(desk, world.seat(1, SECOND), passengers=party(2))
+    codes = [each.ticket_code for each in await tickets(desk)]
+    quoted = await quote_change(desk, codes[0], world.seat(2, FIRST))
+    assert quoted.old_minor == 10_000
+    made = await change(desk, codes[0], quoted.change_quote)
+    await till.pay(made.order.order_id)
+    assert (await quote(desk, order.order_id, codes[1])).amount_minor == 10_000
+
+
+async def test_a_late_change_takes_no_discount_that_was_given_back_meanwhile(
+    world: World, desk: Desk, till: Till
+) -> None:
+    """Three pay 27,000, two 20,000, one 8,000: what the first left was quoted to the second, then given to the third."""
+    await terms(world, desk, TRAIN, FREE, (1, 20), (2, 0), (3, 10))
+    order = await till.sell(desk, world.seat(1, SECOND), passengers=party(3))
+    codes = [each.ticket_code for each in await tickets(desk)]
+    assert (await give_back(desk, order.order_id, codes[0])).amount_minor == 7_000
+    made = await swap(desk, codes[1], world.seat(2, FIRST))
+    facts = "SELECT (content -> 'change' ->> 'old_minor')::int FROM orders WHERE order_code = %s"
+    assert await world.value(facts, made.order.order_id) == 11_000
+    late = await till.bill(made.order.order_id)
+    await world.expire(made.order.order_id)
+    cancelled = "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s"
+    await world.until(cancelled, made.order.order_id)
+    assert (await give_back(desk, order.order_id, codes[2])).amount_minor == 12_000
+    assert await till.take_in(late) == "REFUNDED"
+    await till.drain()
+    assert await states(desk, order.order_id) == ["REFUNDED", "ACTIVE", "REFUNDED"]
+    assert (await give_back(desk, order.order_id, codes[1])).amount_minor == 8_000
+
+
+async def test_a_refund_that_is_closed_behind_a_change_that_took_its_discount(
+    world: World, desk: Desk, till: Till
+) -> None:
+    """All together get what was paid: 10,000 went along with the change, 30,000 are left for the four who are back."""
+    await terms(world, desk, TRAIN, FREE, (5, 20))
+    order = await till.sell(desk, world.seat(1, SECOND), passengers=party(5))
+    codes = [each.ticket_code for each in await tickets(desk)]
+    till.wechat.state = "CLOSED"
+    assert (await give_back(desk, order.order_id, *codes[:4])).amount_minor == 30_000
+    quoted = await quote_change(desk, codes[4], world.seat(2, FIRST))
+    assert quoted.old_minor == 10_000
+    made = await change(desk, codes[4], quoted.change_quote)
+    await till.pay(made.order.order_id)
+    await till.drain()
+    assert await states(desk, order.order_id) == ["ACTIVE"] * 4 + ["CHANGED"]
+    assert (await quote(desk, order.order_id)).amount_minor == 30_000
+
+
 # After a change
 
 

@@ -98,6 +98,15 @@ def test_a_promotion_for_parties_ends_with_the_party() -> None:
     assert leave(party, {1, 2})[0] == 15_000 - 9_000
 
 
+def test_a_change_takes_no_discount_along_that_nobody_has_left() -> None:
+    """Together one promotion is the best, of which the child alone has another: 8,851 and 5,900 + 2,001."""
+    share = a_promotion(1, basis_points_off=4_100, stackable=False)
+    amount = a_promotion(2, amount_off_minor=3_000, stackable=False)
+    found, party = sold(["ADULT", "CHILD"], (), share, amount)
+    assert (found.ticket_minor, party.price(["CHILD"])) == ((5_900, 2_951), 2_001)
+    assert (party.credit_minor(1), party.credit_minor(2)) == (5_900, 2_951)
+
+
 def test_a_price_stored_before_promotions_were_kept() -> None:
     """Its tier is worked out again, and what its promotion took off is taken off again."""
     found, _ = sold(["ADULT"] * 5, FIVE, a_promotion(1, amount_off_minor=500, min_party=5))

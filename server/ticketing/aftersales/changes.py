@@ -29,7 +29,7 @@ from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
 from server.ticketing import passenger_rules, policy, refusals, rules, travel_tickets
-from server.ticketing.aftersales import parties, quotes
+from server.ticketing.aftersales import quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.models import orders as order_rows
 from server.ticketing.ordering import events, orders, passenger_checks, shared_tickets
@@ -39,7 +39,7 @@ from server.ticketing.ordering.holds import Holder
 from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.passengers import Passenger, PassengerSeals
-from server.ticketing.paying import refunds
+from server.ticketing.paying import parties, refunds
 from server.ticketing.paying.refunds import Paid, Refund
 from server.ticketing.paying.settlement import Settlement
 from server.ticketing.travel_tickets import TravelTicket

@@ -13,12 +13,12 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.ticketing import policy, travel_tickets
-from server.ticketing.aftersales import parties, refund_requests
+from server.ticketing.aftersales import refund_requests
 from server.ticketing.models import order_events
 from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.departures import AT_ONCE
 from server.ticketing.ordering.shared_tickets import Shared
-from server.ticketing.paying import refunds
+from server.ticketing.paying import parties, refunds
 from server.ticketing.paying.refunds import SYSTEM
 from server.ticketing.travel_tickets import TravelTicket
 from server.tickets import service as tickets

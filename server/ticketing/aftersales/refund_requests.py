@@ -18,14 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Traveller
 from server.ticketing import policy, refusals, rules, travel_tickets
-from server.ticketing.aftersales import parties, quotes
+from server.ticketing.aftersales import quotes
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.operator_cause import OPERATOR_CAUSES
 from server.ticketing.ordering import events, orders, shared_tickets
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Member
 from server.ticketing.party import Party
-from server.ticketing.paying import refunds
+from server.ticketing.paying import parties, refunds
 from server.ticketing.paying.refunds import Paid, Refund, TicketRefund
 from server.ticketing.rules import WITHDRAWN
 from server.ticketing.travel_tickets import TravelTicket

@@ -24,6 +24,7 @@ from server.payments import rules as payment_rules
 from server.payments import service as payments
 from server.payments.service import Payment
 from server.payments.wechat import Transaction
+from server.ticketing import travel_tickets
 from server.ticketing.models import ticket_sales
 from server.ticketing.ordering import completion, departures, events, orders, shared_tickets
 from server.ticketing.ordering.content import Item
@@ -32,7 +33,7 @@ from server.ticketing.ordering.order_numbers import OrderNumbers
 from server.ticketing.ordering.orders import Order
 from server.ticketing.ordering.shared_tickets import Shared
 from server.ticketing.ordering.shown import OrderReader
-from server.ticketing.paying import refunds
+from server.ticketing.paying import parties, refunds
 from server.ticketing.paying.ticket_rows import TicketRows, new_tickets
 from server.tickets import service as tickets
 from server.tickets.models import tickets as ticket_rows
@@ -396,11 +397,16 @@ class Settlement:
     ) -> Order | None:
         """Puts the ticket that the order was to change back to CHANGING, and gives its order, locked.
 
-        Raises _GoneError for a ticket that is not ACTIVE any more, or was blocked: what was paid goes back then.
+        Raises _GoneError for a ticket that is not ACTIVE any more, or was blocked, and for one that
+        is not worth any more what it was to count for, since what had been kept for it was given
+        back with another of its party: what was paid goes back then.
         """
         if order.changes_ticket_id is None or order.changes_order_id is None:
             return None
         await shared_tickets.lock(tx, [order.changes_ticket_id])
+        old = await orders.lock_order(tx, order.changes_order_id)
+        if not await _is_worth_it(tx, order, order.changes_ticket_id):
+            raise _GoneError("the ticket to be changed is worth less by now")
         moved = await tickets.move(
             tx,
             [order.changes_ticket_id],
@@ -417,7 +423,19 @@ class Settlement:
         )
         if await tx.scalar(query):
             raise _GoneError("the ticket to be changed is blocked")
-        return await orders.lock_order(tx, order.changes_order_id)
+        return old
+
+
+async def _is_worth_it(tx: AsyncConnection, order: Order, ticket_id: int) -> bool:
+    """Whether a ticket still is worth what the change of it counted on; its order is locked."""
+    terms = order.content.change
+    assert order.changes_order_id is not None, "it changes a ticket"
+    found = await travel_tickets.of_order(tx, order.changes_order_id)
+    (ticket,) = [each for each in found if each.ticket_id == ticket_id]
+    if terms is None or ticket.state in parties.LEFT:
+        return True  # it is not ACTIVE, which is said next
+    party = (await parties.read(tx, found))[ticket.item_index]
+    return party.credit_minor(ticket_id) >= terms.old_minor
 
 
 def taken_in(transaction: Transaction, outcome: Outcome) -> None:
