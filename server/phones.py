@@ -8,9 +8,10 @@ import phonenumbers
 DEFAULT_REGION = "HK"
 """Where a number without a country's code is from."""
 
-_INTERNATIONAL = re.compile(r"[\s(]*00")
+_INTERNATIONAL = re.compile(r"[^\d+]*00")
 """What is dialled before a country's code in most of the world; in Hong Kong itself it is 001, and 0086 would be read as
-0011-6…, a number of another country."""
+0011-6…, a number of another country. Before it there may be brackets, `Tel:`, or the marks of direction that telephones copy
+with a number."""
 _MAX_CHARS = 64
 _REMEDY = "is no telephone number there can be; send it with + and the country's code, e.g. +852 9123 4567"
 
