@@ -328,12 +328,12 @@ class Kind:
     """How tasks of one kind are worked off.
 
     Attributes:
-        handle: does one. most_attempts: after so many it is dead; 20 take about two hours.
+        handle: does one.
+        most_attempts: after so many it is dead; 20 take about two hours.
         most_at_once: of this kind in one process; a slow vendor holds up its own kind only.
-        most_seconds: after them the handler is cancelled, which is a failure. on_give_up: what
-        follows when a task is given up, in the transaction in which it is dead, with its last
-        error; what
-            waits for the task is then somebody's to see to.
+        most_seconds: after them the handler is cancelled, which is a failure.
+        on_give_up: what follows when a task is given up, in the transaction in which it is dead, with
+            its last error; what waits for the task is then somebody's to see to.
     """
 
     handle: Handler

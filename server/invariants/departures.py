@@ -1,6 +1,7 @@
 """What was sold follows its departure. (DOMAIN: Refund and change; Stock)."""
 
 from server.invariants.invariant import Invariant
+from server.ticketing.aftersales.departure_tasks import LOOKED_FOR
 
 DEPARTURES = (
     Invariant(
@@ -15,11 +16,12 @@ WHERE CASE WHEN s.closed THEN d.state IS DISTINCT FROM 'CANCELLED' ELSE d.cancel
     ),
     Invariant(
         "cancelled-departures",
-        "what waits for a cancelled departure, or can still be used on it, has a task that sees to it, not a dead one",
-        """
+        "what waits for a cancelled departure, or is not given back yet, has a task that sees to it, not a dead one, until"
+        " some weeks after it would have left",
+        f"""
 WITH unseen AS (
   SELECT d.departure_id FROM departures d
-  WHERE d.cancel_refunds IS NOT NULL AND d.departure_time > now() AND NOT EXISTS (
+  WHERE d.cancel_refunds IS NOT NULL AND d.departure_time > now() - interval '{LOOKED_FOR.days} days' AND NOT EXISTS (
     SELECT FROM outbox_tasks t WHERE t.kind = 'departure.cancelled' AND t.key = d.departure_id::text AND t.state = 'OPEN')
 )
 SELECT o.order_code, format('PENDING, for departure %s, which is cancelled', u.departure_id)

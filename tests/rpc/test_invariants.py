@@ -280,6 +280,15 @@ UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL
 """,
     ),
     (
+        # also once it would have left, when those who had the choice are refunded
+        "cancelled-departures",
+        """
+UPDATE departures SET state = 'CANCELLED', cancel_time = now() - interval '1 day', cancel_refunds = 'AFTER_CHOICE',
+  departure_time = now() - interval '2 hours';
+UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL
+""",
+    ),
+    (
         "moved-departures",
         """
 UPDATE departures SET planned_time = departure_time, departure_time = departure_time + interval '1 h'
