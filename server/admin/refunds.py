@@ -88,8 +88,10 @@ async def send_abnormal_refund(
     account: BankAccount | None,
     request: str,
     **by: Unpack[By],
-) -> tuple[Part, Outcome]:
+) -> tuple[Part, Outcome | None]:
     """Has WeChat send a part to another account, which is in no transaction; WeChat's answer is for `finish`.
+
+    None if WeChat has given it back already, to a call whose answer was lost.
 
     Before, the part is PROCESSING with somebody who asks about it later: so whatever is lost on the
     way, this process included, is found out. Raises NOT_FOUND, REFUND_REFUSED,
@@ -107,6 +109,8 @@ async def send_abnormal_refund(
             **by,
         )
     )
+    if part.state == "SUCCEEDED":
+        return part, None
     try:
         outcome = await client.abnormal_refund(
             part.provider_refund_id, out_refund_no=part.out_refund_no, account=account
@@ -123,7 +127,12 @@ async def send_abnormal_refund(
 
 
 async def finish(
-    tx: AsyncConnection, code: str, part: Part, outcome: Outcome, comment: str, **by: Unpack[By]
+    tx: AsyncConnection,
+    code: str,
+    part: Part,
+    outcome: Outcome | None,
+    comment: str,
+    **by: Unpack[By],
 ) -> Refund:
     """Takes WeChat's answer, and puts down who asked; nothing of the account is in the trail but its kind."""
     order_id, refund_no = _number(code)

@@ -158,6 +158,24 @@ async def test_wechat_refuses_or_does_not_answer(till: Till, office: Office) -> 
     await nowhere(till, NUMBER, NAME)
 
 
+async def test_a_repeat_of_a_call_whose_answer_was_lost(till: Till, office: Office) -> None:
+    """WeChat has given it back meanwhile: the repeat is the same request, and stands in the trail once."""
+    _, refund = await abnormal(till)
+    await till.wechat.switch(lost_answers={"abnormal_refund": -1})
+    named = {"refund_id": refund.refund_id, "request_id": "l1", "comment": "lost", **CARD}
+    refused = await refusal(office.do("ApplyAbnormalRefund", **named))
+    assert refused.reason == Reason.PAYMENT_PROVIDER_UNAVAILABLE
+    await until_refunded(till)
+    # WeChat is not asked again
+    for _ in range(2):
+        sent = (await office.do("ApplyAbnormalRefund", **named)).refund
+        assert (REFUND_STATE[sent.state], sent.parts[0].sent_to) == ("SUCCEEDED", "USER_BANK_CARD")
+    audited = "SELECT action, after ->> 'comment' FROM audit_events WHERE resource = 'refund'"
+    assert await till.world.sql(audited) == [("apply-abnormal-refund", "lost")]
+    again = await refusal(office.do("ApplyAbnormalRefund", **named | {"request_id": "l2"}))
+    assert (again.reason, again.metadata["why"]) == (Reason.REFUND_REFUSED, "NOT_ABNORMAL")
+
+
 async def test_without_a_merchant(
     till: Till, database_url: str, redis_url: str, office: Office
 ) -> None:

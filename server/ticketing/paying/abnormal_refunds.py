@@ -88,11 +88,12 @@ async def begin_sending(
     Whatever becomes of that call, and of this process, WeChat is asked later what became of the
     part. Without a number it is the only one that is ABNORMAL at WeChat. `account` is
     USER_BANK_CARD or MERCHANT_BANK_CARD. A part that the same `request` has moved before is given
-    again: the call may be repeated. Raises NOT_FOUND, REFUND_REFUSED.
+    again, also when WeChat has given it back since: the call may be repeated. Raises NOT_FOUND,
+    REFUND_REFUSED.
     """
     locked = await _lock(tx, order_id, refund_no)
     part = _part_to_send(locked, out_refund_no, request)
-    if part.state == "PROCESSING":
+    if part.state != "ABNORMAL":
         return part
     await refunds.move_part(
         tx, part, "PROCESSING", now=now, abnormal_account=account, abnormal_request=request
@@ -113,7 +114,10 @@ async def finish_sending(
     actor: str,
     now: datetime,
 ) -> Refund:
-    """Takes WeChat's answer to the call of a part that `begin_sending` gave; None if WeChat refused, and all is as before."""
+    """Takes WeChat's answer to the call of a part that `begin_sending` gave; None if WeChat refused, and all is as before.
+
+    None, too, for a part that WeChat has given back before, since it is not asked again then.
+    """
     if outcome:
         await refund_outcomes.settle_part(tx, part.out_refund_no, outcome, now=now)
         return await refunds.read(tx, order_id, refund_no)
@@ -142,7 +146,9 @@ def _part_to_send(locked: Locked, out_refund_no: str, request: str) -> Part:
     if not found:
         raise refused(locked.refund, "NOT_ABNORMAL", "no part of it is ABNORMAL at WeChat")
     (part,) = found
-    is_repeat = part.state == "PROCESSING" and part.abnormal_request == request
+    # one that was settled by hand is not
+    is_sent = part.state == "PROCESSING" or (part.state == part.provider_state == "SUCCEEDED")
+    is_repeat = is_sent and part.abnormal_request == request
     if not is_repeat and (part.state, part.provider_state) != ("ABNORMAL", "ABNORMAL"):
         raise refused(locked.refund, "NOT_ABNORMAL", "the part is not ABNORMAL at WeChat")
     return part

@@ -133,7 +133,8 @@ class TicketingServiceStub:
     """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
     to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
     becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
+    as does one for a ticket that is worth less by then, since another of its party was given back.
     What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
     SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
     ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
@@ -241,7 +242,8 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
     to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
     becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
+    as does one for a ticket that is worth less by then, since another of its party was given back.
     What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
     SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
     ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
@@ -478,7 +480,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
         to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
         becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-        while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back.
+        while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
+        as does one for a ticket that is worth less by then, since another of its party was given back.
         What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
         SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
         ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
