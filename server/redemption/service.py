@@ -170,8 +170,9 @@ async def look_up_order(
     local = now.astimezone(_zone_of(caller))
     # an order's QR stands for the QRs of its tickets that are valid now
     views = [_view(each, each.ticket.jti, caller, local, issued_after) for each in seen.values()]
-    # an order that changes a ticket shows what that shared, too
-    ticket_count = max(order.ticket_count, len(views))
+    # an order that changes a ticket shows what that shared, too; one that waits for payment has none yet
+    count = select(func.count()).select_from(tickets).where(shown_in(order.order_id))
+    ticket_count = max(order.ticket_count, (await tx.execute(count)).scalar_one())
     next_after = ids[-1] if len(found) > limit else None
     return OrderView(order.order_code, ticket_count, tuple(views), next_after=next_after)
 

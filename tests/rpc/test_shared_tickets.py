@@ -327,6 +327,8 @@ async def test_the_order_of_a_change_shows_it(two: Party, staff: Staff) -> None:
         codes = [each.ticket_code for each in found.tickets]
         assert sorted(codes) == sorted([new.ticket_code, two.shared.ticket_code])
         assert found.ticket_count == 2
+        # seen red when it was counted on the page
+        assert (await staff.look_up(**fields, page_size=1)).ticket_count == 2
     answer = await staff.terminal.redeem_many(
         [
             redemption_pb2.RedeemItem(
