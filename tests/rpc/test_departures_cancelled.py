@@ -199,6 +199,28 @@ async def test_what_waits_is_cancelled_and_not_paid(
     assert (await refusal(again)).reason == Reason.DEPARTURE_CANCELLED
 
 
+async def test_one_order_that_cannot_be_cancelled_does_not_keep_the_others(
+    world: World, desk: Desk, till: Till, manager: Manager
+) -> None:
+    sold = await till.sell(desk, world.seat(), passengers=party(1))
+    stuck = await desk.order(world.seat(), world.seat(2, SECOND), passengers=party(1))
+    waiting = await desk.order(world.seat(), passengers=party(1))
+    held = "UPDATE stocks SET held = %s WHERE stock_id = %s"
+    await world.sql(held, 0, world.stock_id(2, SECOND))
+    await manager.cancel(world.departure_id())
+    await world.until("SELECT count(*) = 1 FROM refunds")
+    assert await states(desk, sold.order_id) == ["REFUNDING"]
+    assert ORDER_STATE[(await desk.get(waiting.order_id)).state] == "CANCELLED"
+    assert ORDER_STATE[(await desk.get(stuck.order_id)).state] == "PENDING"
+    failing = "SELECT last_error IS NOT NULL FROM outbox_tasks WHERE kind = 'departure.cancelled'"
+    await world.until(failing)
+    await world.sql(held, 1, world.stock_id(2, SECOND))
+    cancelled = "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s"
+    await world.until(cancelled, stuck.order_id)
+    await till.drain()
+    assert await states(desk, sold.order_id) == ["REFUNDED"]
+
+
 @pytest.mark.parametrize("expired", [False, True])
 async def test_a_payment_before_the_order_is_cancelled_goes_back_whole(
     world: World, desk: Desk, till: Till, expired: bool

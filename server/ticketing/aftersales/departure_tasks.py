@@ -66,7 +66,7 @@ class DepartureTasks:
         if departure is None or departure.state != CANCELLED or departure.refunds is None:
             return None
         number, began = departure.departure_id, monotonic()
-        await self._cancel_waiting(number, task)
+        failed = await self._cancel_waiting(number, task)
         refunds_now = departure.refunds_now(task.now())
 
         async def find(tx: AsyncConnection, after: int) -> Any:
@@ -77,7 +77,7 @@ class DepartureTasks:
         async def follow(tx: AsyncConnection, order_id: int) -> None:
             await departure_orders.follow_cancellation(tx, order_id, departure, now=task.now())
 
-        if not await self._each(find, follow, began):
+        if not await self._each(find, follow, began, failed=failed):
             return Postpone(task.now())
         return await self._when_again(departure, task.now())
 
@@ -101,21 +101,28 @@ class DepartureTasks:
         async with self._db.transaction() as tx:
             return await departure_orders.read(tx, int(task.key))
 
-    async def _cancel_waiting(self, departure_id: int, task: Task) -> None:
+    async def _cancel_waiting(self, departure_id: int, task: Task) -> int:
+        """Cancels what waits, together or, if that fails, one by one; how many could not be."""
+        after, failed = 0, 0
         while True:
             async with self._db.transaction() as tx:
                 found = await departure_orders.waiting(
-                    tx, departure_id, after=0, limit=CHUNK_ORDERS
+                    tx, departure_id, after=after, limit=CHUNK_ORDERS
                 )
             if not found:
                 break
-            now = task.now()
-            await self._db.in_transaction(
-                lambda tx, ids=found, now=now: departure_orders.cancel_waiting(  # type: ignore[misc]
-                    tx, ids, now=now
+
+            async def cancel(*order_ids: int) -> None:
+                now = task.now()
+                await self._db.in_transaction(
+                    lambda tx: departure_orders.cancel_waiting(tx, order_ids, now=now)
                 )
-            )
+
+            if not await _tried(cancel, *found):
+                failed += [await _tried(cancel, order_id) for order_id in found].count(False)
+            after = found[-1]
         self._wake()
+        return failed
 
     async def _wait_for_settlements(self, departure_id: int) -> None:
         """Waits for whoever settles an order and may have read the old time; who comes behind reads the new one."""
@@ -132,28 +139,21 @@ class DepartureTasks:
                     await orders.lock_order(tx, order_id)
             after = found[-1]
 
-    async def _each(self, find: Find, follow: Follow, began: float) -> bool:
+    async def _each(self, find: Find, follow: Follow, began: float, *, failed: int = 0) -> bool:
         """Has all orders that are found follow, each on its own; False if the time of the run was not enough.
 
-        One that cannot does not keep the others: the run fails in the end.
+        One that cannot does not keep the others: the run fails in the end, also for those that `failed` before.
         """
-        after, failed = 0, 0
+
+        async def one(order_id: int) -> None:
+            await self._db.in_transaction(lambda tx: follow(tx, order_id))
+
+        after = 0
         while True:
             async with self._db.transaction() as tx:
                 found = await find(tx, after)
             for order_id in found:
-                try:
-                    await self._db.in_transaction(
-                        lambda tx, order_id=order_id: follow(tx, order_id)  # type: ignore[misc]
-                    )
-                except DomainError as error:
-                    if error.reason == Reason.DATABASE_UNAVAILABLE:
-                        raise
-                    failed += 1
-                    log.warning("departure.order_failed", order_id=order_id, error=error.message)
-                except Exception:  # as above
-                    failed += 1
-                    log.exception("departure.order_failed", order_id=order_id)
+                failed += not await _tried(one, order_id)
             self._wake()
             if not found:
                 break
@@ -175,3 +175,18 @@ class DepartureTasks:
         if late < COMES_BACK or (is_open and late < LOOKED_FOR):
             return Postpone(now + LOOK_AGAIN)
         return None
+
+
+async def _tried(work: Callable[..., Awaitable[None]], *order_ids: int) -> bool:
+    """Whether work on orders succeeded; why not is logged. Raises DATABASE_UNAVAILABLE."""
+    try:
+        await work(*order_ids)
+    except DomainError as error:
+        if error.reason == Reason.DATABASE_UNAVAILABLE:
+            raise
+        log.warning("departure.order_failed", order_ids=order_ids, error=error.message)
+    except Exception:  # one order that cannot follow must not keep the others
+        log.exception("departure.order_failed", order_ids=order_ids)
+    else:
+        return True
+    return False
