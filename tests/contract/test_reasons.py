@@ -131,4 +131,5 @@ def test_every_refusal_is_explained_in_both_languages() -> None:
 
 
 def _values(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+    names = {name for _, name, _, _ in string.Formatter().parse(text) if name}
+    return {re.sub("_(en|zh)$", "", name) for name in names}

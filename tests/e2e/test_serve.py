@@ -242,6 +242,8 @@ def test_calls_in_flight_finish_and_new_ones_are_refused(
         health: Any = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
+        for caller in (operator, supervisor):  # known before the lock, which would keep them out
+            stub.ListRedemptions(redemption_pb2.ListRedemptionsRequest(), metadata=caller)
         leave = threading.Event()
         scans = stub.ScanStream(iter(leave.wait, True), metadata=operator)
         with locked(database_url) as lock:

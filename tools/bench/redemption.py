@@ -30,6 +30,8 @@ STREAM_WINDOW = 256
 OPEN_LOOP_RATE = 1_000
 BATCH = 50_000
 PRODUCT = 106
+FARE_MINOR = 29_800
+"""Of an adult in the demo data, in fen."""
 
 RATIOS = {
     "unary never seen / echo, 64 in flight": (
@@ -179,7 +181,8 @@ async def make_tickets(
         )
         request.activation.customer.name = "Bench"
         request.activation.payment.reference = f"bench-{number}"
-        request.activation.payment.currency_code = "HKD"
+        request.activation.payment.amount_minor = BATCH * FARE_MINOR
+        request.activation.payment.currency_code = "CNY"
         began = time.perf_counter()
         batch = await ota.BulkGenerateTickets(request, metadata=key)
         figures.add("batch generation", BATCH / (time.perf_counter() - began), "tickets/s")
