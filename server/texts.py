@@ -6,7 +6,7 @@ which may be somebody's name, stays out of that.
 
 import re
 import unicodedata
-from datetime import date
+from datetime import date, datetime
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _DIRECTIONS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -47,6 +47,16 @@ _AIM_IDENTIFIER = re.compile(r"\]Q[0-9]")
 _FOLDED = {form: form - 0xFEE0 for form in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _FOLDED |= {form: code - 32 for form, code in _FOLDED.items() if 97 <= code <= 122}
 _FOLDED |= {code: code - 32 for code in range(97, 123)}
+
+
+def clock_time(moment: datetime, timespec: str = "minutes") -> str:
+    """A moment as the clocks of its zone show it, e.g. `2026-12-04 07:00 UTC+08:00`; `timespec` as `isoformat` has it.
+
+    With the offset, not the zone's letters: CST is the name of clocks 14 hours apart.
+    """
+    local = moment.replace(tzinfo=None).isoformat(" ", timespec)
+    offset = moment.strftime("%z")
+    return f"{local} UTC{offset[:3]}:{offset[3:5]}"
 
 
 def read_name(text: str) -> str:

@@ -15,6 +15,7 @@ from server.admin.records import By
 from server.admin.transport import trace
 from server.catalog.models import departures, products, routes, stocks, timetables
 from server.errors import invalid, not_found
+from server.texts import clock_time
 from server.ticketing.operator_cause import MAX_MOVE
 from server.ticketing.ordering.departures import (
     AFTER_CHOICE,
@@ -81,7 +82,7 @@ async def move_departure(
         hours = MAX_MOVE.total_seconds() / 3600
         raise invalid(
             "departure_time",
-            f"is more than {hours:.0f} hours from {planned_time.isoformat()}, when it was to leave;"
+            f"is more than {hours:.0f} hours from {clock_time(planned_time)}, when it was to leave;"
             " cancel it, and have another departure run",
         )
     await tx.execute(

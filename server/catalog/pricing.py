@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Self
 
+from server.texts import clock_time
+
 WEEKDAY, WEEKEND, HOLIDAY = "weekday", "weekend", "holiday"
 FALLBACKS = {HOLIDAY: WEEKEND, WEEKEND: WEEKDAY}
 """Whose fare a day type has that has none of its own."""
@@ -275,9 +277,9 @@ def promotion_fault(
     if promotion is None or promotion.code != code:
         return f"{code!r} is no promotion code"
     if now < promotion.begin:
-        return f"{code!r} begins at {promotion.begin:%Y-%m-%d %H:%M %Z}"
+        return f"{code!r} begins at {clock_time(promotion.begin)}"
     if now >= promotion.end:
-        return f"{code!r} was over at {promotion.end:%Y-%m-%d %H:%M %Z}"
+        return f"{code!r} was over at {clock_time(promotion.end)}"
     if promotion.product_ids and product_id not in promotion.product_ids:
         return f"{code!r} is for other products"
     if not promotion.takes_off(currency_code):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from server.texts import clock_time
+
 ONCE_PER_QR = "ONCE_PER_QR"
 MULTI_USE = "MULTI_USE"
 
@@ -286,7 +288,7 @@ def _named(departure: Departure, now: datetime) -> dict[str, str | int]:
 
 
 def _clock(moment: datetime, now: datetime) -> str:
-    return f"{moment.astimezone(now.tzinfo):%Y-%m-%d %H:%M:%S %Z}"
+    return clock_time(moment.astimezone(now.tzinfo), "seconds")
 
 
 def _place(scan: Scan) -> Refusal | None:

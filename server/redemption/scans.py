@@ -30,6 +30,7 @@ from server.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.redemption import rules, scan_rows, sessions
 from server.redemption.details import Details, details
 from server.redemption.details import parse as parse_details
+from server.texts import clock_time
 from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
 from server.tickets.rules import Code, Number
@@ -397,7 +398,7 @@ def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
     """The refusal of a genuine token whose time is over."""
     expired_at = claims.expire_time.astimezone(now.tzinfo)
     return rules.Refusal(
-        "TOKEN_EXPIRED", "expiry", {"expired_at": f"{expired_at:%Y-%m-%d %H:%M:%S %Z}"}
+        "TOKEN_EXPIRED", "expiry", {"expired_at": clock_time(expired_at, "seconds")}
     )
 
 

@@ -417,12 +417,6 @@ def moment_in_words(minutes_before: int, *, departs: bool) -> tuple[str, str]:
     return f"{number} {unit_en}{plural} {side_en} {what_en}", f"{what_zh}{side_zh}{number}{unit_zh}"
 
 
-def on_the_clock(moment: datetime) -> str:
-    """A moment of a city's zone as its clock shows it, e.g. `2026-12-04 07:00 UTC+08:00`."""
-    offset = moment.strftime("%z")
-    return f"{moment:%Y-%m-%d %H:%M} UTC{offset[:3]}:{offset[3:5]}"
-
-
 def _duration(minutes: int) -> tuple[int, tuple[str, str]]:
     if minutes % 1440 == 0 and minutes > 2 * 1440:
         return minutes // 1440, ("day", "天")

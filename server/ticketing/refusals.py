@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from server.ticketing.policy import Refused, on_the_clock
+from server.texts import clock_time
+from server.ticketing.policy import Refused
 
 _WORDS = {
     "NOT_ACTIVE": "it was not sold yet",
@@ -47,4 +48,4 @@ def order_in_words(state: str) -> str:
 
 
 def _clock(facts: Mapping[str, str | int], name: str) -> str:
-    return on_the_clock(datetime.fromisoformat(str(facts[name])))
+    return clock_time(datetime.fromisoformat(str(facts[name])))

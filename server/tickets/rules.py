@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
+from server.texts import clock_time
+
 PARTNER_BITS = 20
 DAY_BITS = 16
 SEQUENCE_BITS = 27
@@ -169,7 +171,7 @@ def _why_useless(*, blocked: bool, valid_until_time: datetime, now: datetime) ->
     if blocked:
         return "is blocked; ask the platform's administrator"
     if now >= valid_until_time:
-        return f"was valid until {valid_until_time:%Y-%m-%d %H:%M %Z}"
+        return f"was valid until {clock_time(valid_until_time)}"
     return None
 
 

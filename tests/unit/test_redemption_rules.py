@@ -262,8 +262,8 @@ def test_the_bus_of_half_past_midnight(local: str, expected: tuple[str, str] | N
     assert verdict(replace(a_scan(), now=now), ticket) == expected
     refusal = rules.validity(ticket, now)
     if refusal and refusal.check == "boarding":
-        assert refusal.facts["opens"] == "2026-12-24 22:30:00 HKT"
-        assert refusal.facts["departs"] == "2026-12-25 00:30:00 HKT"
+        assert refusal.facts["opens"] == "2026-12-24 22:30:00 UTC+08:00"
+        assert refusal.facts["departs"] == "2026-12-25 00:30:00 UTC+08:00"
 
 
 def test_boarding_opens_by_the_products_setting() -> None:
@@ -300,7 +300,7 @@ def test_a_session_for_a_departure() -> None:
     assert refusal
     assert refusal.facts == {
         "service": "B0030",
-        "departs": "2026-12-24 12:00:00 HKT",
+        "departs": "2026-12-24 12:00:00 UTC+08:00",
         "origin_en": "West Kowloon",
         "origin_zh": "西九龙",
         "destination_en": "Futian",
@@ -456,7 +456,9 @@ def test_a_tokens_faults_are_explained() -> None:
     claims = qr.Claims(JTI, 1, NOON)
     for refusal in (scans.INVALID_TOKEN, scans.expired_token(claims, NOON)):
         explained(refusal.reason, refusal.check, refusal.facts)
-    assert scans.expired_token(claims, NOON).facts == {"expired_at": "2026-12-24 12:00:00 HKT"}
+    assert scans.expired_token(claims, NOON).facts == {
+        "expired_at": "2026-12-24 12:00:00 UTC+08:00"
+    }
 
 
 def test_facts_are_in_the_venues_time() -> None:
@@ -465,7 +467,7 @@ def test_facts_are_in_the_venues_time() -> None:
     ticket.guards = dict.fromkeys(ticket.guards, utc)
     refusal = rules.decide(scan, ticket)
     assert refusal
-    assert refusal.facts["at"] == "2026-12-24 11:59:30 HKT"
+    assert refusal.facts["at"] == "2026-12-24 11:59:30 UTC+08:00"
 
 
 # Against the model

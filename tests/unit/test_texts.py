@@ -3,13 +3,14 @@
 import sys
 import time
 import unicodedata
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.texts import read_code, read_comment, read_name, read_ticket_code
+from server.texts import clock_time, read_code, read_comment, read_name, read_ticket_code
 from server.tickets.rules import DAY_BITS, EPOCH, SEQUENCE_BITS, Number
 
 
@@ -196,3 +197,19 @@ def test_every_code_we_write_is_read(prefix: str, partner_code: str, number: Num
 @given(st.text())
 def test_nothing_breaks_the_reading_of_codes(text: str) -> None:
     assert read_ticket_code(text)[:0] == read_code(text)[:0] == ""
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [
+        ("Asia/Shanghai", "2026-12-04 07:00 UTC+08:00"),
+        ("America/St_Johns", "2026-12-03 19:30 UTC-03:30"),
+        ("UTC", "2026-12-03 23:00 UTC+00:00"),
+    ],
+)
+def test_a_moment_is_written_as_the_clocks_of_its_zone_show_it(zone: str, shown: str) -> None:
+    moment = datetime(2026, 12, 3, 23, tzinfo=UTC).astimezone(ZoneInfo(zone))
+    assert clock_time(moment) == shown
+    assert clock_time(moment, "seconds") == shown.replace(":00 ", ":00:00 ").replace(
+        ":30 ", ":30:00 "
+    )

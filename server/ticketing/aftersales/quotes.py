@@ -8,6 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from server.errors import DomainError, Reason
+from server.texts import clock_time
 
 MAC_BYTES = 16
 
@@ -40,7 +41,7 @@ class Quotes:
         expires, facts = orjson.loads(body)
         if now.timestamp() > expires:
             until = datetime.fromtimestamp(expires, UTC)
-            raise invalid(f"was good until {until:%Y-%m-%d %H:%M:%S %Z}")
+            raise invalid(f"was good until {clock_time(until, 'seconds')}")
         return facts
 
     def _mac(self, kind: Kind, caller: str, body: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 from deeptravel.ticketing.v1 import refund_pb2
 
 from server import rpc
+from server.texts import clock_time
 from server.ticketing.aftersales import changes, refund_requests
 from server.ticketing.messages.offers import offer_message
 from server.ticketing.messages.tickets import tickets
@@ -14,7 +15,7 @@ from server.ticketing.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
 from server.ticketing.ordering.orders import order_code
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.paying.refunds import Part, Refund, TicketRefund, refund_code
-from server.ticketing.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words, on_the_clock
+from server.ticketing.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words
 from server.ticketing.rules import MOST_REFUNDS
 from server.ticketing.travel_tickets import ticket_code
 
@@ -154,7 +155,7 @@ def _operator_text(texts: tuple[str, str], until_time: datetime | None) -> tuple
     """What the operator's doing makes free, with the moment until which it does, if that is known."""
     at_en, at_zh = "", ""
     if until_time:
-        clock = on_the_clock(until_time)
+        clock = clock_time(until_time)
         at_en, at_zh = f" ({clock})", f"（{clock}）"
     return texts[0].format(at=at_en), texts[1].format(at=at_zh)
 
@@ -172,7 +173,7 @@ def _until(facts: Mapping[str, str | int]) -> tuple[str, str]:
     until_time = _until_time(facts)
     if not until_time:
         return words_en, words_zh
-    clock = on_the_clock(until_time)
+    clock = clock_time(until_time)
     return f"{words_en} ({clock})", f"{words_zh}（{clock}）"
 
 
