@@ -25,7 +25,7 @@ from sqlalchemy import event
 from server import ports, reflection, rpc
 from server.admin.servicer import AdminServicer
 from server.catalog.catalogue import Catalogues
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered
 from server.config import ConfigError, Settings
 from server.db import Database
 from server.errors import StartError
@@ -206,7 +206,7 @@ class App:
             async with db.transaction() as tx:
                 return await load_key_ring(tx, secret_key)
 
-        key_rings = Remembered(feed, load_keys)
+        key_rings = Remembered(feed, load_keys, kinds=[ChangeKind.QR_KEY])
         await key_rings.get("")
         redeemer = Redeemer(
             db,

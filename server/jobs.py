@@ -16,7 +16,7 @@ from sqlalchemy import Column, DateTime, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import idempotency, outbox
+from server import changes, idempotency, outbox
 from server.catalog.timetables import make_departures
 from server.config import Settings
 from server.db import Database, metadata
@@ -65,6 +65,9 @@ def jobs(settings: Settings) -> list[Job]:
         gone = await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, most=PURGED_AT_ONCE)
         return gone == PURGED_AT_ONCE
 
+    async def purge_changes(tx: AsyncConnection, now: datetime) -> bool:
+        return await changes.purge(tx, now=now, limit=PURGED_AT_ONCE) == PURGED_AT_ONCE
+
     async def purge_ended_logins(tx: AsyncConnection, now: datetime) -> bool:
         return await purge_logins(tx, now, PURGED_AT_ONCE) == PURGED_AT_ONCE
 
@@ -76,6 +79,7 @@ def jobs(settings: Settings) -> list[Job]:
         Job("make-departures", timedelta(hours=1), make_timetable_departures),
         Job("purge-answers", timedelta(minutes=10), purge_answers),
         Job("purge-tasks", timedelta(minutes=10), purge_tasks),
+        Job("purge-changes", timedelta(minutes=10), purge_changes),
         Job("purge-logins", timedelta(hours=1), purge_ended_logins),
     ]
     if settings.wechat_merchant_id:

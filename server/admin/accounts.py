@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import By, Records, checked
 from server.admin.venues import MERCHANTS, VENUES
+from server.changes import ChangeKind
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.credentials import Passwords
 from server.identity.login_failures import unlock
@@ -76,6 +77,7 @@ OPERATORS = Records(
         accounts.c.update_time,
     ).where(accounts.c.role != "ADMIN"),
     Operator,
+    ChangeKind.ACCOUNT,
 )
 ADMINISTRATORS = Records(
     "administrator",
@@ -88,6 +90,7 @@ ADMINISTRATORS = Records(
         accounts.c.update_time,
     ).where(accounts.c.role == "ADMIN"),
     Administrator,
+    ChangeKind.ACCOUNT,
 )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import case, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import REVOKED, By, Records, checked
+from server.changes import ChangeKind
 from server.errors import not_found
 from server.identity.credentials import new_partner_key
 from server.identity.models import partner_keys, partners
@@ -48,6 +49,7 @@ PARTNERS = Records(
     partners.c.partner_code,
     select(partners),
     Partner,
+    ChangeKind.PARTNER,
 )
 PARTNER_KEYS = Records(
     "partner_key",
@@ -61,6 +63,7 @@ PARTNER_KEYS = Records(
         partner_keys.c.revoke_time,
     ).join(partners, partners.c.partner_id == partner_keys.c.partner_id),
     PartnerKey,
+    ChangeKind.PARTNER_KEY,
 )
 
 

@@ -12,6 +12,7 @@ from server.admin.records import By, Records, checked
 from server.admin.rules import AgeLimit, Fare, ProductEntitlement
 from server.catalog import pricing
 from server.catalog.models import cities, products
+from server.changes import ChangeKind
 from server.errors import DomainError, Reason, invalid
 from server.ticketing.policy import Policy
 
@@ -76,6 +77,7 @@ PRODUCTS = Records(
     products.c.product_id,
     select(*(products.c[field.name] for field in fields(Product))),
     Product,
+    ChangeKind.CATALOGUE,
 )
 
 

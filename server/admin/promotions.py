@@ -18,6 +18,7 @@ from server.admin.transport import DAY_TYPES, MOST_MINOR, create, trace
 from server.catalog.models import holidays, promotions, stocks
 from server.catalog.pricing import BASIS_POINTS
 from server.catalog.rules import DIRECT, promotion_stock_id
+from server.changes import ChangeKind
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.audit import Change, audit_all
 from server.texts import read_code
@@ -143,7 +144,7 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
         for key, row in changed.items()
     ]
     await audit_all(tx, made, **by)
-    await changes.bump(tx)
+    await changes.publish(tx, ChangeKind.CATALOGUE)
 
 
 async def remove_holiday(

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import changes
 from server.admin import rules
+from server.changes import ChangeKind
 from server.errors import DomainError, Reason, not_found
 from server.identity.audit import audit
 from server.texts import read_name
@@ -45,12 +46,14 @@ class Records(Generic[T]):
         key: the column of the name; pages come in its order.
         query: reads them, with what else they are joined.
         record: the dataclass, of the query's columns; it goes into the audit trail whole, so it holds no secret.
+        kind: what its changes are published as.
     """
 
     resource: str
     key: Column[Any]
     query: Select[*tuple[Any, ...]]
     record: Callable[..., T]
+    kind: ChangeKind
 
     async def get(self, tx: AsyncConnection, name: object) -> T:
         """The record. Raises NOT_FOUND."""
@@ -148,7 +151,7 @@ class Records(Generic[T]):
             after={**shown(after), **unshown},
             **by,
         )
-        await changes.bump(tx)
+        await changes.publish(tx, self.kind, name)
         return after
 
 

@@ -23,6 +23,7 @@ from server.catalog.models import cities, departures, routes, stocks, stops, tim
 from server.catalog.rules import DIRECT, departure_id, departure_parts, departure_stock_id
 from server.catalog.seating import SeatMap
 from server.catalog.timetables import make_departures
+from server.changes import ChangeKind
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.audit import Change, audit, audit_all
 
@@ -328,7 +329,7 @@ async def create(
         raise already_exists(resource, name)
     created = [Change("create", resource, name, None, row) for name, row in named.items()]
     await audit_all(tx, created, **by)
-    await changes.bump(tx)
+    await changes.publish(tx, ChangeKind.CATALOGUE)
 
 
 async def trace(
@@ -343,7 +344,7 @@ async def trace(
 ) -> None:
     """Records a change in the audit trail, and has every process see it."""
     await audit(tx, action=action, resource=resource, name=name, before=before, after=after, **by)
-    await changes.bump(tx)
+    await changes.publish(tx, ChangeKind.CATALOGUE)
 
 
 async def _locked(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import changes
 from server.admin.records import By, Records
+from server.changes import ChangeKind
 from server.identity.audit import audit
 from server.identity.models import travellers
 
@@ -27,7 +28,9 @@ class Traveller:
     last_login_time: datetime
 
 
-TRAVELLERS = Records("traveller", travellers.c.traveller_id, select(travellers), Traveller)
+TRAVELLERS = Records(
+    "traveller", travellers.c.traveller_id, select(travellers), Traveller, ChangeKind.TRAVELLER
+)
 
 
 async def block_traveller(
@@ -64,5 +67,5 @@ async def _move(
         after={"state": state, "comment": comment},
         **by,
     )
-    await changes.bump(tx)
+    await changes.publish(tx, ChangeKind.TRAVELLER, traveller_id)
     return await TRAVELLERS.get(tx, traveller_id)

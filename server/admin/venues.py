@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.admin.records import By, Records, checked
+from server.changes import ChangeKind
 from server.errors import invalid
 from server.identity.models import merchants, terminals, venues
 
@@ -54,13 +55,16 @@ class Terminal:
     update_time: datetime
 
 
-MERCHANTS = Records("merchant", merchants.c.merchant_code, select(merchants), Merchant)
-VENUES = Records("venue", venues.c.venue_code, select(venues), Venue)
+MERCHANTS = Records(
+    "merchant", merchants.c.merchant_code, select(merchants), Merchant, ChangeKind.MERCHANT
+)
+VENUES = Records("venue", venues.c.venue_code, select(venues), Venue, ChangeKind.VENUE)
 TERMINALS = Records(
     "terminal",
     terminals.c.terminal_device_id,
     select(terminals),
     Terminal,
+    ChangeKind.TERMINAL,
 )
 
 

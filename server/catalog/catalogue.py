@@ -31,7 +31,7 @@ from server.catalog.rules import (
     valid_until,
 )
 from server.catalog.rules import departure_id as departure_number
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered
 from server.db import Database
 from server.texts import read_code
 
@@ -453,7 +453,7 @@ class Catalogues:
     def __init__(self, feed: ChangeFeed, db: Database) -> None:
         self._db = db
         self._last: Catalogue | None = None
-        self._remembered = Remembered(feed, self._load)
+        self._remembered = Remembered(feed, self._load, kinds=[ChangeKind.CATALOGUE])
 
     def peek(self) -> Catalogue | None:
         """The catalogue if it is loaded and may be trusted now."""

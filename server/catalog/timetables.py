@@ -66,5 +66,5 @@ async def make_departures(tx: AsyncConnection, now: datetime) -> int:
     stocks = await tx.execute(_MAKE_STOCKS, {"now": now, "since": (now - timedelta(days=1)).date()})
     made = departures.rowcount + stocks.rowcount
     if made:
-        await changes.bump(tx)
+        await changes.publish(tx, changes.ChangeKind.CATALOGUE)
     return made

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy import bindparam, select, text
 
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity import credentials, rules
@@ -59,7 +59,15 @@ class PartnerKeys:
 
     def __init__(self, db: Database, feed: ChangeFeed) -> None:
         self._db = db
-        self._keys: Remembered[str, _Key] = Remembered(feed, self._load)
+        self._keys: Remembered[str, _Key] = Remembered(
+            feed,
+            self._load,
+            kinds=[ChangeKind.PARTNER, ChangeKind.PARTNER_KEY],
+            subjects=lambda key: (
+                Subject(ChangeKind.PARTNER, key.partner.partner_code),
+                Subject(ChangeKind.PARTNER_KEY, key.key_id),
+            ),
+        )
         self._used: dict[str, float] = {}
         self._noted: dict[str, float] = {}
         self._noting: asyncio.Task[None] | None = None

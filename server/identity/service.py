@@ -6,7 +6,7 @@ key, partner, account, terminal, venue or merchant, and logging out, end it with
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import changes
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
 from server.config import Settings
 from server.db import Database
 from server.errors import DomainError, Reason
@@ -121,6 +121,26 @@ class _Login:
     refresh_expires: float
 
 
+_KINDS = (
+    ChangeKind.LOGIN,
+    ChangeKind.ACCOUNT,
+    ChangeKind.MERCHANT,
+    ChangeKind.VENUE,
+    ChangeKind.TERMINAL,
+)
+
+
+def _subjects(login: _Login) -> Iterator[Subject]:
+    """What a log-in is made of: a change of any of these may end it or change its rights."""
+    caller = login.caller
+    yield Subject(ChangeKind.LOGIN, str(caller.login_id))
+    yield Subject(ChangeKind.ACCOUNT, caller.username)
+    if isinstance(caller, Operator):
+        yield Subject(ChangeKind.MERCHANT, caller.merchant_code)
+        yield Subject(ChangeKind.VENUE, caller.venue_code)
+        yield Subject(ChangeKind.TERMINAL, caller.terminal_device_id)
+
+
 class Identity:
     """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it with the server."""
 
@@ -135,8 +155,12 @@ class Identity:
         self.passwords = Passwords()
         self.travellers = Travellers(db, feed, settings)
         self._keys = PartnerKeys(db, feed)
-        self._tokens: Remembered[str, _Login] = Remembered(feed, self._load_token)
-        self._logins: Remembered[UUID, _Login] = Remembered(feed, self._load_login)
+        self._tokens: Remembered[str, _Login] = Remembered(
+            feed, self._load_token, kinds=_KINDS, subjects=_subjects
+        )
+        self._logins: Remembered[UUID, _Login] = Remembered(
+            feed, self._load_login, kinds=_KINDS, subjects=_subjects
+        )
         self.sessions = ValidatorSessions(db, feed)
 
     async def start(self) -> None:
@@ -335,9 +359,11 @@ class Identity:
         await self._end(caller.login_id, now)
 
     async def _end(self, login_id: UUID, now: datetime) -> None:
-        await self._db.in_transaction(
-            lambda tx: _end_logins(tx, logins.c.login_id == login_id, now)
-        )
+        async def work(tx: AsyncConnection) -> None:
+            if await _end_logins(tx, logins.c.login_id == login_id, now):
+                await changes.publish(tx, ChangeKind.LOGIN, login_id)
+
+        await self._db.in_transaction(work)
         await self._forget()
 
     def _issue(self, login_id: UUID, now: datetime) -> tuple[dict[str, Any], Tokens]:
@@ -363,7 +389,8 @@ class Identity:
 
 async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
     """Ends all log-ins of an account and forgets its failures: after a new password, or a revocation."""
-    await _end_logins(tx, logins.c.username == username, now)
+    if await _end_logins(tx, logins.c.username == username, now):
+        await changes.publish(tx, ChangeKind.ACCOUNT, username)
     await login_failures.unlock(tx, username)
 
 
@@ -392,22 +419,25 @@ async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
     return gone.rowcount
 
 
-async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> None:
-    ended = await tx.execute(
-        update(logins)
-        .where(which, logins.c.end_time.is_(None))
-        .values(end_time=now)
-        .returning(logins.c.login_id)
-    )
+async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> bool:
+    """Whether there were any to end, which the caller has to publish."""
+    ended = (
+        await tx.scalars(
+            update(logins)
+            .where(which, logins.c.end_time.is_(None))
+            .values(end_time=now)
+            .returning(logins.c.login_id)
+        )
+    ).all()
     await tx.execute(
         update(validator_sessions)
         .where(
-            validator_sessions.c.login_id.in_(ended.scalars().all()),
+            validator_sessions.c.login_id.in_(ended),
             validator_sessions.c.close_time.is_(None),
         )
         .values(close_time=now)
     )
-    await changes.bump(tx)
+    return bool(ended)
 
 
 async def _confirm_password(

@@ -2,13 +2,14 @@
 
 import contextlib
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import changes
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
 from server.db import Database
 from server.errors import DomainError, Reason
 from server.identity import credentials
@@ -16,8 +17,14 @@ from server.identity.callers import Operator
 from server.identity.keys import unauthenticated
 from server.identity.models import logins, validator_sessions
 
-_Session = tuple[str, str, tuple[int, str] | None]
-"""Of an open session: user name, terminal, and the departure it is for, by number and service; None if all."""
+
+class _Session(NamedTuple):
+    """An open session: whose, where, and the departure it is for, by number and service; None if all."""
+
+    login_id: UUID
+    username: str
+    terminal_device_id: str
+    departure: tuple[int, str] | None
 
 
 class ValidatorSessions:
@@ -26,7 +33,15 @@ class ValidatorSessions:
     def __init__(self, db: Database, feed: ChangeFeed) -> None:
         self._db = db
         self._feed = feed
-        self._remembered: Remembered[str, _Session] = Remembered(feed, self._load)
+        self._remembered: Remembered[str, _Session] = Remembered(
+            feed,
+            self._load,
+            kinds=[ChangeKind.LOGIN, ChangeKind.ACCOUNT],
+            subjects=lambda session: (
+                Subject(ChangeKind.LOGIN, str(session.login_id)),
+                Subject(ChangeKind.ACCOUNT, session.username),
+            ),
+        )
 
     async def open(
         self,
@@ -75,7 +90,7 @@ class ValidatorSessions:
             )
             binds = bool(found or departure)
             if binds:
-                await changes.bump(tx)
+                await changes.publish(tx, ChangeKind.LOGIN, caller.login_id)
             return code, binds
 
         code, binds = await self._db.in_transaction(work)
@@ -89,7 +104,7 @@ class ValidatorSessions:
         async def work(tx: AsyncConnection) -> None:
             session = (
                 await tx.execute(
-                    select(validator_sessions.c.close_time)
+                    select(validator_sessions.c.login_id, validator_sessions.c.close_time)
                     .join_from(validator_sessions, logins)
                     .where(
                         validator_sessions.c.session_code == session_code,
@@ -107,7 +122,7 @@ class ValidatorSessions:
                     .where(validator_sessions.c.session_code == session_code)
                     .values(close_time=now)
                 )
-                await changes.bump(tx)
+                await changes.publish(tx, ChangeKind.LOGIN, session.login_id)
 
         await self._db.in_transaction(work)
         await self._forget()
@@ -118,16 +133,17 @@ class ValidatorSessions:
         Raises SESSION_NOT_OPEN unless it is open and the caller's at its terminal.
         """
         session = self._remembered.peek(session_code) or await self._remembered.get(session_code)
-        *owner, departure = session
-        if owner != [caller.username, caller.terminal_device_id]:
+        owner = session.username, session.terminal_device_id
+        if owner != (caller.username, caller.terminal_device_id):
             raise _session_not_open()
-        return departure
+        return session.departure
 
     async def _load(self, session_code: str) -> _Session:
         async with self._db.transaction() as tx:
             row = (
                 await tx.execute(
                     select(
+                        logins.c.login_id,
                         logins.c.username,
                         logins.c.terminal_device_id,
                         validator_sessions.c.departure_id,
@@ -142,7 +158,7 @@ class ValidatorSessions:
             ).one_or_none()
         if row is None:
             raise _session_not_open()
-        return row.username, row.terminal_device_id, session_departure(row)
+        return _Session(row.login_id, row.username, row.terminal_device_id, session_departure(row))
 
     async def _forget(self) -> None:
         """Lets this process see its own change at once; if that fails, it sees it as soon as the others."""

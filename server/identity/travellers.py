@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered
 from server.config import Settings
 from server.db import Database
 from server.errors import DomainError, Reason, not_found
@@ -159,7 +159,9 @@ class Travellers:
         self._db = db
         self._tokens = Tokens(secret_key, life_seconds=settings.traveller_token_seconds)
         self._buckets = TokenBuckets(settings.traveller_requests_per_minute)
-        self._blocked: Remembered[str, frozenset[int]] = Remembered(feed, self._load_blocked)
+        self._blocked: Remembered[str, frozenset[int]] = Remembered(
+            feed, self._load_blocked, kinds=[ChangeKind.TRAVELLER]
+        )
 
     def issue(self, traveller: Traveller, now: datetime) -> TravellerToken:
         """An access token for one who has just logged in."""

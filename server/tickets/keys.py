@@ -124,7 +124,7 @@ async def finish_rotation(tx: AsyncConnection, key_id: int, now: datetime) -> No
         .where(qr_keys.c.key_id == key_id, qr_keys.c.state == KeyState.PENDING)
         .values(state=KeyState.ACTIVE, activate_time=now)
     )
-    await changes.bump(tx)
+    await changes.publish(tx, changes.ChangeKind.QR_KEY, key_id)
 
 
 async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
@@ -142,7 +142,7 @@ async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
             .where(qr_keys.c.key_id == key_id)
             .values(state=KeyState.REVOKED, revoke_time=now)
         )
-        await changes.bump(tx)
+        await changes.publish(tx, changes.ChangeKind.QR_KEY, key_id)
 
 
 async def _lock(tx: AsyncConnection) -> None:
@@ -176,7 +176,7 @@ async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now:
             activate_time=now if state is KeyState.ACTIVE else None,
         )
     )
-    await changes.bump(tx)
+    await changes.publish(tx, changes.ChangeKind.QR_KEY, key.key_id)
     return key.key_id
 
 

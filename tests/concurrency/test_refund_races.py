@@ -17,7 +17,7 @@ import pytest
 
 from server import rpc
 from server.catalog.catalogue import Catalogues
-from server.changes import ChangeFeed, Remembered
+from server.changes import ChangeFeed, ChangeKind, Remembered
 from server.config import load_settings
 from server.db import Database
 from server.errors import DomainError, Reason
@@ -188,8 +188,20 @@ async def house(database_url: str) -> AsyncIterator[House]:
                 zone=settings.zone,
                 quote_seconds=300,
             ),
-            Redeemer(db, Remembered(feed, ring), batch=32, lanes=2, token_cache=0),
-            Redeemer(db, Remembered(feed, ring), batch=32, lanes=2, token_cache=0),
+            Redeemer(
+                db,
+                Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
+                batch=32,
+                lanes=2,
+                token_cache=0,
+            ),
+            Redeemer(
+                db,
+                Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
+                batch=32,
+                lanes=2,
+                token_cache=0,
+            ),
             world,
         )
         while await till.drain():
@@ -366,7 +378,7 @@ async def test_opposite_changes_do_not_wait_for_each_other(house: House) -> None
     await house.world.sql(
         "UPDATE products SET policy = jsonb_set(policy, '{change_fee_minor}', '0')"
     )
-    await house.world.sql("UPDATE config_version SET version = version + 1")
+    await house.world.sql("INSERT INTO change_feed DEFAULT VALUES")
     await asyncio.sleep(1)
     one, other = await house.sell(36, here), await house.sell(36, there)
     quotes = [(t, await house.quote_change(t, there)) for t in one]

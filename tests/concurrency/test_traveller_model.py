@@ -56,7 +56,7 @@ UPDATE products SET boarding_minutes = 1440, tiers = '[{"min_party": 3, "percent
     || '{"function_code": "lounge", "display_name_en": "lounge", "display_name_zh": "lounge", "shared": true}')
 WHERE product_id = 1;
 UPDATE departures SET departure_time = date_trunc('minute', now()) + interval '22 hours' + interval '1 minute' * timetable_id;
-UPDATE config_version SET version = version + 1
+INSERT INTO change_feed DEFAULT VALUES
 """
 """Terms are those of tests.support.traveller_play.TERMS; gates admit what leaves within a day."""
 

@@ -18,7 +18,7 @@ from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.models import departures, holidays, stocks
 from server.catalog.rules import departure_id, departure_stock_id
 from server.catalog.timetables import MARGIN_DAYS, make_departures
-from server.changes import ChangeFeed, config_version
+from server.changes import ChangeFeed, ChangeKind, change_feed, publish
 from server.commandline import demo_catalog
 from server.db import Database
 from server.errors import DomainError, Reason
@@ -63,7 +63,7 @@ async def scalar(db: Database, query: Any) -> Any:
 
 
 async def version(db: Database) -> int:
-    return int(await scalar(db, select(config_version.c.version)))
+    return int(await scalar(db, select(func.count()).select_from(change_feed)))
 
 
 ROUTE = transport.Route(
@@ -322,7 +322,7 @@ async def test_the_edition_is_of_what_is_sold(db: Database) -> None:
     first = await catalogues.get()
     assert catalogues.peek() is first
     async with db.transaction() as tx:
-        await tx.execute(update(config_version).values(version=config_version.c.version + 1))
+        await publish(tx, ChangeKind.CATALOGUE)
     await feed.poll()
     assert catalogues.peek() is None
     assert await catalogues.get() is first

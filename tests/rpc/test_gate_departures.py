@@ -164,7 +164,7 @@ async def test_boarding_opens_by_the_product_as_it_was_sold(
 ) -> None:
     """And by 120 minutes for what was sold before there was the setting."""
     await world.sql("UPDATE products SET boarding_minutes = 30")
-    await world.sql("UPDATE config_version SET version = version + 1")
+    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
     (ticket,), (token,) = await sold(desk, till, world.seat())
     await world.sql(LEAVES_IN, "45 minutes")
     assert verdict(await terminal.redeem(token, "boarding")) == "TICKET_NOT_YET_VALID"

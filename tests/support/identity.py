@@ -12,7 +12,7 @@ from pydantic import SecretBytes
 from sqlalchemy import ColumnElement, Table, func, insert, select, update
 
 from server import changes
-from server.changes import ChangeFeed
+from server.changes import ChangeFeed, ChangeKind
 from server.config import Settings
 from server.db import Database
 from server.errors import DomainError, Reason
@@ -153,7 +153,7 @@ class Server:
         async with self.db.transaction() as tx:
             await tx.execute(update(table).where(which).values(values))
             if bump:
-                await changes.bump(tx)
+                await changes.publish(tx, ChangeKind.EVERYTHING)
 
     async def count(self, table: Table, *where: ColumnElement[bool]) -> int:
         async with self.db.transaction() as tx:

@@ -59,7 +59,7 @@ async def hire(world: World, channel: grpc.aio.Channel) -> Staff:
         if statement.strip():
             values = (password_hash,) if "%s" in statement else ()
             await world.sql(statement, *values)
-    await world.sql("UPDATE config_version SET version = version + 1")
+    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
     people = gate.World(world.pg, world.ring)
     office = await people.log_in(channel, "root", None)
     return Staff(
