@@ -70,6 +70,8 @@ MIN_PING_SECONDS = 5
 """Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a little less as it arrives."""
 HTTP_KEEPALIVE_SECONDS = 75
 """Longer than the minute for which load balancers usually keep a connection."""
+MAX_ANSWER_BYTES = 4 << 20
+"""Greater ones clients do not take, if they are not told to."""
 LEAST_PENDING_CALLS = 4096
 """Calls that have come and wait for the loop, whatever few may be in flight: each hears SERVER_BUSY from us."""
 LONGEST_FOLDER = 70
@@ -404,7 +406,9 @@ class App:
         self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
     ) -> None:
         settings = self._settings
-        channel = grpc.aio.insecure_channel(self._private_address, options=server_options(settings))
+        channel = grpc.aio.insecure_channel(
+            self._private_address, options=[("grpc.max_receive_message_length", MAX_ANSWER_BYTES)]
+        )
         stack.push_async_callback(channel.close)
 
         async def is_serving() -> bool:
@@ -486,7 +490,7 @@ def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tu
     return [
         ("grpc.so_reuseport", int(shared_ports)),  # else a second server would share the port
         ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
         # twice what is taken, so that one busy connection hears SERVER_BUSY and does not just hang
         ("grpc.max_concurrent_streams", 2 * settings.max_calls_in_flight),
         # else the library cancels calls that come faster than the loop takes them, from the thousandth on

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", description="json, text, or auto: text on a terminal")
     otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector for traces, gRPC")
     max_calls_in_flight: int = Field(16_384, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
-    max_message_bytes: int = Field(4 << 20, ge=1024, description="greatest gRPC message taken")
+    max_message_bytes: int = Field(1 << 20, ge=1024, description="greatest gRPC message taken")
     max_body_bytes: int = Field(1 << 20, ge=1024, description="greatest HTTP body taken")
     database_pool: int = Field(10, ge=2, le=200, description="connections of each process")
     statement_timeout_ms: int = Field(10_000, ge=100, description="of each statement")

@@ -1,6 +1,6 @@
 """What can go wrong, in one table: every reason, and the gRPC status it is reported with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 
@@ -100,6 +100,10 @@ STATUS_BY_REASON: dict[Reason, str] = {
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
 
 
+MAX_VIOLATIONS = 50
+"""The check of a request ends at this many; nobody mends more at once, and a status tells of even fewer."""
+
+
 class StartError(Exception):
     """What the server needs to run is missing or in use; the text says what and the remedy, for a person."""
 
@@ -133,6 +137,17 @@ def invalid(field: str, description: str) -> DomainError:
     return DomainError(
         Reason.INVALID_FIELD, f"{field}: {description}", violations=[(field, description)]
     )
+
+
+def invalid_fields(violations: Sequence[tuple[str, str]]) -> DomainError:
+    """INVALID_FIELD for what the check of a request found; it ends at MAX_VIOLATIONS."""
+    field, description = violations[0]
+    message = f"{field}: {description}"
+    if len(violations) >= MAX_VIOLATIONS:
+        message += f" (and {len(violations) - 1} or more others)"
+    elif len(violations) > 1:
+        message += f" (and {len(violations) - 1} more)"
+    return DomainError(Reason.INVALID_FIELD, message, violations=violations)
 
 
 def not_found(resource: str, name: object) -> DomainError:

@@ -8,6 +8,7 @@ microseconds.
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, ClassVar
 
 from deeptravel.common.v1 import options_pb2
@@ -16,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from server import texts
-from server.errors import DomainError, Reason
+from server.errors import MAX_VIOLATIONS, invalid_fields
 from server.phones import read_phone_number
 
 DEFAULT_MAX_LENGTH = 1024
@@ -24,6 +25,8 @@ DEFAULT_MAX_ITEMS = 1000
 TYPED_FOR_KEPT = 4
 """So many characters may be typed for one that is kept: spaces, hyphens, accents of their own. What is longer is refused
 unread, since to normalise a text takes the square of its length."""
+TYPED_FOR_KEPT_IN_LISTS = 2
+"""Of each text in a list, of which there may be thousands in one request."""
 
 Violation = tuple[str, str]
 FieldCheck = Callable[[Message], str | None]
@@ -54,7 +57,7 @@ class Checker:
 
     def __init__(self, descriptor: Descriptor) -> None:
         self._checks: list[tuple[str, FieldCheck]] = []
-        self._inner: list[tuple[str, bool, Checker]] = []
+        self._inner: list[tuple[str, int, Checker]] = []
         for field in descriptor.fields:
             check = _field_check(field)
             if check:
@@ -63,7 +66,8 @@ class Checker:
             if inner and not inner.full_name.startswith("google."):
                 checker = Checker.of(inner)
                 if not checker.is_empty:
-                    self._inner.append((field.name, field.is_repeated, checker))
+                    most = max_items(field) if field.is_repeated else 0
+                    self._inner.append((field.name, most, checker))
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> "Checker":
@@ -74,14 +78,10 @@ class Checker:
         return checker
 
     def check(self, message: Message) -> None:
-        """Raises INVALID_FIELD with one violation for each field that is not as annotated."""
-        violations = list(self.violations(message, ""))
+        """Raises INVALID_FIELD with one violation for each field that is not as annotated, up to MAX_VIOLATIONS."""
+        violations = list(islice(self.violations(message, ""), MAX_VIOLATIONS))
         if violations:
-            field, description = violations[0]
-            more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-            raise DomainError(
-                Reason.INVALID_FIELD, f"{field}: {description}{more}", violations=violations
-            )
+            raise invalid_fields(violations)
 
     @property
     def is_empty(self) -> bool:
@@ -89,17 +89,23 @@ class Checker:
         return not self._checks and not self._inner
 
     def violations(self, message: Message, path: str) -> Iterator[Violation]:
-        """Every violation, with field paths behind `path`."""
+        """Every violation, with field paths behind `path`; the items of a list that is too long are not looked at."""
         for name, check in self._checks:
             fault = check(message)
             if fault:
                 yield path + name, fault
-        for name, repeated, checker in self._inner:
-            if repeated:
-                for index, item in enumerate(getattr(message, name)):
+        for name, most, checker in self._inner:
+            if most:
+                items = getattr(message, name)
+                for index, item in enumerate(items if len(items) <= most else ()):
                     yield from checker.violations(item, f"{path}{name}[{index}].")
             elif message.HasField(name):
                 yield from checker.violations(getattr(message, name), f"{path}{name}.")
+
+
+def max_items(field: FieldDescriptor) -> int:
+    """The greatest number of items in a repeated field."""
+    return field.GetOptions().Extensions[options_pb2.limits].max_items or DEFAULT_MAX_ITEMS
 
 
 def is_required(field: FieldDescriptor) -> bool:
@@ -125,7 +131,7 @@ def _field_check(field: FieldDescriptor) -> FieldCheck | None:
 
 
 def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
-    name, most = field.name, limits.max_items or DEFAULT_MAX_ITEMS
+    name, most = field.name, max_items(field)
     known = {value.number for value in field.enum_type.values} if field.enum_type else None
     texts_fault = _texts_check(limits) if field.type == _TEXT else None
 
@@ -145,7 +151,7 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
 def _texts_check(limits: Any) -> Callable[[Any], str | None]:
     """Of the texts in a repeated field."""
     most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
-    typed = TYPED_FOR_KEPT * most
+    typed = TYPED_FOR_KEPT_IN_LISTS * most
     matches = re.compile(pattern).fullmatch if pattern else None
     read = READERS.get(limits.text)
 

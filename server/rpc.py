@@ -21,10 +21,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from deeptravel.common.v1 import options_pb2
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import idempotency, logs
+from server.bounds import Bounds
 from server.db import Database, be_patient
 from server.errors import STATUS_BY_REASON, DomainError, Reason
 from server.fields import Checker
@@ -44,7 +46,6 @@ Response = TypeVar("Response", bound=Message)
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 Metadata = Mapping[str, str | bytes]
-Parse = Callable[[bytes], Any]
 
 log = structlog.get_logger()
 
@@ -126,9 +127,23 @@ class _Method:
     def __init__(self, name: str, roles: frozenset[str], request: Descriptor) -> None:
         self.name = name
         self.roles = roles
-        self.check = Checker.of(request).check
+        self.request = request
+        self._bounds = Bounds.of(request)
+        self._parse = GetMessageClass(request).FromString
+        self._checker = Checker.of(request)
         self.latency = LATENCY.labels(name)
         self.ok = CALLS.labels(name, "OK")
+
+    def parse(self, content: bytes) -> Any:
+        """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold, DecodeError."""
+        self._bounds.check(content)
+        return self._parse(content)
+
+    def read(self, content: bytes) -> Any:
+        """A request from its bytes. Raises INVALID_FIELD for what is not as annotated, DecodeError."""
+        request = self.parse(content)
+        self._checker.check(request)
+        return request
 
 
 def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
@@ -193,27 +208,26 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: _Method, handler: Any) -> "Handler":
-        parse, serialize = handler.request_deserializer, handler.response_serializer
+        serialize = handler.response_serializer
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(
-                self._streamed(method, handler.stream_stream), parse, serialize
+                self._streamed(method, handler.stream_stream), method.parse, serialize
             )
         # single requests come as bytes: who calls is known before they are looked at
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                self._streamed(method, handler.unary_stream, parse), None, serialize
+                self._streamed(method, handler.unary_stream, single=True), None, serialize
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary, parse), None, serialize
+            self._unary(method, handler.unary_unary), None, serialize
         )
 
-    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]], parse: Parse) -> Any:
+    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
         async def unary(content: bytes, context: Any) -> Any:
             call = self._enter(method, context)
             try:
                 await self._authorize(call, method, context)
-                request = parse(content)
-                method.check(request)
+                request = method.read(content)
                 response = await behavior(request, context)
                 context.set_trailing_metadata(self._trailer(call))
                 return response
@@ -225,18 +239,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return unary
 
     def _streamed(
-        self, method: _Method, behavior: Callable[..., Any], parse: Parse | None = None
+        self, method: _Method, behavior: Callable[..., Any], *, single: bool = False
     ) -> Any:
-        """`parse` is for a single request; without it `request` is the stream of them."""
+        """`request` is a `single` one, in bytes, or the stream of them."""
         generates = inspect.isasyncgenfunction(behavior)
 
         async def streamed(request: Any, context: Any) -> None:
             call = self._enter(method, context)
             try:
                 await self._authorize(call, method, context)
-                if parse:
-                    request = parse(request)
-                    method.check(request)
+                if single:
+                    request = method.read(request)
                 if generates:
                     async for response in behavior(request, context):
                         await context.write(response)

@@ -36,6 +36,10 @@ _SEPARATORS = re.compile(
 """What stands between the parts of a code on paper, in speech or on another keyboard."""
 _TICKET_CODE = re.compile(r"(?:OTA|DIR|ORD)-[A-Z0-9]{1,12}-\d{8}-\d{6,9}", re.ASCII)
 _BEFORE_SEQUENCE = re.compile(r"(OTA|DIR|ORD)([A-Z0-9]{1,12})(\d{8})", re.ASCII)
+_MAX_CODE_CHARS = 32
+"""Without its separators; of a longer text nothing is read, so that the work is bounded."""
+_OTHER_HYPHENS = 8
+"""Room for separators which are such only after NFKC."""
 _FIRST_YEAR, _LAST_YEAR = 2020, 2199
 """Of the days in codes, see tickets.rules."""
 
@@ -94,7 +98,11 @@ def read_ticket_code(text: str) -> str:
     """
     if _TICKET_CODE.fullmatch(text):
         return text
+    if len(_SEPARATORS.sub("", text)) > _MAX_CODE_CHARS + _OTHER_HYPHENS:
+        return text
     typed = unicodedata.normalize("NFKC", text).upper()
+    if len(typed) > len(text) + _MAX_CODE_CHARS:  # of one character NFKC may make eighteen
+        return text
     parts = [part for part in _SEPARATORS.split(typed) if part]
     found = _ticket_codes("".join(parts))
     as_parted = "-".join(parts)

@@ -27,7 +27,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no request of the method.
     Details: google.rpc.BadRequest with one violation for each field, as many as fit into trailers that every client
-    takes; if some do not, the ErrorInfo says how many as `violations_left_out`.
+    takes; if some do not, the ErrorInfo says how many as `violations_left_out`. The check of a request ends at its 50th.
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first page again."""
@@ -162,7 +162,7 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no request of the method.
 Details: google.rpc.BadRequest with one violation for each field, as many as fit into trailers that every client
-takes; if some do not, the ErrorInfo says how many as `violations_left_out`.
+takes; if some do not, the ErrorInfo says how many as `violations_left_out`. The check of a request ends at its 50th.
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first page again."""
