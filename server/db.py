@@ -35,7 +35,7 @@ POOL_TIMEOUT_SECONDS = 5
 TRUST_IDLE_SECONDS = 1.0
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
-RACE_CHECKS = frozenset({"ck_traveller_quotas_limit", "ck_document_journeys_no_overlap"})
+RACE_CHECKS = frozenset({"ck_traveller_quotas_limit", "ck_document_journeys_seen"})
 """Check constraints that only a race can violate: what was read before the write said that there is room."""
 
 metadata = MetaData(

@@ -1,9 +1,8 @@
 """Stock that is held and sold: what an order takes, given back or confirmed in a few statements for all that is asked.
 
 Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats of a stock are written only
-behind it. A guard is of a departure, which has a stock for each class: its primary key decides. What counts for a
-traveller, and when a document travels, is of several stocks too: each is a guarded write of one row (quotas.py,
-journeys.py).
+behind it. What counts for a traveller, and where a document travels, is of several stocks: each is a guarded write of one
+row (quotas.py, journeys.py).
 """
 
 from collections import Counter
@@ -14,12 +13,11 @@ from typing import Any, Literal
 
 import orjson
 from sqlalchemy import ColumnElement, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import journeys, quotas, seating
-from server.catalog.journeys import Leg, Span
-from server.catalog.models import stocks, taken_seats, travel_guards
+from server.catalog.journeys import Leg, Ride
+from server.catalog.models import stocks, taken_seats
 from server.catalog.quotas import Use
 from server.catalog.rules import is_promotion_stock, quota_id
 from server.catalog.seating import SeatMap
@@ -39,7 +37,6 @@ class Counterpart:
 
     offer_id: str
     departure_id: int | None
-    span: Span | None
     stock_id: int | None = None
 
 
@@ -47,8 +44,8 @@ class Counterpart:
 class Take:
     """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a promotion.
 
-    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure, at
-    the time of `span`.
+    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure: when,
+    says `ride`, which is known where it is taken. `changes_order_id` is the order of the counterpart.
     """
 
     stock_id: int
@@ -59,8 +56,9 @@ class Take:
     order_id: int
     traveller_id: int
     offer_id: str = ""
-    span: Span | None = None
     counterpart: Counterpart | None = None
+    ride: Ride | None = None
+    changes_order_id: int | None = None
 
     @property
     def has_own_place(self) -> bool:
@@ -79,9 +77,10 @@ class Take:
 
     @property
     def legs(self) -> list[Leg]:
-        """When which documents travel by it."""
-        kept = self.counterpart.span if self.counterpart else None
-        return [Leg(document, self.span, kept) for document in self.documents if self.span]
+        """Who travels where by it."""
+        if self.departure_id is None:
+            return []
+        return [Leg(document, self.departure_id, self.order_id) for document in self.documents]
 
 
 # the lock first, in order; SET then reads the row as it is behind the lock
@@ -107,11 +106,6 @@ DELETE FROM taken_seats t
 USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
 WHERE t.stock_id = v.stock_id AND t.seat_index = v.seat_index AND t.order_id = v.order_id
 """)
-_LEAVE_GUARDS = text("""
-DELETE FROM travel_guards t
-USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (departure_id bigint, document text, order_id bigint)
-WHERE t.departure_id = v.departure_id AND t.document_hash = decode(v.document, 'hex') AND t.order_id = v.order_id
-""")
 
 
 async def release(
@@ -122,7 +116,7 @@ async def release(
     now: datetime,
     uses: Iterable[Use] = (),
 ) -> None:
-    """Gives back what was taken and is held, or sold: stock, seats, guards, journeys and what counts for the traveller.
+    """Gives back what was taken and is held, or sold: stock, seats, journeys and what counts for the traveller.
 
     `uses` are what else does not count any more: of promotions. The stock rows stay locked until the commit: call it
     last. Once for each take: the caller holds the lock of the order that says it is still taken.
@@ -131,13 +125,8 @@ async def release(
     await _move(tx, _RELEASE[column], takes, now)
     await quotas.give_back(tx, [*uses, *[use for take in takes for use in take.uses]])
     seats = [(t.stock_id, seat, t.order_id) for t in takes for seat in t.seats]
-    guards = [(t.departure_id, d.hex(), t.order_id) for t in takes for d in t.documents]
-    for statement, rows in (
-        (_LEAVE_SEATS, _rows("stock_id seat_index order_id", seats)),
-        (_LEAVE_GUARDS, _rows("departure_id document order_id", guards)),
-    ):
-        if rows != "[]":
-            await tx.execute(statement, {"rows": rows})
+    if seats:
+        await tx.execute(_LEAVE_SEATS, {"rows": _rows("stock_id seat_index order_id", seats)})
     await journeys.end(tx, [leg for take in takes for leg in take.legs])
 
 
@@ -163,8 +152,8 @@ async def take(
     """Holds what is wanted, one take at a time, and gives the seats: for changes and payments that came too late.
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
-    takes of one transaction come in the order of their stock ids. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER,
-    DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is
+    takes of one transaction come in the order of their stock ids, and `travel` for all of them behind the last. Raises
+    SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is
     taken too, with SOLD_OUT where it is used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
     """
     row = (
@@ -194,13 +183,36 @@ async def take(
     if is_promotion_stock(wanted.stock_id):
         return ()
     await _count_in(tx, wanted, offer_id=offer_id, limit=max_per_traveller)
-    await _guard(tx, wanted, offer_id=offer_id)
-    await _travel(tx, wanted, offer_id=offer_id, now=now)
     if not wanted.has_own_place:
         return wanted.seats
     if seat_map is None:
         return ()
     return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
+
+
+async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
+    """Has the documents of what was taken travel. Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY."""
+    takes = [take for take in takes if take.legs]
+    await journeys.lock(tx, {leg.document for take in takes for leg in take.legs})
+    for take in takes:
+        assert take.departure_id is not None, "who travels does so on a departure"
+        assert take.ride, "what is taken says when it travels"
+        other, instead_of = take.counterpart, None
+        if take.changes_order_id and other and other.departure_id:
+            instead_of = journeys.key(other.departure_id, take.changes_order_id)
+        twice, elsewhere = await journeys.begin(
+            tx,
+            take.documents,
+            take.departure_id,
+            take.order_id,
+            take.ride,
+            instead_of=instead_of,
+            now=now,
+        )
+        if twice:
+            raise duplicate_passenger(take.offer_id, take.documents.index(min(twice)))
+        if elsewhere:
+            raise overlapping_journey(take.offer_id, take.documents.index(min(elsewhere)))
 
 
 async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
@@ -293,36 +305,6 @@ async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: 
         held = await quotas.count(tx, use, limit=limit)
         if held is not None:
             raise too_many(offer_id, limit=limit, held=held, requested=use.quantity)
-
-
-async def _guard(tx: AsyncConnection, wanted: Take, *, offer_id: str) -> None:
-    """On the departure of its counterpart that one's guard stands until it passes to the new ticket."""
-    other = wanted.counterpart
-    if not wanted.documents or (other and other.departure_id == wanted.departure_id):
-        return
-    documents = sorted(wanted.documents)
-    rows = [
-        {"departure_id": wanted.departure_id, "document_hash": d, "order_id": wanted.order_id}
-        for d in documents
-    ]
-    made = await tx.execute(
-        pg_insert(travel_guards)
-        .values(rows)
-        .on_conflict_do_nothing()
-        .returning(travel_guards.c.document_hash)
-    )
-    travelling = set(documents) - set(made.scalars())
-    if travelling:
-        raise duplicate_passenger(offer_id, wanted.documents.index(min(travelling)))
-
-
-async def _travel(tx: AsyncConnection, wanted: Take, *, offer_id: str, now: datetime) -> None:
-    if not wanted.documents or wanted.span is None:
-        return
-    kept = wanted.counterpart.span if wanted.counterpart else None
-    elsewhere = await journeys.begin(tx, wanted.documents, wanted.span, kept=kept, now=now)
-    if elsewhere:
-        raise overlapping_journey(offer_id, wanted.documents.index(min(elsewhere)))
 
 
 async def _seat(

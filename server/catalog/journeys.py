@@ -1,17 +1,23 @@
-"""When a document travels: nobody is on two departures whose times overlap.
+"""Who travels when: a document is once on a departure, and on one departure at a time.
 
-One row for each document has all its journeys, held and sold, so that each is one guarded write, whatever races. That
-nobody is on one departure twice is kept by travel_guards. (DOMAIN: Price.)
+One row for each document has all its journeys, held and sold, by departure and order. Their times count from when the
+departure leaves its first stop and are read together with it, so they are those of now from the commit that moves it on.
+Journeys that overlap only since then stay, and each is given back alone. Whoever adds a journey locks the row first, or
+writes with the version that was read, which a check refuses if somebody else has added one since: one guarded write of
+one row, whatever races. (DOMAIN: Price.)
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from secrets import randbits
+from typing import Any, NamedTuple, Self
 
 import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.db import HotStatement, array, round_trip
 
 
 class Span(NamedTuple):
@@ -34,81 +40,207 @@ class Span(NamedTuple):
         return cls(*map(datetime.fromisoformat, stored)) if stored else None
 
 
+class Ride(NamedTuple):
+    """From where one boards until one leaves, in seconds after the departure leaves its first stop."""
+
+    begin_seconds: int
+    end_seconds: int
+
+    def span(self, departure_time: datetime) -> Span:
+        """When that is, of a departure that leaves its first stop then."""
+        begin, end = (timedelta(seconds=seconds) for seconds in self)
+        return Span(departure_time + begin, departure_time + end)
+
+    def dump(self) -> list[int]:
+        """As it is stored in JSON."""
+        return list(self)
+
+    @classmethod
+    def of(cls, span: Span, departure_time: datetime) -> Self:
+        """Of a span, of a departure that leaves its first stop then."""
+        begin, end = ((moment - departure_time) / timedelta(seconds=1) for moment in span)
+        return cls(round(begin), round(end))
+
+
+class Journey(NamedTuple):
+    """A document's journey as it is now: on which departure, by which order, and when."""
+
+    departure_id: int
+    order_id: int
+    span: Span
+
+    @property
+    def key(self) -> str:
+        """Its name in `document_journeys.journeys`."""
+        return key(self.departure_id, self.order_id)
+
+
 class Leg(NamedTuple):
-    """A document's journey; `kept` is that of the other ticket of a change, which stays the document's."""
+    """A document's journey, to be given back."""
 
     document: bytes
-    span: Span
-    kept: Span | None = None
+    departure_id: int
+    order_id: int
 
 
-def multirange(spans: Iterable[Span]) -> str:
-    """Spans as PostgreSQL writes a tstzmultirange."""
-    return (
-        "{" + ",".join(f"[{span.begin.isoformat()},{span.end.isoformat()})" for span in spans) + "}"
-    )
-
-
-_BEGIN = text("""
-INSERT INTO document_journeys AS d (document_hash, busy)
-SELECT decode(v.document, 'hex'), CAST(:span AS tstzmultirange)
-FROM jsonb_array_elements_text(CAST(:documents AS jsonb)) AS v (document) ORDER BY 1
-ON CONFLICT (document_hash) DO UPDATE
-SET busy = d.busy * tstzmultirange(tstzrange(CAST(:now AS timestamptz), NULL)) + excluded.busy
-WHERE NOT (d.busy - CAST(:kept AS tstzmultirange)) && excluded.busy
-RETURNING document_hash
+READ = HotStatement("""
+SELECT d.document_hash, d.version, p.departure_id, split_part(j.key, ':', 2)::bigint,
+  p.departure_time + make_interval(secs => (j.ride ->> 0)::int), p.departure_time + make_interval(secs => (j.ride ->> 1)::int)
+FROM document_journeys d
+LEFT JOIN (LATERAL jsonb_each(d.journeys) AS j (key, ride)
+  JOIN departures p ON p.departure_id = split_part(j.key, ':', 1)::bigint) ON true
+WHERE d.document_hash = ANY($1::bytea[])
 """)
-_END = text("""
-UPDATE document_journeys d
-SET busy = d.busy - (CAST(v.spans AS tstzmultirange) - CAST(v.kept AS tstzmultirange))
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, spans text, kept text)
+"""The journeys of documents, for `parse`."""
+# what was added since the version that was read would violate the check; a journey of null, which is over, is dropped
+ADD = HotStatement("""
+INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
+SELECT v.* FROM unnest($1::bytea[], $2::jsonb[], $3::bigint[], $4::bigint[]) v
+ON CONFLICT (document_hash) DO UPDATE
+SET journeys = jsonb_strip_nulls(d.journeys || excluded.journeys), version = excluded.version,
+  seen_version = CASE WHEN d.version = excluded.seen_version THEN d.version ELSE -1 END
+""")
+"""Adds journeys to those that were read; rows are by `adding`, in the order of the documents."""
+
+_LOCK = text("""
+INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
+SELECT decode(v.document, 'hex'), '{}', v.version, 0
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, version bigint) ORDER BY 1
+ON CONFLICT (document_hash) DO UPDATE SET version = excluded.version, seen_version = d.version
+""")
+_LEAVES = HotStatement("SELECT departure_time FROM departures WHERE departure_id = $1::bigint")
+_ADD_LOCKED = text("""
+UPDATE document_journeys d SET journeys = jsonb_strip_nulls(d.journeys || v.journeys)
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, journeys jsonb)
 WHERE d.document_hash = decode(v.document, 'hex')
+""")
+# the locks first, in order; SET then reads the row as it is behind the lock
+_END = text("""
+WITH v AS (
+  SELECT decode(r.document, 'hex') AS document_hash, r.keys
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (document text, keys text[])
+), locked AS MATERIALIZED (
+  SELECT d.document_hash FROM document_journeys d JOIN v USING (document_hash)
+  ORDER BY d.document_hash FOR UPDATE OF d
+)
+UPDATE document_journeys d SET journeys = d.journeys - v.keys
+FROM v JOIN locked l USING (document_hash)
+WHERE d.document_hash = v.document_hash
 """)
 _FORGET = text("""
 DELETE FROM document_journeys d
-USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, spans text, kept text)
-WHERE d.document_hash = decode(v.document, 'hex') AND isempty(d.busy)
+USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text)
+WHERE d.document_hash = decode(v.document, 'hex') AND d.journeys = '{}'
 """)
+
+
+class Journeys:
+    """The journeys of documents as they were read, and those added since."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]] = ()) -> None:
+        self._of: defaultdict[bytes, list[Journey]] = defaultdict(list)
+        self._versions: dict[bytes, int] = {}
+        for document, version, departure_id, order_id, begin, end in rows:
+            self._versions[document] = version
+            if departure_id is not None and begin is not None:
+                self._of[document].append(Journey(departure_id, order_id, Span(begin, end)))
+
+    def of(self, document: bytes) -> list[Journey]:
+        """Those of a document."""
+        return self._of[document]
+
+    def version(self, document: bytes) -> int:
+        """The version of a document's row; 0 if there is none."""
+        return self._versions.get(document, 0)
+
+
+Additions = dict[str, list[int] | None]
+"""What is written of a document, by key: rides that are added, and None for those that are over."""
+
+
+def key(departure_id: int, order_id: int) -> str:
+    """The name of a journey in `document_journeys.journeys`."""
+    return f"{departure_id}:{order_id}"
+
+
+def over(known: Iterable[Journey], now: datetime) -> Additions:
+    """Has those dropped that are over when a document's row is written anyway."""
+    return {journey.key: None for journey in known if journey.span.end <= now}
+
+
+def adding(
+    additions: Mapping[bytes, Additions], journeys: Journeys
+) -> list[tuple[bytes, str, int, int]]:
+    """The rows of `ADD`."""
+    return [
+        (
+            document,
+            orjson.dumps(additions[document]).decode(),
+            _new_version(),
+            journeys.version(document),
+        )
+        for document in sorted(additions)
+    ]
+
+
+async def lock(tx: AsyncConnection, documents: Iterable[bytes]) -> None:
+    """Locks the documents' rows in order, and makes those that are not there: for all that `begin` adds, before it does."""
+    locks = [
+        {"document": document.hex(), "version": _new_version()} for document in sorted(documents)
+    ]
+    if locks:
+        await tx.execute(_LOCK, {"rows": orjson.dumps(locks).decode()})
 
 
 async def begin(
     tx: AsyncConnection,
     documents: Iterable[bytes],
-    span: Span,
+    departure_id: int,
+    order_id: int,
+    ride: Ride,
     *,
-    kept: Span | None,
+    instead_of: str | None,
     now: datetime,
-) -> set[bytes]:
-    """The documents travel then; gives those that cannot, since they travel at that time already.
+) -> tuple[set[bytes], set[bytes]]:
+    """The documents, locked, travel there; gives those that cannot, since they are on that departure, or on another at that time.
 
-    `kept` is the journey of the ticket that is changed into this one, and may overlap with it.
+    `instead_of` is the key of the journey of the ticket that is changed into this one, which does not count. If there are
+    any that cannot, nothing is added.
     """
     wanted = sorted(documents)
-    begun = await tx.execute(
-        _BEGIN,
-        {
-            "documents": orjson.dumps([document.hex() for document in wanted]).decode(),
-            "span": multirange([span]),
-            "kept": multirange([kept] if kept else []),
-            "now": now.isoformat(),
-        },
+    rows, ((leaves,),) = await round_trip(
+        tx, [(READ, [array(wanted)]), (_LEAVES, [str(departure_id)])]
     )
-    return set(wanted) - {bytes(document) for document in begun.scalars()}
+    known = Journeys(rows)
+    new = Journey(departure_id, order_id, ride.span(leaves))
+    twice: set[bytes] = set()
+    elsewhere: set[bytes] = set()
+    additions = []
+    for document in wanted:
+        others = [journey for journey in known.of(document) if journey.key != instead_of]
+        if any(journey.departure_id == new.departure_id for journey in others):
+            twice.add(document)
+        elif any(journey.span.overlaps(new.span) for journey in others):
+            elsewhere.add(document)
+        added = over(known.of(document), now) | {new.key: ride.dump()}
+        additions.append({"document": document.hex(), "journeys": added})
+    if not twice and not elsewhere:
+        await tx.execute(_ADD_LOCKED, {"rows": orjson.dumps(additions).decode()})
+    return twice, elsewhere
 
 
 async def end(tx: AsyncConnection, legs: Iterable[Leg]) -> None:
-    """The documents are free again at these times, but for what the other ticket of a change keeps."""
-    spans: defaultdict[bytes, list[Span]] = defaultdict(list)
-    kept: defaultdict[bytes, list[Span]] = defaultdict(list)
+    """The documents do not travel there any more."""
+    keys: defaultdict[bytes, list[str]] = defaultdict(list)
     for leg in legs:
-        spans[leg.document].append(leg.span)
-        if leg.kept:
-            kept[leg.document].append(leg.kept)
-    if not spans:
+        keys[leg.document].append(key(leg.departure_id, leg.order_id))
+    if not keys:
         return
-    rows = [
-        {"document": d.hex(), "spans": multirange(spans[d]), "kept": multirange(kept[d])}
-        for d in sorted(spans)
-    ]
+    rows = [{"document": document.hex(), "keys": keys[document]} for document in sorted(keys)]
     for statement in (_END, _FORGET):
         await tx.execute(statement, {"rows": orjson.dumps(rows).decode()})
+
+
+def _new_version() -> int:
+    """Never one that was there before, also where a row was deleted and made again."""
+    return randbits(62) + 1

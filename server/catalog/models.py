@@ -17,7 +17,7 @@ from sqlalchemy import (
     Time,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSTZMULTIRANGE
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from server.db import metadata
 
@@ -258,23 +258,18 @@ taken_seats = Table(
     Column("order_id", BigInteger, nullable=False),
 )
 
-travel_guards = Table(
-    "travel_guards",
-    metadata,
-    # a document travels once on a departure
-    Column("departure_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("document_hash", LargeBinary, primary_key=True),
-    Column("order_id", BigInteger, nullable=False),
-)
-
 document_journeys = Table(
     "document_journeys",
     metadata,
-    # when a document travels: its journeys that are held or sold, which do not overlap; those that are over are dropped in time
+    # where a document travels: its journeys that are held or sold; those that are over are dropped in time
     Column("document_hash", LargeBinary, primary_key=True),
-    Column("busy", TSTZMULTIRANGE, nullable=False),
-    # whoever would make two journeys overlap writes an endless one instead: see hold_rows
-    CheckConstraint("NOT lower_inf(busy)", name="no_overlap"),
+    # {"<departure_id>:<order_id>": [from, until]}, in seconds after the departure leaves its first stop
+    Column("journeys", JSONB, nullable=False),
+    # drawn anew with each journey that is added, and which one was there before
+    Column("version", BigInteger, nullable=False),
+    Column("seen_version", BigInteger, nullable=False),
+    # whoever adds a journey without having seen the last one writes -1: see journeys.py
+    CheckConstraint("seen_version >= 0", name="seen"),
 )
 
 traveller_quotas = Table(

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from server.catalog import pricing
-from server.catalog.journeys import Span
+from server.catalog.journeys import Ride, Span
 from server.catalog.seating import SeatMap
 
 
@@ -90,6 +90,14 @@ class Offer:
         """When it travels, if it does."""
         journey = self.journey
         return Span(journey.departure_time, journey.arrival_time) if journey else None
+
+    def ride(self, leaves: datetime | None = None) -> Ride | None:
+        """When it travels, if it does, counted from when its departure `leaves`; None: from when it was to be sold for."""
+        if self.journey is None or self.span is None:
+            return None
+        leaves = leaves or self.journey.service_time
+        assert leaves, "what is sold now says when its departure leaves"
+        return Ride.of(self.span, leaves)
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty if it can."""

@@ -21,16 +21,16 @@ _OFFER, _CHANGED = "i.item ->> 'offer_id'", "f.content -> 'items' -> c.item_inde
 TAKEN = f"""
 SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigint AS stock_id,
   (i.item ->> 'departure_id')::bigint AS departure_id, (p.place ->> 'seat_index')::int AS seat_index,
-  CASE WHEN (i.item ->> 'departure_id')::bigint IS DISTINCT FROM c.departure_id THEN p.place ->> 'document' END AS document,
+  p.place ->> 'document' AS document,
   nullif({_counted_as(_OFFER)}, {_counted_as(_CHANGED)}) AS quota_id,
-  p.place ->> 'document' AS travels, i.item -> 'span' AS span,
+  i.item -> 'span' AS span, (i.item ->> 'snapshot_id')::uuid AS snapshot_id,
   o.content #>> '{{replaces,stock_id}}' IS DISTINCT FROM i.item ->> 'stock_id' AS has_own_place
 FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id LEFT JOIN orders f ON f.order_id = c.order_id,
   jsonb_array_elements(o.content -> 'items') AS i (item), jsonb_array_elements(i.item -> 'places') AS p (place)
 WHERE o.state = 'PENDING'
 UNION ALL
 SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, d.document,
-  {_counted_as(_OFFER)}, d.document, i.item -> 'span', true
+  {_counted_as(_OFFER)}, i.item -> 'span', (i.item ->> 'snapshot_id')::uuid, true
 FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN orders o ON o.order_id = s.order_id
 CROSS JOIN LATERAL (SELECT o.content -> 'items' -> s.item_index) AS i (item)
 CROSS JOIN LATERAL (

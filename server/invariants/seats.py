@@ -28,19 +28,6 @@ FROM taken WHERE seat_index IS NOT NULL AND has_own_place GROUP BY stock_id, sea
 """,
     ),
     Invariant(
-        "travel-guards",
-        "a document is guarded on a departure exactly while an order or kept ticket of its holder is on it",
-        f"""
-WITH taken AS ({TAKEN})
-SELECT format('departure %s', coalesce(g.departure_id, t.departure_id)),
-  format('guarded for order %s, wanted by %s', coalesce(g.order_id::text, 'none'), coalesce(t.order_id::text, 'none'))
-FROM travel_guards g
-FULL JOIN (SELECT * FROM taken WHERE document IS NOT NULL AND departure_id IS NOT NULL) t
-  ON (t.departure_id, t.document, t.order_id) = (g.departure_id, encode(g.document_hash, 'hex'), g.order_id)
-WHERE g.order_id IS NULL OR t.order_id IS NULL
-""",
-    ),
-    Invariant(
         "seats-of-tickets",
         "a ticket is of the stock and departure that it was sold under, and has a seat exactly if those are numbered: the"
         " one that its label says",
@@ -76,16 +63,29 @@ WHERE (s.stock_id, s.departure_id) IS DISTINCT FROM (s.sold_stock_id, s.sold_dep
     ),
     Invariant(
         "document-journeys",
-        "a document is busy exactly while it is to travel: at the times of waiting orders and kept tickets that are to come",
+        "a document travels exactly where it is to: by the waiting orders and kept tickets that are to come, each at its"
+        " time after the departure leaves",
         f"""
-WITH coming AS (SELECT tstzmultirange(tstzrange(now(), NULL)) AS time), wanted AS (
-  SELECT travels, range_agg(tstzrange((span ->> 0)::timestamptz, (span ->> 1)::timestamptz)) AS busy
-  FROM ({TAKEN}) t WHERE travels IS NOT NULL AND jsonb_typeof(span) = 'array' GROUP BY 1
+WITH wanted AS (
+  SELECT t.document, t.departure_id || ':' || t.order_id AS key,
+    extract(epoch FROM (t.span ->> 0)::timestamptz - s.sold_for)::int AS begins,
+    extract(epoch FROM (t.span ->> 1)::timestamptz - s.sold_for)::int AS ends, d.departure_time
+  FROM ({TAKEN}) t JOIN departures d USING (departure_id) JOIN snapshots n USING (snapshot_id)
+  CROSS JOIN LATERAL (SELECT coalesce((n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz,
+    d.planned_time, d.departure_time)) AS s (sold_for)
+  WHERE t.document IS NOT NULL AND jsonb_typeof(t.span) = 'array'
+), known AS (
+  SELECT encode(document_hash, 'hex') AS document, j.key, (j.ride ->> 0)::int AS begins, (j.ride ->> 1)::int AS ends,
+    d.departure_time
+  FROM document_journeys CROSS JOIN LATERAL jsonb_each(journeys) AS j (key, ride)
+  LEFT JOIN departures d ON d.departure_id = split_part(j.key, ':', 1)::bigint
 )
-SELECT 'document ' || left(coalesce(encode(d.document_hash, 'hex'), w.travels), 8),
-  format('busy %s, wanted %s', coalesce(d.busy * c.time, '{{}}'), coalesce(w.busy * c.time, '{{}}'))
-FROM document_journeys d FULL JOIN wanted w ON w.travels = encode(d.document_hash, 'hex') CROSS JOIN coming c
-WHERE coalesce(d.busy * c.time, '{{}}') <> coalesce(w.busy * c.time, '{{}}')
+SELECT format('document %s on departure and by order %s', left(document, 8), key),
+  format('from %s until %s seconds after it leaves, wanted from %s until %s', coalesce(k.begins::text, 'nowhere'),
+    coalesce(k.ends::text, 'nowhere'), coalesce(w.begins::text, 'nowhere'), coalesce(w.ends::text, 'nowhere'))
+FROM known k FULL JOIN wanted w USING (document, key)
+WHERE (k.begins, k.ends) IS DISTINCT FROM (w.begins, w.ends)
+  AND coalesce(w.departure_time, k.departure_time, 'infinity') + make_interval(secs => coalesce(w.ends, k.ends)) > now()
 """,
     ),
 )

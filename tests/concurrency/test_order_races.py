@@ -176,7 +176,7 @@ async def test_two_processes_never_sell_a_seat_twice(
 async def test_one_document_in_two_classes_at_two_processes(
     world: World, server: GateServer, database_url: str, redis_url: str
 ) -> None:
-    """The classes have stocks of their own, so no common lock: the key of travel_guards decides."""
+    """The classes have stocks of their own, so no common lock: the version of document_journeys decides."""
     async with traveller_server(database_url, redis_url) as elsewhere:
         for number in range(20):
             who = [passenger(document_number=f"E77{number:05}")]

@@ -85,9 +85,9 @@ async def test_the_limit_holds_over_classes_and_processes(
 
 
 async def test_a_document_is_on_one_of_two_departures(world: World, channels: list[Any]) -> None:
-    """Departures have stocks, and guards, of their own.
+    """Departures have stocks of their own.
 
-    Seen red: without the check `no_overlap` of document_journeys both were held.
+    Seen red: without the check `seen` of document_journeys both were held.
     """
     for number in range(1, RACES + 1):
         who = [passenger(document_number=f"E99{number:05}")]

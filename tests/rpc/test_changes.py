@@ -140,7 +140,7 @@ async def test_another_class_of_the_same_departure(world: World, desk: Desk, til
     (old,) = await tickets(desk)
     made = await swap(desk, old.ticket_code, world.seat(1, SECOND))
     assert ORDER_STATE[made.order.state] == "PAID"
-    assert await world.value("SELECT count(*) FROM travel_guards") == 1
+    assert await world.value("SELECT count(*) FROM document_journeys, jsonb_each(journeys)") == 1
     refused = await refusal(desk.create(world.seat(), passengers=travelling))
     assert refused.reason == Reason.DUPLICATE_PASSENGER
 

@@ -65,7 +65,11 @@ UPDATE stocks SET total = sold - 1 WHERE sold > 0
     ("document-journeys", "DELETE FROM document_journeys"),
     (
         "document-journeys",
-        "UPDATE document_journeys SET busy = busy + '{[2100-01-01,2100-01-02)}'",
+        "UPDATE document_journeys SET journeys = journeys || '{\"0:1\": [0, 60]}'",
+    ),
+    (
+        "document-journeys",
+        "UPDATE document_journeys SET journeys = (SELECT jsonb_object_agg(key, '[0, 1]'::jsonb) FROM jsonb_each(journeys))",
     ),
     ("batches", "UPDATE batches SET quantity = quantity + 1"),
     ("seats", "DELETE FROM taken_seats WHERE order_id = <paid>"),
@@ -79,7 +83,13 @@ UPDATE ticket_sales l SET seat_index = s.seat_index, seat = s.seat FROM ticket_s
   WHERE l.{THE_LAST_OF.format("paid")} AND s.{A_TICKET_OF.format("paid")}
 """,
     ),
-    ("travel-guards", "DELETE FROM travel_guards WHERE order_id = <paid>"),
+    (
+        "document-journeys",
+        """
+UPDATE document_journeys d SET journeys = d.journeys - ARRAY(
+  SELECT key FROM jsonb_object_keys(d.journeys) AS key WHERE key LIKE '%:' || <paid>)
+""",
+    ),
     ("seats-of-tickets", f"UPDATE ticket_sales SET seat = '9Z' WHERE {A_TICKET_OF.format('paid')}"),
     ("seats-of-tickets", "UPDATE ticket_sales SET seat = '1A' WHERE order_id = <parts-1>"),
     ("paid-in-full", "UPDATE payments SET amount_minor = amount_minor + 1 WHERE order_id = <paid>"),

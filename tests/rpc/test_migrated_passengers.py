@@ -10,9 +10,9 @@ from tests.support.every_state import every_state
 
 BEFORE = "0006"
 COUNTED = "SELECT quota_id, traveller_id, quantity FROM traveller_quotas WHERE quota_id & (1::bigint << 61) = 0"
-BUSY = "SELECT document_hash, busy::text FROM document_journeys"
+BUSY = "SELECT document_hash, journeys::text FROM document_journeys"
 SPANS = """
-SELECT order_id, jsonb_strip_nulls(content -> 'items'), jsonb_strip_nulls(coalesce(content -> 'replaces', 'null'))
+SELECT order_id, jsonb_strip_nulls(content -> 'items'), jsonb_strip_nulls(coalesce(nullif(content -> 'replaces', 'null'), '{}') - 'span')
 FROM orders WHERE traveller_id IS NOT NULL
 """
 STRIP = """

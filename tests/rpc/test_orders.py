@@ -390,7 +390,7 @@ async def test_cancelling_gives_everything_back(world: World, desk: Desk) -> Non
     assert ORDER_STATE[cancelled.state] == "CANCELLED"
     assert CANCEL_REASON[cancelled.cancel_reason] == "TRAVELLER"
     assert cancelled.sequence == 2
-    for table in ("taken_seats", "travel_guards", "traveller_quotas"):
+    for table in ("taken_seats", "document_journeys", "traveller_quotas"):
         assert await world.value(f"SELECT count(*) FROM {table}") == 0
     assert (await world.stock(), await world.stock(2, SECOND)) == ((10, 0, 0), (10, 0, 0))
     again = (await desk.cancel(order.order_id)).order  # a repeat does no harm

@@ -128,9 +128,10 @@ UNION ALL SELECT 'quota', traveller_id::text FROM quotas p
   FULL JOIN known q USING (quota, traveller_id) WHERE p.quantity IS DISTINCT FROM q.quantity
 UNION ALL SELECT 'seat', coalesce(p.order_id, t.order_id)::text FROM (SELECT * FROM places WHERE seat_index IS NOT NULL AND own) p
   FULL JOIN taken_seats t USING (stock_id, seat_index, order_id) WHERE t.order_id IS NULL OR p.order_id IS NULL
-UNION ALL SELECT 'guard', coalesce(p.order_id, g.order_id)::text FROM (
-    SELECT departure_id, decode(document, 'hex') AS document_hash, order_id FROM places WHERE document IS NOT NULL) p
-  FULL JOIN travel_guards g USING (departure_id, document_hash, order_id) WHERE g.order_id IS NULL OR p.order_id IS NULL
+UNION ALL SELECT 'journey', coalesce(p.key, j.key) FROM (
+    SELECT departure_id || ':' || order_id AS key, document FROM places WHERE document IS NOT NULL) p
+  FULL JOIN (SELECT encode(document_hash, 'hex') AS document, jsonb_object_keys(journeys) AS key FROM document_journeys) j
+  USING (document, key) WHERE p.key IS NULL OR j.key IS NULL
 UNION ALL SELECT 'events', o.order_code FROM orders o WHERE o.traveller_id IS NOT NULL AND o.sequence <>
   1 + (SELECT count(*) FROM order_events e WHERE e.order_id = o.order_id)
 UNION ALL SELECT 'repeat', request_id FROM idempotency_records r WHERE r.method = 'CreateOrder' AND NOT EXISTS (

@@ -206,8 +206,9 @@ class ChangeDesk:
             order_id=order_id,
             traveller_id=old.order.traveller_id,
             offer_id=offer.offer_id,
-            span=offer.span,
             counterpart=replaced,
+            ride=offer.ride(),
+            changes_order_id=old.order_id,
         )
         # both at once: two changes in opposite directions do not wait for each other
         await holds.lock(tx, {old.item.stock_id, offer.stock_id})
@@ -219,6 +220,7 @@ class ChangeDesk:
             max_per_traveller=offer.max_per_traveller,
             now=now,
         )
+        await holds.travel(tx, [wanted], now=now)
         seat = seats[0] if seats else None
         place = Place(
             passenger=0,

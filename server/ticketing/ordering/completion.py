@@ -110,7 +110,6 @@ async def withdraw(
                 (document,) if document else (),
                 *whose,
                 offer_id=item.offer_id,
-                span=item.span,
                 counterpart=successor,
             )
         )

@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One offer that was ordered, under the snapshot it was sold under; `span` is when it travels, if it does."""
+    """One offer that was ordered, under the snapshot it was sold under; `span` is when it was to travel then, if it does."""
 
     offer_id: str
     snapshot_id: UUID
@@ -69,7 +69,7 @@ class Item:
     @property
     def counterpart(self) -> Counterpart:
         """What a ticket of it is to the other one of a change."""
-        return Counterpart(self.offer_id, self.departure_id, self.span)
+        return Counterpart(self.offer_id, self.departure_id)
 
     def dump(self) -> dict[str, Any]:
         """As it is stored."""
@@ -166,7 +166,6 @@ class Content:
             order_id=order_id,
             traveller_id=traveller_id,
             offer_id=item.offer_id,
-            span=item.span,
             counterpart=self.replaces,
         )
 
@@ -189,7 +188,6 @@ def _dump(replaced: Counterpart) -> dict[str, Any]:
     return {
         "offer_id": replaced.offer_id,
         "departure_id": replaced.departure_id,
-        "span": replaced.span.dump() if replaced.span else None,
         "stock_id": replaced.stock_id,
     }
 
@@ -200,6 +198,5 @@ def _parse(content: Mapping[str, Any] | None) -> Counterpart | None:
     return Counterpart(
         content["offer_id"],
         content["departure_id"],
-        Span.parse(content["span"]),
         content.get("stock_id"),
     )

@@ -37,7 +37,11 @@ class Departure(NamedTuple):
 
     def moved(self, sold_for: datetime | None) -> timedelta:
         """By how much it leaves later than it was sold for; None was sold before any was moved."""
-        return self.departure_time - (sold_for or self.planned_time)
+        return self.departure_time - self.sold_for(sold_for)
+
+    def sold_for(self, service_time: datetime | None) -> datetime:
+        """When it was to leave as it was sold; None was sold before any was moved."""
+        return service_time or self.planned_time
 
     def as_it_is(self, offer: Offer) -> Offer:
         """What was sold for it, with the times as they are now."""

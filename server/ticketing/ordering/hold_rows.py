@@ -1,6 +1,5 @@
 """What the orders of one transaction read and write: one statement a table, however many orders there are."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +9,8 @@ from uuid import UUID
 import orjson
 
 from server import idempotency
-from server.catalog.journeys import Span, multirange
+from server.catalog import journeys
+from server.catalog.journeys import Additions, Journeys
 from server.catalog.offers import Offer
 from server.db import HotConnection, HotStatement, array, columns
 
@@ -23,15 +23,6 @@ READ_QUOTAS = HotStatement("""
 SELECT q.quota_id, q.traveller_id, q.quantity
 FROM unnest($1::bigint[], $2::bigint[]) AS k (quota_id, traveller_id)
 JOIN traveller_quotas q USING (quota_id, traveller_id)
-""")
-READ_GUARDS = HotStatement("""
-SELECT g.departure_id, g.document_hash
-FROM unnest($1::bigint[], $2::bytea[]) AS k (departure_id, document_hash)
-JOIN travel_guards g USING (departure_id, document_hash)
-""")
-READ_JOURNEYS = HotStatement("""
-SELECT d.document_hash, lower(j.span), upper(j.span)
-FROM document_journeys d, unnest(d.busy) AS j (span) WHERE d.document_hash = ANY($1::bytea[])
 """)
 SEATS_IN_WORD = 60
 READ_SEATS = HotStatement(f"""
@@ -50,19 +41,7 @@ SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) v
 ON CONFLICT (quota_id, traveller_id) DO UPDATE
 SET quantity = q.quantity + excluded.quantity, max_quantity = excluded.max_quantity
 """)
-# so would an endless journey, written instead of one that overlaps with what was added since; what is over is dropped
-ADD_JOURNEYS = HotStatement("""
-INSERT INTO document_journeys AS d (document_hash, busy)
-SELECT v.* FROM unnest($2::bytea[], $3::tstzmultirange[]) v
-ON CONFLICT (document_hash) DO UPDATE
-SET busy = CASE WHEN d.busy && excluded.busy THEN '{(,)}'
-  ELSE d.busy * tstzmultirange(tstzrange($1::timestamptz, NULL)) + excluded.busy END
-""")
-# a document or seat that is taken after all would violate the key, whatever the decision before it said
-SET_GUARDS = HotStatement("""
-INSERT INTO travel_guards (departure_id, document_hash, order_id)
-SELECT v.* FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) v
-""")
+# a seat that is taken after all would violate the key, whatever the decision before it said
 TAKE_SEATS = HotStatement("""
 INSERT INTO taken_seats (stock_id, seat_index, order_id)
 SELECT v.* FROM unnest($1::bigint[], $2::int[], $3::bigint[]) v
@@ -109,8 +88,7 @@ class Facts:
 
     stocks: dict[int, Stock]
     quotas: dict[tuple[int, int], int]
-    guards: set[tuple[int, bytes]]
-    journeys: defaultdict[bytes, list[Span]]
+    journeys: Journeys
     stored: dict[idempotency.Key, tuple[bytes, bytes]]
 
     def is_closed(self, stock_id: int) -> bool:
@@ -129,8 +107,7 @@ class Writes:
     held: dict[int, int] = field(default_factory=dict)
     # what is added, and the limit
     quotas: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    journeys: dict[bytes, list[Span]] = field(default_factory=dict)
-    guards: list[tuple[int, bytes, int]] = field(default_factory=list)
+    journeys: dict[bytes, Additions] = field(default_factory=dict)
     seats: list[tuple[int, int, int]] = field(default_factory=list)
     snapshots: dict[UUID, Offer] = field(default_factory=dict)
     orders: list[tuple[Any, ...]] = field(default_factory=list)
@@ -143,7 +120,7 @@ async def read(
     stock_ids: Iterable[int],
     seated: Iterable[int],
     quotas: Iterable[tuple[int, int]],
-    guards: Collection[tuple[int, bytes]],
+    documents: Collection[bytes],
     keys: Iterable[idempotency.Key],
 ) -> Facts:
     """Locks the stocks, in the order of their ids, and reads everything about the orders, in one round trip.
@@ -153,32 +130,26 @@ async def read(
     statements = [
         (LOCK_STOCKS, [array(sorted(stock_ids))]),
         (READ_QUOTAS, columns(list(quotas)) or ["{}"] * 2),
-        (READ_GUARDS, columns(list(guards)) or ["{}"] * 2),
-        (READ_JOURNEYS, [array(sorted({document for _, document in guards}))]),
+        (journeys.READ, [array(list(documents))]),
         (READ_SEATS, [array(list(seated))]),
         (idempotency.READ_ANSWERS, columns(list(keys)) or ["{}"] * 3),
     ]
-    locked, quantities, travelling, journeys, taken, answers = await hot.round_trip(statements)
+    locked, quantities, travelling, taken, answers = await hot.round_trip(statements)
     stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in locked}
     for stock_id, word, bits in taken:
         stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
-    spans: defaultdict[bytes, list[Span]] = defaultdict(list)
-    for document, begin, end in journeys:
-        spans[document].append(Span(begin, end))
     return Facts(
         stocks,
         {(row[0], row[1]): row[2] for row in quantities},
-        set(travelling),
-        spans,
+        Journeys(travelling),
         {row[:3]: (row[3], row[4]) for row in answers},
     )
 
 
-async def write(hot: HotConnection, writes: Writes, now: datetime) -> None:
+async def write(hot: HotConnection, writes: Writes, facts: Facts, now: datetime) -> None:
     """Writes everything and commits, in one round trip. What two transactions may both write comes in order."""
     at = now.isoformat()
     quotas = [(*key, *writes.quotas[key]) for key in sorted(writes.quotas)]
-    spans = [(document, multirange(spans)) for document, spans in sorted(writes.journeys.items())]
     snapshots = [
         (offer.snapshot_id, offer.product_id, orjson.dumps(offer.snapshot).decode())
         for _, offer in sorted(writes.snapshots.items())
@@ -187,11 +158,12 @@ async def write(hot: HotConnection, writes: Writes, now: datetime) -> None:
     if writes.held:
         statements.append((HOLD_STOCKS, [at, *columns(sorted(writes.held.items()))]))
     for statement, rows in _rows(
-        (ADD_QUOTAS, quotas), (SET_GUARDS, sorted(writes.guards)), (TAKE_SEATS, writes.seats)
+        (ADD_QUOTAS, quotas),
+        (TAKE_SEATS, writes.seats),
+        (journeys.ADD, journeys.adding(writes.journeys, facts.journeys)),
     ):
         statements.append((statement, columns(rows)))
     for statement, rows in _rows(
-        (ADD_JOURNEYS, spans),
         (KEEP_SNAPSHOTS, snapshots),
         (INSERT_ORDERS, writes.orders),
         (idempotency.STORE_ANSWERS, sorted(writes.answers)),

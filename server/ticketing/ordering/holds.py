@@ -5,7 +5,7 @@ came, in memory, writes everything in one statement a table, commits once, and a
 the disk the next lane takes what has arrived since.
 
 What keeps a seat from being sold twice, in PostgreSQL alone: the row lock on the stock and its constraint no_oversell,
-the primary keys of taken_seats and travel_guards.
+the primary key of taken_seats. That a document is on one departure at a time: see catalog.journeys.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from server import idempotency
 from server.catalog import holds, seating
 from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.holds import duplicate_passenger, overlapping_journey, sold_out, too_many
-from server.catalog.journeys import Span
+from server.catalog.journeys import Journey, Span, over
 from server.catalog.offers import Offer
 from server.catalog.rules import promotion_quota_id, promotion_stock_id, quota_id
 from server.db import Database, HotConnection
@@ -177,7 +177,7 @@ class Holder:
             # behind the locks, which may have taken a while: a hold has its whole time
             batch = _Batch(self, facts, numbers, prices, datetime.now(UTC))
             outcomes = [batch.settle(unit) for unit in units]
-            await hold_rows.write(hot, batch.writes, batch.now)
+            await hold_rows.write(hot, batch.writes, facts, batch.now)
         self._numbers.give_back(numbers, now)
         if len(self._stored) >= MAX_SNAPSHOTS:
             self._stored.clear()
@@ -216,7 +216,7 @@ async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> ho
     stock_ids: set[int] = set()
     seated: set[int] = set()
     quotas: set[tuple[int, int]] = set()
-    guards: set[tuple[int, bytes]] = set()
+    documents: set[bytes] = set()
     for unit in units:
         if unit.priced is None:
             continue
@@ -232,23 +232,16 @@ async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> ho
             quotas.add((quota_id(offer.offer_id), unit.traveller.traveller_id))
             if offer.seat_map:
                 seated.add(offer.stock_id)
-            guards.update(_guards(unit, item))
+            if offer.journey:
+                documents.update([document for document in unit.documents if document])
     return await hold_rows.read(
         hot,
         stock_ids=stock_ids,
         seated=seated,
         quotas=quotas,
-        guards=guards,
+        documents=documents,
         keys=[unit.key for unit in units],
     )
-
-
-def _guards(unit: Unit, item: PricedItem) -> list[tuple[int, bytes]]:
-    journey = item.offer.journey
-    if journey is None:
-        return []
-    documents = [unit.documents[position] for position in item.passengers]
-    return [(journey.departure_id, document) for document in documents if document]
 
 
 class _Batch:
@@ -313,8 +306,7 @@ class _Batch:
         """
         wanted: Counter[int] = Counter()
         counted: Counter[int] = Counter()
-        travelling: set[tuple[int, bytes]] = set()
-        journeys: defaultdict[bytes, list[Span]] = defaultdict(list)
+        journeys: defaultdict[bytes, list[tuple[int, Span]]] = defaultdict(list)
         for item in priced.items:
             offer, quantity = item.offer, len(item.passengers)
             wanted[offer.stock_id] += quantity
@@ -327,15 +319,22 @@ class _Batch:
                 raise too_many(
                     offer.offer_id, limit=offer.max_per_traveller, held=held, requested=quantity
                 )
-            for guard in _guards(unit, item):
-                _, document = guard
-                if guard in self._facts.guards or guard in travelling:
-                    raise duplicate_passenger(offer.offer_id, unit.documents.index(document))
-                travelling.add(guard)
-                known = self._facts.journeys[document] + journeys[document]
-                if offer.span and any(map(offer.span.overlaps, known)):
-                    raise overlapping_journey(offer.offer_id, unit.documents.index(document))
-                journeys[document] += [offer.span] if offer.span else []
+            if offer.journey is None or offer.span is None:
+                continue
+            departure_id, span = offer.journey.departure_id, offer.span
+            for position in item.passengers:
+                document = unit.documents[position]
+                if not document:
+                    continue
+                known = journeys[document]
+                known += [
+                    (each.departure_id, each.span) for each in self._facts.journeys.of(document)
+                ]
+                if any(other == departure_id for other, _ in known):
+                    raise duplicate_passenger(offer.offer_id, position)
+                if any(other.overlaps(span) for _, other in known):
+                    raise overlapping_journey(offer.offer_id, position)
+                known.append((departure_id, span))
 
     def _seat(self, priced: Priced) -> list[Sequence[int | None]]:
         """The seats of each item's passengers; None where seats are not numbered. Raises SOLD_OUT."""
@@ -396,12 +395,8 @@ class _Batch:
                 if place.seat_index is not None:
                     stock.taken |= 1 << place.seat_index
                     writes.seats.append((item.stock_id, place.seat_index, order.order_id))
-                if place.document and item.departure_id is not None:
-                    facts.guards.add((item.departure_id, place.document))
-                    writes.guards.append((item.departure_id, place.document, order.order_id))
-                if place.document and item.span:
-                    facts.journeys[place.document].append(item.span)
-                    writes.journeys.setdefault(place.document, []).append(item.span)
+                if place.document:
+                    self._travel(place.document, order.order_id, offer)
             if not self._holder.is_stored(item.snapshot_id):
                 writes.snapshots[item.snapshot_id] = offer
         for stock_id in order.content.capped_stock_ids:
@@ -426,6 +421,18 @@ class _Batch:
                 order.hold_expire_time.isoformat(),
             )
         )
+
+    def _travel(self, document: bytes, order_id: int, offer: Offer) -> None:
+        journey, span, ride = offer.journey, offer.span, offer.ride()
+        if journey is None or span is None or ride is None:
+            return
+        known = self._facts.journeys.of(document)
+        additions = self.writes.journeys.get(document)
+        if additions is None:
+            additions = self.writes.journeys[document] = over(known, self.now)
+        new = Journey(journey.departure_id, order_id, span)
+        known.append(new)
+        additions[new.key] = ride.dump()
 
     def _count(self, key: tuple[int, int], quantity: int, *, limit: int) -> None:
         self._facts.quotas[key] = self._facts.quotas.get(key, 0) + quantity

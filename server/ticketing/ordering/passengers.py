@@ -78,7 +78,7 @@ class PassengerSeals:
         return Party([Passenger(*fields) for fields in content], contact_phone)
 
     def document_hash(self, passenger: Passenger) -> bytes:
-        """What stands for the document in `travel_guards`: 16 bytes that tell nothing without our key."""
+        """What stands for the document in `document_journeys`: 16 bytes that tell nothing without our key."""
         document = documents.identity(passenger.document_type, passenger.document_number)
         hashed = blake2b("\0".join(document).encode(), key=self._hash_key, digest_size=_HASH_BYTES)
         return hashed.digest()

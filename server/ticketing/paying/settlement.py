@@ -53,11 +53,6 @@ Outcome = Literal["PAID", "KNOWN", "REFUNDED", "MISFIT", "UNKNOWN"]
 
 log = structlog.get_logger()
 
-# a document that travels on the same departure as before keeps its guard
-_PASS_GUARD = text("""
-UPDATE travel_guards SET order_id = :order_id
-WHERE departure_id = :departure_id AND document_hash = :document AND order_id = :old_order_id
-""")
 # a place that both tickets of a change are keeps its seat
 _PASS_SEAT = text("""
 UPDATE taken_seats SET order_id = :order_id
@@ -308,17 +303,6 @@ class Settlement:
         self, tx: AsyncConnection, order: Order, change: _Change, *, actor: str, now: datetime
     ) -> None:
         old_order_id = change.order.order_id
-        for item in order.content.items:
-            for place in item.places:
-                await tx.execute(
-                    _PASS_GUARD,
-                    {
-                        "order_id": order.order_id,
-                        "departure_id": item.departure_id,
-                        "document": place.document,
-                        "old_order_id": old_order_id,
-                    },
-                )
         taken = {take.stock_id for take in (*order.takes, *change.order.takes)}
         await holds.lock(tx, taken)
         (item,) = order.content.items
@@ -374,12 +358,16 @@ class Settlement:
         old = await self._change_again(tx, order, now=now)
         of_old = {take.stock_id for take in old.takes} if old else set()
         await holds.lock(tx, {take.stock_id for take in order.takes} | of_old)
+        takes = []
         seats: dict[int, tuple[int, ...]] = {}
         for index, item in items:
             offer = offers[item.snapshot_id, item.offer_id]
+            take = order.content.take_of(item, order.order_id, order.traveller_id)
+            ride = offer.ride(_sold_for(item, offer, running))
+            takes.append(replace(take, ride=ride, changes_order_id=order.changes_order_id))
             seats[index] = await holds.take(
                 tx,
-                order.content.take_of(item, order.order_id, order.traveller_id),
+                takes[-1],
                 offer_id=item.offer_id,
                 seat_map=offer.seat_map,
                 max_per_traveller=offer.max_per_traveller,
@@ -390,6 +378,7 @@ class Settlement:
         for use, (_, limit) in zip(order.uses, order.content.promotion_limits, strict=True):
             if await quotas.count(tx, use, limit=limit) is not None:
                 raise _GoneError("the promotion is used as often as one traveller may")
+        await holds.travel(tx, takes, now=now)
         return seats
 
     async def _change_again(
@@ -448,6 +437,14 @@ def _as_it_is(offer: Offer, item: Item, running: Departures) -> Offer:
     """What was sold, with the times of its departure as they are now."""
     departure = running.get(item.departure_id) if item.departure_id is not None else None
     return departure.as_it_is(offer) if departure else offer
+
+
+def _sold_for(item: Item, offer: Offer, running: Departures) -> datetime | None:
+    """When the departure was to leave as it was sold; None for a package."""
+    departure = running.get(item.departure_id) if item.departure_id is not None else None
+    if departure is None or offer.journey is None:
+        return None
+    return departure.sold_for(offer.journey.service_time)
 
 
 def _require_still_sold(item: Item, offer: Offer, running: Departures, now: datetime) -> None:

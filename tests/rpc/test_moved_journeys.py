@@ -1,0 +1,208 @@
+"""One document is on one departure at a time, also where the operator moves departures: by the times as they are now."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from server.errors import Reason
+from tests.support.gate_server import GateServer
+from tests.support.invariants import assert_invariants
+from tests.support.operations import Manager, followed, leaves
+from tests.support.rpc_server import refusal_or_none
+from tests.support.till import Till, a_till, give_back, states, swap, tickets
+from tests.support.traveller import (
+    ORDER_STATE,
+    SECOND,
+    Desk,
+    World,
+    a_world,
+    party,
+    traveller_server,
+)
+
+HOUR = timedelta(hours=1)
+MOVED, OLD_TIME, NEW_TIME = 1, 2, 3
+"""Departures: OLD_TIME leaves when MOVED is planned to, NEW_TIME when it leaves after the move."""
+SEATS = 10
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url, departures=3, seats=SEATS) as filled:
+        for number, hours in ((OLD_TIME, 0), (NEW_TIME, 2)):
+            await filled.sql(
+                "UPDATE departures d SET departure_time = f.departure_time + %s * interval '1 hour'"
+                " FROM departures f WHERE d.departure_id = %s AND f.departure_id = %s",
+                hours,
+                filled.departure_id(number),
+                filled.departure_id(MOVED),
+            )
+        yield filled
+        assert await filled.contradictions() == []
+    assert_invariants(database_url)
+
+
+@pytest.fixture
+async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    async with traveller_server(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(server: GateServer) -> Desk:
+    return Desk.of(server.channel, 1)
+
+
+@pytest.fixture
+async def other(server: GateServer) -> Desk:
+    return Desk.of(server.channel, 2)
+
+
+@pytest.fixture
+async def till(world: World, database_url: str) -> AsyncIterator[Till]:
+    async with a_till(database_url) as till:
+        yield till
+
+
+@pytest.fixture
+async def manager(till: Till, server: GateServer) -> Manager:
+    return await Manager.hired(till.db, server.channel)
+
+
+@pytest.fixture
+async def planned(world: World) -> Any:
+    """When MOVED was to leave."""
+    return await leaves(world, MOVED)
+
+
+async def busy(world: World, other: Desk, who: list[Any]) -> tuple[bool, bool]:
+    """Whether they travel at the old time, and at the new one: by trying to order, and cancelling."""
+    found = []
+    for number in (OLD_TIME, NEW_TIME):
+        call = other.create(world.seat(number, SECOND), passengers=who)
+        refused = await refusal_or_none(call)
+        if refused is None:
+            (made,) = (await other.pages())[0].orders[:1]
+            await other.cancel(made.order_id)
+        else:
+            assert refused.reason in (Reason.OVERLAPPING_JOURNEY, Reason.DUPLICATE_PASSENGER)
+        found.append(refused is not None)
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+async def test_the_old_time_is_free_and_the_new_one_is_not(
+    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any,
+    database_url: str, is_paid: bool,
+) -> None:  # fmt: skip
+    """From the commit of the move on, held or sold; moved twice, and back. Seen red: the old time stayed
+    the document's, and the new one was sold as well.
+    """
+    who = party(2)
+    if is_paid:
+        await till.sell(desk, world.seat(MOVED), passengers=who)
+    else:
+        await desk.order(world.seat(MOVED), passengers=who)
+    for hours, expected in (
+        (2, (False, True)),
+        (4, (False, False)),
+        (2, (False, True)),
+        (0, (True, False)),
+    ):
+        await manager.move(world.departure_id(MOVED), planned + hours * HOUR)
+        assert await busy(world, other, who) == expected
+        await asyncio.to_thread(assert_invariants, database_url)
+
+
+async def test_what_is_given_back_after_a_move_leaves_nothing(
+    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+) -> None:
+    """Cancelled, expired, refunded, changed. Seen red: both times stayed, or the wrong one was free."""
+    await world.sql("""UPDATE products SET policy = policy || '{"changes_allowed": 3}'""")
+    who = party(4)
+    cancelled = await desk.order(world.seat(MOVED), passengers=who[:1])
+    expired = await desk.order(world.seat(MOVED), passengers=who[1:2])
+    sold = await till.sell(desk, world.seat(MOVED), passengers=who[2:3])
+    changed = await till.sell(desk, world.seat(MOVED, SECOND), passengers=who[3:])
+    await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
+    await followed(world)
+    await desk.cancel(cancelled.order_id)
+    await world.expire(expired.order_id)
+    await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+    await give_back(desk, sold.order_id)
+    await till.drain()
+    assert await states(desk, sold.order_id) == ["REFUNDED"]
+    assert await world.value("SELECT count(*) FROM document_journeys") == 1
+    assert await busy(world, other, who[:3]) == (False, False)
+    (old,) = await tickets(desk, order_id=changed.order_id)
+    made = await swap(desk, old.ticket_code, world.seat(OLD_TIME, SECOND))
+    if ORDER_STATE[made.order.state] == "PENDING":
+        await till.pay(made.order.order_id)
+    assert await busy(world, other, who[3:]) == (True, False)
+    await give_back(desk, made.order.order_id)
+    await till.drain()
+    assert await world.value("SELECT count(*) FROM document_journeys") == 0
+
+
+async def test_journeys_that_overlap_since_a_move_are_each_given_back_alone(
+    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+) -> None:
+    """Both were sold before, so the move is not refused. Seen red (without keys in `journeys`, by times alone):
+    the one given back freed the time of the other.
+    """
+    who = party(1)
+    first = await till.sell(desk, world.seat(MOVED), passengers=who)
+    second = await till.sell(desk, world.seat(NEW_TIME), passengers=who)
+    await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
+    await followed(world)
+    for order, still in ((first, True), (second, False)):
+        await give_back(desk, order.order_id)
+        await till.drain()
+        assert await states(desk, order.order_id) == ["REFUNDED"]
+        assert await busy(world, other, who) == (False, still)
+    assert await world.value("SELECT count(*) FROM document_journeys") == 0
+
+
+async def test_a_change_after_a_move_may_overlap_with_what_it_changes_alone(
+    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+) -> None:
+    """Seen red: the journey of the changed ticket counted at the time it was sold for."""
+    who = party(1)
+    await till.sell(desk, world.seat(MOVED, SECOND), passengers=who)
+    await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
+    await followed(world)
+    (old,) = await tickets(desk)
+    made = await swap(desk, old.ticket_code, world.seat(NEW_TIME))
+    assert ORDER_STATE[made.order.state] == "PENDING" or await till.pay(made.order.order_id)
+    if ORDER_STATE[made.order.state] == "PENDING":
+        await desk.cancel(made.order.order_id)
+        assert await busy(world, other, who) == (False, True)
+        made = await swap(desk, old.ticket_code, world.seat(NEW_TIME))
+        await till.pay(made.order.order_id)
+    assert await busy(world, other, who) == (False, True)
+    await give_back(desk, made.order.order_id)
+    await till.drain()
+    assert await busy(world, other, who) == (False, False)
+
+
+async def test_a_late_payment_is_judged_by_the_time_as_it_is_now(
+    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+) -> None:
+    """Seen red: it was honoured for two journeys at once, or not for one at a free time."""
+    who = party(1)
+    for elsewhere, outcome in ((NEW_TIME, "REFUNDED"), (OLD_TIME, "PAID")):
+        await manager.move(world.departure_id(MOVED), planned)
+        await asyncio.sleep(1)  # the longest a change takes to be seen
+        order = await desk.order(world.seat(MOVED), passengers=who)
+        paid = await till.bill(order.order_id)
+        await world.expire(order.order_id)
+        await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+        await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
+        between = await other.order(world.seat(elsewhere), passengers=who)
+        assert await till.take_in(paid) == outcome
+        await till.drain()
+        await other.cancel(between.order_id)
+    assert await busy(world, other, who) == (False, True)
