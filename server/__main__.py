@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
@@ -87,10 +87,10 @@ def serve(
         credentials = asyncio.run(preparation.fill(settings, found))
         settings = simulators.with_merchant(settings, wechat)
 
-        def announce(grpc_port: int, http_port: int) -> None:
+        def announce(ports: Mapping[str, int]) -> None:
             if found.embedded:
-                places.write_running(settings, found, grpc_port=grpc_port, http_port=http_port)
-            welcome.show(settings, grpc_port, http_port, credentials)
+                places.write_running(settings, found, **ports)
+            welcome.show(settings, ports, credentials)
 
         if workers == 1:
             code = serving.serve_alone(settings, found, announce)

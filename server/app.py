@@ -18,15 +18,14 @@ from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
 from deeptravel.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from sqlalchemy import event
 
-from server import ports, reflection, rpc
+from server import operations, ports, reflection, rpc
 from server.admin.servicer import AdminServicer
 from server.catalog.catalogue import Catalogues
 from server.changes import ChangeFeed, ChangeKind, Remembered
-from server.config import ConfigError, Settings
+from server.config import ConfigError, Settings, is_loopback
 from server.db import Database
 from server.errors import StartError
 from server.gateway.application import gateway
@@ -97,12 +96,8 @@ class App:
     """One process's server, started.
 
     Attributes:
-        grpc_port: the gRPC port, also where the settings say 0.
-        http_port: the HTTP port, likewise.
+        ports: all open ports, by the names of their settings, also where those say 0.
     """
-
-    grpc_port: int
-    http_port: int
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -116,6 +111,17 @@ class App:
         self._interceptor: rpc.Interceptor
         self._wechat: WechatClient | None
         self._rest = AsyncExitStack()
+        self.ports: dict[str, int] = {}
+
+    @property
+    def grpc_port(self) -> int:
+        """The public gRPC port."""
+        return self.ports["grpc_port"]
+
+    @property
+    def http_port(self) -> int:
+        """The public HTTP port."""
+        return self.ports["http_port"]
 
     @classmethod
     async def start(
@@ -130,9 +136,10 @@ class App:
         async with AsyncExitStack() as stack:
             services = await app._start_services(stack, database_url, redis_url)
             await app._start_grpc(stack, services, shared_ports=shared_ports)
+            await app._start_operations(stack, shared_ports=shared_ports)
             await app._start_http(stack, services, shared_ports=shared_ports)
             app._rest = stack.pop_all()
-        log.info("server.started", grpc_port=app.grpc_port, http_port=app.http_port)
+        log.info("server.started", **app.ports)
         return app
 
     async def stop(self) -> None:
@@ -361,35 +368,65 @@ class App:
             service.add(service.servicer, self._private)
             service.add(service.servicer, self._public)
         self._private.add_insecure_port(self._private_address)
-        self.grpc_port = self._open_grpc_port(shared=shared_ports)
+        self._open_grpc_port(self._public, "grpc_port", shared=shared_ports)
         await self._add_health_and_reflection(services)
         for server in (self._private, self._public):
             await server.start()
             stack.push_async_callback(server.stop, None)
 
-    def _open_grpc_port(self, *, shared: bool) -> int:
-        settings = self._settings
-        host, port = settings.grpc_host, settings.grpc_port
+    def _open_grpc_port(self, server: grpc.aio.Server, name: str, *, shared: bool) -> None:
+        host, port, setting = self._settings.listeners[name]
         if port and not shared:
-            ports.require_free(host, port, "DEEPTRAVEL_GRPC")
+            ports.require_free(host, port, setting)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        certificates = self._certificates_on(name)
         try:
-            if self._certificates:
-                return self._public.add_secure_port(address, self._certificates.grpc_credentials())
-            return self._public.add_insecure_port(address)
+            if certificates:
+                opened = server.add_secure_port(address, certificates.grpc_credentials())
+            else:
+                opened = server.add_insecure_port(address)
         except RuntimeError as error:
             raise StartError(
-                f"gRPC cannot listen on {address} ({error}): set DEEPTRAVEL_GRPC_HOST and"
-                " DEEPTRAVEL_GRPC_PORT"
+                f"gRPC cannot listen on {address} ({error}): set {setting}_HOST and {setting}_PORT"
             ) from error
+        self.ports[name] = opened
+
+    def _certificates_on(self, name: str) -> Certificates | None:
+        """What a port shows; those for operations none where only this machine reaches them."""
+        host, _, _ = self._settings.listeners[name]
+        is_private = name.startswith("operations_") and is_loopback(host)
+        return None if is_private else self._certificates
+
+    async def _open_http_port(
+        self, stack: AsyncExitStack, application: Any, name: str, *, shared: bool
+    ) -> "_Http":
+        """Serves the application there until the stack closes."""
+        host, port, setting = self._settings.listeners[name]
+        sockets = ports.listen(host, port, setting, shared=shared)
+        self.ports[name] = int(sockets[0].getsockname()[1])
+        http = _Http(_http_config(application, self._certificates_on(name)))
+        await http.start(sockets)
+        stack.push_async_callback(http.cut_off)
+        return http
+
+    async def _start_operations(self, stack: AsyncExitStack, *, shared_ports: bool) -> None:
+        """Opens the operations address, which answers until the last call has ended."""
+        server = grpc.aio.server(options=server_options(self._settings, shared_ports=shared_ports))
+        operations.add_services(server, self._health)
+        self._open_grpc_port(server, "operations_grpc_port", shared=shared_ports)
+        await server.start()
+        stack.push_async_callback(server.stop, None)
+        pages = operations.pages(exposition, self._is_serving)
+        await self._open_http_port(stack, pages, "operations_http_port", shared=shared_ports)
+
+    async def _is_serving(self) -> bool:
+        return not self._stopping.is_set()
 
     async def _add_health_and_reflection(self, services: list[Service]) -> None:
         descriptors = [service.descriptor for service in services]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._public)
-        channelz.add_channelz_servicer(self._public)
-        for module in (health_pb2, channelz_pb2):
-            descriptors += module.DESCRIPTOR.services_by_name.values()
         names = [descriptor.full_name for descriptor in descriptors]
+        names += [each.full_name for each in health_pb2.DESCRIPTOR.services_by_name.values()]
         names += reflection.serve(self._public, names)
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -411,25 +448,17 @@ class App:
         )
         stack.push_async_callback(channel.close)
 
-        async def is_serving() -> bool:
-            return not self._stopping.is_set()
-
         application = gateway(
             [service.descriptor for service in services],
             channel,
             max_body_bytes=settings.max_body_bytes,
-            metrics=exposition,
-            health=is_serving,
+            health=self._is_serving,
         )
-        sockets = ports.listen(
-            settings.http_host, settings.http_port, "DEEPTRAVEL_HTTP", shared=shared_ports
+        self._http = await self._open_http_port(
+            stack, application, "http_port", shared=shared_ports
         )
-        self.http_port = sockets[0].getsockname()[1]
         if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
             self._wechat.notify_url = self._own_url()
-        self._http = _Http(_http_config(application, self._certificates))
-        await self._http.start(sockets)
-        stack.push_async_callback(self._http.cut_off)
 
 
 class _Http(uvicorn.Server):

@@ -21,6 +21,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
 PUBLIC_KEY_ID = "PUB_KEY_ID_"
+MAX_PORT = 65535
+OPERATIONS_PORTS_ABOVE = 1000
+"""So far above the public ports are those for operations, if they are not set."""
 
 
 class ConfigError(Exception):
@@ -42,6 +45,14 @@ class Settings(BaseSettings):
     grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
     http_host: str = Field("127.0.0.1", description="address of the HTTP port")
     http_port: int = Field(8080, ge=0, le=65535, description="HTTP port; 0 takes a free one")
+    operations_grpc_host: str = Field("127.0.0.1", description="address of channelz")
+    operations_grpc_port: int | None = Field(
+        None, ge=0, le=65535, description="gRPC port of channelz; GRPC_PORT + 1000 if not set"
+    )
+    operations_http_host: str = Field("127.0.0.1", description="address of `/metrics`")
+    operations_http_port: int | None = Field(
+        None, ge=0, le=65535, description="HTTP port of `/metrics`; HTTP_PORT + 1000 if not set"
+    )
     tls_certificate: Path | None = Field(None, description="server certificate chain, PEM")
     tls_private_key: Path | None = Field(None, description="server private key, PEM")
     tls_client_ca: Path | None = Field(None, description="clients must have a certificate of it")
@@ -234,7 +245,8 @@ class Settings(BaseSettings):
         for path in (self.tls_certificate, self.tls_private_key, self.tls_client_ca):
             if path and not path.is_file():
                 raise ValueError(f"TLS file {path}: there is none; give an existing PEM file")
-        open_hosts = [h for h in (self.grpc_host, self.http_host) if not _is_loopback(h)]
+        hosts = [host for host, _, _ in self.listeners.values()]
+        open_hosts = [host for host in hosts if not is_loopback(host)]
         if open_hosts and not self.tls_certificate and not self.allow_plaintext:
             raise ValueError(
                 f"plaintext on {open_hosts[0]}: set TLS_CERTIFICATE and TLS_PRIVATE_KEY,"
@@ -245,12 +257,39 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def listeners(self) -> dict[str, tuple[str, int, str]]:
+        """By the name of the setting of each port: address, port, and the setting without _HOST and _PORT."""
+        return {
+            "grpc_port": (self.grpc_host, self.grpc_port, "DEEPTRAVEL_GRPC"),
+            "http_port": (self.http_host, self.http_port, "DEEPTRAVEL_HTTP"),
+            "operations_grpc_port": (
+                self.operations_grpc_host,
+                _beside(self.grpc_port, self.operations_grpc_port),
+                "DEEPTRAVEL_OPERATIONS_GRPC",
+            ),
+            "operations_http_port": (
+                self.operations_http_host,
+                _beside(self.http_port, self.operations_http_port),
+                "DEEPTRAVEL_OPERATIONS_HTTP",
+            ),
+        }
+
+    @property
     def zone(self) -> ZoneInfo:
         """The platform's time zone."""
         return ZoneInfo(self.time_zone)
 
 
-def _is_loopback(host: str) -> bool:
+def _beside(public_port: int, given: int | None) -> int:
+    """The operations port beside a public one; any free one beside any free one."""
+    if given is not None or not public_port:
+        return given or 0
+    beside = public_port + OPERATIONS_PORTS_ABOVE
+    return beside if beside <= MAX_PORT else public_port - OPERATIONS_PORTS_ABOVE
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
     if host == "localhost":
         return True
     try:

@@ -195,7 +195,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Wraps each method's handler once; what is not ours (health, reflection, channelz) passes as it is."""
+        """Wraps each method's handler once; what is not ours (health, reflection) passes as it is."""
         path: str = handler_call_details.method
         wrapped = self._handlers.get(path)
         if wrapped is not None:

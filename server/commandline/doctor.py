@@ -192,13 +192,10 @@ def check_data_folder(settings: Settings) -> Iterator[Finding]:
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """Whether the ports are free, or a server of ours has them."""
-    for name, host, port in (
-        ("grpc", settings.grpc_host, settings.grpc_port),
-        ("http", settings.http_host, settings.http_port),
-    ):
-        subject = f"{name} port"
+    for name, (host, port, setting) in settings.listeners.items():
+        subject = name.replace("_", " ")
         try:
-            ports.require_free(host, port, f"DEEPTRAVEL_{name.upper()}")
+            ports.require_free(host, port, setting)
         except StartError as error:
             if _serves_already(settings):
                 yield ok(subject, f"{port}: a server of ours has it")

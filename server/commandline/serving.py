@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -38,8 +38,8 @@ NEVER = (1 << 31) - 1
 
 log = structlog.get_logger()
 
-Announce = Callable[[int, int], None]
-"""Called with the gRPC and the HTTP port when both are open."""
+Announce = Callable[[Mapping[str, int]], None]
+"""Called with the ports, by the names of their settings, when all are open."""
 
 
 def serve_alone(settings: Settings, found: Places, announce: Announce) -> int:
@@ -54,7 +54,7 @@ def serve_as_worker() -> int:
     settings = load_settings(**given["settings"])
     found = Places(**given["places"])
 
-    def announce(_grpc_port: int, _http_port: int) -> None:
+    def announce(_ports: Mapping[str, int]) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
 
@@ -75,7 +75,7 @@ async def _serve(
     gc.set_threshold(young, middle, NEVER)
     collecting = asyncio.create_task(_collect_now_and_then(), name="garbage")
     told.when_again(app.hurry)
-    announce(app.grpc_port, app.http_port)
+    announce(app.ports)
     await told.stop.wait()
     collecting.cancel()
     await app.stop()
@@ -117,10 +117,7 @@ def serve_with_workers(
     settings: Settings, found: Places, announce: Announce, *, workers: int
 ) -> int:
     """Serves in `workers` processes, replacing those that die; returns the exit code. Raises StartError."""
-    addresses = {
-        "grpc_port": (settings.grpc_host, settings.grpc_port, "DEEPTRAVEL_GRPC"),
-        "http_port": (settings.http_host, settings.http_port, "DEEPTRAVEL_HTTP"),
-    }
+    addresses = settings.listeners
     for address in addresses.values():
         ports.require_free(*address)  # sharing is for our workers alone
     with ExitStack() as stack:
@@ -136,9 +133,7 @@ def serve_with_workers(
         given = {**chosen, "secret_key": secret_key, **wechat_settings(settings)}
         word = {"settings": given, "places": found.__dict__}
         supervisor = _Supervisor(json.dumps(word).encode() + b"\n", metrics, settings.drain_seconds)
-        return asyncio.run(
-            supervisor.run(workers, lambda: announce(chosen["grpc_port"], chosen["http_port"]))
-        )
+        return asyncio.run(supervisor.run(workers, lambda: announce(chosen)))
 
 
 class _Supervisor:

@@ -1,5 +1,6 @@
 """What `serve` prints when it serves: where, the demo credentials, and commands to paste."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from server.commandline.demo_data import FILE_NAME, PARTNERS, DemoCredentials
-from server.config import Settings
+from server.config import Settings, is_loopback
 
 PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -f 4; }"""
 """A shell function: the first value of a field of some JSON."""
@@ -17,14 +18,12 @@ TRAVEL_DAYS = timedelta(days=3)
 """So far ahead that there are trains, and that tickets are given back."""
 
 
-def show(
-    settings: Settings, grpc_port: int, http_port: int, credentials: DemoCredentials | None
-) -> None:
+def show(settings: Settings, ports: Mapping[str, int], credentials: DemoCredentials | None) -> None:
     """Prints it on standard output; the first line is the one that scripts may wait for."""
     console = Console(highlight=False, soft_wrap=True)
     url = f"{'https' if settings.tls_certificate else 'http'}://"
-    url += _address(settings.http_host, http_port)
-    target = _address(settings.grpc_host, grpc_port)
+    url += _address(settings.http_host, ports["http_port"])
+    target = _address(settings.grpc_host, ports["grpc_port"])
     console.print(
         Text.assemble(
             ("DeepTravel Ticketing", "bold"),
@@ -34,7 +33,12 @@ def show(
             (url, "bold cyan"),
         )
     )
-    console.print(Text(f"Documentation of the JSON interface: {url}/docs   Metrics: {url}/metrics"))
+    console.print(Text(f"Documentation of the JSON interface: {url}/docs"))
+    host = settings.operations_http_host
+    scheme = "https" if settings.tls_certificate and not is_loopback(host) else "http"
+    metrics = f"{scheme}://{_address(host, ports['operations_http_port'])}/metrics"
+    channelz = _address(settings.operations_grpc_host, ports["operations_grpc_port"])
+    console.print(Text(f"Operations: metrics on {metrics}, channelz on {channelz}"))
     simulated = bool(settings.wechat_merchant_id) and settings.wechat_pay_url.startswith("http:")
     if simulated:
         console.print(

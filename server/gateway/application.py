@@ -123,7 +123,6 @@ def gateway(
     channel: grpc.aio.Channel,
     *,
     max_body_bytes: int,
-    metrics: Callable[[], tuple[bytes, str]],
     health: Callable[[], Awaitable[bool]],
 ) -> Starlette:
     """The HTTP application.
@@ -132,7 +131,6 @@ def gateway(
         services: those whose annotated methods are offered.
         channel: to this server's private socket, where `x-forwarded-for` is believed.
         max_body_bytes: largest request body.
-        metrics: text for `/metrics` and its content type.
         health: whether `/healthz` answers 200 rather than 503.
 
     Raises:
@@ -140,10 +138,6 @@ def gateway(
     """
     document = openapi.document()
     page = openapi.page(orjson.loads(document))
-
-    async def show_metrics(_request: Request) -> Response:
-        text, content_type = metrics()
-        return Response(text, media_type=content_type)
 
     async def show_health(_request: Request) -> Response:
         serving = await health()
@@ -164,7 +158,6 @@ def gateway(
             Route("/", show_root),
             Route("/docs", show_page),
             Route("/healthz", show_health),
-            Route("/metrics", show_metrics),
             Route("/openapi.json", show_document),
         ],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_fault},

@@ -55,10 +55,7 @@ def page(document: Json) -> str:
     """An HTML page which lists every endpoint; it needs no script and no other file."""
     info = document["info"]
     parts = [f"<h1>{escape(info['title'])}</h1>", _text(info["description"])]
-    parts.append(
-        "<p><a href='/openapi.json'>openapi.json</a> · <a href='/healthz'>health</a> · "
-        "<a href='/metrics'>metrics</a></p>"
-    )
+    parts.append("<p><a href='/openapi.json'>openapi.json</a> · <a href='/healthz'>health</a></p>")
     for tag in document["tags"]:
         parts += [f"<h2>{escape(tag['name'])}</h2>", _text(tag["description"])]
         parts += [

@@ -188,8 +188,9 @@ def test_ports(settings: Settings) -> None:
         other.listen()
         port = other.getsockname()[1]
         taken = settings.model_copy(update={"grpc_port": port, "http_port": 0})
-        grpc_port, http_port = doctor.check_ports(taken)
-    assert (grpc_port.verdict, http_port.verdict) == (Verdict.WRONG, Verdict.OK)
+        grpc_port, *others = doctor.check_ports(taken)
+    assert [each.verdict for each in (grpc_port, *others)] == [Verdict.WRONG, *[Verdict.OK] * 3]
+    assert [each.subject for each in others][1:] == ["operations grpc port", "operations http port"]
     assert "DEEPTRAVEL_GRPC_PORT" in grpc_port.remedy
 
 

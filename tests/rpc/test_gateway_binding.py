@@ -256,7 +256,7 @@ async def test_paths_find_their_method(
         ("GET", "/probe/fixed", 405, "POST, REPORT"),
         ("DELETE", "/probe/look", 405, "GET, POST"),
         ("GET", "/venue/scan", 405, "POST"),
-        ("POST", "/metrics", 405, "GET, HEAD"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
         ("DELETE", "/healthz", 405, "GET, HEAD"),
         ("GET", "/nowhere", 404, None),
         ("POST", "/qr/", 404, None),

@@ -267,7 +267,6 @@ async def running(*services: ServiceDescriptor) -> AsyncIterator[Setup]:
                     services,
                     channel,
                     max_body_bytes=MAX_BODY_BYTES,
-                    metrics=lambda: (b"some 1\n", "text/plain; version=1"),
                     health=setup.health,
                 )
                 transport = httpx2.ASGITransport(setup.app, client=("192.0.2.7", 5000))

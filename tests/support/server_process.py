@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ from server.embedded import become
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
+OPERATIONS = re.compile(r"metrics on http://\S+:(\d+)/metrics, channelz on \S+:(\d+)")
 SERVING = re.compile(r"gRPC on \S+:(\d+) and HTTP on \S+:(\d+)")
 
 
@@ -64,6 +66,24 @@ class ServerProcess:
         return f"http://127.0.0.1:{self.http_port}"
 
     @property
+    def operations_url(self) -> str:
+        """Where metrics are."""
+        return f"http://127.0.0.1:{self._operations_ports[0]}"
+
+    @property
+    def channelz_target(self) -> str:
+        """For a gRPC channel to channelz."""
+        return f"127.0.0.1:{self._operations_ports[1]}"
+
+    @property
+    def _operations_ports(self) -> tuple[str, str]:
+        deadline = time.monotonic() + START_SECONDS
+        while not (found := OPERATIONS.search(self.output)):
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.01)
+        return found[1], found[2]
+
+    @property
     def credentials(self) -> dict[str, Any]:
         """The demo credentials."""
         content: dict[str, Any] = json.loads((self.data_dir / "demo-credentials.json").read_text())
@@ -106,6 +126,8 @@ class ServerProcess:
             "DEEPTRAVEL_DATA_DIR": str(self.data_dir),
             "DEEPTRAVEL_GRPC_PORT": "0",
             "DEEPTRAVEL_HTTP_PORT": "0",
+            "DEEPTRAVEL_OPERATIONS_GRPC_PORT": "0",
+            "DEEPTRAVEL_OPERATIONS_HTTP_PORT": "0",
             "DEEPTRAVEL_LOG_FORMAT": "json",
         }
         with self._log.open("ab") as log:
