@@ -5,7 +5,7 @@ import contextlib
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, Self
 
@@ -18,7 +18,7 @@ from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_service_pb2, redemption_service_pb2_grpc
 from deeptravel.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import event
 
 from server import operations, ports, reflection, rpc
@@ -29,8 +29,10 @@ from server.config import ConfigError, Settings, is_loopback
 from server.db import Database
 from server.errors import StartError
 from server.gateway.application import gateway
+from server.health import Health
 from server.identity.service import Identity
 from server.jobs import Jobs, jobs
+from server.loops import Loops
 from server.metrics import POOL, exposition
 from server.ota.servicer import OtaServicer
 from server.outbox import Kind, Outbox
@@ -75,6 +77,8 @@ LEAST_PENDING_CALLS = 4096
 """Calls that have come and wait for the loop, whatever few may be in flight: each hears SERVER_BUSY from us."""
 LONGEST_FOLDER = 70
 """The path of a socket has 107 characters at the most."""
+STOP_STEP_SECONDS = 20.0
+"""Any part has so long to close; longer than the outbox gives its tasks."""
 QUIET_SECONDS = 0.1
 MOST_UNQUIET_SECONDS = 2.0
 POLL_SECONDS = 0.02
@@ -104,7 +108,7 @@ class App:
         self._certificates = Certificates.of(settings)
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._health = health.aio.HealthServicer()
+        self._health: Health
         self._public: grpc.aio.Server
         self._private: grpc.aio.Server
         self._http: _Http
@@ -142,13 +146,18 @@ class App:
         log.info("server.started", **app.ports)
         return app
 
+    @property
+    def loops(self) -> Loops:
+        """What runs in the background."""
+        return self._health.loops
+
     async def stop(self) -> None:
         """Says NOT_SERVING, refuses new calls, lets those in flight finish, then closes everything, last made first.
 
         Takes `drain_seconds` at the most, or until `hurry`; what is not finished then is cut off.
         """
         log.info("server.stopping")
-        await self._health.enter_graceful_shutdown()
+        await self._health.say_stopping()
         self._stopping.set()
         self._interceptor.refuse()
         finished = asyncio.create_task(self._finish())
@@ -190,26 +199,29 @@ class App:
     ) -> list[Service]:
         settings, secret_key = self._settings, _secret_key(self._settings)
         db = Database(settings, database_url)
-        stack.push_async_callback(db.close)
+        _at_stop(stack, "database", db.close)
         _measure_pool(db)
-        scheduler = Jobs(db, jobs(settings))
-        scheduler.start()
-        stack.push_async_callback(scheduler.stop)
-        feed = ChangeFeed(db)
-        await feed.start()
-        stack.push_async_callback(feed.stop)
         limiter = RateLimiter(redis_url)
-        stack.push_async_callback(limiter.close)
-        identity = Identity(db, feed, limiter, settings)
+        _at_stop(stack, "limits", limiter.close)
+        self._health = Health(db, limiter.answers)
+        _at_stop(stack, "health", self._health.stop)
+        loops = self.loops
+        scheduler = Jobs(db, jobs(settings), loops)
+        scheduler.start()
+        _at_stop(stack, "jobs", scheduler.stop)
+        feed = ChangeFeed(db, loops)
+        await feed.start()
+        _at_stop(stack, "change feed", feed.stop)
+        identity = Identity(db, feed, limiter, settings, loops)
         await identity.start()
-        stack.push_async_callback(identity.stop)
+        _at_stop(stack, "identity", identity.stop)
         self._wechat = WechatClient.of(settings)
         if self._wechat:
             self._wechat.start()
-            stack.push_async_callback(self._wechat.aclose)
+            _at_stop(stack, "wechat", self._wechat.aclose)
 
         self._cache = Cache(redis_url)
-        stack.push_async_callback(self._cache.close)
+        _at_stop(stack, "cache", self._cache.close)
 
         async def load_keys(_: str) -> KeyRing:
             async with db.transaction() as tx:
@@ -226,7 +238,7 @@ class App:
         )
         repeats, pages = rpc.Repeats(db, secret_key), rpc.PageTokens(secret_key)
         kinds: dict[str, Kind] = {}
-        outbox = Outbox(db, kinds)
+        outbox = Outbox(db, kinds, loops=loops)
         ticketing = self._ticketing(
             stack, db, feed, identity, issuer=Issuer(key_rings), outbox=outbox, kinds=kinds
         )
@@ -261,7 +273,7 @@ class App:
             ),
         ]
         outbox.start()
-        stack.push_async_callback(outbox.stop)
+        _at_stop(stack, "outbox", outbox.stop)
         self._interceptor = rpc.Interceptor(
             [service.descriptor for service in services],
             identity,
@@ -309,18 +321,18 @@ class App:
         kinds |= DepartureTasks(db, wake=outbox.wake).kinds()
         if client:
             kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
-        expiry = Expiry(db)
+        expiry = Expiry(db, self.loops)
         expiry.start()
-        stack.push_async_callback(expiry.stop)
-        seats_left = SeatsLeft(db)
-        stack.push_async_callback(seats_left.stop)
+        _at_stop(stack, "hold expiry", expiry.stop)
+        seats_left = SeatsLeft(db, self.loops)
+        _at_stop(stack, "seats left", seats_left.stop)
         return TicketingServicer(
             db,
             repeats,
             pages,
             holder=holder,
             reader=reader,
-            watcher=Watcher(db, identity.travellers.recheck, self._stopping),
+            watcher=Watcher(db, identity.travellers.recheck, self._stopping, self.loops),
             issuer=issuer,
             travellers=identity.travellers,
             cashier=cashier,
@@ -412,24 +424,19 @@ class App:
     async def _start_operations(self, stack: AsyncExitStack, *, shared_ports: bool) -> None:
         """Opens the operations address, which answers until the last call has ended."""
         server = grpc.aio.server(options=server_options(self._settings, shared_ports=shared_ports))
-        operations.add_services(server, self._health)
+        operations.add_services(server, self._health.servicer)
         self._open_grpc_port(server, "operations_grpc_port", shared=shared_ports)
         await server.start()
         stack.push_async_callback(server.stop, None)
-        pages = operations.pages(exposition, self._is_serving)
+        pages = operations.pages(exposition, lambda: self._health.report)
         await self._open_http_port(stack, pages, "operations_http_port", shared=shared_ports)
 
-    async def _is_serving(self) -> bool:
-        return not self._stopping.is_set()
-
     async def _add_health_and_reflection(self, services: list[Service]) -> None:
-        descriptors = [service.descriptor for service in services]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._public)
-        names = [descriptor.full_name for descriptor in descriptors]
-        names += [each.full_name for each in health_pb2.DESCRIPTOR.services_by_name.values()]
-        names += reflection.serve(self._public, names)
-        for name in ("", *names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        ours = [service.descriptor.full_name for service in services]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._public)
+        others = [each.full_name for each in health_pb2.DESCRIPTOR.services_by_name.values()]
+        others += reflection.serve(self._public, [*ours, *others])
+        await self._health.start(ours, others)
 
     def _own_url(self) -> str:
         """Where this machine reaches our HTTP port."""
@@ -452,7 +459,7 @@ class App:
             [service.descriptor for service in services],
             channel,
             max_body_bytes=settings.max_body_bytes,
-            health=self._is_serving,
+            health=lambda: self._health.report,
         )
         self._http = await self._open_http_port(
             stack, application, "http_port", shared=shared_ports
@@ -530,6 +537,19 @@ def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tu
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
     ]
+
+
+def _at_stop(stack: AsyncExitStack, part: str, stop: Callable[[], Awaitable[None]]) -> None:
+    """Has `stop` called at the stop, whose other steps follow whatever becomes of this one."""
+
+    async def closing() -> None:
+        try:
+            async with asyncio.timeout(STOP_STEP_SECONDS):
+                await stop()
+        except Exception as error:
+            log.warning("server.not_stopped_cleanly", part=part, exc_info=error)
+
+    stack.push_async_callback(closing)
 
 
 def _secret_key(settings: Settings) -> bytes:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import Database, metadata
 from server.errors import DomainError
+from server.loops import Loops
 
 POLL_SECONDS = 0.3
 TRUST_SECONDS = 0.9
@@ -113,14 +114,14 @@ async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
 class ChangeFeed:
     """The changes as this process reads them."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, loops: Loops | None = None) -> None:
         self._db = db
         self._server: Any = None
         self._since = NEVER_READ
         self._seen: set[tuple[Any, ...]] = set()
         self._read_at = float("-inf")
         self._polling = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = (loops or Loops()).add("change-feed", self._run)
         self._refreshing: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[Collection[Subject]], None]] = []
 
@@ -149,19 +150,21 @@ class ChangeFeed:
         if not self.is_current:
             if self._refreshing is None or self._refreshing.done():
                 self._refreshing = asyncio.create_task(self.poll(), name="change-feed-refresh")
+                # heard of here too: whoever asked may have left meanwhile
+                self._refreshing.add_done_callback(
+                    lambda ended: ended.cancelled() or ended.exception()
+                )
             await asyncio.shield(self._refreshing)
         return self.is_current
 
     async def start(self) -> None:
         """Reads what has changed and keeps reading."""
         await self.poll()
-        self._task = asyncio.create_task(self._run(), name="change-feed")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Stops reading."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._loop.cancel()
 
     def _take(self, rows: Collection[Any], began: float) -> None:
         server, oldest = next(iter(rows))[:2]

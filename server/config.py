@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from server import postgres_url
+
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
 PUBLIC_KEY_ID = "PUB_KEY_ID_"
@@ -35,7 +37,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DEEPTRAVEL_", frozen=True, env_ignore_empty=True)
 
-    database_url: str | None = Field(None, description="PostgreSQL 15+; embedded if not set")
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL 15+, as libpq writes it, several hosts too; embedded if not set",
+    )
     redis_url: str | None = Field(None, description="Redis 7+; embedded if not set")
     data_dir: Path = Field(Path(".deeptravel"), description="folder of the embedded services")
     secret_key: Annotated[SecretBytes | None, NoDecode] = Field(
@@ -142,13 +147,8 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _use_psycopg(cls, value: str | None) -> str | None:
-        for scheme in ("postgresql://", "postgres://"):
-            if value and value.startswith(scheme):
-                return "postgresql+psycopg://" + value.removeprefix(scheme)
-        if value and not value.startswith("postgresql+psycopg://"):
-            raise ValueError("must begin with postgresql://")
-        return value
+    def _readable_by_libpq(cls, value: str | None) -> str | None:
+        return value and postgres_url.normalised(value)
 
     @field_validator("redis_url")
     @classmethod

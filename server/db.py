@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import random
 import time
 import zlib
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
 from psycopg import errors as pg_errors
@@ -20,23 +21,34 @@ from psycopg import generators, pq
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from sqlalchemy import Connection, MetaData, event, text
+from sqlalchemy import Connection, ExceptionContext, MetaData, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from server import postgres_url
 from server.config import Settings
+from server.connection import MARGIN_SECONDS
+from server.connection import Connection as PgConnection
 from server.errors import DomainError, Reason
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 5
 TRUST_IDLE_SECONDS = 1.0
+PING_SECONDS = 2.0
+"""So long a connection has to show that it is alive."""
+RETRY_SECONDS = 1.0
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
 RACE_CHECKS = frozenset({"ck_traveller_quotas_limit", "ck_document_journeys_seen"})
 """Check constraints that only a race can violate: what was read before the write said that there is room."""
+
+DRIVER_ERRORS = (DBAPIError, InterfaceError, PoolTimeoutError, psycopg.Error)
+INVALID_TRANSACTION_STATE = "25"
+"""How the SQLSTATEs begin of a server that takes no writes (25006) or has ended an idle transaction (25P03)."""
+SHUT_DOWN = ("57P", "08")
+"""And those of a connection or server that ends."""
 
 metadata = MetaData(
     naming_convention={
@@ -70,9 +82,13 @@ class Database:
             f" -c lock_timeout={settings.lock_timeout_ms}"
             " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
         )
-        self.engine = _engine(url, options, connections=settings.database_pool)
+        self._url = url
+        self._options = options
+        self._answer_seconds = settings.statement_timeout_ms / 1000 + MARGIN_SECONDS
+        self._connections: WeakSet[PgConnection] = WeakSet()
+        self.engine = self._engine(options, connections=settings.database_pool)
         # What is committed on the pool's connections after it carries the log of these to the disk too.
-        self._aside = _engine(url, f"{options} -c synchronous_commit=off", connections=1)
+        self._aside = self._engine(f"{options} -c synchronous_commit=off", connections=1)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -109,50 +125,78 @@ class Database:
     async def hot(self) -> AsyncIterator["HotConnection"]:
         """One of the pool's connections, kept over any number of hot transactions."""
         async with _translated(), self.engine.connect() as connection:
-            yield await HotConnection.of(connection)
+            hot = await HotConnection.of(connection)
+            try:
+                yield hot
+            finally:
+                if hot.is_lost:
+                    await connection.invalidate()
+
+    async def connect(self) -> PgConnection:
+        """A connection of its own, outside the pool, in autocommit: to be closed. Raises the driver's errors."""
+        connection = await self._connect(self._options)
+        await connection.set_autocommit(True)
+        return connection
+
+    def abandon(self, server: tuple[str, str]) -> None:
+        """Ends every wait for this server (host and port): it is silent, and another has taken its place."""
+        for connection in self._connections:
+            if connection.server == server:
+                connection.abandon()
 
     async def close(self) -> None:
         """Closes all connections."""
         await self.engine.dispose()
         await self._aside.dispose()
 
+    async def _connect(self, options: str) -> PgConnection:
+        given: dict[str, Any] = {**postgres_url.parameters(self._url)}
+        given["options"] = f"{given.get('options', '')} {options}".strip()
+        connection = await PgConnection.connect("", prepare_threshold=2, **given)
+        connection.answer_seconds = self._answer_seconds
+        connection.watch_commits()
+        self._connections.add(connection)
+        return connection
 
-def _engine(url: str, options: str, *, connections: int) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT_SECONDS,
-        pool_recycle=1800,
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "options": options,
-            "prepare_threshold": 2,
-            "keepalives_idle": 30,
-            "target_session_attrs": "read-write",
-        },
-    )
-    _ping_idle_connections(engine)
-    for rollback in ("rollback", "rollback_savepoint"):
-        event.listen(engine.sync_engine, rollback, _forget_prepared)
-    return engine
+    def _engine(self, options: str, *, connections: int) -> AsyncEngine:
+        engine = create_async_engine(
+            "postgresql+psycopg://",  # the dialect; where the database is, the driver knows
+            async_creator=partial(self._connect, options),
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            pool_recycle=1800,
+        )
+        _ping_idle_connections(engine, self._answer_seconds)
+        event.listen(engine.sync_engine, "handle_error", _drop_connection)
+        for rollback in ("rollback", "rollback_savepoint"):
+            event.listen(engine.sync_engine, rollback, _forget_prepared)
+        return engine
 
 
-def _ping_idle_connections(engine: AsyncEngine) -> None:
+def _ping_idle_connections(engine: AsyncEngine, answer_seconds: float) -> None:
     """Tries a connection that was idle before it is used; SQLAlchemy's own pre-ping does so at every use."""
     pool, dialect = engine.sync_engine.pool, engine.dialect
 
-    def went_idle(_: Any, record: Any) -> None:
+    def went_idle(connection: Any, record: Any) -> None:
         record.info["idle_since"] = time.monotonic()
+        if connection is not None:
+            connection.driver_connection.answer_seconds = answer_seconds
 
     def comes_back(connection: Any, record: Any, _: Any) -> None:
+        driver: PgConnection = connection.driver_connection
+        if driver.is_abandoned:
+            raise DisconnectionError
         idle_since = record.info.get("idle_since")
         if idle_since is None or time.monotonic() - idle_since < TRUST_IDLE_SECONDS:
             return
+        driver.answer_seconds = PING_SECONDS
         try:
             dialect.do_ping(connection)
         except psycopg.Error as error:
             raise DisconnectionError from error
+        finally:
+            driver.answer_seconds = answer_seconds
 
     event.listen(pool, "checkin", went_idle)
     event.listen(pool, "checkout", comes_back)
@@ -165,22 +209,46 @@ def _forget_prepared(connection: Connection, *_: object) -> None:
         _prepared.pop(driver.pgconn, None)
 
 
+def _drop_connection(context: ExceptionContext) -> None:
+    """A connection to a server that no longer takes writes is no use any more, nor are the pool's others."""
+    if _is_useless(context.original_exception):
+        context.is_disconnect = True
+
+
+def _is_useless(error: BaseException) -> bool:
+    """Whether the error says that its connection must not be used again."""
+    return _state(error).startswith((INVALID_TRANSACTION_STATE, *SHUT_DOWN))
+
+
+def _state(error: BaseException | None) -> str:
+    """The SQLSTATE; empty if the server has not said one."""
+    return (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
+
+
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    async with _translated(), engine.begin() as tx:
-        yield tx
+    is_committing = False
+    try:
+        async with engine.connect() as connection, connection.begin():
+            yield connection
+            is_committing = True
+    except DRIVER_ERRORS as error:
+        raise translate(error, is_committing=is_committing) from error
 
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
-    except (DBAPIError, InterfaceError, PoolTimeoutError, psycopg.Error) as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from error
 
 
 async def be_patient(tx: AsyncConnection, *, seconds: int) -> None:
     """Lets each statement of this transaction run, and wait for locks, that long."""
+    driver = (await tx.get_raw_connection()).driver_connection
+    assert isinstance(driver, PgConnection)
+    driver.answer_seconds = seconds + MARGIN_SECONDS  # until it goes back to the pool
     await tx.execute(
         text(
             "SELECT set_config('statement_timeout', :wait, true), set_config('lock_timeout', :wait, true)"
@@ -256,14 +324,15 @@ class HotConnection:
     redeem path more than its statements do.
     """
 
-    def __init__(self, pg: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, pg: PgConnection) -> None:
         self._pg = pg
+        self._is_committing = False
 
     @classmethod
     async def of(cls, connection: AsyncConnection) -> Self:
         """The same connection, also in the middle of a transaction."""
         pg = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(pg, psycopg.AsyncConnection)
+        assert isinstance(pg, PgConnection)
         return cls(pg)
 
     @property
@@ -277,16 +346,27 @@ class HotConnection:
 
         Raises as `Database.transaction` does.
         """
-        async with _translated():
+        self._is_committing = False
+        try:
             try:
                 yield
-            except BaseException:
-                if not self._pg.closed:
-                    _prepared.pop(
-                        self._pg.pgconn, None
-                    )  # a rollback may deallocate what is prepared
-                    await self._pg.rollback()
+            except BaseException as error:
+                await self._rollback(error)
                 raise
+        except DRIVER_ERRORS as error:
+            raise translate(error, is_committing=self._is_committing) from error
+
+    async def _rollback(self, error: BaseException) -> None:
+        if self._pg.closed:
+            return
+        if _is_useless(error):
+            await self._pg.close()
+            return
+        _prepared.pop(self._pg.pgconn, None)  # a rollback may deallocate what is prepared
+        with contextlib.suppress(
+            psycopg.Error
+        ):  # then it is closed, and what happened first is told
+            await self._pg.rollback()
 
     async def round_trip(
         self, statements: Sequence[Command], *, commit: bool = False, alone: bool = False
@@ -314,15 +394,7 @@ class HotConnection:
         if commit:
             commands.append(partial(pgconn.send_query_params, _COMMIT, None))
         commands.append(pgconn.pipeline_sync)
-        try:
-            pgconn.enter_pipeline_mode()
-            answers = await self._pg.wait(_exchange(pgconn, commands))
-            pgconn.exit_pipeline_mode()
-        except BaseException:
-            await (
-                self._pg.close()
-            )  # half-read answers must not meet the next user of the connection
-            raise
+        answers = await self._pipelined(commands, commit=commit)
         results = [answer[-1] for answer in answers if answer]
         # what is prepared stays so, even if a statement behind it fails
         for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
@@ -331,7 +403,25 @@ class HotConnection:
         for result in results:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise error_from_result(result)
+        self._pg.check_commit()
         return [_rows(self._pg, result) for result in results[extra : extra + len(statements)]]
+
+    async def _pipelined(
+        self, commands: list[Callable[[], None]], *, commit: bool
+    ) -> list[list[pq.abc.PGresult]]:
+        pgconn = self._pg.pgconn
+        self._is_committing = self._pg.is_committing = commit
+        try:
+            pgconn.enter_pipeline_mode()
+            answers = await self._pg.wait(_exchange(pgconn, commands))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            # half-read answers must not meet the next user of the connection
+            await self._pg.close()
+            raise
+        finally:
+            self._pg.is_committing = False
+        return answers
 
 
 async def round_trip(
@@ -367,8 +457,11 @@ def _rows(pg: psycopg.AsyncConnection[Any], result: Any) -> list[tuple[Any, ...]
     return transformer.load_rows(0, result.ntuples, tuple)
 
 
-def translate(error: BaseException) -> BaseException:
-    """The DomainError for a driver's error, or the error itself if it is a fault of ours."""
+def translate(error: BaseException, *, is_committing: bool = False) -> BaseException:
+    """The DomainError for a driver's error, or the error itself if it is a fault of ours.
+
+    `is_committing` says that the transaction may have been committed in spite of it.
+    """
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, pg_errors.UniqueViolation) or (
         isinstance(cause, pg_errors.CheckViolation) and cause.diag.constraint_name in RACE_CHECKS
@@ -379,13 +472,16 @@ def translate(error: BaseException) -> BaseException:
         pg_errors.DeadlockDetected | pg_errors.SerializationFailure | pg_errors.LockNotAvailable,
     ):
         return LostRaceError()
-    unreachable = isinstance(error, PoolTimeoutError) or isinstance(
-        cause, psycopg.OperationalError | psycopg.InterfaceError
+    is_away = (
+        isinstance(error, PoolTimeoutError)
+        or isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+        or _state(cause).startswith(INVALID_TRANSACTION_STATE)
     )
-    if unreachable:
+    if is_away:
+        told = "it is unknown what became of the call" if is_committing else "nothing was done"
         return DomainError(
             Reason.DATABASE_UNAVAILABLE,
-            "the database did not answer; repeat the call with the same request_id",
-            retry_seconds=1.0,
+            f"the database is not available, {told}; repeat the call with the same request_id",
+            retry_seconds=RETRY_SECONDS,
         )
     return error

@@ -5,13 +5,15 @@ nothing is left, writes down that it ran, all in one transaction: a process that
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 from zlib import crc32
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Column, DateTime, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,11 +24,12 @@ from server.config import Settings
 from server.db import Database, metadata
 from server.errors import DomainError
 from server.identity.service import purge_logins
+from server.loops import Loops
 from server.ticketing.paying.reconciling import ask_for_missed
 from server.ticketing.paying.refund_tasks import watch_refunds
 
 LOOK_SECONDS = 15.0
-"""How often a process looks whether a job is due."""
+"""How often a process looks whether a job is due, a fifth more or less: the processes take turns."""
 LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 PURGED_AT_ONCE = 5_000
@@ -91,49 +94,42 @@ def jobs(settings: Settings) -> list[Job]:
 class Jobs:
     """The jobs of one process."""
 
-    def __init__(self, db: Database, table: list[Job]) -> None:
+    def __init__(self, db: Database, table: list[Job], loops: Loops | None = None) -> None:
         self._db = db
-        self._stopping = False
-        self._running: set[asyncio.Task[Any]] = set()
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
-        for job in table:
-            self._scheduler.add_job(
-                self.run_if_due,
-                "interval",
-                [job],
-                seconds=LOOK_SECONDS,
-                jitter=LOOK_SECONDS / 5,  # the processes take turns
-                next_run_time=datetime.now(UTC),
-                coalesce=True,
-                misfire_grace_time=None,
-            )
+        self._stopping = asyncio.Event()
+        loops = loops or Loops()
+        self._loops = [
+            loops.add(f"job {job.name}", partial(self._look_always, job)) for job in table
+        ]
 
     def start(self) -> None:
         """Begins to look, at once."""
-        self._scheduler.start()
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
         """Ends it, when the pieces under way are done."""
-        self._stopping = True
-        self._scheduler.pause()
-        await asyncio.sleep(0)  # lets those begin, and see it, that were just about to
-        await asyncio.gather(*self._running)
-        self._scheduler.shutdown(wait=False)
+        self._stopping.set()
+        for loop in self._loops:
+            await loop.end()
 
     async def run_if_due(self, job: Job) -> None:
         """Does the job unless it ran within its cadence or another process is at it; a failure is logged."""
-        task = asyncio.current_task()
-        assert task
-        self._running.add(task)
         try:
-            while not self._stopping and await self._run_piece(job, datetime.now(UTC)):
+            while not self._stopping.is_set() and await self._run_piece(job, datetime.now(UTC)):
                 pass
         except DomainError as error:  # the database is away or a race is lost: next time
             log.warning("job.failed", job=job.name, error=error.message)
         except Exception:  # one run that fails must not end the job
             log.exception("job.failed", job=job.name)
-        finally:
-            self._running.discard(task)
+
+    async def _look_always(self, job: Job) -> None:
+        while not self._stopping.is_set():
+            await self.run_if_due(job)
+            seconds = LOOK_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
 
     async def _run_piece(self, job: Job, now: datetime) -> bool:
         async with self._db.transaction() as tx:

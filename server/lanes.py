@@ -83,7 +83,7 @@ class Lanes(Generic[U, O]):
                 try:
                     async with self._db.hot() as hot:
                         await self._serve(hot)
-                except DomainError as error:
+                except Exception as error:  # noqa: BLE001 - those who wait must hear of it
                     self._fail(self._take(), error)
         finally:
             self._free_lanes += 1

@@ -69,6 +69,12 @@ SEARCH_CACHE = Counter(
     ["kind", "source"],
 )
 POOL = Gauge("deeptravel_database_connections", "Connections in use", multiprocess_mode="livesum")
+DEGRADED = Gauge(
+    "deeptravel_degraded",
+    "1 while this part, database or redis, does not answer",
+    ["part"],
+    multiprocess_mode="livemax",
+)
 RATE_LIMIT_FAILURES = Counter(
     "deeptravel_rate_limit_failures", "Calls let through because Redis did not answer"
 )

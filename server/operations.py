@@ -4,7 +4,7 @@ Over HTTP `/metrics` and `/healthz`, over gRPC channelz with health and reflecti
 all workers, whichever of them answers; channelz is that of the one that has the connection.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import grpc
 from grpc_channelz.v1 import channelz, channelz_pb2
@@ -15,23 +15,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from server import reflection
+from server.health import Report
 
 NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
-def pages(
-    metrics: Callable[[], tuple[bytes, str]], health: Callable[[], Awaitable[bool]]
-) -> Starlette:
-    """The HTTP application: `metrics` is text and its content type, `health` whether the server serves."""
+def pages(metrics: Callable[[], tuple[bytes, str]], health: Callable[[], Report]) -> Starlette:
+    """The HTTP application: `metrics` is text and its content type, `health` how the server stands."""
 
     async def show_metrics(_request: Request) -> Response:
         text, content_type = metrics()
         return Response(text, media_type=content_type, headers=NO_STORE)
 
     async def show_health(_request: Request) -> Response:
-        serving = await health()
-        status = {"status": "SERVING" if serving else "NOT_SERVING"}
-        return JSONResponse(status, 200 if serving else 503, headers=NO_STORE)
+        report = health()
+        return JSONResponse(report.content, report.http_status, headers=NO_STORE)
 
     return Starlette(routes=[Route("/metrics", show_metrics), Route("/healthz", show_health)])
 

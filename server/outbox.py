@@ -39,6 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import Command, Database, HotStatement, columns, metadata, round_trip
 from server.errors import DomainError
+from server.loops import Loops
 from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 
 POLL_SECONDS = 0.5
@@ -364,13 +365,14 @@ class Outbox:
         clock: Clock = _utc_now,
         poll_seconds: float = POLL_SECONDS,
         stop_seconds: float = STOP_SECONDS,
+        loops: Loops | None = None,
     ) -> None:
         self._db = db
+        self._loop = (loops or Loops()).add("outbox", self._look_always)
         self._kinds = kinds
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._stop_seconds = stop_seconds
-        self._looking: asyncio.Task[None] | None = None
         self._running: dict[asyncio.Task[None], Task] = {}
         self._full: set[str] = set()
         self._sampled: set[tuple[str, str]] = set()
@@ -379,17 +381,14 @@ class Outbox:
 
     def start(self) -> None:
         """Begins to look, at once."""
-        self._looking = asyncio.create_task(self._look_always(), name="outbox")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Takes no more and lets those under way finish, for `stop_seconds` at the most; the rest is handed back."""
         self._stopping.set()
         self.wake()
         deadline = asyncio.get_running_loop().time() + self._stop_seconds
-        if self._looking:
-            await asyncio.wait({self._looking}, timeout=self._stop_seconds)
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._loop.end(within_seconds=self._stop_seconds)
         if self._running:
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait(list(self._running), timeout=max(0.0, left))
@@ -565,8 +564,8 @@ class Outbox:
         try:
             async with asyncio.timeout(CUT_OFF_SECONDS):
                 await self._db.in_transaction(hand_back)
-        except (DomainError, TimeoutError) as error:  # then they run again after their leases
-            log.warning("outbox.not_handed_back", error=str(error) or "timeout")
+        except Exception as error:  # noqa: BLE001 - whatever it was, they run again after their leases
+            log.warning("outbox.not_handed_back", error=_told(error))
 
 
 def _told(error: Exception) -> str:

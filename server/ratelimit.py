@@ -16,7 +16,7 @@ import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 
 from server.metrics import RATE_LIMIT_FAILURES
 
@@ -62,6 +62,14 @@ class RateLimiter:
     async def close(self) -> None:
         """Closes the connections."""
         await self._pool.disconnect()
+
+    async def answers(self) -> bool:
+        """Whether Redis does."""
+        try:
+            async with asyncio.timeout(2 * REDIS_TIMEOUT_SECONDS):
+                return bool(await Redis(connection_pool=self._pool).ping())
+        except Exception:  # noqa: BLE001 - whatever the client raises, there was no answer
+            return False
 
     async def hit(self, key: str, limit: int) -> Allowance | None:
         """Counts one request of `key`; None if Redis did not answer and the request is let through."""

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
 
 import server.catalog.models
 import server.changes
@@ -19,6 +19,7 @@ import server.payments.models
 import server.redemption.models
 import server.ticketing.models
 import server.tickets.models  # noqa: F401
+from server import postgres_url
 from server.db import metadata
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -45,7 +46,7 @@ def _config() -> Config:
 def migrate(url: str) -> None:
     """Brings the database to the newest schema; two processes at once do it one after the other."""
     config = _config()
-    engine = create_engine(url)
+    engine = postgres_url.engine(url)
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection

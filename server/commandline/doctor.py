@@ -19,10 +19,8 @@ import httpx2
 import psycopg
 import redis
 from cryptography import x509
-from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
 
-from server import invariants, ports
+from server import invariants, ports, postgres_url
 from server.commandline import places, preparation
 from server.commandline.demo_data import FILE_NAME
 from server.commandline.places import Places
@@ -41,8 +39,8 @@ EXPIRES_SOON = timedelta(days=21)
 ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
-CONNECTIONS_ASIDE = 1
-"""Of each process, beside its pool."""
+CONNECTIONS_ASIDE = 2
+"""Of each process, beside its pool: for independent transactions, and to see whether the database answers."""
 BROKEN_REMEDY = (
     "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
     " no call of the server leaves them so"
@@ -134,10 +132,7 @@ def check_invariants(database_url: str) -> Iterator[Finding]:
     except (StartError, ConfigError) as error:
         yield wrong("database", error)
         return
-    plain = make_url(database_url).set(drivername="postgresql")
-    with psycopg.connect(
-        plain.render_as_string(hide_password=False), autocommit=True
-    ) as connection:
+    with postgres_url.connect(database_url, autocommit=True) as connection:
         schema = _schema(connection, _schema_state(database_url))
         if schema.verdict is not Verdict.OK:
             yield schema
@@ -270,10 +265,7 @@ def check_database(settings: Settings, found: Places) -> Iterator[Finding]:
     except (StartError, ConfigError) as error:
         yield wrong("database", error)
         return
-    plain = make_url(found.database_url).set(drivername="postgresql")
-    with psycopg.connect(
-        plain.render_as_string(hide_password=False), autocommit=True
-    ) as connection:
+    with postgres_url.connect(found.database_url, autocommit=True) as connection:
         version = connection.info.parameter_status("server_version")
         yield ok("database", f"PostgreSQL {version} {_where(found)}")
         yield _clock(connection)
@@ -291,7 +283,7 @@ def _where(found: Places) -> str:
 
 
 def _schema_state(database_url: str) -> SchemaState:
-    engine = create_engine(database_url)
+    engine = postgres_url.engine(database_url)
     try:
         with engine.connect() as connection:
             return schema_state(connection)

@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 import redis
 from pydantic import SecretBytes
-from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from server import postgres_url
 from server.commandline import demo_data
 from server.commandline.demo_data import DemoCredentials
 from server.commandline.places import CONNECT_SECONDS, Places, write_privately
@@ -56,7 +56,7 @@ def prepare_database(database_url: str) -> None:
     """Checks the database and brings it to this release's schema. Raises StartError, ConfigError."""
     check_database(database_url)
     try:
-        engine = create_engine(database_url)
+        engine = postgres_url.engine(database_url)
         try:
             with engine.connect() as connection:
                 state = schema_state(connection)
@@ -79,18 +79,10 @@ def prepare_database(database_url: str) -> None:
 def check_database(database_url: str) -> None:
     """Whether a PostgreSQL that is new enough answers. Raises StartError, ConfigError."""
     try:
-        plain = make_url(database_url).set(drivername="postgresql")
-        with psycopg.connect(
-            plain.render_as_string(hide_password=False),
-            connect_timeout=CONNECT_SECONDS,
-            target_session_attrs="read-write",
-        ) as connection:
+        with postgres_url.connect(database_url) as connection:
             version = connection.info.server_version // 10_000
-    except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
-        raise ConfigError(
-            f"DEEPTRAVEL_DATABASE_URL is not understood ({first_line(error)}): write"
-            " postgresql://user:password@host:5432/database"
-        ) from error
+    except (ValueError, psycopg.ProgrammingError) as error:
+        raise ConfigError(f"DEEPTRAVEL_DATABASE_URL {first_line(error)}") from error
     except psycopg.OperationalError as error:
         raise StartError(
             f"PostgreSQL at {shown(database_url)} cannot be used ({first_line(error)}): start it or correct"
@@ -147,6 +139,8 @@ async def fill(settings: Settings, found: Places) -> DemoCredentials | None:
 
 def shown(url: str) -> str:
     """The URL without its password."""
+    if url.startswith("postgres"):
+        return postgres_url.shown(url)
     try:
         found = make_url(url)
         return found.set(drivername=found.get_backend_name(), query={}).render_as_string()

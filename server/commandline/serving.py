@@ -73,11 +73,12 @@ async def _serve(
     gc.freeze()  # what is there now stays: collections need not walk over it
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, NEVER)
-    collecting = asyncio.create_task(_collect_now_and_then(), name="garbage")
+    collecting = app.loops.add("garbage-collection", _collect_now_and_then)
+    collecting.start()
     told.when_again(app.hurry)
     announce(app.ports)
     await told.stop.wait()
-    collecting.cancel()
+    await collecting.cancel()
     await app.stop()
     return HURRIED if told.again else 0
 
@@ -169,7 +170,11 @@ class _Supervisor:
         backoff = FIRST_BACKOFF_SECONDS
         while not stop.is_set():
             began = time.monotonic()
-            code = await self._run_worker(ready)
+            try:
+                code = await self._run_worker(ready)
+            except OSError as error:  # no memory or no process is left for it, at the moment
+                log.warning("worker.not_started", error=str(error))
+                code = None
             if stop.is_set():
                 break
             if not ready.is_set():

@@ -98,7 +98,7 @@ class EmbeddedServices:
     """A running PostgreSQL and Valkey over one data folder.
 
     Attributes:
-        database_url: SQLAlchemy URL (psycopg 3) of the database `deeptravel`.
+        database_url: URL of the database `deeptravel`, as libpq writes it.
         redis_url: `unix://` URL of the Valkey, for redis-py.
     """
 
@@ -222,7 +222,7 @@ class EmbeddedServices:
                 raise _not_started("PostgreSQL", log)
             time.sleep(POLL_SECONDS)
         host = quote(str(sockets), safe="")
-        self.database_url = f"postgresql+psycopg://{DATABASE}@/{DATABASE}?host={host}"
+        self.database_url = f"postgresql://{DATABASE}@/{DATABASE}?host={host}"
 
 
 class _Account:

@@ -37,6 +37,7 @@ from server.errors import DomainError, Reason, invalid, not_found
 from server.gateway import openapi, protojson
 from server.gateway.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.gateway.protojson import Faults
+from server.health import Report
 from server.metrics import HTTP_REFUSED
 from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN
 from server.statuses import error_status
@@ -123,7 +124,7 @@ def gateway(
     channel: grpc.aio.Channel,
     *,
     max_body_bytes: int,
-    health: Callable[[], Awaitable[bool]],
+    health: Callable[[], Report],
 ) -> Starlette:
     """The HTTP application.
 
@@ -131,7 +132,7 @@ def gateway(
         services: those whose annotated methods are offered.
         channel: to this server's private socket, where `x-forwarded-for` is believed.
         max_body_bytes: largest request body.
-        health: whether `/healthz` answers 200 rather than 503.
+        health: what `/healthz` tells, with 200 or 503.
 
     Raises:
         ValueError: an annotation cannot be served.
@@ -140,9 +141,8 @@ def gateway(
     page = openapi.page(orjson.loads(document))
 
     async def show_health(_request: Request) -> Response:
-        serving = await health()
-        status = {"status": "SERVING" if serving else "NOT_SERVING"}
-        return _json(status, 200 if serving else 503)
+        report = health()
+        return _json(report.content, report.http_status)
 
     async def show_document(_request: Request) -> Response:
         return Response(document, media_type="application/json")

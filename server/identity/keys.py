@@ -15,6 +15,7 @@ from server.errors import DomainError, Reason
 from server.identity import credentials, rules
 from server.identity.callers import Partner
 from server.identity.models import partner_keys, partners
+from server.loops import Loops
 
 NOTE_SECONDS = 60.0
 """The last use of a key is written at most this often by each process."""
@@ -57,7 +58,7 @@ class _Key:
 class PartnerKeys:
     """The live keys, as far as they were used lately. A key that is not live is never remembered."""
 
-    def __init__(self, db: Database, feed: ChangeFeed) -> None:
+    def __init__(self, db: Database, feed: ChangeFeed, loops: Loops | None = None) -> None:
         self._db = db
         self._keys: Remembered[str, _Key] = Remembered(
             feed,
@@ -70,17 +71,15 @@ class PartnerKeys:
         )
         self._used: dict[str, float] = {}
         self._noted: dict[str, float] = {}
-        self._noting: asyncio.Task[None] | None = None
+        self._loop = (loops or Loops()).add("key-uses", self._note)
 
     def start(self) -> None:
         """Begins to write down uses."""
-        self._noting = asyncio.create_task(self._note(), name="key-uses")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Writes down what is left to write."""
-        if self._noting:
-            self._noting.cancel()
-            await asyncio.gather(self._noting, return_exceptions=True)
+        await self._loop.cancel()
         await self._write(dict(self._used))
 
     async def recognise(self, api_key: str, address: str) -> Partner:

@@ -46,6 +46,7 @@ from server.identity.models import (
 )
 from server.identity.sessions import ValidatorSessions, session_departure
 from server.identity.travellers import TOKEN_PREFIX, Travellers
+from server.loops import Loops
 from server.ratelimit import Allowance, RateLimiter
 
 log = structlog.get_logger()
@@ -145,7 +146,12 @@ class Identity:
     """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it with the server."""
 
     def __init__(
-        self, db: Database, feed: ChangeFeed, limiter: RateLimiter, settings: Settings
+        self,
+        db: Database,
+        feed: ChangeFeed,
+        limiter: RateLimiter,
+        settings: Settings,
+        loops: Loops | None = None,
     ) -> None:
         self._db = db
         self._feed = feed
@@ -154,7 +160,7 @@ class Identity:
         self._failures = LoginFailures(settings)
         self.passwords = Passwords()
         self.travellers = Travellers(db, feed, settings)
-        self._keys = PartnerKeys(db, feed)
+        self._keys = PartnerKeys(db, feed, loops)
         self._tokens: Remembered[str, _Login] = Remembered(
             feed, self._load_token, kinds=_KINDS, subjects=_subjects
         )

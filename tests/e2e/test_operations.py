@@ -70,7 +70,7 @@ def test_metrics_and_channelz_answer_on_the_operations_address_alone(
                 rf"^deeptravel_calls_total\{{.*{METHOD}.*\}} (\S+)$", answer.text, re.MULTILINE
             )
             assert float(counted) == CALLS
-            assert operations.get("/healthz").json() == {"status": "SERVING"}
+            assert operations.get("/healthz").json() == {"status": "SERVING", "degraded": []}
             assert operations.get("/offers").status_code == 404
     assert servers_of(server.channelz_target)
     with grpc.insecure_channel(server.channelz_target) as channel:

@@ -155,7 +155,7 @@ def test_serves_health_reflection_and_pages(data_dir: Path, env: dict[str, str])
                     assert is_described(channel, f"{name}.{method.name}")
             assert not is_described(channel, "deeptravel.ota.v1.OtaService.NoSuchMethod")
         with httpx2.Client(base_url=server.url) as http:
-            assert http.get("/healthz").json() == {"status": "SERVING"}
+            assert http.get("/healthz").json() == {"status": "SERVING", "degraded": []}
             assert http.get("/metrics").status_code == 404
             assert "/venue/scan" in http.get("/openapi.json").json()["paths"]
         assert stat.S_IMODE((data_dir / "demo-credentials.json").stat().st_mode) == 0o600

@@ -61,7 +61,7 @@ def https_serves(server: ServerProcess, folder: Path, ca: Pair, client: Pair | N
             answer = http.get(f"https://127.0.0.1:{server.http_port}/healthz")
     except httpx2.TransportError:
         return False
-    return bool(answer.json() == {"status": "SERVING"})
+    return bool(answer.json()["status"] == "SERVING")
 
 
 def serials(server: ServerProcess) -> list[int]:

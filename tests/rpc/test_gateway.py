@@ -579,8 +579,13 @@ async def test_a_body_that_does_not_come_is_given_up(
 
 async def test_pages_about_the_server(setup: Setup) -> None:
     answer = await setup.client.get("/healthz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "SERVING"})
-    setup.healthy = False
+    assert (answer.status_code, answer.json()) == (200, {"status": "SERVING", "degraded": []})
+    setup.degraded = ["redis"]
     answer = await setup.client.get("/healthz")
-    assert (answer.status_code, answer.json()) == (503, {"status": "NOT_SERVING"})
+    found = {"status": "SERVING", "degraded": ["redis"]}
+    assert (answer.status_code, answer.json()) == (200, found)
+    setup.degraded = ["database", "redis"]
+    answer = await setup.client.get("/healthz")
+    found = {"status": "NOT_SERVING", "degraded": ["database", "redis"]}
+    assert (answer.status_code, answer.json()) == (503, found)
     assert (await setup.client.get("/")).headers["location"] == "/docs"

@@ -29,6 +29,7 @@ from grpc_tools import protoc  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 
 from server.gateway.application import gateway
+from server.health import Report
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
 MAX_BODY_BYTES = 100_000
@@ -242,13 +243,13 @@ class Setup:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.healthy = True
+        self.degraded: list[str] = []
         self.app: Starlette
         self.client: httpx2.AsyncClient
 
-    async def health(self) -> bool:
-        """Whether the server says it is healthy."""
-        return self.healthy
+    def health(self) -> Report:
+        """What the server says of itself."""
+        return Report("database" not in self.degraded, self.degraded)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ async def test_a_stop_that_comes_with_the_end_of_a_poll_is_heard(
 
     class Polled(ChangeFeed):
         async def poll(self) -> None:
-            if self._task:
+            if self._loop.is_running:
                 polling.set()
                 await answered
 

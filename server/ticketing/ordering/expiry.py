@@ -11,6 +11,7 @@ import structlog
 from server import rpc
 from server.db import Database
 from server.errors import DomainError
+from server.loops import Loops
 from server.ticketing.ordering import orders
 
 LOOK_SECONDS = 1.0
@@ -24,20 +25,19 @@ log = structlog.get_logger()
 class Expiry:
     """Cancels the orders that were not paid in time, from `start` to `stop`."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, loops: Loops | None = None) -> None:
         self._db = db
         self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = (loops or Loops()).add("hold-expiry", self._run)
 
     def start(self) -> None:
         """Begins to look."""
-        self._task = asyncio.create_task(self._run(), name="hold-expiry")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Ends it, when the transaction under way is done."""
         self._stopping.set()
-        if self._task:
-            await self._task
+        await self._loop.end()
 
     async def run(self) -> int:
         """Cancels all that is due now, in chunks; returns how many. Raises DATABASE_UNAVAILABLE, CONFLICT."""

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.db import Database, array
 from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
+from server.loops import Loops
 from server.ticketing.ordering import events, orders
 from server.ticketing.ordering.orders import Order
 
@@ -71,12 +72,13 @@ class Watcher:
         db: Database,
         still_welcome: Callable[[Traveller], Awaitable[None]],
         stopping: asyncio.Event,
+        loops: Loops | None = None,
     ) -> None:
         self._db = db
+        self._loop = (loops or Loops()).add("order-watcher", self._poll_always)
         self._still_welcome = still_welcome
         self._stopping = stopping
         self._watches: set[_Watch] = set()
-        self._poller: asyncio.Task[None] | None = None
 
     async def watch(
         self, traveller: Traveller, code: str, *, after_sequence: int
@@ -117,8 +119,7 @@ class Watcher:
 
     def _begin(self, watch: _Watch) -> None:
         self._watches.add(watch)
-        if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll_always(), name="order-watcher")
+        self._loop.start()
 
     async def _poll_always(self) -> None:
         while self._watches:

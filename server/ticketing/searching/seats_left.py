@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from server.db import Database, HotConnection, HotStatement, array
+from server.loops import Loops
 
 MAX_AT_ONCE = 20_000
 """Stocks in one statement, unless a single search asks for more."""
@@ -25,17 +26,15 @@ class _Asked(NamedTuple):
 class SeatsLeft:
     """Reads stocks. Whoever asks gets what a statement read that began after the question."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, loops: Loops | None = None) -> None:
         self._db = db
+        self._loop = (loops or Loops()).add("seats-left", self._run)
         self._waiting: list[_Asked] = []
         self._more = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
         """Gives the connection back."""
-        if self._running:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await self._loop.cancel()
 
     async def of(self, stock_ids: Collection[int]) -> dict[int, int]:
         """What is left by stock, without those that there are not. Raises DATABASE_UNAVAILABLE."""
@@ -44,8 +43,7 @@ class SeatsLeft:
         answer: asyncio.Future[dict[int, int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(stock_ids, answer))
         self._more.set()
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run(), name="seats-left")
+        self._loop.start()
         return await answer
 
     async def _run(self) -> None:

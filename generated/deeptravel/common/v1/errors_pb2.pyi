@@ -77,8 +77,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
     """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """UNAVAILABLE. The database cannot be reached or did not answer in time. Repeat with the same request_id; RetryInfo
-    says when.
+    """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the moment (a failover).
+    The message says whether it is unknown what became of the call. Repeat with the same request_id: what was done is
+    not done again; RetryInfo says when.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 23
     """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
@@ -212,8 +213,9 @@ ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
 """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""UNAVAILABLE. The database cannot be reached or did not answer in time. Repeat with the same request_id; RetryInfo
-says when.
+"""UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the moment (a failover).
+The message says whether it is unknown what became of the call. Repeat with the same request_id: what was done is
+not done again; RetryInfo says when.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 23
 """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""

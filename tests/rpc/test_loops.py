@@ -1,0 +1,312 @@
+"""No loop of ours ends by an error, whichever of its statements fails, and a read-only database is over when it is over.
+
+Seen red without restarts and with class 25 taken for a fault: the change feed ended at the first error that was no
+DomainError, and calls were told INTERNAL while the database took no writes.
+"""
+
+import ast
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import psycopg
+import pytest
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from redis.asyncio import Redis
+
+import server
+from server import changes, jobs, outbox
+from server import health as health_module
+from server import loops as loops_module
+from server.app import App
+from server.connection import Connection
+from server.embedded.services import EmbeddedServices
+from server.errors import Reason
+from server.identity import keys
+from server.identity.callers import Traveller
+from server.ticketing.ordering import expiry, watching
+from tests.support import databases
+from tests.support.gate_server import GateServer
+from tests.support.rpc_server import refusal_or_none
+from tests.support.traveller import Desk, World, a_world, traveller_server
+
+PRODUCT = Path(server.__file__).parent
+SECONDS = 20
+
+NO_LOOPS = {
+    "app.py": "the server's own stop, and what serves HTTP",
+    "changes.py": "one poll, for those who wait for it; one load",
+    "commandline/serving.py": "the processes of `serve`, kept by their parent",
+    "gateway/application.py": "within a request",
+    "lanes.py": "for those who wait: tests/concurrency and `test_a_batch_that_fails` below",
+    "loops.py": "where loops are run",
+    "outbox.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
+    "payments/wechat_client.py": "one fetch of certificates",
+    "redemption/scan_stream.py": "within a call",
+    "ticketing/searching/cache.py": "one value, for those who wait for it",
+    "identity/credentials.py": "hashes passwords, one call after the other",
+    "embedded/services.py": "asks which thread it is in",
+    "__main__.py": "loads the code at the start",
+}
+"""Where something is run beside the caller, and why it is no loop."""
+STARTERS = {
+    *("create_task", "ensure_future", "TaskGroup", "Thread", "ThreadPoolExecutor"),
+    *("run_coroutine_threadsafe", "run_in_executor", "current_thread"),
+}
+
+
+class Fault(NamedTuple):
+    """What fails when: a loop's own statement, by its number, counted from 0 when the loop has run for a while."""
+
+    loop: str
+    error: Callable[[], BaseException]
+
+
+def read_only() -> BaseException:
+    return psycopg.errors.ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")
+
+
+def broken_index() -> BaseException:
+    return psycopg.errors.IndexCorrupted("could not read block 7")
+
+
+ERRORS = [read_only, broken_index, ZeroDivisionError]
+
+
+class Statements:
+    """Counts what a loop does, and lets it fail where it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+        self.loop = loop
+        self.count = 0
+        self.fail: dict[int, BaseException] = {}
+        for owner, name in (
+            (Connection, "wait"),
+            (Redis, "ping"),
+            (health.aio.HealthServicer, "set"),
+        ):
+            self._listen(monkeypatch, owner, name)
+
+    def _listen(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        async def called(*given: Any, **named: Any) -> Any:
+            task = asyncio.current_task()
+            if task and task.get_name() == self.loop:
+                self.count += 1
+                error = self.fail.pop(self.count, None)
+                if error:
+                    raise error
+            return await real(*given, **named)
+
+        monkeypatch.setattr(owner, name, called)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not true():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def until_status(server: GateServer, status: int) -> None:
+    """Waits until gRPC health says so of the whole server."""
+    stub: Any = health_pb2_grpc.HealthStub(server.channel)
+    async with asyncio.timeout(SECONDS):
+        async for answer in stub.Watch(health_pb2.HealthCheckRequest()):
+            if answer.status == status:
+                return
+
+
+def owner_of(app: App, loop: str) -> Any:
+    """The object whose method the loop runs."""
+    run: Any = app.loops._loops[loop]._run
+    return run.__self__
+
+
+async def prompt(app: App, loop: str) -> None:
+    """Gives a loop something to do that has nothing to do without."""
+    if loop.startswith("job "):
+        return
+    owner = owner_of(app, loop)
+    if loop == "key-uses":
+        owner._used["none"] = time.time()
+    elif loop == "seats-left":
+        await asyncio.gather(owner.of([1]), return_exceptions=True)
+    elif loop == "order-watcher":
+        if not owner._watches:
+            owner._begin(watching._Watch(Traveller(1), 1, 0))
+    elif loop == "outbox":
+        owner.wake()
+    elif loop == "health":
+        owner._changed.set()
+        owner._told = health_pb2.HealthCheckResponse.UNKNOWN  # so that there is something to tell
+
+
+@pytest.fixture(autouse=True)
+def _without_log() -> Iterator[None]:
+    """What is logged for a terminal shows all locals, which takes a second a traceback."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url, seats=100) as furnished:
+        yield furnished
+
+
+@pytest.fixture
+async def app_server(
+    world: World, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[GateServer]:
+    """A server whose loops turn quickly."""
+    for module, name in (
+        (expiry, "LOOK_SECONDS"),
+        (changes, "POLL_SECONDS"),
+        (outbox, "POLL_SECONDS"),
+        (keys, "NOTE_POLL_SECONDS"),
+        (keys, "NOTE_SECONDS"),
+        (watching, "POLL_SECONDS"),
+        (jobs, "LOOK_SECONDS"),
+        (health_module, "PROBE_SECONDS"),
+        (loops_module, "FIRST_RESTART_SECONDS"),
+        (loops_module, "MAX_RESTART_SECONDS"),
+        (loops_module, "STEADY_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 0.05)
+    async with traveller_server(database_url, redis_url) as running:
+        yield running
+
+
+LOOPS = [
+    "change-feed",
+    "database-probe",
+    "health",
+    "hold-expiry",
+    "job make-departures",
+    "job purge-answers",
+    "job purge-changes",
+    "job purge-logins",
+    "job purge-tasks",
+    "key-uses",
+    "order-watcher",
+    "outbox",
+    "redis-probe",
+    "seats-left",
+]
+
+
+async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) -> None:
+    merchant_only = {"job reconcile", "job watch-refunds"}
+    assert app_server.app.loops.names - merchant_only == set(LOOPS)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_no_error_ends_a_loop(
+    app_server: GateServer, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    """Its next statement fails, then a later one, with each kind of error."""
+    app = app_server.app
+    statements = Statements(monkeypatch, loop)
+    for error in ERRORS:
+        for later in (1, 3):
+            failing = statements.count + later
+            statements.fail[failing] = error()
+            async with asyncio.timeout(SECONDS):
+                while statements.count < failing + 3:
+                    await prompt(app, loop)
+                    await asyncio.sleep(0.01)
+            assert not statements.fail
+    await until(lambda: app.loops.down == [])
+    await until_status(app_server, health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_nothing_else_runs_in_the_background() -> None:
+    """A task or thread that is started elsewhere is a loop (then `Loops.add` it, and try it here) or says why not."""
+    found = set()
+    for path in PRODUCT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "attr", getattr(node, "id", None))
+            if isinstance(node, ast.Attribute | ast.Name) and name in STARTERS:
+                found.add(path.relative_to(PRODUCT).as_posix())
+    assert found == set(NO_LOOPS)
+
+
+async def test_a_loop_that_is_down_makes_health_say_so(
+    app_server: GateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_server.app
+    monkeypatch.setattr(loops_module, "STEADY_SECONDS", 60)
+    statements = Statements(monkeypatch, "change-feed")
+    statements.fail[1] = ZeroDivisionError()
+    await until(lambda: app.loops.down == ["change-feed"])
+    await until(lambda: not app._health.report.is_serving)
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http:
+        answer = await http.get("/healthz")
+    found = {"status": "NOT_SERVING", "degraded": ["loop change-feed"]}
+    assert (answer.status_code, answer.json()) == (503, found)
+    await until_status(app_server, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def test_a_batch_that_fails_is_told_to_those_who_wait_and_the_next_goes_on(
+    app_server: GateServer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desks = (Desk.of(app_server.channel, traveller) for traveller in itertools.count(1))
+    await next(desks).order(world.seat())
+    statements = Statements(monkeypatch, "lane")
+    for error, reason in zip(
+        ERRORS, [Reason.DATABASE_UNAVAILABLE, Reason.INTERNAL, Reason.INTERNAL], strict=True
+    ):
+        for later in (1, 2):
+            statements.count, statements.fail = 0, {later: error()}
+            async with asyncio.timeout(SECONDS):
+                failed = await refusal_or_none(next(desks).create(world.seat()))
+                assert failed is None or failed.reason is reason
+                assert (failed is None) == bool(statements.fail)
+                statements.fail = {}
+                assert await refusal_or_none(next(desks).create(world.seat())) is None
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_a_read_only_database(
+    world: World,
+    database_url: str,
+    redis_url: str,
+    services: EmbeddedServices,
+    is_over: bool,
+) -> None:
+    """Holds expire when it is over, and the server stops while it is not.
+
+    Seen red: calls were told INTERNAL, health SERVING; before, no hold expired any more and the stop failed.
+    """
+    async with traveller_server(database_url, redis_url) as running:
+        desk = Desk.of(running.channel, 1)
+        order = await desk.order(world.seat())
+        try:
+            databases.execute(
+                services.database_url, "ALTER SYSTEM SET default_transaction_read_only = on"
+            )
+            databases.execute(services.database_url, "SELECT pg_reload_conf()")
+            await until_status(running, health_pb2.HealthCheckResponse.NOT_SERVING)
+            failed = await refusal_or_none(desk.create(world.seat()))
+            assert failed
+            assert failed.reason is Reason.DATABASE_UNAVAILABLE
+            await asyncio.sleep(2 * expiry.LOOK_SECONDS)  # it fails at least once
+            if not is_over:
+                await running.stop()
+        finally:
+            url = databases.with_options(services.database_url, "default_transaction_read_only=off")
+            databases.execute(url, "ALTER SYSTEM RESET default_transaction_read_only")
+            databases.execute(url, "SELECT pg_reload_conf()")
+        if not is_over:
+            return
+        async with asyncio.timeout(SECONDS):
+            await until_status(running, health_pb2.HealthCheckResponse.SERVING)
+            await world.expire(order.order_id)
+            await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+        assert (await desk.order(world.seat())).order_id
