@@ -27,9 +27,12 @@ from server.identity.service import purge_logins
 from server.loops import Loops
 from server.ticketing.paying.reconciling import ask_for_missed
 from server.ticketing.paying.refund_tasks import watch_refunds
+from server.ticketing.ticket_expiry import TicketExpiry
 
 LOOK_SECONDS = 15.0
 """How often a process looks whether a job is due, a fifth more or less: the processes take turns."""
+EXPIRY_CADENCE = timedelta(seconds=10)
+"""At every look, whichever process's: what one run passed over the next has within a minute. (DOMAIN, Operations)."""
 LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 PURGED_AT_ONCE = 5_000
@@ -49,11 +52,15 @@ Work = Callable[[AsyncConnection, datetime], Awaitable[bool]]
 
 
 class Job(NamedTuple):
-    """What is to be done, and how much time passes from one run to the next."""
+    """What is to be done, and how much time passes from one run to the next.
+
+    The runs of a `quiet` one are not logged, since it is due at every look.
+    """
 
     name: str
     cadence: timedelta
     work: Work
+    quiet: bool = False
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -79,6 +86,7 @@ def jobs(settings: Settings) -> list[Job]:
         return False
 
     table = [
+        Job("expire-tickets", EXPIRY_CADENCE, TicketExpiry().work, quiet=True),
         Job("make-departures", timedelta(hours=1), make_timetable_departures),
         Job("purge-answers", timedelta(minutes=10), purge_answers),
         Job("purge-tasks", timedelta(minutes=10), purge_tasks),
@@ -149,5 +157,6 @@ class Jobs:
                         index_elements=[job_runs.c.job_name], set_={"run_time": now}
                     )
                 )
-                log.info("job.done", job=job.name)
+                if not job.quiet:
+                    log.info("job.done", job=job.name)
         return more

@@ -2,6 +2,10 @@
 
 from server.invariants.invariant import Invariant
 from server.invariants.rows import REDEEMED
+from server.ticketing.ticket_expiry import KEPT_BY_DEPARTURE
+
+OVERDUE_MINUTES = 5
+"""A ticket whose validity is over is EXPIRED within a minute (DOMAIN, Operations); a backlog takes longer."""
 
 TICKETS = (
     Invariant(
@@ -135,6 +139,27 @@ WHERE t.partner_id > 0 AND t.valid_until_time - t.valid_from_time NOT BETWEEN
         """
 SELECT ticket_code, format('EXPIRED, and valid until %s', valid_until_time)
 FROM tickets WHERE state = 'EXPIRED' AND valid_until_time > now()
+""",
+    ),
+    Invariant(
+        "overdue-tickets",
+        "a ticket whose validity is over is not open any more, unless its departure was cancelled or moved, or what it"
+        " shares may come back with another",
+        f"""
+WITH overdue AS (
+  SELECT * FROM tickets WHERE state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+    AND valid_until_time < now() - interval '{OVERDUE_MINUTES} minutes'
+), members AS (
+  SELECT coalesce(o.first_order_id, o.order_id) AS order_id, coalesce(o.first_item_index, m.item_index) AS item_index,
+    bool_or(k.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED')) AS one_open
+  FROM ticket_sales m JOIN tickets k USING (ticket_id) JOIN orders o ON o.order_id = m.order_id
+  WHERE m.passenger_index >= 0 GROUP BY 1, 2
+)
+SELECT t.ticket_code, format('%s, though its validity was over at %s', t.state, t.valid_until_time)
+FROM overdue t LEFT JOIN ticket_sales s USING (ticket_id) LEFT JOIN departures d ON d.departure_id = s.departure_id
+LEFT JOIN members m ON s.passenger_index < 0 AND (m.order_id, m.item_index) = (s.order_id, s.item_index)
+WHERE NOT coalesce(CASE WHEN s.passenger_index < 0 THEN m.one_open
+  ELSE d.departure_id IS NOT NULL AND {KEPT_BY_DEPARTURE} END, false)
 """,
     ),
 )

@@ -96,8 +96,15 @@ tickets = Table(
         "(order_id IS NULL) = (state IN ('PRE_GENERATED', 'VOIDED'))", name="sold_has_order"
     ),
     CheckConstraint("valid_from_time < valid_until_time", name="validity"),
-    # room on the page for the states to come, so that updates stay off the indexes
+    # room on the page for the states to come
     postgresql_with={"fillfactor": 85},
+)
+# those whose validity ends them, see ticketing.ticket_expiry; final ones, most of all that were ever sold, are not in it
+Index(
+    "ix_tickets_open_until",
+    tickets.c.valid_until_time,
+    tickets.c.ticket_id,
+    postgresql_where=tickets.c.state.in_(("ACTIVE", "PARTIALLY_REDEEMED")),
 )
 Index("ix_tickets_order_id", tickets.c.order_id, postgresql_where=tickets.c.order_id.is_not(None))
 

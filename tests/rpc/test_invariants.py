@@ -36,6 +36,23 @@ UPDATE refunds SET amount_minor = amount_minor - 1 WHERE order_id = <{name}>
 """
 
 
+def long_ago(name: str) -> str:
+    """What an order sold was sold for, and is valid in, days that are over, under terms of its own."""
+    return f"""
+INSERT INTO snapshots SELECT gen_random_uuid(), n.product_id, n.content || jsonb_build_object('own_of', o.order_id,
+  'was', n.snapshot_id, 'offer', n.content -> 'offer' || jsonb_build_object(
+    'valid_from_time', (n.content -> 'offer' ->> 'valid_from_time')::timestamptz - interval '400 days',
+    'valid_until_time', (n.content -> 'offer' ->> 'valid_until_time')::timestamptz - interval '400 days')), n.create_time
+FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item)
+JOIN snapshots n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid WHERE o.order_id = <{name}>;
+UPDATE orders o SET content = replace(o.content::text, n.content ->> 'was', n.snapshot_id::text)::jsonb
+FROM snapshots n WHERE n.content ->> 'own_of' = o.order_id::text;
+UPDATE tickets t SET snapshot_id = n.snapshot_id, valid_from_time = valid_from_time - interval '400 days',
+  valid_until_time = valid_until_time - interval '400 days'
+FROM snapshots n WHERE n.content ->> 'own_of' = t.order_id::text
+"""
+
+
 SHARED_OF = "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_index < 0 AND order_id = <{}>)"
 # Rows that contradict others, each with the rows beside it that the fault would have changed too: what is left to see it
 # is one invariant.
@@ -309,6 +326,27 @@ UPDATE departures SET planned_time = departure_time, departure_time = departure_
         f"""
 UPDATE tickets SET state = 'EXPIRED' WHERE {A_TICKET_OF.format("paid")};
 INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', state, 'system', now() FROM tickets WHERE state = 'EXPIRED'
+""",
+    ),
+    (
+        # of a partner, whether or not it is blocked; what is PRE_GENERATED stays so
+        "overdue-tickets",
+        """
+UPDATE tickets SET valid_from_time = valid_from_time - interval '400 days',
+  valid_until_time = valid_until_time - interval '400 days', blocked = ticket_id % 2 = 0 WHERE partner_id > 0
+""",
+    ),
+    ("overdue-tickets", long_ago("paid")),
+    ("overdue-tickets", long_ago("package-part")),
+    (
+        # what is shared, when all that share it are final
+        "overdue-tickets",
+        f"""
+{long_ago("package-part")};
+INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', 'EXPIRED', 'system', now() FROM ticket_sales
+  WHERE order_id = <package-part> AND passenger_index >= 0;
+UPDATE tickets SET state = 'EXPIRED' WHERE ticket_id IN (
+  SELECT ticket_id FROM ticket_sales WHERE order_id = <package-part> AND passenger_index >= 0)
 """,
     ),
     (
