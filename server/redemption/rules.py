@@ -225,6 +225,8 @@ def standing(ticket: Ticket, jti: UUID, now: datetime) -> Refusal | None:
     if departure and departure.is_cancelled and ticket.state != "CHANGED":
         return Refusal("DEPARTURE_CANCELLED", "departure", _named(departure, now))
     reason = _REFUSED_STATES.get(ticket.state)
+    if reason == "TICKET_EXPIRED":  # in the words of one that will be within a minute
+        return _over(ticket, now)
     if reason:
         return Refusal(reason, "state", {"state": ticket.state})
     if ticket.blocked:
@@ -267,12 +269,16 @@ def validity(ticket: Ticket, now: datetime) -> Refusal | None:
     if now < begin:
         return Refusal("TICKET_NOT_YET_VALID", "validity", {"valid_from": _clock(begin, now)})
     if now >= ticket.valid_until_time:
-        facts = {"valid_until": _clock(ticket.valid_until_time, now)}
-        return Refusal("TICKET_EXPIRED", "validity", facts)
+        return _over(ticket, now)
     day = (departure.departure_time.astimezone(now.tzinfo) if departure else now).date()
     if day in ticket.snapshot.blackout_dates:
         return Refusal("BLACKOUT_DATE", "blackout", {"date": day.isoformat()})
     return None
+
+
+def _over(ticket: Ticket, now: datetime) -> Refusal:
+    facts: dict[str, str | int] = {"valid_until": _clock(ticket.valid_until_time, now)}
+    return Refusal("TICKET_EXPIRED", "validity", facts)
 
 
 def _named(departure: Departure, now: datetime) -> dict[str, str | int]:

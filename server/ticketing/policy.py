@@ -466,6 +466,8 @@ def _standing(
 ) -> Refused | None:
     """Whether the ticket, by itself, can be neither refunded nor changed; the first check that fails decides."""
     reason = _REFUSED_STATES.get(ticket.state)
+    if reason == "EXPIRED":  # in the words of one that will be within a minute
+        return _over(ticket)
     if reason:
         return Refused(reason, {"state": ticket.state})
     if ticket.blocked:
@@ -481,8 +483,12 @@ def _standing(
             },
         )
     if now >= ticket.valid_until_time and not ignores_validity:
-        return Refused("EXPIRED", {"valid_until_time": _shown(ticket, ticket.valid_until_time)})
+        return _over(ticket)
     return None
+
+
+def _over(ticket: Ticket) -> Refused:
+    return Refused("EXPIRED", {"valid_until_time": _shown(ticket, ticket.valid_until_time)})
 
 
 def _reachable(policy: Policy, departs: bool) -> list[RefundTier]:

@@ -20,7 +20,7 @@ from server.ticketing.travel_tickets import BOARDING
 from server.tickets import service as tickets
 from server.tickets.rules import FINAL_STATES
 
-PAGE_TICKETS = 500
+PAGE_TICKETS = 200
 """Moved in one transaction, whose locks others wait for."""
 ACTOR = "system"
 OPEN = ("ACTIVE", "PARTIALLY_REDEEMED")

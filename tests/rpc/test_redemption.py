@@ -184,7 +184,7 @@ REFUSALS: list[tuple[Arrange, str, str]] = [
     (with_ticket(state="REFUNDED"), "TICKET_REFUNDED", "state"),
     (with_ticket(state="CHANGED"), "TICKET_CHANGED", "state"),
     (with_ticket(state="VOIDED", order_id=None), "TICKET_VOIDED", "state"),
-    (with_ticket(state="EXPIRED"), "TICKET_EXPIRED", "state"),
+    (with_ticket(state="EXPIRED"), "TICKET_EXPIRED", "validity"),
     (with_ticket(blocked=True), "TICKET_BLOCKED", "blocked"),
     (with_ticket(valid_from_time=datetime.now(UTC) + SOON), "TICKET_NOT_YET_VALID", "validity"),
     (with_ticket(valid_until_time=datetime.now(UTC) + JUST_NOW), "TICKET_EXPIRED", "validity"),

@@ -195,7 +195,8 @@ def test_the_earlier_check_wins(first: Fault, second: Fault) -> None:
     ],
 )
 def test_states(state: str, reason: str | None) -> None:
-    expected = (reason, "state") if reason else None
+    check = "validity" if state == "EXPIRED" else "state"
+    expected = (reason, check) if reason else None
     assert verdict(a_scan(), replace(a_ticket(), state=state)) == expected
 
 

@@ -867,9 +867,9 @@ class AdminServiceServicer:
         Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
         whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
         without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-        or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
-        refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
-        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+        EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
+        the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

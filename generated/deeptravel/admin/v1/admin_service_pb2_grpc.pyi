@@ -226,9 +226,9 @@ class AdminServiceStub:
     Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
     whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
     without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-    or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
-    refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
-    orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+    EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
+    the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
@@ -436,9 +436,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
     whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
     without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-    or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
-    refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
-    orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+    EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
+    the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
@@ -1021,9 +1021,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
         whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
         without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-        or a free change before. Tickets that are blocked follow when they are unblocked; those used or boarded with stay; a
-        refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in the events of their
-        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+        EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
+        the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -761,7 +761,8 @@ class WatchOrderResponse(_message.Message):
     cancel_reason: Global___CancelReason.ValueType
     """Why it was cancelled; absent if it was not."""
     event: _builtins.str
-    """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`, `ticket.changed`; by the
+    """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`, `ticket.changed`,
+    `ticket.expired` (within a minute after its validity is over), `order.completed`; by the
     operator `departure.cancelled` and `departure.moved`, one for each ticket concerned.
     """
     ticket_code: _builtins.str

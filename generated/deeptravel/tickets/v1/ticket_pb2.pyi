@@ -45,7 +45,9 @@ class _TicketStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TicketSta
     TICKET_STATE_CHANGED: _TicketState.ValueType  # 8
     """Changed to another ticket. Final."""
     TICKET_STATE_EXPIRED: _TicketState.ValueType  # 9
-    """Its validity is over. Final."""
+    """Its validity was over before all of it was used; a ticket gets here within a minute after that. Final. One of a
+    cancelled departure that is still to be given back stays as it was.
+    """
     TICKET_STATE_VOIDED: _TicketState.ValueType  # 10
     """Cancelled by the partner before it was sold. Final."""
 
@@ -71,7 +73,9 @@ TICKET_STATE_CHANGING: TicketState.ValueType  # 7
 TICKET_STATE_CHANGED: TicketState.ValueType  # 8
 """Changed to another ticket. Final."""
 TICKET_STATE_EXPIRED: TicketState.ValueType  # 9
-"""Its validity is over. Final."""
+"""Its validity was over before all of it was used; a ticket gets here within a minute after that. Final. One of a
+cancelled departure that is still to be given back stays as it was.
+"""
 TICKET_STATE_VOIDED: TicketState.ValueType  # 10
 """Cancelled by the partner before it was sold. Final."""
 Global___TicketState: _TypeAlias = TicketState  # noqa: Y015
