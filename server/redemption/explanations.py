@@ -64,6 +64,11 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "The ticket was cancelled before it was sold. A new ticket is needed.",
         "票券在售出前已作废，需另购新票。",
     ),
+    # not decided any more, but it may be among the answers kept for repeats
+    ("TICKET_EXPIRED", "state"): (
+        "The ticket's validity is over. A new ticket is needed.",
+        "票券已过有效期，需另购新票。",
+    ),
     ("TICKET_EXPIRED", "validity"): (
         "The ticket was valid until {valid_until}. A new ticket is needed.",
         "票券有效期至 {valid_until}，已过期，需另购新票。",
@@ -143,16 +148,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
 }
 
-_FORMER = {
-    ("TICKET_EXPIRED", "state"): (
-        "The ticket's validity is over. A new ticket is needed.",
-        "票券已过有效期，需另购新票。",
-    ),
-}
-"""Of decisions that are not made any more, but may be among the answers kept for repeats."""
-
 
 def explain(reason: str, check: str, facts: Mapping[str, str | int]) -> tuple[str, str]:
     """English and Chinese text for a decision; `reason` is empty unless refused."""
-    english, chinese = _TEXTS.get((reason, check)) or _FORMER[reason, check]
+    english, chinese = _TEXTS[reason, check]
     return english.format_map(facts), chinese.format_map(facts)
