@@ -1,17 +1,14 @@
 """The composition root: what the server is made of, in which order it starts, and how it stops."""
 
 import asyncio
-import contextlib
-import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 import grpc
 import structlog
-import uvicorn
 from deeptravel.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 from deeptravel.common.v1 import errors_pb2  # noqa: F401 - reflection describes what is loaded
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
@@ -29,6 +26,7 @@ from server.config import ConfigError, Settings, is_loopback
 from server.db import Database
 from server.errors import StartError
 from server.gateway.application import gateway
+from server.gateway.serving import HttpServer
 from server.health import Health
 from server.identity.service import Identity
 from server.jobs import Jobs, jobs
@@ -69,8 +67,6 @@ KEEPALIVE_SECONDS = 60
 KEEPALIVE_TIMEOUT_SECONDS = 20
 MIN_PING_SECONDS = 5
 """Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a little less as it arrives."""
-HTTP_KEEPALIVE_SECONDS = 75
-"""Longer than the minute for which load balancers usually keep a connection."""
 MAX_ANSWER_BYTES = 4 << 20
 """Greater ones clients do not take, if they are not told to."""
 LEAST_PENDING_CALLS = 4096
@@ -111,7 +107,7 @@ class App:
         self._health: Health
         self._public: grpc.aio.Server
         self._private: grpc.aio.Server
-        self._http: _Http
+        self._http: HttpServer
         self._interceptor: rpc.Interceptor
         self._wechat: WechatClient | None
         self._rest = AsyncExitStack()
@@ -278,6 +274,7 @@ class App:
             [service.descriptor for service in services],
             identity,
             max_calls_in_flight=settings.max_calls_in_flight,
+            proxies=settings.proxies,
         )
         return services
 
@@ -374,7 +371,11 @@ class App:
         self._private_address = f"unix:{folder}/grpc.sock"
         self._private = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
         self._public = grpc.aio.server(
-            interceptors=interceptors, options=server_options(settings, shared_ports=shared_ports)
+            interceptors=interceptors,
+            options=[
+                *server_options(settings, shared_ports=shared_ports),
+                *age_options(settings),
+            ],
         )
         for service in services:
             service.add(service.servicer, self._private)
@@ -411,12 +412,12 @@ class App:
 
     async def _open_http_port(
         self, stack: AsyncExitStack, application: Any, name: str, *, shared: bool
-    ) -> "_Http":
+    ) -> HttpServer:
         """Serves the application there until the stack closes."""
         host, port, setting = self._settings.listeners[name]
         sockets = ports.listen(host, port, setting, shared=shared)
         self.ports[name] = int(sockets[0].getsockname()[1])
-        http = _Http(_http_config(application, self._certificates_on(name)))
+        http = HttpServer(application, self._settings, self._certificates_on(name))
         await http.start(sockets)
         stack.push_async_callback(http.cut_off)
         return http
@@ -460,64 +461,14 @@ class App:
             channel,
             max_body_bytes=settings.max_body_bytes,
             health=lambda: self._health.report,
+            proxies=settings.proxies,
+            origins=settings.origins,
         )
         self._http = await self._open_http_port(
             stack, application, "http_port", shared=shared_ports
         )
         if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
             self._wechat.notify_url = self._own_url()
-
-
-class _Http(uvicorn.Server):
-    """Uvicorn as a part of this process, which has the signals and says when to stop."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._listening = asyncio.Event()
-        self._served: asyncio.Task[None]
-
-    async def start(self, sockets: list[socket.socket]) -> None:
-        """Begins to take requests."""
-        self._served = asyncio.create_task(self.serve(sockets), name="http")
-        listening = asyncio.create_task(self._listening.wait())
-        await asyncio.wait({self._served, listening}, return_when=asyncio.FIRST_COMPLETED)
-        listening.cancel()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn."""
-        await super().startup(sockets)
-        self._listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def finish(self) -> None:
-        """Takes no more requests, and waits for those under way."""
-        self.should_exit = True
-        await asyncio.shield(self._served)
-
-    async def cut_off(self) -> None:
-        """Hangs up on whoever is still there, which cancels their calls."""
-        self.should_exit = True
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await self._served
-
-
-def _http_config(application: Any, certificates: Certificates | None) -> uvicorn.Config:
-    return uvicorn.Config(
-        application,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=HTTP_KEEPALIVE_SECONDS,
-        ssl_context_factory=(lambda *_: certificates.ssl_context()) if certificates else None,
-    )
 
 
 def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tuple[str, int]]:
@@ -550,6 +501,16 @@ def _at_stop(stack: AsyncExitStack, part: str, stop: Callable[[], Awaitable[None
             log.warning("server.not_stopped_cleanly", part=part, exc_info=error)
 
     stack.push_async_callback(closing)
+
+
+def age_options(settings: Settings) -> list[tuple[str, int]]:
+    """The gRPC options of the public server that bound the age of its connections."""
+    if not settings.connection_age_seconds:
+        return []
+    return [
+        ("grpc.max_connection_age_ms", settings.connection_age_seconds * 1000),
+        ("grpc.max_connection_age_grace_ms", settings.connection_age_grace_seconds * 1000),
+    ]
 
 
 def _secret_key(settings: Settings) -> bytes:

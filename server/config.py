@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import string
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server import postgres_url
+from server.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
 
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
@@ -26,6 +28,8 @@ PUBLIC_KEY_ID = "PUB_KEY_ID_"
 MAX_PORT = 65535
 OPERATIONS_PORTS_ABOVE = 1000
 """So far above the public ports are those for operations, if they are not set."""
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+"""As browsers write it: in small letters, without a path."""
 
 
 class ConfigError(Exception):
@@ -70,6 +74,39 @@ class Settings(BaseSettings):
     max_calls_in_flight: int = Field(16_384, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
     max_message_bytes: int = Field(1 << 20, ge=1024, description="greatest gRPC message taken")
     max_body_bytes: int = Field(1 << 20, ge=1024, description="greatest HTTP body taken")
+    http_header_seconds: int = Field(
+        15,
+        ge=1,
+        le=60,
+        description="the headers of an HTTP request, and a TLS handshake, have this long to arrive",
+    )
+    http_connections: int = Field(
+        4096, ge=1, description="open HTTP connections of each process; more are refused"
+    )
+    http_connections_per_address: int = Field(
+        512,
+        ge=0,
+        description="of them from one address, trusted proxies excepted; 0 for no limit",
+    )
+    connection_age_seconds: int = Field(
+        0,
+        ge=0,
+        description="after this a connection of either port takes no more calls and is closed; 0 for never",
+    )
+    connection_age_grace_seconds: int = Field(
+        600, ge=1, description="calls and streams under way then get this long"
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        description="addresses and networks of proxies that may say who calls, with commas between",
+    )
+    trusted_proxy_header: str = Field(
+        X_FORWARDED_FOR, description="in which header they say it: x-forwarded-for or forwarded"
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="origins whose pages may call from a browser, with commas between, or *",
+    )
     database_pool: int = Field(10, ge=2, le=200, description="connections of each process")
     statement_timeout_ms: int = Field(10_000, ge=100, description="of each statement")
     lock_timeout_ms: int = Field(5_000, ge=100, description="waiting for a row lock")
@@ -180,6 +217,31 @@ class Settings(BaseSettings):
             raise ValueError("must be auto, json or text")
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _readable_networks(cls, value: str | None) -> str | None:
+        if value:
+            networks(value)
+        return value
+
+    @field_validator("trusted_proxy_header")
+    @classmethod
+    def _known_proxy_header(cls, value: str) -> str:
+        if value.lower() not in (X_FORWARDED_FOR, FORWARDED):
+            raise ValueError(f"must be {X_FORWARDED_FOR} or {FORWARDED}")
+        return value.lower()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _readable_origins(cls, value: str | None) -> str | None:
+        for origin in _parts(value):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"names {origin!r}: an origin is https://name or https://name:port, in small"
+                    " letters and without a path; * is for all"
+                )
+        return value
+
     @field_validator("wechat_merchant_key", "wechat_public_key")
     @classmethod
     def _existing_pem(cls, value: Path | None) -> Path | None:
@@ -275,6 +337,17 @@ class Settings(BaseSettings):
         }
 
     @property
+    def proxies(self) -> Proxies:
+        """The proxies that may say who calls."""
+        trusted = networks(self.trusted_proxies) if self.trusted_proxies else ()
+        return Proxies(trusted, self.trusted_proxy_header)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of CORS_ORIGINS, each as browsers write it."""
+        return _parts(self.cors_origins)
+
+    @property
     def zone(self) -> ZoneInfo:
         """The platform's time zone."""
         return ZoneInfo(self.time_zone)
@@ -286,6 +359,10 @@ def _beside(public_port: int, given: int | None) -> int:
         return given or 0
     beside = public_port + OPERATIONS_PORTS_ABOVE
     return beside if beside <= MAX_PORT else public_port - OPERATIONS_PORTS_ABOVE
+
+
+def _parts(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
 def is_loopback(host: str) -> bool:

@@ -25,6 +25,14 @@ IN_FLIGHT = Gauge(
 HTTP_REFUSED = Counter(
     "deeptravel_http_refused", "HTTP requests that did not become a call", ["status"]
 )
+HTTP_CONNECTIONS = Gauge(
+    "deeptravel_http_connections", "Open HTTP connections", multiprocess_mode="livesum"
+)
+HTTP_CONNECTIONS_REFUSED = Counter(
+    "deeptravel_http_connections_refused",
+    "HTTP connections beyond what is taken: of one address, or of all",
+    ["limit"],
+)
 SCANS = Counter("deeptravel_scans", "Scans by result and reason", ["result", "reason"])
 SCAN_QUEUE = Gauge(
     "deeptravel_scan_queue", "Scans waiting for a transaction", multiprocess_mode="livesum"

@@ -31,6 +31,7 @@ from server.db import Database, be_patient
 from server.errors import STATUS_BY_REASON, DomainError, Reason
 from server.fields import Checker
 from server.metrics import CALLS, IN_FLIGHT, LATENCY
+from server.proxies import X_FORWARDED_FOR, Proxies
 from server.ratelimit import Allowance
 from server.statuses import error_status
 
@@ -67,21 +68,40 @@ class Call:
         "began",
         "caller",
         "code",
+        "context",
         "metadata",
         "method",
+        "proxies",
         "reason",
         "request_id",
     )
 
-    def __init__(self, method: str, request_id: str, metadata: Metadata) -> None:
+    def __init__(
+        self, method: str, request_id: str, metadata: Metadata, *, context: Any, proxies: Proxies
+    ) -> None:
         self.method = method
         self.request_id = request_id
         self.metadata = metadata
+        self.context = context
+        self.proxies = proxies
         self.began = time.perf_counter()
         self.caller: Caller | None = None
         self.allowance: Allowance | None = None
         self.code = "OK"
         self.reason: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Whose call it is: the peer's address; that of another, where a proxy that is trusted says so.
+
+        On the private socket, which only the gateway can reach, it is what the gateway says.
+        """
+        peer: str = self.context.peer()
+        if peer.startswith("unix:"):
+            return str(self.metadata.get(X_FORWARDED_FOR, "127.0.0.1"))
+        header = self.proxies.header
+        said = [str(value) for key, value in self.context.invocation_metadata() if key == header]
+        return self.proxies.caller(peer_address(peer), said)
 
 
 _current: ContextVar[Call] = ContextVar("call")
@@ -97,10 +117,8 @@ def caller() -> Any:
     return _current.get().caller
 
 
-def peer_address(metadata: Metadata, peer: str) -> str:
-    """The caller's address: the peer's, or what the gateway says on the private socket, which only it can reach."""
-    if peer.startswith("unix:"):
-        return str(metadata.get("x-forwarded-for", "127.0.0.1"))
+def peer_address(peer: str) -> str:
+    """The address in gRPC's text for the peer, such as `ipv4:192.0.2.1:4711` or `ipv6:%5B2001:db8::7%5D:4711`."""
     address = peer.split(":", 1)[1].rpartition(":")[0] if ":" in peer else peer
     return address.replace("%5B", "").replace("%5D", "").strip("[]")
 
@@ -164,9 +182,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
     """The one place that lets calls in, turns errors into statuses, logs and counts."""
 
     def __init__(
-        self, services: Iterable[ServiceDescriptor], guards: Guards, *, max_calls_in_flight: int
+        self,
+        services: Iterable[ServiceDescriptor],
+        guards: Guards,
+        *,
+        max_calls_in_flight: int,
+        proxies: Proxies | None = None,
     ) -> None:
         self._methods = methods(services)
+        self._proxies = proxies or Proxies()
         self._guards = guards
         self._most = max_calls_in_flight
         self._in_flight = 0
@@ -266,7 +290,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _enter(self, method: _Method, context: Any) -> Call:
         metadata = dict(context.invocation_metadata())
         request_id = usable_request_id(metadata) or os.urandom(8).hex()
-        call = Call(method.name, request_id, metadata)
+        call = Call(method.name, request_id, metadata, context=context, proxies=self._proxies)
         _current.set(call)
         self._in_flight += 1
         IN_FLIGHT.inc()
@@ -290,7 +314,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return
         metadata = call.metadata
         caller = await self._guards.authenticate(
-            metadata, peer_address(metadata, context.peer()) if "x-api-key" in metadata else ""
+            metadata, call.address if "x-api-key" in metadata else ""
         )
         if caller is None:
             raise DomainError(

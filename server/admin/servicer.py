@@ -75,7 +75,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
             request.password,
             None,
             rpc.now(),
-            address=rpc.peer_address(rpc.current().metadata, context.peer()),
+            address=rpc.current().address,
         )
         return account_pb2.AdminLoginResponse(
             access_token=tokens.access_token,

@@ -14,20 +14,20 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import grpc
 import orjson
 import structlog
-from google.protobuf import json_format
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -35,10 +35,12 @@ from starlette.types import Receive, Scope, Send
 
 from server.errors import DomainError, Reason, invalid, not_found
 from server.gateway import openapi, protojson
+from server.gateway.failures import status_json
 from server.gateway.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.gateway.protojson import Faults
 from server.health import Report
 from server.metrics import HTTP_REFUSED
+from server.proxies import Proxies
 from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN
 from server.statuses import error_status
 
@@ -69,6 +71,15 @@ RESERVED_METADATA = re.compile(
 METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 PRINTABLE = re.compile(r"[\x20-\x7e]*")
 RETURNED_METADATA = re.compile(r"x-request-id|x-ratelimit-.*|retry-after")
+EXPOSED_HEADERS = (
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
+)
+"""What scripts of another origin may read of an answer."""
+PREFLIGHT_SECONDS = 600
 TIMEOUT_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 HTTP_STATUSES: dict[int, int] = {
@@ -125,6 +136,8 @@ def gateway(
     *,
     max_body_bytes: int,
     health: Callable[[], Report],
+    proxies: Proxies | None = None,
+    origins: Sequence[str] = (),
 ) -> Starlette:
     """The HTTP application.
 
@@ -133,6 +146,8 @@ def gateway(
         channel: to this server's private socket, where `x-forwarded-for` is believed.
         max_body_bytes: largest request body.
         health: what `/healthz` tells, with 200 or 503.
+        proxies: those that may say who calls; none if not given.
+        origins: whose pages may call from a browser (CORS); `*` for all.
 
     Raises:
         ValueError: an annotation cannot be served.
@@ -161,9 +176,23 @@ def gateway(
             Route("/openapi.json", show_document),
         ],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_fault},
+        middleware=[_cors(origins)] if origins else [],
     )
-    application.router.default = _Transcoder(Routes(services, channel), max_body_bytes)
+    application.router.default = _Transcoder(
+        Routes(services, channel), max_body_bytes, proxies or Proxies()
+    )
     return application
+
+
+def _cors(origins: Sequence[str]) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("*",),
+        expose_headers=EXPOSED_HEADERS,
+        max_age=PREFLIGHT_SECONDS,
+    )
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -181,9 +210,10 @@ async def _on_fault(request: Request, _error: Exception) -> Response:
 class _Transcoder:
     """The ASGI application behind all paths of the contract."""
 
-    def __init__(self, routes: Routes, max_body_bytes: int) -> None:
+    def __init__(self, routes: Routes, max_body_bytes: int, proxies: Proxies) -> None:
         self._routes = routes
         self._max_body_bytes = max_body_bytes
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -205,7 +235,9 @@ class _Transcoder:
         if found is None:
             raise not_found("path", path[:MAX_SHOWN_CHARACTERS])
         binding, texts = found
-        address = request.client.host if request.client else None
+        address = request.client and self._proxies.caller(
+            request.client.host, request.headers.getlist(self._proxies.header)
+        )
         passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
         metadata = _metadata(request.headers, passed, request_id, address)
         timeout = _timeout_seconds(request.headers, streams=binding.streams)
@@ -411,7 +443,7 @@ async def _stream(
                 yield orjson.dumps(_body(binding, message), option=orjson.OPT_APPEND_NEWLINE)
                 reading = asyncio.ensure_future(call.read())
         except grpc.aio.AioRpcError as error:
-            status = _status_json(_status(error, headers["x-request-id"]))
+            status = status_json(_status(error, headers["x-request-id"]))
             yield orjson.dumps({"error": status}, option=orjson.OPT_APPEND_NEWLINE)
         finally:
             call.cancel()
@@ -507,16 +539,4 @@ def _failure(
         headers = headers | {"retry-after": str(max(1, math.ceil(seconds)))}
     if http_status == 401:
         headers = headers | {"www-authenticate": CHALLENGE}
-    return _json(_status_json(status), http_status, headers)
-
-
-def _status_json(status: status_pb2.Status) -> dict[str, Any]:
-    details = [_detail_json(detail) for detail in status.details]
-    return {"code": status.code, "message": status.message, "details": details}
-
-
-def _detail_json(detail: AnyMessage) -> Any:
-    try:
-        return json_format.MessageToDict(detail, preserving_proto_field_name=True)
-    except (TypeError, KeyError, DecodeError):  # a type unknown here
-        return {"@type": detail.type_url, "value": base64.b64encode(detail.value).decode()}
+    return _json(status_json(status), http_status, headers)

@@ -52,7 +52,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             request.password,
             request.terminal_device_id,
             rpc.now(),
-            address=rpc.peer_address(rpc.current().metadata, context.peer()),
+            address=rpc.current().address,
         )
         return access_pb2.OperatorLoginResponse(
             access_token=tokens.access_token,

@@ -3,14 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import httpx2
 import pytest
 import pytest_asyncio
-import uvicorn
 from deeptravel.redemption.v1 import redemption_service_pb2
 from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -23,6 +21,7 @@ from server.gateway.application import gateway
 from server.rpc import STREAM_OPEN
 from server.statuses import error_status
 from tests.support import probe
+from tests.support.http_server import listening
 from tests.support.probe import MAX_BODY_BYTES, Setup
 
 Json = dict[str, Any]
@@ -478,7 +477,7 @@ async def test_a_granted_stream_has_its_status_before_its_first_message(
 
     setup.backend.answers["Watch"] = quiet
     async with (
-        listening(setup) as port,
+        listening(setup.app) as port,
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
         client.stream("GET", "/probe/watch") as answer,
     ):
@@ -493,20 +492,6 @@ async def test_a_granted_stream_has_its_status_before_its_first_message(
 # ------------------------------------------------------------------------------ over a real socket
 
 
-@asynccontextmanager
-async def listening(setup: Setup) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        setup.app, port=0, http="httptools", ws="none", lifespan="off", log_level="warning"
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await serving
-
-
 @pytest.mark.parametrize("method", ["Echo", "Watch"])
 async def test_a_client_that_hangs_up_cancels_the_call(setup: Setup, method: str) -> None:
     async def some_and_then_none(_request: Any, context: Any) -> None:
@@ -515,7 +500,7 @@ async def test_a_client_that_hangs_up_cancels_the_call(setup: Setup, method: str
 
     setup.backend.answers |= {"Echo": forever, "Watch": some_and_then_none}
     request = {"Echo": b"POST /probe/echo", "Watch": b"GET /probe/watch"}[method]
-    async with listening(setup) as port:
+    async with listening(setup.app) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
         await asyncio.wait_for(setup.backend.began.wait(), 5)
@@ -534,7 +519,7 @@ async def test_a_body_that_is_too_large_is_refused(setup: Setup, path: str) -> N
             yield b" " * 100_000
 
     async with (
-        listening(setup) as port,
+        listening(setup.app) as port,
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         for content in (b" " * (MAX_BODY_BYTES + 1), b" " * 30_000_000, parts()):
@@ -557,7 +542,7 @@ async def test_a_body_that_is_too_large_is_refused(setup: Setup, path: str) -> N
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
     setup: Setup, sent: bytes
 ) -> None:
-    async with listening(setup) as port:
+    async with listening(setup.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /probe/hook HTTP/1.1\r\nHost: a\r\n" + sent)
         assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
@@ -569,7 +554,7 @@ async def test_a_body_that_does_not_come_is_given_up(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.gateway.application.BODY_SECONDS", 0.1)
-    async with listening(setup) as port:
+    async with listening(setup.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /probe/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
         assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
