@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import Database, metadata
 from server.errors import DomainError
+from server.faults import fault_text
 from server.loops import Loops
 
 POLL_SECONDS = 0.3
@@ -190,7 +191,7 @@ class ChangeFeed:
                 async with asyncio.timeout(TRUST_SECONDS):
                     await self.poll()
             except (DomainError, TimeoutError) as error:
-                log.warning("change_feed.poll_failed", error=str(error) or "timeout")
+                log.warning("change_feed.poll_failed", error=fault_text(error))
 
 
 class Remembered(Generic[K, V]):

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import difflib
 import re
 import string
+from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,7 +50,8 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(None, description="Redis 7+; embedded if not set")
     data_dir: Path = Field(Path(".deeptravel"), description="folder of the embedded services")
     secret_key: Annotated[SecretBytes | None, NoDecode] = Field(
-        None, description="32 bytes in Base64; encrypts keys and stored secrets at rest"
+        None,
+        description="32 bytes in Base64; encrypts keys and stored secrets at rest; needed with the URLs",
     )
     grpc_host: str = Field("127.0.0.1", description="address of the gRPC port")
     grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
@@ -373,6 +376,21 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def unknown_settings(names: Iterable[str]) -> dict[str, str]:
+    """Variables with our prefix that are no setting and have no effect, each with the setting that is probably meant.
+
+    `names` are those of the environment; an empty text where no setting is like it.
+    """
+    prefix = str(Settings.model_config["env_prefix"])
+    known = {f"{prefix}{name.upper()}" for name in Settings.model_fields}
+    found = {}
+    for name in sorted(names):
+        asked = name.upper()  # as they are read, in any case
+        if asked.startswith(prefix) and asked not in known:
+            found[name] = next(iter(difflib.get_close_matches(asked, sorted(known), 1)), "")
+    return found
 
 
 def load_settings(**overrides: Any) -> Settings:

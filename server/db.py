@@ -164,6 +164,7 @@ class Database:
             async_creator=partial(self._connect, options),
             pool_size=connections,
             max_overflow=0,
+            hide_parameters=True,  # of a statement that fails: they are somebody's names and numbers
             pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_recycle=1800,
         )

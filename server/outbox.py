@@ -39,6 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.db import Command, Database, HotStatement, columns, metadata, round_trip
 from server.errors import DomainError
+from server.faults import fault_text
 from server.loops import Loops
 from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 
@@ -569,8 +570,9 @@ class Outbox:
 
 
 def _told(error: Exception) -> str:
-    name = error.reason if isinstance(error, DomainError) else type(error).__name__
-    told = f"{name}: {error}".replace("\0", "")[:LONGEST_ERROR]
+    """For the log and the list of dead tasks: of a DomainError its message too, which in a task is ours alone."""
+    text = f"{error.reason}: {error}" if isinstance(error, DomainError) else fault_text(error)
+    told = text.replace("\0", "")[:LONGEST_ERROR]
     return told.encode(errors="replace").decode()
 
 

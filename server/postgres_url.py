@@ -104,4 +104,6 @@ def connect(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
 def engine(url: str) -> Engine:
     """Likewise, for SQLAlchemy; dispose of it."""
     # the name is the dialect's; where the database is, the driver knows
-    return create_engine("postgresql+psycopg://", creator=lambda: connect(url))
+    return create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(url), hide_parameters=True
+    )

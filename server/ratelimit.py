@@ -18,6 +18,7 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import ConnectionPool, Redis
 
+from server.faults import fault_text
 from server.metrics import RATE_LIMIT_FAILURES
 
 REDIS_TIMEOUT_SECONDS = 0.25
@@ -85,7 +86,7 @@ class RateLimiter:
             except Exception as error:  # noqa: BLE001 - whatever the client raises, the call goes on
                 self._silent_until = time.monotonic() + RETRY_REDIS_SECONDS
                 RATE_LIMIT_FAILURES.inc()
-                log.warning("rate_limit.redis_lost", error=repr(error))
+                log.warning("rate_limit.redis_lost", error=fault_text(error))
                 return None
         reset = max(1, math.ceil(stats.reset_time - time.time()))
         return Allowance(limit, stats.remaining, reset, allowed)

@@ -1,7 +1,6 @@
 """What is wrong with the surroundings of a server, and what to do about it: `deeptravel doctor`."""
 
 import asyncio
-import difflib
 import math
 import os
 import shutil
@@ -9,9 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +18,11 @@ import redis
 from cryptography import x509
 
 from server import invariants, ports, postgres_url
-from server.commandline import places, preparation
+from server.commandline import database_server, places, preparation
 from server.commandline.demo_data import FILE_NAME
+from server.commandline.findings import Finding, Verdict, ok, wrong
 from server.commandline.places import Places
-from server.config import ConfigError, Settings, load_settings
+from server.config import ConfigError, Settings, load_settings, unknown_settings
 from server.db import Database
 from server.embedded.services import FREE_BYTES_NEEDED
 from server.errors import StartError
@@ -45,35 +43,6 @@ BROKEN_REMEDY = (
     "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
     " no call of the server leaves them so"
 )
-
-
-class Verdict(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at, what was found, and the remedy where something is to be done."""
-
-    subject: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
-
-
-def ok(subject: str, found: str) -> Finding:
-    """Nothing to be done."""
-    return Finding(subject, Verdict.OK, found)
-
-
-def wrong(subject: str, error: object) -> Finding:
-    """A fault whose text says the remedy behind its last colon."""
-    found, _, remedy = str(error).replace("\n", "; ").rpartition(": ")
-    return Finding(subject, Verdict.WRONG, found or remedy, remedy if found else "")
 
 
 def examine() -> Iterator[Finding]:
@@ -146,13 +115,10 @@ def check_invariants(database_url: str) -> Iterator[Finding]:
 
 def check_names(environment: Mapping[str, str]) -> Finding:
     """Whether every variable with our prefix is a setting; others are ignored, which a misspelling should not be."""
-    known = {f"DEEPTRAVEL_{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(
-        name for name in environment if name.startswith("DEEPTRAVEL_") and name not in known
-    )
+    unknown = unknown_settings(environment)
     if not unknown:
         return ok("settings", "every DEEPTRAVEL_* variable is understood")
-    meant = [each for name in unknown for each in difflib.get_close_matches(name, known, 1)]
+    meant = sorted(filter(None, set(unknown.values())))
     return Finding(
         "settings",
         Verdict.WARNING,
@@ -268,6 +234,7 @@ def check_database(settings: Settings, found: Places) -> Iterator[Finding]:
     with postgres_url.connect(found.database_url, autocommit=True) as connection:
         version = connection.info.parameter_status("server_version")
         yield ok("database", f"PostgreSQL {version} {_where(found)}")
+        yield from database_server.check(connection, found)
         yield _clock(connection)
         yield _connections(connection, settings)
         state = _schema_state(found.database_url)

@@ -18,6 +18,7 @@ from server.commandline.places import CONNECT_SECONDS, Places, write_privately
 from server.config import SECRET_KEY_BYTES, ConfigError, Settings
 from server.db import Database
 from server.errors import StartError
+from server.faults import fault_text
 from server.schema import SchemaState, migrate, schema_state
 from server.tickets.keys import create_first_key, load_key_ring
 
@@ -71,16 +72,17 @@ def prepare_database(database_url: str) -> None:
             migrate(database_url)
     except DBAPIError as error:
         raise StartError(
-            f"the database {shown(database_url)} cannot be migrated: {first_line(error.orig)};"
+            f"the database {shown(database_url)} cannot be migrated: {fault_text(error.orig or error)};"
             " its user must own it or have CREATE on its schema public"
         ) from error
 
 
 def check_database(database_url: str) -> None:
-    """Whether a PostgreSQL that is new enough answers. Raises StartError, ConfigError."""
+    """Whether a PostgreSQL that is new enough answers, and its database takes every name. Raises StartError, ConfigError."""
     try:
         with postgres_url.connect(database_url) as connection:
             version = connection.info.server_version // 10_000
+            encoding = connection.info.parameter_status("server_encoding")
     except (ValueError, psycopg.ProgrammingError) as error:
         raise ConfigError(f"DEEPTRAVEL_DATABASE_URL {first_line(error)}") from error
     except psycopg.OperationalError as error:
@@ -91,6 +93,11 @@ def check_database(database_url: str) -> None:
     if version < LEAST_POSTGRES:
         raise StartError(
             f"PostgreSQL at {shown(database_url)} is version {version}: {LEAST_POSTGRES} or later is needed"
+        )
+    if encoding != "UTF8":
+        raise StartError(
+            f"the database {shown(database_url)} has the encoding {encoding}, in which not every name can be written:"
+            " make one with ENCODING 'UTF8' TEMPLATE template0 and name it in DEEPTRAVEL_DATABASE_URL"
         )
 
 

@@ -10,14 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import structlog
 import uvloop
 from prometheus_client.multiprocess import mark_process_dead
 
-from server import ports
+from server import logs
 from server.app import App
 from server.commandline.places import Places
 from server.commandline.simulators import wechat_settings
@@ -43,7 +42,10 @@ Announce = Callable[[Mapping[str, int]], None]
 
 
 def serve_alone(settings: Settings, found: Places, announce: Announce) -> int:
-    """Serves in this process; returns the exit code. Raises StartError, ConfigError, DomainError."""
+    """Serves in this process on ports that are kept for it; returns the exit code.
+
+    Raises StartError, ConfigError, DomainError.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, found, announce))
 
@@ -66,9 +68,10 @@ async def _serve(
     settings: Settings, found: Places, announce: Announce, *, is_worker: bool = False
 ) -> int:
     told = _Told()
+    asyncio.get_running_loop().set_exception_handler(logs.loop_fault)
     if is_worker:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.end_by_parent)
-    app = await App.start(settings, found.database_url, found.redis_url, shared_ports=is_worker)
+    app = await App.start(settings, found.database_url, found.redis_url, shared_ports=True)
     gc.collect()
     gc.freeze()  # what is there now stays: collections need not walk over it
     young, middle, _ = gc.get_threshold()
@@ -117,18 +120,12 @@ class _Told:
 def serve_with_workers(
     settings: Settings, found: Places, announce: Announce, *, workers: int
 ) -> int:
-    """Serves in `workers` processes, replacing those that die; returns the exit code. Raises StartError."""
-    addresses = settings.listeners
-    for address in addresses.values():
-        ports.require_free(*address)  # sharing is for our workers alone
-    with ExitStack() as stack:
-        chosen = {}
-        for name, address in addresses.items():
-            kept = ports.bind(*address, shared=True)
-            for each in kept:
-                stack.enter_context(each)
-            chosen[name] = int(kept[0].getsockname()[1])
-        metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="deeptravel-metrics-"))
+    """Serves in `workers` processes, replacing those that die, on ports that are kept for them; returns the exit code.
+
+    Raises StartError.
+    """
+    chosen = {name: port for name, (_, port, _) in settings.listeners.items()}
+    with tempfile.TemporaryDirectory(prefix="deeptravel-metrics-") as metrics:
         assert settings.secret_key is not None
         secret_key = base64.b64encode(settings.secret_key.get_secret_value()).decode()
         given = {**chosen, "secret_key": secret_key, **wechat_settings(settings)}

@@ -7,9 +7,11 @@ count references over processes, create system users and loosen permissions of p
 
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import importlib.util
+import locale
 import os
 import pwd
 import shutil
@@ -61,9 +63,11 @@ POSTGRES_SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Neither statements nor key values: both may hold personal data.
+    # Neither statements nor values: both may hold personal data.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
 }
 POSTGRES_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -366,7 +370,9 @@ def _initialise_postgres(account: _Account, folder: Path, *, durable: bool) -> N
     log = folder.with_name("postgres.log")
     arguments: list[str | Path] = [_postgres_binary("initdb"), "-D", unfinished, "-U", DATABASE]
     arguments += ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C"]
+    # Order and case by the built-in rules; extensions, such as pg_trgm, ask the C library what a letter is.
     arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    arguments += [f"--lc-ctype={letters_locale()}"]
     arguments += [] if durable else ["--no-sync"]
     initdb = account.spawn(arguments, log)
     try:
@@ -376,6 +382,19 @@ def _initialise_postgres(account: _Account, folder: Path, *, durable: bool) -> N
     if failed:
         raise _not_started("PostgreSQL", log)
     unfinished.rename(folder)
+
+
+def letters_locale() -> str:
+    """The C library's locale that knows Chinese letters, C.UTF-8; C where it has none."""
+    libc = ctypes.CDLL(None)
+    libc.newlocale.restype = ctypes.c_void_p
+    libc.newlocale.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p]
+    libc.freelocale.argtypes = [ctypes.c_void_p]
+    found = libc.newlocale(1 << locale.LC_CTYPE, b"C.UTF-8", None)
+    if not found:
+        return "C"
+    libc.freelocale(found)
+    return "C.UTF-8"
 
 
 def _refuse_other_version(folder: Path) -> None:
@@ -450,7 +469,7 @@ def _valkey_command(address: Path, command: bytes) -> bytes:
 
 
 def _database_ready(sockets: Path) -> bool:
-    """Whether PostgreSQL answers; makes the database the first time."""
+    """Whether PostgreSQL answers; makes the database, and says what is not logged, the first time."""
     try:
         connection = psycopg.connect(
             host=str(sockets), user=DATABASE, dbname="postgres", autocommit=True, connect_timeout=5
@@ -461,6 +480,10 @@ def _database_ready(sockets: Path) -> bool:
         made = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
         if not made.fetchone():
             connection.execute(f"CREATE DATABASE {DATABASE}")
+        if connection.execute("SHOW log_min_messages").fetchone() != ("log",):
+            # What is wrong with a statement is told to whoever sent it, and names values; errors of the server's own
+            # processes, which have no role, are logged.
+            connection.execute(f"ALTER ROLE {DATABASE} SET log_min_messages = 'log'")
     return True
 
 

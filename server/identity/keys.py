@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, select, text
 from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
 from server.db import Database
 from server.errors import DomainError, Reason
+from server.faults import fault_text
 from server.identity import credentials, rules
 from server.identity.callers import Partner
 from server.identity.models import partner_keys, partners
@@ -131,7 +132,7 @@ class PartnerKeys:
             async with self._db.transaction() as tx:
                 await tx.execute(NOTE_USES, {"key_ids": list(uses), "times": times})
         except Exception as error:  # noqa: BLE001 - whatever it was, the uses are kept for later
-            log.warning("key_uses.not_written", keys=len(uses), error=repr(error))
+            log.warning("key_uses.not_written", keys=len(uses), error=fault_text(error))
             return
         for key_id, used in uses.items():
             self._noted[key_id] = began

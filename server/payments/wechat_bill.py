@@ -140,7 +140,9 @@ def _line(values: Mapping[str, str]) -> BillLine:
     except KeyError as error:
         raise ContentInvalidError(f"the bill has no column {error}") from None
     except ValueError as error:
-        raise ContentInvalidError(f"a line of the bill cannot be read: {error}") from None
+        raise ContentInvalidError(
+            f"a line of the bill cannot be read ({type(error).__name__})"
+        ) from None
 
 
 def _check_sums(sums: Mapping[str, str], lines: Sequence[BillLine]) -> None:

@@ -230,7 +230,7 @@ def parse_certificates(api_v3_key: bytes, body: bytes) -> list[PlatformKey]:
         entries = list(json.loads(body)["data"])
         return [_certificate(api_v3_key, entry) for entry in entries]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ContentInvalidError(f"not a list of certificates: {error!r}") from None
+        raise ContentInvalidError(f"not a list of certificates ({type(error).__name__})") from None
 
 
 def _certificate(api_v3_key: bytes, entry: Mapping[str, Any]) -> PlatformKey:

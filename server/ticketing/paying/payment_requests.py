@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server import outbox
 from server.db import Database, LostRaceError
 from server.errors import DomainError, Reason, not_found
+from server.faults import fault_text
 from server.identity import travellers
 from server.identity.callers import Traveller
 from server.outbox import GiveUpError, Kind, Postpone, Task
@@ -133,7 +134,7 @@ class Cashier:
             async with asyncio.timeout(ASK_SECONDS):
                 await self._look(payment.out_trade_no, now=now)
         except (DomainError, WechatError, TimeoutError) as error:  # what we know is an answer too
-            log.warning("payment.not_asked", number=payment.out_trade_no, cause=repr(error))
+            log.warning("payment.not_asked", number=payment.out_trade_no, cause=fault_text(error))
         async with self._db.transaction() as tx:
             return await _read(tx, traveller_id, order_code)
 

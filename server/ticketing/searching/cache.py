@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 import structlog
 from redis.asyncio import ConnectionPool, Redis
 
+from server.faults import fault_text
 from server.metrics import SEARCH_CACHE
 
 REDIS_TIMEOUT_SECONDS = 0.25
@@ -134,7 +135,7 @@ class Cache:
         try:
             return kind.parse(stored[len(prefix) :])
         except Exception as error:  # noqa: BLE001 - whatever is in there, it can be made anew
-            log.warning("cache.unreadable", key=key, error=repr(error))
+            log.warning("cache.unreadable", key=key, error=fault_text(error))
             return None
 
     async def _lock(self, lock: str) -> bool:
@@ -166,7 +167,7 @@ class Cache:
                     return await call()
             except Exception as error:  # noqa: BLE001 - whatever the client raises, the search goes on
                 self._silent_until = time.monotonic() + RETRY_REDIS_SECONDS
-                log.warning("cache.redis_lost", error=repr(error))
+                log.warning("cache.redis_lost", error=fault_text(error))
                 return otherwise
 
 

@@ -1,0 +1,102 @@
+"""A statement that fails, or a value that cannot be read, is logged without its values, by us and by PostgreSQL."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from server.embedded.services import EmbeddedServices
+from server.faults import fault_text, traceback_text
+from server.outbox import GiveUpError
+from server.schema import metadata
+
+ROOT = Path(__file__).parents[2]
+MARK = "marked-openid-张三-E7391739"
+NUMBER = 739_173_917_391
+FORMS = (MARK, MARK.encode().hex(), str(NUMBER), repr(MARK.encode())[2:-1], ascii(MARK)[1:-1])
+"""What would give the values away: as they are, and as bytes are shown."""
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_statements_of_every_table(
+    services: EmbeddedServices, database_url: str, style: str
+) -> None:
+    """Seen red without `hide_parameters`, with PostgreSQL's texts as they are, and with its log as it is by default."""
+    arguments = [database_url, MARK, str(NUMBER), style]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.failing_statements", *arguments],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}", "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    failed = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {(table, kind) for table, kind, _ in failed} == {
+        (table.name, kind)
+        for table in metadata.sorted_tables
+        for kind in ("constraint", "bad value", "time-out")
+    }
+    by_kind = {kind: {error for _, each, error in failed if each == kind} for _, kind, _ in failed}
+    assert by_kind["bad value"] == {"InvalidTextRepresentation"}
+    assert by_kind["time-out"] == {"QueryCanceled"}
+    assert by_kind["constraint"] <= {"NotNullViolation", "CheckViolation", "GeneratedAlways"}
+    database_log = (services._data_dir / "postgres.log").read_text()
+    for form in FORMS:
+        assert form not in done.stderr
+        assert form not in database_log
+    for what in ("in fail", "ValueError", "loop.fault", "NotNullViolation: 23502 null value in"):
+        assert what in done.stderr  # it is said what happened, and where
+
+
+def caught(fail: Callable[[], object]) -> BaseException:
+    try:
+        fail()
+    except Exception as error:  # noqa: BLE001 - any is wanted
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize(
+    ("raises", "shown"),
+    [
+        ("int('E7391739')", "ValueError"),
+        ("{}['E7391739']", "KeyError"),
+        ("b'E7391739\\xff'.decode()", "UnicodeDecodeError"),
+        ("import json; json.loads('E7391739')", "JSONDecodeError"),
+        ("from uuid import UUID; UUID('E7391739')", "ValueError"),
+        ("None.name", "AttributeError: 'NoneType' object has no attribute 'name'"),
+        ("raise TimeoutError", "TimeoutError"),
+        (
+            "raise ConnectionRefusedError(111, 'refused')",
+            "ConnectionRefusedError: [Errno 111] refused",
+        ),
+    ],
+)
+def test_errors_that_name_values(raises: str, shown: str) -> None:
+    assert fault_text(caught(lambda: exec(raises))) == shown
+
+
+def test_own_errors_say_what_they_say() -> None:
+    assert fault_text(GiveUpError("not a payment of ours")) == "GiveUpError: not a payment of ours"
+
+
+def test_chains_and_groups() -> None:
+    value = "".join(["E7", "391739"])  # else the line of code would show it
+
+    def fail() -> None:
+        try:
+            int(value)
+        except ValueError as error:
+            raise ExceptionGroup(value, [error, psycopg.DataError(value)]) from error
+
+    shown = traceback_text(caught(fail))
+    assert value not in shown
+    assert shown.count("ValueError") == 2  # the cause, and in the group
+    assert "  | DataError" in shown
+    assert "in fail" in shown
