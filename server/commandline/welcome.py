@@ -1,5 +1,9 @@
-"""What `serve` prints when it serves: where, the demo credentials, and commands to paste."""
+"""What `serve` prints when it serves: where, which file has the demo credentials, and commands to paste that read it.
 
+No secret is printed: standard output is often a file that others may read.
+"""
+
+import shlex
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
@@ -7,11 +11,12 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.text import Text
 
-from server.commandline.demo_data import FILE_NAME, PARTNERS, DemoCredentials
+from server.commandline.demo_data import FILE_NAME, DemoCredentials
 from server.config import Settings, is_loopback
 
 PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -f 4; }"""
 """A shell function: the first value of a field of some JSON."""
+PASSWORD = """PASSWORD=$(grep -A 2 '"operator": {' "$FILE" | pick password)"""  # noqa: S105 - reads it
 OTA_STEPS = "batch, QR, look, redeem, refused double scan, with"
 TRAVELLER_STEPS = "search, order, pay as a phone does, ticket, QR, refund, with"
 TRAVEL_DAYS = timedelta(days=3)
@@ -45,7 +50,9 @@ def show(settings: Settings, ports: Mapping[str, int], credentials: DemoCredenti
             Text(f"WeChat Pay is simulated; pay orders on {settings.wechat_pay_url}/simulator")
         )
     if credentials:
-        _show_credentials(console, settings, credentials)
+        console.print()
+        file = _credentials_file(settings)
+        console.print(Text(f"Keys and passwords of the demo data are in {file}", "bold"))
         _show_commands(console, f"{OTA_STEPS} curl", curl_commands(settings, url, credentials))
         _show_commands(
             console, f"{OTA_STEPS} grpcurl", grpcurl_commands(settings, target, credentials)
@@ -60,28 +67,14 @@ def show(settings: Settings, ports: Mapping[str, int], credentials: DemoCredenti
     console.file.flush()
 
 
-def _show_credentials(console: Console, settings: Settings, credentials: DemoCredentials) -> None:
-    partner, other = PARTNERS
-    lines = {
-        f"partner {partner}": credentials.partner_api_key,
-        f"partner {other}": credentials.other_partner_api_key,
-        "terminal": credentials.terminal_device_id,
-    }
-    for role in ("operator", "supervisor", "admin"):
-        account = getattr(credentials, role)
-        lines[role] = f"{account.username} / {account.password}"
-    console.print()
-    console.print(
-        Text(f"Demo credentials, also in {(settings.data_dir / FILE_NAME).resolve()}", "bold")
-    )
-    for who, secret in lines.items():
-        console.print(Text(f"  {who:<12}{secret}"))
-
-
 def _show_commands(console: Console, steps: str, commands: str) -> None:
     console.print()
     console.print(Text(f"To paste: {steps}", "bold"))
     console.print(Text(commands))
+
+
+def _credentials_file(settings: Settings) -> str:
+    return str((settings.data_dir / FILE_NAME).resolve())
 
 
 def _curl_options(settings: Settings) -> str:
@@ -98,12 +91,13 @@ def curl_commands(settings: Settings, url: str, credentials: DemoCredentials) ->
     """The five steps for a shell, and the refusal of a sixth."""
     person, options = credentials.operator, _curl_options(settings)
     return f"""\
-URL={url} KEY={credentials.partner_api_key}
+URL={url} FILE={shlex.quote(_credentials_file(settings))}
 {PICK}
+KEY=$(pick partner_api_key < "$FILE"); {PASSWORD}
 post() {{ curl {options} -H 'Content-Type: application/json' "$@"; }}
 TICKET=$(post $URL/ota/tickets/bulk-generate -H "X-Api-Key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "curl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "adult"}}, "payment": {{"reference": "PAY-1", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' | pick ticket_code); echo "$TICKET"
 QR=$(post $URL/qr/$TICKET -H "X-Api-Key: $KEY" -d '{{}}' | pick encrypted_data); echo "$QR"
-TOKEN=$(post $URL/operators/login -d '{{"username": "{person.username}", "password": "{person.password}", "terminal_device_id": "{credentials.terminal_device_id}"}}' | pick access_token); echo "$TOKEN"
+TOKEN=$(post $URL/operators/login -d '{{"username": "{person.username}", "password": "'$PASSWORD'", "terminal_device_id": "{credentials.terminal_device_id}"}}' | pick access_token); echo "$TOKEN"
 post $URL/qr/decrypt -H "Authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}"; echo
 post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}"; echo
 post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}"; echo
@@ -116,13 +110,14 @@ def grpcurl_commands(settings: Settings, target: str, credentials: DemoCredentia
     person, options = credentials.operator, _grpcurl_options(settings)
     ota, redemption = "deeptravel.ota.v1.OtaService", "deeptravel.redemption.v1.RedemptionService"
     return f"""\
-GRPC={target} KEY={credentials.partner_api_key}
+GRPC={target} FILE={shlex.quote(_credentials_file(settings))}
 {PICK}
+KEY=$(pick partner_api_key < "$FILE"); {PASSWORD}
 call() {{ grpcurl {options} "$@"; }}
 call $GRPC list
 TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' $GRPC {ota}/BulkGenerateTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
 QR=$(call -H "x-api-key: $KEY" -d "{{\\"ticket_code\\": \\"$TICKET\\"}}" $GRPC {ota}/IssueQr | pick 'encrypted_*[Dd]ata'); echo "$QR"
-TOKEN=$(call -d '{{"username": "{person.username}", "password": "{person.password}", "terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin | pick 'access_*[Tt]oken'); echo "$TOKEN"
+TOKEN=$(call -d '{{"username": "{person.username}", "password": "'$PASSWORD'", "terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin | pick 'access_*[Tt]oken'); echo "$TOKEN"
 call -H "authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}" $GRPC {redemption}/DecryptQr
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
 call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}" $GRPC {redemption}/Redeem

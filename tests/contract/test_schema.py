@@ -121,6 +121,26 @@ def migrated(database_url: str) -> Iterator[Connection]:
         yield connection
 
 
+def test_a_database_server_needs_neither_icu_nor_an_extension(migrated: Connection) -> None:
+    """The embedded one has no ICU; a foreign one may have no contrib. Extensions belong into `deeptravel doctor`."""
+    found = migrated.execute(
+        text("""
+            SELECT c.conrelid FROM (
+              SELECT attrelid AS conrelid, attcollation AS collation FROM pg_attribute
+              UNION SELECT indrelid, unnest(indcollation) FROM pg_index
+            ) c JOIN pg_class r ON r.oid = c.conrelid
+            WHERE r.relnamespace = 'public'::regnamespace AND c.collation NOT IN
+              (0, 'pg_catalog."default"'::regcollation, 'pg_catalog."C"'::regcollation)
+        """)
+    ).all()
+    assert found == []
+    assert migrated.scalars(text("SELECT extname FROM pg_extension")).all() == ["plpgsql"]
+    for path in (schema.MIGRATIONS / "versions").glob("*.py"):
+        assert not re.search(
+            r"collat\w*\W.*icu|provider\s*=\s*icu", path.read_text(), re.IGNORECASE
+        )
+
+
 def test_alembic_finds_no_difference(migrated: Connection) -> None:
     context = MigrationContext.configure(
         migrated, opts={"compare_type": True, "compare_server_default": True}

@@ -164,6 +164,24 @@ async def test_departures_are_made_ahead_once(db: Database) -> None:
     assert await scalar(db, seats) == 10
 
 
+async def test_departures_leave_by_our_own_tables_of_time_zones(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the database's, whose age is another: here ours say of Hong Kong what is true of Tokyo.
+
+    Seen red: the database made 08:00 of it, as it thinks of Hong Kong.
+    """
+    monkeypatch.setattr("server.catalog.timetables.ZoneInfo", lambda _: ZoneInfo("Asia/Tokyo"))
+    day = world.today() + timedelta(days=world.SALE_DAYS + MARGIN_DAYS + 1)
+    async with db.transaction() as tx:
+        noon = datetime.combine(world.today(), time(12), world.ZONE)
+        await make_departures(tx, noon + timedelta(days=1))
+    row = select(departures.c.departure_time).where(
+        departures.c.departure_id == departure_id(world.EARLY, day)
+    )
+    assert await scalar(db, row) == datetime.combine(day, time(8), ZoneInfo("Asia/Tokyo"))
+
+
 async def test_a_timetable_runs_on_its_weekdays_within_its_dates(db: Database) -> None:
     first, last = world.today() + timedelta(days=2), world.today() + timedelta(days=12)
     new = timetable(

@@ -149,6 +149,10 @@ async def test_loading_once_leaves_other_data_alone(db: Database, tmp_path: Path
     (made,) = [each for each in loaded if each]
     again = [await demo_data.load_once(db, path, replace_lost=False) for path in paths]
     assert again == loaded
+    assert not any(DemoCredentials.read(path) for path in paths)  # not before it serves
+    for path in paths:
+        demo_data.publish(path)
+    assert [await demo_data.load_once(db, path, replace_lost=False) for path in paths] == loaded
     (lost,) = [path for path in paths if DemoCredentials.read(path)]
     await asyncio.to_thread(lost.unlink)
     assert await demo_data.load_once(db, lost, replace_lost=False) is None

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import tzdata
 from sqlalchemy import make_url
 
-from server.commandline import doctor, preparation
-from server.commandline.doctor import Finding, Verdict
+from server.commandline import database_server, doctor, preparation
+from server.commandline.findings import Finding, Verdict
 from server.commandline.places import Places
 from server.config import ConfigError, Settings, load_settings
 from server.db import Database
@@ -73,6 +74,11 @@ def test_healthy_database_and_redis(settings: Settings, places: Places) -> None:
     assert set(found.values()) == {Verdict.OK}
     assert set(found) == {
         "database",
+        "encoding",
+        "letters",
+        "database TLS",
+        "database log",
+        "time zones",
         "clock",
         "connections",
         "schema",
@@ -145,6 +151,66 @@ def test_missing_privileges(services: EmbeddedServices, settings: Settings, plac
     finally:
         databases.execute(places.database_url, f"DROP OWNED BY {NOBODY}")
         databases.execute(services.database_url, f"DROP ROLE {NOBODY}")
+
+
+def test_database_that_is_made_otherwise(
+    services: EmbeddedServices, settings: Settings, places: Places
+) -> None:
+    """Letters and log of a foreign server; each with its remedy."""
+    name = "doctor_foreign"
+    databases.execute(
+        services.database_url,
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'",
+    )
+    try:
+        for setting in ("log_parameter_max_length_on_error = -1", "log_statement = 'all'"):
+            databases.execute(services.database_url, f"ALTER DATABASE {name} SET {setting}")
+        databases.execute(
+            services.database_url, f"ALTER DATABASE {name} SET log_parameter_max_length = 8"
+        )
+        foreign = Places(databases.renamed(services.database_url, name), "")
+        found = by_subject(doctor.check_database(settings, foreign))
+    finally:
+        databases.execute(services.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+    (letters,), (log,) = found["letters"], found["database log"]
+    assert letters.verdict is Verdict.WARNING
+    assert "upper()" in letters.found
+    assert "--lc-ctype=C.UTF-8" in letters.remedy
+    assert log.verdict is Verdict.WARNING
+    assert log.remedy.startswith(
+        "set log_parameter_max_length_on_error = 0 and log_parameter_max_length = 0"
+    )
+
+
+def test_database_that_does_not_take_every_name(services: EmbeddedServices) -> None:
+    """Is refused, at the start too. Seen red: the start ended in a traceback of a library."""
+    name = "doctor_ascii"
+    databases.execute(
+        services.database_url,
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'",
+    )
+    try:
+        with pytest.raises(StartError, match=r"encoding SQL_ASCII.*ENCODING 'UTF8'"):
+            preparation.check_database(databases.renamed(services.database_url, name))
+    finally:
+        databases.execute(services.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_time_zones_of_the_database(
+    settings: Settings, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are compared with ours, the versions of both named; no call uses them, so other ones are no fault."""
+    ours = database_server._ours
+    monkeypatch.setattr(
+        database_server,
+        "_ours",
+        lambda name, moments: [0] if name == "Africa/Abidjan" else ours(name, moments),
+    )
+    (found,) = by_subject(doctor.check_database(settings, places))["time zones"]
+    assert found.verdict is Verdict.OK
+    assert f"tzdata {tzdata.IANA_VERSION}" in found.found
+    assert "PostgreSQL 18" in found.found
+    assert "give other times for Africa/Abidjan" in found.found
 
 
 def test_pool_that_does_not_fit(settings: Settings, places: Places) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from server.__main__ import app
 from server.commandline import doctor
+from server.commandline.findings import Verdict
 from server.embedded.services import EmbeddedServices
 from server.invariants import EXAMPLES, INVARIANTS, Result, examine, look
 from tests.support import databases
@@ -503,11 +504,11 @@ def test_doctor(copy: Made, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_doctor_without_our_tables(services: EmbeddedServices) -> None:
     """It says so, and asks for nothing that is not there."""
     (away,) = doctor.check_invariants("postgresql+psycopg://u@127.0.0.1:1/x")
-    assert (away.verdict, away.subject) == (doctor.Verdict.WRONG, "database")
+    assert (away.verdict, away.subject) == (Verdict.WRONG, "database")
     databases.execute(services.database_url, "CREATE DATABASE invariants_empty")
     try:
         url = databases.renamed(services.database_url, "invariants_empty")
         (schema,) = doctor.check_invariants(url)
-        assert (schema.verdict, schema.subject) == (doctor.Verdict.WARNING, "schema")
+        assert (schema.verdict, schema.subject) == (Verdict.WARNING, "schema")
     finally:
         databases.execute(services.database_url, "DROP DATABASE invariants_empty WITH (FORCE)")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -22,8 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="WeChat Pay and the log-in of mini programs, simulated: no account is needed.",
-    epilog="`make run` starts one by itself. By hand: `serve`, then give the server the settings in merchant.json"
-    " (each as DEEPTRAVEL_ and its name in upper case) and DEEPTRAVEL_WECHAT_NOTIFY_URL.",
+    epilog="`make run` starts one by itself, unless the server has URLs of a database. By hand: `serve`, then give the"
+    " server what `settings` prints, and DEEPTRAVEL_WECHAT_NOTIFY_URL if it is on another machine.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Keys, state and merchant.json.")]
@@ -55,6 +56,13 @@ def serve(
     except OSError as error:
         typer.echo(f"cannot serve: {error}; give another --port or --folder", err=True)
         raise typer.Exit(3) from None
+
+
+@app.command()
+def settings(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Print the settings with which a server is the merchant of a running simulator, for a shell to evaluate."""
+    for name, value in _announced(folder)["settings"].items():
+        typer.echo(f"export DEEPTRAVEL_{name.upper()}={shlex.quote(value)}")
 
 
 @app.command()
@@ -132,12 +140,14 @@ def _parse_switches(given: list[str]) -> dict[str, Any]:
 
 
 def _url(url: str, folder: Path) -> str:
-    if url:
-        return url.rstrip("/")
+    return url.rstrip("/") or str(_announced(folder)["url"])
+
+
+def _announced(folder: Path) -> Any:
     path = folder / MERCHANT_FILE
     try:
-        return str(json.loads(path.read_text())["url"])
-    except (OSError, ValueError, KeyError):
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
         typer.echo(f"{path} tells of no simulator: start one, or give --url or --folder", err=True)
         raise typer.Exit(3) from None
 
