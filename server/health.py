@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2
 
 from server.connection import Connection, NoAnswerError
 from server.db import Database
+from server.faults import fault_text
 from server.loops import Loops
 from server.metrics import DEGRADED
 
@@ -140,7 +141,7 @@ class Health:
                 if isinstance(error, NoAnswerError) and self._connection:
                     self._silent = self._server
                 await self._disconnect()
-                self._lose(DATABASE, str(error).partition("\n")[0])
+                self._lose(DATABASE, fault_text(error))
             else:
                 self._regain(DATABASE)
             await asyncio.sleep(PROBE_SECONDS)
