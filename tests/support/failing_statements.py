@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text, insert, te
 from server import logs, outbox, rpc
 from server.config import load_settings
 from server.db import Database, be_patient
+from server.proxies import Proxies
 from server.rpc import Call
 from server.schema import metadata
 
@@ -74,7 +75,8 @@ def say_everywhere(error: Exception) -> None:
 
 async def run(url: str, mark: str, number: int) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.loop_fault)
-    rpc._current.set(Call("a.b.C/D", "request", {}))
+    call = Call("a.b.C/D", "request", {}, context=None, proxies=Proxies())
+    rpc._current.set(call)
     db = Database(load_settings(), url)
 
     async def fail(statement: Any, values: dict[str, Any]) -> None:
