@@ -417,7 +417,13 @@ class App:
         host, port, setting = self._settings.listeners[name]
         sockets = ports.listen(host, port, setting, shared=shared)
         self.ports[name] = int(sockets[0].getsockname()[1])
-        http = HttpServer(application, self._settings, self._certificates_on(name))
+        http = HttpServer(
+            application,
+            self._settings,
+            self._certificates_on(name),
+            loops=self.loops,
+            name=name.removesuffix("_port"),
+        )
         await http.start(sockets)
         stack.push_async_callback(http.cut_off)
         return http

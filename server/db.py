@@ -85,6 +85,7 @@ class Database:
         self._url = url
         self._options = options
         self._answer_seconds = settings.statement_timeout_ms / 1000 + MARGIN_SECONDS
+        self._primary = "", ""
         self._connections: WeakSet[PgConnection] = WeakSet()
         self.engine = self._engine(options, connections=settings.database_pool)
         # What is committed on the pool's connections after it carries the log of these to the disk too.
@@ -150,11 +151,14 @@ class Database:
         await self._aside.dispose()
 
     async def _connect(self, options: str) -> PgConnection:
-        given: dict[str, Any] = {**postgres_url.parameters(self._url)}
+        parameters = postgres_url.parameters(self._url)
+        given: dict[str, Any] = {**postgres_url.preferring(parameters, self._primary)}
         given["options"] = f"{given.get('options', '')} {options}".strip()
         connection = await PgConnection.connect("", prepare_threshold=2, **given)
         connection.answer_seconds = self._answer_seconds
         connection.watch_commits()
+        # first next time, or each connection would wait for a former primary that is frozen
+        self._primary = connection.server
         self._connections.add(connection)
         return connection
 

@@ -61,11 +61,16 @@ class Loop:
             await asyncio.wait({self._task}, timeout=within_seconds)
             await self.cancel()
 
-    async def cancel(self) -> None:
-        """Cancels it and waits until it has ended; never raises its errors."""
+    def cancel_soon(self) -> None:
+        """Cancels it, and does not wait."""
         self._ending.set()
         if self._task:
             self._task.cancel()
+
+    async def cancel(self) -> None:
+        """Cancels it and waits until it has ended; never raises its errors."""
+        self.cancel_soon()
+        if self._task:
             await asyncio.wait({self._task})
 
     async def _supervise(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine
 SCHEME = "postgresql://"
 OTHER_SCHEMES = ("postgresql+psycopg://", "postgres://")
 HIGHEST_PORT = 65_535
+DEFAULT_PORT = "5432"
 
 DEFAULTS = {
     "application_name": "deeptravel",
@@ -65,6 +66,25 @@ def parameters(url: str) -> dict[str, str]:
     """What the driver is given for it: DEFAULTS, and what the URL says. Raises ValueError."""
     given = conninfo_to_dict(normalised(url))
     return DEFAULTS | {name: str(value) for name, value in given.items() if value is not None}
+
+
+def preferring(given: dict[str, str], server: tuple[str, str]) -> dict[str, str]:
+    """Parameters whose hosts are tried in the same order, but for this one (host and port), which comes first.
+
+    As they are, if they do not name it, or say in which order to try.
+    """
+    hosts = given.get("host", "").split(",")
+    ports = given.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    places = list(zip(hosts, [port or DEFAULT_PORT for port in ports], strict=False))
+    if "hostaddr" in given or "load_balance_hosts" in given or server not in places:
+        return given
+    places.sort(key=lambda place: place != server)
+    return given | {
+        "host": ",".join(host for host, _ in places),
+        "port": ",".join(port for _, port in places),
+    }
 
 
 def shown(url: str) -> str:

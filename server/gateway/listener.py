@@ -11,6 +11,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from server.config import Settings
 from server.errors import DomainError, Reason
 from server.gateway.failures import whole_answer
 from server.identity.rules import login_source
+from server.loops import Loop, Loops
 from server.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED
 
 FULL_SECONDS = 1.0
@@ -52,22 +54,29 @@ class Listener:
         self._context = context
         self._by_address: Counter[str] = Counter()
         self._open = 0
+        self._accepting: list[Loop] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = 0
         self._log_after = 0.0
 
-    def start(self, sockets: list[socket.socket]) -> None:
-        """Begins to take connections."""
-        for each in sockets:
-            self._run(self._accept(each))
+    def start(self, sockets: list[socket.socket], name: str, loops: Loops) -> None:
+        """Begins to take connections, in one of the process's `loops` for each socket, named after `name`."""
+        for number, each in enumerate(sockets):
+            loop = loops.add(f"accept {name} {number}", partial(self._accept, each))
+            self._accepting.append(loop)
+            loop.start()
 
     def close(self) -> None:
         """Takes no more connections, and gives up handshakes under way."""
+        for loop in self._accepting:
+            loop.cancel_soon()
         for task in self._tasks:
             task.cancel()
 
     async def wait_closed(self) -> None:
         """Returns when `close` has come about."""
+        for loop in self._accepting:
+            await loop.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _run(self, work: "asyncio._CoroutineLike[None]") -> None:

@@ -13,6 +13,7 @@ import uvicorn
 from server.config import Settings
 from server.gateway.connections import Connection
 from server.gateway.listener import Listener
+from server.loops import Loops
 from server.tls import Certificates
 
 KEEPALIVE_SECONDS = 75
@@ -30,10 +31,18 @@ class HttpServer(uvicorn.Server):
         application: what answers.
         settings: limits of connections and times.
         certificates: for TLS; None for plaintext.
+        loops: of the process, where those that take connections belong.
+        name: of these, among the loops.
     """
 
     def __init__(
-        self, application: Any, settings: Settings, certificates: Certificates | None = None
+        self,
+        application: Any,
+        settings: Settings,
+        certificates: Certificates | None = None,
+        *,
+        loops: Loops | None = None,
+        name: str = "http",
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -50,6 +59,8 @@ class HttpServer(uvicorn.Server):
         )
         self._settings = settings
         self._certificates = certificates
+        self._loops = loops or Loops()
+        self._name = name
         self._listening = asyncio.Event()
         self._served: asyncio.Task[None]
 
@@ -75,7 +86,7 @@ class HttpServer(uvicorn.Server):
             self._settings,
             context,
         )
-        listener.start(sockets or [])
+        listener.start(sockets or [], self._name, self._loops)
         self.servers: list[Any] = [listener]
         self.started = True
         self._listening.set()

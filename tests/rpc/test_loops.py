@@ -8,6 +8,7 @@ import ast
 import asyncio
 import itertools
 import time
+from asyncio import selector_events
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +44,8 @@ NO_LOOPS = {
     "changes.py": "one poll, for those who wait for it; one load",
     "commandline/serving.py": "the processes of `serve`, kept by their parent",
     "gateway/application.py": "within a request",
+    "gateway/listener.py": "one connection",
+    "gateway/serving.py": "what waits for the end of HTTP, at the stop",
     "lanes.py": "for those who wait: tests/concurrency and `test_a_batch_that_fails` below",
     "loops.py": "where loops are run",
     "outbox.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
@@ -89,6 +92,7 @@ class Statements:
             (Connection, "wait"),
             (Redis, "ping"),
             (health.aio.HealthServicer, "set"),
+            (selector_events.BaseSelectorEventLoop, "sock_accept"),
         ):
             self._listen(monkeypatch, owner, name)
 
@@ -131,6 +135,10 @@ def owner_of(app: App, loop: str) -> Any:
 async def prompt(app: App, loop: str) -> None:
     """Gives a loop something to do that has nothing to do without."""
     if loop.startswith("job "):
+        return
+    if loop.startswith("accept "):
+        _, writer = await asyncio.open_connection("127.0.0.1", app.ports[f"{loop.split()[1]}_port"])
+        writer.close()
         return
     owner = owner_of(app, loop)
     if loop == "key-uses":
@@ -184,10 +192,13 @@ async def app_server(
 
 
 LOOPS = [
+    "accept http 0",
+    "accept operations_http 0",
     "change-feed",
     "database-probe",
     "health",
     "hold-expiry",
+    "job expire-tickets",
     "job make-departures",
     "job purge-answers",
     "job purge-changes",

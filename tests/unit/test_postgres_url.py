@@ -74,6 +74,19 @@ def test_what_cannot_be_read_is_refused_with_the_remedy_and_without_the_password
     assert "secret" not in postgres_url.shown(url)
 
 
+def test_the_host_that_was_found_is_tried_first() -> None:
+    given = postgres_url.parameters("postgresql://h1,h2:5433,[::1]:5434/db")
+    found = postgres_url.preferring(given, ("h2", "5433"))
+    assert (found["host"], found["port"]) == ("h2,h1,::1", "5433,5432,5434")
+    assert found | {"host": "", "port": ""} == given | {"host": "", "port": ""}
+    assert postgres_url.preferring(given, ("h2", "5432")) == given
+    assert postgres_url.preferring(given, ("", "")) == given
+    one_port = postgres_url.parameters("postgresql:///db?host=/a,/b&port=99")
+    assert postgres_url.preferring(one_port, ("/b", "99"))["host"] == "/b,/a"
+    shuffled = given | {"load_balance_hosts": "random"}
+    assert postgres_url.preferring(shuffled, ("h2", "5433")) == shuffled
+
+
 def test_another_database_of_the_same_server() -> None:
     for url, other in (
         ("postgresql://u:p@h1:1,h2/a?host=/b", "postgresql://u:p@h1:1,h2/c?host=/b"),
