@@ -20,6 +20,7 @@ from sqlalchemy import event
 
 from server import operations, ports, reflection, rpc
 from server.admin.servicer import AdminServicer
+from server.admission import Admission
 from server.catalog.catalogue import Catalogues
 from server.changes import ChangeFeed, ChangeKind, Remembered
 from server.config import ConfigError, Settings, is_loopback
@@ -67,6 +68,8 @@ KEEPALIVE_SECONDS = 60
 KEEPALIVE_TIMEOUT_SECONDS = 20
 MIN_PING_SECONDS = 5
 """Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a little less as it arrives."""
+CONNECTION_CALLS = 1024
+"""At once on one connection; clients keep further ones waiting, or open another."""
 MAX_ANSWER_BYTES = 4 << 20
 """Greater ones clients do not take, if they are not told to."""
 LEAST_PENDING_CALLS = 4096
@@ -273,8 +276,12 @@ class App:
         self._interceptor = rpc.Interceptor(
             [service.descriptor for service in services],
             identity,
-            max_calls_in_flight=settings.max_calls_in_flight,
-            proxies=settings.proxies,
+            Admission(
+                max_calls=settings.max_calls_in_flight,
+                max_calls_per_address=settings.max_calls_per_address,
+                first_message_seconds=settings.first_message_seconds,
+                proxies=settings.proxies,
+            ),
         )
         return services
 
@@ -369,7 +376,9 @@ class App:
             tempfile.TemporaryDirectory(prefix="deeptravel-", dir=base)
         )
         self._private_address = f"unix:{folder}/grpc.sock"
-        self._private = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
+        self._private = grpc.aio.server(
+            interceptors=interceptors, options=server_options(settings, private=True)
+        )
         self._public = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -466,6 +475,7 @@ class App:
             [service.descriptor for service in services],
             channel,
             max_body_bytes=settings.max_body_bytes,
+            admit=self._interceptor.admit,
             health=lambda: self._health.report,
             proxies=settings.proxies,
             origins=settings.origins,
@@ -477,15 +487,23 @@ class App:
             self._wechat.notify_url = self._own_url()
 
 
-def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tuple[str, int]]:
-    """The gRPC options of the server; `shared_ports` lets several workers listen on one port."""
+def server_options(
+    settings: Settings, *, shared_ports: bool = False, private: bool = False
+) -> list[tuple[str, int]]:
+    """The gRPC options of the server.
+
+    `shared_ports` lets several workers listen on one port; the `private` server has one connection, the gateway's.
+    """
     pending = max(2 * settings.max_calls_in_flight, LEAST_PENDING_CALLS)
+    # twice what is taken, so that one busy connection hears SERVER_BUSY and does not just hang
+    streams = 2 * settings.max_calls_in_flight
     return [
         ("grpc.so_reuseport", int(shared_ports)),  # else a second server would share the port
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
-        # twice what is taken, so that one busy connection hears SERVER_BUSY and does not just hang
-        ("grpc.max_concurrent_streams", 2 * settings.max_calls_in_flight),
+        ("grpc.max_concurrent_streams", streams if private else min(streams, CONNECTION_CALLS)),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(settings.first_message_seconds * 1000)),
         # else the library cancels calls that come faster than the loop takes them, from the thousandth on
         ("grpc.server.max_pending_requests", pending),
         ("grpc.server.max_pending_requests_hard_limit", pending),

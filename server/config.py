@@ -75,6 +75,13 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", description="json, text, or auto: text on a terminal")
     otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector for traces, gRPC")
     max_calls_in_flight: int = Field(16_384, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
+    max_calls_per_address: int = Field(
+        4096, ge=0, description="calls in flight from one address; 0 for no limit"
+    )
+    max_connections: int = Field(8192, ge=1, description="gRPC connections of each process")
+    first_message_seconds: float = Field(
+        20, gt=0, description="a call whose request does not come within it is ended"
+    )
     max_message_bytes: int = Field(1 << 20, ge=1024, description="greatest gRPC message taken")
     max_body_bytes: int = Field(1 << 20, ge=1024, description="greatest HTTP body taken")
     http_header_seconds: int = Field(

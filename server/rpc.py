@@ -26,17 +26,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import idempotency, logs
+from server.admission import Admission, Origin, of_gateway
 from server.bounds import Bounds
 from server.db import Database, be_patient
 from server.errors import STATUS_BY_REASON, DomainError, Reason
 from server.fields import Checker
 from server.metrics import CALLS, IN_FLIGHT, LATENCY
-from server.proxies import X_FORWARDED_FOR, Proxies
 from server.ratelimit import Allowance
 from server.statuses import error_status
 
 DEFAULT_PAGE_SIZE = 50
-BUSY_RETRY_SECONDS = 0.5
 SHUTDOWN_RETRY_SECONDS = 1.0
 MAX_REQUEST_ID_LENGTH = 64
 STREAM_OPEN = (("x-stream-open", "1"),)
@@ -64,44 +63,29 @@ class Call:
     """One call while it is worked on."""
 
     __slots__ = (
+        "address",
         "allowance",
         "began",
         "caller",
         "code",
-        "context",
         "metadata",
         "method",
-        "proxies",
+        "of_gateway",
         "reason",
         "request_id",
     )
 
-    def __init__(
-        self, method: str, request_id: str, metadata: Metadata, *, context: Any, proxies: Proxies
-    ) -> None:
+    def __init__(self, method: str, request_id: str, metadata: Metadata, origin: Origin) -> None:
         self.method = method
         self.request_id = request_id
         self.metadata = metadata
-        self.context = context
-        self.proxies = proxies
+        self.address = origin.address
+        self.of_gateway = origin.of_gateway
         self.began = time.perf_counter()
         self.caller: Caller | None = None
         self.allowance: Allowance | None = None
         self.code = "OK"
         self.reason: str | None = None
-
-    @property
-    def address(self) -> str:
-        """Whose call it is: the peer's address; that of another, where a proxy that is trusted says so.
-
-        On the private socket, which only the gateway can reach, it is what the gateway says.
-        """
-        peer: str = self.context.peer()
-        if peer.startswith("unix:"):
-            return str(self.metadata.get(X_FORWARDED_FOR, "127.0.0.1"))
-        header = self.proxies.header
-        said = [str(value) for key, value in self.context.invocation_metadata() if key == header]
-        return self.proxies.caller(peer_address(peer), said)
 
 
 _current: ContextVar[Call] = ContextVar("call")
@@ -115,12 +99,6 @@ def current() -> Call:
 def caller() -> Any:
     """Who calls; the server has checked that the caller's role may."""
     return _current.get().caller
-
-
-def peer_address(peer: str) -> str:
-    """The address in gRPC's text for the peer, such as `ipv4:192.0.2.1:4711` or `ipv6:%5B2001:db8::7%5D:4711`."""
-    address = peer.split(":", 1)[1].rpartition(":")[0] if ":" in peer else peer
-    return address.replace("%5B", "").replace("%5D", "").strip("[]")
 
 
 def usable_request_id(metadata: Metadata) -> str | None:
@@ -182,18 +160,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
     """The one place that lets calls in, turns errors into statuses, logs and counts."""
 
     def __init__(
-        self,
-        services: Iterable[ServiceDescriptor],
-        guards: Guards,
-        *,
-        max_calls_in_flight: int,
-        proxies: Proxies | None = None,
+        self, services: Iterable[ServiceDescriptor], guards: Guards, admission: Admission
     ) -> None:
         self._methods = methods(services)
-        self._proxies = proxies or Proxies()
         self._guards = guards
-        self._most = max_calls_in_flight
-        self._in_flight = 0
+        self._admission = admission
         self._refuse_after = math.inf
         self._unfinished = 0
         self.finished = asyncio.Event()
@@ -206,7 +177,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
         `finished` is set when the calls that are being worked on have ended; `refused` counts those that come too late.
         """
         self._refuse_after = time.perf_counter()
-        self._unfinished = self._in_flight
+        self._unfinished = self._admission.in_flight
+        self._admission.hurry()
         self._finish(0)
 
     def _finish(self, calls: int) -> None:
@@ -219,16 +191,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Wraps each method's handler once; what is not ours (health, reflection) passes as it is."""
+        """Wraps each method's handler once; of what is not ours (health, reflection) only the bounds are kept."""
         path: str = handler_call_details.method
         wrapped = self._handlers.get(path)
         if wrapped is not None:
             return wrapped
         handler = await continuation(handler_call_details)
         method = self._methods.get(path)
-        if handler is None or method is None:
-            return handler
-        wrapped = self._handlers[path] = self._wrap(method, handler)
+        if handler is None:
+            return None
+        wrapped = self._wrap(method, handler) if method else self._admission.bounded(handler)
+        self._handlers[path] = wrapped
         return wrapped
 
     def _wrap(self, method: _Method, handler: Any) -> "Handler":
@@ -237,21 +210,22 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 self._streamed(method, handler.stream_stream), method.parse, serialize
             )
-        # single requests come as bytes: who calls is known before they are looked at
+        # Single requests are read by us, in bytes: so the call is counted before its message comes, who calls is known
+        # before it is looked at, and it is not waited for without end.
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
+            return grpc.stream_stream_rpc_method_handler(
                 self._streamed(method, handler.unary_stream, single=True), None, serialize
             )
-        return grpc.unary_unary_rpc_method_handler(
+        return grpc.stream_unary_rpc_method_handler(
             self._unary(method, handler.unary_unary), None, serialize
         )
 
     def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
-        async def unary(content: bytes, context: Any) -> Any:
+        async def unary(_messages: Any, context: Any) -> Any:
             call = self._enter(method, context)
             try:
-                await self._authorize(call, method, context)
-                request = method.read(content)
+                await self._authorize(call, method)
+                request = method.read(await self._admission.first_message(context.read()))
                 response = await behavior(request, context)
                 context.set_trailing_metadata(self._trailer(call))
                 return response
@@ -265,15 +239,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _streamed(
         self, method: _Method, behavior: Callable[..., Any], *, single: bool = False
     ) -> Any:
-        """`request` is a `single` one, in bytes, or the stream of them."""
+        """With a `single` request, or the stream of them: how long that may be quiet is for its method to say."""
         generates = inspect.isasyncgenfunction(behavior)
 
         async def streamed(request: Any, context: Any) -> None:
             call = self._enter(method, context)
             try:
-                await self._authorize(call, method, context)
+                await self._authorize(call, method)
                 if single:
-                    request = method.read(request)
+                    request = method.read(await self._admission.first_message(context.read()))
                 if generates:
                     async for response in behavior(request, context):
                         await context.write(response)
@@ -290,32 +264,37 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _enter(self, method: _Method, context: Any) -> Call:
         metadata = dict(context.invocation_metadata())
         request_id = usable_request_id(metadata) or os.urandom(8).hex()
-        call = Call(method.name, request_id, metadata, context=context, proxies=self._proxies)
+        call = Call(method.name, request_id, metadata, self._admission.origin(context, metadata))
         _current.set(call)
-        self._in_flight += 1
+        self._admission.enter(call.address)
         IN_FLIGHT.inc()
         return call
 
-    async def _authorize(self, call: Call, method: _Method, context: Any) -> None:
-        if call.began > self._refuse_after and not context.peer().startswith("unix:"):
+    async def _authorize(self, call: Call, method: _Method) -> None:
+        if call.began > self._refuse_after and not call.of_gateway:
             self.refused += 1
             raise DomainError(
                 Reason.SHUTTING_DOWN,
                 "the server is stopping; call again",
                 retry_seconds=SHUTDOWN_RETRY_SECONDS,
             )
-        if self._in_flight > self._most:
+        self._admission.check(call.address)
+        await self._identify(call, method)
+        if call.caller is None:
+            return
+        call.allowance = await self._guards.allowance(call.caller)
+        if call.allowance and not call.allowance.allowed:
             raise DomainError(
-                Reason.SERVER_BUSY,
-                f"{self._most} calls are in flight; try again later",
-                retry_seconds=BUSY_RETRY_SECONDS,
+                Reason.RATE_LIMITED,
+                f"{call.allowance.limit} requests a minute are used up",
+                retry_seconds=call.allowance.reset_seconds,
             )
+
+    async def _identify(self, call: Call, method: _Method) -> None:
+        """Finds out who calls, unless anybody may; raises for who may not."""
         if "ANYONE" in method.roles:
             return
-        metadata = call.metadata
-        caller = await self._guards.authenticate(
-            metadata, call.address if "x-api-key" in metadata else ""
-        )
+        caller = await self._guards.authenticate(call.metadata, call.address)
         if caller is None:
             raise DomainError(
                 Reason.UNAUTHENTICATED,
@@ -329,13 +308,20 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 role=caller.role,
                 allowed=",".join(sorted(method.roles)),
             )
-        call.allowance = await self._guards.allowance(caller)
-        if call.allowance and not call.allowance.allowed:
-            raise DomainError(
-                Reason.RATE_LIMITED,
-                f"{call.allowance.limit} requests a minute are used up",
-                retry_seconds=call.allowance.reset_seconds,
-            )
+
+    async def admit(self, path: str, metadata: Metadata) -> None:
+        """Whether a caller of the gateway may make a call, before the gateway reads what it is to say.
+
+        Raises as the call would, which is then logged and counted as one.
+        """
+        method = self._methods[path]
+        call = Call(method.name, usable_request_id(metadata) or "", metadata, of_gateway(metadata))
+        try:
+            await self._identify(call, method)
+        except DomainError as error:
+            call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
+            self._record(call, method)
+            raise
 
     async def _fail(self, call: Call, context: Any, error: BaseException) -> NoReturn:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
@@ -374,10 +360,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return trailer
 
     def _leave(self, call: Call, method: _Method) -> None:
-        self._in_flight -= 1
+        self._admission.leave(call.address)
         if call.began <= self._refuse_after < math.inf:
             self._finish(1)
         IN_FLIGHT.dec()
+        self._record(call, method)
+
+    @staticmethod
+    def _record(call: Call, method: _Method) -> None:
+        """Logs and counts a call that has ended."""
         seconds = time.perf_counter() - call.began
         method.latency.observe(seconds)
         (method.ok if call.code == "OK" else CALLS.labels(call.method, call.code)).inc()

@@ -14,6 +14,7 @@ from deeptravel.redemption.v1 import redemption_service_pb2_grpc as redemption_g
 from google.protobuf import json_format
 
 from server import logs
+from server.admission import Admission
 from server.app import server_options
 from server.changes import ChangeFeed
 from server.config import SECRET_KEY_BYTES, load_settings
@@ -69,7 +70,8 @@ async def serve(*, interceptors: bool) -> None:
         await feed.start()
         guards = Identity(db, feed, RateLimiter(settings.redis_url), settings)
         service = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
-        chain = [Interceptor([service], guards, max_calls_in_flight=settings.max_calls_in_flight)]
+        admission = Admission(max_calls=settings.max_calls_in_flight)
+        chain = [Interceptor([service], guards, admission)]
     server = grpc.aio.server(interceptors=chain, options=server_options(settings))
     redemption_grpc.add_RedemptionServiceServicer_to_server(Echo(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")

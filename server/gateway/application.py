@@ -33,15 +33,15 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from server.errors import DomainError, Reason, invalid, not_found
+from server.errors import DomainError, Reason, invalid, invalid_fields, not_found
 from server.gateway import openapi, protojson
 from server.gateway.failures import status_json
 from server.gateway.httprules import RAW_BODY, Binding, Routes, WrongVerbError
-from server.gateway.protojson import Faults
+from server.gateway.protojson import EnoughFaultsError, Faults
 from server.health import Report
 from server.metrics import HTTP_REFUSED
 from server.proxies import Proxies
-from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN
+from server.rpc import MAX_REQUEST_ID_LENGTH, STREAM_OPEN, Metadata
 from server.statuses import error_status
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -112,6 +112,9 @@ ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosnif
 CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
+Admit = Callable[[str, Metadata], Awaitable[None]]
+"""Path of a method and metadata of a call."""
+
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -135,6 +138,7 @@ def gateway(
     channel: grpc.aio.Channel,
     *,
     max_body_bytes: int,
+    admit: Admit,
     health: Callable[[], Report],
     proxies: Proxies | None = None,
     origins: Sequence[str] = (),
@@ -145,6 +149,7 @@ def gateway(
         services: those whose annotated methods are offered.
         channel: to this server's private socket, where `x-forwarded-for` is believed.
         max_body_bytes: largest request body.
+        admit: asked before the body is read; raises what the call would raise for its caller.
         health: what `/healthz` tells, with 200 or 503.
         proxies: those that may say who calls; none if not given.
         origins: whose pages may call from a browser (CORS); `*` for all.
@@ -179,7 +184,7 @@ def gateway(
         middleware=[_cors(origins)] if origins else [],
     )
     application.router.default = _Transcoder(
-        Routes(services, channel), max_body_bytes, proxies or Proxies()
+        Routes(services, channel), max_body_bytes, proxies=proxies or Proxies(), admit=admit
     )
     return application
 
@@ -210,8 +215,11 @@ async def _on_fault(request: Request, _error: Exception) -> Response:
 class _Transcoder:
     """The ASGI application behind all paths of the contract."""
 
-    def __init__(self, routes: Routes, max_body_bytes: int, proxies: Proxies) -> None:
+    def __init__(
+        self, routes: Routes, max_body_bytes: int, *, proxies: Proxies, admit: Admit
+    ) -> None:
         self._routes = routes
+        self._admit = admit
         self._max_body_bytes = max_body_bytes
         self._proxies = proxies
 
@@ -241,15 +249,13 @@ class _Transcoder:
         passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
         metadata = _metadata(request.headers, passed, request_id, address)
         timeout = _timeout_seconds(request.headers, streams=binding.streams)
-        message = binding.request_type()
-        faults = Faults()
-        _bind_body(
-            binding, await self._read_body(request), message, faults, headers=request.headers
-        )
-        binding.bind_query(request.scope["query_string"], message, faults)
-        binding.bind_path(texts, message, faults)
-        _raise(faults)
         headers = {"x-request-id": request_id}
+        try:
+            await self._admit(binding.path, dict(metadata))
+        except DomainError as error:  # logged and counted as a call
+            return _failure(error_status(error, request_id), headers)
+        body = await self._read_body(request, min(self._max_body_bytes, binding.max_body_bytes))
+        message = _message(binding, request, body, texts)
         call = binding.call(message, timeout=timeout, metadata=metadata)
         try:
             if binding.streams:
@@ -261,9 +267,8 @@ class _Transcoder:
             headers |= _headers(error.initial_metadata(), error.trailing_metadata())
             return _failure(_status(error, request_id), headers)
 
-    async def _read_body(self, request: Request) -> bytes:
-        most = self._max_body_bytes
-        words = f"is larger than {most} bytes, the most this server takes"
+    async def _read_body(self, request: Request, most: int) -> bytes:
+        words = f"is larger than {most} bytes, the most that is taken here"
         too_large = _Refused(413, invalid("body", words))
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > most:
@@ -344,6 +349,17 @@ def _timeout_seconds(headers: Headers, *, streams: bool) -> float | None:
     return None if streams else DEFAULT_TIMEOUT_SECONDS
 
 
+def _message(binding: Binding, request: Request, body: bytes, texts: Sequence[str]) -> Message:
+    """The call's request; `texts` are the path's. Raises INVALID_FIELD."""
+    message, faults = binding.request_type(), Faults()
+    with contextlib.suppress(EnoughFaultsError):
+        _bind_body(binding, body, message, faults, headers=request.headers)
+        binding.bind_query(request.scope["query_string"], message, faults)
+        binding.bind_path(texts, message, faults)
+    _raise(faults)
+    return message
+
+
 def _bind_body(
     binding: Binding, body: bytes, message: Any, faults: Faults, *, headers: Headers
 ) -> None:
@@ -384,10 +400,7 @@ def _check_is_json(headers: Headers) -> None:
 
 def _raise(faults: Faults) -> None:
     if faults:
-        path, description = faults[0]
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        message = f"{path}: {description}{more}"
-        raise DomainError(Reason.INVALID_FIELD, message, violations=faults)
+        raise invalid_fields(faults)
 
 
 def _wrong_verb(verb: str, allowed: str) -> _Refused:

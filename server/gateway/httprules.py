@@ -17,10 +17,17 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from server.bounds import Bounds
 from server.gateway import protojson
 from server.gateway.protojson import Faults, Field
 
 MAX_PARAMETERS = 100
+MAX_PATH_CHARACTERS = 16_384
+"""A name of a thousand characters is nine thousand, if each is escaped."""
+JSON_FOR_WIRE = 8
+"""A character of JSON may be escaped, a field has its name beside it: so many times the message's bytes, and"""
+OTHER_BODY_BYTES = 16_384
+"""so many more for white space, a body may have."""
 RAW_BODY = "google.api.HttpBody"
 
 # An answer that shows a ticket which the gate would refuse is a look that succeeded.
@@ -63,7 +70,8 @@ class Binding:
     """One HTTP rule of a method: where its request is found, how it is called and answered.
 
     Attributes:
-        name: `Service/Method`.
+        path: `/package.Service/Method`, as gRPC has it.
+        max_body_bytes: no body that its contract allows is longer.
         call: the method on the channel (unary-unary or unary-stream of grpc.aio).
         body: as in google.api.http: empty, `*`, or the name of a field.
         takes_raw_body: whether that is a google.api.HttpBody, which takes any content as it is.
@@ -72,7 +80,8 @@ class Binding:
         refuses: whether an answer is a refusal (HTTP 422).
     """
 
-    name: str
+    path: str
+    max_body_bytes: int
     call: Any
     streams: bool
     request_type: type[Message]
@@ -102,7 +111,9 @@ class Binding:
             fields = None if self.body == "*" else protojson.find(message.DESCRIPTOR, name)
             if fields is None:
                 known = protojson.shape(message.DESCRIPTOR)
-                wanted = known.no_such_field(name) if self.body != "*" else "belongs in the body"
+                wanted = (
+                    known.no_such_field(name, faults) if self.body != "*" else "belongs in the body"
+                )
                 faults.add(name[: protojson.MAX_NAME_CHARACTERS], wanted)
             elif fields[0].name == self.body:
                 faults.add(name, "belongs in the body")
@@ -157,6 +168,8 @@ class Routes:
         Raises:
             WrongVerbError: the path has other methods.
         """
+        if len(raw_path) > MAX_PATH_CHARACTERS:
+            return None
         path = _undo_needless_escapes(raw_path)
         verb = "GET" if verb == "HEAD" else verb
         exact = self._exact.get(path, {})
@@ -242,10 +255,12 @@ def _bind(
         raise ValueError(f"{method.full_name} streams what cannot be sent as lines of JSON")
     make = channel.unary_stream if method.server_streaming else channel.unary_unary
     request_type = message_factory.GetMessageClass(request)
+    path = f"/{method.containing_service.full_name}/{method.name}"
     return Binding(
-        name=f"{method.containing_service.name}/{method.name}",
+        path=path,
+        max_body_bytes=JSON_FOR_WIRE * Bounds.of(request).max_bytes + OTHER_BODY_BYTES,
         call=make(
-            f"/{method.containing_service.full_name}/{method.name}",
+            path,
             request_serializer=request_type.SerializeToString,
             response_deserializer=message_factory.GetMessageClass(response).FromString,
         ),

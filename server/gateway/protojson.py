@@ -28,9 +28,19 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from server.errors import MAX_VIOLATIONS
+from server.fields import max_items
+
 MAX_DEPTH = 64  # messages in messages; protobuf itself stops at 100
-MAX_FAULTS = 50
 MAX_NAME_CHARACTERS = 100
+MAX_VALUES = 100_000
+"""Of one body, counted by what stands before each; the greatest list of the contract makes less than half of it."""
+MAX_HINTS = 3
+"""Unknown names for which a field that may be meant is looked for: each is compared with all there are."""
+MAX_HINTED_CHARACTERS = 40
+MAX_TOKEN_CHARACTERS = 100
+"""Of a number, time or span in a text; the digits of none go further."""
+MAX_MASK_CHARACTERS = 10_000
 
 _INTEGER_RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -54,16 +64,19 @@ _WRAPPED = {
     "google.protobuf.BytesValue": "text in base64",
     "google.protobuf.DoubleValue": "a number",
     "google.protobuf.FloatValue": "a number",
-    "google.protobuf.Int32Value": "a whole number",
-    "google.protobuf.Int64Value": "a whole number",
+    "google.protobuf.Int32Value": "a whole number, written in digits alone such as 100",
+    "google.protobuf.Int64Value": "a whole number, written in digits alone such as 100",
     "google.protobuf.StringValue": "a string",
-    "google.protobuf.UInt32Value": "a whole number, 0 or more",
-    "google.protobuf.UInt64Value": "a whole number, 0 or more",
+    "google.protobuf.UInt32Value": "a whole number, 0 or more, written in digits alone such as 100",
+    "google.protobuf.UInt64Value": "a whole number, 0 or more, written in digits alone such as 100",
 }
 _TEXTUAL = {
-    "google.protobuf.Duration": "a span in seconds such as 3.5s",
+    "google.protobuf.Duration": "a span in seconds such as 3.5s, with nine digits behind the point at the most",
     "google.protobuf.FieldMask": "names of fields, separated by commas",
-    "google.protobuf.Timestamp": "a time such as 2025-11-03T08:00:00Z",
+    "google.protobuf.Timestamp": (
+        "a time such as 2025-11-03T08:00:00Z, from 00:00:00 to 23:59:59,"
+        " with nine digits of a fraction at the most"
+    ),
 }
 _FREE_FORM = {
     "google.protobuf.Any": "an object with @type",
@@ -71,6 +84,13 @@ _FREE_FORM = {
     "google.protobuf.Struct": "an object",
     "google.protobuf.Value": "a JSON value",
 }
+_FORMS = {
+    "google.protobuf.Duration": re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?s"),
+} | {
+    f"google.protobuf.{name}Value": _INTEGER_TEXT for name in ("Int32", "Int64", "UInt32", "UInt64")
+}
+"""Of texts in which the reference reads more than that, such as `1e2`, or drops digits."""
+_LONG_TEXTS = {f"google.protobuf.{name}Value" for name in ("Bytes", "String")} | set(_FREE_FORM)
 _WELL_KNOWN = _WRAPPED | _TEXTUAL | _FREE_FORM
 
 
@@ -78,15 +98,21 @@ class MalformedJsonError(ValueError):
     """The text is not JSON; the message says why and where, without quoting it."""
 
 
+class EnoughFaultsError(Exception):
+    """There are as many faults as are told: the request is read no further."""
+
+
 class Faults(list[tuple[str, str]]):
-    """What is wrong with a request: (field path, description) of the first 50 faults."""
+    """What is wrong with a request: (field path, description) of the first MAX_VIOLATIONS faults."""
 
     depth = 0
+    hints = 0
 
     def add(self, path: str, description: str) -> None:
-        """Note one fault; `path` is made fit for an answer, whatever the client sent."""
-        if len(self) < MAX_FAULTS:
-            self.append((path.encode("utf-8", "replace").decode(), description))
+        """Notes one fault; `path` is made fit for an answer, whatever the client sent. Raises EnoughFaultsError."""
+        self.append((path.encode("utf-8", "replace").decode(), description))
+        if len(self) >= MAX_VIOLATIONS:
+            raise EnoughFaultsError
 
 
 class RepeatedKeys(dict[str, Any]):
@@ -132,9 +158,12 @@ class Shape:
     fields: tuple[Field, ...]
     by_name: Mapping[str, Field]
 
-    def no_such_field(self, name: str) -> str:
+    def no_such_field(self, name: str, faults: Faults) -> str:
         """What to say of a name that is no field, with the field it may have meant."""
-        near = difflib.get_close_matches(name[:MAX_NAME_CHARACTERS], self.by_name, n=1)
+        near: list[str] = []
+        if len(name) <= MAX_HINTED_CHARACTERS and faults.hints < MAX_HINTS:
+            faults.hints += 1
+            near = difflib.get_close_matches(name, self.by_name, n=1)
         hint = f"; did you mean {self.by_name[near[0]].name}?" if near else ""
         return f"there is no such field{hint}"
 
@@ -143,8 +172,10 @@ def loads(body: bytes) -> Any:
     """Parse JSON; objects in which a key is given twice come as `RepeatedKeys`.
 
     Raises:
-        MalformedJsonError: not UTF-8, not JSON, nested too deeply, a number of thousands of digits.
+        MalformedJsonError: not UTF-8, not JSON, nested too deeply, a number of thousands of digits, too many values.
     """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+        raise MalformedJsonError(f"has more than {MAX_VALUES} values")
     try:
         return _decoder.decode(body.decode("utf-8-sig"))  # some clients begin with a mark
     except UnicodeDecodeError as error:
@@ -199,7 +230,7 @@ def read(value: Any, message: Message, faults: Faults, path: str = "") -> None:
     for name, item in value.items():
         field = known.by_name.get(name)
         if field is None:
-            faults.add(prefix + name[:MAX_NAME_CHARACTERS], known.no_such_field(name))
+            faults.add(prefix + name[:MAX_NAME_CHARACTERS], known.no_such_field(name, faults))
         elif field.name in seen:
             faults.add(prefix + field.name, "is given twice, in snake_case and in lowerCamelCase")
         else:
@@ -226,7 +257,7 @@ def find(descriptor: Descriptor, dotted: str) -> list[Field] | None:
     None if there is no such field, or its value cannot be written as a parameter's text.
     """
     fields: list[Field] = []
-    for name in dotted.split("."):
+    for name in dotted.split(".", MAX_DEPTH):
         if fields:
             outer = fields[-1].descriptor
             if outer.is_repeated or fields[-1].message_name in {"", *_WELL_KNOWN}:
@@ -326,10 +357,14 @@ def _single_field(descriptor: FieldDescriptor) -> Field:
 
 def _list_field(descriptor: FieldDescriptor) -> Field:
     name, (convert, emit) = descriptor.name, _codec(descriptor)
+    most = max_items(descriptor)
 
     def read(value: Any, message: Message, path: str, faults: Faults) -> None:
         if not isinstance(value, list):
             faults.add(path, "must be a list")
+            return
+        if len(value) > most:
+            faults.add(path, f"has {len(value)} items, at most {most} are taken")
             return
         items = getattr(message, name)
         for index, item in enumerate(value):
@@ -346,7 +381,7 @@ def _list_field(descriptor: FieldDescriptor) -> Field:
 
 
 def _map_field(descriptor: FieldDescriptor, kind: Descriptor) -> Field:
-    name, entry = descriptor.name, kind.fields_by_name
+    name, entry, most = descriptor.name, kind.fields_by_name, max_items(descriptor)
     convert_key, emit_key = _codec(entry["key"])
     convert, emit = _codec(entry["value"])
     words = {"true": True, "false": False} if entry["key"].type == entry["key"].TYPE_BOOL else {}
@@ -354,6 +389,9 @@ def _map_field(descriptor: FieldDescriptor, kind: Descriptor) -> Field:
     def read(value: Any, message: Message, path: str, faults: Faults) -> None:
         if not isinstance(value, dict):
             faults.add(path, "must be a JSON object")
+            return
+        if len(value) > most:
+            faults.add(path, f"has {len(value)} items, at most {most} are taken")
             return
         if isinstance(value, RepeatedKeys):
             faults.add(path, "has a key that is given twice")
@@ -414,7 +452,12 @@ def _message_codec(descriptor: Descriptor) -> tuple[Convert, Emit]:
 
         return convert, write
 
+    most = sys.maxsize if descriptor.full_name in _LONG_TEXTS else MAX_TOKEN_CHARACTERS
+    form = _FORMS.get(descriptor.full_name)
+
     def convert_well_known(value: Any, _path: str, _faults: Faults) -> Message:
+        if isinstance(value, str) and (len(value) > most or (form and not form.fullmatch(value))):
+            raise ValueError(f"must be {wanted}")
         try:
             return json_format.ParseDict(value, make())
         except (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError):
@@ -428,7 +471,11 @@ def _message_codec(descriptor: Descriptor) -> tuple[Convert, Emit]:
 
 def _convert_mask(value: Any, _path: str, _faults: Faults) -> FieldMask:
     """Names in snake_case too, as they are everywhere else; the mapping has lowerCamelCase alone."""
-    if not isinstance(value, str) or not _MASK_TEXT.fullmatch(value):
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_MASK_CHARACTERS
+        or not _MASK_TEXT.fullmatch(value)
+    ):
         raise ValueError("must be names of fields, separated by commas")
     snake = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", value)
     return FieldMask(paths=[name.strip() for name in snake.split(",") if name.strip()])
@@ -468,7 +515,7 @@ def _integer(least: int, greatest: int) -> Convert:
         if is_whole or (isinstance(value, str) and _INTEGER_TEXT.fullmatch(value)):
             value = int(value)
         if type(value) is not int:
-            raise ValueError("must be a whole number")
+            raise ValueError("must be a whole number, written in digits alone such as 100")
         if not least <= value <= greatest:
             raise ValueError(f"must be from {least} to {greatest}")
         return value

@@ -337,6 +337,7 @@ async def test_a_server_that_is_gone_is_503_without_its_address(setup: Setup) ->
             [PROBE],
             channel,
             max_body_bytes=MAX_BODY_BYTES,
+            admit=setup.admit,
             health=setup.health,
         )
         transport = httpx2.ASGITransport(app)
@@ -508,6 +509,23 @@ async def test_a_client_that_hangs_up_cancels_the_call(setup: Setup, method: str
         assert not setup.backend.cancelled.is_set()
         writer.close()
         await asyncio.wait_for(setup.backend.cancelled.wait(), 5)
+
+
+async def test_nothing_is_read_of_a_caller_who_may_not_call(setup: Setup) -> None:
+    """Seen red: a faulty body was answered with what is wrong in it, whoever sent it."""
+    setup.refused = DomainError(Reason.UNAUTHENTICATED, "credentials are missing")
+    read = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        read.set()
+        yield b"{"
+
+    answer = await setup.client.post("/probe/echo", content=body())
+    assert (answer.status_code, answer.json()["code"]) == (401, 16)
+    assert answer.headers["www-authenticate"]
+    assert answer.headers["x-request-id"]
+    assert setup.backend.calls == []
+    assert not read.is_set()
 
 
 @pytest.mark.parametrize("path", ["/probe/echo", "/probe/hook"])

@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text, insert, text
 
 from server import logs, outbox, rpc
+from server.admission import of_gateway
 from server.config import load_settings
 from server.db import Database, be_patient
-from server.proxies import Proxies
 from server.rpc import Call
 from server.schema import metadata
 
@@ -75,7 +75,7 @@ def say_everywhere(error: Exception) -> None:
 
 async def run(url: str, mark: str, number: int) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.loop_fault)
-    call = Call("a.b.C/D", "request", {}, context=None, proxies=Proxies())
+    call = Call("a.b.C/D", "request", {}, of_gateway({}))
     rpc._current.set(call)
     db = Database(load_settings(), url)
 

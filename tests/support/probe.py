@@ -28,8 +28,10 @@ from google.protobuf.message import Message
 from grpc_tools import protoc  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 
+from server.errors import DomainError
 from server.gateway.application import gateway
 from server.health import Report
+from server.rpc import Metadata
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
 MAX_BODY_BYTES = 100_000
@@ -244,8 +246,14 @@ class Setup:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.degraded: list[str] = []
+        self.refused: DomainError | None = None
         self.app: Starlette
         self.client: httpx2.AsyncClient
+
+    async def admit(self, _path: str, _metadata: Metadata) -> None:
+        """Refuses every caller with `refused`, if that is set."""
+        if self.refused:
+            raise self.refused
 
     def health(self) -> Report:
         """What the server says of itself."""
@@ -268,6 +276,7 @@ async def running(*services: ServiceDescriptor) -> AsyncIterator[Setup]:
                     services,
                     channel,
                     max_body_bytes=MAX_BODY_BYTES,
+                    admit=setup.admit,
                     health=setup.health,
                 )
                 transport = httpx2.ASGITransport(setup.app, client=("192.0.2.7", 5000))

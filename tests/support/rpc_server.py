@@ -10,6 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc import error_details_pb2, status_pb2
 
 from server import rpc
+from server.admission import Admission
 from server.changes import ChangeFeed
 from server.config import Settings, load_settings
 from server.db import Database
@@ -62,7 +63,7 @@ async def running_node(
         stack.push_async_callback(identity.stop)
         services = [offer.service for offer in offers]
         server = grpc.aio.server(
-            interceptors=[rpc.Interceptor(services, identity, max_calls_in_flight=1000)]
+            interceptors=[rpc.Interceptor(services, identity, Admission(max_calls=1000))]
         )
         port = server.add_insecure_port("127.0.0.1:0")
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")

@@ -73,7 +73,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 19
     """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try again."""
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 20
-    """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes; RetryInfo says when to try again."""
+    """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this address; RetryInfo says
+    when to try again.
+    """
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
     """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 22
@@ -86,7 +88,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 24
     """INTERNAL. A fault of the server; the log has the details under the request id."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 25
-    """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready."""
+    """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's request did not come in
+    time (20 seconds, if the server's settings say nothing else): then nothing was done.
+    """
     ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 26
     """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first. Metadata: `username`."""
     ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 27
@@ -209,7 +213,9 @@ ERROR_REASON_REVOKED: ErrorReason.ValueType  # 18
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 19
 """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try again."""
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
-"""RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes; RetryInfo says when to try again."""
+"""RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this address; RetryInfo says
+when to try again.
+"""
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
 """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 22
@@ -222,7 +228,9 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 23
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 """INTERNAL. A fault of the server; the log has the details under the request id."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 25
-"""DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready."""
+"""DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's request did not come in
+time (20 seconds, if the server's settings say nothing else): then nothing was done.
+"""
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first. Metadata: `username`."""
 ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 27
