@@ -8,7 +8,7 @@ one row, whatever races. (DOMAIN: Price.)
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from secrets import randbits
 from typing import Any, NamedTuple, Self
@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import HotStatement, array, round_trip
+from server.db import Command, HotStatement, array, columns, round_trip
 
 
 class Span(NamedTuple):
@@ -95,12 +95,13 @@ WHERE d.document_hash = ANY($1::bytea[])
 # what was added since the version that was read would violate the check; a journey of null, which is over, is dropped
 ADD = HotStatement("""
 INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
-SELECT v.* FROM unnest($1::bytea[], $2::jsonb[], $3::bigint[], $4::bigint[]) v
+SELECT v.document_hash, v.journeys, $1::bigint, v.seen_version
+FROM unnest($2::bytea[], $3::jsonb[], $4::bigint[]) AS v (document_hash, journeys, seen_version)
 ON CONFLICT (document_hash) DO UPDATE
 SET journeys = jsonb_strip_nulls(d.journeys || excluded.journeys), version = excluded.version,
   seen_version = CASE WHEN d.version = excluded.seen_version THEN d.version ELSE -1 END
 """)
-"""Adds journeys to those that were read; rows are by `adding`, in the order of the documents."""
+"""Adds journeys to those that were read: `adding` is its parameters."""
 
 _LOCK = text("""
 INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
@@ -163,24 +164,18 @@ def key(departure_id: int, order_id: int) -> str:
     return f"{departure_id}:{order_id}"
 
 
-def over(known: Iterable[Journey], now: datetime) -> Additions:
+def over(known: Sequence[Journey], now: datetime) -> Additions:
     """Has those dropped that are over when a document's row is written anyway."""
-    return {journey.key: None for journey in known if journey.span.end <= now}
+    return {journey.key: None for journey in known if journey.span.end <= now} if known else {}
 
 
-def adding(
-    additions: Mapping[bytes, Additions], journeys: Journeys
-) -> list[tuple[bytes, str, int, int]]:
-    """The rows of `ADD`."""
-    return [
-        (
-            document,
-            orjson.dumps(additions[document]).decode(),
-            _new_version(),
-            journeys.version(document),
-        )
+def adding(additions: Mapping[bytes, Additions], journeys: Journeys) -> Command:
+    """Adds to what was read, in the order of the documents."""
+    rows = [
+        (document, orjson.dumps(additions[document]).decode(), journeys.version(document))
         for document in sorted(additions)
     ]
+    return ADD, [str(_new_version()), *columns(rows)]
 
 
 async def lock(tx: AsyncConnection, documents: Iterable[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Offers: what a party can buy, as it is configured now or as it was sold."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Self
@@ -54,7 +54,8 @@ class Offer:
     were any; `travel_date` is the day of boarding or first use. `snapshot` is what an order keeps of it (JSON),
     `snapshot_id` a hash of that. `reference_time` is what
     refund and change count from: the departure, or the first moment of use. `static_fault` is why nobody can buy it at any
-    time: BLACKOUT, CANCELLED, NO_FARE; empty if there is nothing. `hold_seconds` None is the setting's.
+    time: BLACKOUT, CANCELLED, NO_FARE; empty if there is nothing. `hold_seconds` None is the setting's. `span` is when it
+    travels, if it does, and `ride` the same from when its departure leaves, where `service_time` is known.
     """
 
     offer_id: str
@@ -84,20 +85,16 @@ class Offer:
     static_fault: str
     passenger_rules: Mapping[str, Any]
     travel_date: date | None
+    span: Span | None = field(init=False)
+    ride: Ride | None = field(init=False)
 
-    @property
-    def span(self) -> Span | None:
-        """When it travels, if it does."""
+    def __post_init__(self) -> None:
         journey = self.journey
-        return Span(journey.departure_time, journey.arrival_time) if journey else None
-
-    def ride(self, leaves: datetime | None = None) -> Ride | None:
-        """When it travels, if it does, counted from when its departure `leaves`; None: from when it was to be sold for."""
-        if self.journey is None or self.span is None:
-            return None
-        leaves = leaves or self.journey.service_time
-        assert leaves, "what is sold now says when its departure leaves"
-        return Ride.of(self.span, leaves)
+        span = Span(journey.departure_time, journey.arrival_time) if journey else None
+        leaves = journey.service_time if journey else None
+        # worked out once: an offer is sold to many
+        object.__setattr__(self, "span", span)
+        object.__setattr__(self, "ride", Ride.of(span, leaves) if span and leaves else None)
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty if it can."""

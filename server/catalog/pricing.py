@@ -110,9 +110,17 @@ class Price:
     ticket_minor: tuple[int, ...]
     promotion_ids: tuple[int, ...]
     considered: tuple[Promotion, ...] = field(default=(), compare=False)
+    _content: list[dict[str, Any]] = field(
+        default_factory=list, init=False, compare=False, repr=False
+    )
 
     def content(self) -> dict[str, Any]:
-        """The price as it is stored in JSON, as a snapshot."""
+        """The price as it is stored in JSON, as a snapshot; not to be changed: many orders have one price."""
+        if not self._content:
+            self._content.append(self._work_out())
+        return self._content[0]
+
+    def _work_out(self) -> dict[str, Any]:
         content = {
             "total_minor": self.total_minor,
             "lines": [_line_content(line) for line in self.lines],

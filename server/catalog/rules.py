@@ -1,6 +1,7 @@
 """The decisions of the catalogue: which stock a sale takes from, and how long what is sold is valid. Pure."""
 
 from datetime import date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 DIRECT = 0
 """Our own sales channel, as a partner_id."""
@@ -57,6 +58,7 @@ def is_promotion_stock(number: int) -> bool:
     return bool(number & PROMOTION_STOCK) and not number & DEPARTURE_STOCK
 
 
+@lru_cache(maxsize=20_000)
 def quota_id(offer_id: str) -> int:
     """The key of what a limit per traveller counts an offer as: its departure, or its product on its first day of use.
 

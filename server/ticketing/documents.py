@@ -6,7 +6,6 @@ whether such a document was issued: districts are founded, merged and renamed, a
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from datetime import date, timedelta, timezone
 
 RESIDENT_ID = "RESIDENT_ID"
@@ -67,10 +66,10 @@ def birth_date(document_type: str, number: str) -> date | None:
 
     The foreign resident card before 2023 has two digits for the year: which century is not told.
     """
-    number = document_number(number)
-    if document_type not in _TELL_BIRTH or len(number) != _RESIDENT_LENGTH:
+    if document_type not in _TELL_BIRTH:
         return None
-    return _birth(number)
+    number = document_number(number)
+    return _birth(number) if len(number) == _RESIDENT_LENGTH else None
 
 
 def age_on(day: date, born: date) -> int:
@@ -88,18 +87,6 @@ def identity(document_type: str, number: str) -> tuple[str, str]:
     if document_type in _TELL_BIRTH and len(number) == _RESIDENT_LENGTH:
         return RESIDENT_ID, number
     return document_type, number[: _HOLDER_LENGTHS.get(document_type)]
-
-
-def duplicate_passengers(documents: Iterable[tuple[str, str]]) -> list[int]:
-    """The positions of the documents, as (type, number), that were named before; compared by `identity`."""
-    seen: set[tuple[str, str]] = set()
-    positions = []
-    for position, (document_type, number) in enumerate(documents):
-        document = identity(document_type, number)
-        if document in seen:
-            positions.append(position)
-        seen.add(document)
-    return positions
 
 
 def mask(number: str) -> str:

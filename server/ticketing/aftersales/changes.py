@@ -207,7 +207,7 @@ class ChangeDesk:
             traveller_id=old.order.traveller_id,
             offer_id=offer.offer_id,
             counterpart=replaced,
-            ride=offer.ride(),
+            ride=offer.ride,
             changes_order_id=old.order_id,
         )
         # both at once: two changes in opposite directions do not wait for each other

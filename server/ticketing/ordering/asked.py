@@ -152,6 +152,8 @@ class Prices:
 
         Or the traveller has `used`, by quota id, as many as one may. Raises as `price` does.
         """
+        if not priced.capped and not priced.limits:
+            return priced
         used_up: frozenset[int] = frozenset()
         while gone := {p for p in priced.capped if left(promotion_stock_id(p)) < 1} | {
             p for p, limit in priced.limits if used(promotion_quota_id(p)) >= limit

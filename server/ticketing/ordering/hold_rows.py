@@ -12,7 +12,7 @@ from server import idempotency
 from server.catalog import journeys
 from server.catalog.journeys import Additions, Journeys
 from server.catalog.offers import Offer
-from server.db import HotConnection, HotStatement, array, columns
+from server.db import Command, HotConnection, HotStatement, columns
 
 LOCK_STOCKS = HotStatement("""
 SELECT stock_id, product_id, total - held - sold, closed
@@ -125,24 +125,28 @@ async def read(
 ) -> Facts:
     """Locks the stocks, in the order of their ids, and reads everything about the orders, in one round trip.
 
-    `seated` are the stocks whose seats are numbered.
+    `seated` are the stocks whose seats are numbered. What nobody asks for has no statement.
     """
-    statements = [
-        (LOCK_STOCKS, [array(sorted(stock_ids))]),
-        (READ_QUOTAS, columns(list(quotas)) or ["{}"] * 2),
-        (journeys.READ, [array(list(documents))]),
-        (READ_SEATS, [array(list(seated))]),
-        (idempotency.READ_ANSWERS, columns(list(keys)) or ["{}"] * 3),
+    statements: list[Command] = [
+        (statement, columns(rows))
+        for statement, rows in _rows(
+            (LOCK_STOCKS, [(stock_id,) for stock_id in sorted(stock_ids)]),
+            (READ_QUOTAS, list(quotas)),
+            (journeys.READ, [(document,) for document in documents]),
+            (READ_SEATS, [(stock_id,) for stock_id in seated]),
+            (idempotency.READ_ANSWERS, list(keys)),
+        )
     ]
-    locked, quantities, travelling, taken, answers = await hot.round_trip(statements)
-    stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in locked}
-    for stock_id, word, bits in taken:
+    answers = await hot.round_trip(statements)
+    found = {statement: rows for (statement, _), rows in zip(statements, answers, strict=True)}
+    stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in found.get(LOCK_STOCKS, ())}
+    for stock_id, word, bits in found.get(READ_SEATS, ()):
         stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
     return Facts(
         stocks,
-        {(row[0], row[1]): row[2] for row in quantities},
-        Journeys(travelling),
-        {row[:3]: (row[3], row[4]) for row in answers},
+        {(row[0], row[1]): row[2] for row in found.get(READ_QUOTAS, ())},
+        Journeys(found.get(journeys.READ, ())),
+        {row[:3]: (row[3], row[4]) for row in found.get(idempotency.READ_ANSWERS, ())},
     )
 
 
@@ -154,15 +158,16 @@ async def write(hot: HotConnection, writes: Writes, facts: Facts, now: datetime)
         (offer.snapshot_id, offer.product_id, orjson.dumps(offer.snapshot).decode())
         for _, offer in sorted(writes.snapshots.items())
     ]
-    statements: list[tuple[HotStatement, list[str]]] = []
+    statements: list[Command] = []
     if writes.held:
         statements.append((HOLD_STOCKS, [at, *columns(sorted(writes.held.items()))]))
     for statement, rows in _rows(
         (ADD_QUOTAS, quotas),
         (TAKE_SEATS, writes.seats),
-        (journeys.ADD, journeys.adding(writes.journeys, facts.journeys)),
     ):
         statements.append((statement, columns(rows)))
+    if writes.journeys:
+        statements.append(journeys.adding(writes.journeys, facts.journeys))
     for statement, rows in _rows(
         (KEEP_SNAPSHOTS, snapshots),
         (INSERT_ORDERS, writes.orders),

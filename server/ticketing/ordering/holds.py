@@ -9,7 +9,7 @@ the primary key of taken_seats. That a document is on one departure at a time: s
 """
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -188,13 +188,6 @@ class Holder:
         """Checks and prices what is asked for; a fault is kept, since a repeat gets the first answer all the same."""
         new = unit.new
         unit.catalogue, unit.priced, unit.fault = prices.catalogue, None, None
-        try:
-            priced = prices.price(new.wishes, new.party, new.promotion_codes, now=now)
-            passenger_checks.check_passengers(new, priced.items, now=now)
-        except DomainError as fault:
-            unit.fault = fault
-            return
-        unit.priced = priced
         if not unit.documents:
             unit.documents = tuple(
                 [
@@ -202,6 +195,13 @@ class Holder:
                     for p in new.passengers
                 ]
             )
+        try:
+            priced = prices.price(new.wishes, new.party, new.promotion_codes, now=now)
+            passenger_checks.check_passengers(new, priced.items, unit.documents, now=now)
+        except DomainError as fault:
+            unit.fault = fault
+            return
+        unit.priced = priced
 
     def is_stored(self, snapshot_id: UUID) -> bool:
         """Whether this process has stored the snapshot."""
@@ -304,37 +304,43 @@ class _Batch:
         """Raises SOLD_OUT and TOO_MANY_FOR_TRAVELLER (for items that count together), DUPLICATE_PASSENGER,
         OVERLAPPING_JOURNEY.
         """
-        wanted: Counter[int] = Counter()
-        counted: Counter[int] = Counter()
-        journeys: defaultdict[bytes, list[tuple[int, Span]]] = defaultdict(list)
+        wanted: dict[int, int] = {}
+        counted: dict[int, int] = {}
+        journeys: dict[bytes, list[tuple[int, Span]]] = {}
         for item in priced.items:
             offer, quantity = item.offer, len(item.passengers)
-            wanted[offer.stock_id] += quantity
+            wanted[offer.stock_id] = wanted.get(offer.stock_id, 0) + quantity
             self._check_stock(item, wanted[offer.stock_id])
             quota = quota_id(offer.offer_id)
             held = self._facts.quotas.get((quota, unit.traveller.traveller_id), 0)
-            held += counted[quota]
-            counted[quota] += quantity
+            held += counted.get(quota, 0)
+            counted[quota] = counted.get(quota, 0) + quantity
             if held + quantity > offer.max_per_traveller:
                 raise too_many(
                     offer.offer_id, limit=offer.max_per_traveller, held=held, requested=quantity
                 )
-            if offer.journey is None or offer.span is None:
+            self._check_journeys(unit, item, journeys)
+
+    def _check_journeys(
+        self, unit: Unit, item: PricedItem, before: dict[bytes, list[tuple[int, Span]]]
+    ) -> None:
+        """Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY. `before` are the journeys of the items before it."""
+        offer = item.offer
+        if offer.journey is None or offer.span is None:
+            return
+        departure_id, span = offer.journey.departure_id, offer.span
+        for position in item.passengers:
+            document = unit.documents[position]
+            if not document:
                 continue
-            departure_id, span = offer.journey.departure_id, offer.span
-            for position in item.passengers:
-                document = unit.documents[position]
-                if not document:
-                    continue
-                known = journeys[document]
-                known += [
-                    (each.departure_id, each.span) for each in self._facts.journeys.of(document)
-                ]
+            held, earlier = self._facts.journeys.of(document), before.get(document, [])
+            if held or earlier:
+                known = [(each.departure_id, each.span) for each in held] + earlier
                 if any(other == departure_id for other, _ in known):
                     raise duplicate_passenger(offer.offer_id, position)
                 if any(other.overlaps(span) for _, other in known):
                     raise overlapping_journey(offer.offer_id, position)
-                known.append((departure_id, span))
+            before[document] = [*earlier, (departure_id, span)]
 
     def _seat(self, priced: Priced) -> list[Sequence[int | None]]:
         """The seats of each item's passengers; None where seats are not numbered. Raises SOLD_OUT."""
@@ -395,15 +401,15 @@ class _Batch:
                 if place.seat_index is not None:
                     stock.taken |= 1 << place.seat_index
                     writes.seats.append((item.stock_id, place.seat_index, order.order_id))
-                if place.document:
-                    self._travel(place.document, order.order_id, offer)
+            self._travel(order.order_id, item, offer)
             if not self._holder.is_stored(item.snapshot_id):
                 writes.snapshots[item.snapshot_id] = offer
         for stock_id in order.content.capped_stock_ids:
             facts.stocks[stock_id].left -= 1
             writes.held[stock_id] = writes.held.get(stock_id, 0) + 1
-        for (_, limit), use in zip(order.content.promotion_limits, order.uses, strict=True):
-            self._count(use[:2], use.quantity, limit=limit)
+        if order.content.promotion_limits:
+            for (_, limit), use in zip(order.content.promotion_limits, order.uses, strict=True):
+                self._count(use[:2], use.quantity, limit=limit)
         stored = unit.content_hash, order.order_id.to_bytes(8, "big")
         facts.stored[unit.key] = stored
         writes.answers.append((*unit.key, *stored))
@@ -422,17 +428,20 @@ class _Batch:
             )
         )
 
-    def _travel(self, document: bytes, order_id: int, offer: Offer) -> None:
-        journey, span, ride = offer.journey, offer.span, offer.ride()
-        if journey is None or span is None or ride is None:
+    def _travel(self, order_id: int, item: Item, offer: Offer) -> None:
+        """Notes where the documents of an item travel."""
+        if item.departure_id is None or offer.span is None or offer.ride is None:
             return
-        known = self._facts.journeys.of(document)
-        additions = self.writes.journeys.get(document)
-        if additions is None:
-            additions = self.writes.journeys[document] = over(known, self.now)
-        new = Journey(journey.departure_id, order_id, span)
-        known.append(new)
-        additions[new.key] = ride.dump()
+        new = Journey(item.departure_id, order_id, offer.span)
+        key, ride, journeys = new.key, offer.ride.dump(), self.writes.journeys
+        for place in item.places:
+            if not place.document:
+                continue
+            known = self._facts.journeys.of(place.document)
+            if place.document not in journeys:
+                journeys[place.document] = over(known, self.now)
+            journeys[place.document][key] = ride
+            known.append(new)
 
     def _count(self, key: tuple[int, int], quantity: int, *, limit: int) -> None:
         self._facts.quotas[key] = self._facts.quotas.get(key, 0) + quantity

@@ -14,42 +14,52 @@ from server.ticketing.documents import (
     age_on,
     birth_date,
     document_fault,
-    duplicate_passengers,
 )
 from server.ticketing.ordering.asked import NewOrder, PricedItem
 from server.ticketing.ordering.passengers import PET, Passenger
+from server.ticketing.passenger_rules import ACCOMPANYING
 
 
-def check_passengers(new: NewOrder, items: Sequence[PricedItem], *, now: datetime) -> None:
+def check_passengers(
+    new: NewOrder,
+    items: Sequence[PricedItem],
+    documents: Sequence[bytes | None],
+    *,
+    now: datetime,
+) -> None:
     """Everybody travels, with a document where one is needed, once, and as the products' rules say.
+
+    `documents` are the passengers', by what all spellings of one have in common.
 
     Raises INVALID_FIELD, DUPLICATE_PASSENGER, PASSENGER_NOT_ALLOWED.
     """
     today = now.astimezone(CLOCK).date()
+    travelling: set[int] = set()
+    needed: set[int] = set()
+    for item in items:
+        travelling.update(item.passengers)
+        if item.offer.documents_required:
+            needed.update(item.passengers)
     for position, passenger in enumerate(new.passengers):
-        needed = passenger.customer_type != PET and any(
-            item.offer.documents_required and position in item.passengers for item in items
-        )
-        _check_document(f"passengers[{position}]", passenger, needed=needed, today=today)
-    travelling = {position for item in items for position in item.passengers}
+        _check_document(position, passenger, needed=position in needed, today=today)
     for position in range(len(new.passengers)):
         if position not in travelling:
             raise invalid(f"passengers[{position}]", "is in none of the items; leave it out")
-    known = [position for position, p in enumerate(new.passengers) if p.document_number]
-    twice = duplicate_passengers(
-        [
-            (new.passengers[position].document_type, new.passengers[position].document_number)
-            for position in known
-        ]
-    )
-    if twice:
-        position = known[twice[0]]
-        offer = next(item.offer for item in items if position in item.passengers)
-        raise duplicate_passenger(offer.offer_id, position)
+    _check_twice(documents, items)
     check_company([p.customer_type for p in new.passengers], items)
     for item in items:
         for position in item.passengers:
             check_age(item.offer, position, new.passengers[position])
+
+
+def _check_twice(documents: Sequence[bytes | None], items: Sequence[PricedItem]) -> None:
+    seen: set[bytes] = set()
+    for position, document in enumerate(documents):
+        if document in seen:
+            offer = next(item.offer for item in items if position in item.passengers)
+            raise duplicate_passenger(offer.offer_id, position)
+        if document:
+            seen.add(document)
 
 
 def check_company(party: Sequence[str], items: Sequence[PricedItem]) -> None:
@@ -58,6 +68,8 @@ def check_company(party: Sequence[str], items: Sequence[PricedItem]) -> None:
     `party` are the customer types of all passengers. On a departure the company is whoever is on it too, in whichever
     class; for a package all of the order.
     """
+    if ACCOMPANYING.issuperset(party):
+        return
     on_board: defaultdict[int, set[str]] = defaultdict(set)
     for item in items:
         if item.offer.journey:
@@ -119,14 +131,16 @@ def not_allowed(
     return DomainError(Reason.PASSENGER_NOT_ALLOWED, message, **metadata)
 
 
-def _check_document(path: str, passenger: Passenger, *, needed: bool, today: date) -> None:
+def _check_document(position: int, passenger: Passenger, *, needed: bool, today: date) -> None:
     kind, number = passenger.document_type, passenger.document_number
-    if not kind and not number:
-        if needed:
-            raise invalid(f"{path}.document_number", "is missing; this journey needs a document")
+    field = "document_number"
+    if kind:
+        fault = document_fault(kind, number, today=today)
+    elif number:
+        field, fault = "document_type", "is missing; say what the number is of"
+    elif needed and passenger.customer_type != PET:
+        fault = "is missing; this journey needs a document"
+    else:
         return
-    if not kind:
-        raise invalid(f"{path}.document_type", "is missing; say what the number is of")
-    fault = document_fault(kind, number, today=today)
     if fault:
-        raise invalid(f"{path}.document_number", fault)
+        raise invalid(f"passengers[{position}].{field}", fault)

@@ -16,6 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import holds, quotas
+from server.catalog.journeys import Ride
 from server.catalog.offers import Offer
 from server.db import Database, HotConnection, round_trip
 from server.errors import DomainError, Reason
@@ -363,8 +364,13 @@ class Settlement:
         for index, item in items:
             offer = offers[item.snapshot_id, item.offer_id]
             take = order.content.take_of(item, order.order_id, order.traveller_id)
-            ride = offer.ride(_sold_for(item, offer, running))
-            takes.append(replace(take, ride=ride, changes_order_id=order.changes_order_id))
+            takes.append(
+                replace(
+                    take,
+                    ride=_ride(item, offer, running),
+                    changes_order_id=order.changes_order_id,
+                )
+            )
             seats[index] = await holds.take(
                 tx,
                 takes[-1],
@@ -439,12 +445,12 @@ def _as_it_is(offer: Offer, item: Item, running: Departures) -> Offer:
     return departure.as_it_is(offer) if departure else offer
 
 
-def _sold_for(item: Item, offer: Offer, running: Departures) -> datetime | None:
-    """When the departure was to leave as it was sold; None for a package."""
+def _ride(item: Item, offer: Offer, running: Departures) -> Ride | None:
+    """When what was sold travels, from when its departure leaves; None for a package."""
     departure = running.get(item.departure_id) if item.departure_id is not None else None
-    if departure is None or offer.journey is None:
+    if departure is None or offer.journey is None or offer.span is None:
         return None
-    return departure.sold_for(offer.journey.service_time)
+    return Ride.of(offer.span, departure.sold_for(offer.journey.service_time))
 
 
 def _require_still_sold(item: Item, offer: Offer, running: Departures, now: datetime) -> None:

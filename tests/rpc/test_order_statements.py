@@ -1,0 +1,79 @@
+"""What an order costs the database: counted in statements, since seconds are the machine's."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from server import idempotency
+from server.catalog import journeys
+from server.db import Command, HotConnection, HotStatement
+from server.ticketing.ordering import hold_rows
+from tests.support.invariants import assert_invariants
+from tests.support.traveller import (
+    SECOND,
+    Desk,
+    World,
+    a_world,
+    party,
+    traveller_server,
+)
+
+ALWAYS = [
+    hold_rows.LOCK_STOCKS,
+    hold_rows.READ_QUOTAS,
+    idempotency.READ_ANSWERS,
+    hold_rows.HOLD_STOCKS,
+    hold_rows.ADD_QUOTAS,
+    hold_rows.INSERT_ORDERS,
+    idempotency.STORE_ANSWERS,
+]
+OF_SEATS = [hold_rows.READ_SEATS, hold_rows.TAKE_SEATS]
+OF_DOCUMENTS = [journeys.READ, journeys.ADD]
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url, departures=2) as filled:
+        yield filled
+    assert_invariants(database_url)
+
+
+@pytest.fixture
+async def desk(world: World, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
+    async with traveller_server(database_url, redis_url) as running:
+        yield Desk.of(running.channel, 1)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[HotStatement]:
+    """The statements of hot transactions, in the order in which they are sent."""
+    statements: list[HotStatement] = []
+    round_trip = HotConnection.round_trip
+
+    async def counted(self: HotConnection, commands: Sequence[Command], **options: Any) -> Any:
+        statements.extend(statement for statement, _ in commands)
+        return await round_trip(self, commands, **options)
+
+    monkeypatch.setattr(HotConnection, "round_trip", counted)
+    return statements
+
+
+async def test_what_an_order_does_not_need_has_no_statement(
+    world: World, desk: Desk, sent: list[HotStatement]
+) -> None:
+    """Seen red: seats, guards and journeys were read for every order, and a document had two rows written."""
+    packages = [party(1)[0], party(1)[0]]
+    for passenger in packages:
+        passenger.ClearField("document_type")
+        passenger.ClearField("document_number")
+    for offer_id, passengers, expected in (
+        (world.package(), packages, ALWAYS),
+        (world.seat(1, SECOND), party(2), ALWAYS + OF_DOCUMENTS),
+        (world.seat(2), party(2), ALWAYS + OF_DOCUMENTS + OF_SEATS),
+    ):
+        await desk.order(offer_id, passengers=passengers)  # the first one stores its snapshot too
+        sent.clear()
+        await desk.order(offer_id, passengers=passengers if passengers is packages else party(2))
+        names = [statement.sql.decode() for statement in expected]
+        assert sorted(statement.sql.decode() for statement in sent) == sorted(names)
