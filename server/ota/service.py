@@ -147,6 +147,23 @@ async def get_batch(tx: AsyncConnection, partner: Partner, batch_id: str) -> tic
     return found
 
 
+async def batch_page(
+    tx: AsyncConnection,
+    partner: Partner,
+    batch_id: str,
+    *,
+    after: int | None,
+    limit: int,
+    now: datetime,
+) -> tuple[list[tickets.BatchTicket], int | None]:
+    """Up to `limit` tickets of a batch behind the number `after`, and the number to go on from. Raises NOT_FOUND."""
+    batch = await get_batch(tx, partner, batch_id)
+    after = batch.first_ticket_id - 1 if after is None else after
+    found = await tickets.batch_tickets(tx, batch, after=after, most=limit, now=now)
+    last = after + limit
+    return found, last if last < batch.last_ticket_id else None
+
+
 async def batch_chunks(
     db: Database,
     partner: Partner,

@@ -83,6 +83,31 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
             fares=map(_fare, batch.content["fares"]),
         )
 
+    async def ListBatchTickets(self, request: Any, context: Any) -> Any:
+        cursor = self._pages.decode(request)
+        async with self._db.transaction() as tx:
+            page, next_after = await service.batch_page(
+                tx,
+                rpc.caller(),
+                request.batch_id,
+                after=cursor[0] if cursor else None,
+                limit=rpc.page_size(request),
+                now=rpc.now(),
+            )
+        response = ota_service_pb2.ListBatchTicketsResponse(
+            tickets=[
+                ota_service_pb2.BatchTicket(
+                    ticket_code=ticket.ticket_code,
+                    status=TICKET_STATE[ticket.state],
+                    encrypted_data=token,
+                )
+                for ticket, token in zip(page, await self._tokens(request, page), strict=True)
+            ]
+        )
+        if next_after is not None:
+            response.next_page_token = self._pages.encode(request, [next_after])
+        return response
+
     async def StreamBatchTickets(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for chunk in service.batch_chunks(
             self._db,

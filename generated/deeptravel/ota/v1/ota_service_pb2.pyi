@@ -267,6 +267,98 @@ class GetBatchResponse(_message.Message):
 Global___GetBatchResponse: _TypeAlias = GetBatchResponse  # noqa: Y015
 
 @_typing.final
+class ListBatchTicketsRequest(_message.Message):
+    """Asks for a page of the tickets of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    WITH_QR_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """Id of the batch."""
+    with_qr: _builtins.bool
+    """Whether each ticket comes with a QR token."""
+    page_size: _builtins.int
+    """The most tickets on a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same batch and the same `with_qr`; empty for the first."""
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        with_qr: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "page_size", b"page_size", "page_token", b"page_token", "with_qr", b"with_qr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBatchTicketsRequest: _TypeAlias = ListBatchTicketsRequest  # noqa: Y015
+
+@_typing.final
+class BatchTicket(_message.Message):
+    """A ticket of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
+    ticket_code: _builtins.str
+    """Code printed on the ticket."""
+    status: _ticket_pb2.TicketState.ValueType
+    """Its state."""
+    encrypted_data: _builtins.str
+    """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
+    def __init__(
+        self,
+        *,
+        ticket_code: _builtins.str = ...,
+        status: _ticket_pb2.TicketState.ValueType = ...,
+        encrypted_data: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchTicket: _TypeAlias = BatchTicket  # noqa: Y015
+
+@_typing.final
+class ListBatchTicketsResponse(_message.Message):
+    """A page of the tickets of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchTicket]:
+        """In the order of their codes."""
+
+    def __init__(
+        self,
+        *,
+        tickets: _abc.Iterable[Global___BatchTicket] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tickets", b"tickets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBatchTicketsResponse: _TypeAlias = ListBatchTicketsResponse  # noqa: Y015
+
+@_typing.final
 class StreamBatchTicketsRequest(_message.Message):
     """Asks for all tickets of a batch."""
 

@@ -50,6 +50,11 @@ class OtaServiceStub:
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchResponse.FromString,
                 _registered_method=True)
+        self.ListBatchTickets = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListBatchTickets',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchTicketsResponse.FromString,
+                _registered_method=True)
         self.StreamBatchTickets = channel.unary_stream(
                 '/deeptravel.ota.v1.OtaService/StreamBatchTickets',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.StreamBatchTicketsRequest.SerializeToString,
@@ -99,7 +104,7 @@ class OtaServiceServicer:
     def BulkGenerateTickets(self, request, context):
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
         With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
         proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -113,9 +118,19 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBatchTickets(self, request, context):
+        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
+        text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamBatchTickets(self, request, context):
-        """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked. One call of the
-        rate limit however large the batch; resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+        """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
+        of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
+        resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +201,11 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     servicer.GetBatch,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchResponse.SerializeToString,
+            ),
+            'ListBatchTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBatchTickets,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchTicketsResponse.SerializeToString,
             ),
             'StreamBatchTickets': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamBatchTickets,
@@ -283,6 +303,33 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/GetBatch',
             deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBatchTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListBatchTickets',
+            deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchTicketsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

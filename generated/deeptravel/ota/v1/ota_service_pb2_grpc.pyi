@@ -42,14 +42,20 @@ class OtaServiceStub:
     BulkGenerateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
     With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
     proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+    ListBatchTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchTicketsRequest, _ota_service_pb2.ListBatchTicketsResponse]
+    """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
+    text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
     StreamBatchTickets: _grpc.UnaryStreamMultiCallable[_ota_service_pb2.StreamBatchTicketsRequest, _ota_service_pb2.StreamBatchTicketsResponse]
-    """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked. One call of the
-    rate limit however large the batch; resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+    """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
+    of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
+    resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
     """
     ActivateTicket: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]
     """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
@@ -94,14 +100,20 @@ class OtaServiceAsyncStub(OtaServiceStub):
     BulkGenerateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]  # type: ignore[assignment]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
     With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
     proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+    ListBatchTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchTicketsRequest, _ota_service_pb2.ListBatchTicketsResponse]  # type: ignore[assignment]
+    """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
+    text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
     StreamBatchTickets: _aio.UnaryStreamMultiCallable[_ota_service_pb2.StreamBatchTicketsRequest, _ota_service_pb2.StreamBatchTicketsResponse]  # type: ignore[assignment]
-    """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked. One call of the
-    rate limit however large the batch; resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+    """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
+    of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
+    resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
     """
     ActivateTicket: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]  # type: ignore[assignment]
     """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
@@ -149,7 +161,7 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ota_service_pb2.BulkGenerateTicketsResponse, _abc.Awaitable[_ota_service_pb2.BulkGenerateTicketsResponse]]:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
         With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`) or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
+        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
         proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
         """
 
@@ -162,13 +174,25 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
 
     @_abc_1.abstractmethod
+    def ListBatchTickets(
+        self,
+        request: _ota_service_pb2.ListBatchTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ota_service_pb2.ListBatchTicketsResponse, _abc.Awaitable[_ota_service_pb2.ListBatchTicketsResponse]]:
+        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
+        text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
     def StreamBatchTickets(
         self,
         request: _ota_service_pb2.StreamBatchTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ota_service_pb2.StreamBatchTicketsResponse], _abc.AsyncIterator[_ota_service_pb2.StreamBatchTicketsResponse]]:
-        """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked. One call of the
-        rate limit however large the batch; resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+        """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
+        of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
+        resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
