@@ -69,6 +69,8 @@ $(STAMP): pyproject.toml requirements.lock
 	@export PIP_DISABLE_PIP_VERSION_CHECK=1 && \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@# Also where PYTHONDONTWRITEBYTECODE is set: compiling at each start would take as long as all the rest of it.
+	@$(BIN)/python -m compileall -q server generated/deeptravel tools
 	@touch $@
 
 # npm and node come with the environment, so the machine needs neither.

@@ -1,6 +1,7 @@
 """The command line: `deeptravel --help`."""
 
 import asyncio
+import gc
 import importlib
 import json
 import os
@@ -66,7 +67,7 @@ def serve(
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
-    settings = _settings(warn=True)
+    settings = _settings(serves=True, warn=True)
     from server import ports
     from server.commandline import places, simulators
 
@@ -76,8 +77,8 @@ def serve(
     loading.start()
     with (
         ports.kept(settings) as ready,  # before what a busy port would leave behind is made
-        places.open_places(ready) as found,
-        simulators.open_wechat(ready, embedded=found.embedded) as wechat,
+        simulators.open_wechat(ready, embedded=ready.database_url is None) as wechat,
+        places.open_places(ready, when_ours=wechat.start if wechat else None) as found,
     ):
         loading.join()
         from server.commandline import demo_data, preparation, serving, welcome
@@ -107,7 +108,7 @@ def serve(
 @app.command(hidden=True)
 def worker() -> None:
     """One of several processes of `serve`, started by it."""
-    _settings()
+    _settings(serves=True)
     from server.commandline import serving
 
     raise typer.Exit(serving.serve_as_worker())
@@ -355,10 +356,15 @@ def version() -> None:
     typer.echo(f"Python {sys.version.split()[0]}, grpc {installed_version('grpcio')}")
 
 
-def _settings(*, warn: bool = False) -> Settings:
-    """The settings, with `warn` also a word in the log about each variable that is none."""
+def _settings(*, serves: bool = False, warn: bool = False) -> Settings:
+    """The settings, with `warn` also a word in the log about each variable that is none.
+
+    What `serves` collects no garbage before it does.
+    """
     settings = load_settings()
     logs.configure(level=settings.log_level, style=settings.log_format)
+    if not serves:
+        gc.enable()
     if warn:
         for name, meant in unknown_settings(os.environ).items():
             remedy = f"did you mean {meant}?" if meant else "it has no effect: remove it"
@@ -410,6 +416,7 @@ def _complain(error: Exception, code: int) -> None:
 def main() -> None:
     """Runs the command; what a person can mend is told in one sentence, without a traceback."""
     logs.guard_process()
+    gc.disable()  # while modules are loaded, which is a third faster; those that run on enable it
     try:
         app(standalone_mode=True)
     except ConfigError as error:

@@ -1,9 +1,10 @@
-"""Telephone numbers as people write them, kept in the form E.164 and shown with their country."""
+"""Telephone numbers as people write them, kept in the form E.164 and shown with their country.
+
+The library is loaded with the first number: a process that serves need not wait for it.
+"""
 
 import re
 import unicodedata
-
-import phonenumbers
 
 DEFAULT_REGION = "HK"
 """Where a number without a country's code is from."""
@@ -21,6 +22,8 @@ def read_phone_number(text: str) -> str:
 
     Raises ValueError, with what to send instead, for what is none that can exist.
     """
+    import phonenumbers
+
     if len(text) > _MAX_CHARS:
         raise ValueError(_REMEDY)
     plain = unicodedata.normalize("NFKC", text)
@@ -37,5 +40,7 @@ def read_phone_number(text: str) -> str:
 
 def country_of(phone_number: str) -> str:
     """The country of a number in the form E.164, as ISO 3166-1 alpha-2, e.g. `HK`; empty for none, e.g. satellites."""
+    import phonenumbers
+
     region = phonenumbers.region_code_for_number(phonenumbers.parse(phone_number))
     return region if region and region.isalpha() else ""

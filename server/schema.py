@@ -1,13 +1,16 @@
-"""The schema of the database: all tables of all slices, and the migrations that make them."""
+"""The schema of the database: all tables of all slices, and the migrations that make them.
+
+Alembic is loaded where a migration is to be looked at or made: a start over a database that is up to date does without.
+"""
 
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 import server.catalog.models
 import server.changes
@@ -24,6 +27,8 @@ from server.db import metadata
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
+VERSION_TABLE = "alembic_version"
+
 __all__ = ["SchemaState", "metadata", "migrate", "schema_state"]
 
 
@@ -36,7 +41,9 @@ class SchemaState(Enum):
     NEWER = "newer, or of another program"
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
@@ -45,6 +52,8 @@ def _config() -> Config:
 
 def migrate(url: str) -> None:
     """Brings the database to the newest schema; two processes at once do it one after the other."""
+    from alembic import command
+
     config = _config()
     engine = postgres_url.engine(url)
     try:
@@ -55,8 +64,21 @@ def migrate(url: str) -> None:
         engine.dispose()
 
 
+def newest_revision() -> str:
+    """The last of the migrations, which are numbered: the first part of its file's name."""
+    return max(path.name for path in (MIGRATIONS / "versions").glob("*.py")).partition("_")[0]
+
+
 def schema_state(connection: Connection) -> SchemaState:
     """Whether the database must, or must not, be migrated."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return SchemaState.EMPTY
+    versions = connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}")).all()  # noqa: S608
+    if versions == [newest_revision()]:
+        return SchemaState.CURRENT
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory.from_config(_config())
     found = set(MigrationContext.configure(connection).get_current_heads())
     if not found:

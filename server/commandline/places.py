@@ -5,13 +5,12 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from server.config import Settings
-from server.embedded.services import EmbeddedServices, FolderInUseError
 
 CONNECT_SECONDS = 5
 RUNNING_FILE = "server.json"
@@ -27,16 +26,22 @@ class Places:
 
 
 @contextlib.contextmanager
-def open_places(settings: Settings, *, attach: bool = False) -> Iterator[Places]:
+def open_places(
+    settings: Settings, *, attach: bool = False, when_ours: Callable[[], None] | None = None
+) -> Iterator[Places]:
     """The database and Redis of the settings; else embedded ones, run until the end of the block.
+
+    `when_ours` is called as soon as the data folder is this process's, before the services are up.
 
     With `attach`, those of a server that runs over the same data folder are used. Raises StartError.
     """
     if settings.database_url and settings.redis_url:
         yield Places(settings.database_url, settings.redis_url)
         return
+    from server.embedded.services import EmbeddedServices, FolderInUseError
+
     try:
-        services = EmbeddedServices.start(settings.data_dir)
+        services = EmbeddedServices.start(settings.data_dir, when_ours=when_ours)
     except FolderInUseError as error:
         running = read_running(settings) if attach else {}
         if running.get("pid") != error.pid:

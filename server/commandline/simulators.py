@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 class WechatSimulator:
-    """The process, starting or running.
+    """The process: to be started, starting or running.
 
     Args:
         folder: its keys and state, taken up again at each start.
@@ -44,6 +44,11 @@ class WechatSimulator:
         self._folder = folder
         self._ready = folder / "ready.json"
         self._log = folder / "simulator.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begins to start it; the folder must be this server's."""
+        folder = self._folder
         folder.mkdir(parents=True, exist_ok=True)
         self._ready.unlink(missing_ok=True)
         root = str(PACKAGE.parents[1])
@@ -62,6 +67,7 @@ class WechatSimulator:
 
     def merchant(self) -> dict[str, str]:
         """Settings with which we are its merchant, once it serves. Raises StartError."""
+        assert self._process
         until = time.monotonic() + START_SECONDS
         while not self._ready.exists():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -77,6 +83,8 @@ class WechatSimulator:
 
     def stop(self) -> None:
         """Ends it; what it knows stays in the folder."""
+        if self._process is None:
+            return
         assert self._process.stdin
         self._process.stdin.close()
         try:
@@ -88,7 +96,7 @@ class WechatSimulator:
 
 @contextlib.contextmanager
 def open_wechat(settings: Settings, *, embedded: bool) -> Iterator[WechatSimulator | None]:
-    """Starts a simulator, to the end of the block, if everything else runs embedded and no merchant is given.
+    """A simulator to be started, ended with the block, if everything else runs embedded and no merchant is given.
 
     None otherwise, and where the repository's tools are not: then nobody can pay.
     """

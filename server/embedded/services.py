@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -117,7 +117,13 @@ class EmbeddedServices:
         self._owner_pid = os.getpid()
 
     @classmethod
-    def start(cls, data_dir: Path, *, durable: bool = True) -> Self:
+    def start(
+        cls,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        when_ours: Callable[[], None] | None = None,
+    ) -> Self:
         """Start both services and wait until they answer; blocks, so call it before the event loop.
 
         A folder left behind by a killed server is taken over. Call it from the main thread: on
@@ -126,6 +132,7 @@ class EmbeddedServices:
         Args:
             data_dir: folder of all data, made when missing.
             durable: False gives up safety against power loss for speed; for tests.
+            when_ours: called when the folder is locked for us, for what may start at the same time.
 
         Raises:
             EmbeddedError: folder in use, not writable, disk full, or a service does not start.
@@ -133,7 +140,7 @@ class EmbeddedServices:
         services = cls(data_dir.expanduser().resolve())
         try:
             with _explained(services._data_dir):
-                services._start(durable=durable)
+                services._start(durable=durable, when_ours=when_ours)
         except BaseException:
             services.stop()
             raise
@@ -161,7 +168,7 @@ class EmbeddedServices:
             self._lock = None
         atexit.unregister(self.stop)
 
-    def _start(self, *, durable: bool) -> None:
+    def _start(self, *, durable: bool, when_ours: Callable[[], None] | None) -> None:
         self._data_dir.mkdir(
             mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True
         )
@@ -173,6 +180,8 @@ class EmbeddedServices:
                 f"{FREE_BYTES_NEEDED // 2**20} MB are needed: free some space, or set "
                 "DEEPTRAVEL_DATA_DIR to a folder on another disk."
             )
+        if when_ours:
+            when_ours()
         for log in (self._data_dir / "postgres.log", self._data_dir / "valkey.log"):
             if log.exists():  # each run has its own, the one before is kept
                 log.replace(log.with_suffix(".log.1"))

@@ -6,8 +6,10 @@ all Python: not for the event loop.
 """
 
 import io
+from typing import TYPE_CHECKING
 
-import segno
+if TYPE_CHECKING:
+    import segno
 
 ERROR_LEVEL = "M"
 QUIET_ZONE_MODULES = 4  # what ISO/IEC 18004 asks for
@@ -20,31 +22,33 @@ _RASTER_COMMAND = b"\x1dv0\x00"
 """ESC/POS GS v 0 in normal size; width in bytes and height in dots follow, two bytes each, the low one first."""
 
 
-def draw(token: str) -> segno.QRCode:
+def draw(token: str) -> "segno.QRCode":
     """The QR code, in the smallest version that holds the token."""
+    import segno  # with the first picture: a process that serves need not wait for it
+
     return segno.make_qr(token, error=ERROR_LEVEL, mode="alphanumeric", boost_error=False)
 
 
-def width(code: segno.QRCode, module_pixels: int = MODULE_PIXELS) -> int:
+def width(code: "segno.QRCode", module_pixels: int = MODULE_PIXELS) -> int:
     """Pixels from edge to edge, the quiet zone included."""
     return int(code.symbol_size(scale=module_pixels, border=QUIET_ZONE_MODULES)[0])
 
 
-def to_png(code: segno.QRCode, module_pixels: int = MODULE_PIXELS) -> bytes:
+def to_png(code: "segno.QRCode", module_pixels: int = MODULE_PIXELS) -> bytes:
     """A PNG, black on white."""
     out = io.BytesIO()
     code.save(out, kind="png", scale=module_pixels, border=QUIET_ZONE_MODULES)
     return out.getvalue()
 
 
-def to_svg(code: segno.QRCode, module_pixels: int = MODULE_PIXELS) -> str:
+def to_svg(code: "segno.QRCode", module_pixels: int = MODULE_PIXELS) -> str:
     """An SVG document, with a white ground so that a dark page does not swallow it."""
     out = io.BytesIO()
     code.save(out, kind="svg", scale=module_pixels, border=QUIET_ZONE_MODULES, light="white")
     return out.getvalue().decode()
 
 
-def to_bitmap(code: segno.QRCode, module_pixels: int = MODULE_PIXELS) -> bytes:
+def to_bitmap(code: "segno.QRCode", module_pixels: int = MODULE_PIXELS) -> bytes:
     """Rows from the top in whole bytes, the first pixel in the highest bit, 1 for black."""
     rows = []
     bytes_wide = -(-width(code, module_pixels) // 8)
@@ -55,14 +59,14 @@ def to_bitmap(code: segno.QRCode, module_pixels: int = MODULE_PIXELS) -> bytes:
     return b"".join(rows)
 
 
-def to_escpos(code: segno.QRCode, module_pixels: int = MODULE_PIXELS) -> bytes:
+def to_escpos(code: "segno.QRCode", module_pixels: int = MODULE_PIXELS) -> bytes:
     """The command by which a receipt printer prints it, at the print position as it is."""
     dots = width(code, module_pixels)
     size = (-(-dots // 8)).to_bytes(2, "little") + dots.to_bytes(2, "little")
     return _RASTER_COMMAND + size + to_bitmap(code, module_pixels)
 
 
-def to_terminal(code: segno.QRCode) -> str:
+def to_terminal(code: "segno.QRCode") -> str:
     """57 columns by 29 lines of half blocks, black on white whatever the terminal's own colours."""
     out = io.StringIO()
     code.terminal(out, border=QUIET_ZONE_MODULES, compact=True)
