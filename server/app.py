@@ -544,8 +544,9 @@ def _secret_key(settings: Settings) -> bytes:
 
 
 def _measure_pool(db: Database) -> None:
-    event.listen(db.engine.sync_engine, "checkout", lambda *_: POOL.inc())
-    event.listen(db.engine.sync_engine, "checkin", lambda *_: POOL.dec())
+    for engine in db.engines:
+        event.listen(engine.sync_engine, "checkout", lambda *_: POOL.inc())
+        event.listen(engine.sync_engine, "checkin", lambda *_: POOL.dec())
 
 
 @asynccontextmanager

@@ -26,6 +26,8 @@ from server.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
 
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
+HOT_CONNECTIONS_BESIDE = 8
+"""Of the hot paths of each process, beside those that redeem and order: notices, looks at QR codes, seats left, tasks."""
 PUBLIC_KEY_ID = "PUB_KEY_ID_"
 MAX_PORT = 65535
 OPERATIONS_PORTS_ABOVE = 1000
@@ -117,9 +119,18 @@ class Settings(BaseSettings):
         None,
         description="origins whose pages may call from a browser, with commas between, or *",
     )
-    database_pool: int = Field(10, ge=2, le=200, description="connections of each process")
+    database_pool: int = Field(
+        10, ge=2, le=200, description="connections of each process for ordinary calls"
+    )
     statement_timeout_ms: int = Field(10_000, ge=100, description="of each statement")
-    lock_timeout_ms: int = Field(5_000, ge=100, description="waiting for a row lock")
+    lock_timeout_ms: int = Field(
+        1_500,
+        ge=100,
+        description="waiting for a row that another call holds; four times, then CONFLICT",
+    )
+    hot_lock_timeout_ms: int = Field(
+        100, ge=10, description="the same, of scans, orders and payment notices; once"
+    )
     redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
     redeem_lanes: int = Field(2, ge=1, le=8, description="shared transactions at once")
     order_batch: int = Field(128, ge=1, le=1000, description="orders in one shared transaction")
@@ -356,6 +367,11 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins of CORS_ORIGINS, each as browsers write it."""
         return _parts(self.cors_origins)
+
+    @property
+    def hot_connections(self) -> int:
+        """Connections that the hot paths have for themselves: each shared transaction's, and for what is read beside."""
+        return self.redeem_lanes + self.order_lanes + HOT_CONNECTIONS_BESIDE
 
     @property
     def zone(self) -> ZoneInfo:

@@ -41,6 +41,14 @@ PING_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
+HOT_IDLE_MS = 2_000
+"""A hot transaction that says nothing for so long is ended by the database: who was paused in it loses its locks."""
+IDLE_MS = 10_000
+"""As HOT_IDLE_MS, of all other transactions, which may have something to work out in between."""
+KEPT_FOR_READS = 2
+"""Connections for ordinary calls that change nothing."""
+RACE_RETRY_SECONDS = 0.1
+LOCKED_RETRY_SECONDS = 1.0
 RACE_CHECKS = frozenset({"ck_traveller_quotas_limit", "ck_document_journeys_seen"})
 """Check constraints that only a race can violate: what was read before the write said that there is room."""
 
@@ -69,27 +77,41 @@ class LostRaceError(DomainError):
         super().__init__(
             Reason.CONFLICT,
             "another call changed the same rows at the same moment; repeat the call",
+            retry_seconds=RACE_RETRY_SECONDS,
         )
         self.constraint = constraint
 
 
+class LockedError(LostRaceError):
+    """A row that is needed was locked by another transaction for longer than the lock time-out; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.message = "another call holds a row that this one needs; repeat the call"
+        self.retry_seconds = LOCKED_RETRY_SECONDS
+
+
 class Database:
-    """One process's connections to PostgreSQL, in a bounded pool."""
+    """One process's connections to PostgreSQL, in bounded pools: the hot paths have one that nobody else takes from."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         options = (
-            f"-c statement_timeout={settings.statement_timeout_ms}"
-            f" -c lock_timeout={settings.lock_timeout_ms}"
-            " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+            f"-c statement_timeout={settings.statement_timeout_ms} -c timezone=UTC"
+            " -c lock_timeout={} -c idle_in_transaction_session_timeout={}"
         )
+        hot = options.format(settings.hot_lock_timeout_ms, HOT_IDLE_MS)
+        ordinary = options.format(settings.lock_timeout_ms, IDLE_MS)
         self._url = url
-        self._options = options
+        self._options = ordinary
         self._answer_seconds = settings.statement_timeout_ms / 1000 + MARGIN_SECONDS
         self._primary = "", ""
         self._connections: WeakSet[PgConnection] = WeakSet()
-        self.engine = self._engine(options, connections=settings.database_pool)
+        self.engine = self._engine(ordinary, connections=settings.database_pool)
+        self.hot_engine = self._engine(hot, connections=settings.hot_connections)
+        self.engines = self.engine, self.hot_engine
+        self._changing = asyncio.Semaphore(max(1, settings.database_pool - KEPT_FOR_READS))
         # What is committed on the pool's connections after it carries the log of these to the disk too.
-        self._aside = self._engine(f"{options} -c synchronous_commit=off", connections=1)
+        self._aside = self._engine(f"{hot} -c synchronous_commit=off", connections=1)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -112,20 +134,23 @@ class Database:
             yield tx
 
     async def in_transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Runs `work` in a transaction, again after a lost race, RACE_ATTEMPTS times at the most."""
+        """Runs `work` in a transaction, again after a lost race, RACE_ATTEMPTS times at the most.
+
+        Calls that change something never have all connections, so that those that wait for a row leave some to others.
+        """
         for attempt in range(1, RACE_ATTEMPTS):
             try:
-                async with self.transaction() as tx:
+                async with self._changing, self.transaction() as tx:
                     return await work(tx)
             except LostRaceError:
                 await asyncio.sleep(RACE_BACKOFF_SECONDS * attempt * random.random())  # noqa: S311
-        async with self.transaction() as tx:
+        async with self._changing, self.transaction() as tx:
             return await work(tx)
 
     @asynccontextmanager
     async def hot(self) -> AsyncIterator["HotConnection"]:
-        """One of the pool's connections, kept over any number of hot transactions."""
-        async with _translated(), self.engine.connect() as connection:
+        """One of the hot paths' connections, kept over any number of hot transactions."""
+        async with _translated(), self.hot_engine.connect() as connection:
             hot = await HotConnection.of(connection)
             try:
                 yield hot
@@ -147,8 +172,8 @@ class Database:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self.engine.dispose()
-        await self._aside.dispose()
+        for engine in (*self.engines, self._aside):
+            await engine.dispose()
 
     async def _connect(self, options: str) -> PgConnection:
         parameters = postgres_url.parameters(self._url)
@@ -250,16 +275,13 @@ async def _translated() -> AsyncIterator[None]:
 
 
 async def be_patient(tx: AsyncConnection, *, seconds: int) -> None:
-    """Lets each statement of this transaction run, and wait for locks, that long."""
+    """Lets each statement of this transaction run, and wait for locks, that long; and the transaction be idle."""
     driver = (await tx.get_raw_connection()).driver_connection
     assert isinstance(driver, PgConnection)
     driver.answer_seconds = seconds + MARGIN_SECONDS  # until it goes back to the pool
-    await tx.execute(
-        text(
-            "SELECT set_config('statement_timeout', :wait, true), set_config('lock_timeout', :wait, true)"
-        ),
-        {"wait": f"{seconds}s"},
-    )
+    names = "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"
+    settings = ", ".join(f"set_config('{name}', :wait, true)" for name in names)
+    await tx.execute(text(f"SELECT {settings}"), {"wait": f"{seconds}s"})
 
 
 class HotStatement:
@@ -472,10 +494,9 @@ def translate(error: BaseException, *, is_committing: bool = False) -> BaseExcep
         isinstance(cause, pg_errors.CheckViolation) and cause.diag.constraint_name in RACE_CHECKS
     ):
         return LostRaceError(cause.diag.constraint_name)
-    if isinstance(
-        cause,
-        pg_errors.DeadlockDetected | pg_errors.SerializationFailure | pg_errors.LockNotAvailable,
-    ):
+    if isinstance(cause, pg_errors.LockNotAvailable):
+        return LockedError()
+    if isinstance(cause, pg_errors.DeadlockDetected | pg_errors.SerializationFailure):
         return LostRaceError()
     is_away = (
         isinstance(error, PoolTimeoutError)

@@ -19,10 +19,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import HotStatement, metadata
+from server.db import Command, HotStatement, metadata, round_trip
 from server.errors import DomainError, Reason
 
 idempotency_records = Table(
@@ -51,6 +50,15 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) v
 """)
 """Stores many: the time, then the columns. A key that is there already loses the race by its primary key."""
 
+REPEAT_WAITS_SECONDS = 5
+"""So long a repeat waits for the first call, if that is still at it; for any other row a call waits much shorter."""
+_WAIT = HotStatement("SELECT set_config('lock_timeout', $1, true)")
+_CLAIM = HotStatement("""
+INSERT INTO idempotency_records (caller, method, request_id, content_hash, create_time)
+VALUES ($1, $2, $3, $4::bytea, $5::timestamptz) ON CONFLICT DO NOTHING RETURNING request_id
+""")
+_WAIT_AS_USUAL = HotStatement("SET LOCAL lock_timeout TO DEFAULT")
+
 Key = tuple[str, str, str]
 """Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
 
@@ -64,26 +72,24 @@ def mismatch(request_id: str) -> DomainError:
 
 
 async def begin(
-    tx: AsyncConnection, key: Key, content_hash: bytes, *, now: datetime
+    tx: AsyncConnection,
+    key: Key,
+    content_hash: bytes,
+    *,
+    now: datetime,
+    is_patient: bool = False,
 ) -> bytes | None:
     """Claims the key: None if the caller is to do the work and `finish`, else the first answer.
 
-    Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, up to the lock timeout.
+    Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, REPEAT_WAITS_SECONDS at the most, or as long
+    as the transaction waits for any lock if it `is_patient`.
     """
-    caller, method, request_id = key
-    claimed = await tx.execute(
-        pg_insert(idempotency_records)
-        .values(
-            caller=caller,
-            method=method,
-            request_id=request_id,
-            content_hash=content_hash,
-            create_time=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(idempotency_records.c.request_id)  # rowcount says nothing about an INSERT
-    )
-    if claimed.one_or_none():
+    claim = [*key, "\\x" + content_hash.hex(), now.isoformat()]
+    before: list[Command] = [] if is_patient else [(_WAIT, [f"{REPEAT_WAITS_SECONDS}s"])]
+    behind: list[Command] = [] if is_patient else [(_WAIT_AS_USUAL, [])]
+    # in one round trip
+    results = await round_trip(tx, [*before, (_CLAIM, claim), *behind])
+    if results[len(before)]:
         return None
     answer = await find(tx, key, content_hash)
     assert answer is not None, "a committed record has its answer"

@@ -83,6 +83,11 @@ DEGRADED = Gauge(
     ["part"],
     multiprocess_mode="livemax",
 )
+LOCKED_CALLS = Counter(
+    "deeptravel_locked_calls",
+    "Calls that met a row that another held: tried again (RETRIED), or refused with CONFLICT",
+    ["result"],
+)
 RATE_LIMIT_FAILURES = Counter(
     "deeptravel_rate_limit_failures", "Calls let through because Redis did not answer"
 )

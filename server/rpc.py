@@ -429,7 +429,9 @@ class Repeats:
         async def attempt(tx: AsyncConnection) -> Response:
             if patience_seconds:
                 await be_patient(tx, seconds=patience_seconds)
-            stored = await idempotency.begin(tx, key, content_hash, now=now())
+            stored = await idempotency.begin(
+                tx, key, content_hash, now=now(), is_patient=patience_seconds is not None
+            )
             if stored is not None:
                 return response_type.FromString(self._open(stored) if secret else stored)
             response = await work(tx)

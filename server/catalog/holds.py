@@ -21,7 +21,7 @@ from server.catalog.models import stocks, taken_seats
 from server.catalog.quotas import Use
 from server.catalog.rules import is_promotion_stock, quota_id
 from server.catalog.seating import SeatMap
-from server.db import Command, HotStatement, columns, round_trip
+from server.db import Command, HotStatement, array, columns, round_trip
 from server.errors import DomainError, Reason
 
 Column = Literal["held", "sold"]
@@ -101,6 +101,10 @@ _RELEASE = {
 _CONFIRM = HotStatement(
     _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity")
 )
+_LOCK_FREE = HotStatement("""
+SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])
+ORDER BY stock_id FOR NO KEY UPDATE SKIP LOCKED
+""")
 _LEAVE_SEATS = text("""
 DELETE FROM taken_seats t
 USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
@@ -219,6 +223,11 @@ async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
     """Locks in the order of their numbers what the statements of one transaction lock one after the other."""
     query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
     await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
+def locking_free(takes: Iterable[Take]) -> Command:
+    """Locks the stocks of what was taken, but not those that others have locked; a row (stock_id,) for each."""
+    return _LOCK_FREE, [array(sorted({take.stock_id for take in takes}))]
 
 
 async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:

@@ -38,7 +38,7 @@ ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
 CONNECTIONS_ASIDE = 2
-"""Of each process, beside its pool: for independent transactions, and to see whether the database answers."""
+"""Of each process, beside its pools: for independent transactions, and to see whether the database answers."""
 BROKEN_REMEDY = (
     "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
     " no call of the server leaves them so"
@@ -320,7 +320,7 @@ def _connections(connection: psycopg.Connection[Any], settings: Settings) -> Fin
         " - (SELECT count(*) FROM pg_stat_activity"
         "    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())"
     ).fetchone() or (0,)
-    needed = settings.database_pool + CONNECTIONS_ASIDE
+    needed = settings.database_pool + settings.hot_connections + CONNECTIONS_ASIDE
     found = f"{free} are free, each server process takes up to {needed}"
     if free < needed:
         remedy = "lower DEEPTRAVEL_DATABASE_POOL or raise max_connections of the database"

@@ -21,7 +21,19 @@ MAX_SNAPSHOTS = 10_000
 LOCK_TICKETS = HotStatement("""
 SELECT ticket_id, ticket_code, jti, state, blocked, order_id, product_id, valid_from_time,
        valid_until_time, snapshot_id, rotation
-FROM tickets WHERE ticket_id = ANY($1::bigint[]) ORDER BY ticket_id FOR NO KEY UPDATE
+FROM tickets WHERE ticket_id = ANY($1::bigint[]) ORDER BY ticket_id FOR NO KEY UPDATE SKIP LOCKED
+""")
+# what was passed over, and is there all the same, somebody else has locked
+FIND_TICKETS = HotStatement("SELECT ticket_id FROM tickets WHERE ticket_id = ANY($1::bigint[])")
+# What is locked later on, and nearly never by others. Where it is, these find which.
+LOCK_USES = HotStatement("""
+SELECT ticket_id, function_code FROM entitlements WHERE ticket_id = ANY($1::bigint[])
+ORDER BY ticket_id, function_code FOR NO KEY UPDATE SKIP LOCKED
+""")
+LOCK_ORDERS = HotStatement("""
+SELECT order_id FROM orders
+WHERE order_id = ANY(ARRAY(SELECT order_id FROM tickets WHERE ticket_id = ANY($1::bigint[])))
+ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
 """)
 # behind the lock, in statements of their own: each sees what the lock's last holder committed
 READ_USES = HotStatement("""
@@ -92,13 +104,17 @@ FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::
 class Facts:
     """What the database holds about the scans of one transaction; the tickets are locked until its end.
 
-    `also_shown` are the shared tickets of other orders that an order shows as well.
+    `also_shown` are the shared tickets of other orders that an order shows as well. Somebody else has locked
+    `held_tickets`, and, as far as one had to look, `held_uses` (ticket and function) and `held_orders`.
     """
 
     tickets: dict[int, rules.Ticket]
     order_jtis: dict[int, UUID]
     also_shown: dict[int, frozenset[int]]
     stored: dict[idempotency.Key, tuple[bytes, bytes]]
+    held_tickets: set[int] = field(default_factory=set)
+    held_uses: set[tuple[int, str]] = field(default_factory=set)
+    held_orders: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -245,8 +261,12 @@ async def read(
     ticket_ids: list[int],
     order_ids: list[int],
     keys: list[idempotency.Key],
+    careful: bool,
 ) -> Facts:
-    """Locks the tickets, in the order of their ids, and reads everything about them, in one round trip."""
+    """Locks the tickets, in the order of their ids, and reads everything about them, in one round trip.
+
+    Those that others have locked are passed over; with `careful` it also looks which entitlements and orders are locked.
+    """
     ids = [array(ticket_ids)]
     statements: list[Command] = [(LOCK_TICKETS, ids), (READ_USES, ids), (READ_GUARDS, ids)]
     statements += [
@@ -255,18 +275,31 @@ async def read(
     ]
     # behind the lock too: a departure that was cancelled before the scan is
     statements += _departures_of(ticket_ids)
+    if careful:
+        statements += [(LOCK_USES, ids), (LOCK_ORDERS, ids)]
     locked, uses, guards, answers, orders, *more = await hot.round_trip(statements)
+    own_orders, own_uses = (more.pop(), more.pop()) if careful else ((), ())
     known = await snapshots.load(hot, {row[_SNAPSHOT] for row in locked})
     tickets = {row[0]: _ticket(row, known) for row in locked}
     _complete(tickets, uses, more)
     for ticket_id, jti, function_code, *earlier in guards:
-        tickets[ticket_id].guards[jti, function_code] = rules.Earlier(*earlier)
-    return Facts(
+        if ticket_id in tickets:
+            tickets[ticket_id].guards[jti, function_code] = rules.Earlier(*earlier)
+    facts = Facts(
         tickets,
         order_jtis={order_id: jti for order_id, jti, _ in orders},
         also_shown={order_id: frozenset(also) for order_id, _, also in orders},
         stored={row[:3]: (row[3], row[4]) for row in answers},
     )
+    missing = [ticket_id for ticket_id in ticket_ids if ticket_id not in tickets]
+    if missing:
+        (there,) = await hot.round_trip([(FIND_TICKETS, [array(missing)])])
+        facts.held_tickets.update(ticket_id for (ticket_id,) in there)
+    if careful:
+        facts.held_uses = {row[:2] for row in uses} - set(own_uses)
+        ours = {order_id for (order_id,) in own_orders}
+        facts.held_orders = {t.order_id for t in tickets.values() if t.order_id} - ours
+    return facts
 
 
 async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime) -> None:

@@ -2,7 +2,8 @@
 
 A lane takes all scans that wait, opens their tokens, locks their tickets in one ordered statement, decides each by
 rules.py in the order they came, writes everything in one statement a table, commits once, and answers. While its
-commit is on the way to the disk the next lane takes what has arrived since.
+commit is on the way to the disk the next lane takes what has arrived since. It waits for no ticket: a scan of one that
+somebody else has locked is decided a little later, see lanes.py.
 
 What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket (everybody who changes
 uses takes it first), the guard's primary key (ticket_id, jti, function_code), the check on remaining_uses.
@@ -21,7 +22,7 @@ import orjson
 
 from server import idempotency
 from server.changes import Remembered
-from server.db import Database, HotConnection
+from server.db import Database, HotConnection, LockedError
 from server.errors import DomainError
 from server.identity import audit
 from server.identity.callers import Operator
@@ -165,7 +166,7 @@ class Redeemer:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return self._open(token, ring, now)
 
-    async def _work(self, hot: HotConnection, units: list[Unit]) -> list[Outcome]:
+    async def _work(self, hot: HotConnection, units: list[Unit], *, careful: bool) -> list[Outcome]:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         now = datetime.now(UTC)
         tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
@@ -177,6 +178,7 @@ class Redeemer:
                 ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
                 order_ids=list({token.order_id for token in named if token.order_id}),
                 keys=[unit.key for unit in units if unit.request_id],
+                careful=careful,
             )
             # behind the locks: the events of a ticket have the order of their times
             now = datetime.now(UTC)
@@ -229,16 +231,21 @@ class Redeemer:
         writes: scan_rows.Writes,
         now: datetime,
     ) -> Outcome:
-        """Decides one call and notes what it writes."""
+        """Decides one call and notes what it writes; LockedError, and nothing, if it needs a row that is locked."""
         stored = facts.stored.get(unit.key) if unit.request_id else None
         if stored is not None:
             same = stored[0] == unit.content_hash
             return _load(stored[1]) if same else idempotency.mismatch(unit.request_id)
+        for item, token in zip(unit.items, tokens, strict=True):
+            uses = token.ticket_id, item.function_code
+            if token.ticket_id in facts.held_tickets or uses in facts.held_uses:
+                return LockedError()
         clock = _clock(unit, now)
+        may_undo = unit.all_or_nothing or facts.held_orders
         before = {
             token.ticket_id: facts.tickets[token.ticket_id].copy()
             for token in tokens
-            if unit.all_or_nothing and token.ticket_id in facts.tickets
+            if may_undo and token.ticket_id in facts.tickets
         }
         scans = [
             _decide(unit, item, token, facts, clock)
@@ -252,6 +259,9 @@ class Redeemer:
                 else scan
                 for scan in scans
             ]
+        if not facts.held_orders.isdisjoint(map(_used_up, scans)):
+            facts.tickets.update(before)
+            return LockedError()
         for scan in scans:
             _note(unit, scan, writes)
         answers = [scan.answer for scan in scans]
@@ -402,6 +412,13 @@ def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
     )
 
 
+def _used_up(scan: _Decided) -> int | None:
+    """The order of a ticket that the item used up; None if it did not."""
+    if scan.answer.result == "SUCCESS" and scan.ticket and scan.ticket.state == "USED":
+        return scan.ticket.order_id
+    return None
+
+
 def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
     """Notes what a decided item writes; a withheld one leaves no trace."""
     answer, item, operator, ticket = scan.answer, scan.item, unit.operator, scan.ticket
@@ -410,8 +427,9 @@ def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
     named = int(answer.redemption_id[:16], 16)
     if answer.result == "SUCCESS" and ticket and scan.jti:
         writes.touched.add((named, item.function_code))
-        if ticket.state == "USED" and ticket.order_id is not None:
-            writes.orders[ticket.order_id] = operator.key
+        used_up = _used_up(scan)
+        if used_up is not None:
+            writes.orders[used_up] = operator.key
         guard = named, scan.jti, item.function_code
         row = (*guard, scan.event_id, operator.terminal_device_id, operator.venue_code)
         if ticket.snapshot.terms[item.function_code].use_mode == rules.ONCE_PER_QR:

@@ -241,7 +241,9 @@ class Mortal:
     def start(self) -> None:
         environment = self.wechat.environment()
         del environment["DEEPTRAVEL_WECHAT_NOTIFY_URL"]
-        settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port}
+        # it waits for what the test has locked until it is killed
+        patient = {"DEEPTRAVEL_HOT_LOCK_TIMEOUT_MS": "30000"}
+        settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port} | patient
         server = gate_process(*self._urls, self._folder, settings=settings)
         self.process = self._stack.enter_context(server)
         self._port = str(self.process.http_port)

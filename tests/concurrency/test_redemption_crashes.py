@@ -297,7 +297,8 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
     """Its last statement waits for us, the commit stands behind it: the redemption is done, and nobody was told."""
     ticket = await world.ticket()
     token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
-    server = gate_process(database_url, redis_url, tmp_path)
+    patient = {"DEEPTRAVEL_HOT_LOCK_TIMEOUT_MS": "30000"}
+    server = gate_process(database_url, redis_url, tmp_path, settings=patient)
     async with (
         serving(server, token) as terminal,
         await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg,

@@ -128,7 +128,7 @@ async def test_the_guards_key_alone_admits_once(
 
     Seen red: without the primary key, two of 64 were admitted.
     """
-    unlocked = scan_rows.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE", "")
+    unlocked = scan_rows.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE SKIP LOCKED", "")
     monkeypatch.setattr(scan_rows, "LOCK_TICKETS", HotStatement(unlocked))
     ticket = await world.ticket()
     assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
@@ -354,8 +354,8 @@ async def test_a_redemption_behind_a_refund_sees_it(world: World, gates: list[Te
     ticket = await world.ticket()
     async with connected(world) as pg:
         await pg.execute(REFUND, [ticket.ticket_id])
-        redeeming = asyncio.create_task(gates[0].redeem(ticket.qr))
-        await world.waits_for_a_lock()
+        redeeming = asyncio.create_task(gates[0].redeem_until_decided(ticket.qr))
+        await world.meets_a_lock()
     assert verdict(await redeeming) == "TICKET_NOT_ACTIVE"
     assert await world.state(ticket) == "REFUNDING"
 
@@ -365,7 +365,7 @@ async def test_a_redemption_behind_a_rotation_sees_it(world: World, gates: list[
     ticket = await world.ticket()
     async with connected(world) as pg:
         await pg.execute("UPDATE tickets SET jti = %s", [uuid4()])
-        redeeming = asyncio.create_task(gates[0].redeem(ticket.qr))
-        await world.waits_for_a_lock()
+        redeeming = asyncio.create_task(gates[0].redeem_until_decided(ticket.qr))
+        await world.meets_a_lock()
     assert verdict(await redeeming) == "QR_SUPERSEDED"
     assert await world.uses(ticket) == (1, 1)

@@ -6,6 +6,7 @@ locked").
 """
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -19,7 +20,7 @@ from server import rpc
 from server.catalog.catalogue import Catalogues
 from server.changes import ChangeFeed, ChangeKind, Remembered
 from server.config import load_settings
-from server.db import Database
+from server.db import Database, LockedError
 from server.errors import DomainError, Reason
 from server.identity.callers import Operator, Traveller
 from server.redemption.scans import Item, Redeemer
@@ -137,9 +138,12 @@ class House:
                 tx, TRAVELLER, ticket.ticket_code, rotate=False, now=rpc.now()
             )
         token = qr.seal(claims, self.world.ring.active)
-        (answer,) = await self.redeemer.submit(
-            OPERATOR, [Item(token, "boarding", 1)], request_id="", session_code=""
-        )
+        answer = None
+        while answer is None:  # as a terminal does while somebody else is at the ticket
+            with contextlib.suppress(LockedError):
+                (answer,) = await self.redeemer.submit(
+                    OPERATOR, [Item(token, "boarding", 1)], request_id="", session_code=""
+                )
         if answer.result != "SUCCESS":
             raise DomainError(Reason.TICKET_STATE_REFUSES, answer.reason)
 

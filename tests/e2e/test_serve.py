@@ -60,6 +60,7 @@ def env(database_url: str, redis_url: str) -> dict[str, str]:
         "DEEPTRAVEL_SECRET_KEY": base64.b64encode(bytes(range(32))).decode(),
         "DEEPTRAVEL_DEMO_DATA": "true",
         "DEEPTRAVEL_DRAIN_SECONDS": "15",
+        "DEEPTRAVEL_LOCK_TIMEOUT_MS": "30000",  # calls wait for what a test has locked
     }
 
 

@@ -103,7 +103,7 @@ async def test_message_size_is_limited(world: World, database_url: str, redis_ur
 
 async def test_calls_in_flight_are_limited(world: World, database_url: str, redis_url: str) -> None:
     async with (
-        running(database_url, redis_url, max_calls_in_flight=2) as app,
+        running(database_url, redis_url, max_calls_in_flight=2, lock_timeout_ms=30_000) as app,
         channel_to(app) as channel,
     ):
         terminal = await Terminal.log_in(channel)

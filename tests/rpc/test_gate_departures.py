@@ -203,8 +203,8 @@ async def test_a_departure_cancelled_while_a_scan_waits(
         plain.render_as_string(hide_password=False)
     ) as holder:
         await holder.execute("SELECT * FROM tickets FOR UPDATE")
-        scan = asyncio.ensure_future(terminal.redeem(token, "boarding"))
-        await gate.World(world.pg, world.ring).waits_for_a_lock()
+        scan = asyncio.ensure_future(terminal.redeem_until_decided(token, "boarding"))
+        await gate.World(world.pg, world.ring).meets_a_lock()
         await world.sql(CANCEL, world.departure_id())
         await holder.rollback()
     assert verdict(await scan) == "DEPARTURE_CANCELLED"

@@ -556,7 +556,7 @@ async def test_what_a_process_remembers_is_bounded_and_what_is_used_stays(
 async def test_the_connection_for_seats_is_kept_between_searches_and_given_back(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock, pool = stock_id(world.PACKAGE, 0), db.engine.pool
+    stock, pool = stock_id(world.PACKAGE, 0), db.hot_engine.pool
     monkeypatch.setattr(seats_left, "KEEP_SECONDS", 5)
     seats = SeatsLeft(db)
     assert await seats.of([stock]) == {stock: 50}

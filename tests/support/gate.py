@@ -18,6 +18,7 @@ import psycopg
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 from deeptravel.tickets.v1 import ticket_pb2
+from prometheus_client import REGISTRY
 from sqlalchemy import make_url
 
 from server import rpc
@@ -252,6 +253,13 @@ class World:
             while not await self.sql(waiting):
                 pass
 
+    async def meets_a_lock(self) -> None:
+        """Returns when a scan of this process finds its ticket locked: it is put off, and does not wait."""
+        before = locked_calls()
+        async with asyncio.timeout(10):
+            while locked_calls() == before:  # noqa: ASYNC110 - nobody else tells
+                await asyncio.sleep(0)
+
     async def change(self, statement: str, *values: Any) -> None:
         """Changes configuration, as an administrator does."""
         async with self.pg.transaction():
@@ -380,6 +388,15 @@ class Terminal:
         )
         return await self.call("Redeem", request, timeout=deadline_seconds)
 
+    async def redeem_until_decided(self, token: str, function_code: str = "ferry") -> Any:
+        """Redeem, again and again while somebody else is at the ticket."""
+        while True:
+            try:
+                return await self.redeem(token, function_code)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.ABORTED:
+                    raise
+
     async def redeem_many(
         self,
         items: Sequence[tuple[str, str] | redemption_pb2.RedeemItem],
@@ -428,6 +445,12 @@ class Terminal:
     def stream(self, *, deadline_seconds: float | None = None) -> Any:
         """ScanStream."""
         return self.stub.ScanStream(metadata=self.metadata, timeout=deadline_seconds)
+
+
+def locked_calls() -> float:
+    """How often a call in this process has met a row that somebody else held."""
+    name, labels = "deeptravel_locked_calls_total", {"result": "RETRIED"}
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def scan_message(scan_id: str, token: str, function_code: str = "ferry", **fields: Any) -> Any:

@@ -1,7 +1,8 @@
 """Holds whose time is over: their orders are cancelled and the stock is given back, by whichever process comes first.
 
 Every process looks each second, so stock is back within five of its time, also when the process that held it is gone
-(DOMAIN, Stock). An order whose row somebody has locked, say to settle its payment, is passed over and looked at again.
+(DOMAIN, Stock). An order whose row somebody has locked, say to settle its payment, is passed over and looked at again; so is
+one whose stock stays locked, when others must not wait for it.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import asyncio
 import structlog
 
 from server import rpc
-from server.db import Database
+from server.db import Database, LockedError
 from server.errors import DomainError
 from server.loops import Loops
 from server.ticketing.ordering import orders
@@ -17,6 +18,8 @@ from server.ticketing.ordering import orders
 LOOK_SECONDS = 1.0
 CHUNK_ORDERS = 200
 """Cancelled in one transaction, whose locks others wait for."""
+CAREFUL_ORDERS = 2_000
+"""Among so many those are looked for whose stock nobody has locked."""
 ACTOR = "system"
 
 log = structlog.get_logger()
@@ -43,7 +46,10 @@ class Expiry:
         """Cancels all that is due now, in chunks; returns how many. Raises DATABASE_UNAVAILABLE, CONFLICT."""
         cancelled = 0
         while not self._stopping.is_set():
-            done = await self._cancel(CHUNK_ORDERS)
+            try:
+                done = await self._cancel(CHUNK_ORDERS)
+            except LockedError:
+                done = await self._cancel(CAREFUL_ORDERS, careful=True)
             cancelled += done
             if done < CHUNK_ORDERS:
                 break
@@ -67,10 +73,12 @@ class Expiry:
             log.exception("holds.expiry_failed")
             await self._one_by_one()
 
-    async def _cancel(self, most: int) -> int:
+    async def _cancel(self, most: int, *, careful: bool = False) -> int:
         now = rpc.now()
         async with self._db.transaction() as tx:
             due = await orders.lock_expired(tx, now=now, most=most)
+            if careful:
+                due = await orders.with_free_stocks(tx, due)
             await orders.cancel(tx, due, reason="HOLD_EXPIRED", actor=ACTOR, now=now)
         return len(due)
 

@@ -14,10 +14,15 @@ from server.catalog.journeys import Additions, Journeys
 from server.catalog.offers import Offer
 from server.db import Command, HotConnection, HotStatement, columns
 
-LOCK_STOCKS = HotStatement("""
+_LOCK_STOCKS = """
 SELECT stock_id, product_id, total - held - sold, closed
 FROM stocks WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDATE
-""")
+"""
+# Many orders want one stock, and queue for it: each holds it for one transaction, a few milliseconds.
+LOCK_STOCKS = HotStatement(_LOCK_STOCKS)
+# Where one was locked for longer, others must not wait for it.
+LOCK_FREE_STOCKS = HotStatement(f"{_LOCK_STOCKS} SKIP LOCKED")
+FIND_STOCKS = HotStatement("SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])")
 # behind the lock, in statements of their own: each sees what the lock's last holder committed
 READ_QUOTAS = HotStatement("""
 SELECT q.quota_id, q.traveller_id, q.quantity
@@ -84,12 +89,16 @@ NO_STOCK = Stock(0, 0)
 
 @dataclass(slots=True)
 class Facts:
-    """What the database holds about the orders of one transaction; the stocks are locked until its end."""
+    """What the database holds about the orders of one transaction; the stocks are locked until its end.
+
+    Somebody else has locked `held_stocks`, and maybe for long.
+    """
 
     stocks: dict[int, Stock]
     quotas: dict[tuple[int, int], int]
     journeys: Journeys
     stored: dict[idempotency.Key, tuple[bytes, bytes]]
+    held_stocks: set[int] = field(default_factory=set)
 
     def is_closed(self, stock_id: int) -> bool:
         """Whether its departure was cancelled, maybe since the catalogue was read."""
@@ -122,31 +131,38 @@ async def read(
     quotas: Iterable[tuple[int, int]],
     documents: Collection[bytes],
     keys: Iterable[idempotency.Key],
+    careful: bool,
 ) -> Facts:
     """Locks the stocks, in the order of their ids, and reads everything about the orders, in one round trip.
 
-    `seated` are the stocks whose seats are numbered. What nobody asks for has no statement.
+    `seated` are the stocks whose seats are numbered. What nobody asks for has no statement. With `careful` the stocks that
+    others have locked are passed over.
     """
+    lock = LOCK_FREE_STOCKS if careful else LOCK_STOCKS
+    wanted = [(stock_id,) for stock_id in sorted(stock_ids)]
     statements: list[Command] = [
         (statement, columns(rows))
         for statement, rows in _rows(
-            (LOCK_STOCKS, [(stock_id,) for stock_id in sorted(stock_ids)]),
+            (lock, wanted),
             (READ_QUOTAS, list(quotas)),
             (journeys.READ, [(document,) for document in documents]),
             (READ_SEATS, [(stock_id,) for stock_id in seated]),
             (idempotency.READ_ANSWERS, list(keys)),
+            (FIND_STOCKS, wanted if careful else []),
         )
     ]
     answers = await hot.round_trip(statements)
     found = {statement: rows for (statement, _), rows in zip(statements, answers, strict=True)}
-    stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in found.get(LOCK_STOCKS, ())}
+    stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in found.get(lock, ())}
     for stock_id, word, bits in found.get(READ_SEATS, ()):
-        stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
+        if stock_id in stocks:
+            stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
     return Facts(
         stocks,
         {(row[0], row[1]): row[2] for row in found.get(READ_QUOTAS, ())},
         Journeys(found.get(journeys.READ, ())),
         {row[:3]: (row[3], row[4]) for row in found.get(idempotency.READ_ANSWERS, ())},
+        {stock_id for (stock_id,) in found.get(FIND_STOCKS, ())} - stocks.keys(),
     )
 
 

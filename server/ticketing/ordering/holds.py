@@ -2,7 +2,8 @@
 
 A lane takes all orders that wait, locks the stocks they want in one ordered statement, decides each in the order they
 came, in memory, writes everything in one statement a table, commits once, and answers. While its commit is on the way to
-the disk the next lane takes what has arrived since.
+the disk the next lane takes what has arrived since. Once a stock was locked for longer than orders lock it, the orders
+that want it are put off, see lanes.py.
 
 What keeps a seat from being sold twice, in PostgreSQL alone: the row lock on the stock and its constraint no_oversell,
 the primary key of taken_seats. That a document is on one departure at a time: see catalog.journeys.
@@ -26,7 +27,7 @@ from server.catalog.holds import duplicate_passenger, overlapping_journey, sold_
 from server.catalog.journeys import Journey, Span, over
 from server.catalog.offers import Offer
 from server.catalog.rules import promotion_quota_id, promotion_stock_id, quota_id
-from server.db import Database, HotConnection
+from server.db import Database, HotConnection, LockedError
 from server.errors import DomainError
 from server.identity.callers import Traveller
 from server.lanes import Lanes
@@ -43,6 +44,8 @@ METHOD = "CreateOrder"
 
 MAX_SNAPSHOTS = 100_000
 """Snapshots known to be stored."""
+RETRIES_SECONDS = (0.02, 0.03, 0.05, 0.05, 0.05)
+"""How long an order whose stock is locked is put off, each time: in a rush each has its turn."""
 
 
 _CREATED = ORDERS.labels("CREATED")
@@ -117,6 +120,7 @@ class Holder:
             batches=ORDER_BATCH,
             told=_count,
         )
+        self._lanes.retries_seconds = RETRIES_SECONDS
 
     def submit(
         self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
@@ -165,7 +169,7 @@ class Holder:
         """How long an order of these holds its stock: as long as the shortest of them."""
         return min(offer.hold_seconds or self._hold_seconds for offer in offers)
 
-    async def _work(self, hot: HotConnection, units: list[Unit]) -> list[Outcome]:
+    async def _work(self, hot: HotConnection, units: list[Unit], *, careful: bool) -> list[Outcome]:
         prices = await self.prices()
         now = datetime.now(UTC)
         for unit in units:
@@ -173,7 +177,7 @@ class Holder:
                 self._prepare(unit, prices, now)
         numbers = await self._numbers.take(sum(unit.fault is None for unit in units), now)
         async with hot.transaction():
-            facts = await _read(hot, units, prices)
+            facts = await _read(hot, units, prices, careful=careful)
             # behind the locks, which may have taken a while: a hold has its whole time
             batch = _Batch(self, facts, numbers, prices, datetime.now(UTC))
             outcomes = [batch.settle(unit) for unit in units]
@@ -212,7 +216,9 @@ class Holder:
         return self._seals.seal(order_id, unit.new.passengers, contact_phone=unit.new.contact_phone)
 
 
-async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> hold_rows.Facts:
+async def _read(
+    hot: HotConnection, units: Iterable[Unit], prices: Prices, *, careful: bool
+) -> hold_rows.Facts:
     stock_ids: set[int] = set()
     seated: set[int] = set()
     quotas: set[tuple[int, int]] = set()
@@ -220,15 +226,12 @@ async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> ho
     for unit in units:
         if unit.priced is None:
             continue
+        stock_ids.update(_stocks(unit, prices))
         if unit.priced.capped or unit.priced.limits:
-            # both of all, since where one is used up, in either way, others come into play
-            codes = unit.new.promotion_codes
-            stock_ids.update(map(promotion_stock_id, prices.counted(codes)))
-            for promotion in prices.limited(codes):
+            for promotion in prices.limited(unit.new.promotion_codes):
                 quotas.add((promotion_quota_id(promotion), unit.traveller.traveller_id))
         for item in unit.priced.items:
             offer = item.offer
-            stock_ids.add(offer.stock_id)
             quotas.add((quota_id(offer.offer_id), unit.traveller.traveller_id))
             if offer.seat_map:
                 seated.add(offer.stock_id)
@@ -241,7 +244,19 @@ async def _read(hot: HotConnection, units: Iterable[Unit], prices: Prices) -> ho
         quotas=quotas,
         documents=documents,
         keys=[unit.key for unit in units],
+        careful=careful,
     )
+
+
+def _stocks(unit: Unit, prices: Prices) -> set[int]:
+    """The stocks of what is ordered, and the caps of promotions that may come into play."""
+    if unit.priced is None:
+        return set()
+    stock_ids = {item.offer.stock_id for item in unit.priced.items}
+    if unit.priced.capped or unit.priced.limits:
+        # both of all, since where one is used up, in either way, others come into play
+        stock_ids.update(map(promotion_stock_id, prices.counted(unit.new.promotion_codes)))
+    return stock_ids
 
 
 class _Batch:
@@ -263,7 +278,7 @@ class _Batch:
         self.now = now
 
     def settle(self, unit: Unit) -> Outcome:
-        """Decides one call and notes what it writes; one that is refused leaves no trace."""
+        """Decides one call and notes what it writes; one that is refused, or whose stock is locked, leaves no trace."""
         stored = self._facts.stored.get(unit.key)
         if stored is not None:
             if stored[0] != unit.content_hash:
@@ -272,6 +287,8 @@ class _Batch:
         if unit.fault:
             return unit.fault
         assert unit.priced
+        if not self._facts.held_stocks.isdisjoint(_stocks(unit, self._prices)):
+            return LockedError()
         try:
             for item in unit.priced.items:
                 self._check_stock(item, len(item.passengers))

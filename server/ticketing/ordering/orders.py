@@ -279,6 +279,16 @@ async def lock_expired(tx: AsyncConnection, *, now: datetime, most: int) -> list
     return [parse(row) for row in await tx.execute(query)]
 
 
+async def with_free_stocks(tx: AsyncConnection, found: Sequence[Order]) -> list[Order]:
+    """Those of the orders whose stocks nobody else has locked; these are locked then."""
+    takes = [take for order in found for take in order.takes]
+    if not takes:
+        return list(found)
+    (rows,) = await round_trip(tx, [holds.locking_free(takes)])
+    free = {stock_id for (stock_id,) in rows}
+    return [order for order in found if free.issuperset(t.stock_id for t in order.takes)]
+
+
 def state_refuses(order: Order, remedy: str) -> DomainError:
     """ORDER_STATE_REFUSES, with what would be needed."""
     return DomainError(

@@ -100,9 +100,13 @@ class NoticeDesk:
         NOTICES.labels("TAKEN" if fresh else "REPEATED").inc()
 
     async def _store(
-        self, hot: HotConnection, received: list[StoredNotice]
+        self,
+        hot: HotConnection,
+        received: list[StoredNotice],
+        *,
+        careful: bool,  # noqa: ARG002
     ) -> list[bool | DomainError]:
-        """Whether each came for the first time; then it is to be worked off."""
+        """Whether each came for the first time; then it is to be worked off. Nobody locks what is new."""
         async with hot.transaction():
             (rows,) = await hot.round_trip([payments.storing_notices(received)])
             fresh = {notice_id for (notice_id,) in rows}

@@ -1,8 +1,9 @@
 """Orders paid as nearly all are: notices that fit orders which wait for them share one transaction, each decided on its own.
 
 A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything in one statement a table,
-ends their tasks and commits once. Whatever is not of this case (an order that somebody else is at, that changes a ticket or
-does not wait, a departure that is cancelled, a payment that does not fit) it leaves as it is, to be worked off alone. If the transaction fails, so are all.
+ends their tasks and commits once. Whatever is not of this case (an order that changes a ticket or does not wait, a departure
+that is cancelled, a payment that does not fit) it leaves as it is, to be worked off alone. An order or a stock that somebody
+else has locked holds up none but its own notices. If the transaction fails, all are worked off alone.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import structlog
 
 from server import outbox
 from server.catalog import holds
-from server.db import Database, HotConnection, LostRaceError
+from server.db import Database, HotConnection, LockedError, LostRaceError
 from server.errors import DomainError
 from server.lanes import Lanes
 from server.metrics import PAYMENT_BATCH, PAYMENT_QUEUE
@@ -56,6 +57,13 @@ class _Paid(NamedTuple):
     departures: Departures
 
 
+class _Found(NamedTuple):
+    """What can be settled together, and whose order or stock somebody else has locked."""
+
+    paid: list[_Paid]
+    held: list[_Told]
+
+
 class PaidOrders:
     """Works off notices of payment together."""
 
@@ -69,26 +77,32 @@ class PaidOrders:
     def submit(self, task: Task) -> asyncio.Future[bool]:
         """Queues a notice; the future says whether it was worked off, with its task. If not, nothing has happened.
 
-        Raises (in the future) DATABASE_UNAVAILABLE, which leaves the outcome unknown.
+        Raises (in the future) CONFLICT while its order or a stock of it is locked, and DATABASE_UNAVAILABLE, which leaves the
+        outcome unknown.
         """
         return self._lanes.submit(task)
 
-    async def _work(self, hot: HotConnection, tasks: list[Task]) -> list[bool | DomainError]:
-        paid: list[_Paid] = []
+    async def _work(
+        self, hot: HotConnection, tasks: list[Task], *, careful: bool
+    ) -> list[bool | DomainError]:
+        found = _Found([], [])
         try:
             told = await self._read(hot, tasks)
             async with hot.transaction():
-                paid = await self._settle(hot, told)
+                found = await self._settle(hot, told, careful=careful)
+        except LockedError:
+            raise
         except LostRaceError:
             log.info("paid_orders.race_lost", notices=len(tasks))
         except DomainError:
             raise
         except Exception:  # one of them is to blame: worked off alone it fails alone
             log.exception("paid_orders.failed", notices=len(tasks))
-        for each in paid:
+        for each in found.paid:
             each.told.task.is_settled = True
             taken_in(each.told.transaction, "PAID")
-        return [task.is_settled for task in tasks]
+        held = {told.task.task_id for told in found.held}
+        return [LockedError() if task.task_id in held else task.is_settled for task in tasks]
 
     async def _read(self, hot: HotConnection, tasks: Sequence[Task]) -> list[_Told]:
         """What the notices tell of payments made, one of each order: another is worked off behind it."""
@@ -114,9 +128,12 @@ class PaidOrders:
         assert content.success_time is not None, "what is paid was paid at some time"
         return _Told(task, content, content.success_time, named) if named else None
 
-    async def _settle(self, hot: HotConnection, told: Sequence[_Told]) -> list[_Paid]:
+    async def _settle(self, hot: HotConnection, told: Sequence[_Told], *, careful: bool) -> _Found:
         """Settles those of this module's case, and commits; those behind whose tasks another process is stay as they are."""
-        paid = await self._lock(hot, told) if told else []
+        found = await self._lock(hot, told) if told else _Found([], [])
+        if careful and found.paid:
+            found = await _pass_over_locked_stocks(hot, found)
+        paid = found.paid
         if paid:
             # behind the locks, which may have taken a while
             now = paid[0].told.task.now()
@@ -136,9 +153,9 @@ class PaidOrders:
             assert len(sold) == len({take.stock_id for take in takes}), "what is held is there"
             assert len(done) == len(paid), "nobody takes a task that is locked"
         await hot.round_trip([], commit=True)
-        return paid
+        return found
 
-    async def _lock(self, hot: HotConnection, told: Sequence[_Told]) -> list[_Paid]:
+    async def _lock(self, hot: HotConnection, told: Sequence[_Told]) -> _Found:
         named = [each.named[0] for each in told]
         rows, running, found, held = await hot.round_trip(
             [
@@ -152,16 +169,32 @@ class PaidOrders:
         asked = {(payment.order_id, payment.attempt): payment for payment in map(_payment, found)}
         leased = {task_id for (task_id,) in held}
         by_order = departures.parse(running)
-        paid = []
+        paid, passed_over = [], []
         for each in told:
             order = locked.get(each.named[0])
+            if order is None and each.named in asked:
+                passed_over.append(each)
+                continue
             verdict = self._settlement.judge(order, asked.get(each.named), each.transaction)
             changes = order is not None and order.changes_ticket_id is not None
             of_order = by_order.get(each.named[0], {})
             fits = verdict == "WAITS" and not changes and not departures.cancelled(of_order)
             if order and fits and each.task.task_id in leased:
                 paid.append(_Paid(each, order, of_order))
-        return paid
+        return _Found(paid, passed_over)
+
+
+async def _pass_over_locked_stocks(hot: HotConnection, found: _Found) -> _Found:
+    takes = [take for each in found.paid for take in each.order.takes]
+    (rows,) = await hot.round_trip([holds.locking_free(takes)])
+    ours = {stock_id for (stock_id,) in rows}
+    paid, held = [], list(found.held)
+    for each in found.paid:
+        if ours.issuperset(take.stock_id for take in each.order.takes):
+            paid.append(each)
+        else:
+            held.append(each.told)
+    return _Found(paid, held)
 
 
 def _payment(row: tuple[Any, ...]) -> Payment:

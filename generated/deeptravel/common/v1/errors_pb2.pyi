@@ -77,7 +77,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     when to try again.
     """
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
-    """ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
+    """ABORTED. A race was lost again after bounded retries, or another call held a row that this one needs for too long: a
+    quarter of a second for scans and orders, some seconds for all else. The call did nothing and may be repeated with the
+    same request_id: RetryInfo says when.
+    """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 22
     """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the moment (a failover).
     The message says whether it is unknown what became of the call. Repeat with the same request_id: what was done is
@@ -217,7 +220,10 @@ ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
 when to try again.
 """
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
-"""ABORTED. A race was lost again after bounded retries; the call did nothing and may be repeated."""
+"""ABORTED. A race was lost again after bounded retries, or another call held a row that this one needs for too long: a
+quarter of a second for scans and orders, some seconds for all else. The call did nothing and may be repeated with the
+same request_id: RetryInfo says when.
+"""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 22
 """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the moment (a failover).
 The message says whether it is unknown what became of the call. Repeat with the same request_id: what was done is
