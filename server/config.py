@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server import postgres_url
 from server.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
+from server.redis_url import read as read_redis_url
 
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
@@ -49,7 +50,10 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL 15+, as libpq writes it, several hosts too; embedded if not set",
     )
-    redis_url: str | None = Field(None, description="Redis 7+; embedded if not set")
+    redis_url: str | None = Field(
+        None,
+        description="Redis 7+, one server or a cluster (redis+cluster://h1,h2,h3); embedded if not set",
+    )
     data_dir: Path = Field(Path(".deeptravel"), description="folder of the embedded services")
     secret_key: Annotated[SecretBytes | None, NoDecode] = Field(
         None,
@@ -211,8 +215,8 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _known_redis_scheme(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value:
+            read_redis_url(value)
         return value
 
     @field_validator("time_zone")

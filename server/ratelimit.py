@@ -6,29 +6,20 @@ bucket of this process five microseconds: a partner's limit is agreed on and has
 device from taking what is everybody's.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
-import structlog
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerMinute, WindowStats
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from redis.asyncio import ConnectionPool, Redis
 
-from server.faults import fault_text
 from server.metrics import RATE_LIMIT_FAILURES
+from server.redis_client import RedisClient, RedisUnavailableError, Script
 
-REDIS_TIMEOUT_SECONDS = 0.25
-REDIS_CONNECTIONS = 16
-"""Calls beyond it wait for their turn: a burst must not look like a lost Redis, and be let through."""
 MINUTE = 60.0
-RETRY_REDIS_SECONDS = 1.0
-"""After a failure Redis is not asked again for this long, so that its loss costs no call more than the timeout."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +36,50 @@ class RateLimiter:
     """A moving window of one minute for each key."""
 
     def __init__(self, redis_url: str) -> None:
-        self._pool = ConnectionPool.from_url(
-            redis_url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        )
-        storage = RedisStorage(
-            "async+redis://",
-            implementation="redispy",
-            key_prefix="ratelimit",
-            connection_pool=self._pool,  # type: ignore[arg-type] # as its documentation has it
-        )
-        self._window = MovingWindowRateLimiter(storage)
-        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
-        self._silent_until = 0.0
+        self._client = RedisClient(redis_url, "rate_limit")
+        self._window = MovingWindowRateLimiter(_Storage(self._client.redis))
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._pool.disconnect()
+        await self._client.aclose()
 
     async def answers(self) -> bool:
-        """Whether Redis does."""
-        try:
-            async with asyncio.timeout(2 * REDIS_TIMEOUT_SECONDS):
-                return bool(await Redis(connection_pool=self._pool).ping())
-        except Exception:  # noqa: BLE001 - whatever the client raises, there was no answer
-            return False
+        """Whether Redis does: in a cluster every node that has keys."""
+        return await self._client.answers()
 
     async def hit(self, key: str, limit: int) -> Allowance | None:
         """Counts one request of `key`; None if Redis did not answer and the request is let through."""
         item = RateLimitItemPerMinute(limit)
-        async with self._turns:
-            if time.monotonic() < self._silent_until:
-                RATE_LIMIT_FAILURES.inc()
-                return None
-            try:
-                async with asyncio.timeout(2 * REDIS_TIMEOUT_SECONDS):
-                    allowed = await self._window.hit(item, key)
-                    stats = await self._window.get_window_stats(item, key)
-            except Exception as error:  # noqa: BLE001 - whatever the client raises, the call goes on
-                self._silent_until = time.monotonic() + RETRY_REDIS_SECONDS
-                RATE_LIMIT_FAILURES.inc()
-                log.warning("rate_limit.redis_lost", error=fault_text(error))
-                return None
+        tagged = f"{{{key}}}"
+
+        async def count() -> tuple[bool, WindowStats]:
+            allowed = await self._window.hit(item, tagged)
+            return allowed, await self._window.get_window_stats(item, tagged)
+
+        try:
+            allowed, stats = await self._client.call(tagged, count)
+        except RedisUnavailableError:
+            RATE_LIMIT_FAILURES.inc()
+            return None
         reset = max(1, math.ceil(stats.reset_time - time.time()))
         return Allowance(limit, stats.remaining, reset, allowed)
+
+
+class _Storage(RedisStorage):
+    """The library's windows over our own client; keys are `ratelimit:LIMITER/{partner:7}/…`."""
+
+    def __init__(self, redis: Any) -> None:
+        self._redis = redis
+        super().__init__("async+redis://", implementation="redispy", key_prefix="ratelimit")
+        bridge: Any = self.bridge
+        bridge.lua_moving_window = Script(redis, bridge.SCRIPT_MOVING_WINDOW)
+        bridge.lua_acquire_moving_window = Script(redis, bridge.SCRIPT_ACQUIRE_MOVING_WINDOW)
+
+    def configure_bridge(self) -> None:
+        """Called by the library, for the client."""
+        bridge: Any = self.bridge
+        bridge.storage = self._redis
+        bridge.connection_getter = lambda _: self._redis
 
 
 class TokenBuckets:

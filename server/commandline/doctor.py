@@ -26,6 +26,8 @@ from server.config import ConfigError, Settings, load_settings, unknown_settings
 from server.db import Database
 from server.embedded.services import FREE_BYTES_NEEDED
 from server.errors import StartError
+from server.redis_url import read as read_redis_url
+from server.redis_url import shown as show_redis_url
 from server.schema import SchemaState, metadata, schema_state
 from server.tickets.keys import list_keys, load_key_ring
 from server.tickets.qr import KeyState
@@ -39,6 +41,7 @@ CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
 CONNECTIONS_ASIDE = 2
 """Of each process, beside its pools: for independent transactions, and to see whether the database answers."""
+REDIS_SLOTS = 16_384
 BROKEN_REMEDY = (
     "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
     " no call of the server leaves them so"
@@ -206,22 +209,62 @@ def _certificate_finding(path: Path, now: datetime) -> Finding:
 
 
 def check_redis(redis_url: str) -> Iterator[Finding]:
-    """Whether it answers, how fast, and whether it may forget what it must not."""
+    """Whether it answers, how fast, and of a cluster whether every node and slot is there."""
     try:
         preparation.check_redis(redis_url)
-        with redis.Redis.from_url(
-            redis_url, socket_connect_timeout=places.CONNECT_SECONDS
-        ) as client:
-            info: Any = client.info()
-            began = time.perf_counter()
-            client.ping()
-            milliseconds = (time.perf_counter() - began) * 1000
-    except (StartError, redis.RedisError) as error:
+    except StartError as error:
         yield wrong("Redis", error)
         return
-    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
-    version = info.get("valkey_version", info["redis_version"])
-    yield ok("Redis", f"{name} {version} answers in {milliseconds:.1f} ms")
+    url = read_redis_url(redis_url)
+    states = []
+    for node_url in url.node_urls:
+        place = show_redis_url(node_url)
+        try:
+            with redis.Redis.from_url(
+                node_url,
+                socket_connect_timeout=places.CONNECT_SECONDS,
+                socket_timeout=places.CONNECT_SECONDS,
+            ) as client:
+                info: Any = client.info()
+                began = time.perf_counter()
+                client.ping()
+                milliseconds = (time.perf_counter() - began) * 1000
+                if url.is_cluster:
+                    states.append(_cluster_state(client.execute_command("CLUSTER INFO")))
+        except redis.RedisError as error:
+            remedy = "start it, or take it out of DEEPTRAVEL_REDIS_URL"
+            yield Finding("Redis", Verdict.WARNING, f"{place} does not answer ({error})", remedy)
+            continue
+        name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+        version = info.get("valkey_version", info["redis_version"])
+        where = f" at {place}" if url.is_cluster else ""
+        yield ok("Redis", f"{name} {version}{where} answers in {milliseconds:.1f} ms")
+    if url.is_cluster:
+        yield _cluster_finding(states)
+
+
+def _cluster_state(answer: Any) -> dict[str, str]:
+    """CLUSTER INFO by name; redis-py reads it or leaves it to us, by its version."""
+    if isinstance(answer, dict):
+        return {str(name): str(value) for name, value in answer.items()}
+    text = answer.decode() if isinstance(answer, bytes) else str(answer)
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return dict(pairs)
+
+
+def _cluster_finding(states: list[dict[str, str]]) -> Finding:
+    """Whether each node that answered sees every slot served."""
+    served = min((int(state.get("cluster_slots_ok", 0)) for state in states), default=0)
+    whole = all(state.get("cluster_state") == "ok" for state in states)
+    found = f"{served} of {REDIS_SLOTS} slots are served"
+    if whole and served == REDIS_SLOTS:
+        return ok("Redis cluster", found)
+    return Finding(
+        "Redis cluster",
+        Verdict.WRONG,
+        f"{found}, its state is {'ok' if whole else 'fail'}: limits and caches of the others are off",
+        "start the nodes that are away, or see redis-cli --cluster check",
+    )
 
 
 def check_database(settings: Settings, found: Places) -> Iterator[Finding]:

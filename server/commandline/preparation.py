@@ -19,6 +19,8 @@ from server.config import SECRET_KEY_BYTES, ConfigError, Settings
 from server.db import Database
 from server.errors import StartError
 from server.faults import fault_text
+from server.redis_url import read as read_redis_url
+from server.redis_url import shown as show_redis_url
 from server.schema import SchemaState, migrate, schema_state
 from server.tickets.keys import create_first_key, load_key_ring
 
@@ -102,20 +104,46 @@ def check_database(database_url: str) -> None:
 
 
 def check_redis(redis_url: str) -> None:
-    """Whether a Redis that is new enough answers. Raises StartError."""
-    try:
-        with redis.Redis.from_url(redis_url, socket_connect_timeout=CONNECT_SECONDS) as client:
-            info: Any = client.info("server")
-    except (redis.RedisError, OSError, ValueError) as error:
+    """Whether a Redis that is new enough answers, of a cluster one node at least. Raises StartError."""
+    url = read_redis_url(redis_url)
+    place = show_redis_url(redis_url)
+    answers = [redis_info(each) for each in url.node_urls]
+    found = [info for info in answers if not isinstance(info, Exception)]
+    for info in found:
+        version = str(info["redis_version"])
+        if int(version.partition(".")[0]) < LEAST_REDIS:
+            raise StartError(
+                f"Redis at {place} is version {version}: {LEAST_REDIS} or later is needed"
+            )
+        is_cluster = bool(int(info.get("cluster_enabled", 0)))
+        if is_cluster and not url.is_cluster:
+            raise StartError(
+                f"Redis at {place} is a node of a cluster, and refuses every key of the other nodes:"
+                " set DEEPTRAVEL_REDIS_URL to redis+cluster://host:port,host:port,… (with TLS"
+                " rediss+cluster://)"
+            )
+        if url.is_cluster and not is_cluster:
+            raise StartError(
+                f"Redis at {place} is one server and no cluster: set DEEPTRAVEL_REDIS_URL to"
+                " redis://host:port/0 (with TLS rediss://)"
+            )
+    if not found:
         raise StartError(
-            f"Redis at {shown(redis_url)} cannot be used ({first_line(error)}): start it or correct"
+            f"Redis at {place} cannot be used ({first_line(answers[0])}): start it or correct"
             " DEEPTRAVEL_REDIS_URL"
-        ) from error
-    version = str(info["redis_version"])
-    if int(version.partition(".")[0]) < LEAST_REDIS:
-        raise StartError(
-            f"Redis at {shown(redis_url)} is version {version}: {LEAST_REDIS} or later is needed"
         )
+
+
+def redis_info(node_url: str) -> dict[str, Any] | Exception:
+    """What one server or node says of itself, or why it does not answer."""
+    try:
+        with redis.Redis.from_url(
+            node_url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
+        ) as client:
+            info: Any = client.info()
+            return dict(info)
+    except (redis.RedisError, OSError, ValueError) as error:
+        return error
 
 
 async def fill(settings: Settings, found: Places) -> DemoCredentials | None:

@@ -14,15 +14,11 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import structlog
-from redis.asyncio import ConnectionPool, Redis
 
 from server.faults import fault_text
 from server.metrics import SEARCH_CACHE
+from server.redis_client import RedisClient, RedisUnavailableError
 
-REDIS_TIMEOUT_SECONDS = 0.25
-REDIS_CONNECTIONS = 16
-RETRY_REDIS_SECONDS = 1.0
-"""After a failure Redis is not asked again for this long, so that its loss costs no search more than the timeout."""
 LOCK_MILLISECONDS = 2_000
 """The process that makes a value has this long to do so before another tries."""
 WAIT_SECONDS = 0.5
@@ -58,22 +54,14 @@ class Cache:
     """The values of this process, and its way to those in Redis."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis(
-            connection_pool=ConnectionPool.from_url(
-                redis_url,
-                socket_timeout=REDIS_TIMEOUT_SECONDS,
-                socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            )
-        )
-        self._turns = asyncio.Semaphore(REDIS_CONNECTIONS)
-        self._silent_until = 0.0
+        self._client = RedisClient(redis_url, "cache")
+        self._redis = self._client.redis
         self._values: dict[str, tuple[str, Any]] = {}
         self._making: dict[tuple[str, str], asyncio.Future[Any]] = {}
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self._client.aclose()
 
     def peek(self, kind: Kind[V], name: str, edition: str) -> V | None:
         """The value if this process has it."""
@@ -106,7 +94,7 @@ class Cache:
             mine = await self._lock(lock)
             value = await (self._read if mine else self._wait)(kind, key, edition)
             if mine and value is not None:
-                await self._ask(lambda: self._redis.delete(lock), 0)
+                await self._ask(key, lambda: self._redis.delete(lock), 0)
         source = "redis"
         if value is None:
             source, value = "made", make()
@@ -128,7 +116,7 @@ class Cache:
         return None
 
     async def _read(self, kind: Kind[V], key: str, edition: str) -> V | None:
-        stored: Any = await self._ask(lambda: self._redis.get(key), None)
+        stored: Any = await self._ask(key, lambda: self._redis.get(key), None)
         prefix = f"{edition}\n".encode()
         if not stored or not stored.startswith(prefix):
             return None
@@ -142,7 +130,7 @@ class Cache:
         """Whether this process is to make the value; also without Redis."""
         return bool(
             await self._ask(
-                lambda: self._redis.set(lock, b"1", nx=True, px=LOCK_MILLISECONDS), True
+                lock, lambda: self._redis.set(lock, b"1", nx=True, px=LOCK_MILLISECONDS), True
             )
         )
 
@@ -155,20 +143,14 @@ class Cache:
                 pipeline.delete(lock)
                 await pipeline.execute()
 
-        await self._ask(write, None)
+        await self._ask(key, write, None)
 
-    async def _ask(self, call: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        """What Redis answers; `otherwise` if it does not."""
-        async with self._turns:
-            if time.monotonic() < self._silent_until:
-                return otherwise
-            try:
-                async with asyncio.timeout(2 * REDIS_TIMEOUT_SECONDS):
-                    return await call()
-            except Exception as error:  # noqa: BLE001 - whatever the client raises, the search goes on
-                self._silent_until = time.monotonic() + RETRY_REDIS_SECONDS
-                log.warning("cache.redis_lost", error=fault_text(error))
-                return otherwise
+    async def _ask(self, key: str, call: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """What Redis answers about a key, and others in its slot; `otherwise` if it does not."""
+        try:
+            return await self._client.call(key, call)
+        except RedisUnavailableError:
+            return otherwise
 
 
 def _key(kind: Kind[Any], name: str) -> str:
