@@ -57,6 +57,7 @@ def _count_rotations_until_now() -> None:
 
 def _count_failures_by_place() -> None:
     """Failures of minutes: those until now, which no place is known of, are forgotten."""
+    op.execute("LOCK TABLE login_failures")  # a log-in that fails meanwhile would have no place
     op.execute("DELETE FROM login_failures")
     op.add_column("login_failures", sa.Column("place_hash", sa.LargeBinary(), nullable=False))
     op.drop_constraint("pk_login_failures", "login_failures", type_="primary")
@@ -69,6 +70,7 @@ def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_column("logins", "successor_sealed")
     op.drop_column("logins", "former_refresh_hash")
+    op.execute("LOCK TABLE login_failures")
     op.execute("DELETE FROM login_failures")
     op.drop_constraint("pk_login_failures", "login_failures", type_="primary")
     op.drop_column("login_failures", "place_hash")

@@ -1,7 +1,7 @@
 """Looking at QR codes and orders, taking redemptions back, and reading what was redeemed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -101,18 +101,21 @@ async def look(
     caller: Caller,
     now: datetime,
 ) -> Look:
-    """What a ticket's QR is (DOMAIN, Redemption 1). Another partner's ticket is none to a partner."""
+    """What a ticket's QR is (DOMAIN, Redemption 1). Another partner's ticket is none to a partner.
+
+    `now` is in the time zone whose days count, see `days_of`.
+    """
     if isinstance(opened, qr.Invalid):
         return Look(None, None, INVALID_TOKEN)
-    claims, local = opened.claims, now.astimezone(_zone_of(caller))
-    expired = expired_token(claims, local) if isinstance(opened, qr.Expired) else None
+    claims = opened.claims
+    expired = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
     if claims.kind is qr.Kind.ORDER:
         return Look(claims.jti, None, expired or await _look_at_order(hot, claims, caller))
     found = await scan_rows.look(hot, snapshots, [claims.number], commit=True)
     seen = found.get(claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
-    view = _view(seen, claims.jti, caller, local)
+    view = _view(seen, claims.jti, caller, now)
     return Look(claims.jti, view, expired or view.refusal)
 
 
@@ -142,8 +145,8 @@ async def look_up_order(
     """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of them, or its code.
 
     By its code alone it is there only for administrators and for operators who may redeem a function in it: codes can be
-    counted up, and its tickets have names (DOMAIN, Redemption 8). Raises INVALID_FIELD unless exactly one is given,
-    NOT_FOUND for an unknown code.
+    counted up, and its tickets have names (DOMAIN, Redemption 8). `now` is in the time zone whose days count, see
+    `days_of`. Raises INVALID_FIELD unless exactly one is given, NOT_FOUND for an unknown code.
     """
     if (opened is None) == (not order_code):
         raise invalid("encrypted_data", "send either encrypted_data or order_id")
@@ -151,7 +154,7 @@ async def look_up_order(
     if opened is None:
         order_id = await _number(tx, order_code, ORDER_PREFIX)
     else:
-        shown = await _order_of_token(tx, opened, now.astimezone(_zone_of(caller)))
+        shown = await _order_of_token(tx, opened, now)
         if isinstance(shown, rules.Refusal):
             return OrderView("", 0, (), shown)
         order_id, issued_after = shown
@@ -167,9 +170,8 @@ async def look_up_order(
     found = list((await tx.execute(query)).scalars())
     ids = found[:limit]
     seen = await scan_rows.look(await HotConnection.of(tx), snapshots, ids, commit=False)
-    local = now.astimezone(_zone_of(caller))
     # an order's QR stands for the QRs of its tickets that are valid now
-    views = [_view(each, each.ticket.jti, caller, local, issued_after) for each in seen.values()]
+    views = [_view(each, each.ticket.jti, caller, now, issued_after) for each in seen.values()]
     # an order that changes a ticket shows what that shared, too; one that waits for payment has none yet
     count = select(func.count()).select_from(tickets).where(shown_in(order.order_id))
     ticket_count = max(order.ticket_count, (await tx.execute(count)).scalar_one())
@@ -342,7 +344,7 @@ async def list_events(
 
 
 def days_of(caller: Caller, zone: ZoneInfo) -> ZoneInfo:
-    """Whose days a caller's summaries have: those of an operator's venue, else those of the platform, `zone`."""
+    """Whose days count for a caller: those of an operator's venue, else those of the platform, `zone`."""
     return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else zone
 
 
@@ -423,10 +425,6 @@ def _view(
         or rules.wrong_departure(ticket, admits, local)
         or rules.validity(ticket, local),
     )
-
-
-def _zone_of(caller: Caller) -> tzinfo:
-    return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else UTC
 
 
 def _redeems_in(order_id: int | None, caller: Operator) -> ColumnElement[bool]:

@@ -92,8 +92,12 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         await self._identity.sessions.close(rpc.caller(), request.session_code, rpc.now())
         return access_pb2.CloseValidatorSessionResponse()
 
+    def _local_now(self) -> datetime:
+        """The time of the call, in the time zone whose days count for the caller."""
+        return rpc.now().astimezone(service.days_of(rpc.caller(), self._zone))
+
     async def DecryptQr(self, request: Any, context: Any) -> Any:
-        now = rpc.now()
+        now = self._local_now()
         opened = await self._redeemer.open(request.encrypted_data, now)
         async with self._db.hot() as hot, hot.transaction():
             look = await service.look(hot, self._snapshots, opened, caller=rpc.caller(), now=now)
@@ -106,7 +110,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return response
 
     async def LookupOrder(self, request: Any, context: Any) -> Any:
-        now = rpc.now()
+        now = self._local_now()
         token: str = request.encrypted_data
         opened = await self._redeemer.open(token, now) if token else None
         (after,) = self._pages.decode(request) or [0]

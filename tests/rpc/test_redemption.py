@@ -8,12 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
+from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server import rpc
 from server.errors import Reason
+from server.identity.credentials import new_partner_key
 from server.tickets import qr
 from tests.support.gate import (
+    PARTNER_ID,
+    QrTicket,
     Terminal,
     World,
     a_world,
@@ -21,6 +25,7 @@ from tests.support.gate import (
     verdict,
 )
 from tests.support.gate_server import GateServer, gate_server
+from tests.support.partner_desk import KEY
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
@@ -257,6 +262,29 @@ async def test_blackout_date_is_the_venues(world: World, server: GateServer) -> 
             break
     assert (verdict(refused), refused.explanation.check) == ("BLACKOUT_DATE", "blackout")
     assert verdict(admitted) == "SUCCESS"
+
+
+async def test_a_partner_looks_by_the_days_of_the_platform(
+    world: World, database_url: str, redis_url: str
+) -> None:
+    """Where the platform is 25 hours ahead, it is another date at any moment. Seen red: the days were those of UTC."""
+    kiritimati, key = ZoneInfo("Pacific/Kiritimati"), new_partner_key()
+    await world.sql(KEY, key.key_id, PARTNER_ID, key.secret_hash)
+
+    async def seen(ticket: QrTicket, zone: str) -> Any:
+        async with gate_server(database_url, redis_url, time_zone=zone) as server:
+            return await RedemptionServiceStub(server.channel).DecryptQr(
+                redemption_pb2.DecryptQrRequest(encrypted_data=ticket.qr),
+                metadata=[("x-api-key", key.api_key)],
+            )
+
+    while True:
+        today = datetime.now(kiritimati).date()
+        ticket = await world.ticket(blackout_dates=[today])
+        east, west = await seen(ticket, kiritimati.key), await seen(ticket, "Pacific/Niue")
+        if datetime.now(kiritimati).date() == today:  # else midnight passed meanwhile
+            break
+    assert (verdict(east), verdict(west)) == ("BLACKOUT_DATE", "")
 
 
 async def test_superseded_by_rotation(world: World, terminal: Terminal) -> None:

@@ -100,6 +100,13 @@ async def test_an_offer_says_all_there_is_to_know(traveller: Traveller) -> None:
         ("FARE", ADULT, 18_000),
         ("TIER", ADULT, -1800),
     ]
+    names = [(line.display_name_en, line.display_name_zh) for line in offer.price.lines]
+    assert names == [
+        ("Child fare", "儿童票"),
+        ("Group discount 10%", "多人优惠 10%"),
+        ("Adult fare", "成人票"),
+        ("Group discount 10%", "多人优惠 10%"),
+    ]
     assert (offer.price.total_minor, offer.price.currency_code) == (20_250, "HKD")
     assert [(t.minutes_before, t.percent) for t in offer.policy.refund_tiers] == [(1440, 80)]
     assert "80%" in offer.policy.text_en

@@ -11,7 +11,7 @@ from server import rpc
 from server.catalog import offers as catalog
 from server.catalog.catalogue import PACKAGE, Catalogue, City, ListedProduct
 from server.catalog.offers import Journey, Offer
-from server.catalog.pricing import Line, Price
+from server.catalog.pricing import FARE, PROMOTION, Line, Price
 from server.ticketing.policy import Policy, Summary, summary
 from server.ticketing.searching.listing import Query
 from server.ticketing.searching.search import Found, OfferDay
@@ -211,6 +211,7 @@ def _stop(stop: catalog.Stop) -> Any:
 
 
 def _line(line: Line) -> Any:
+    name_en, name_zh = _line_names(line)
     return offer_pb2.PriceLine(
         kind=LINE_KINDS[line.kind],
         customer_type=CUSTOMER_TYPES[line.customer_type],
@@ -219,9 +220,28 @@ def _line(line: Line) -> Any:
         amount_minor=line.amount_minor,
         percent_off=line.percent,
         promotion_code=line.code,
-        display_name_en=line.name_en,
-        display_name_zh=line.name_zh,
+        display_name_en=name_en,
+        display_name_zh=name_zh,
     )
+
+
+_TRAVELLER_NAMES = {
+    "ADULT": ("Adult", "成人"),
+    "CHILD": ("Child", "儿童"),
+    "SENIOR": ("Senior", "长者"),
+    "STUDENT": ("Student", "学生"),
+    "PET": ("Pet", "宠物"),
+}
+
+
+def _line_names(line: Line) -> tuple[str, str]:
+    """What a line is called in English and Chinese: a promotion has names of its own."""
+    if line.kind == PROMOTION:
+        return line.name_en, line.name_zh
+    name_en, name_zh = _TRAVELLER_NAMES[line.customer_type or "ADULT"]
+    if line.kind == FARE:
+        return f"{name_en} fare", f"{name_zh}票"
+    return f"Group discount {line.percent}%", f"多人优惠 {line.percent}%"
 
 
 def _entitlement(entitlement: dict[str, Any]) -> Any:

@@ -251,7 +251,7 @@ class PriceLine(_message.Message):
     promotion_code: _builtins.str
     """Code of the promotion; empty for one that applies by itself."""
     display_name_en: _builtins.str
-    """What a person calls it, in English."""
+    """What a person calls it, in English: e.g. `Adult fare`, `Group discount 10%`, or the promotion's name."""
     display_name_zh: _builtins.str
     """The same in Chinese."""
     def __init__(
