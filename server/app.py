@@ -336,7 +336,7 @@ class App:
             pages,
             holder=holder,
             reader=reader,
-            watcher=Watcher(db, identity.travellers.recheck, self._stopping, self.loops),
+            watcher=Watcher(db, self._stopping, self.loops),
             issuer=issuer,
             travellers=identity.travellers,
             cashier=cashier,

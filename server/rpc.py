@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
@@ -34,6 +35,7 @@ from server.fields import Checker
 from server.metrics import CALLS, IN_FLIGHT, LATENCY
 from server.ratelimit import Allowance
 from server.statuses import error_status
+from server.streams import StreamRights
 
 DEFAULT_PAGE_SIZE = 50
 SHUTDOWN_RETRY_SECONDS = 1.0
@@ -115,6 +117,12 @@ class Guards(Protocol):
     async def authenticate(self, metadata: Metadata, address: str) -> Caller | None:
         """The caller by credentials; None without any. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
 
+    def recall(self, caller: Any, metadata: Metadata, address: str) -> Caller | None:
+        """The caller of a stream as it is now, if that is remembered. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+
+    async def recheck(self, caller: Any, metadata: Metadata, address: str) -> Caller:
+        """The caller of a stream as it is now. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+
     async def allowance(self, caller: Caller) -> Allowance | None:
         """Counts the call against the caller's limit; None where there is none."""
 
@@ -170,6 +178,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self.finished = asyncio.Event()
         self.refused = 0
         self._handlers: dict[str, Handler] = {}
+        self._rights = StreamRights()
 
     def refuse(self) -> None:
         """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its requests.
@@ -248,11 +257,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 await self._authorize(call, method)
                 if single:
                     request = method.read(await self._admission.first_message(context.read()))
-                if generates:
-                    async for response in behavior(request, context):
-                        await context.write(response)
-                else:
-                    await behavior(request, context)
+                async with self._held(call, method):
+                    if generates:
+                        async with aclosing(behavior(request, context)) as responses:
+                            async for response in responses:
+                                await context.write(response)
+                    else:
+                        await behavior(request, context)
                 context.set_trailing_metadata(self._trailer(call))
             except BaseException as error:  # noqa: BLE001 - every fault is answered here
                 await self._fail(call, context, error)
@@ -301,13 +312,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 "credentials are missing: send x-api-key, or authorization: Bearer <access token>",
             )
         call.caller = caller
-        if caller.role not in method.roles:
-            raise DomainError(
-                Reason.ROLE_NOT_ALLOWED,
-                f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
-                role=caller.role,
-                allowed=",".join(sorted(method.roles)),
-            )
+        _require_role(caller, method)
 
     async def admit(self, path: str, metadata: Metadata) -> None:
         """Whether a caller of the gateway may make a call, before the gateway reads what it is to say.
@@ -322,6 +327,23 @@ class Interceptor(grpc.aio.ServerInterceptor):
             call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
             self._record(call, method)
             raise
+
+    def _held(self, call: Call, method: _Method) -> AbstractAsyncContextManager[None]:
+        """For as long as the caller has the right to the stream; its rights in `call` are those it has now."""
+
+        def remembered() -> bool:
+            caller = self._guards.recall(call.caller, call.metadata, call.address)
+            return caller is not None and take(caller)
+
+        async def recheck() -> None:
+            take(await self._guards.recheck(call.caller, call.metadata, call.address))
+
+        def take(caller: Caller) -> bool:
+            _require_role(caller, method)
+            call.caller = caller
+            return True
+
+        return self._rights.hold(remembered, recheck) if call.caller else nullcontext()
 
     async def _fail(self, call: Call, context: Any, error: BaseException) -> NoReturn:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
@@ -379,6 +401,16 @@ class Interceptor(grpc.aio.ServerInterceptor):
             code=call.code,
             reason=call.reason,
             ms=round(seconds * 1000, 2),
+        )
+
+
+def _require_role(caller: Caller, method: _Method) -> None:
+    if caller.role not in method.roles:
+        raise DomainError(
+            Reason.ROLE_NOT_ALLOWED,
+            f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
+            role=caller.role,
+            allowed=",".join(sorted(method.roles)),
         )
 
 

@@ -85,7 +85,14 @@ class PartnerKeys:
 
     async def recognise(self, api_key: str, address: str) -> Partner:
         """The partner whose live key this is. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
-        key = self._keys.peek(api_key) or await self._keys.get(api_key)
+        return self._admit(self._keys.peek(api_key) or await self._keys.get(api_key), address)
+
+    def recall(self, api_key: str, address: str) -> Partner | None:
+        """`recognise` for a key that is remembered; None for one that is not. Raises ADDRESS_NOT_ALLOWED."""
+        key = self._keys.peek(api_key)
+        return None if key is None else self._admit(key, address)
+
+    def _admit(self, key: _Key, address: str) -> Partner:
         if key.allowed and not rules.address_allowed(address, key.allowed):
             raise DomainError(
                 Reason.ADDRESS_NOT_ALLOWED,

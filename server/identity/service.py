@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -213,12 +214,35 @@ class Identity:
             return None
         return await self._limiter.hit(f"partner:{caller.partner_id}", caller.requests_per_minute)
 
-    async def recheck(self, caller: Person) -> Person:
-        """The caller as it is now, for streams that outlive the access token. Raises UNAUTHENTICATED."""
-        login = self._logins.peek(caller.login_id) or await self._logins.get(caller.login_id)
-        if time.time() >= login.refresh_expires:
-            raise unauthenticated()
-        return login.caller
+    def recall(
+        self, caller: Caller, metadata: Mapping[str, str | bytes], address: str
+    ) -> Caller | None:
+        """`recheck` of a caller that is remembered as it is now; None for one that is not."""
+        if isinstance(caller, Partner):
+            return self._keys.recall(str(metadata["x-api-key"]), address)
+        if isinstance(caller, Traveller):
+            return self.travellers.recall(caller)
+        login = self._logins.peek(caller.login_id)
+        return None if login is None else _lasting(login)
+
+    async def recheck(
+        self,
+        caller: Caller,
+        metadata: Mapping[str, str | bytes] = MappingProxyType({}),
+        address: str = "",
+    ) -> Caller:
+        """The caller as it is now, for streams, which outlive the access token.
+
+        `metadata` and `address` are those it was recognised by. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED.
+        """
+        if isinstance(caller, Partner):
+            return await self._keys.recognise(str(metadata["x-api-key"]), address)
+        if isinstance(caller, Traveller):
+            await self.travellers.recheck(caller)
+            return caller
+        return _lasting(
+            self._logins.peek(caller.login_id) or await self._logins.get(caller.login_id)
+        )
 
     async def _load_token(self, token: str) -> _Login:
         given = credentials.read_token("a", token)
@@ -503,6 +527,13 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
             departure=session_departure(row),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
+
+
+def _lasting(login: _Login) -> Person:
+    """The caller of a log-in that can still be refreshed. Raises UNAUTHENTICATED."""
+    if time.time() >= login.refresh_expires:
+        raise unauthenticated()
+    return login.caller
 
 
 def _login_failed() -> DomainError:

@@ -181,13 +181,23 @@ class Travellers:
 
     async def recheck(self, traveller: Traveller) -> None:
         """Nothing, unless the traveller is blocked by now, for streams. Raises UNAUTHENTICATED."""
+        if self.recall(traveller) is None:
+            _require_unblocked(traveller, await self._blocked.get(""))
+
+    def recall(self, traveller: Traveller) -> Traveller | None:
+        """The traveller, if it is remembered who is blocked; None if not. Raises UNAUTHENTICATED for one who is."""
         blocked = self._blocked.peek("")
         if blocked is None:
-            blocked = await self._blocked.get("")
-        if traveller.traveller_id in blocked:
-            raise unauthenticated()
+            return None
+        _require_unblocked(traveller, blocked)
+        return traveller
 
     async def _load_blocked(self, _: str) -> frozenset[int]:
         query = select(travellers.c.traveller_id).where(travellers.c.state == "BLOCKED")
         async with self._db.transaction() as tx:
             return frozenset((await tx.execute(query)).scalars())
+
+
+def _require_unblocked(traveller: Traveller, blocked: frozenset[int]) -> None:
+    if traveller.traveller_id in blocked:
+        raise unauthenticated()

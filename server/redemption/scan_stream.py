@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -16,8 +15,6 @@ from server.redemption.scans import Answer
 MAX_SCANS_IN_FLIGHT = 256
 """Of one stream; at this many the server reads no further, so that flow control holds the terminal back."""
 RETRY_SECONDS = 1.0
-RECHECK_SECONDS = 0.2
-"""How often the caller's rights are looked at again; a revocation ends the stream within a second."""
 
 _check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
 
@@ -25,20 +22,18 @@ Submit = Callable[[Any], Awaitable[asyncio.Future[list[Answer]]]]
 
 
 class ScanStream:
-    """A stream being served. `still_welcome` raises when the caller's rights are gone."""
+    """A stream being served. It is cancelled when the caller's rights are gone (`server.streams`)."""
 
     def __init__(
         self,
         context: Any,
         submit: Submit,
         answer_message: Callable[[Answer], Any],
-        still_welcome: Callable[[], Awaitable[Any]],
         stopping: asyncio.Event,
     ) -> None:
         self._context = context
         self._submit = submit
         self._answer_message = answer_message
-        self._still_welcome = still_welcome
         self._stopping = stopping
         self._in_flight: set[asyncio.Future[list[Answer]]] = set()
         self._room = asyncio.Semaphore(MAX_SCANS_IN_FLIGHT)
@@ -49,17 +44,16 @@ class ScanStream:
     async def run(self) -> None:
         """Serves the stream to its end.
 
-        Raises SHUTTING_DOWN when the server stops, after the scans that were read are answered, and UNAUTHENTICATED
-        on revocation, when those not yet decided are dropped.
+        Raises SHUTTING_DOWN when the server stops, after the scans that were read are answered. Cancelled, those not
+        yet decided are dropped.
         """
         reader = asyncio.create_task(self._read())
-        watcher = asyncio.create_task(self._watch())
+        watcher = asyncio.create_task(self._stopping.wait())
         writer = asyncio.create_task(self._write())
         tasks = {reader, watcher, writer}
         try:
             await asyncio.wait({watcher, writer}, return_when=asyncio.FIRST_COMPLETED)
             if watcher.done():
-                watcher.result()
                 reader.cancel()
                 await writer
                 raise DomainError(
@@ -126,12 +120,6 @@ class ScanStream:
             else:
                 self._news.clear()
                 await self._news.wait()
-
-    async def _watch(self) -> None:
-        while not self._stopping.is_set():
-            await self._still_welcome()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), RECHECK_SECONDS)
 
 
 def _failure(scan_id: str, error: DomainError) -> Any:

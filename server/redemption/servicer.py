@@ -157,16 +157,10 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return redemption_pb2.RedeemByCodeResponse.FromString(same)
 
     async def ScanStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
-        call = rpc.current()
-
-        async def still_welcome() -> None:
-            call.caller = await self._identity.recheck(rpc.caller())
-
         stream = ScanStream(
             context,
             submit=lambda scan: self._queue(scan, [_item(scan)]),
             answer_message=answer_message,
-            still_welcome=still_welcome,
             stopping=self._stopping,
         )
         await stream.run()

@@ -29,7 +29,6 @@ from server.connection import Connection
 from server.embedded.services import EmbeddedServices
 from server.errors import Reason
 from server.identity import keys
-from server.identity.callers import Traveller
 from server.ticketing.ordering import expiry, watching
 from tests.support import databases
 from tests.support.gate_server import GateServer
@@ -147,7 +146,7 @@ async def prompt(app: App, loop: str) -> None:
         await asyncio.gather(owner.of([1]), return_exceptions=True)
     elif loop == "order-watcher":
         if not owner._watches:
-            owner._begin(watching._Watch(Traveller(1), 1, 0))
+            owner._begin(watching._Watch(1, 0))
     elif loop == "outbox":
         owner.wake()
     elif loop == "health":

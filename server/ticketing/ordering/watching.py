@@ -5,7 +5,7 @@ moves are numbered under its row lock, so what is behind the last number seen is
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from server.ticketing.ordering import events, orders
 from server.ticketing.ordering.orders import Order
 
 POLL_SECONDS = 0.5
-"""Between two looks, also at whether the traveller was blocked meanwhile."""
+"""Between two looks."""
 RETRY_SECONDS = 1.0
 FINAL = frozenset({"COMPLETED", "CANCELLED"})
 
@@ -58,25 +58,22 @@ News = Sequence[Happening] | DomainError
 class _Watch:
     """Somebody who watches: behind which sequence, and what is still to be told."""
 
-    traveller: Traveller
     order_id: int
     behind: int
     news: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
 
 
 class Watcher:
-    """Everybody who watches an order at this process. `still_welcome` raises when a traveller's rights are gone."""
+    """Everybody who watches an order at this process."""
 
     def __init__(
         self,
         db: Database,
-        still_welcome: Callable[[Traveller], Awaitable[None]],
         stopping: asyncio.Event,
         loops: Loops | None = None,
     ) -> None:
         self._db = db
         self._loop = (loops or Loops()).add("order-watcher", self._poll_always)
-        self._still_welcome = still_welcome
         self._stopping = stopping
         self._watches: set[_Watch] = set()
 
@@ -85,18 +82,17 @@ class Watcher:
     ) -> AsyncIterator[Happening]:
         """The moves of the traveller's own order behind a sequence, until it is final.
 
-        Raises NOT_FOUND; what it returns raises UNAUTHENTICATED (blocked meanwhile), SHUTTING_DOWN when the server
-        stops.
+        Raises NOT_FOUND; what it returns raises SHUTTING_DOWN when the server stops.
         """
         async with self._db.transaction() as tx:
             order = await orders.find(tx, traveller.traveller_id, code)
             past = await _news(tx, {order.order_id: max(after_sequence, 1)})
         if after_sequence < 1:
             past = [_created(order), *past]
-        return self._moves(traveller, order, past, after_sequence)
+        return self._moves(order, past, after_sequence)
 
     async def _moves(
-        self, traveller: Traveller, order: Order, past: list[Happening], after_sequence: int
+        self, order: Order, past: list[Happening], after_sequence: int
     ) -> AsyncIterator[Happening]:
         for happening in past:
             yield happening
@@ -104,7 +100,7 @@ class Watcher:
         state = last.state if last else order.state
         if state in FINAL:
             return
-        watch = _Watch(traveller, order.order_id, max(last.sequence if last else 0, after_sequence))
+        watch = _Watch(order.order_id, max(last.sequence if last else 0, after_sequence))
         self._begin(watch)
         try:
             while state not in FINAL:
@@ -148,11 +144,6 @@ class Watcher:
 
     async def _poll(self) -> None:
         watches = list(self._watches)
-        for watch in watches:
-            try:
-                await self._still_welcome(watch.traveller)
-            except DomainError as error:
-                watch.news.put_nowait(error)
         behind: dict[int, int] = {}
         for watch in watches:
             known = behind.get(watch.order_id, watch.behind)

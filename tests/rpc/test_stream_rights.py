@@ -1,0 +1,174 @@
+"""Every stream ends within a second after its caller has lost the right to it: over gRPC and JSON, in every process.
+
+ScanStream's revocations, one by one, are in test_scan_stream.py.
+"""
+
+import asyncio
+from typing import Any
+
+import grpc
+import httpx2
+import orjson
+import pytest
+from deeptravel.admin.v1 import admin_service_pb2
+from deeptravel.ota.v1 import ota_service_pb2 as ota
+from deeptravel.redemption.v1 import redemption_service_pb2
+from deeptravel.ticketing.v1 import ticketing_service_pb2
+
+from server.errors import Reason
+from server.identity.keys import PartnerKeys
+from tests.support import gate
+from tests.support.gate import WITHIN_SECONDS, scan_message
+from tests.support.gate_server import GateServer, gate_server
+from tests.support.partner_desk import CP, Desk, Market
+from tests.support.rpc_server import read_refusal
+from tests.support.traveller import BUMP, a_world
+from tests.support.traveller import Desk as TravellerDesk
+
+NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
+"""Little of a stream is on its way to a slow reader."""
+TICKETS = 4_000
+LOST = {
+    "key": ("UPDATE partner_keys SET revoke_time = now() WHERE partner_id = 1", "UNAUTHENTICATED"),
+    "partner": ("UPDATE partners SET state = 'REVOKED' WHERE partner_id = 1", "UNAUTHENTICATED"),
+    "address": (
+        "UPDATE partners SET allowed_addresses = '{192.0.2.7}' WHERE partner_id = 1",
+        "ADDRESS_NOT_ALLOWED",
+    ),
+}
+
+
+class Reader:
+    """Reads a stream of QR codes slowly, for longer than a test lasts."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.read, self.begun = stream, 0, asyncio.Event()
+
+    async def reason(self) -> Reason | None:
+        """Why the stream ends; None if it does with its last ticket."""
+        try:
+            while await self.stream.read() is not grpc.aio.EOF:
+                self.read += 1
+                self.begun.set()
+                await asyncio.sleep(0.005)
+        except grpc.aio.AioRpcError as error:
+            return read_refusal(error).reason
+        return None
+
+
+async def revoke(market: Market, statement: str) -> None:
+    async with market.pg.transaction():
+        await market.sql(statement)
+        await market.sql(BUMP)
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_no_more_qr_codes_for_a_partner_without_the_right(
+    market: Market, ota_server: GateServer, desk: Desk, lost: str
+) -> None:
+    """Seen red: a partner whose key was revoked was sent all of them."""
+    batch = await desk.batch(TICKETS)
+    address = f"127.0.0.1:{ota_server.app.grpc_port}"
+    async with grpc.aio.insecure_channel(address, options=NARROW) as channel:
+        request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True)
+        reader = Reader(Desk.at(channel).call("StreamBatchTickets", request))
+        reading = asyncio.create_task(reader.reason())
+        await reader.begun.wait()
+        statement, expected = LOST[lost]
+        await revoke(market, statement)
+        assert await reading == expected
+    assert reader.read < TICKETS / 2
+
+
+async def test_in_another_process_too(
+    market: Market, ota_server: GateServer, desk: Desk, database_url: str, redis_url: str
+) -> None:
+    batch = await desk.batch(TICKETS)
+    async with gate_server(database_url, redis_url) as other:
+        request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True)
+        reader = Reader(Desk.at(other.channel).call("StreamBatchTickets", request))
+        reading = asyncio.create_task(reader.reason())
+        await reader.begun.wait()
+        await revoke(market, LOST["key"][0])
+        assert await reading == Reason.UNAUTHENTICATED
+
+
+async def test_an_open_stream_asks_the_database_nothing(
+    market: Market, ota_server: GateServer, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key was read once, whatever time passes."""
+    loaded: list[str] = []
+    load = PartnerKeys._load
+
+    async def counted(self: PartnerKeys, api_key: str) -> Any:
+        loaded.append(api_key)
+        return await load(self, api_key)
+
+    batch = await desk.batch(400)
+    monkeypatch.setattr(PartnerKeys, "_load", counted)
+    request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id)
+    stream = desk.call("StreamBatchTickets", request)
+    read = 0
+    while await stream.read() is not grpc.aio.EOF:
+        read += 1
+        await asyncio.sleep(0.005)
+    assert read == 400
+    assert CP.api_key not in loaded
+
+
+async def test_over_json_a_blocked_traveller_reads_why(database_url: str, redis_url: str) -> None:
+    async with (
+        a_world(database_url) as world,
+        gate_server(database_url, redis_url) as server,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.app.http_port}") as http,
+    ):
+        await world.enrol(1)
+        desk = TravellerDesk.of(server.channel, 1)
+        order = await desk.order(world.seat())
+        headers = dict(desk.metadata)
+        url = f"/orders/{order.order_id}:watch"
+        async with asyncio.timeout(20), http.stream("GET", url, headers=headers) as answer:
+            assert answer.status_code == 200
+            lines = (line async for line in answer.aiter_lines() if line)
+            assert orjson.loads(await anext(lines))["event"] == "order.created"
+            await world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
+            await world.sql(BUMP)
+            last = [orjson.loads(line) async for line in lines][-1]
+        assert last["error"]["details"][0]["reason"] == "UNAUTHENTICATED"
+
+
+async def test_a_closed_session_redeems_no_more(database_url: str, redis_url: str) -> None:
+    """The stream is the log-in's and goes on, with another session or none."""
+    async with (
+        gate.a_world(database_url) as world,
+        gate_server(database_url, redis_url) as server,
+    ):
+        terminal = await world.log_in(server.channel)
+        tickets = await world.tickets(2)
+        session = await terminal.open_session()
+        stream = terminal.stream()
+        message = scan_message("1", tickets[0].qr, session_code=session)
+        await stream.write(message)
+        assert (await stream.read()).answers[0].answer.ticket_code
+        await world.change("UPDATE validator_sessions SET close_time = now()")
+        await asyncio.sleep(WITHIN_SECONDS)  # what is promised, not luck
+        await stream.write(scan_message("2", tickets[1].qr, session_code=session))
+        assert (await stream.read()).answers[0].failure.reason == Reason.SESSION_NOT_OPEN
+        await stream.write(scan_message("3", tickets[1].qr))
+        assert (await stream.read()).answers[0].answer.ticket_code
+        await stream.done_writing()
+
+
+def test_every_stream_of_the_contract_is_tried_here() -> None:
+    services = [
+        service
+        for file in (admin_service_pb2, redemption_service_pb2, ticketing_service_pb2, ota)
+        for service in file.DESCRIPTOR.services_by_name.values()
+    ]
+    streaming = {
+        method.name
+        for service in services
+        for method in service.methods
+        if method.server_streaming or method.client_streaming
+    }
+    assert streaming == {"StreamBatchTickets", "ScanStream", "WatchOrder"}
