@@ -82,7 +82,9 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector for traces, gRPC")
     max_calls_in_flight: int = Field(16_384, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
     max_calls_per_address: int = Field(
-        4096, ge=0, description="calls in flight from one address; 0 for no limit"
+        4096,
+        ge=0,
+        description="calls in flight from one address that is no trusted proxy; 0: no limit",
     )
     max_connections: int = Field(8192, ge=1, description="gRPC connections of each process")
     first_message_seconds: float = Field(
