@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import functools
 import math
 import os
 import re
@@ -158,7 +159,7 @@ def gateway(
         ValueError: an annotation cannot be served.
     """
     document = openapi.document()
-    page = openapi.page(orjson.loads(document))
+    page = functools.cache(lambda: openapi.page(orjson.loads(document)))  # when it is asked for
 
     async def show_health(_request: Request) -> Response:
         report = health()
@@ -168,7 +169,7 @@ def gateway(
         return Response(document, media_type="application/json")
 
     async def show_page(_request: Request) -> Response:
-        return HTMLResponse(page, headers={"content-security-policy": PAGE_POLICY})
+        return HTMLResponse(page(), headers={"content-security-policy": PAGE_POLICY})
 
     async def show_root(_request: Request) -> Response:
         return RedirectResponse("/docs")

@@ -5,8 +5,10 @@ own, the outcome is unknown: PAYMENT_PROVIDER_UNAVAILABLE, and the caller asks a
 """
 
 import asyncio
+import functools
 import random
 import secrets
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -120,7 +122,12 @@ class WechatClient:
         timeout = httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS)
         self._pay, self._login = (
             # a simulator beside us, which has no TLS, is not behind the proxy of the environment
-            httpx2.AsyncClient(base_url=url, timeout=timeout, trust_env=url.startswith("https:"))
+            httpx2.AsyncClient(
+                base_url=url,
+                timeout=timeout,
+                trust_env=url.startswith("https:"),
+                verify=_authorities(needed=url.startswith("https:")),
+            )
             for url in (pay_url, login_url)
         )
 
@@ -455,6 +462,12 @@ class WechatClient:
             self._keys = keys
             self._refresh_after = time.monotonic() + REFRESH_SECONDS
             log.info("wechat.certificates_fetched", keys=len(keys))
+
+
+@functools.cache
+def _authorities(*, needed: bool) -> ssl.SSLContext:
+    """Those whose certificates are believed: the machine's, whose reading takes a while, or none for who has no TLS."""
+    return httpx2.create_ssl_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _load(setting: str, path: Path, load: Callable[[bytes], T]) -> T:
