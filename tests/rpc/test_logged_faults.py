@@ -1,5 +1,6 @@
 """A statement that fails, or a value that cannot be read, is logged without its values, by us and by PostgreSQL."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,3 +101,33 @@ def test_chains_and_groups() -> None:
     assert shown.count("ValueError") == 2  # the cause, and in the group
     assert "  | DataError" in shown
     assert "in fail" in shown
+
+
+WORDS_OF_ITS_OWN = {
+    "server/commandline/serving.py",  # StartError
+    "server/gateway/listener.py",  # OSError
+    "server/payments/wechat_client.py",  # ours, and WeChat's own words about a request
+    "server/ticketing/paying/payment_requests.py",  # likewise
+    "server/ticketing/paying/notices.py",  # ours
+    "server/tls.py",  # of files
+}
+"""Where `str(error)` may be logged, since no value of a row or a request can be in it."""
+
+
+def test_every_engine_hides_parameters_and_no_error_is_logged_as_it_is() -> None:
+    """Wherever one is made or logged; server.faults.fault_text is the way."""
+    for path in sorted((ROOT / "server").rglob("*.py")):
+        name = str(path.relative_to(ROOT))
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call):
+                continue
+            called = ast.unparse(call.func)
+            given = {each.arg: ast.unparse(each.value) for each in call.keywords}
+            if called.endswith(("create_engine", "create_async_engine")):
+                assert given.get("hide_parameters") == "True", name
+            if called.startswith(("log.", "_log.")):
+                shown = [*given.values(), *map(ast.unparse, call.args)]
+                assert "repr(error)" not in shown, f"{name}: {call.lineno}"
+                assert "str(error)" not in shown or name in WORDS_OF_ITS_OWN, (
+                    f"{name}: {call.lineno}"
+                )

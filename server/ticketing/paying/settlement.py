@@ -20,6 +20,7 @@ from server.catalog.journeys import Ride
 from server.catalog.offers import Offer
 from server.db import Database, HotConnection, round_trip
 from server.errors import DomainError, Reason
+from server.faults import fault_text
 from server.metrics import PAYMENTS
 from server.payments import rules as payment_rules
 from server.payments import service as payments
@@ -342,7 +343,7 @@ class Settlement:
         except (DomainError, _GoneError) as error:
             if isinstance(error, DomainError) and error.reason not in GONE:
                 raise
-            log.info("payment.too_late", order_id=order.order_code, cause=str(error))
+            log.info("payment.too_late", order_id=order.order_code, cause=fault_text(error))
             return False
         return True
 
