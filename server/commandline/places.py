@@ -6,11 +6,15 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from server.config import Settings
+from server.loops import Loop, Loops
+
+if TYPE_CHECKING:
+    from server.embedded.services import EmbeddedServices
 
 CONNECT_SECONDS = 5
 RUNNING_FILE = "server.json"
@@ -18,11 +22,29 @@ RUNNING_FILE = "server.json"
 
 @dataclass(frozen=True)
 class Places:
-    """Where PostgreSQL and Redis are, and whether they are ours."""
+    """Where PostgreSQL and Redis are, and whether they are ours; `services` only in the process that runs them."""
 
     database_url: str
     redis_url: str
     embedded: bool = False
+    services: "EmbeddedServices | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def for_workers(self) -> dict[str, Any]:
+        """What another process of the same server is given."""
+        return {
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "embedded": self.embedded,
+        }
+
+    def keep(self, loops: Loops) -> list[Loop]:
+        """Has the services that this process runs started again when they die; end the loops before the services."""
+        kept = []
+        for child in self.services.children if self.services else ():
+            kept.append(loops.add(f"embedded {child.name}", child.keep))
+            kept[-1].start()
+        return kept
 
 
 @contextlib.contextmanager
@@ -49,7 +71,7 @@ def open_places(
         yield Places(running["database_url"], running["redis_url"], embedded=True)
         return
     try:
-        found = Places(services.database_url, services.redis_url, embedded=True)
+        found = Places(services.database_url, services.redis_url, embedded=True, services=services)
         write_running(settings, found)
         yield found
     finally:

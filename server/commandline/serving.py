@@ -22,6 +22,7 @@ from server.commandline.places import Places
 from server.commandline.simulators import wechat_settings
 from server.config import Settings, load_settings
 from server.errors import StartError
+from server.loops import Loops
 
 FIRST_BACKOFF_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 30.0
@@ -80,11 +81,14 @@ async def _serve(
     gc.set_threshold(young, middle, NEVER)
     collecting = app.loops.add("garbage-collection", _collect_now_and_then)
     collecting.start()
+    kept = found.keep(app.loops)
     told.when_again(app.hurry)
     announce(app.ports)
     await told.stop.wait()
     await collecting.cancel()
     await app.stop()
+    for loop in kept:
+        await loop.cancel()
     return HURRIED if told.again else 0
 
 
@@ -132,9 +136,21 @@ def serve_with_workers(
         assert settings.secret_key is not None
         secret_key = base64.b64encode(settings.secret_key.get_secret_value()).decode()
         given = {**chosen, "secret_key": secret_key, **wechat_settings(settings)}
-        word = {"settings": given, "places": found.__dict__}
+        word = {"settings": given, "places": found.for_workers}
         supervisor = _Supervisor(json.dumps(word).encode() + b"\n", metrics, settings.drain_seconds)
-        return asyncio.run(supervisor.run(workers, lambda: announce(chosen)))
+        return asyncio.run(_keep_all(supervisor, workers, found, lambda: announce(chosen)))
+
+
+async def _keep_all(
+    supervisor: "_Supervisor", workers: int, found: Places, announce: Callable[[], None]
+) -> int:
+    """Keeps the embedded services running as long as the workers."""
+    kept = found.keep(Loops())
+    try:
+        return await supervisor.run(workers, announce)
+    finally:
+        for loop in kept:
+            await loop.cancel()
 
 
 class _Supervisor:
@@ -172,8 +188,8 @@ class _Supervisor:
             began = time.monotonic()
             try:
                 code = await self._run_worker(ready)
-            except OSError as error:  # no memory or no process is left for it, at the moment
-                log.warning("worker.not_started", error=str(error))
+            except Exception as error:
+                log.error("worker.not_started", exc_info=error)
                 code = None
             if stop.is_set():
                 break

@@ -31,6 +31,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
+from server.embedded.child import Child
 from server.errors import StartError
 
 DATABASE = "deeptravel"
@@ -112,8 +113,8 @@ class EmbeddedServices:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._lock: int | None = None
-        self._postgres: subprocess.Popen[bytes] | None = None
-        self._valkey: subprocess.Popen[bytes] | None = None
+        self._postgres: Child | None = None
+        self._valkey: Child | None = None
         self._owner_pid = os.getpid()
 
     @classmethod
@@ -151,10 +152,11 @@ class EmbeddedServices:
         """Stop both services, newest first, and let go of the folder; a second call does nothing."""
         if os.getpid() != self._owner_pid:  # a fork must not stop its parent's services
             return
-        for process, polite, firm in (
+        for child, polite, firm in (
             (self._valkey, signal.SIGTERM, signal.SIGKILL),
             (self._postgres, signal.SIGINT, signal.SIGQUIT),
         ):
+            process = child.process if child else None
             if process and process.poll() is None:
                 process.send_signal(polite)
                 try:
@@ -167,6 +169,11 @@ class EmbeddedServices:
             os.close(self._lock)
             self._lock = None
         atexit.unregister(self.stop)
+
+    @property
+    def children(self) -> list[Child]:
+        """The services' processes; whoever runs for long keeps them, from the main thread."""
+        return [child for child in (self._postgres, self._valkey) if child]
 
     def _start(self, *, durable: bool, when_ours: Callable[[], None] | None) -> None:
         self._data_dir.mkdir(
@@ -198,14 +205,20 @@ class EmbeddedServices:
         arguments: list[str | Path] = [_valkey_binary(), "--unixsocket", address, "--dir", folder]
         for name, value in settings.items():
             arguments += [f"--{name}", value]
-        self._valkey = account.spawn(arguments, self._data_dir / "valkey.log")
+        log = self._data_dir / "valkey.log"
+        self._valkey = Child(
+            "Valkey",
+            lambda: account.spawn(arguments, log),
+            lambda: _valkey_command(address, b"PING") == b"+PONG",
+            log,
+        )
         self.redis_url = f"unix://{quote(str(address))}"
 
     def _await_valkey(self, address: Path) -> None:
         assert self._valkey
         deadline = time.monotonic() + START_SECONDS
         while _valkey_command(address, b"PING") != b"+PONG":
-            if self._valkey.poll() is not None or time.monotonic() > deadline:
+            if self._valkey.process.poll() is not None or time.monotonic() > deadline:
                 raise _not_started("Valkey", self._data_dir / "valkey.log")
             time.sleep(POLL_SECONDS)
 
@@ -215,22 +228,29 @@ class EmbeddedServices:
             _initialise_postgres(account, folder, durable=durable)
         _refuse_other_version(folder)
         _stop_leftover_postgres(folder)
-        for stale in (folder / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
-            stale.unlink(missing_ok=True)  # their pid may by now belong to somebody else
         settings = POSTGRES_SETTINGS | ({} if durable else POSTGRES_NOT_DURABLE)
         settings["unix_socket_directories"] = f'"{sockets}"'
         arguments: list[str | Path] = [_postgres_binary("postgres"), "-D", folder]
         for name, value in settings.items():
             arguments += ["-c", f"{name}={value}"]
         log = self._data_dir / "postgres.log"
-        self._postgres = account.spawn(arguments, log)
+
+        def spawn() -> subprocess.Popen[bytes]:
+            # None of ours runs: the pid in these files may by now belong to somebody else. What its back ends still
+            # share keeps the new one from starting, whatever the files say.
+            for stale in (folder / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
+                stale.unlink(missing_ok=True)
+            return account.spawn(arguments, log)
+
+        postgres = Child("PostgreSQL", spawn, lambda: _database_ready(sockets), log)
+        self._postgres = postgres
         deadline = time.monotonic() + START_SECONDS
         while not _database_ready(sockets):
-            if self._postgres.poll() is not None:
+            if postgres.process.poll() is not None:
                 # Back ends of a PostgreSQL that was killed notice it only after a moment.
                 if "shared memory block" not in _tail(log) or time.monotonic() > deadline:
                     raise _not_started("PostgreSQL", log)
-                self._postgres = account.spawn(arguments, log)
+                postgres.process = spawn()
             elif time.monotonic() > deadline:
                 raise _not_started("PostgreSQL", log)
             time.sleep(POLL_SECONDS)

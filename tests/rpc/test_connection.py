@@ -7,6 +7,7 @@ that takes no writes goes back to the pool.
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -21,7 +22,8 @@ from server.errors import DomainError, Reason
 SECONDS = 20
 SLEEP = HotStatement("SELECT pg_sleep(60)::text")
 COUNT = HotStatement("INSERT INTO change_feed DEFAULT VALUES")
-PID = text("SELECT pg_backend_pid()")
+READ_ONLY = HotStatement("SELECT set_config('default_transaction_read_only', 'on', false)")
+PID = HotStatement("SELECT pg_backend_pid()")
 SLEEPERS = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
@@ -44,7 +46,7 @@ async def driver_of(tx: AsyncConnection) -> Connection:
 
 async def pid(db: Database) -> int:
     async with db.transaction() as tx:
-        return int((await tx.execute(PID)).scalar_one())
+        return int((await tx.execute(text(PID.sql.decode()))).scalar_one())
 
 
 @pytest.mark.parametrize("pipelined", [True, False])
@@ -109,23 +111,22 @@ async def test_a_statement_whose_caller_is_gone_is_cancelled_at_the_server(db: D
 
 @pytest.mark.parametrize("pipelined", [True, False])
 async def test_a_connection_that_takes_no_writes_is_dropped(db: Database, pipelined: bool) -> None:
-    before = await pid(db)
+    async def run(statement: HotStatement) -> list[tuple[Any, ...]]:
+        if pipelined:
+            async with db.hot() as hot, hot.transaction():
+                (rows,) = await hot.round_trip([(statement, [])], commit=True)
+                return rows
+        async with db.transaction() as tx:
+            result = await tx.execute(text(statement.sql.decode()))
+            return [tuple(row) for row in result] if result.returns_rows else []
 
-    async def write() -> None:
-        if not pipelined:
-            async with db.transaction() as tx:
-                await tx.execute(text(COUNT.sql.decode()))
-            return
-        async with db.hot() as hot, hot.transaction():
-            await hot.round_trip([(COUNT, [])], commit=True)
-
-    async with db.transaction() as tx:
-        await tx.execute(text("SET default_transaction_read_only = on"))
+    before = await run(PID)
+    await run(READ_ONLY)
     with pytest.raises(DomainError) as failed:
-        await write()
+        await run(COUNT)
     assert failed.value.reason is Reason.DATABASE_UNAVAILABLE
-    await write()
-    assert await pid(db) != before
+    await run(COUNT)
+    assert await run(PID) != before
 
 
 async def test_a_connection_that_the_server_ends_is_dropped(db: Database) -> None:

@@ -42,6 +42,7 @@ NO_LOOPS = {
     "app.py": "the server's own stop, and what serves HTTP",
     "changes.py": "one poll, for those who wait for it; one load",
     "commandline/serving.py": "the processes of `serve`, kept by their parent",
+    "redis_client.py": "one look at the nodes, for those who need one",
     "gateway/application.py": "within a request",
     "gateway/listener.py": "one connection",
     "gateway/serving.py": "what waits for the end of HTTP, at the stop",

@@ -1,10 +1,14 @@
 """Loops of a process: no error ends one, each is told, and a stop never fails."""
 
 import asyncio
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from server import loops as loops_module
+from server.embedded import child as child_module
+from server.embedded.child import Child
 from server.loops import Loops
 
 
@@ -96,3 +100,34 @@ async def test_an_end_that_takes_too_long_cancels() -> None:
     async with asyncio.timeout(5):
         await loop.end(within_seconds=0.01)
     assert not loop.is_running
+
+
+async def test_a_child_that_dies_is_started_again_also_when_its_start_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LOOK_SECONDS", "FIRST_RESTART_SECONDS"):
+        monkeypatch.setattr(child_module, name, 0.01)
+    failures = [BlockingIOError("no process is left")]
+    born: list[subprocess.Popen[bytes]] = []
+
+    def spawn() -> subprocess.Popen[bytes]:
+        if born and failures:
+            raise failures.pop()
+        born.append(subprocess.Popen(["sleep", "60"]))
+        return born[-1]
+
+    child = Child("sleep", spawn, lambda: True, Path("output"))
+    loop = Loops().add("embedded sleep", child.keep)
+    loop.start()
+    try:
+        for count in (2, 3):
+            born[-1].kill()
+            async with asyncio.timeout(10):
+                while len(born) < count:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+        assert (failures, child.process) == ([], born[-1])
+    finally:
+        await loop.cancel()
+        for each in born:
+            each.kill()
+            each.wait()

@@ -1,0 +1,152 @@
+"""What runs embedded and dies is started again with its data, and health says what is away meanwhile."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+import psutil
+import pytest
+from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from server.embedded.services import EmbeddedServices
+from tests.support.server_process import ServerProcess
+
+SECONDS = 30
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+GATE = "deeptravel.redemption.v1.RedemptionService"
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def service(server: ServerProcess, name: str) -> psutil.Process:
+    """The embedded service's process, a child of the server that the test started."""
+    children = psutil.Process(server.process.pid).children()
+    (found,) = [each for each in children if each.name().startswith(name)]
+    return found
+
+
+def health_of(server: ServerProcess) -> tuple[int, dict[str, Any]]:
+    answer = httpx2.get(f"{server.url}/healthz", timeout=SECONDS)
+    return answer.status_code, answer.json()
+
+
+@contextlib.contextmanager
+def watched(channel: grpc.Channel, name: str) -> Iterator[Iterator[int]]:
+    """The states of a service as gRPC health tells them."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=3 * SECONDS)
+    yield (answer.status for answer in watch)
+    watch.cancel()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_embedded_services_that_die_come_back_with_their_data(tmp_path: Path, workers: str) -> None:
+    """Seen red: both stayed dead, and health said SERVING."""
+    with (
+        ServerProcess("--workers", workers, data_dir=tmp_path / "data") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        metadata = server.metadata()
+        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        opening = access_pb2.OpenValidatorSessionRequest(
+            terminal_device_id=server.credentials["terminal_device_id"]
+        )
+        code = stub.OpenValidatorSession(opening, metadata=metadata).session_code
+        postgres, valkey = service(server, "postgres"), service(server, "valkey")
+        with watched(channel, GATE) as ours, watched(channel, "") as whole:
+            states = [next(ours), next(whole)]
+            postgres.kill()
+            states += [next(ours), next(whole), next(ours), next(whole)]
+        assert states == [SERVING, SERVING, NOT_SERVING, NOT_SERVING, SERVING, SERVING]
+        until(lambda: health_of(server) == (200, {"status": "SERVING", "degraded": []}))
+        # as a client does it: again while the server says that it is not available
+        again = repeated(lambda: stub.OpenValidatorSession(opening, metadata=metadata))
+        assert again.session_code == code
+        assert service(server, "postgres").pid != postgres.pid
+
+        valkey.kill()
+        until(lambda: '"embedded.restarted"' in server.log and valkey_is_back(server, valkey))
+        assert health_of(server)[0] == 200
+        restarted = [each for each in server.log_lines if each["event"] == "embedded.restarted"]
+        assert {each["service"] for each in restarted} == {"PostgreSQL", "Valkey"}
+        processes = [service(server, "postgres"), service(server, "valkey")]
+    assert server.process.returncode == 0
+    assert not any(each.is_running() for each in processes)
+
+
+def repeated(call: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - repeated, not expected
+            assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def valkey_is_back(server: ServerProcess, former: psutil.Process) -> bool:
+    try:
+        return service(server, "valkey").pid != former.pid and server.log.count("restarted") >= 2
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_health_says_what_is_away_when_services_are_elsewhere(tmp_path: Path, workers: str) -> None:
+    services = EmbeddedServices.start(tmp_path / "services", durable=False)
+    try:
+        running = {child.name: psutil.Process(child.process.pid) for child in services.children}
+        env = {
+            "DEEPTRAVEL_DATABASE_URL": services.database_url,
+            "DEEPTRAVEL_REDIS_URL": services.redis_url,
+            "DEEPTRAVEL_SECRET_KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        }
+        with (
+            ServerProcess("--workers", workers, data_dir=tmp_path / "data", env=env) as server,
+            grpc.insecure_channel(server.target) as channel,
+        ):
+            health: Any = health_pb2_grpc.HealthStub(channel)
+
+            def status(name: str) -> int:
+                request = health_pb2.HealthCheckRequest(service=name)
+                return int(health.Check(request, timeout=SECONDS).status)
+
+            with frozen(running["Valkey"]):
+                found = {"status": "SERVING", "degraded": ["redis"]}
+                until(lambda: health_of(server) == (200, found))
+                assert (status(""), status(GATE)) == (SERVING, SERVING)
+            with frozen(running["PostgreSQL"]):
+                found = {"status": "NOT_SERVING", "degraded": ["database"]}
+                until(lambda: health_of(server) == (503, found))
+                until(lambda: (status(""), status(GATE)) == (NOT_SERVING, NOT_SERVING))
+                assert status("grpc.health.v1.Health") == SERVING
+            until(lambda: all(health_of(server)[0] == 200 for _ in range(4)))
+            until(lambda: (status(""), status(GATE)) == (SERVING, SERVING))
+        assert server.process.returncode == 0
+    finally:
+        services.stop()
+
+
+@contextlib.contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    """Stands still with all its children, as the machine it runs on would."""
+    family = [process, *process.children(recursive=True)]
+    try:
+        for each in family:
+            each.suspend()
+        yield
+    finally:
+        for each in family:
+            each.resume()
