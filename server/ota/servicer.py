@@ -1,6 +1,5 @@
 """OtaService: protobuf messages to plain arguments and back."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -16,17 +15,16 @@ from server.db import Database
 from server.errors import invalid
 from server.identity.callers import Partner
 from server.ota import service
+from server.ota.turns import Turns
 from server.ticketing import partner_orders as orders
 from server.ticketing import qr_codes
 from server.tickets import service as tickets
+from server.tickets.generation import LARGE_BATCH
 from server.tickets.issuing import Issuer, seal
 
 FIRST_TICKETS = 200
 """Of a batch, in the answer to the call that made it."""
 
-LARGE_BATCH = 1000
-LARGE_BATCHES_AT_ONCE = 2
-"""Of more than LARGE_BATCH tickets; others wait without a connection, as calls at the gates need the rest."""
 BATCH_PATIENCE_SECONDS = 60
 
 TICKET_STATE = rpc.enum_numbers(ticket_pb2.TicketState)
@@ -53,7 +51,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         self._pages = pages
         self._issuer = issuer
         self._zone = zone
-        self._large_batches = asyncio.Semaphore(LARGE_BATCHES_AT_ONCE)
+        self._turns = Turns()
 
     async def BulkGenerateTickets(self, request: Any, context: Any) -> Any:
         async def work(tx: Any) -> Any:
@@ -216,7 +214,9 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         return await self._with_pictures(request, response)
 
     def _turn(self, quantity: int) -> contextlib.AbstractAsyncContextManager[Any]:
-        return self._large_batches if quantity > LARGE_BATCH else contextlib.nullcontext()
+        if quantity <= LARGE_BATCH:
+            return contextlib.nullcontext()
+        return self._turns.turn(rpc.caller().partner_id)
 
     def _today(self) -> Any:
         return {"zone": self._zone, "now": rpc.now()}

@@ -1,0 +1,68 @@
+"""What many tickets cost others: counted in rows and rests, since seconds are the machine's."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+
+from server.config import load_settings
+from server.db import Database
+from server.tickets import generation
+from server.tickets import service as tickets
+from server.tickets.service import TicketFilter
+from tests.support.partner_desk import Desk, Market
+
+ZONE = ZoneInfo("Asia/Hong_Kong")
+FETCHED = text("""
+SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname = 'tickets'
+""")
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(), database_url)
+    yield database
+    await database.close()
+
+
+async def test_a_page_looks_at_a_bounded_number_of_tickets(
+    market: Market, desk: Desk, db: Database
+) -> None:
+    """Where none of 25,000 matches as well. Seen red: 20,000 rows were read, and numbered, for an empty page."""
+    batch = await desk.batch(25_000)
+    await market.sql("VACUUM ANALYZE tickets")
+    for wanted, most_rows in (
+        (TicketFilter(), 250),
+        (TicketFilter(state="PRE_GENERATED"), 5_600),
+        (TicketFilter(state="USED"), 10_600),
+        (TicketFilter(distributor_id="nobody"), 250),
+    ):
+        async with db.transaction() as tx:
+            page = await tickets.list_tickets(tx, 1, wanted, zone=ZONE, after=None, most=200)
+            rows = await tx.scalar(FETCHED)
+        assert rows <= most_rows, wanted
+        assert len(page.tickets) in (0, 200)
+    assert batch.quantity == 25_000
+
+
+async def test_a_large_batch_rests_between_its_chunks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: it only let others have their turn on the loop, and kept the database busy throughout."""
+    rests: list[float] = []
+    sleep = asyncio.sleep
+
+    async def rest(seconds: float, *arguments: Any) -> None:
+        rests.append(seconds)
+        await sleep(seconds, *arguments)
+
+    monkeypatch.setattr(generation, "sleep", rest)
+    await desk.batch(generation.LARGE_BATCH + 1)
+    assert len(rests) == 2 * 5
+    assert all(0 < seconds <= generation.MAX_REST_SECONDS for seconds in rests)
+    rests.clear()
+    await desk.batch(generation.LARGE_BATCH)
+    assert rests == [0] * 2 * 4
