@@ -10,7 +10,8 @@ stays, and four things that it does not bound are bounded here:
 - It keeps whatever comes as headers, trailers or chunk extensions: beyond MAX_HEAD_BYTES the request is refused.
 - It waits for ever for headers: HTTP_HEADER_SECONDS is all they get, however many bytes they come in.
 - It closes as soon as it has answered, and what the client is still sending is answered by a reset that can overtake the
-  answer: so the rest is read and dropped for a while.
+  answer; or it goes on, and takes the next request for the rest of a body that the client no longer sends. So the answer
+  says that it is the last, and the rest is read and dropped for a while.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ DROPPED_BYTES = 64 << 20
 DROP_SECONDS = 30.0
 """For all of that rest, and how long nothing of it may come: as nginx waits for a client to notice."""
 DROP_IDLE_SECONDS = 5.0
+EARLY_BYTES, EARLY_SECONDS = 64 * 1024, 0.5
+"""As much of a body is waited for so long before an answer that does not need it."""
 AGE_JITTER = 0.1
 """By this part ages differ, as gRPC's do, so that connections made together do not end together."""
 
@@ -281,34 +284,33 @@ async def _answer(
     receive: Receive,
     send: Send,
 ) -> None:
-    """Calls the application; where it answers before the request is whole, the rest of that is dropped.
+    """Calls the application; where it answers before the request is whole, the connection ends after the answer.
 
-    The connection goes on if the rest comes. A client that waits for leave to send it may never do so: then the answer
-    says that it is closed.
+    Some clients, Java's among them, then keep the rest of the body to themselves and send their next request on the same
+    connection, which would be taken for that rest. What is short and on its way is waited for instead.
     """
 
     async def sending(message: Message) -> None:
         if cycle.more_body and message["type"] == "http.response.start":
-            if cycle.waiting_for_100_continue:
+            waits = cycle.waiting_for_100_continue
+            if waits or not await _drop_rest(receive, EARLY_BYTES, EARLY_SECONDS):
                 cycle.keep_alive = False
         elif cycle.more_body and not message.get("more_body"):
             await send({**message, "more_body": True})
-            if not await _drop_rest(receive):
-                cycle.keep_alive = False
+            await _drop_rest(receive, DROPPED_BYTES, DROP_SECONDS)
             message = {"type": "http.response.body"}
         await send(message)
 
     await application(scope, receive, sending)
 
 
-async def _drop_rest(receive: Receive) -> bool:
-    """Whether the rest of the request has come."""
-    left = DROPPED_BYTES
+async def _drop_rest(receive: Receive, most: int, seconds: float) -> bool:
+    """Whether the rest of the request has come, in as many bytes and seconds."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DROP_SECONDS):
-            while left > 0:
+        async with asyncio.timeout(seconds):
+            while most > 0:
                 message = await asyncio.wait_for(receive(), DROP_IDLE_SECONDS)
-                left -= len(message.get("body", b""))
+                most -= len(message.get("body", b""))
                 if not message.get("more_body"):
                     return bool(message["type"] == "http.request")
     return False

@@ -1,6 +1,7 @@
 """What one HTTP connection may take, with bytes written by hand: bodies kept, headers, time and connections bounded.
 
-Each was seen red on the server without `server/gateway/connections.py` and `listener.py`: uvicorn's own protocol.
+Seen red with uvicorn's own protocol and listener in the place of `server/gateway/connections.py` and `listener.py`: all but
+the controls, which say what stays as it was (large headers and bodies, connections that are kept).
 """
 
 import asyncio
@@ -275,8 +276,29 @@ async def test_an_answer_before_the_body_can_be_read_by_who_sends_all_of_it(
         if chunked
         else b"Content-Length: %d\r\n\r\n" % size + body
     )
-    for _ in range(2):  # the connection goes on
-        assert (await client.ask(early + framed)).status == 200
+    answer = await client.ask(early + framed)
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert await client.rest() == b""
+
+
+async def test_a_request_after_such_an_answer_is_not_taken_for_the_rest_of_the_body(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Java's client stops sending when it has the answer, and sends the next request on the same connection."""
+    monkeypatch.setattr(connections, "EARLY_SECONDS", 0.1)
+    client = await RawClient.to(port)
+    begun = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n" + BODY
+    answer = await client.ask(begun)
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+async def test_a_short_body_on_its_way_does_not_end_the_connection(port: int) -> None:
+    client = await RawClient.to(port)
+    for _ in range(2):
+        await client.send(b"POST /early HTTP/1.1\r\nHost: a\r\n" + LENGTH)
+        await asyncio.sleep(0.05)
+        answer = await client.ask(BODY)
+        assert (answer.status, answer.headers.get("connection")) == (200, None)
 
 
 async def test_an_answer_to_who_waits_for_leave_ends_the_connection(port: int) -> None:

@@ -46,7 +46,9 @@ async def market(database_url: str) -> AsyncIterator[Market]:
 def test_every_channel_argument_is_one_that_grpc_knows() -> None:
     """gRPC says nothing of a name it does not know. Seen red with `min_recv_ping_interval_without_data_ms`."""
     core = Path(str(importlib.import_module("grpc._cython.cygrpc").__file__)).read_bytes()
-    for name, _ in server_app.server_options(load_settings()):
+    aged = server_app.age_options(load_settings(connection_age_seconds=1))
+    assert aged
+    for name, _ in [*server_app.server_options(load_settings()), *aged]:
         assert name.encode() in core, name
     assert b"grpc.http2.min_recv_ping_interval_without_data_ms" not in core
 
