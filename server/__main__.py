@@ -62,7 +62,8 @@ def serve(
     """Start the server with everything it needs.
 
     Without DEEPTRAVEL_DATABASE_URL and DEEPTRAVEL_REDIS_URL an embedded PostgreSQL and Valkey are started, with demo
-    data. The database is migrated first. Ctrl-C or SIGTERM ends it when the calls in flight are done; a second Ctrl-C
+    data and a WeChat simulator. With them DEEPTRAVEL_SECRET_KEY is needed too, and no simulator starts: the log says how to
+    start one. The database is migrated first. Ctrl-C or SIGTERM ends it when the calls in flight are done; a second Ctrl-C
     at once.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
