@@ -128,7 +128,13 @@ class Settings(BaseSettings):
     database_pool: int = Field(
         10, ge=2, le=200, description="connections of each process for ordinary calls"
     )
+    report_pool: int = Field(
+        3, ge=1, le=50, description="more of them, for lists and reports, which take no others"
+    )
     statement_timeout_ms: int = Field(10_000, ge=100, description="of each statement")
+    report_timeout_ms: int = Field(
+        5_000, ge=100, description="of each statement of a list or report, if that is shorter"
+    )
     lock_timeout_ms: int = Field(
         1_500,
         ge=100,

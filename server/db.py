@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import psycopg
 from psycopg import errors as pg_errors
@@ -47,6 +47,9 @@ IDLE_MS = 10_000
 """As HOT_IDLE_MS, of all other transactions, which may have something to work out in between."""
 KEPT_FOR_READS = 2
 """Connections for ordinary calls that change nothing."""
+REPORTS_OF_A_CALLER = 2
+"""Lists and reports of one caller that are read at once; others of it wait REPORT_WAIT_SECONDS for their turn."""
+REPORT_WAIT_SECONDS = 2.0
 RACE_RETRY_SECONDS = 0.1
 LOCKED_RETRY_SECONDS = 1.0
 RACE_CHECKS = frozenset({"ck_traveller_quotas_limit", "ck_document_journeys_seen"})
@@ -108,7 +111,12 @@ class Database:
         self._connections: WeakSet[PgConnection] = WeakSet()
         self.engine = self._engine(ordinary, connections=settings.database_pool)
         self.hot_engine = self._engine(hot, connections=settings.hot_connections)
-        self.engines = self.engine, self.hot_engine
+        timeout = min(settings.report_timeout_ms, settings.statement_timeout_ms)
+        self._reports = self._engine(
+            f"{ordinary} -c statement_timeout={timeout}", connections=settings.report_pool
+        )
+        self.engines = self.engine, self.hot_engine, self._reports
+        self._readers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._changing = asyncio.Semaphore(max(1, settings.database_pool - KEPT_FOR_READS))
         # What is committed on the pool's connections after it carries the log of these to the disk too.
         self._aside = self._engine(f"{hot} -c synchronous_commit=off", connections=1)
@@ -122,6 +130,30 @@ class Database:
         """
         async with _transaction(self.engine) as tx:
             yield tx
+
+    @asynccontextmanager
+    async def report(self, caller: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction for a list or report that `caller` asks for, on connections that nothing else needs.
+
+        Raises SERVER_BUSY where too many are read already, of that caller or of all, RANGE_TOO_LARGE for one that takes
+        longer than a report may, else as `transaction` does.
+        """
+        turn = self._readers.setdefault(caller, asyncio.Semaphore(REPORTS_OF_A_CALLER))
+        try:
+            async with asyncio.timeout(REPORT_WAIT_SECONDS):
+                await turn.acquire()
+        except TimeoutError:
+            raise _too_many(f"{REPORTS_OF_A_CALLER} of yours are") from None
+        try:
+            async with _transaction(self._reports) as tx:
+                yield tx
+        except DomainError as error:
+            told = _of_a_report(error)
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            turn.release()
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[AsyncConnection]:
@@ -202,6 +234,27 @@ class Database:
         for rollback in ("rollback", "rollback_savepoint"):
             event.listen(engine.sync_engine, rollback, _forget_prepared)
         return engine
+
+
+def _too_many(whose: str) -> DomainError:
+    return DomainError(
+        Reason.SERVER_BUSY,
+        f"lists and reports are read a few at a time, and {whose} being read; repeat the call later",
+        retry_seconds=RETRY_SECONDS,
+    )
+
+
+def _of_a_report(error: DomainError) -> DomainError:
+    """What an error means where a report is read."""
+    cause = error.__cause__
+    if isinstance(cause, PoolTimeoutError):
+        return _too_many("as many as there may be are")
+    if isinstance(cause, DBAPIError) and isinstance(cause.orig, pg_errors.QueryCanceled):
+        return DomainError(
+            Reason.RANGE_TOO_LARGE,
+            "it takes longer to read than a list or report may; narrow the span of time, or name more filters",
+        )
+    return error
 
 
 def _ping_idle_connections(engine: AsyncEngine, answer_seconds: float) -> None:

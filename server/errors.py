@@ -50,6 +50,7 @@ class Reason(StrEnum):
     DEPARTURE_CANCELLED = "DEPARTURE_CANCELLED"
     OVERLAPPING_JOURNEY = "OVERLAPPING_JOURNEY"
     PASSENGER_NOT_ALLOWED = "PASSENGER_NOT_ALLOWED"
+    RANGE_TOO_LARGE = "RANGE_TOO_LARGE"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -96,6 +97,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.DEPARTURE_CANCELLED: "FAILED_PRECONDITION",
     Reason.OVERLAPPING_JOURNEY: "FAILED_PRECONDITION",
     Reason.PASSENGER_NOT_ALLOWED: "FAILED_PRECONDITION",
+    Reason.RANGE_TOO_LARGE: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
 

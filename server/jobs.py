@@ -25,6 +25,7 @@ from server.db import Database, metadata
 from server.errors import DomainError
 from server.identity.service import purge_logins
 from server.loops import Loops
+from server.redemption.sums import sum_up
 from server.ticketing.paying.reconciling import ask_for_missed
 from server.ticketing.paying.refund_tasks import watch_refunds
 from server.ticketing.ticket_expiry import TicketExpiry
@@ -92,6 +93,7 @@ def jobs(settings: Settings) -> list[Job]:
         Job("purge-tasks", timedelta(minutes=10), purge_tasks),
         Job("purge-changes", timedelta(minutes=10), purge_changes),
         Job("purge-logins", timedelta(hours=1), purge_ended_logins),
+        Job("sum-redemptions", timedelta(minutes=5), sum_up),
     ]
     if settings.wechat_merchant_id:
         table.append(Job("reconcile", timedelta(minutes=10), ask_for_missed))

@@ -138,7 +138,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
         return await self._repeats.once(request, partner_pb2.CreatePartnerKeyResponse, work)
 
     async def ListPartnerKeys(self, request: Any, context: Any) -> Any:
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             await PARTNERS.get(tx, request.partner_code)
         found, token = await self._page(request, PARTNER_KEYS, partner_code=request.partner_code)
         return partner_pb2.ListPartnerKeysResponse(
@@ -452,7 +452,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
 
     async def ListAllotments(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request) or [None]
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await allotments.list_allotments(
                 tx,
                 product_id=request.product_id,
@@ -540,7 +540,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
 
     async def ListAuditEvents(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await audit_events.list_audit_events(
                 tx,
                 resource=request.resource,
@@ -580,7 +580,7 @@ class AdminServicer(MoneyMethods, CatalogMethods):
         self, request: Any, records: Records[T], **filters: object
     ) -> tuple[list[T], str]:
         most, cursor = rpc.page_size(request), self._pages.decode(request) or [None]
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await records.page(tx, after=cursor[0], most=most + 1, **filters)
         token = self._next(request, found, lambda last: [getattr(last, records.key.name)])
         return found[:most], token

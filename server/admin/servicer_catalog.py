@@ -37,7 +37,7 @@ class CatalogMethods(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def ListRoutes(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request) or [0]
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await transport.list_routes(tx, after=cursor[0], most=most + 1)
         response = catalog_pb2.ListRoutesResponse(routes=map(_route, found[:most]))
         if len(found) > most:
@@ -54,7 +54,7 @@ class CatalogMethods(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def ListDepartures(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request) or [-1]
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await transport.list_departures(
                 tx,
                 route_id=request.route_id,

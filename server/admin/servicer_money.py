@@ -47,7 +47,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListRefunds(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)
         before = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await of_state(tx, STATE_NAMES[request.state], before=before, most=most + 1)
             response = refund_pb2.ListRefundsResponse(refunds=await _with_parts(tx, found[:most]))
         if len(found) > most:
@@ -118,7 +118,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def ListPaymentIncidents(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await incidents(
                 tx,
                 unresolved_only=not request.include_resolved,
@@ -150,7 +150,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListReconciliations(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)
         before = date.fromisoformat(cursor[0]) if cursor else None
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await reconciliation.runs(tx, before=before, most=most + 1)
         response = payment_pb2.ListReconciliationsResponse(
             reconciliations=map(money_messages.reconciliation, found[:most])
@@ -163,7 +163,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListReconciliationDifferences(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request) or [0]
         day = payments.bill_date(request.bill_date)
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await reconciliation.differences_of(tx, day, after=cursor[0], most=most + 1)
         response = payment_pb2.ListReconciliationDifferencesResponse(
             differences=[money_messages.difference(each) for _, each in found[:most]]
@@ -177,7 +177,7 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListDeadTasks(self, request: Any, context: Any) -> Any:
         most, cursor = rpc.page_size(request), self._pages.decode(request)
         after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             found = await dead_tasks.dead(tx, kind=request.kind, after=after, most=most + 1)
         response = task_pb2.ListDeadTasksResponse(
             dead_tasks=map(money_messages.dead_task, found[:most])

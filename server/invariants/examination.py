@@ -15,6 +15,7 @@ from server.invariants.refunds import REFUNDS
 from server.invariants.seats import SEATS
 from server.invariants.shared import SHARED
 from server.invariants.stock import STOCK
+from server.invariants.sums import SUMS
 from server.invariants.tasks import TASKS
 from server.invariants.tickets import TICKETS
 
@@ -30,6 +31,7 @@ INVARIANTS = (
     + TICKETS
     + DEPARTURES
     + TASKS
+    + SUMS
 )
 """Every invariant, in the order they are examined."""
 

@@ -162,7 +162,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
 
     async def ListTickets(self, request: Any, context: Any) -> Any:
         cursor = self._pages.decode(request)
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             page = await tickets.list_tickets(
                 tx,
                 rpc.caller().partner_id,

@@ -58,10 +58,55 @@ Index(
     redemption_events.c.event_id,
 )
 Index("ix_redemption_events_jti", redemption_events.c.jti)
+# what is asked for beside the merchant
+for _name, _column in (("terminal", "terminal_device_id"), ("operator", "operator")):
+    Index(
+        f"ix_redemption_events_{_name}",
+        redemption_events.c.merchant_code,
+        redemption_events.c[_column],
+        redemption_events.c.occurred_time,
+        redemption_events.c.event_id,
+    )
+for _name, _result in (("rejects", "REJECT"), ("reversals", "REVERSED")):
+    Index(
+        f"ix_redemption_events_{_name}",
+        redemption_events.c.merchant_code,
+        redemption_events.c.occurred_time,
+        redemption_events.c.event_id,
+        postgresql_where=redemption_events.c.result == _result,
+    )
 Index(
     "uq_redemption_events_reversal",
     redemption_events.c.ticket_id,
     redemption_events.c.reversed_event_id,
     unique=True,
     postgresql_where=redemption_events.c.reversed_event_id.is_not(None),
+)
+
+# What happened in an hour, or a day of UTC, once as a whole and once by venue, terminal and operator (`member`). See sums.py.
+redemption_sums = Table(
+    "redemption_sums",
+    metadata,
+    Column("merchant_code", Text, primary_key=True),
+    Column("grouped_by", Text, primary_key=True),
+    Column("span", Text, primary_key=True),
+    Column("begin_time", DateTime(timezone=True), primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("function_code", Text, primary_key=True),
+    Column("result", Text, primary_key=True),
+    # empty where there is none
+    Column("reason", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("uses", BigInteger, nullable=False),
+    CheckConstraint("grouped_by IN ('ALL', 'VENUE', 'TERMINAL', 'OPERATOR')", name="grouped_by"),
+    CheckConstraint("span IN ('HOUR', 'DAY')", name="span"),
+)
+
+# One row: all events before its time are in the sums, and none since.
+redemption_sums_mark = Table(
+    "redemption_sums_mark",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("until_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("name = 'redemptions'", name="one"),
 )

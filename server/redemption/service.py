@@ -25,7 +25,7 @@ from server.db import HotConnection
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.callers import Caller, Operator, Partner
 from server.identity.models import partners
-from server.redemption import rules, scan_rows, sessions
+from server.redemption import rules, scan_rows, sessions, sums
 from server.redemption.details import Details, details
 from server.redemption.models import redemption_events, redemption_guards
 from server.redemption.scans import (
@@ -357,7 +357,7 @@ async def summarize(
     time_from: datetime,
     time_until: datetime,
     zone: ZoneInfo,
-) -> list[Row[Any]]:
+) -> list[sums.Row]:
     """Counts of events and uses by function, result, reason and `group_by` (DAY, TERMINAL, OPERATOR, VENUE or empty).
 
     Raises INVALID_FIELD for a span that is empty or above MAX_SUMMARY_DAYS, or an administrator without merchant.
@@ -367,29 +367,14 @@ async def summarize(
     merchant = caller.merchant_code if isinstance(caller, Operator) else merchant_code
     if not merchant:
         raise invalid("merchant_code", "is required")
-    events = redemption_events.c
-    group: ColumnElement[Any] = {
-        "DAY": func.to_char(func.timezone(zone.key, events.occurred_time), "YYYY-MM-DD"),
-        "TERMINAL": events.terminal_device_id,
-        "OPERATOR": events.operator,
-        "VENUE": events.venue_code,
-    }.get(group_by, literal(""))
-    keys = events.function_code, events.result, events.reason, group.label("group")
-    inner = (
-        select(*keys, events.quantity)
-        .where(
-            events.merchant_code == merchant,
-            events.occurred_time >= time_from,
-            events.occurred_time < time_until,
-        )
-        .subquery()
+    return await sums.read(
+        tx,
+        merchant,
+        group_by=group_by,
+        time_from=time_from,
+        time_until=time_until,
+        zone=zone,
     )
-    columns = inner.c.function_code, inner.c.result, inner.c.reason, inner.c.group
-    # what was refused used nothing, whatever it asked for
-    uses = func.sum(inner.c.quantity).filter(inner.c.result != "REJECT")
-    counts = func.count().label("events"), func.coalesce(uses, 0).label("uses")
-    query = select(*columns, *counts).group_by(*columns).order_by(*columns)
-    return list((await tx.execute(query)).all())
 
 
 async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:

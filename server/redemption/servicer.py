@@ -187,7 +187,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         most = rpc.page_size(request)
         cursor = self._pages.decode(request)
         after = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             rows = await service.list_events(
                 tx, _event_filter(request), caller=rpc.caller(), after=after, most=most + 1
             )
@@ -204,7 +204,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     async def SummarizeRedemptions(self, request: Any, context: Any) -> Any:
         now, zone = rpc.now(), service.days_of(rpc.caller(), self._zone)
         today = datetime.combine(now.astimezone(zone), time(), zone)
-        async with self._db.transaction() as tx:
+        async with self._db.report(rpc.caller().key) as tx:
             rows = await service.summarize(
                 tx,
                 caller=rpc.caller(),

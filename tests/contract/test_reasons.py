@@ -47,7 +47,8 @@ def _look_for_raised() -> Iterator[tuple[str, str, set[str]]]:
         elif _called(node) == "__init__" and isinstance(node, ast.Call) and node.args:
             reason = ast.unparse(node.args[0])
             if reason.startswith("Reason."):
-                yield where, reason.removeprefix("Reason."), set()
+                keywords = {keyword.arg or "**" for keyword in node.keywords}
+                yield where, reason.removeprefix("Reason."), keywords
 
 
 def test_contract_code_and_table_have_the_same_reasons() -> None:

@@ -58,6 +58,15 @@ SHARED_OF = "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_in
 # Rows that contradict others, each with the rows beside it that the fault would have changed too: what is left to see it
 # is one invariant.
 CORRUPTIONS = [
+    # as if it were summed what has just happened
+    ("redemption-sums", "UPDATE redemption_sums_mark SET until_time = now() + interval '2 hours'"),
+    (
+        "redemption-sums",
+        """
+INSERT INTO redemption_sums
+SELECT merchant_code, 'VENUE', 'DAY', '2020-02-02Z', 'PIER', 'ferry', 'SUCCESS', '', 1, 1 FROM merchants LIMIT 1
+""",
+    ),
     ("stock", f"UPDATE stocks SET sold = sold - 1 WHERE {PARTNERS}"),
     (
         "stock",

@@ -158,6 +158,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     of travel than the document tells; also `age`, `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`,
     `customer_type`, `age`, `min_age`, `max_age`.
     """
+    ERROR_REASON_RANGE_TOO_LARGE: _ErrorReason.ValueType  # 44
+    """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of time or name more filters.
+    Repeated as it is it fails again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status details.
@@ -300,5 +304,9 @@ ERROR_REASON_PASSENGER_NOT_ALLOWED: ErrorReason.ValueType  # 43
 customers of this type travel only with an adult, senior or student. AGE_LIMIT: the fare is for other ages on the day
 of travel than the document tells; also `age`, `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`,
 `customer_type`, `age`, `min_age`, `max_age`.
+"""
+ERROR_REASON_RANGE_TOO_LARGE: ErrorReason.ValueType  # 44
+"""FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of time or name more filters.
+Repeated as it is it fails again.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -222,14 +222,15 @@ class RedemptionServiceServicer:
 
     def ListRedemptions(self, request, context):
         """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-        Reasons: PAGE_TOKEN_INVALID.
+        Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeRedemptions(self, request, context):
-        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping.
+        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
+        just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

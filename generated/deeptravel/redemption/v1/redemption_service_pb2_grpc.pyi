@@ -90,10 +90,12 @@ class RedemptionServiceStub:
     """
     ListRedemptions: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.ListRedemptionsRequest, _redemption_pb2.ListRedemptionsResponse]
     """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-    Reasons: PAGE_TOKEN_INVALID.
+    Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
     """
     SummarizeRedemptions: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.SummarizeRedemptionsRequest, _redemption_pb2.SummarizeRedemptionsResponse]
-    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping."""
+    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
+    just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+    """
 
 @_typing.type_check_only
 class RedemptionServiceAsyncStub(RedemptionServiceStub):
@@ -156,10 +158,12 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     """
     ListRedemptions: _aio.UnaryUnaryMultiCallable[_redemption_pb2.ListRedemptionsRequest, _redemption_pb2.ListRedemptionsResponse]  # type: ignore[assignment]
     """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-    Reasons: PAGE_TOKEN_INVALID.
+    Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
     """
     SummarizeRedemptions: _aio.UnaryUnaryMultiCallable[_redemption_pb2.SummarizeRedemptionsRequest, _redemption_pb2.SummarizeRedemptionsResponse]  # type: ignore[assignment]
-    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping."""
+    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
+    just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+    """
 
 class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
@@ -297,7 +301,7 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.ListRedemptionsResponse, _abc.Awaitable[_redemption_pb2.ListRedemptionsResponse]]:
         """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-        Reasons: PAGE_TOKEN_INVALID.
+        Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -306,6 +310,8 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.SummarizeRedemptionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.SummarizeRedemptionsResponse, _abc.Awaitable[_redemption_pb2.SummarizeRedemptionsResponse]]:
-        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping."""
+        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
+        just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+        """
 
 def add_RedemptionServiceServicer_to_server(servicer: RedemptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

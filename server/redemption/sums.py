@@ -1,0 +1,178 @@
+"""Sums of redemption events by hour and day, so that a report of a month reads some rows a day and not each event.
+
+A job sums the hours that are over (`sum_up`); what came since then is read from the events themselves, so a summary is right
+at any moment. Nothing is added to a scan's transaction. Days here are those of UTC and only join hours: the days of a report
+are made of hours, in whatever zone it wants.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SETTLED_AFTER = timedelta(minutes=10)
+"""An hour is summed so long after its end: transactions are far shorter, and clocks differ by less."""
+
+_COLUMNS = {"VENUE": "venue_code", "TERMINAL": "terminal_device_id", "OPERATOR": "operator"}
+_MEMBER = " ".join(f"WHEN '{name}' THEN e.{column}" for name, column in _COLUMNS.items())
+# what was refused used nothing, whatever it asked for
+_USES = "coalesce(sum(e.quantity) FILTER (WHERE e.result <> 'REJECT'), 0)"
+
+_MARK = text("SELECT until_time FROM redemption_sums_mark FOR NO KEY UPDATE")
+_READ_MARK = text("SELECT until_time FROM redemption_sums_mark")
+_MOVE_MARK = text("UPDATE redemption_sums_mark SET until_time = :until")
+_NEXT = text("""
+SELECT min(e.occurred_time) FROM merchants m CROSS JOIN LATERAL (
+  SELECT occurred_time FROM redemption_events
+  WHERE merchant_code = m.merchant_code AND occurred_time >= :begin
+  ORDER BY occurred_time LIMIT 1) e
+""")
+_SUM_HOURS = text(f"""
+INSERT INTO redemption_sums
+  (merchant_code, grouped_by, span, begin_time, member, function_code, result, reason, events, uses)
+SELECT e.merchant_code, g.grouped_by, 'HOUR', date_trunc('hour', e.occurred_time, 'UTC'),
+  CASE g.grouped_by {_MEMBER} ELSE '' END, e.function_code, e.result, coalesce(e.reason, ''),
+  count(*), {_USES}
+FROM redemption_events e
+CROSS JOIN (VALUES ('ALL'), ('VENUE'), ('TERMINAL'), ('OPERATOR')) AS g (grouped_by)
+WHERE e.merchant_code IN (SELECT merchant_code FROM merchants)
+  AND e.occurred_time >= :begin AND e.occurred_time < :until
+GROUP BY 1, 2, 4, 5, 6, 7, 8
+""")  # noqa: S608 - our own
+_SUM_DAY = text("""
+INSERT INTO redemption_sums
+  (merchant_code, grouped_by, span, begin_time, member, function_code, result, reason, events, uses)
+SELECT merchant_code, grouped_by, 'DAY', CAST(:day AS timestamptz), member, function_code, result,
+  reason, sum(events), sum(uses)
+FROM redemption_sums
+WHERE merchant_code IN (SELECT merchant_code FROM merchants)
+  AND span = 'HOUR' AND begin_time >= :day AND begin_time < :until
+GROUP BY merchant_code, grouped_by, member, function_code, result, reason
+""")
+
+
+class Row(NamedTuple):
+    """A row of a summary; `group` is the day, terminal, operator or venue, or empty."""
+
+    function_code: str
+    result: str
+    reason: str | None
+    group: str
+    events: int
+    uses: int
+
+
+async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
+    """Sums up to a day of what is not summed and over; whether there may be more. One at a time: a job."""
+    begin: datetime = (await tx.execute(_MARK)).scalar_one()
+    settled = _hour(now - SETTLED_AFTER)
+    if begin >= settled:
+        return False
+    until = min(settled, _day(begin) + DAY)
+    await tx.execute(_SUM_HOURS, {"begin": begin, "until": until})
+    if until == _day(begin) + DAY:
+        await tx.execute(_SUM_DAY, {"day": _day(begin), "until": until})
+        # days in which nothing happened are passed over at once
+        following = await tx.scalar(_NEXT, {"begin": until}) or settled
+        until = max(until, min(_day(following), settled))
+    await tx.execute(_MOVE_MARK, {"until": until})
+    return until < settled
+
+
+async def read(
+    tx: AsyncConnection,
+    merchant_code: str,
+    *,
+    group_by: str,
+    time_from: datetime,
+    time_until: datetime,
+    zone: ZoneInfo,
+) -> list[Row]:
+    """Counts of a merchant's events and uses by function, result, reason and `group_by`.
+
+    That is DAY (of `zone`), TERMINAL, OPERATOR, VENUE or empty.
+    """
+    mark: datetime = (await tx.execute(_READ_MARK)).scalar_one()
+    begin = _hour(time_from + HOUR - timedelta(microseconds=1))
+    end = min(_hour(time_until), mark)
+    if begin >= end or (group_by == "DAY" and not _has_whole_hours(zone, time_from, time_until)):
+        begin = end = time_until
+    values: dict[str, Any] = {"merchant": merchant_code, "zone": zone.key}
+    parts = [
+        _events(group_by, values, "before", time_from, begin),
+        _events(group_by, values, "behind", end, time_until),
+        *(
+            _sums(group_by, values, f"sum{number}", part)
+            for number, part in enumerate(_spans(begin, end, by_day=group_by == "DAY"))
+        ),
+    ]
+    query = f"""
+SELECT function_code, result, nullif(reason, ''), grp, sum(events)::bigint, sum(uses)::bigint
+FROM ({" UNION ALL ".join(filter(None, parts))}) AS u (function_code, result, reason, grp, events, uses)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""  # noqa: S608 - our own
+    return [Row(*row) for row in await tx.execute(text(query), values)]
+
+
+def _events(
+    group_by: str, values: dict[str, Any], name: str, begin: datetime, end: datetime
+) -> str:
+    if begin >= end:
+        return ""
+    values |= {f"{name}_begin": begin, f"{name}_end": end}
+    group = {
+        "DAY": "to_char(timezone(:zone, e.occurred_time), 'YYYY-MM-DD')",
+        **{key: f"e.{column}" for key, column in _COLUMNS.items()},
+    }.get(group_by, "''")
+    return f"""
+SELECT e.function_code, e.result, coalesce(e.reason, ''), {group}, count(*), {_USES}
+FROM redemption_events e WHERE e.merchant_code = :merchant
+  AND e.occurred_time >= :{name}_begin AND e.occurred_time < :{name}_end
+GROUP BY 1, 2, 3, 4
+"""  # noqa: S608 - our own
+
+
+def _sums(
+    group_by: str, values: dict[str, Any], name: str, part: tuple[str, datetime, datetime]
+) -> str:
+    span, begin, end = part
+    values |= {f"{name}_begin": begin, f"{name}_end": end}
+    group, grouped_by = "s.member", group_by or "ALL"
+    if group_by == "DAY":
+        group, grouped_by = "to_char(timezone(:zone, s.begin_time), 'YYYY-MM-DD')", "ALL"
+    return f"""
+SELECT s.function_code, s.result, s.reason, {group}, sum(s.events), sum(s.uses)
+FROM redemption_sums s WHERE s.merchant_code = :merchant
+  AND s.grouped_by = '{grouped_by}' AND s.span = '{span}'
+  AND s.begin_time >= :{name}_begin AND s.begin_time < :{name}_end
+GROUP BY 1, 2, 3, 4
+"""  # noqa: S608 - our own
+
+
+def _spans(
+    begin: datetime, end: datetime, *, by_day: bool
+) -> Sequence[tuple[str, datetime, datetime]]:
+    """Which sums make up whole hours: of days, and of the hours before and behind them."""
+    first, last = _day(begin + DAY - HOUR), _day(end)
+    if by_day or first >= last:
+        return [("HOUR", begin, end)] if begin < end else []
+    spans = [("HOUR", begin, first), ("DAY", first, last), ("HOUR", last, end)]
+    return [span for span in spans if span[1] < span[2]]
+
+
+def _has_whole_hours(zone: ZoneInfo, *moments: datetime) -> bool:
+    """Whether the days of a zone begin with an hour of UTC, as they do in China."""
+    offsets = [moment.astimezone(zone).utcoffset() or timedelta() for moment in moments]
+    return not any(offset % HOUR for offset in offsets)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _day(moment: datetime) -> datetime:
+    return _hour(moment).replace(hour=0)
