@@ -18,7 +18,7 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from server.errors import DomainError, Reason
+from server.identity.hashing_queue import OURS, Share, HashingQueue
 
 T = TypeVar("T")
 
@@ -35,8 +35,6 @@ ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 HASHING_THREADS = 1
 """Passwords hashed at once in a process: a flood of log-ins takes this much CPU and 19 MiB of each, not more."""
-MOST_WAITING = 64
-"""Log-ins that wait for a thread; more are told to come again."""
 
 _hasher = PasswordHasher(
     time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=1, salt_len=16, hash_len=32
@@ -123,33 +121,34 @@ def _verify(password_hash: str, password: str) -> bool:
 
 
 class Passwords:
-    """Hashes and verifies passwords beside the event loop, a few at a time. Raises SERVER_BUSY when too many wait."""
+    """Hashes and verifies passwords beside the event loop, a few at a time, each share in its turn.
+
+    Raises SERVER_BUSY when too many wait (see `hashing_queue`).
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="argon2")
-        self._in_work = 0
+        self._turns = HashingQueue(HASHING_THREADS)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, share: Share = OURS) -> str:
         """See `hash_password`."""
-        return await self._run(lambda: hash_password(password))
+        return await self._run(lambda: hash_password(password), share)
 
-    async def verify(self, password_hash: str, password: str) -> bool:
+    async def verify(self, password_hash: str, password: str, share: Share = OURS) -> bool:
         """Whether the password is the one that was hashed."""
-        return await self._run(lambda: _verify(password_hash, password))
+        return await self._run(lambda: _verify(password_hash, password), share)
 
     def close(self) -> None:
         """Gives the threads back."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._in_work >= HASHING_THREADS + MOST_WAITING:
-            raise DomainError(
-                Reason.SERVER_BUSY,
-                f"{MOST_WAITING} log-ins are waiting; try again later",
-                retry_seconds=1.0,
-            )
-        self._in_work += 1
+    async def _run(self, work: Callable[[], T], share: Share) -> T:
+        await self._turns.take(share)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._in_work -= 1
+            running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except BaseException:
+            self._turns.give_back()
+            raise
+        # not when the caller leaves: the thread is at it yet
+        running.add_done_callback(lambda _: self._turns.give_back())
+        return await asyncio.shield(running)

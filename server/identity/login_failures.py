@@ -18,6 +18,7 @@ from server.errors import DomainError, Reason
 from server.identity import rules
 from server.identity.credentials import secret_hash
 from server.identity.models import login_failures
+from server.identity.hashing_queue import Share
 
 ANY_NAME = secret_hash("")
 """Under which an address is counted; nobody's name is empty."""
@@ -39,6 +40,14 @@ class Attempt:
         source = rules.login_source(address)
         place = f"{terminal_device_id or ''}\0{source}"
         return cls((secret_hash(username), secret_hash(place)), (ANY_NAME, secret_hash(source)))
+
+    def share(self, *, own_terminal: bool, known: bool) -> Share:
+        """Whose turn it is when its password is hashed: the name's at its place, if it may act there or has before.
+
+        Of all others who call from one address it is the address's.
+        """
+        which = self.name_at_place if own_terminal or known else self.address
+        return Share(b"".join(which).hex(), known)
 
 
 class LoginFailures:

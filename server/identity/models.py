@@ -122,6 +122,15 @@ login_failures = Table(
     Column("expire_time", DateTime(timezone=True), nullable=False),
 )
 
+login_places = Table(
+    "login_places",
+    metadata,
+    # of the name and of terminal and address, as in login_failures: where it has logged in
+    Column("username_hash", LargeBinary, primary_key=True),
+    Column("place_hash", LargeBinary, primary_key=True),
+    Column("last_login_time", DateTime(timezone=True), nullable=False),
+)
+
 logins = Table(
     "logins",
     metadata,

@@ -32,7 +32,7 @@ from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
 from server.config import Settings
 from server.db import Database
 from server.errors import DomainError, Reason
-from server.identity import credentials, login_failures, refreshing, rules
+from server.identity import credentials, login_failures, login_places, refreshing, rules
 from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
 from server.identity.keys import PartnerKeys, unauthenticated
@@ -289,7 +289,11 @@ class Identity:
             fault = "user unknown" if row is None else _standing(row).fault()
             own_terminal = terminal_device_id is not None and fault is None
             await self._failures.refuse_locked(tx, attempt, now, own_terminal=own_terminal)
-        verified = await self.passwords.verify(row.password_hash if row else DECOY_HASH, password)
+            share = attempt.share(
+                own_terminal=own_terminal, known=await login_places.is_known(tx, attempt)
+            )
+        stored_hash = row.password_hash if row else DECOY_HASH
+        verified = await self.passwords.verify(stored_hash, password, share)
         if row is None or not verified or fault:
             log.warning(
                 "login.failed",
@@ -304,11 +308,12 @@ class Identity:
             raise locked or _login_failed()
         new_hash = row.password_hash
         if credentials.is_outdated(row.password_hash):
-            new_hash = await self.passwords.hash(password)
+            new_hash = await self.passwords.hash(password, share)
         login_id = uuid4()
 
         async def work(tx: AsyncConnection) -> Tokens:
             await self._failures.succeed(tx, attempt, now)
+            await login_places.note(tx, attempt, now)
             await _confirm_password(tx, username, row.password_hash, new_hash)
             columns, tokens = self._issue(login_id, now)
             await tx.execute(
@@ -427,7 +432,7 @@ async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
 async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
     """Removes up to `most` log-ins none of whose tokens can be used again, with their sessions; returns how many.
 
-    Failures that no longer count go, too, as many at the most.
+    Failures that no longer count go, too, as many at the most, and places where nobody has been for long.
     """
     old = logins.c.refresh_expire_time < now, logins.c.access_expire_time < now
     gone = await tx.execute(
@@ -446,6 +451,7 @@ async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
         .values(former_refresh_hash=None, successor_sealed=None)
     )
     await login_failures.purge(tx, now, most)
+    await login_places.purge(tx, now)
     return gone.rowcount
 
 

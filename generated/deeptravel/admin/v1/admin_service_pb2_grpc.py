@@ -401,7 +401,9 @@ class AdminServiceServicer:
 
     def AdminLogin(self, request, context):
         """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-        name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+        name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
+        logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
+        in all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,9 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     AdminLogin: _grpc.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]
     """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-    name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+    name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
+    logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
+    in all).
     """
     CreatePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -263,7 +265,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     AdminLogin: _aio.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]  # type: ignore[assignment]
     """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-    name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+    name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
+    logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
+    in all).
     """
     CreatePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]  # type: ignore[assignment]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -476,7 +480,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.AdminLoginResponse, _abc.Awaitable[_account_pb2.AdminLoginResponse]]:
         """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-        name and address together. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+        name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
+        logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
+        in all).
         """
 
     @_abc_1.abstractmethod
