@@ -18,7 +18,7 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from server.identity.hashing_queue import OURS, Share, HashingQueue
+from server.identity.hashing_queue import OURS, HashingQueue, Share
 
 T = TypeVar("T")
 

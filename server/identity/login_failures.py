@@ -17,8 +17,8 @@ from server.config import Settings
 from server.errors import DomainError, Reason
 from server.identity import rules
 from server.identity.credentials import secret_hash
-from server.identity.models import login_failures
 from server.identity.hashing_queue import Share
+from server.identity.models import login_failures
 
 ANY_NAME = secret_hash("")
 """Under which an address is counted; nobody's name is empty."""

@@ -19,13 +19,13 @@ from server.errors import DomainError, Reason
 from server.identity import credentials, hashing_queue
 from server.identity.callers import Admin, Operator
 from server.identity.credentials import DECOY_HASH
+from server.identity.hashing_queue import OURS, Share
 from server.identity.login_failures import Attempt, LoginFailures, unlock
 from server.identity.models import (
     accounts,
     logins,
 )
 from server.identity.service import end_logins, purge_logins
-from server.identity.hashing_queue import OURS, Share
 from tests.support.identity import (
     PASSWORD,
     PASSWORD_HASH,

@@ -94,7 +94,10 @@ async def test_from_one_address(server: GateServer) -> None:
 
 
 async def test_from_the_own_address(server: GateServer) -> None:
-    """Who may act at the terminal that he names, or was there before, does not wait among those who guess beside him."""
+    """Who may act at the terminal that he names, or was there before, does not wait among those who guess beside him.
+
+    Seen red with one queue for all.
+    """
     async with http_from(server, "127.0.1.1") as here:
         assert await log_in(here, ADMIN) == 200
         async with guessers(server, 1, 60):
@@ -103,7 +106,10 @@ async def test_from_the_own_address(server: GateServer) -> None:
 
 
 async def test_from_many_addresses(server: GateServer) -> None:
-    """Then those who were never there wait among the guessers, and known ones have their own turns."""
+    """Then those who were never there wait among the guessers, and known ones have their own turns.
+
+    Seen red with one queue for all.
+    """
     async with http_from(server, "127.0.0.1") as here:
         for who in (OPERATOR, ADMIN):
             assert await log_in(here, who) == 200

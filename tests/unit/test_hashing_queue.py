@@ -7,7 +7,7 @@ import pytest
 
 from server.errors import DomainError, Reason
 from server.identity import hashing_queue
-from server.identity.hashing_queue import Share, HashingQueue
+from server.identity.hashing_queue import HashingQueue, Share
 
 
 class Queue:

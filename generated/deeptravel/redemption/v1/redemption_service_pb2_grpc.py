@@ -122,7 +122,9 @@ class RedemptionServiceServicer:
 
     def OperatorLogin(self, request, context):
         """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-        address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+        address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
+        address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
+        SERVER_BUSY (more than 16 wait from one place, or too many in all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,9 @@ class RedemptionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RedemptionServiceAsyncStub: ...
     OperatorLogin: _grpc.UnaryUnaryMultiCallable[_access_pb2.OperatorLoginRequest, _access_pb2.OperatorLoginResponse]
     """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-    address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+    address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
+    address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
+    SERVER_BUSY (more than 16 wait from one place, or too many in all).
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RefreshTokenRequest, _access_pb2.RefreshTokenResponse]
     """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
@@ -109,7 +111,9 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     OperatorLogin: _aio.UnaryUnaryMultiCallable[_access_pb2.OperatorLoginRequest, _access_pb2.OperatorLoginResponse]  # type: ignore[assignment]
     """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-    address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+    address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
+    address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
+    SERVER_BUSY (more than 16 wait from one place, or too many in all).
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RefreshTokenRequest, _access_pb2.RefreshTokenResponse]  # type: ignore[assignment]
     """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
@@ -180,7 +184,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.OperatorLoginResponse, _abc.Awaitable[_access_pb2.OperatorLoginResponse]]:
         """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-        address together: who guesses elsewhere does not lock an operator out. Reasons: LOGIN_FAILED, LOGIN_LOCKED.
+        address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
+        address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
+        SERVER_BUSY (more than 16 wait from one place, or too many in all).
         """
 
     @_abc_1.abstractmethod
