@@ -170,6 +170,7 @@ class App:
         for task in (finished, hurried):
             task.cancel()
         await asyncio.gather(finished, hurried, return_exceptions=True)
+        self._health.give_up_lost()
         await self._rest.aclose()
         log.info("server.stopped", calls_cut_off=cut_off)
 

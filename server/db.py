@@ -202,6 +202,11 @@ class Database:
             if connection.server == server:
                 connection.abandon()
 
+    def abandon_all(self) -> None:
+        """Ends every wait: the database does not answer, and nobody can wait any longer."""
+        for connection in self._connections:
+            connection.abandon()
+
     async def close(self) -> None:
         """Closes all connections."""
         for engine in (*self.engines, self._aside):

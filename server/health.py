@@ -101,6 +101,11 @@ class Health:
         self._is_stopping = True
         await self.servicer.enter_graceful_shutdown()
 
+    def give_up_lost(self) -> None:
+        """At the stop, when nobody calls any more: what waits for a database that does not answer waits in vain."""
+        if DATABASE in self._lost:
+            self._db.abandon_all()
+
     async def stop(self) -> None:
         """Ends it."""
         for loop in self._loops:

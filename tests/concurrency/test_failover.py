@@ -15,12 +15,15 @@ import grpc
 import pytest
 
 from server import postgres_url
+from server.commandline import doctor, preparation
+from server.commandline.findings import Verdict
+from server.commandline.places import Places
+from server.config import load_settings
 from server.errors import Reason
-from server.schema import migrate
 from tests.support.gate import Terminal, World, a_world
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.replicas import Replicas, replicas
-from tests.support.rpc_server import read_refusal
+from tests.support.rpc_server import SECRET_KEY, read_refusal
 
 DATABASE = "failover"
 FAILOVER_SECONDS = 15
@@ -31,13 +34,13 @@ GONE = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 def pair(tmp_path: Path) -> Iterator[Replicas]:
     with replicas(tmp_path / "replicas") as running:
         running.primary.ask(f"CREATE DATABASE {DATABASE}")
-        migrate(running.primary_url(DATABASE))
+        preparation.prepare_database(running.url(DATABASE))
         yield running
 
 
 @pytest.fixture
 async def world(pair: Replicas) -> AsyncIterator[World]:
-    async with a_world(pair.primary_url(DATABASE)) as made:
+    async with a_world(pair.url(DATABASE)) as made:
         yield made
 
 
@@ -45,6 +48,23 @@ async def world(pair: Replicas) -> AsyncIterator[World]:
 async def server(world: World, pair: Replicas, redis_url: str) -> AsyncIterator[GateServer]:
     async with gate_server(pair.url(DATABASE), redis_url, drain_seconds=0) as running:
         yield running
+
+
+def test_commands_read_urls_of_several_hosts(pair: Replicas, redis_url: str) -> None:
+    """Also where the first host is the standby, which takes no writes. Seen red: refused as not understood."""
+    hosts = f"127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}"
+    url = f"postgresql://deeptravel:s%40cret@{hosts}/{DATABASE}"
+    preparation.prepare_database(url)
+    settings = load_settings(database_url=url, redis_url=redis_url, secret_key=SECRET_KEY)
+    assert settings.database_url
+    findings = list(doctor.check_database(settings, Places(settings.database_url, redis_url)))
+    findings += doctor.check_invariants(settings.database_url)
+    assert {each.verdict for each in findings if each.subject in ("database", "schema")} == {
+        Verdict.OK
+    }
+    (database,) = [each for each in findings if each.subject == "database"]
+    assert f"postgresql://deeptravel@{hosts}/{DATABASE}" in database.found
+    assert not [each for each in findings if "cret" in f"{each.found}{each.remedy}"]
 
 
 async def until_it_succeeds(terminal: Terminal, token: str, request_id: str) -> Any:

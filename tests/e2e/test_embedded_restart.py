@@ -134,7 +134,11 @@ def test_health_says_what_is_away_when_services_are_elsewhere(tmp_path: Path, wo
                 assert status("grpc.health.v1.Health") == SERVING
             until(lambda: all(health_of(server)[0] == 200 for _ in range(4)))
             until(lambda: (status(""), status(GATE)) == (SERVING, SERVING))
-        assert server.process.returncode == 0
+            with frozen(running["PostgreSQL"]):
+                until(lambda: health_of(server)[0] == 503)
+                assert server.terminate() == 0  # nobody waits for what does not answer
+        assert "worker.killed" not in server.log
+        assert server.log.count('"server.stopped"') == int(workers)
     finally:
         services.stop()
 

@@ -19,7 +19,6 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 from deeptravel.tickets.v1 import ticket_pb2
 from prometheus_client import REGISTRY
-from sqlalchemy import make_url
 
 from server import rpc
 from server.config import load_settings
@@ -324,10 +323,7 @@ async def a_world(database_url: str) -> AsyncIterator[World]:
         await keys.create_first_key(tx, SECRET_KEY, now)
         ring = await keys.load_key_ring(tx, SECRET_KEY)
     await db.close()
-    plain = make_url(database_url).set(drivername="postgresql")
-    async with await psycopg.AsyncConnection.connect(
-        plain.render_as_string(hide_password=False), autocommit=True
-    ) as pg:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
         world = World(pg, ring)
         await world.open_gates()
         await world.begin()

@@ -14,7 +14,6 @@ import psycopg
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.ota.v1 import ota_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
-from sqlalchemy import make_url
 
 from server import rpc
 from server.config import load_settings
@@ -125,10 +124,7 @@ async def a_market(database_url: str, *, stock: int = 200_000) -> AsyncIterator[
         await keys.create_first_key(tx, SECRET_KEY, rpc.now())
         ring = await keys.load_key_ring(tx, SECRET_KEY)
     await db.close()
-    plain = make_url(database_url).set(drivername="postgresql")
-    async with await psycopg.AsyncConnection.connect(
-        plain.render_as_string(hide_password=False), autocommit=True
-    ) as pg:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
         market = Market(pg, ring)
         await market.sql(PARTNERS)
         for partner_id, key in ((1, CP), (2, HK)):

@@ -104,10 +104,6 @@ class Replicas:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in (self.primary, self.standby))
         return f"postgresql://{USER}@{hosts}/{database}"
 
-    def primary_url(self, database: str) -> str:
-        """That names the primary alone."""
-        return f"postgresql://{USER}@127.0.0.1:{self.primary.port}/{database}"
-
     def promote(self) -> None:
         """Makes the standby a primary."""
         self.standby.ask("SELECT pg_promote(true)")

@@ -22,7 +22,6 @@ import orjson
 import psycopg
 from deeptravel.ticketing.v1 import order_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
-from sqlalchemy import make_url
 
 from server import rpc
 from server.catalog.rules import departure_id, departure_stock_id, promotion_stock_id, stock_id
@@ -272,10 +271,7 @@ async def a_world(
         await keys.create_first_key(tx, SECRET_KEY, rpc.now())
         ring = await keys.load_key_ring(tx, SECRET_KEY)
     await db.close()
-    plain = make_url(database_url).set(drivername="postgresql")
-    async with await psycopg.AsyncConnection.connect(
-        plain.render_as_string(hide_password=False), autocommit=True
-    ) as pg:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
         day = datetime.now(UTC).date() + timedelta(days=7)
         world = World(pg, ring, day + timedelta(days=(7 - day.weekday()) % 7), departures)
         await world.sql(TABLES)
