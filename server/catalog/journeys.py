@@ -1,10 +1,11 @@
 """Who travels when: a document is once on a departure, and on one departure at a time.
 
-One row for each document has all its journeys, held and sold, by departure and order. Their times count from when the
-departure leaves its first stop and are read together with it, so they are those of now from the commit that moves it on.
-Journeys that overlap only since then stay, and each is given back alone. Whoever adds a journey locks the row first, or
-writes with the version that was read, which a check refuses if somebody else has added one since: one guarded write of
-one row, whatever races. (DOMAIN: Price.)
+One row for each document has all its journeys, held and sold, by departure and order. Their times
+count from when the departure leaves its first stop and are read together with it, so they are those
+of now from the commit that moves it on. Journeys that overlap only since then stay, and each is
+given back alone. Whoever adds a journey locks the row first, or writes with the version that was
+read, which a check refuses if somebody else has added one since: one guarded write of one row,
+whatever races. (DOMAIN: Price.)
 """
 
 from collections import defaultdict
@@ -85,14 +86,16 @@ class Leg(NamedTuple):
 
 READ = HotStatement("""
 SELECT d.document_hash, d.version, p.departure_id, split_part(j.key, ':', 2)::bigint,
-  p.departure_time + make_interval(secs => (j.ride ->> 0)::int), p.departure_time + make_interval(secs => (j.ride ->> 1)::int)
+  p.departure_time + make_interval(secs => (j.ride ->> 0)::int),
+  p.departure_time + make_interval(secs => (j.ride ->> 1)::int)
 FROM document_journeys d
 LEFT JOIN (LATERAL jsonb_each(d.journeys) AS j (key, ride)
   JOIN departures p ON p.departure_id = split_part(j.key, ':', 1)::bigint) ON true
 WHERE d.document_hash = ANY($1::bytea[])
 """)
 """The journeys of documents, for `parse`."""
-# what was added since the version that was read would violate the check; a journey of null, which is over, is dropped
+# what was added since the version that was read would violate the check; a journey of null, which
+# is over, is dropped
 ADD = HotStatement("""
 INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
 SELECT v.document_hash, v.journeys, $1::bigint, v.seen_version
@@ -179,7 +182,9 @@ def adding(additions: Mapping[bytes, Additions], journeys: Journeys) -> Command:
 
 
 async def lock(tx: AsyncConnection, documents: Iterable[bytes]) -> None:
-    """Locks the documents' rows in order, and makes those that are not there: for all that `begin` adds, before it does."""
+    """Locks the documents' rows in order, and makes those that are not there: for all that `begin`
+    adds, before it does.
+    """
     locks = [
         {"document": document.hex(), "version": _new_version()} for document in sorted(documents)
     ]
@@ -197,10 +202,11 @@ async def begin(
     instead_of: str | None,
     now: datetime,
 ) -> tuple[set[bytes], set[bytes]]:
-    """The documents, locked, travel there; gives those that cannot, since they are on that departure, or on another at that time.
+    """The documents, locked, travel there; gives those that cannot, since they are on that
+    departure, or on another at that time.
 
-    `instead_of` is the key of the journey of the ticket that is changed into this one, which does not count. If there are
-    any that cannot, nothing is added.
+    `instead_of` is the key of the journey of the ticket that is changed into this one, which does
+    not count. If there are any that cannot, nothing is added.
     """
     wanted = sorted(documents)
     rows, ((leaves,),) = await round_trip(

@@ -5,11 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 AT_ONCE = 2
-"""Large batches at once in a process; others wait without a connection, as calls at the gates need the rest."""
+"""Large batches at once in a process; others wait without a connection, as calls at the gates need
+the rest.
+"""
 
 
 class Turns:
-    """Who makes a large batch now. However many one partner asks for, another's waits for one of them at the most."""
+    """Who makes a large batch now. However many one partner asks for, another's waits for one of
+    them at the most.
+    """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._free = asyncio.Semaphore(at_once)
@@ -17,7 +21,9 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, partner_id: int) -> AsyncIterator[None]:
-        """Waits for the partner's own turn first, so that those who wait for the process are of different partners."""
+        """Waits for the partner's own turn first, so that those who wait for the process are of
+        different partners.
+        """
         own, waiting = self._partners.get(partner_id, (asyncio.Lock(), 0))
         self._partners[partner_id] = own, waiting + 1
         try:

@@ -1,4 +1,6 @@
-"""The tickets of a batch with their QR texts: in pages, and as a stream of lines, over gRPC and JSON."""
+"""The tickets of a batch with their QR texts: in pages, and as a stream of lines, over gRPC and
+JSON.
+"""
 
 import asyncio
 import json
@@ -110,7 +112,8 @@ async def test_a_slow_reader_of_lines_keeps_nothing_waiting(
 ) -> None:
     """It reads no further than the pipes hold, and holds no transaction.
 
-    Seen red with a gateway that reads the stream ahead: all 40 chunks were read while nobody took a line.
+    Seen red with a gateway that reads the stream ahead: all 40 chunks were read while nobody took a
+    line.
     """
     batch = await desk.batch(40_000)
     chunks = 0

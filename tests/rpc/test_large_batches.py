@@ -31,7 +31,10 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 async def test_a_page_looks_at_a_bounded_number_of_tickets(
     market: Market, desk: Desk, db: Database
 ) -> None:
-    """Where none of 25,000 matches as well. Seen red: 20,000 rows were read, and numbered, for an empty page."""
+    """Where none of 25,000 matches as well.
+
+    Seen red: 20,000 rows were read, and numbered, for an empty page.
+    """
     batch = await desk.batch(25_000)
     await market.sql("VACUUM ANALYZE tickets")
     for wanted, most_rows in (
@@ -52,7 +55,7 @@ async def test_a_page_looks_at_a_bounded_number_of_tickets(
 async def test_a_large_batch_rests_between_its_chunks(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: it only let others have their turn on the loop, and kept the database busy throughout."""
+    """Seen red: it let others have their turn on the loop alone, and kept the database busy."""
     rests: list[float] = []
     sleep = asyncio.sleep
 

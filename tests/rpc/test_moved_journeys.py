@@ -1,4 +1,6 @@
-"""One document is on one departure at a time, also where the operator moves departures: by the times as they are now."""
+"""One document is on one departure at a time, also where the operator moves departures: by the
+times as they are now.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -98,8 +100,8 @@ async def test_the_old_time_is_free_and_the_new_one_is_not(
     world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any,
     database_url: str, is_paid: bool,
 ) -> None:  # fmt: skip
-    """From the commit of the move on, held or sold; moved twice, and back. Seen red: the old time stayed
-    the document's, and the new one was sold as well.
+    """From the commit of the move on, held or sold; moved twice, and back. Seen red: the old time
+    stayed the document's, and the new one was sold as well.
     """
     who = party(2)
     if is_paid:
@@ -120,7 +122,9 @@ async def test_the_old_time_is_free_and_the_new_one_is_not(
 async def test_what_is_given_back_after_a_move_leaves_nothing(
     world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
 ) -> None:
-    """Cancelled, expired, refunded, changed. Seen red: both times stayed, or the wrong one was free."""
+    """Cancelled, expired, refunded, changed. Seen red: both times stayed, or the wrong one was
+    free.
+    """
     await world.sql("""UPDATE products SET policy = policy || '{"changes_allowed": 3}'""")
     who = party(4)
     cancelled = await desk.order(world.seat(MOVED), passengers=who[:1])
@@ -150,8 +154,8 @@ async def test_what_is_given_back_after_a_move_leaves_nothing(
 async def test_journeys_that_overlap_since_a_move_are_each_given_back_alone(
     world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
 ) -> None:
-    """Both were sold before, so the move is not refused. Seen red (without keys in `journeys`, by times alone):
-    the one given back freed the time of the other.
+    """Both were sold before, so the move is not refused. Seen red (without keys in `journeys`, by
+    times alone): the one given back freed the time of the other.
     """
     who = party(1)
     first = await till.sell(desk, world.seat(MOVED), passengers=who)
@@ -206,3 +210,33 @@ async def test_a_late_payment_is_judged_by_the_time_as_it_is_now(
         await till.drain()
         await other.cancel(between.order_id)
     assert await busy(world, other, who) == (False, True)
+
+
+async def test_a_move_among_all_that_happens_to_an_order(
+    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+) -> None:
+    """Made, paid, cancelled and given back while the departure is moved there and back: nothing
+    stays behind.
+    """
+    number, who = world.departure_id(MOVED), party(4)
+    for hours in (2, 0):
+        paid = await desk.order(world.seat(MOVED), passengers=who[:1])
+        cancelled = await desk.order(world.seat(MOVED), passengers=who[1:2])
+        sold = await till.sell(desk, world.seat(MOVED, SECOND), passengers=who[2:3])
+        _, outcome, _, _, refused = await asyncio.gather(
+            manager.move(number, planned + hours * HOUR),
+            till.pay(paid.order_id),
+            desk.cancel(cancelled.order_id),
+            give_back(desk, sold.order_id),
+            refusal_or_none(other.create(world.seat(NEW_TIME), passengers=who[3:])),
+        )
+        assert (outcome, refused) == ("PAID", None)
+        await followed(world)
+        await till.drain()
+        assert await busy(world, desk, who[:1]) == ((False, True) if hours else (True, False))
+        assert await busy(world, desk, who[1:3]) == (False, False)
+        await give_back(desk, paid.order_id)
+        await till.drain()
+        await other.cancel((await other.pages())[0].orders[0].order_id)
+        await asyncio.sleep(1)  # the longest a change takes to be seen
+    assert await world.value("SELECT count(*) FROM document_journeys") == 0

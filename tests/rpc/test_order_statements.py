@@ -62,7 +62,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[HotStatement]:
 async def test_what_an_order_does_not_need_has_no_statement(
     world: World, desk: Desk, sent: list[HotStatement]
 ) -> None:
-    """Seen red: seats, guards and journeys were read for every order, and a document had two rows written."""
+    """Seen red: with the seats of every stock read, as before, an order of a package read them too."""
     packages = [party(1)[0], party(1)[0]]
     for passenger in packages:
         passenger.ClearField("document_type")
