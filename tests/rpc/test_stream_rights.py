@@ -80,6 +80,28 @@ async def test_no_more_qr_codes_for_a_partner_without_the_right(
     assert reader.read < TICKETS / 2
 
 
+async def test_nor_as_lines_of_json(market: Market, ota_server: GateServer, desk: Desk) -> None:
+    """The last line says why."""
+    batch = await desk.batch(TICKETS)
+    url = f"/ota/batches/{batch.batch_id}/tickets:stream?with_qr=true"
+    base = f"http://127.0.0.1:{ota_server.app.http_port}"
+    async with (
+        asyncio.timeout(60),
+        httpx2.AsyncClient(base_url=base, headers={"x-api-key": CP.api_key}) as http,
+        http.stream("GET", url) as answer,
+    ):
+        lines = (line async for line in answer.aiter_lines() if line)
+        assert "ticket_code" in orjson.loads(await anext(lines))
+        await revoke(market, LOST["key"][0])
+        read = 1
+        async for line in lines:
+            last = orjson.loads(line)
+            read += 1
+            await asyncio.sleep(0.002)
+    assert last["error"]["details"][0]["reason"] == "UNAUTHENTICATED"
+    assert read < TICKETS
+
+
 async def test_in_another_process_too(
     market: Market, ota_server: GateServer, desk: Desk, database_url: str, redis_url: str
 ) -> None:
