@@ -44,6 +44,7 @@ from server.ticketing.aftersales.departure_tasks import DepartureTasks
 from server.ticketing.aftersales.quotes import Quotes
 from server.ticketing.aftersales.refund_requests import RefundDesk
 from server.ticketing.messages.offers import encoded_offer, encoded_price
+from server.ticketing.ordering import completion
 from server.ticketing.ordering.expiry import Expiry
 from server.ticketing.ordering.holds import Holder
 from server.ticketing.ordering.passengers import PassengerSeals
@@ -323,7 +324,7 @@ class App:
         cashier = Cashier(db, settlement, client, wake=outbox.wake)
         notice_desk = NoticeDesk(db, settlement, client, wake=outbox.wake)
         kinds |= cashier.kinds() | notice_desk.kinds()
-        kinds |= DepartureTasks(db, wake=outbox.wake).kinds()
+        kinds |= DepartureTasks(db, wake=outbox.wake).kinds() | completion.kinds(db)
         if client:
             kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
         expiry = Expiry(db, self.loops)

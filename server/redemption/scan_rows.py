@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from server import idempotency
+from server import idempotency, outbox
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.db import Command, HotConnection, HotStatement, array, columns
 from server.identity import audit
@@ -124,6 +124,8 @@ class Writes:
     touched: set[tuple[int, str]] = field(default_factory=set)
     # who used up a ticket, by the ticket's order, which may be COMPLETED now
     orders: dict[int, str] = field(default_factory=dict)
+    # those that somebody else has locked are looked at later
+    asks: list[outbox.Ask] = field(default_factory=list)
     once_guards: list[tuple[Any, ...]] = field(default_factory=list)
     multi_guards: dict[tuple[int, UUID, str], tuple[Any, ...]] = field(default_factory=dict)
     events: list[tuple[Any, ...]] = field(default_factory=list)
@@ -324,6 +326,9 @@ async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime)
     ):
         if rows:
             statements.append((statement, [at, *columns(rows)]))
+    if writes.asks:
+        parameter = outbox.enqueue_parameter(writes.asks, now=now)
+        statements.append((outbox.ENQUEUE, [parameter]))
     if writes.orders:
         order_ids, actors = columns(sorted(writes.orders.items()))
         statements += [

@@ -32,6 +32,7 @@ from server.redemption import rules, scan_rows, sessions
 from server.redemption.details import Details, details
 from server.redemption.details import parse as parse_details
 from server.texts import clock_time
+from server.ticketing.ordering import completion
 from server.ticketing.rules import rotations_of_order_qr
 from server.tickets import qr
 from server.tickets.rules import Code, Number
@@ -241,11 +242,10 @@ class Redeemer:
             if token.ticket_id in facts.held_tickets or uses in facts.held_uses:
                 return LockedError()
         clock = _clock(unit, now)
-        may_undo = unit.all_or_nothing or facts.held_orders
         before = {
             token.ticket_id: facts.tickets[token.ticket_id].copy()
             for token in tokens
-            if may_undo and token.ticket_id in facts.tickets
+            if unit.all_or_nothing and token.ticket_id in facts.tickets
         }
         scans = [
             _decide(unit, item, token, facts, clock)
@@ -259,11 +259,9 @@ class Redeemer:
                 else scan
                 for scan in scans
             ]
-        if not facts.held_orders.isdisjoint(map(_used_up, scans)):
-            facts.tickets.update(before)
-            return LockedError()
         for scan in scans:
             _note(unit, scan, writes)
+            _note_order(unit, scan, facts, writes, now)
         answers = [scan.answer for scan in scans]
         if unit.request_id:
             stored = unit.content_hash, _dump(answers)
@@ -412,11 +410,18 @@ def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
     )
 
 
-def _used_up(scan: _Decided) -> int | None:
-    """The order of a ticket that the item used up; None if it did not."""
-    if scan.answer.result == "SUCCESS" and scan.ticket and scan.ticket.state == "USED":
-        return scan.ticket.order_id
-    return None
+def _note_order(
+    unit: Unit, scan: _Decided, facts: scan_rows.Facts, writes: scan_rows.Writes, now: datetime
+) -> None:
+    """Notes the order of a ticket that is used up: it may be COMPLETED now, or as soon as nobody else is at it."""
+    ticket = scan.ticket
+    if scan.answer.result != "SUCCESS" or ticket is None or ticket.state != "USED":
+        return
+    if ticket.order_id in facts.held_orders:
+        ask = completion.completing_later(ticket.order_id, scan.event_id, unit.operator.key, now)
+        writes.asks.append(ask)
+    elif ticket.order_id is not None:
+        writes.orders[ticket.order_id] = unit.operator.key
 
 
 def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
@@ -427,9 +432,6 @@ def _note(unit: Unit, scan: _Decided, writes: scan_rows.Writes) -> None:
     named = int(answer.redemption_id[:16], 16)
     if answer.result == "SUCCESS" and ticket and scan.jti:
         writes.touched.add((named, item.function_code))
-        used_up = _used_up(scan)
-        if used_up is not None:
-            writes.orders[used_up] = operator.key
         guard = named, scan.jti, item.function_code
         row = (*guard, scan.event_id, operator.terminal_device_id, operator.venue_code)
         if ticket.snapshot.terms[item.function_code].use_mode == rules.ONCE_PER_QR:

@@ -10,9 +10,10 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server import outbox
 from server.catalog import holds
 from server.catalog.holds import Counterpart
-from server.db import HotStatement
+from server.db import Database, HotStatement
 from server.ticketing.models import orders, ticket_sales
 from server.ticketing.ordering import events
 from server.ticketing.ordering.content import SHARED
@@ -74,6 +75,33 @@ async def complete(
     # a statement of its own: it sees what the locks' last holders committed
     cancelled = await tx.execute(_COMPLETE_TEXT, {"p1": ids, "p2": actors, "p3": now.isoformat()})
     return list(cancelled.scalars())
+
+
+COMPLETE_ORDER = "order.complete"
+"""Kind of outbox task: an order whose last ticket may have been used while somebody else was at the order."""
+
+
+def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> outbox.Ask:
+    """Asks for `complete` of an order that somebody else has locked; `mark` tells it from others of that order.
+
+    Tasks of one key would lock each other, as the order does.
+    """
+    payload = {"order_id": str(order_id), "actor": actor}
+    return outbox.Ask(COMPLETE_ORDER, f"{order_id} {mark}", payload, now)
+
+
+def kinds(db: Database) -> dict[str, outbox.Kind]:
+    """How the outbox works those off."""
+
+    async def handle(task: outbox.Task) -> None:
+        async def work(tx: AsyncConnection) -> None:
+            actor: str = task.payload["actor"]
+            await complete(tx, [int(task.payload["order_id"])], actor=actor, now=task.now())
+            await task.done(tx)
+
+        await db.in_transaction(work)
+
+    return {COMPLETE_ORDER: outbox.Kind(handle)}
 
 
 async def withdraw(
