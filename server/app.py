@@ -284,7 +284,9 @@ class App:
                 first_message_seconds=settings.first_message_seconds,
                 proxies=settings.proxies,
             ),
+            loops,
         )
+        _at_stop(stack, "stream rights", self._interceptor.close)
         return services
 
     def _ticketing(

@@ -32,6 +32,7 @@ from server.bounds import Bounds
 from server.db import Database, be_patient
 from server.errors import STATUS_BY_REASON, DomainError, Reason
 from server.fields import Checker
+from server.loops import Loops
 from server.metrics import CALLS, IN_FLIGHT, LATENCY
 from server.ratelimit import Allowance
 from server.statuses import error_status
@@ -168,7 +169,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
     """The one place that lets calls in, turns errors into statuses, logs and counts."""
 
     def __init__(
-        self, services: Iterable[ServiceDescriptor], guards: Guards, admission: Admission
+        self,
+        services: Iterable[ServiceDescriptor],
+        guards: Guards,
+        admission: Admission,
+        loops: Loops | None = None,
     ) -> None:
         self._methods = methods(services)
         self._guards = guards
@@ -178,7 +183,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self.finished = asyncio.Event()
         self.refused = 0
         self._handlers: dict[str, Handler] = {}
-        self._rights = StreamRights()
+        self._rights = StreamRights(loops)
+
+    async def close(self) -> None:
+        """Ends what looks at open streams."""
+        await self._rights.close()
 
     def refuse(self) -> None:
         """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its requests.

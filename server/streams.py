@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.loops import Loops
+
 RECHECK_SECONDS = 0.3
 """Between two looks. With the time until a change is read it is less than a second."""
 
@@ -49,9 +51,13 @@ class _Stream:
 class StreamRights:
     """The open streams of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, loops: Loops | None = None) -> None:
         self._open: set[_Stream] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._loop = (loops or Loops()).add("stream-rights", self._look)
+
+    async def close(self) -> None:
+        """Looks no more."""
+        await self._loop.cancel()
 
     @asynccontextmanager
     async def hold(
@@ -66,8 +72,7 @@ class StreamRights:
         assert serving is not None
         stream = _Stream(serving, remembered, recheck)
         self._open.add(stream)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look(), name="stream-rights")
+        self._loop.start()
         try:
             yield
         except asyncio.CancelledError:

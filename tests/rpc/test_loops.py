@@ -21,7 +21,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
 import server
-from server import changes, jobs, outbox
+from server import changes, jobs, outbox, streams
 from server import health as health_module
 from server import loops as loops_module
 from server.app import App
@@ -48,6 +48,7 @@ NO_LOOPS = {
     "gateway/serving.py": "what waits for the end of HTTP, at the stop",
     "lanes.py": "for those who wait: tests/concurrency and `test_a_batch_that_fails` below",
     "loops.py": "where loops are run",
+    "streams.py": "one look at the rights of one stream",
     "outbox.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
     "payments/wechat_client.py": "one fetch of certificates",
     "redemption/scan_stream.py": "within a call",
@@ -95,20 +96,30 @@ class Statements:
             (selector_events.BaseSelectorEventLoop, "sock_accept"),
         ):
             self._listen(monkeypatch, owner, name)
+        look = streams._Stream.look
+
+        def looked(stream: streams._Stream) -> None:
+            self._count()
+            look(stream)
+
+        monkeypatch.setattr(streams._Stream, "look", looked)
 
     def _listen(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
         real = getattr(owner, name)
 
         async def called(*given: Any, **named: Any) -> Any:
-            task = asyncio.current_task()
-            if task and task.get_name() == self.loop:
-                self.count += 1
-                error = self.fail.pop(self.count, None)
-                if error:
-                    raise error
+            self._count()
             return await real(*given, **named)
 
         monkeypatch.setattr(owner, name, called)
+
+    def _count(self) -> None:
+        task = asyncio.current_task()
+        if task and task.get_name() == self.loop:
+            self.count += 1
+            error = self.fail.pop(self.count, None)
+            if error:
+                raise error
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -132,6 +143,26 @@ def owner_of(app: App, loop: str) -> Any:
     return run.__self__
 
 
+HELD: set[asyncio.Task[None]] = set()
+
+
+async def hold_stream(rights: streams.StreamRights) -> None:
+    """A stream that is open for a moment."""
+
+    async def recheck() -> None: ...
+
+    async with rights.hold(lambda: True, recheck):
+        await asyncio.sleep(0.3)
+
+
+def open_stream(rights: streams.StreamRights) -> None:
+    """Opens one, unless one is open."""
+    if not rights._open:
+        held = asyncio.create_task(hold_stream(rights))
+        HELD.add(held)
+        held.add_done_callback(HELD.discard)
+
+
 async def prompt(app: App, loop: str) -> None:
     """Gives a loop something to do that has nothing to do without."""
     if loop.startswith("job "):
@@ -148,6 +179,8 @@ async def prompt(app: App, loop: str) -> None:
     elif loop == "order-watcher":
         if not owner._watches:
             owner._begin(watching._Watch(1, 0))
+    elif loop == "stream-rights":
+        open_stream(owner)
     elif loop == "outbox":
         owner.wake()
     elif loop == "health":
@@ -180,6 +213,7 @@ async def app_server(
         (keys, "NOTE_POLL_SECONDS"),
         (keys, "NOTE_SECONDS"),
         (watching, "POLL_SECONDS"),
+        (streams, "RECHECK_SECONDS"),
         (jobs, "LOOK_SECONDS"),
         (health_module, "PROBE_SECONDS"),
         (loops_module, "FIRST_RESTART_SECONDS"),
@@ -204,11 +238,13 @@ LOOPS = [
     "job purge-changes",
     "job purge-logins",
     "job purge-tasks",
+    "job sum-redemptions",
     "key-uses",
     "order-watcher",
     "outbox",
     "redis-probe",
     "seats-left",
+    "stream-rights",
 ]
 
 

@@ -113,4 +113,4 @@ async def test_nobody_looks_when_nothing_streams() -> None:
     async with asyncio.timeout(5):
         await asyncio.gather(*looking)
     async with all_of.hold(rights.remembered, rights.recheck):
-        assert all_of._looking not in looking
+        assert all_of._loop._task not in looking
