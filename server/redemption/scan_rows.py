@@ -125,7 +125,7 @@ class Writes:
     # who used up a ticket, by the ticket's order, which may be COMPLETED now
     orders: dict[int, str] = field(default_factory=dict)
     # those that somebody else has locked are looked at later
-    asks: list[outbox.Ask] = field(default_factory=list)
+    asks: dict[int, outbox.Ask] = field(default_factory=dict)
     once_guards: list[tuple[Any, ...]] = field(default_factory=list)
     multi_guards: dict[tuple[int, UUID, str], tuple[Any, ...]] = field(default_factory=dict)
     events: list[tuple[Any, ...]] = field(default_factory=list)
@@ -327,7 +327,7 @@ async def write(hot: HotConnection, facts: Facts, writes: Writes, now: datetime)
         if rows:
             statements.append((statement, [at, *columns(rows)]))
     if writes.asks:
-        parameter = outbox.enqueue_parameter(writes.asks, now=now)
+        parameter = outbox.enqueue_parameter(writes.asks.values(), now=now)
         statements.append((outbox.ENQUEUE, [parameter]))
     if writes.orders:
         order_ids, actors = columns(sorted(writes.orders.items()))

@@ -419,7 +419,7 @@ def _note_order(
         return
     if ticket.order_id in facts.held_orders:
         ask = completion.completing_later(ticket.order_id, scan.event_id, unit.operator.key, now)
-        writes.asks.append(ask)
+        writes.asks[ticket.order_id] = ask
     elif ticket.order_id is not None:
         writes.orders[ticket.order_id] = unit.operator.key
 
