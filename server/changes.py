@@ -239,6 +239,10 @@ class Remembered(Generic[K, V]):
             loading.add_done_callback(lambda done: self._loaded(key, done))
         return await asyncio.shield(loading)
 
+    def forget(self, key: K) -> None:
+        """Drops a value that is known to be out of date, though nobody has published that: by time, say."""
+        self._values.pop(key, None)
+
     def _loaded(self, key: K, done: asyncio.Future[V]) -> None:
         if self._loading.get(key) is not done:  # something changed while it was read
             if not done.cancelled():

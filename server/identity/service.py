@@ -223,7 +223,8 @@ class Identity:
         if isinstance(caller, Traveller):
             return self.travellers.recall(caller)
         login = self._logins.peek(caller.login_id)
-        return None if login is None else _lasting(login)
+        # one that is over may have been refreshed, which is not published: tokens are nobody's configuration
+        return None if login is None or _is_over(login) else login.caller
 
     async def recheck(
         self,
@@ -240,9 +241,13 @@ class Identity:
         if isinstance(caller, Traveller):
             await self.travellers.recheck(caller)
             return caller
-        return _lasting(
-            self._logins.peek(caller.login_id) or await self._logins.get(caller.login_id)
-        )
+        known = self._logins.peek(caller.login_id)
+        if known is None or _is_over(known):
+            self._logins.forget(caller.login_id)
+            known = await self._logins.get(caller.login_id)
+        if _is_over(known):
+            raise unauthenticated()
+        return known.caller
 
     async def _load_token(self, token: str) -> _Login:
         given = credentials.read_token("a", token)
@@ -535,11 +540,9 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
 
 
-def _lasting(login: _Login) -> Person:
-    """The caller of a log-in that can still be refreshed. Raises UNAUTHENTICATED."""
-    if time.time() >= login.refresh_expires:
-        raise unauthenticated()
-    return login.caller
+def _is_over(login: _Login) -> bool:
+    """Whether it cannot be refreshed any more."""
+    return time.time() >= login.refresh_expires
 
 
 def _login_failed() -> DomainError:

@@ -12,11 +12,12 @@ import orjson
 import pytest
 from deeptravel.admin.v1 import admin_service_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
-from deeptravel.redemption.v1 import redemption_service_pb2
+from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import ticketing_service_pb2
 
 from server.errors import Reason
 from server.identity.keys import PartnerKeys
+from server.streams import RECHECK_SECONDS
 from tests.support import gate
 from tests.support.gate import WITHIN_SECONDS, scan_message
 from tests.support.gate_server import GateServer, gate_server
@@ -179,6 +180,42 @@ async def test_a_closed_session_redeems_no_more(database_url: str, redis_url: st
         await stream.write(scan_message("3", tickets[1].qr))
         assert (await stream.read()).answers[0].answer.ticket_code
         await stream.done_writing()
+
+
+async def test_a_stream_goes_on_with_a_log_in_that_was_refreshed(
+    database_url: str, redis_url: str
+) -> None:
+    """Seen red: who was remembered was so with the refresh token of then, and once that was over every stream of the
+    log-in ended at its first look.
+    """
+    seconds = 2
+    async with (
+        gate.a_world(database_url) as world,
+        gate_server(database_url, redis_url) as server,
+    ):
+        log_in = access_pb2.OperatorLoginRequest(
+            username="olga", password=gate.PASSWORD, terminal_device_id="T-1"
+        )
+        first: Any = await world.log_in(server.channel)
+        tokens = await first.stub.OperatorLogin(log_in)
+        terminal = gate.Terminal("T-1", tokens.access_token, first.stub)
+        ends = "UPDATE logins SET refresh_expire_time = now() + make_interval(secs => %s) WHERE refresh_hash <> ''"
+        await world.sql(ends, seconds)
+        tickets = await world.tickets(2)
+        stream = terminal.stream()
+        await stream.write(scan_message("1", tickets[0].qr))
+        assert (await stream.read()).answers[0].answer.ticket_code
+        await asyncio.sleep(2 * RECHECK_SECONDS)  # until it is looked at, and remembered
+        request = access_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
+        await first.stub.RefreshToken(request)
+        await asyncio.sleep(seconds + WITHIN_SECONDS)
+        await stream.write(scan_message("2", tickets[1].qr))
+        assert (await stream.read()).answers[0].answer.ticket_code
+        await world.sql(ends, -1)
+        await world.change("SELECT")
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await stream.read()
+        assert read_refusal(ended.value).reason is Reason.UNAUTHENTICATED
 
 
 def test_every_stream_of_the_contract_is_tried_here() -> None:
