@@ -342,6 +342,12 @@ async def be_patient(tx: AsyncConnection, *, seconds: int) -> None:
     await tx.execute(text(f"SELECT {settings}"), {"wait": f"{seconds}s"})
 
 
+async def wait_for_locks(tx: AsyncConnection, *, seconds: float) -> None:
+    """Lets each statement of this transaction wait for locks that long, instead of what the settings say."""
+    wait = {"wait": f"{round(seconds * 1000)}ms"}
+    await tx.execute(text("SELECT set_config('lock_timeout', :wait, true)"), wait)
+
+
 class HotStatement:
     """A statement of the hot path: prepared once a connection, parameters and results without psycopg's cursors.
 

@@ -120,6 +120,26 @@ async def test_holds_of_a_locked_stock_end_later_and_no_others(till: Till) -> No
     await _all_are(till, stuck, "CANCELLED")
 
 
+@pytest.mark.parametrize("row", ["QUOTA", "JOURNEYS"])
+async def test_holds_end_beside_one_of_which_something_else_is_locked(till: Till, row: str) -> None:
+    """Seen red when only stocks were passed over: as long as the row was locked no hold of anybody ended."""
+    locks = {
+        "QUOTA": "SELECT FROM traveller_quotas WHERE traveller_id = %s FOR UPDATE",
+        "JOURNEYS": "SELECT FROM document_journeys WHERE journeys::text LIKE '%%:' || %s || '\"%%' FOR UPDATE",
+    }
+    stuck = (await one_seat(till, 3, 1, "a3")).order
+    orders = [(await one_seat(till, n, 1, f"a{n}")).order for n in range(4, OTHERS + 3)]
+    number = "SELECT order_id FROM orders WHERE order_code = %s"
+    whose = 3 if row == "QUOTA" else str(await till.world.value(number, stuck.order_id))
+    async with locked(till.database_url, locks[row], whose):
+        for order in (stuck, *orders):
+            await till.world.expire(order.order_id)
+        await _all_are(till, orders, "CANCELLED")
+        await _all_are(till, [stuck], "PENDING")
+        assert await till.world.stock(1) == (100, 1, 0)
+    await _all_are(till, [stuck], "CANCELLED")
+
+
 async def test_activation_of_a_locked_ticket(database_url: str, redis_url: str) -> None:
     async with (
         partner_desk.a_market(database_url),

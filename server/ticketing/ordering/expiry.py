@@ -2,15 +2,18 @@
 
 Every process looks each second, so stock is back within five of its time, also when the process that held it is gone
 (DOMAIN, Stock). An order whose row somebody has locked, say to settle its payment, is passed over and looked at again; so is
-one whose stock stays locked, when others must not wait for it.
+one of which anything else stays locked (its stock, what counts for its traveller, where its passengers travel, the ticket it
+was to change), when others must not wait for it.
 """
 
 import asyncio
+from datetime import datetime
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server import rpc
-from server.db import Database, LockedError
+from server.db import Database, LockedError, wait_for_locks
 from server.errors import DomainError
 from server.loops import Loops
 from server.ticketing.ordering import orders
@@ -20,6 +23,8 @@ CHUNK_ORDERS = 200
 """Cancelled in one transaction, whose locks others wait for."""
 CAREFUL_ORDERS = 2_000
 """Among so many those are looked for whose stock nobody has locked."""
+CAREFUL_LOCK_SECONDS = 0.1
+"""So long these wait for what else is locked; then each is cancelled on its own."""
 ACTOR = "system"
 
 log = structlog.get_logger()
@@ -49,7 +54,7 @@ class Expiry:
             try:
                 done = await self._cancel(CHUNK_ORDERS)
             except LockedError:
-                done = await self._cancel(CAREFUL_ORDERS, careful=True)
+                done = await self._cancel_carefully()
             cancelled += done
             if done < CHUNK_ORDERS:
                 break
@@ -71,28 +76,52 @@ class Expiry:
             log.warning("holds.expiry_failed", error=error.message)
         except Exception:  # one order that cannot be cancelled must not keep the others
             log.exception("holds.expiry_failed")
-            await self._one_by_one()
+            await self._one_by_one(CHUNK_ORDERS)
 
-    async def _cancel(self, most: int, *, careful: bool = False) -> int:
+    async def _cancel(self, most: int) -> int:
         now = rpc.now()
         async with self._db.transaction() as tx:
             due = await orders.lock_expired(tx, now=now, most=most)
-            if careful:
-                due = await orders.with_free_stocks(tx, due)
             await orders.cancel(tx, due, reason="HOLD_EXPIRED", actor=ACTOR, now=now)
         return len(due)
 
-    async def _one_by_one(self) -> None:
+    async def _cancel_carefully(self) -> int:
         now = rpc.now()
+        try:
+            async with self._db.transaction() as tx:
+                await wait_for_locks(tx, seconds=CAREFUL_LOCK_SECONDS)
+                due = await self._with_free_stocks(tx, CAREFUL_ORDERS, now=now)
+                await orders.cancel(tx, due, reason="HOLD_EXPIRED", actor=ACTOR, now=now)
+            return len(due)
+        except LockedError:
+            return await self._one_by_one(CAREFUL_ORDERS)
+
+    async def _with_free_stocks(
+        self, tx: AsyncConnection, most: int, *, now: datetime
+    ) -> list[orders.Order]:
+        return await orders.with_free_stocks(tx, await orders.lock_expired(tx, now=now, most=most))
+
+    async def _one_by_one(self, most: int) -> int:
+        """Cancels each of those that are due in a transaction of its own; how many were."""
+        now, cancelled = rpc.now(), 0
         async with self._db.transaction() as tx:
-            due = [o.order_id for o in await orders.lock_expired(tx, now=now, most=CHUNK_ORDERS)]
+            due = [order.order_id for order in await self._with_free_stocks(tx, most, now=now)]
         for order_id in due:
+            if self._stopping.is_set():
+                break
             try:
-                async with self._db.transaction() as tx:
-                    order = await orders.lock_order(tx, order_id)
-                    if order and order.state == "PENDING":
-                        await orders.cancel(
-                            tx, [order], reason="HOLD_EXPIRED", actor=ACTOR, now=now
-                        )
-            except Exception:  # as above
+                cancelled += await self._cancel_one(order_id, now)
+            except LockedError as error:
+                log.warning("holds.expiry_failed", order_id=order_id, error=error.message)
+            except Exception:  # one order that cannot be cancelled must not keep the others
                 log.exception("holds.expiry_failed", order_id=order_id)
+        return cancelled
+
+    async def _cancel_one(self, order_id: int, now: datetime) -> int:
+        async with self._db.transaction() as tx:
+            await wait_for_locks(tx, seconds=CAREFUL_LOCK_SECONDS)
+            order = await orders.lock_order(tx, order_id)
+            if order is None or order.state != "PENDING":
+                return 0
+            await orders.cancel(tx, [order], reason="HOLD_EXPIRED", actor=ACTOR, now=now)
+        return 1
