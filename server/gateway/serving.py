@@ -65,12 +65,14 @@ class HttpServer(uvicorn.Server):
         self._served: asyncio.Task[None]
 
     async def start(self, sockets: list[socket.socket]) -> None:
-        """Begins to take requests."""
+        """Begins to take requests. Raises what keeps it from that."""
         _allow_files(self._settings.http_connections + OTHER_FILES)
         self._served = asyncio.create_task(self.serve(sockets), name="http")
         listening = asyncio.create_task(self._listening.wait())
         await asyncio.wait({self._served, listening}, return_when=asyncio.FIRST_COMPLETED)
         listening.cancel()
+        if not self._listening.is_set():
+            await self._served
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn, whose own would take connections without counting them."""

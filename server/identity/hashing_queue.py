@@ -59,15 +59,16 @@ class HashingQueue:
         """Gives the turn to whoever is next."""
         for known in (self._next_is_known, not self._next_is_known):
             shares = self._waiting[known]
-            if shares:
+            while shares:
                 key, own = next(iter(shares.items()))
                 turn = own.popleft()
                 shares.move_to_end(key)
                 if not own:
                     del shares[key]
-                self._next_is_known = not known
-                turn.set_result(None)
-                return
+                if not turn.done():  # else it was cancelled, and who waited has not run since
+                    self._next_is_known = not known
+                    turn.set_result(None)
+                    return
         self._free += 1
 
     def _join(self, share: Share) -> asyncio.Future[None]:
@@ -80,7 +81,9 @@ class HashingQueue:
             longest = max(shares.values(), key=len)
             if len(longest) <= len(own or ()) + 1:
                 raise _busy(count)
-            longest.pop().set_exception(_busy(count))
+            last = longest.pop()
+            if not last.done():  # else it was cancelled, as in `give_back`
+                last.set_exception(_busy(count))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         shares.setdefault(share.key, deque()).append(turn)
         return turn

@@ -13,9 +13,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.db import be_patient
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SETTLED_AFTER = timedelta(minutes=10)
 """An hour is summed so long after its end: transactions are far shorter, and clocks differ by less."""
+SUM_SECONDS = 300
+"""For each statement of the job: a day that takes longer than a statement may would else never be summed."""
 
 _COLUMNS = {"VENUE": "venue_code", "TERMINAL": "terminal_device_id", "OPERATOR": "operator"}
 _MEMBER = " ".join(f"WHEN '{name}' THEN e.{column}" for name, column in _COLUMNS.items())
@@ -72,6 +76,7 @@ async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
     settled = _hour(now - SETTLED_AFTER)
     if begin >= settled:
         return False
+    await be_patient(tx, seconds=SUM_SECONDS)
     until = min(settled, _day(begin) + DAY)
     await tx.execute(_SUM_HOURS, {"begin": begin, "until": until})
     if until == _day(begin) + DAY:

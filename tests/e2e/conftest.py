@@ -1,10 +1,22 @@
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.support.server_process import ServerProcess
+
+MOST_SECONDS = 600
+"""For a test here, which may start several processes, each with a time of its own. A test that takes longer than it may
+ends the whole process of pytest, which xdist tells as a worker that crashed, without a stack."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(MOST_SECONDS))
 
 
 @pytest.fixture(scope="session")

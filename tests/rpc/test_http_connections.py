@@ -1,7 +1,8 @@
 """What one HTTP connection may take, with bytes written by hand: bodies kept, headers, time and connections bounded.
 
 Seen red with uvicorn's own protocol and listener in the place of `server/gateway/connections.py` and `listener.py`: all but
-the controls, which say what stays as it was (large headers and bodies, connections that are kept).
+the controls, which say what stays as it was (large headers and bodies, connections that are kept), and those that say
+themselves how they were.
 """
 
 import asyncio
@@ -15,9 +16,12 @@ from typing import Any
 import pytest
 
 from server import app as server_app
+from server import ports
 from server.config import load_settings
 from server.gateway import connections
 from server.gateway.connections import MAX_HEAD_BYTES, MAX_HEADERS
+from server.gateway.listener import Listener
+from server.gateway.serving import HttpServer
 from tests.rpc.test_app import running
 from tests.support.certificates import issue
 from tests.support.http_server import WAIT_SECONDS, RawClient, listening
@@ -347,6 +351,7 @@ async def test_a_trusted_proxy_has_as_many_as_there_are() -> None:
 
 
 async def test_handshakes_that_never_end_are_counted_and_given_up(tmp_path: Path) -> None:
+    """Seen red where they had asyncio's minute, and where a connection was counted only when its handshake had ended."""
     ca = issue("CA")
     pair = issue("server", ca)
     (tmp_path / "server.pem").write_bytes(pair.pem)
@@ -372,6 +377,22 @@ async def test_handshakes_that_never_end_are_counted_and_given_up(tmp_path: Path
         answer = await client.ask(HEAD + b"A: " + b"a" * 4_000_000)
         assert (answer.status, answer.reasons) == (431, ["INVALID_FIELD"])
         assert await client.rest() == b""
+
+
+async def test_a_server_that_cannot_begin_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red where nobody looked: the start went on, and nobody was answered over HTTP."""
+
+    def no_listener(*_: object) -> None:
+        raise OSError("no more threads")
+
+    monkeypatch.setattr(Listener, "start", no_listener)
+    sockets = ports.listen("127.0.0.1", 0, "")
+    try:
+        with pytest.raises(OSError, match="no more threads"):
+            await HttpServer(echo, load_settings()).start(sockets)
+    finally:
+        for each in sockets:
+            each.close()
 
 
 # ------------------------------------------------------------------------------------- 13: how old
@@ -405,7 +426,7 @@ async def test_old_connections_are_closed_gently(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_old_grpc_connections_are_closed_gently(database_url: str, redis_url: str) -> None:
-    """By gRPC itself, which says GOAWAY first; only on the public port."""
+    """By gRPC itself, which says GOAWAY first. Seen red without `age_options`."""
     given: dict[str, Any] = {"connection_age_seconds": 1, "connection_age_grace_seconds": 1}
     async with running(database_url, redis_url, **given) as app:
         reader, writer = await asyncio.open_connection("127.0.0.1", app.grpc_port)

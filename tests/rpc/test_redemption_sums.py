@@ -139,6 +139,20 @@ async def test_what_is_not_over_for_ten_minutes_is_not_summed(world: World, db: 
         assert mark == datetime(2026, 6, 15, until, tzinfo=UTC)
 
 
+async def test_a_day_that_takes_long_is_summed(world: World, database_url: str) -> None:
+    """Longer than a statement may take elsewhere. Seen red with that time: the job failed at each run, for ever."""
+    await happened(world, random.Random(5), 50)
+    database = Database(load_settings(statement_timeout_ms=100, lock_timeout_ms=100), database_url)
+    async with await psycopg.AsyncConnection.connect(world.pg.info.dsn) as other:
+        await other.execute("LOCK TABLE redemption_sums")
+        summing = asyncio.create_task(sum_up(database, NOW))
+        await world.waits_for_a_lock()
+        await asyncio.wait({summing}, timeout=0.5)
+        await other.rollback()
+        assert await summing
+    await database.close()
+
+
 async def test_reports_take_nothing_from_the_gates(
     world: World, database_url: str, redis_url: str
 ) -> None:

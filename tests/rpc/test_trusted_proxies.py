@@ -89,6 +89,7 @@ async def test_a_partners_addresses_are_those_its_proxy_tells(
 async def test_nobody_is_believed_who_is_no_trusted_proxy(
     market: Market, database_url: str, redis_url: str
 ) -> None:
+    """Seen red where everybody was trusted."""
     for given in ({}, {"trusted_proxies": "10.0.0.0/8, 2001:db8::/32"}):
         async with (
             running(database_url, redis_url, **given) as app,
@@ -131,6 +132,7 @@ SHOP = "https://shop.example"
 
 
 async def test_pages_of_named_origins_may_call(database_url: str, redis_url: str) -> None:
+    """Seen red where the gateway was not given the origins."""
     preflight = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization, content-type, x-request-id",

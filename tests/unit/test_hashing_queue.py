@@ -115,3 +115,28 @@ async def test_who_leaves_gives_the_place_back(queue: Queue) -> None:
     queue.turns.give_back()
     assert queue.turns._free == 1
     await queue.end()
+
+
+async def test_who_was_cancelled_but_has_not_run_since_costs_nobody_a_turn(queue: Queue) -> None:
+    """Seen red where it was given the turn: InvalidStateError, and nobody ever had a turn again."""
+    await queue.join("gone", times=2)
+    await queue.join("b")
+    for task in queue.tasks[:2]:
+        task.cancel()
+    assert await queue.go(1) == ["b"]
+    queue.turns.give_back()
+    assert queue.turns._free == 1
+    await queue.end()
+
+
+async def test_who_was_cancelled_but_has_not_run_since_keeps_no_place(queue: Queue) -> None:
+    """Seen red where it was told that it lost its place: InvalidStateError for the one that came."""
+    await queue.join("guesser", times=hashing_queue.SHARE_WAITING)
+    for number in range(hashing_queue.MOST_WAITING - hashing_queue.SHARE_WAITING):
+        await queue.join(f"n{number}")
+    queue.tasks[hashing_queue.SHARE_WAITING - 1].cancel()
+    came = queue.turns._join(Share("new"))
+    await asyncio.sleep(0)
+    assert not queue.refused
+    assert not came.done()
+    await queue.end()
