@@ -45,6 +45,14 @@ SELECT t.departure_id, decode(t.document, 'hex'), min(t.order_id)
 FROM ({TAKEN}) t WHERE t.document IS NOT NULL GROUP BY 1, 2
 """  # noqa: S608 - constants
 
+# the server of before reads it of every change
+SPANS_OF_REPLACED = """
+UPDATE orders o SET content = jsonb_set(o.content, '{replaces,span}', coalesce((
+  SELECT old.content #> ARRAY['items', s.item_index::text, 'span']
+  FROM ticket_sales s JOIN orders old ON old.order_id = s.order_id WHERE s.ticket_id = o.changes_ticket_id), 'null'))
+WHERE jsonb_typeof(o.content -> 'replaces') = 'object' AND NOT o.content -> 'replaces' ? 'span'
+"""
+
 
 def upgrade() -> None:
     op.execute(LOCK_TIMEOUT)
@@ -81,3 +89,4 @@ def downgrade() -> None:
     )
     op.execute(BUSY)
     op.execute(GUARDS)
+    op.execute(SPANS_OF_REPLACED)

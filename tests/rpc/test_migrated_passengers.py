@@ -52,3 +52,22 @@ async def test_what_was_sold_before_counts_as_what_is_sold_now(
     assert after[0] == before[0]
     assert after[1] == before[1]
     assert after[2] == before[2]
+
+
+async def test_the_server_of_before_can_read_changes_that_were_made_since(
+    database_url: str, redis_url: str
+) -> None:
+    """It reads when the ticket travelled that is changed. Seen red: those made since did not say so."""
+    await every_state(database_url, redis_url)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0012")
+        replaced = "SELECT content -> 'replaces' FROM orders WHERE jsonb_typeof(content -> 'replaces') = 'object'"
+        found = connection.execute(text(replaced)).scalars().all()
+    engine.dispose()
+    assert len(found) > 5
+    for each in found:
+        assert (each["span"] is None) == (each["departure_id"] is None)
+    assert any(each["span"] for each in found)
