@@ -5,15 +5,14 @@ nothing is left, writes down that it ran, all in one transaction: a process that
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Column, DateTime, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,7 +30,7 @@ from server.ticketing.paying.refund_tasks import watch_refunds
 from server.ticketing.ticket_expiry import TicketExpiry
 
 LOOK_SECONDS = 15.0
-"""How often a process looks whether a job is due, a fifth more or less: the processes take turns."""
+"""How often a process looks whether a job is due."""
 EXPIRY_CADENCE = timedelta(seconds=10)
 """At every look, whichever process's: what one run passed over the next has within a minute. (DOMAIN, Operations)."""
 LOCK_SPACE = 0x44545402
@@ -106,22 +105,19 @@ class Jobs:
 
     def __init__(self, db: Database, table: list[Job], loops: Loops | None = None) -> None:
         self._db = db
+        self._table = table
         self._stopping = asyncio.Event()
-        loops = loops or Loops()
-        self._loops = [
-            loops.add(f"job {job.name}", partial(self._look_always, job)) for job in table
-        ]
+        self._running: set[asyncio.Task[None]] = set()
+        self._loop = (loops or Loops()).add("jobs", self._schedule)
 
     def start(self) -> None:
         """Begins to look, at once."""
-        for loop in self._loops:
-            loop.start()
+        self._loop.start()
 
     async def stop(self) -> None:
         """Ends it, when the pieces under way are done."""
         self._stopping.set()
-        for loop in self._loops:
-            await loop.end()
+        await self._loop.end()
 
     async def run_if_due(self, job: Job) -> None:
         """Does the job unless it ran within its cadence or another process is at it; a failure is logged."""
@@ -133,13 +129,48 @@ class Jobs:
         except Exception:  # one run that fails must not end the job
             log.exception("job.failed", job=job.name)
 
-    async def _look_always(self, job: Job) -> None:
-        while not self._stopping.is_set():
+    async def _schedule(self) -> None:
+        """Has each job looked at until the stop; an error that a look lets out ends it, to be started again."""
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        ended: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
+        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def fail(event: JobExecutionEvent) -> None:
+            if not failed.done():
+                failed.set_exception(event.exception)
+
+        scheduler.add_listener(fail, EVENT_JOB_ERROR)
+        for job in self._table:
+            scheduler.add_job(
+                self._look,
+                "interval",
+                [job],
+                seconds=LOOK_SECONDS,
+                jitter=LOOK_SECONDS / 5,  # the processes take turns
+                next_run_time=datetime.now(UTC),
+                coalesce=True,
+                misfire_grace_time=None,
+            )
+        scheduler.start()
+        try:
+            await asyncio.wait({ended, failed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            scheduler.pause()
+            await asyncio.sleep(0)  # lets those begin, and see it, that were just about to
+            await asyncio.gather(*self._running, return_exceptions=True)
+            scheduler.shutdown(wait=False)
+        if failed.done():
+            failed.result()
+
+    async def _look(self, job: Job) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        task.set_name(f"job {job.name}")
+        self._running.add(task)
+        try:
             await self.run_if_due(job)
-            seconds = LOOK_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._stopping.wait()
+        finally:
+            self._running.discard(task)
 
     async def _run_piece(self, job: Job, now: datetime) -> bool:
         async with self._db.transaction() as tx:

@@ -25,6 +25,7 @@ from server import changes, jobs, outbox, streams
 from server import health as health_module
 from server import loops as loops_module
 from server.app import App
+from server.config import load_settings
 from server.connection import Connection
 from server.embedded.services import EmbeddedServices
 from server.errors import Reason
@@ -47,6 +48,7 @@ NO_LOOPS = {
     "gateway/listener.py": "one connection",
     "gateway/serving.py": "what waits for the end of HTTP, at the stop",
     "lanes.py": "for those who wait: tests/concurrency and `test_a_batch_that_fails` below",
+    "jobs.py": "the wait for the stop; the loop `jobs` ends, and is started again, when a job does",
     "loops.py": "where loops are run",
     "streams.py": "one look at the rights of one stream",
     "outbox.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
@@ -232,13 +234,6 @@ LOOPS = [
     "database-probe",
     "health",
     "hold-expiry",
-    "job expire-tickets",
-    "job make-departures",
-    "job purge-answers",
-    "job purge-changes",
-    "job purge-logins",
-    "job purge-tasks",
-    "job sum-redemptions",
     "key-uses",
     "order-watcher",
     "outbox",
@@ -248,12 +243,23 @@ LOOPS = [
 ]
 
 
+JOBS = [
+    "job expire-tickets",
+    "job make-departures",
+    "job purge-answers",
+    "job purge-changes",
+    "job purge-logins",
+    "job purge-tasks",
+    "job sum-redemptions",
+]
+
+
 async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) -> None:
-    merchant_only = {"job reconcile", "job watch-refunds"}
-    assert app_server.app.loops.names - merchant_only == set(LOOPS)
+    assert app_server.app.loops.names == {*LOOPS, "jobs"}
+    assert sorted(f"job {job.name}" for job in jobs.jobs(load_settings())) == JOBS
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", [*LOOPS, *JOBS])
 async def test_no_error_ends_a_loop(
     app_server: GateServer, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
@@ -271,6 +277,25 @@ async def test_no_error_ends_a_loop(
             assert not statements.fail
     await until(lambda: app.loops.down == [])
     await until_status(app_server, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def test_an_error_that_a_job_lets_out_ends_no_schedule(
+    app_server: GateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red with the scheduler's own care for it, which logs it and leaves health as it is."""
+    app, looked, times = app_server.app, asyncio.Event(), itertools.count()
+    monkeypatch.setattr(loops_module, "STEADY_SECONDS", 60)
+
+    async def look(_: jobs.Jobs, __: jobs.Job) -> None:
+        if next(times) == 0:
+            raise ZeroDivisionError
+        looked.set()
+
+    monkeypatch.setattr(jobs.Jobs, "run_if_due", look)
+    await until(lambda: app.loops.down == ["jobs"])
+    looked.clear()
+    async with asyncio.timeout(SECONDS):
+        await looked.wait()
 
 
 def test_nothing_else_runs_in_the_background() -> None:
