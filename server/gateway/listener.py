@@ -25,6 +25,8 @@ from server.metrics import HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED
 FULL_SECONDS = 1.0
 """Without a file to spare for a connection the next one is tried after so long."""
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+NO_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
+"""The listening socket itself is gone, which trying again at once does not mend."""
 RETRY_SECONDS = 1.0
 LOG_SECONDS = 10.0
 
@@ -90,6 +92,8 @@ class Listener:
             try:
                 taken, peer = await loop.sock_accept(listening)
             except OSError as error:
+                if error.errno in NO_SOCKET:
+                    raise
                 if error.errno not in NO_FILES:  # it was gone again
                     continue
                 log.error("http.not_accepted", error=str(error), remedy="raise `ulimit -n`")
