@@ -6,11 +6,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from server.errors import Reason
+from server.catalog import holds
+from server.catalog.holds import Take
+from server.catalog.journeys import Ride
+from server.config import load_settings
+from server.db import Database
+from server.errors import DomainError, Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal_or_none
@@ -98,6 +104,47 @@ async def test_a_document_is_on_one_of_two_departures(world: World, channels: li
         outcomes = sorted(await asyncio.gather(*map(outcome, calls)))
         assert outcomes == ["OK", Reason.OVERLAPPING_JOURNEY]
     await give_all_back(world)
+
+
+async def test_who_takes_a_place_for_a_document_waits_for_whoever_does_so_too(
+    world: World, database_url: str
+) -> None:
+    """Changes and late payments, of tickets that have nothing else in common; the document has no row yet.
+
+    Seen red: without `journeys.lock` nobody waited.
+    """
+    db = Database(load_settings(), database_url)
+    document, now = b"d" * 32, datetime.now(UTC)
+
+    def place(departure: int) -> Take:
+        return Take(
+            world.stock_id(departure),
+            quantity=1,
+            seats=(),
+            departure_id=world.departure_id(departure),
+            documents=(document,),
+            order_id=departure,
+            traveller_id=1,
+            offer_id=world.seat(departure),
+            ride=Ride(0, 3600),
+        )
+
+    async def travel(departure: int) -> None:
+        async with db.transaction() as tx:
+            await holds.travel(tx, [place(departure)], now=now)
+
+    try:
+        async with db.transaction() as tx:
+            await holds.travel(tx, [place(1)], now=now)
+            other = asyncio.create_task(travel(2))
+            await world.until("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+        with pytest.raises(DomainError) as refused:
+            await other
+        assert refused.value.reason is Reason.OVERLAPPING_JOURNEY
+        assert await world.value("SELECT count(*) FROM document_journeys") == 1
+    finally:
+        await world.sql("DELETE FROM document_journeys")
+        await db.close()
 
 
 async def test_a_promotion_is_used_once_by_each(world: World, channels: list[Any]) -> None:
