@@ -18,6 +18,8 @@ from server.tls import Certificates
 
 KEEPALIVE_SECONDS = 75
 """Longer than the minute for which load balancers usually keep a connection."""
+CUT_OFF_SECONDS = 10.0
+"""So long those whose clients were hung up on have to end."""
 OTHER_FILES = 1024
 """That this process may have open besides HTTP connections."""
 
@@ -104,10 +106,14 @@ class HttpServer(uvicorn.Server):
         await asyncio.shield(self._served)
 
     async def cut_off(self) -> None:
-        """Hangs up on whoever is still there, which cancels their calls."""
+        """Hangs up on whoever is still there, which cancels their calls; who does not end then is left."""
         self.should_exit = True
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        done, _ = await asyncio.wait({self._served}, timeout=CUT_OFF_SECONDS)
+        if not done:
+            log.error("http.not_ended", requests=len(self.server_state.tasks))
+            self.force_exit = True
         await self._served
 
 

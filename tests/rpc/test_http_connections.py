@@ -18,7 +18,7 @@ import pytest
 from server import app as server_app
 from server import ports
 from server.config import load_settings
-from server.gateway import connections
+from server.gateway import connections, serving
 from server.gateway.connections import MAX_HEAD_BYTES, MAX_HEADERS
 from server.gateway.listener import Listener
 from server.gateway.serving import HttpServer
@@ -50,6 +50,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
+    async with listening(echo, http_header_seconds=60) as found:
+        yield found
+
+
+@pytest.fixture
+async def impatient_port() -> AsyncIterator[int]:
+    """Of a server that waits for headers for a second only."""
     async with listening(echo, http_header_seconds=1) as found:
         yield found
 
@@ -209,17 +216,17 @@ async def test_large_headers_and_bodies_are_taken(port: int) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"P", HEAD, b"\r\n", HEAD + b"A: b\r\n\r"])
-async def test_headers_that_never_end_are_given_up(port: int, begun: bytes) -> None:
-    client = await RawClient.to(port)
+async def test_headers_that_never_end_are_given_up(impatient_port: int, begun: bytes) -> None:
+    client = await RawClient.to(impatient_port)
     answer = await client.ask(begun)
     assert (answer.status, answer.reasons) == (408, ["DEADLINE_EXCEEDED"])
     assert await client.rest() == b""
 
 
-async def test_headers_that_come_drop_by_drop_are_given_up(port: int) -> None:
+async def test_headers_that_come_drop_by_drop_are_given_up(impatient_port: int) -> None:
     """Also those of a later request, and sent ahead of an answer."""
     for before in (b"", HEAD + LENGTH + BODY, (HEAD + LENGTH + BODY) * 2):
-        client = await RawClient.to(port)
+        client = await RawClient.to(impatient_port)
         await client.send(before + HEAD)
         began = time.monotonic()
         with contextlib.suppress(ConnectionError):
@@ -232,14 +239,14 @@ async def test_headers_that_come_drop_by_drop_are_given_up(port: int) -> None:
         assert b" 408 " in rest
 
 
-async def test_a_connection_on_which_nothing_comes_is_closed(port: int) -> None:
-    client = await RawClient.to(port)
+async def test_a_connection_on_which_nothing_comes_is_closed(impatient_port: int) -> None:
+    client = await RawClient.to(impatient_port)
     assert await client.rest() == b""
 
 
-async def test_a_connection_that_has_been_answered_is_kept(port: int) -> None:
+async def test_a_connection_that_has_been_answered_is_kept(impatient_port: int) -> None:
     """The time for headers begins with their first byte."""
-    client = await RawClient.to(port)
+    client = await RawClient.to(impatient_port)
     for _ in range(2):
         assert (await client.ask(HEAD + LENGTH + BODY)).status == 200
         await asyncio.sleep(1.5)
@@ -360,7 +367,7 @@ async def test_handshakes_that_never_end_are_counted_and_given_up(tmp_path: Path
     given: dict[str, Any] = {
         "tls_certificate": tmp_path / "server.pem",
         "tls_private_key": tmp_path / "server.key",
-        "http_header_seconds": 1,
+        "http_header_seconds": 3,
         "http_connections": 2,
     }
     async with listening(echo, **given) as port:
@@ -395,6 +402,33 @@ async def test_a_server_that_cannot_begin_says_so(monkeypatch: pytest.MonkeyPatc
             each.close()
 
 
+async def test_a_request_that_never_ends_does_not_keep_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen red where the stop waited for it: for ever."""
+    monkeypatch.setattr(serving, "CUT_OFF_SECONDS", 0.1)
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def stuck(_scope: Any, _receive: Any, _send: Any) -> None:
+        begun.set()
+        await never.wait()
+
+    sockets = ports.listen("127.0.0.1", 0, "")
+    server = HttpServer(stuck, load_settings())
+    await server.start(sockets)
+    client = await RawClient.to(sockets[0].getsockname()[1])
+    await client.send(HEAD + LENGTH + BODY)
+    await begun.wait()
+    stop = asyncio.create_task(server.cut_off())
+    await asyncio.wait({stop}, timeout=WAIT_SECONDS)
+    ended = stop.done()
+    never.set()
+    await stop
+    while RawClient.open:
+        await RawClient.open.pop().close()
+    assert ended
+
+
 # ------------------------------------------------------------------------------------- 13: how old
 
 
@@ -408,9 +442,10 @@ async def test_old_connections_are_closed_gently(monkeypatch: pytest.MonkeyPatch
             await asyncio.wait_for(release.wait(), WAIT_SECONDS)
         await echo(scope, receive, send)
 
-    given: dict[str, Any] = {"connection_age_seconds": 1, "connection_age_grace_seconds": 1}
+    given: dict[str, Any] = {"connection_age_seconds": 2, "connection_age_grace_seconds": 3}
     async with listening(slow, **given) as port:
-        idle, busy, stuck = [await RawClient.to(port) for _ in range(3)]
+        # in this order: when the second is closed, the first is old already
+        busy, idle, stuck = [await RawClient.to(port) for _ in range(3)]
         assert (await idle.ask(HEAD + LENGTH + BODY)).status == 200
         slowly = HEAD.replace(b"/echo", b"/slow") + LENGTH + BODY
         await busy.send(slowly)
