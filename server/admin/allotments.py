@@ -14,6 +14,7 @@ from server.admin.records import By, already_exists, shown
 from server.admin.rules import DIRECT_CHANNEL
 from server.catalog.models import stocks
 from server.catalog.rules import stock_id
+from server.changes import ChangeKind, publish
 from server.errors import DomainError, Reason, invalid, not_found
 from server.identity.audit import audit
 from server.identity.models import partners
@@ -83,6 +84,8 @@ async def create_allotment(
     )
     if not created.one_or_none():
         raise already_exists("allotment", _name(product_id, channel))
+    if partner_id == DIRECT:  # a package is on sale from now on
+        await publish(tx, ChangeKind.CATALOGUE)
     return await _trace(tx, None, await get_allotment(tx, product_id, channel), "create", **by)
 
 
