@@ -69,8 +69,6 @@ KEEPALIVE_SECONDS = 60
 KEEPALIVE_TIMEOUT_SECONDS = 20
 MIN_PING_SECONDS = 5
 """Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a little less as it arrives."""
-CONNECTION_CALLS = 1024
-"""At once on one connection; clients keep further ones waiting, or open another."""
 MAX_ANSWER_BYTES = 4 << 20
 """Greater ones clients do not take, if they are not told to."""
 LEAST_PENDING_CALLS = 4096
@@ -380,9 +378,7 @@ class App:
             tempfile.TemporaryDirectory(prefix="deeptravel-", dir=base)
         )
         self._private_address = f"unix:{folder}/grpc.sock"
-        self._private = grpc.aio.server(
-            interceptors=interceptors, options=server_options(settings, private=True)
-        )
+        self._private = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
         self._public = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -491,21 +487,17 @@ class App:
             self._wechat.notify_url = self._own_url()
 
 
-def server_options(
-    settings: Settings, *, shared_ports: bool = False, private: bool = False
-) -> list[tuple[str, int]]:
-    """The gRPC options of the server.
-
-    `shared_ports` lets several workers listen on one port; the `private` server has one connection, the gateway's.
-    """
+def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tuple[str, int]]:
+    """The gRPC options of the server; `shared_ports` lets several workers listen on one port."""
     pending = max(2 * settings.max_calls_in_flight, LEAST_PENDING_CALLS)
-    # twice what is taken, so that one busy connection hears SERVER_BUSY and does not just hang
+    # twice what is taken, so that one busy connection hears SERVER_BUSY: near this limit gRPC's own
+    # clients do not wait for a place, but see calls end as UNAVAILABLE (grpcio 1.85, RST_STREAM 7)
     streams = 2 * settings.max_calls_in_flight
     return [
         ("grpc.so_reuseport", int(shared_ports)),  # else a second server would share the port
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
-        ("grpc.max_concurrent_streams", streams if private else min(streams, CONNECTION_CALLS)),
+        ("grpc.max_concurrent_streams", streams),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", int(settings.first_message_seconds * 1000)),
         # else the library cancels calls that come faster than the loop takes them, from the thousandth on

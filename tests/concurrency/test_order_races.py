@@ -42,6 +42,8 @@ from tests.support.traveller import (
 
 SEATS = 5_000
 CALLS = 10_000
+ONE_ADDRESS = {"DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0"}
+"""All callers of a test have one."""
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
@@ -85,7 +87,7 @@ async def test_ten_thousand_at_once_for_five_thousand_seats(
     Seen red: without max_pending_requests in server/app.py thousands are CANCELLED.
     """
     async with a_world(database_url, seats=SEATS) as world:
-        with gate_process(database_url, redis_url, tmp_path) as process:
+        with gate_process(database_url, redis_url, tmp_path, settings=ONE_ADDRESS) as process:
             async with grpc.aio.insecure_channel(process.target) as channel:
                 calls = [
                     outcome(Desk.of(channel, number).call("CreateOrder", one_way(world, number, 0)))
@@ -104,7 +106,9 @@ async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
 ) -> None:
     """Who lost the connection repeats with the same request_id, at the next server, until there is an answer."""
     async with a_world(database_url, seats=SEATS) as world:
-        running = [gate_process(database_url, redis_url, tmp_path / "0").start()]
+        running = [
+            gate_process(database_url, redis_url, tmp_path / "0", settings=ONE_ADDRESS).start()
+        ]
         channels = [grpc.aio.insecure_channel(running[0].target)]
         answers: dict[int, str] = {}
         restarted = asyncio.Event()
@@ -124,7 +128,7 @@ async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
         async def kill() -> None:
             await world.until("SELECT count(*) > %s FROM orders", SEATS // 3)
             assert await asyncio.to_thread(running[0].kill)
-            again = gate_process(database_url, redis_url, tmp_path / "1")
+            again = gate_process(database_url, redis_url, tmp_path / "1", settings=ONE_ADDRESS)
             running.append(await asyncio.to_thread(again.start))
             channels.append(grpc.aio.insecure_channel(running[1].target))
             restarted.set()

@@ -8,7 +8,7 @@ import grpc
 import httpx2
 import pytest
 
-from server import app as server_app
+from server.config import load_settings
 from server.errors import Reason
 from server.metrics import CALLS, exposition
 from tests.rpc.test_app import channel_to, running
@@ -196,7 +196,7 @@ async def test_connections_and_the_calls_of_each_are_bounded(
                 )
                 for at in range(0, len(frame), 6)
             }
-            assert settings[MAX_CONCURRENT_STREAMS] == server_app.CONNECTION_CALLS
+            assert settings[MAX_CONCURRENT_STREAMS] == 2 * load_settings().max_calls_in_flight
         for writer in connections:
             writer.close()
 

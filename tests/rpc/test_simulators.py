@@ -20,6 +20,8 @@ from tests.support.wechat import WechatSimulator
 async def test_it_runs_to_the_end_of_the_block_and_gives_a_merchant(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path)
     with simulators.open_wechat(settings, embedded=True) as running:
+        assert running
+        running.start()
         given = simulators.with_merchant(settings, running)
         client = WechatClient.of(given)
         assert client
@@ -55,18 +57,18 @@ def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "identity.json").write_text("{")
     settings = load_settings(data_dir=tmp_path)
-    with (
-        simulators.open_wechat(settings, embedded=True) as running,
-        pytest.raises(StartError, match=r"simulator\.log"),
-    ):
-        simulators.with_merchant(settings, running)
+    with simulators.open_wechat(settings, embedded=True) as running:
+        assert running
+        running.start()
+        with pytest.raises(StartError, match=r"simulator\.log"):
+            simulators.with_merchant(settings, running)
 
 
 def test_it_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
     script = (
         "import time, pathlib; from server.commandline import simulators as s; from server.config import load_settings\n"
         f"x = load_settings(data_dir=pathlib.Path({str(tmp_path)!r}))\n"
-        "with s.open_wechat(x, embedded=True) as w: print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
+        "with s.open_wechat(x, embedded=True) as w: w.start(); print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script],
