@@ -356,6 +356,21 @@ async def test_the_edition_is_of_what_is_sold(db: Database) -> None:
     ]
 
 
+async def test_a_package_is_on_sale_from_its_allotment_on(db: Database) -> None:
+    """Of partners' allotments nothing is sold to travellers. Seen red: it was as soon as anything else changed."""
+    await do(db, products.create_product, world.product(399, "PACKAGE", city_code="HKG"))
+    feed = ChangeFeed(db)
+    await feed.poll()
+    catalogues = Catalogues(feed, db)
+    first = await catalogues.get()
+    wanted = {"product_id": 399, "total": 5}
+    await do(db, allotments.create_allotment, channel="DIRECT", **wanted)
+    await feed.poll()
+    second = await catalogues.get()
+    offer_id = f"PK-399-{world.tomorrow():%Y%m%d}"
+    assert (first.offer(offer_id) is None, second.offer(offer_id) is None) == (True, False)
+
+
 async def test_products_carry_what_travellers_need(office: Office) -> None:
     tier = product_pb2.PartyTier(min_party=3, percent_off=5)
     policy = product_pb2.RefundPolicy(
