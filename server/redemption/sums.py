@@ -6,7 +6,7 @@ are made of hours, in whatever zone it wants.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -25,6 +25,9 @@ _COLUMNS = {"VENUE": "venue_code", "TERMINAL": "terminal_device_id", "OPERATOR":
 _MEMBER = " ".join(f"WHEN '{name}' THEN e.{column}" for name, column in _COLUMNS.items())
 # what was refused used nothing, whatever it asked for
 _USES = "coalesce(sum(e.quantity) FILTER (WHERE e.result <> 'REJECT'), 0)"
+_DAY = (
+    "(CAST(:days AS text[]))[width_bucket({}, CAST(:midnights AS timestamptz[]))]"  # counts from 1
+)
 
 _MARK = text("SELECT until_time FROM redemption_sums_mark FOR NO KEY UPDATE")
 _READ_MARK = text("SELECT until_time FROM redemption_sums_mark")
@@ -104,9 +107,15 @@ async def read(
     mark: datetime = (await tx.execute(_READ_MARK)).scalar_one()
     begin = _hour(time_from + HOUR - timedelta(microseconds=1))
     end = min(_hour(time_until), mark)
-    if begin >= end or (group_by == "DAY" and not _has_whole_hours(zone, time_from, time_until)):
+    days = _days_of(zone, time_from, time_until) if group_by == "DAY" else {}
+    # in China a day begins with an hour of UTC, elsewhere it may not
+    if begin >= end or any(midnight != _hour(midnight) for midnight in days.values()):
         begin = end = time_until
-    values: dict[str, Any] = {"merchant": merchant_code, "zone": zone.key}
+    values: dict[str, Any] = {
+        "merchant": merchant_code,
+        "days": list(days),
+        "midnights": list(days.values()),
+    }
     parts = [
         _events(group_by, values, "before", time_from, begin),
         _events(group_by, values, "behind", end, time_until),
@@ -130,7 +139,7 @@ def _events(
         return ""
     values |= {f"{name}_begin": begin, f"{name}_end": end}
     group = {
-        "DAY": "to_char(timezone(:zone, e.occurred_time), 'YYYY-MM-DD')",
+        "DAY": _DAY.format("e.occurred_time"),
         **{key: f"e.{column}" for key, column in _COLUMNS.items()},
     }.get(group_by, "''")
     return f"""
@@ -148,7 +157,7 @@ def _sums(
     values |= {f"{name}_begin": begin, f"{name}_end": end}
     group, grouped_by = "s.member", group_by or "ALL"
     if group_by == "DAY":
-        group, grouped_by = "to_char(timezone(:zone, s.begin_time), 'YYYY-MM-DD')", "ALL"
+        group, grouped_by = _DAY.format("s.begin_time"), "ALL"
     return f"""
 SELECT s.function_code, s.result, s.reason, {group}, sum(s.events), sum(s.uses)
 FROM redemption_sums s WHERE s.merchant_code = :merchant
@@ -169,10 +178,14 @@ def _spans(
     return [span for span in spans if span[1] < span[2]]
 
 
-def _has_whole_hours(zone: ZoneInfo, *moments: datetime) -> bool:
-    """Whether the days of a zone begin with an hour of UTC, as they do in China."""
-    offsets = [moment.astimezone(zone).utcoffset() or timedelta() for moment in moments]
-    return not any(offset % HOUR for offset in offsets)
+def _days_of(zone: ZoneInfo, time_from: datetime, time_until: datetime) -> dict[str, datetime]:
+    """When each day of the span begins, by our tables of time zones: the database's may be other ones."""
+    day, last = (moment.astimezone(zone).date() for moment in (time_from, time_until))
+    days = {}
+    while day <= last:
+        days[day.isoformat()] = datetime.combine(day, time(), zone).astimezone(UTC)
+        day += DAY
+    return days
 
 
 def _hour(moment: datetime) -> datetime:
