@@ -17,7 +17,8 @@ from server.db import be_patient
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SETTLED_AFTER = timedelta(minutes=10)
-"""An hour is summed so long after its end: transactions are far shorter, and clocks differ by less."""
+"""An hour is summed so long after its end: calls are far shorter, and clocks differ by less. Nothing is summed that a
+transaction under way may still add to, however long that takes."""
 SUM_SECONDS = 300
 """For each statement of the job: a day that takes longer than a statement may would else never be summed."""
 
@@ -30,6 +31,11 @@ _DAY = (
 )
 
 _MARK = text("SELECT until_time FROM redemption_sums_mark FOR NO KEY UPDATE")
+# a commit that waits for its standby may take hours, and is seen by nobody until then
+_OLDEST = text("""
+SELECT min(xact_start) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+""")
 _READ_MARK = text("SELECT until_time FROM redemption_sums_mark")
 _MOVE_MARK = text("UPDATE redemption_sums_mark SET until_time = :until")
 _NEXT = text("""
@@ -80,6 +86,11 @@ async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
     if begin >= settled:
         return False
     await be_patient(tx, seconds=SUM_SECONDS)
+    oldest: datetime | None = await tx.scalar(_OLDEST)
+    if oldest is not None:
+        settled = min(settled, _hour(oldest - SETTLED_AFTER))
+        if begin >= settled:
+            return False
     until = min(settled, _day(begin) + DAY)
     await tx.execute(_SUM_HOURS, {"begin": begin, "until": until})
     if until == _day(begin) + DAY:

@@ -168,6 +168,28 @@ async def test_a_day_that_takes_long_is_summed(world: World, database_url: str) 
     await database.close()
 
 
+async def test_what_is_committed_late_is_summed(world: World, db: Database) -> None:
+    """As a scan whose commit waits for a standby that is away. Seen red where only time counted: it was in no report."""
+    await world.sql("UPDATE redemption_sums_mark SET until_time = now() - interval '3 hours'")
+    later = datetime.now(UTC) + timedelta(hours=3)
+    event = (1, "ferry", "SUCCESS", None, 2, "M", "PIER", "T-1", "olga", datetime.now(UTC))
+    span: Any = {"time_from": later - timedelta(hours=6), "time_until": later, "group_by": ""}
+    async with await psycopg.AsyncConnection.connect(world.pg.info.dsn) as other:
+        await other.execute(INSERT, event)
+        while await sum_up(db, later):
+            pass
+        await other.commit()
+    async with db.transaction() as tx:
+        (row,) = await sums.read(tx, "M", zone=ZoneInfo("UTC"), **span)
+        assert (row.events, row.uses) == (1, 2)
+    while await sum_up(db, later):
+        pass
+    await world.sql("DELETE FROM redemption_events")
+    async with db.transaction() as tx:
+        (row,) = await sums.read(tx, "M", zone=ZoneInfo("UTC"), **span)
+        assert (row.events, row.uses) == (1, 2)
+
+
 async def test_reports_take_nothing_from_the_gates(
     world: World, database_url: str, redis_url: str
 ) -> None:
