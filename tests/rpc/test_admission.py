@@ -176,7 +176,10 @@ async def test_a_terminal_may_open_its_stream_long_before_its_first_scan(
 async def test_connections_and_the_calls_of_each_are_bounded(
     world: World, database_url: str, redis_url: str
 ) -> None:
-    """HTTP/2 by hand: the first frame says how many calls a connection may have. Seen red: 32,768, and any number."""
+    """HTTP/2 by hand: the first frame says how many calls a connection may have.
+
+    Seen red without the bound of connections: the third was served like the others.
+    """
     async with running(database_url, redis_url, max_connections=2) as app:
         connections = []
         for number in range(3):
