@@ -104,7 +104,7 @@ class Bounds:
     def check_length(self, length: int, path: str) -> None:
         """Raises INVALID_FIELD for a message at `path` of more bytes than there can be."""
         if length > self.max_bytes:
-            fault = f"has {length} bytes, a {self._name} has {self.max_bytes} at the most"
+            fault = f"has {length} bytes; {self._name} has {self.max_bytes} at the most"
             raise invalid(path or "request", fault)
 
     def search(self, content: bytes, at: int, end: int, path: str, counts: Counts) -> None:
@@ -116,7 +116,7 @@ class Bounds:
         while at < end:
             seen += 1
             if seen > self.max_fields:
-                fault = f"has more than the {self.max_fields} fields a {self._name} can have"
+                fault = f"has more than the {self.max_fields} fields that {self._name} can have"
                 raise invalid(path[:-1] or "request", fault)
             tag, at = _varint(content, at)
             kind = tag & 7

@@ -100,6 +100,7 @@ def configure(*, level: str, style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_complaint_about_metadata)
 
 
 def guard_process() -> None:
@@ -148,6 +149,11 @@ def _show_errors(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
     if isinstance(found, BaseException):
         event["exception"] = traceback_text(found)
     return event
+
+
+def _is_no_complaint_about_metadata(record: logging.LogRecord) -> bool:
+    """What anybody sends as metadata is no fault of ours; grpcio shows each value that is no UTF-8, with a traceback."""
+    return not str(record.msg).startswith("Invalid encoding")
 
 
 class _Formatter(logging.Formatter):

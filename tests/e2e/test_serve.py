@@ -163,6 +163,43 @@ def test_serves_health_reflection_and_pages(data_dir: Path, env: dict[str, str])
     assert server.process.returncode == 0
 
 
+def http2_frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
+
+
+def http2_header(name: bytes, value: bytes) -> bytes:
+    """A literal without indexing."""
+    return b"".join([b"\0", bytes([len(name)]), name, bytes([len(value)]), value])
+
+
+def test_metadata_that_is_no_text_fills_no_log(data_dir: Path, env: dict[str, str]) -> None:
+    """Clients of gRPC send none, so the call is made of frames. Seen red: two tracebacks of grpcio's for each call."""
+    headers = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/grpc.health.v1.Health/Check"),
+        (b":authority", b"localhost"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+        (b"x-request-id", b"\x80\x81"),
+    ]
+    with ServerProcess(data_dir=data_dir, env=env) as server:
+        with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=10) as connection:
+            connection.sendall(
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                + http2_frame(4, 0, 0, b"")
+                + http2_frame(1, 4, 1, b"".join(http2_header(*each) for each in headers))
+                + http2_frame(0, 1, 1, bytes(5))
+            )
+            heard = b""
+            while b"grpc-status" not in heard:
+                more = connection.recv(4096)
+                assert more, heard
+                heard += more
+        assert "Traceback" not in server.log
+        assert "Invalid encoding" not in server.log
+
+
 def test_second_start_keeps_data_and_credentials(data_dir: Path) -> None:
     """Embedded; also that a second server over the same folder is refused, and a killed one is taken over."""
     with ServerProcess(data_dir=data_dir) as server:
