@@ -44,7 +44,7 @@ WHERE coalesce(o.ticket_count, 0) <> coalesce(c.tickets, 0)
     Invariant(
         "order-states",
         "an order is PAID while one of its tickets is not final, then COMPLETED if one was used or expired, else"
-        " CANCELLED, as refunded",
+        " CANCELLED, as refunded, at once or by an open task",
         f"""
 WITH states AS (
   SELECT order_id, bool_or(state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED')) AS one_open,
@@ -55,6 +55,8 @@ SELECT o.order_code, format('%s%s, though its tickets say %s', o.state, ' ' || o
   CASE WHEN s.one_open THEN 'PAID' WHEN s.one_used THEN 'COMPLETED' ELSE 'CANCELLED REFUNDED' END)
 FROM orders o JOIN states s USING (order_id)
 WHERE o.state <> CASE WHEN s.one_open THEN 'PAID' WHEN s.one_used THEN 'COMPLETED' ELSE 'CANCELLED' END
+    AND NOT (o.state = 'PAID' AND EXISTS (
+      SELECT FROM outbox_tasks k WHERE k.kind = 'order.complete' AND k.state = 'OPEN' AND k.payload ->> 'order_id' = o.order_id::text))
   OR (o.state = 'CANCELLED') <> (o.cancel_reason IS NOT NULL)
   OR o.state = 'CANCELLED' AND o.cancel_reason <> 'REFUNDED'
 UNION ALL

@@ -470,6 +470,20 @@ UPDATE orders SET first_order_id = order_id, first_item_index = 0, changes_order
     assert "without a beginning" in books.broken(ring)["change-chains"]
 
 
+def test_an_order_that_a_task_completes_soon_is_right(books: Books) -> None:
+    last = (
+        "(SELECT max(order_id) FROM orders WHERE state = 'COMPLETED' AND traveller_id IS NOT NULL)"
+    )
+    used_up = f"""
+INSERT INTO outbox_tasks SELECT gen_random_uuid(), 'order.complete', o.order_id || ' 1',
+  jsonb_build_object('order_id', o.order_id::text, 'actor', 'a'), '<state>', now(), 0, NULL, NULL, NULL, now(), now()
+FROM orders o WHERE order_id = {last};
+UPDATE orders SET state = 'PAID' WHERE order_id = {last}
+"""
+    assert "order-states" in books.broken(used_up.replace("<state>", "DONE"))
+    assert "order-states" not in books.broken(used_up.replace("<state>", "OPEN"))
+
+
 def test_examples_are_few(books: Books) -> None:
     (result,) = books.look("DELETE FROM taken_seats")
     assert (len(result.examples), result.more) == (EXAMPLES, True)

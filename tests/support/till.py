@@ -19,7 +19,7 @@ from server.db import Database
 from server.outbox import Outbox
 from server.payments import service as payments
 from server.payments.wechat import BankAccount, Refund, Transaction
-from server.ticketing.ordering import orders
+from server.ticketing.ordering import completion, orders
 from server.ticketing.ordering.passengers import PassengerSeals
 from server.ticketing.ordering.shown import OrderReader
 from server.ticketing.paying import refund_outcomes
@@ -174,9 +174,10 @@ class Till:
         return await desk.get(order.order_id)
 
     async def drain(self) -> int:
-        """Works off what is due of refunds."""
+        """Runs the due tasks of refunds and of orders that are to be completed."""
         wechat: Any = self.wechat
-        return await Outbox(self.db, RefundTasks(self.db, wechat).kinds(), clock=self.clock).drain()
+        kinds = RefundTasks(self.db, wechat).kinds() | completion.kinds(self.db)
+        return await Outbox(self.db, kinds, clock=self.clock).drain()
 
     def forward(self, **by: float) -> None:
         """Sets the clock forward."""

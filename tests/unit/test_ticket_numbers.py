@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from server.catalog.rules import MAX_ADVANCE, fault_of_start, stock_id, valid_until
 from server.tickets import generation
-from server.tickets.generation import NewTickets, entitlement_rows, random_uuids, ticket_rows
+from server.tickets.generation import (
+    CHUNK_TICKETS,
+    NewTickets,
+    entitlement_rows,
+    random_uuids,
+    ticket_rows,
+)
 from server.tickets.rules import (
     DAY_BITS,
     EPOCH,
@@ -206,11 +212,11 @@ def test_rows_say_what_was_meant(
     assert sequence == 3
 
 
-@pytest.mark.parametrize("quantity", [1, 999, 1000, 1001, 2500])
+@pytest.mark.parametrize("quantity", [1, *(CHUNK_TICKETS + more for more in (-1, 0, 1)), 2500])
 def test_rows_come_in_chunks(quantity: int) -> None:
     new = new_tickets(quantity=quantity, first_ticket_id=int(Number(7, EPOCH, 999_000)))
     chunks = list(ticket_rows(new))
-    assert [chunk.count(b"\n") for chunk in chunks[:-1]] == [1000] * (len(chunks) - 1)
+    assert [chunk.count(b"\n") for chunk in chunks[:-1]] == [CHUNK_TICKETS] * (len(chunks) - 1)
     rows = read(b"".join(chunks))
     assert [row[0] for row in rows] == [str(new.first_ticket_id + i) for i in range(quantity)]
     assert [row[1] for row in rows] == [
