@@ -141,7 +141,10 @@ class Settings(BaseSettings):
         description="waiting for a row that another call holds; four times, then CONFLICT",
     )
     hot_lock_timeout_ms: int = Field(
-        100, ge=10, description="the same, of scans, orders and payment notices; once"
+        100,
+        ge=10,
+        description="the same, of scans, orders and payment notices; once: a call whose row is still"
+        " held is tried again without waiting for a quarter of a second, then it is CONFLICT",
     )
     redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
     redeem_lanes: int = Field(2, ge=1, le=8, description="shared transactions at once")

@@ -474,6 +474,9 @@ async def test_an_expired_key_is_made_once_for_all_who_wait(
         return of(*arguments)
 
     monkeypatch.setattr(Day, "of", slow)
+    # who makes it may take long on a busy machine
+    monkeypatch.setattr(caching, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(caching, "LOCK_MILLISECONDS", 60_000)
     processes = [process(redis_url) for _ in range(3)]
     found = await asyncio.gather(*(each.find() for each in processes * 40))
     assert set(found) == {len(ALL)}
@@ -481,7 +484,7 @@ async def test_an_expired_key_is_made_once_for_all_who_wait(
     with redis.Redis.from_url(redis_url) as client:
         (key,) = client.keys("search:*")  # and no lock is left
         assert key == f"search:{{SZX:HKG:{tomorrow()}}}".encode()
-        assert 0.9 * 86_400 - 5 < client.ttl(key) <= 86_400
+        assert 0.9 * 86_400 - 60 < client.ttl(key) <= 86_400
         assert client.keys("calendar:*")
         client.flushall()
     before = counted("made"), counted("memory")
@@ -517,10 +520,11 @@ async def test_a_lock_that_nobody_works_under_is_waited_for_but_not_forever(
     catalogue = await searcher.search.catalogue()
     lock = f"search:{{SZX:HKG:{tomorrow()}}}:lock:{catalogue.edition}"
     with redis.Redis.from_url(redis_url) as client:
-        client.set(lock, "1", px=60_000)
-    began = asyncio.get_running_loop().time()
-    assert await searcher.find() == len(ALL)
-    assert 0.4 < asyncio.get_running_loop().time() - began < 3
+        client.set(lock, "1")
+        began = asyncio.get_running_loop().time()
+        assert await searcher.find() == len(ALL)
+        assert asyncio.get_running_loop().time() - began > 0.4
+        assert client.exists(lock)  # it is held still
 
 
 async def test_the_close_of_sale_comes_without_any_change(process: Process, redis_url: str) -> None:
