@@ -290,3 +290,12 @@ def test_generated_code_is_what_the_protos_say() -> None:
     command = [sys.executable, "tools/generate.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_java_gets_a_class_for_each_message_in_a_package_of_ours() -> None:
+    """Without the options protoc nests all of a file in one class, `OrderOuterClass`. Seen red without them."""
+    files = [file for file in described.files() if file.package.startswith("deeptravel.")]
+    assert len(files) == len(list((ROOT / "protos").rglob("*.proto")))
+    for file in files:
+        assert file.options.java_package == f"com.{file.package}", file.name
+        assert file.options.java_multiple_files, file.name
