@@ -1,9 +1,9 @@
-"""Alembic's entry: runs the migrations over the connection that server.schema hands in."""
+"""Alembic's entry: runs the migrations over the connection that server.operations.schema hands in."""
 
 from alembic import context
 from sqlalchemy import text
 
-from server.schema import metadata
+from server.operations.schema import metadata
 
 MIGRATION_LOCK = 0x44545401  # advisory; any number that nobody else uses
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import structlog
 import typer
 
-from server import logs
-from server.config import ConfigError, Settings, load_settings, unknown_settings
-from server.errors import DomainError, Reason, StartError
+from server.platform import logs
+from server.platform.config import ConfigError, Settings, load_settings, unknown_settings
+from server.platform.errors import DomainError, Reason, StartError
 
 if TYPE_CHECKING:
-    from server.db import Database
+    from server.platform.database import Database
 
 WRONG = 1
 WRONG_SETTINGS = 2
@@ -69,8 +69,8 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(serves=True, warn=True)
-    from server import ports
-    from server.commandline import places, simulators
+    from server.cli import places, simulators
+    from server.platform import ports
 
     # While the database starts; joined before anything else is imported here, as two threads that load modules which
     # import each other may see them half made.
@@ -82,8 +82,8 @@ def serve(
         places.open_places(ready, when_ours=wechat.start if wechat else None) as found,
     ):
         loading.join()
-        from server.commandline import demo_data, preparation, serving, welcome
-        from server.tls import Certificates
+        from server.api.tls import Certificates
+        from server.cli import demo_data, preparation, serving, welcome
 
         settings = preparation.with_secret_key(ready, found)
         preparation.prepare_database(found.database_url)
@@ -110,7 +110,7 @@ def serve(
 def worker() -> None:
     """One of several processes of `serve`, started by it."""
     _settings(serves=True)
-    from server.commandline import serving
+    from server.cli import serving
 
     raise typer.Exit(serving.serve_as_worker())
 
@@ -121,7 +121,7 @@ def migrate() -> None:
 
     `serve` does it, too; this is for those who want to do it before, or under another account.
     """
-    from server.commandline import places, preparation
+    from server.cli import places, preparation
 
     with places.open_places(_settings(), attach=True) as found:
         preparation.prepare_database(found.database_url)
@@ -135,7 +135,7 @@ def demo_data() -> None:
     Partners CP and HK, products 106 to 108 with stock, a merchant with venues and terminals, an operator, a supervisor
     and an administrator. Their credentials are written to demo-credentials.json in the data folder.
     """
-    from server.commandline import demo_data as data
+    from server.cli import demo_data as data
 
     settings = _settings()
     path = settings.data_dir / data.FILE_NAME
@@ -161,8 +161,8 @@ def demo(
     Against --target, else against the server that runs over the data folder, else against one that is started for it.
     Exit code 0 only if every step held.
     """
-    from server.commandline import demo as walk
-    from server.commandline import places
+    from server.cli import demo as walk
+    from server.cli import places
 
     settings = _settings()
     path = credentials or settings.data_dir / "demo-credentials.json"
@@ -200,7 +200,7 @@ def list_keys() -> None:
 @keys_app.command("rotate")
 def rotate_keys() -> None:
     """Make a new key the one that seals, without downtime; what the former one sealed stays good."""
-    from server.identity.audit import audit
+    from server.audit.trail import audit
     from server.tickets import keys
 
     async def rotate(db: "Database", secret_key: bytes) -> int:
@@ -227,7 +227,7 @@ def revoke_key(
     key_id: Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")],
 ) -> None:
     """End a key: within a second every QR code that it sealed is refused, everywhere."""
-    from server.identity.audit import audit
+    from server.audit.trail import audit
     from server.tickets import keys
 
     async def revoke(db: "Database", _key: bytes) -> None:
@@ -257,8 +257,8 @@ def create_administrator(
     """Create a platform administrator: the first one, who makes everything else over AdminService."""
     from deeptravel.admin.v1 import account_pb2
 
-    from server.admin import accounts
-    from server.fields import Checker
+    from server.api.fields import Checker
+    from server.identity import accounts
     from server.identity.credentials import Passwords
 
     request = account_pb2.CreateAdministratorRequest(
@@ -303,8 +303,8 @@ def doctor(
     from rich.table import Table
     from rich.text import Text
 
-    from server.commandline.doctor import examine, examine_data
-    from server.commandline.findings import Verdict
+    from server.cli.doctor import examine, examine_data
+    from server.cli.findings import Verdict
 
     findings = list(examine_data() if invariants else examine())
     if as_json:
@@ -331,7 +331,7 @@ def reconcile(
 
     The server does so by itself every morning. Exit code 1 if something differs.
     """
-    from server.commandline.reconciling import reconcile as compare
+    from server.cli.reconciling import reconcile as compare
 
     settings = _settings()
     run, differences = _with_database(
@@ -375,8 +375,8 @@ def _settings(*, serves: bool = False, warn: bool = False) -> Settings:
 
 def _with_database(settings: Settings, work: Callable[["Database", bytes], Awaitable[T]]) -> T:
     """Runs `work` with the database, embedded or not, and the secret key."""
-    from server.commandline import places, preparation
-    from server.db import Database
+    from server.cli import places, preparation
+    from server.platform.database import Database
 
     async def run(settings: Settings, database_url: str) -> T:
         assert settings.secret_key is not None
@@ -394,9 +394,9 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
 
 def _load() -> None:
     for name in (
-        "server.commandline.preparation",
-        "server.commandline.serving",
-        "server.commandline.welcome",
+        "server.cli.preparation",
+        "server.cli.serving",
+        "server.cli.welcome",
     ):
         importlib.import_module(name)
 

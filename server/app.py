@@ -18,51 +18,55 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import event
 
-from server import operations, ports, reflection, rpc
-from server.admin.servicer import AdminServicer
-from server.admission import Admission
+from server.aftersales.departure_tasks import DepartureTasks
+from server.aftersales.quotes import Quotes
+from server.aftersales.refund_requests import RefundDesk
+from server.aftersales.ticket_changes import ChangeDesk
+from server.api import interceptor, operations, paging, reflection
+from server.api import repeats as repeats_module
+from server.api.admin.servicer import AdminServicer
+from server.api.admission import Admission
+from server.api.http.application import gateway
+from server.api.http.serving import HttpServer
+from server.api.ota.servicer import OtaServicer
+from server.api.redemption.servicer import RedemptionServicer
+from server.api.ticketing.offers import encoded_offer, encoded_price
+from server.api.ticketing.servicer import TicketingServicer
+from server.api.tls import Certificates
 from server.catalog.catalogue import Catalogues
-from server.changes import ChangeFeed, ChangeKind, Remembered
-from server.config import ConfigError, Settings, is_loopback
-from server.db import Database
-from server.errors import StartError
-from server.gateway.application import gateway
-from server.gateway.serving import HttpServer
-from server.health import Health
 from server.identity.service import Identity
-from server.jobs import Jobs, jobs
-from server.loops import Loops
-from server.metrics import POOL, exposition
-from server.ota.servicer import OtaServicer
-from server.outbox import Kind, Outbox
-from server.payments.wechat_client import WechatClient
-from server.ratelimit import RateLimiter
-from server.redemption.scans import Redeemer
-from server.redemption.servicer import RedemptionServicer
-from server.ticketing.aftersales.changes import ChangeDesk
-from server.ticketing.aftersales.departure_tasks import DepartureTasks
-from server.ticketing.aftersales.quotes import Quotes
-from server.ticketing.aftersales.refund_requests import RefundDesk
-from server.ticketing.messages.offers import encoded_offer, encoded_price
-from server.ticketing.ordering import completion
-from server.ticketing.ordering.expiry import Expiry
-from server.ticketing.ordering.holds import Holder
-from server.ticketing.ordering.passengers import PassengerSeals
-from server.ticketing.ordering.shown import OrderReader
-from server.ticketing.ordering.watching import Watcher
-from server.ticketing.paying.notices import NoticeDesk
-from server.ticketing.paying.payment_requests import Cashier
-from server.ticketing.paying.reconciling import Reconciler
-from server.ticketing.paying.refund_tasks import RefundTasks
-from server.ticketing.paying.settlement import Settlement
-from server.ticketing.searching.cache import Cache
-from server.ticketing.searching.search import Search
-from server.ticketing.searching.seats_left import SeatsLeft
-from server.ticketing.servicer import TicketingServicer
+from server.jobs import jobs
+from server.orders import completion
+from server.orders.hold import Holder
+from server.orders.hold_expiry import Expiry
+from server.orders.passengers import PassengerSeals
+from server.orders.reader import OrderReader
+from server.orders.watch import Watcher
+from server.payments import payments
+from server.payments.notices import NoticeDesk
+from server.payments.payment_requests import Cashier
+from server.payments.reconciling import Reconciler
+from server.payments.refund_tasks import RefundTasks
+from server.payments.settlement import Settlement
+from server.platform import ports
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.config import ConfigError, Settings, is_loopback
+from server.platform.database import Database
+from server.platform.errors import StartError
+from server.platform.health import Health
+from server.platform.loops import Loops
+from server.platform.metrics import POOL, exposition
+from server.platform.outbox import Kind, Outbox
+from server.platform.ratelimit import RateLimiter
+from server.platform.schedule import Jobs
+from server.redemption.redeem import Redeemer
+from server.search.cache import Cache
+from server.search.search import Search
+from server.search.seats_left import SeatsLeft
 from server.tickets.issuing import Issuer
 from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
-from server.tls import Certificates
+from server.wechat.client import WechatClient
 
 KEEPALIVE_SECONDS = 60
 """After this long without a word a connection is asked whether it is alive."""
@@ -110,7 +114,7 @@ class App:
         self._public: grpc.aio.Server
         self._private: grpc.aio.Server
         self._http: HttpServer
-        self._interceptor: rpc.Interceptor
+        self._interceptor: interceptor.Interceptor
         self._wechat: WechatClient | None
         self._rest = AsyncExitStack()
         self.ports: dict[str, int] = {}
@@ -235,7 +239,7 @@ class App:
             lanes=settings.redeem_lanes,
             token_cache=settings.token_cache,
         )
-        repeats, pages = rpc.Repeats(db, secret_key), rpc.PageTokens(secret_key)
+        repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
         kinds: dict[str, Kind] = {}
         outbox = Outbox(db, kinds, loops=loops)
         ticketing = self._ticketing(
@@ -273,7 +277,7 @@ class App:
         ]
         outbox.start()
         _at_stop(stack, "outbox", outbox.stop)
-        self._interceptor = rpc.Interceptor(
+        self._interceptor = interceptor.Interceptor(
             [service.descriptor for service in services],
             identity,
             Admission(
@@ -301,7 +305,7 @@ class App:
         """What travellers need; fills in the kinds of tasks, before the outbox starts."""
         settings, secret_key = self._settings, _secret_key(self._settings)
         client = self._wechat
-        repeats, pages = rpc.Repeats(db, secret_key), rpc.PageTokens(secret_key)
+        repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
         reader = OrderReader(PassengerSeals(secret_key))
         catalogues = Catalogues(feed, db)
         holder = Holder(
@@ -327,7 +331,7 @@ class App:
         kinds |= DepartureTasks(db, wake=outbox.wake).kinds() | completion.kinds(db)
         if client:
             kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
-        expiry = Expiry(db, self.loops)
+        expiry = Expiry(db, payments.close_waiting, self.loops)
         expiry.start()
         _at_stop(stack, "hold expiry", expiry.stop)
         seats_left = SeatsLeft(db, self.loops)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from server import redis_client
 from server.embedded.services import EmbeddedServices
-from server.schema import migrate
+from server.operations.schema import migrate
+from server.platform import redis_client
 from tests.support import databases, loopback
 
 TEMPLATE = "template_migrated"

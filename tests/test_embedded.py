@@ -13,9 +13,9 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from server.commandline import database_server
-from server.commandline.findings import Verdict
-from server.commandline.places import Places
+from server.cli import database_server
+from server.cli.findings import Verdict
+from server.cli.places import Places
 from server.embedded import services as services_module
 from server.embedded.services import EmbeddedError, EmbeddedServices
 

@@ -13,15 +13,15 @@ from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2
 from deeptravel.redemption.v1 import redemption_service_pb2_grpc as redemption_grpc
 from google.protobuf import json_format
 
-from server import logs
-from server.admission import Admission
+from server.api.admission import Admission
+from server.api.interceptor import Interceptor
 from server.app import server_options
-from server.changes import ChangeFeed
-from server.config import SECRET_KEY_BYTES, load_settings
-from server.db import Database
 from server.identity.service import Identity
-from server.ratelimit import RateLimiter
-from server.rpc import Interceptor
+from server.platform import logs
+from server.platform.change_feed import ChangeFeed
+from server.platform.config import SECRET_KEY_BYTES, load_settings
+from server.platform.database import Database
+from server.platform.ratelimit import RateLimiter
 
 ANSWER = json_format.ParseDict(
     {

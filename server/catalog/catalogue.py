@@ -22,18 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import pricing
 from server.catalog.offers import Journey, Offer, Stop
-from server.catalog.rules import (
-    DAY_BITS,
-    DIRECT,
-    EPOCH,
-    departure_stock_id,
-    stock_id,
-    valid_until,
-)
-from server.catalog.rules import departure_id as departure_number
-from server.changes import ChangeFeed, ChangeKind, Remembered
-from server.db import Database
-from server.texts import read_code
+from server.catalog.rules import valid_until
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.database import Database
+from server.platform.texts import read_code
+from server.stock.ids import DAY_BITS, DIRECT, EPOCH, departure_stock_id, stock_id
+from server.stock.ids import departure_id as departure_number
 
 VALID_AFTER_ARRIVAL = timedelta(hours=6)
 """So long a ticket is good behind the planned arrival: for delays, and for gates at the exit."""

@@ -10,8 +10,8 @@ from uuid import UUID
 import orjson
 
 from server.catalog import pricing
-from server.catalog.journeys import Ride, Span
-from server.catalog.seating import SeatMap
+from server.stock.journeys import Ride, Span
+from server.stock.seating import SeatMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Self
 
-from server.texts import clock_time
+from server.platform.texts import clock_time
 
 WEEKDAY, WEEKEND, HOLIDAY = "weekday", "weekend", "holiday"
 FALLBACKS = {HOLIDAY: WEEKEND, WEEKEND: WEEKDAY}

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import changes
+from server.platform import change_feed
 
 MARGIN_DAYS = 2
 """Departures are made so many days before their sale begins, so that a day without this job is no day without them."""
@@ -94,5 +94,5 @@ async def make_departures(tx: AsyncConnection, now: datetime) -> int:
     stocks = await tx.execute(_MAKE_STOCKS, {"now": now, "since": (now - timedelta(days=1)).date()})
     made = departures + stocks.rowcount
     if made:
-        await changes.publish(tx, changes.ChangeKind.CATALOGUE)
+        await change_feed.publish(tx, change_feed.ChangeKind.CATALOGUE)
     return made

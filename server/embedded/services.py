@@ -32,7 +32,7 @@ import psutil
 import psycopg
 
 from server.embedded.child import Child
-from server.errors import StartError
+from server.platform.errors import StartError
 
 DATABASE = "deeptravel"
 FREE_BYTES_NEEDED = 300 * 1024 * 1024

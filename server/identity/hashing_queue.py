@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import NamedTuple
 
-from server.errors import DomainError, Reason
+from server.platform.errors import DomainError, Reason
 
 SHARE_WAITING = 16
 """Of one share; further ones are told to come again."""

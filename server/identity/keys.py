@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy import bindparam, select, text
 
-from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
-from server.db import Database
-from server.errors import DomainError, Reason
-from server.faults import fault_text
 from server.identity import credentials, rules
 from server.identity.callers import Partner
-from server.identity.models import partner_keys, partners
-from server.loops import Loops
+from server.identity.models import partner_keys
+from server.parties.models import partners
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.faults import fault_text
+from server.platform.loops import Loops
 
 NOTE_SECONDS = 60.0
 """The last use of a key is written at most this often by each process."""

@@ -13,12 +13,12 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.config import Settings
-from server.errors import DomainError, Reason
 from server.identity import rules
 from server.identity.credentials import secret_hash
 from server.identity.hashing_queue import Share
 from server.identity.models import login_failures
+from server.platform.config import Settings
+from server.platform.errors import DomainError, Reason
 
 ANY_NAME = secret_hash("")
 """Under which an address is counted; nobody's name is empty."""

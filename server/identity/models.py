@@ -6,7 +6,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -15,30 +14,10 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from server.db import metadata
-
-partners = Table(
-    "partners",
-    metadata,
-    # 20 bits, since it leads the ticket ids; 0 is ourselves (DIRECT)
-    Column("partner_id", Integer, Identity(start=1), primary_key=True),
-    Column("partner_code", Text, nullable=False, unique=True),
-    Column("display_name", Text, nullable=False),
-    Column("requests_per_minute", Integer, nullable=False),
-    Column("allowed_addresses", ARRAY(Text), nullable=False),
-    # of the price that an activation's payment may be off, either way
-    Column("activation_tolerance_basis_points", Integer, nullable=False, server_default="0"),
-    Column("state", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False),
-    Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("partner_id BETWEEN 1 AND 1048575", name="partner_id_20_bits"),
-    CheckConstraint(
-        "activation_tolerance_basis_points BETWEEN 0 AND 10000", name="activation_tolerance"
-    ),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
-)
+from server.parties.models import merchants, partners, terminals
+from server.platform.database import metadata
 
 partner_keys = Table(
     "partner_keys",
@@ -51,45 +30,6 @@ partner_keys = Table(
     Column("revoke_time", DateTime(timezone=True)),
 )
 
-merchants = Table(
-    "merchants",
-    metadata,
-    Column("merchant_code", Text, primary_key=True),
-    Column("display_name", Text, nullable=False),
-    Column("function_codes", ARRAY(Text), nullable=False),
-    Column("reversal_window_seconds", Integer, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False),
-    Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
-)
-
-venues = Table(
-    "venues",
-    metadata,
-    Column("venue_code", Text, primary_key=True),
-    Column("merchant_code", ForeignKey(merchants.c.merchant_code), nullable=False, index=True),
-    Column("display_name", Text, nullable=False),
-    Column("time_zone", Text, nullable=False),
-    # empty: all the merchant may redeem
-    Column("function_codes", ARRAY(Text), nullable=False),
-    Column("state", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False),
-    Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
-)
-
-terminals = Table(
-    "terminals",
-    metadata,
-    Column("terminal_device_id", Text, primary_key=True),
-    Column("venue_code", ForeignKey(venues.c.venue_code), nullable=False, index=True),
-    Column("display_name", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False),
-    Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
-)
 
 accounts = Table(
     "accounts",
@@ -191,18 +131,3 @@ Index(
     travellers.c.traveller_id,
     postgresql_where=travellers.c.state == "BLOCKED",
 )
-
-audit_events = Table(
-    "audit_events",
-    metadata,
-    Column("audit_id", Uuid, primary_key=True),
-    Column("occurred_time", DateTime(timezone=True), nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("resource", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("before", JSONB(none_as_null=True)),
-    Column("after", JSONB(none_as_null=True)),
-)
-Index("ix_audit_events_time", audit_events.c.occurred_time, audit_events.c.audit_id)
-Index("ix_audit_events_name", audit_events.c.resource, audit_events.c.name)

@@ -1,6 +1,6 @@
 """Who calls: keys, log-ins, tokens and validator sessions.
 
-What a credential stands for is remembered (`server.changes`), so that a call costs no statement for it; revoking a
+What a credential stands for is remembered (`server.platform.change_feed`), so that a call costs no statement for it; revoking a
 key, partner, account, terminal, venue or merchant, and logging out, end it within a second in every process.
 """
 
@@ -27,28 +27,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import changes
-from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
-from server.config import Settings
-from server.db import Database
-from server.errors import DomainError, Reason
 from server.identity import credentials, login_failures, login_places, refreshing, rules
 from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
 from server.identity.keys import PartnerKeys, unauthenticated
 from server.identity.login_failures import Attempt, LoginFailures
-from server.identity.models import (
-    accounts,
-    logins,
-    merchants,
-    terminals,
-    validator_sessions,
-    venues,
-)
+from server.identity.models import accounts, logins, validator_sessions
 from server.identity.sessions import ValidatorSessions, session_departure
 from server.identity.travellers import TOKEN_PREFIX, Travellers
-from server.loops import Loops
-from server.ratelimit import Allowance, RateLimiter
+from server.parties.models import merchants, terminals, venues
+from server.platform import change_feed
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.loops import Loops
+from server.platform.ratelimit import Allowance, RateLimiter
 
 log = structlog.get_logger()
 
@@ -401,7 +395,7 @@ class Identity:
     async def _end(self, login_id: UUID, now: datetime) -> None:
         async def work(tx: AsyncConnection) -> None:
             if await _end_logins(tx, logins.c.login_id == login_id, now):
-                await changes.publish(tx, ChangeKind.LOGIN, login_id)
+                await change_feed.publish(tx, ChangeKind.LOGIN, login_id)
 
         await self._db.in_transaction(work)
         await self._forget()
@@ -430,7 +424,7 @@ class Identity:
 async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
     """Ends all log-ins of an account and forgets its failures: after a new password, or a revocation."""
     if await _end_logins(tx, logins.c.username == username, now):
-        await changes.publish(tx, ChangeKind.ACCOUNT, username)
+        await change_feed.publish(tx, ChangeKind.ACCOUNT, username)
     await login_failures.unlock(tx, username)
 
 

@@ -8,14 +8,14 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import changes
-from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
-from server.db import Database
-from server.errors import DomainError, Reason
 from server.identity import credentials
 from server.identity.callers import Operator
 from server.identity.keys import unauthenticated
 from server.identity.models import logins, validator_sessions
+from server.platform import change_feed
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
 
 
 class _Session(NamedTuple):
@@ -90,7 +90,7 @@ class ValidatorSessions:
             )
             binds = bool(found or departure)
             if binds:
-                await changes.publish(tx, ChangeKind.LOGIN, caller.login_id)
+                await change_feed.publish(tx, ChangeKind.LOGIN, caller.login_id)
             return code, binds
 
         code, binds = await self._db.in_transaction(work)
@@ -122,7 +122,7 @@ class ValidatorSessions:
                     .where(validator_sessions.c.session_code == session_code)
                     .values(close_time=now)
                 )
-                await changes.publish(tx, ChangeKind.LOGIN, session.login_id)
+                await change_feed.publish(tx, ChangeKind.LOGIN, session.login_id)
 
         await self._db.in_transaction(work)
         await self._forget()

@@ -3,7 +3,7 @@
 An access token is not stored. It says whose it is and until when, under our MAC, so that recognising it costs
 microseconds and no statement. There is no refresh token: `wx.login` gives the mini-program a code for a new token
 whenever it asks. Before its time a token ends by a block alone, within a second in every process: the ids of the blocked,
-normally a handful, are remembered (`server.changes`).
+normally a handful, are remembered (`server.platform.change_feed`).
 """
 
 import base64
@@ -21,14 +21,14 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.changes import ChangeFeed, ChangeKind, Remembered
-from server.config import Settings
-from server.db import Database
-from server.errors import DomainError, Reason, not_found
 from server.identity.callers import Traveller
 from server.identity.keys import unauthenticated
 from server.identity.models import travellers
-from server.ratelimit import Allowance, TokenBuckets
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason, not_found
+from server.platform.ratelimit import Allowance, TokenBuckets
 
 TOKEN_PREFIX = "dtt_"  # noqa: S105 - what a token begins with
 _TOKEN = re.compile(r"dtt_([A-Za-z0-9_-]{48})")  # 36 bytes

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.errors import not_found
 from server.payments.models import reconciliation_differences, reconciliations
-from server.payments.wechat_bill import BEIJING, Bill, BillLine
+from server.platform.errors import not_found
+from server.wechat.bill import BEIJING, Bill, BillLine
 
 Kind = Literal[
     "PAYMENT_MISSING_HERE",

@@ -12,7 +12,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from server.db import metadata
+from server.platform.database import metadata
 
 redemption_guards = Table(
     "redemption_guards",

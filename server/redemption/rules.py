@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from server.texts import clock_time
+from server.platform.texts import clock_time
 
 ONCE_PER_QR = "ONCE_PER_QR"
 MULTI_USE = "MULTI_USE"

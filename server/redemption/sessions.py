@@ -7,10 +7,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.models import departures, timetables
-from server.catalog.rules import departure_parts
-from server.errors import invalid, not_found
 from server.identity.callers import Operator
+from server.platform.errors import invalid, not_found
 from server.redemption.rules import Admits
+from server.stock.ids import departure_parts
 
 
 @dataclass(frozen=True, slots=True)

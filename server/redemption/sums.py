@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import be_patient
+from server.platform.database import be_patient
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SETTLED_AFTER = timedelta(minutes=10)

@@ -19,7 +19,7 @@ from sqlalchemy import insert, literal
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.db import Database
+from server.platform.database import Database
 from server.tickets.models import batches, numberings
 from server.tickets.rules import PARTNER_PREFIX, Number
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.changes import Remembered
+from server.platform.change_feed import Remembered
 from server.tickets import picture, qr
 
 

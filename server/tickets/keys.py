@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Row, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import changes
-from server.config import ConfigError
-from server.db import Database
-from server.errors import DomainError, Reason, invalid, not_found
+from server.platform import change_feed
+from server.platform.config import ConfigError
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.tickets.models import qr_keys
 from server.tickets.qr import IV_BYTES, SEED_BYTES, KeyRing, KeyState, QrKey
 
-PROPAGATION_SECONDS = changes.TRUST_SECONDS + 1.0
+PROPAGATION_SECONDS = change_feed.TRUST_SECONDS + 1.0
 """After this long every process knows a new key, those that were just answering a call included."""
 
 
@@ -124,7 +124,7 @@ async def finish_rotation(tx: AsyncConnection, key_id: int, now: datetime) -> No
         .where(qr_keys.c.key_id == key_id, qr_keys.c.state == KeyState.PENDING)
         .values(state=KeyState.ACTIVE, activate_time=now)
     )
-    await changes.publish(tx, changes.ChangeKind.QR_KEY, key_id)
+    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
 
 
 async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
@@ -142,7 +142,7 @@ async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
             .where(qr_keys.c.key_id == key_id)
             .values(state=KeyState.REVOKED, revoke_time=now)
         )
-        await changes.publish(tx, changes.ChangeKind.QR_KEY, key_id)
+        await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
 
 
 async def _lock(tx: AsyncConnection) -> None:
@@ -176,7 +176,7 @@ async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now:
             activate_time=now if state is KeyState.ACTIVE else None,
         )
     )
-    await changes.publish(tx, changes.ChangeKind.QR_KEY, key.key_id)
+    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key.key_id)
     return key.key_id
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from server.db import metadata
+from server.platform.database import metadata
 
 snapshots = Table(
     "snapshots",

@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
 
-from server.texts import read_scanned
+from server.platform.texts import read_scanned
 
 VERSION = 1
 MAX_TOKEN_CHARS = 512

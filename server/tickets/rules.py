@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from server.texts import clock_time
+from server.platform.texts import clock_time
 
 PARTNER_BITS = 20
 DAY_BITS = 16

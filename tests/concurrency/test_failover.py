@@ -14,12 +14,12 @@ from typing import Any
 import grpc
 import pytest
 
-from server import postgres_url
-from server.commandline import doctor, preparation
-from server.commandline.findings import Verdict
-from server.commandline.places import Places
-from server.config import load_settings
-from server.errors import Reason
+from server.cli import doctor, preparation
+from server.cli.findings import Verdict
+from server.cli.places import Places
+from server.platform import postgres_url
+from server.platform.config import load_settings
+from server.platform.errors import Reason
 from tests.support.gate import Terminal, World, a_world
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.replicas import Replicas, replicas

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support import partner_desk
 from tests.support.gate_server import gate_server
 from tests.support.paying import Till, a_till

@@ -16,7 +16,7 @@ import httpx2
 import psycopg
 import pytest
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_process, gate_server
 from tests.support.redemption_model import Entitlement

@@ -14,19 +14,20 @@ import grpc
 import pytest
 from deeptravel.ticketing.v1 import order_pb2
 
+from server.api.ticketing import orders as order_messages
 from server.catalog.catalogue import Catalogues
-from server.changes import ChangeFeed
-from server.config import load_settings
-from server.db import Database
-from server.errors import Reason
 from server.identity.callers import Traveller
-from server.rpc import now
-from server.ticketing.messages import orders as order_messages
-from server.ticketing.ordering import orders
-from server.ticketing.ordering.expiry import Expiry
-from server.ticketing.ordering.holds import Holder
-from server.ticketing.ordering.passengers import PassengerSeals
-from server.ticketing.ordering.shown import OrderReader
+from server.orders import orders
+from server.orders.hold import Holder
+from server.orders.hold_expiry import Expiry
+from server.orders.passengers import PassengerSeals
+from server.orders.reader import OrderReader
+from server.payments import payments
+from server.platform.change_feed import ChangeFeed
+from server.platform.clock import now
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer, gate_process
 from tests.support.rpc_server import SECRET_KEY, read_refusal, refusal_or_none
 from tests.support.traveller import (
@@ -292,7 +293,7 @@ async def test_a_cancellation_and_the_expiry_at_once(
 ) -> None:
     desk = Desk.of(server.channel, 1)
     db = Database(load_settings(), database_url)
-    another = Expiry(db)
+    another = Expiry(db, payments.close_waiting)
     for _ in range(20):
         order = await desk.order(world.seat())
         await world.expire(order.order_id)
@@ -316,7 +317,7 @@ async def test_two_processes_expire_many_once_each(
     await asyncio.gather(*made)
     await world.sql("UPDATE orders SET hold_expire_time = %s", now())
     databases = [Database(load_settings(), database_url) for _ in range(3)]
-    await asyncio.gather(*[Expiry(db).run() for db in databases])
+    await asyncio.gather(*[Expiry(db, payments.close_waiting).run() for db in databases])
     await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
     assert await world.value("SELECT count(*) FROM order_events") == 300
     assert await world.stock(1, SECOND) == (1000, 0, 0)

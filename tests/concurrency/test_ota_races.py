@@ -17,8 +17,8 @@ import grpc
 import pytest
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
-from server.config import load_settings
-from server.errors import Reason
+from server.platform.config import load_settings
+from server.platform.errors import Reason
 from server.tickets.rules import Number
 from tests.support.gate_server import gate_server
 from tests.support.partner_desk import (

@@ -16,11 +16,11 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from server import dead_tasks, outbox
-from server.config import load_settings
-from server.db import Database
-from server.errors import DomainError, Reason
-from server.outbox import Kind, LeaseLostError, Outbox, Task
+from server.platform import dead_letters, outbox
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.outbox import Kind, LeaseLostError, Outbox, Task
 from tests.support.outbox import Desk
 
 
@@ -254,7 +254,7 @@ async def test_replay_at_once(desk: Desk, other: Desk) -> None:
         async def replay(of: Desk, task_id: UUID = task_id) -> Reason | None:
             try:
                 await of.db.in_transaction(
-                    lambda tx: dead_tasks.replay(tx, task_id, now=of.clock.now)
+                    lambda tx: dead_letters.replay(tx, task_id, now=of.clock.now)
                 )
             except DomainError as error:
                 return error.reason

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from server.catalog import holds
-from server.catalog.holds import Take
-from server.catalog.journeys import Ride
-from server.config import load_settings
-from server.db import Database
-from server.errors import DomainError, Reason
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.stock import holds
+from server.stock.holds import Take
+from server.stock.journeys import Ride
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal_or_none

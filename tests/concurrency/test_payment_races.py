@@ -14,11 +14,11 @@ import pytest
 from deeptravel.ticketing.v1 import payment_pb2
 from sqlalchemy import make_url
 
-from server.config import load_settings
-from server.db import Database
-from server.ticketing.ordering import orders
-from server.ticketing.ordering.passengers import PassengerSeals
-from server.ticketing.ordering.shown import OrderReader
+from server.orders import orders
+from server.orders.passengers import PassengerSeals
+from server.orders.reader import OrderReader
+from server.platform.config import load_settings
+from server.platform.database import Database
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.paying import (

@@ -20,9 +20,9 @@ import pytest
 import redis
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
-from server import rpc
+from server.api import interceptor
 from server.embedded.services import _valkey_binary
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.rpc_server import refusal, refusal_or_none
@@ -103,7 +103,7 @@ async def test_a_redemption_of_which_one_statement_fails_leaves_nothing(
     world: World, database_url: str, redis_url: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen red: with ticket and uses committed before the rest, the uses were gone without a redemption."""
-    monkeypatch.setattr(rpc, "log_fault", lambda error: None)
+    monkeypatch.setattr(interceptor, "log_fault", lambda error: None)
     ticket = await world.ticket()
     async with gate_server(database_url, redis_url) as server:
         terminal = await world.log_in(server.channel)

@@ -27,7 +27,7 @@ import psycopg
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import (
     STATE,
     QrTicket,

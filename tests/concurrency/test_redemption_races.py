@@ -15,10 +15,10 @@ import grpc
 import psycopg
 import pytest
 
-from server import rpc
-from server.db import HotStatement
-from server.errors import Reason
-from server.redemption import rules, scan_rows
+from server.api import interceptor
+from server.platform.database import HotStatement
+from server.platform.errors import Reason
+from server.redemption import rules, statements
 from tests.support.gate import (
     QrTicket,
     Terminal,
@@ -128,8 +128,8 @@ async def test_the_guards_key_alone_admits_once(
 
     Seen red: without the primary key, two of 64 were admitted.
     """
-    unlocked = scan_rows.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE SKIP LOCKED", "")
-    monkeypatch.setattr(scan_rows, "LOCK_TICKETS", HotStatement(unlocked))
+    unlocked = statements.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE SKIP LOCKED", "")
+    monkeypatch.setattr(statements, "LOCK_TICKETS", HotStatement(unlocked))
     ticket = await world.ticket()
     assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
 
@@ -181,7 +181,7 @@ async def test_the_tables_check_alone_admits_none_too_many(
     Seen red: without the check constraint, all 64 were admitted.
     """
     monkeypatch.setattr(rules, "_uses", lambda scan, ticket: None)
-    monkeypatch.setattr(rpc, "log_fault", lambda error: None)
+    monkeypatch.setattr(interceptor, "log_fault", lambda error: None)
     total = 5
     ticket = await world.ticket([Entitlement("tokens", total, "MULTI_USE", guard_seconds=0)])
 

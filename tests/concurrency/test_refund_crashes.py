@@ -10,7 +10,7 @@ import grpc
 import pytest
 from deeptravel.ticketing.v1 import payment_pb2
 
-from server import rpc
+from server.api import convert
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
@@ -18,7 +18,7 @@ from tests.support.till import give_back, states
 from tests.support.traveller import Desk, World, a_world, party
 from tests.support.wechat import WechatSimulator
 
-PAYMENT_STATE = rpc.enum_names(payment_pb2.PaymentState)
+PAYMENT_STATE = convert.enum_names(payment_pb2.PaymentState)
 
 
 @pytest.fixture

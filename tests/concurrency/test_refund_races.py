@@ -16,22 +16,22 @@ from uuid import uuid4
 
 import pytest
 
-from server import rpc
+from server.aftersales.quotes import Quotes
+from server.aftersales.refund_requests import RefundDesk
+from server.aftersales.ticket_changes import ChangeDesk
 from server.catalog.catalogue import Catalogues
-from server.changes import ChangeFeed, ChangeKind, Remembered
-from server.config import load_settings
-from server.db import Database, LockedError
-from server.errors import DomainError, Reason
 from server.identity.callers import Operator, Traveller
-from server.redemption.scans import Item, Redeemer
-from server.ticketing import qr_codes, travel_tickets
-from server.ticketing.aftersales.changes import ChangeDesk
-from server.ticketing.aftersales.quotes import Quotes
-from server.ticketing.aftersales.refund_requests import RefundDesk
-from server.ticketing.ordering.asked import NewOrder, Wish
-from server.ticketing.ordering.holds import Holder
-from server.ticketing.ordering.passengers import Passenger
-from server.ticketing.ordering.shown import OrderReader
+from server.orders import qr_codes, travel_tickets
+from server.orders.hold import Holder
+from server.orders.passengers import Passenger
+from server.orders.prices import NewOrder, Wish
+from server.orders.reader import OrderReader
+from server.platform import clock
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.config import load_settings
+from server.platform.database import Database, LockedError
+from server.platform.errors import DomainError, Reason
+from server.redemption.redeem import Item, Redeemer
 from server.tickets import qr
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import SECRET_KEY
@@ -104,14 +104,14 @@ class House:
     async def refund(self, ticket: travel_tickets.TravelTicket, quote: str) -> None:
         code = ticket.order.order_code
         await self.db.in_transaction(
-            lambda tx: self.refund_desk.request(tx, TRAVELLER, code, quote, now=rpc.now())
+            lambda tx: self.refund_desk.request(tx, TRAVELLER, code, quote, now=clock.now())
         )
 
     async def quote_refund(self, ticket: travel_tickets.TravelTicket) -> str:
         async with self.db.transaction() as tx:
             codes = [ticket.ticket_code]
             quoted = await self.refund_desk.quote(
-                tx, TRAVELLER, ticket.order.order_code, codes, now=rpc.now()
+                tx, TRAVELLER, ticket.order.order_code, codes, now=clock.now()
             )
         return quoted.text
 
@@ -119,7 +119,7 @@ class House:
         prices = await self.holder.prices()
         await self.db.in_transaction(
             lambda tx: self.change_desk.change(
-                tx, TRAVELLER, ticket.ticket_code, quote, prices=prices, now=rpc.now()
+                tx, TRAVELLER, ticket.ticket_code, quote, prices=prices, now=clock.now()
             )
         )
 
@@ -127,7 +127,7 @@ class House:
         prices = await self.holder.prices()
         async with self.db.transaction() as tx:
             quoted = await self.change_desk.quote(
-                tx, TRAVELLER, ticket.ticket_code, offer_id, prices=prices, now=rpc.now()
+                tx, TRAVELLER, ticket.ticket_code, offer_id, prices=prices, now=clock.now()
             )
         return quoted.text
 
@@ -135,7 +135,7 @@ class House:
         """Raises DomainError with the refusal's reason as message."""
         async with self.db.transaction() as tx:
             claims = await qr_codes.traveller_ticket(
-                tx, TRAVELLER, ticket.ticket_code, rotate=False, now=rpc.now()
+                tx, TRAVELLER, ticket.ticket_code, rotate=False, now=clock.now()
             )
         token = qr.seal(claims, self.world.ring.active)
         answer = None

@@ -19,11 +19,11 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server import bounds, rpc
-from server.bounds import NUMBER_BYTES, OTHER_FIELDS, UNSEARCHED_BYTES, Bounds
-from server.config import load_settings
-from server.errors import MAX_VIOLATIONS, DomainError, Reason
-from server.fields import max_items
+from server.api import bounds, interceptor
+from server.api.bounds import NUMBER_BYTES, OTHER_FIELDS, UNSEARCHED_BYTES, Bounds
+from server.api.fields import max_items
+from server.platform.config import load_settings
+from server.platform.errors import MAX_VIOLATIONS, DomainError, Reason
 from tests.support import greatest, probe
 from tests.support.messages import messages
 from tests.support.probe import message_class
@@ -35,7 +35,7 @@ MAX_MEMORY = 20 << 20
 TRIES = 3
 """A machine that does other things too gives the time of its own caches to some; the quickest counts."""
 
-METHODS = rpc.methods(
+METHODS = interceptor.methods(
     service
     for module in (
         admin_service_pb2,

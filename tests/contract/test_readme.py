@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from server.config import Settings
+from server.platform.config import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -7,8 +7,8 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from server.errors import STATUS_BY_REASON, Reason
-from server.gateway.application import HTTP_STATUSES
+from server.api.http.application import HTTP_STATUSES
+from server.platform.errors import STATUS_BY_REASON, Reason
 from server.redemption import explanations, rules
 from tests.support import described
 from tests.support.described import ROOT

@@ -15,8 +15,9 @@ from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import Connection, create_engine, text
 
 import server.app  # noqa: F401 - every table of the product is in the metadata
-from server import rpc, schema
+from server.api import convert
 from server.embedded.services import EmbeddedServices
+from server.operations import schema
 from server.redemption import rules as redemption_rules
 from server.tickets.rules import FINAL_STATES, MOVES
 from tests.support import databases
@@ -44,17 +45,17 @@ CATALOGUE = {
 OF_ALEMBIC = "alembic_version"
 
 CHECKED_STATES: dict[tuple[str, str], set[str]] = {
-    ("tickets", "state"): set(rpc.enum_numbers(ticket_pb2.TicketState)),
-    ("redemption_events", "result"): set(rpc.enum_numbers(redemption_pb2.RedemptionResult))
+    ("tickets", "state"): set(convert.enum_numbers(ticket_pb2.TicketState)),
+    ("redemption_events", "result"): set(convert.enum_numbers(redemption_pb2.RedemptionResult))
     - {"WITHHELD"},  # leaves no trace
-    ("products", "kind"): set(rpc.enum_numbers(product_pb2.ProductKind)),
-    ("accounts", "role"): set(rpc.enum_numbers(account_pb2.OperatorRole)) | {"ADMIN"},
+    ("products", "kind"): set(convert.enum_numbers(product_pb2.ProductKind)),
+    ("accounts", "role"): set(convert.enum_numbers(account_pb2.OperatorRole)) | {"ADMIN"},
     **{
-        (table, "state"): set(rpc.enum_numbers(state_pb2.ResourceState))
+        (table, "state"): set(convert.enum_numbers(state_pb2.ResourceState))
         for table in ("partners", "merchants", "venues", "terminals", "accounts")
     },
-    ("travellers", "state"): set(rpc.enum_numbers(traveller_pb2.TravellerState)),
-    ("products", "state"): set(rpc.enum_numbers(product_pb2.ProductState)),
+    ("travellers", "state"): set(convert.enum_numbers(traveller_pb2.TravellerState)),
+    ("products", "state"): set(convert.enum_numbers(product_pb2.ProductState)),
 }
 """Table and column, and the values that the contract knows."""
 
@@ -203,7 +204,7 @@ def test_states_are_those_of_the_contract(migrated: Connection, subtests: pytest
 
 
 def test_states_of_tickets_are_those_of_their_moves() -> None:
-    states = set(rpc.enum_numbers(ticket_pb2.TicketState)) - {""}
+    states = set(convert.enum_numbers(ticket_pb2.TicketState)) - {""}
     assert {state for move in MOVES for state in move} == states
     # USED is final, but for the supervisor's reversal
     assert {state for state in states if all(before != state for before, _ in MOVES)} == (

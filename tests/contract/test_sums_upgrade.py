@@ -4,7 +4,7 @@ from alembic import command
 from sqlalchemy import text
 
 from server.embedded.services import EmbeddedServices
-from server.invariants.sums import SUMS
+from server.operations.consistency.sums import SUMS
 from tests.contract.test_schema import connected, empty_database, run
 
 EVENTS = """

@@ -16,8 +16,8 @@ from deeptravel.ticketing.v1 import order_pb2, refund_pb2, ticketing_service_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pool import Default
 
-from server.errors import DomainError, Reason
-from server.fields import READERS, Checker
+from server.api.fields import READERS, Checker
+from server.platform.errors import DomainError, Reason
 from tests.support import described
 from tests.support.described import limits
 

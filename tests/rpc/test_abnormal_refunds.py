@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from deeptravel.admin.v1 import refund_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.paying import Till, a_till
 from tests.support.refund_office import ABNORMAL, SUCCEEDED, Office, an_office
 from tests.support.rpc_server import refusal

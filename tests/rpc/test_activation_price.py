@@ -7,7 +7,7 @@ import httpx2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.partner_desk import STATE_NAME, Desk, Market, customer, payment
 from tests.support.rpc_server import refusal

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from server.errors import Reason
-from server.identity.models import audit_events
+from server.audit.models import audit_events
+from server.platform.errors import Reason
 from tests.support.admin_office import (
     ASKING_WECHAT,
     CHANGING,

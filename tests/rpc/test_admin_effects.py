@@ -14,12 +14,12 @@ from deeptravel.admin.v1 import product_pb2, state_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, text, update
 
-from server import changes
-from server.admin.accounts import revoke_administrator
-from server.admin.venues import MERCHANTS
-from server.catalog.models import stocks
-from server.errors import Reason
-from server.identity.models import audit_events
+from server.audit.models import audit_events
+from server.identity.accounts import revoke_administrator
+from server.parties.venues import MERCHANTS
+from server.platform import change_feed
+from server.platform.errors import Reason
+from server.stock.models import stocks
 from server.tickets.models import ticket_events, tickets
 from tests.support.admin_office import (
     BLOCKED_TICKET,
@@ -122,8 +122,8 @@ async def test_changed_partner_is_seen_everywhere(office: Office, other_office: 
 async def test_change_of_a_product_is_told(office: Office, method: str) -> None:
     told = (
         select(func.count())
-        .select_from(changes.change_feed)
-        .where(changes.change_feed.c.kind == changes.ChangeKind.CATALOGUE)
+        .select_from(change_feed.change_feed)
+        .where(change_feed.change_feed.c.kind == change_feed.ChangeKind.CATALOGUE)
     )
     before = await office.scalar(told)
     await office.do(method, **VALID[method])

@@ -7,7 +7,7 @@ from deeptravel.admin.v1 import account_pb2, product_pb2, state_pb2
 from deeptravel.tickets.v1.ticket_pb2 import CUSTOMER_TYPE_ADULT
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.admin_office import (
     ADULT,
     CHANGING,

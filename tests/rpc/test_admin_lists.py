@@ -7,8 +7,9 @@ from deeptravel.admin.v1 import account_pb2, product_pb2
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy import func, select
 
-from server.errors import Reason
-from server.identity.models import audit_events, partner_keys
+from server.audit.models import audit_events
+from server.identity.models import partner_keys
+from server.platform.errors import Reason
 from tests.support import timetable
 from tests.support.admin_office import (
     ADULT,

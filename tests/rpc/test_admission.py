@@ -8,9 +8,9 @@ import grpc
 import httpx2
 import pytest
 
-from server.config import load_settings
-from server.errors import Reason
-from server.metrics import CALLS, exposition
+from server.platform.config import load_settings
+from server.platform.errors import Reason
+from server.platform.metrics import CALLS, exposition
 from tests.rpc.test_app import channel_to, running
 from tests.rpc.test_transport import PREFACE
 from tests.support.gate import Terminal, World, a_world

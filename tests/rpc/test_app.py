@@ -15,10 +15,10 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_serv
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from sqlalchemy import make_url
 
-from server import ports
 from server.app import App
-from server.config import ConfigError, Settings, load_settings
-from server.errors import Reason, StartError
+from server.platform import ports
+from server.platform.config import ConfigError, Settings, load_settings
+from server.platform.errors import Reason, StartError
 from tests.support.gate import PASSWORD, Terminal, World, a_world
 from tests.support.rpc_server import refusal
 

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
-from server.errors import Reason
-from server.tickets import service as tickets
+from server.platform.errors import Reason
+from server.tickets import tickets
 from server.tickets.qr import Kind
 from tests.support.gate_server import GateServer
 from tests.support.partner_desk import CP, HK, Desk, Market

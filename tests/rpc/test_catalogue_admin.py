@@ -11,19 +11,20 @@ from deeptravel.admin.v1 import catalog_pb2, product_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
-from server.admin import allotments, products, promotions, transport
-from server.admin.departures import set_departure_state
-from server.admin.products import PRODUCTS
+from server.aftersales.departures import set_departure_state
+from server.audit.models import audit_events
+from server.catalog import allotments, products, promotions, transport
 from server.catalog.catalogue import Catalogue, Catalogues
-from server.catalog.models import departures, holidays, stocks
-from server.catalog.rules import departure_id, departure_stock_id
+from server.catalog.models import departures, holidays
+from server.catalog.policy import Policy
+from server.catalog.products import PRODUCTS
 from server.catalog.timetables import MARGIN_DAYS, make_departures
-from server.changes import ChangeFeed, ChangeKind, change_feed, publish
-from server.commandline import demo_catalog
-from server.db import Database
-from server.errors import DomainError, Reason
-from server.identity.models import audit_events
-from server.ticketing.policy import Policy
+from server.cli import demo_catalog
+from server.platform.change_feed import ChangeFeed, ChangeKind, change_feed, publish
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.stock.ids import departure_id, departure_stock_id
+from server.stock.models import stocks
 from tests.support import timetable as world
 from tests.support.admin_office import DEPARTURE, ROUTE_FARE, VALID, Office
 from tests.support.rpc_server import refusal

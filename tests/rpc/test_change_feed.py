@@ -9,14 +9,15 @@ import pytest
 from sqlalchemy import event, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import changes
 from server.catalog.catalogue import Catalogues
-from server.changes import ChangeFeed, ChangeKind, change_feed, publish
-from server.config import load_settings
-from server.db import Database
-from server.errors import Reason
 from server.identity.callers import Operator
-from server.identity.models import accounts, partner_keys, partners
+from server.identity.models import accounts, partner_keys
+from server.parties.models import partners
+from server.platform import change_feed as changes
+from server.platform.change_feed import ChangeFeed, ChangeKind, change_feed, publish
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import Reason
 from tests.support.identity import (
     KEY,
     OTHER_KEY,

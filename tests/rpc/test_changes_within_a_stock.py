@@ -12,8 +12,8 @@ import httpx2
 import orjson
 import pytest
 
-from server.catalog.rules import stock_id
-from server.errors import Reason
+from server.platform.errors import Reason
+from server.stock.ids import stock_id
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import Refusal, read_refusal, refusal

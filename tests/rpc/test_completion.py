@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from server import rpc
-from server.config import load_settings
-from server.db import Database
-from server.ticketing.ordering import completion
-from server.ticketing.rules import order_state_after
+from server.orders import completion
+from server.orders.rules import order_state_after
+from server.platform import clock
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.tickets.rules import FINAL_STATES
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_server
@@ -99,7 +99,7 @@ async def test_the_statement_decides_as_the_rule(world: World, database_url: str
         for cancelled in ([order.ticket_id] if expected == "CANCELLED" else [], []):
             async with db.transaction() as tx:
                 ids = [order.ticket_id]
-                found = await completion.complete(tx, ids, actor="test", now=rpc.now())
+                found = await completion.complete(tx, ids, actor="test", now=clock.now())
                 assert found == cancelled
         assert await state(world, order) == (expected, 1 + (expected != "PAID")), pair
     await db.close()
@@ -120,7 +120,7 @@ async def test_a_large_order_costs_little(world: World, database_url: str) -> No
         await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_id = %s", ticket.ticket_id)
         async with db.transaction() as tx:
             read -= await tx.scalar(text(READ)) or 0
-            await completion.complete(tx, [order.ticket_id], actor="test", now=rpc.now())
+            await completion.complete(tx, [order.ticket_id], actor="test", now=clock.now())
             read += await tx.scalar(text(READ)) or 0
     await db.close()
     assert 400 <= read < 10 * MANY

@@ -14,10 +14,10 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.config import load_settings
-from server.connection import MARGIN_SECONDS, Connection
-from server.db import Database, HotStatement, be_patient, round_trip
-from server.errors import DomainError, Reason
+from server.platform.config import load_settings
+from server.platform.connection import MARGIN_SECONDS, Connection
+from server.platform.database import Database, HotStatement, be_patient, round_trip
+from server.platform.errors import DomainError, Reason
 
 SECONDS = 20
 SLEEP = HotStatement("SELECT pg_sleep(60)::text")

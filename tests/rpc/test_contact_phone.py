@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 from deeptravel.ticketing.v1 import order_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support import traveller
 from tests.support.rpc_server import refusal
 from tests.support.till import a_till, swap, tickets

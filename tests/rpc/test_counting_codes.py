@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import Terminal, World, a_world
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement

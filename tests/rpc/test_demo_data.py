@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from server.admin import partners
-from server.admin.allotments import list_allotments
-from server.admin.products import PRODUCTS
-from server.changes import ChangeFeed
-from server.commandline import demo_data
-from server.commandline.demo_data import FILE_NAME, DemoCredentials
-from server.config import load_settings
-from server.db import Database
-from server.errors import DomainError, Reason
-from server.identity.models import accounts, audit_events, partner_keys, terminals
+from server.audit.models import audit_events
+from server.catalog.allotments import list_allotments
+from server.catalog.products import PRODUCTS
+from server.cli import demo_data
+from server.cli.demo_data import FILE_NAME, DemoCredentials
+from server.identity import partner_keys as partner_keys_module
+from server.identity.models import accounts, partner_keys
 from server.identity.service import Identity
-from server.ratelimit import RateLimiter
+from server.parties.models import terminals
+from server.platform.change_feed import ChangeFeed
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.ratelimit import RateLimiter
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ async def test_missing_parts_come_back_and_revoked_keys_are_replaced(
     async with db.transaction() as tx:
         await tx.execute(delete(accounts).where(accounts.c.username == "supervisor"))
         first = before.partner_api_key.split("_")[1]
-        await partners.revoke_key(tx, "CP", first, actor="test", now=datetime.now(UTC))
+        await partner_keys_module.revoke_key(tx, "CP", first, actor="test", now=datetime.now(UTC))
     after = await demo_data.load(db, path)
     assert after == replace(
         before, partner_api_key=after.partner_api_key, supervisor=after.supervisor

@@ -11,7 +11,7 @@ from deeptravel.admin.v1 import catalog_pb2
 from deeptravel.ticketing.v1 import offer_pb2, payment_pb2, refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, look_again

@@ -11,13 +11,13 @@ import pytest
 import tzdata
 from sqlalchemy import make_url
 
-from server.commandline import database_server, doctor, preparation
-from server.commandline.findings import Finding, Verdict
-from server.commandline.places import Places
-from server.config import ConfigError, Settings, load_settings
-from server.db import Database
+from server.cli import database_server, doctor, preparation
+from server.cli.findings import Finding, Verdict
+from server.cli.places import Places
 from server.embedded.services import EmbeddedServices
-from server.errors import StartError
+from server.platform.config import ConfigError, Settings, load_settings
+from server.platform.database import Database
+from server.platform.errors import StartError
 from server.tickets import keys
 from tests.support import databases
 from tests.support.certificates import issue

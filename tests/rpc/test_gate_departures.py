@@ -15,7 +15,7 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
 from sqlalchemy import make_url
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support import gate
 from tests.support.gate import REFUSAL, Terminal, scan_message, verdict
 from tests.support.gate_server import GateServer

@@ -16,10 +16,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from server.errors import DomainError, Reason
-from server.gateway.application import gateway
-from server.rpc import STREAM_OPEN
-from server.statuses import error_status
+from server.api.http.application import gateway
+from server.api.interceptor import STREAM_OPEN
+from server.api.statuses import error_status
+from server.platform.errors import DomainError, Reason
 from tests.support import probe
 from tests.support.http_server import listening
 from tests.support.probe import MAX_BODY_BYTES, Setup
@@ -350,7 +350,7 @@ async def test_a_server_that_is_gone_is_503_without_its_address(setup: Setup) ->
 async def test_a_fault_of_the_gateway_is_a_status_too(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.gateway.protojson.write", lambda _message: 1 / 0)
+    monkeypatch.setattr("server.api.http.protojson.write", lambda _message: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # for the server's log; the answer has gone out before
         await setup.client.post("/probe/echo")
     transport = httpx2.ASGITransport(setup.app, raise_app_exceptions=False)
@@ -468,7 +468,7 @@ async def test_a_granted_stream_has_its_status_before_its_first_message(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says now and then that it is alive. Seen red when the gateway waited for the first message."""
-    monkeypatch.setattr("server.gateway.application.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("server.api.http.application.HEARTBEAT_SECONDS", 0.05)
     speak = asyncio.Event()
 
     async def quiet(_request: Any, context: Any) -> None:
@@ -571,7 +571,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
 async def test_a_body_that_does_not_come_is_given_up(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.gateway.application.BODY_SECONDS", 0.1)
+    monkeypatch.setattr("server.api.http.application.BODY_SECONDS", 0.1)
     async with listening(setup.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /probe/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.gateway import openapi, protojson
+from server.api.http import openapi, protojson
 from tests.support import probe
 from tests.support.messages import messages
 from tests.support.probe import Setup

@@ -1,6 +1,6 @@
 """Statements that are prepared without psycopg, on connections where psycopg prepares and deallocates its own.
 
-Without `_forget_prepared` in server/db.py the first test fails: the statement does not exist any more.
+Without `_forget_prepared` in server/platform/database.py the first test fails: the statement does not exist any more.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from server.config import load_settings
-from server.db import Database, HotConnection, HotStatement, round_trip
+from server.platform.config import load_settings
+from server.platform.database import Database, HotConnection, HotStatement, round_trip
 
 DOUBLE = HotStatement("SELECT $1::int4 * 2")
 FAILING = HotStatement("SELECT 1 / $1::int4")

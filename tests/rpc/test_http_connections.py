@@ -1,6 +1,6 @@
 """What one HTTP connection may take, with bytes written by hand: bodies kept, headers, time and connections bounded.
 
-Seen red with uvicorn's own protocol and listener in the place of `server/gateway/connections.py` and `listener.py`: all but
+Seen red with uvicorn's own protocol and listener in the place of `server/api/http/connections.py` and `listener.py`: all but
 the controls, which say what stays as it was (large headers and bodies, connections that are kept), and those that say
 themselves how they were.
 """
@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from server import app as server_app
-from server import ports
-from server.config import load_settings
-from server.gateway import connections, serving
-from server.gateway.connections import MAX_HEAD_BYTES, MAX_HEADERS
-from server.gateway.listener import Listener
-from server.gateway.serving import HttpServer
+from server.api.http import connections, serving
+from server.api.http.connections import MAX_HEAD_BYTES, MAX_HEADERS
+from server.api.http.listener import Listener
+from server.api.http.serving import HttpServer
+from server.platform import ports
+from server.platform.config import load_settings
 from tests.rpc.test_app import running
 from tests.support.certificates import issue
 from tests.support.http_server import WAIT_SECONDS, RawClient, listening

@@ -14,8 +14,6 @@ import argon2
 import pytest
 from sqlalchemy import select
 
-from server.config import load_settings
-from server.errors import DomainError, Reason
 from server.identity import credentials, hashing_queue
 from server.identity.callers import Admin, Operator
 from server.identity.credentials import DECOY_HASH
@@ -26,6 +24,8 @@ from server.identity.models import (
     logins,
 )
 from server.identity.service import end_logins, purge_logins
+from server.platform.config import load_settings
+from server.platform.errors import DomainError, Reason
 from tests.support.identity import (
     PASSWORD,
     PASSWORD_HASH,

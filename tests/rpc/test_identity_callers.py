@@ -12,26 +12,23 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import ColumnElement, Table, func, select
 
-from server import redis_client
-from server.config import load_settings
-from server.errors import DomainError, Reason
+from server.audit.models import audit_events
+from server.audit.trail import audit
 from server.identity import credentials, keys
-from server.identity.audit import audit
 from server.identity.callers import Admin, Operator, Partner
 from server.identity.credentials import new_partner_key
 from server.identity.models import (
     accounts,
-    audit_events,
     login_failures,
     logins,
-    merchants,
     partner_keys,
-    partners,
-    terminals,
     validator_sessions,
-    venues,
 )
 from server.identity.service import purge_logins
+from server.parties.models import merchants, partners, terminals, venues
+from server.platform import redis_client
+from server.platform.config import load_settings
+from server.platform.errors import DomainError, Reason
 from tests.support.identity import (
     KEY,
     OTHER_KEY,

@@ -13,10 +13,10 @@ from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from server.__main__ import app
-from server.commandline import doctor
-from server.commandline.findings import Verdict
+from server.cli import doctor
+from server.cli.findings import Verdict
 from server.embedded.services import EmbeddedServices
-from server.invariants import EXAMPLES, INVARIANTS, Result, examine, look
+from server.operations.consistency import EXAMPLES, INVARIANTS, Result, examine, look
 from tests.support import databases
 from tests.support.every_state import CAPPED, every_state
 from tests.support.invariants import assert_invariants

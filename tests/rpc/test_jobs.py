@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.config import load_settings
-from server.db import Database
-from server.errors import DomainError, Reason
-from server.idempotency import idempotency_records
-from server.jobs import Job, Jobs, job_runs, jobs
+from server.jobs import jobs
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.idempotency import idempotency_records
+from server.platform.schedule import Job, Jobs, job_runs
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from server.config import load_settings
-from server.db import Database
-from server.tickets import generation
-from server.tickets import service as tickets
-from server.tickets.service import TicketFilter
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.tickets import generation, tickets
+from server.tickets.tickets import TicketFilter
 from tests.support.partner_desk import Desk, Market
 
 ZONE = ZoneInfo("Asia/Hong_Kong")

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from server.embedded.services import EmbeddedServices
-from server.faults import fault_text, traceback_text
-from server.outbox import GiveUpError
-from server.schema import metadata
+from server.operations.schema import metadata
+from server.platform.faults import fault_text, traceback_text
+from server.platform.outbox import GiveUpError
 
 ROOT = Path(__file__).parents[2]
 MARK = "marked-openid-张三-E7391739"
@@ -104,18 +104,18 @@ def test_chains_and_groups() -> None:
 
 
 WORDS_OF_ITS_OWN = {
-    "server/commandline/serving.py",  # StartError
-    "server/gateway/listener.py",  # OSError
-    "server/payments/wechat_client.py",  # ours, and WeChat's own words about a request
-    "server/ticketing/paying/payment_requests.py",  # likewise
-    "server/ticketing/paying/notices.py",  # ours
-    "server/tls.py",  # of files
+    "server/cli/serving.py",  # StartError
+    "server/api/http/listener.py",  # OSError
+    "server/wechat/client.py",  # ours, and WeChat's own words about a request
+    "server/payments/payment_requests.py",  # likewise
+    "server/payments/notices.py",  # ours
+    "server/api/tls.py",  # of files
 }
 """Where `str(error)` may be logged, since no value of a row or a request can be in it."""
 
 
 def test_every_engine_hides_parameters_and_no_error_is_logged_as_it_is() -> None:
-    """Wherever one is made or logged; server.faults.fault_text is the way."""
+    """Wherever one is made or logged; server.platform.faults.fault_text is the way."""
     for path in sorted((ROOT / "server").rglob("*.py")):
         name = str(path.relative_to(ROOT))
         for call in ast.walk(ast.parse(path.read_text())):

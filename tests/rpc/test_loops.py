@@ -21,16 +21,18 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
 import server
-from server import changes, jobs, outbox, streams
-from server import health as health_module
-from server import loops as loops_module
+from server import jobs
+from server.api import streams
 from server.app import App
-from server.config import load_settings
-from server.connection import Connection
 from server.embedded.services import EmbeddedServices
-from server.errors import Reason
 from server.identity import keys
-from server.ticketing.ordering import expiry, watching
+from server.orders import hold_expiry, watch
+from server.platform import change_feed, outbox, schedule
+from server.platform import health as health_module
+from server.platform import loops as loops_module
+from server.platform.config import load_settings
+from server.platform.connection import Connection
+from server.platform.errors import Reason
 from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
@@ -180,7 +182,7 @@ async def prompt(app: App, loop: str) -> None:
         await asyncio.gather(owner.of([1]), return_exceptions=True)
     elif loop == "order-watcher":
         if not owner._watches:
-            owner._begin(watching._Watch(1, 0))
+            owner._begin(watch._Watch(1, 0))
     elif loop == "stream-rights":
         open_stream(owner)
     elif loop == "outbox":
@@ -209,12 +211,12 @@ async def app_server(
 ) -> AsyncIterator[GateServer]:
     """A server whose loops turn quickly."""
     for module, name in (
-        (expiry, "LOOK_SECONDS"),
-        (changes, "POLL_SECONDS"),
+        (hold_expiry, "LOOK_SECONDS"),
+        (change_feed, "POLL_SECONDS"),
         (outbox, "POLL_SECONDS"),
         (keys, "NOTE_POLL_SECONDS"),
         (keys, "NOTE_SECONDS"),
-        (watching, "POLL_SECONDS"),
+        (watch, "POLL_SECONDS"),
         (streams, "RECHECK_SECONDS"),
         (jobs, "LOOK_SECONDS"),
         (health_module, "PROBE_SECONDS"),
@@ -286,12 +288,12 @@ async def test_an_error_that_a_job_lets_out_ends_no_schedule(
     app, looked, times = app_server.app, asyncio.Event(), itertools.count()
     monkeypatch.setattr(loops_module, "STEADY_SECONDS", 60)
 
-    async def look(_: jobs.Jobs, __: jobs.Job) -> None:
+    async def look(_: schedule.Jobs, __: schedule.Job) -> None:
         if next(times) == 0:
             raise ZeroDivisionError
         looked.set()
 
-    monkeypatch.setattr(jobs.Jobs, "run_if_due", look)
+    monkeypatch.setattr(schedule.Jobs, "run_if_due", look)
     await until(lambda: app.loops.down == ["jobs"])
     looked.clear()
     async with asyncio.timeout(SECONDS):
@@ -368,7 +370,7 @@ async def test_a_read_only_database(
             failed = await refusal_or_none(desk.create(world.seat()))
             assert failed
             assert failed.reason is Reason.DATABASE_UNAVAILABLE
-            await asyncio.sleep(2 * expiry.LOOK_SECONDS)  # it fails at least once
+            await asyncio.sleep(2 * hold_expiry.LOOK_SECONDS)  # it fails at least once
             if not is_over:
                 await running.stop()
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves

@@ -12,7 +12,7 @@ import pytest
 from deeptravel.ticketing.v1 import payment_pb2
 from google.api import httpbody_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import gate_server
 from tests.support.paying import Till, a_till, envelope, transaction
 from tests.support.rpc_server import refusal

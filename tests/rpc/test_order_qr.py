@@ -15,9 +15,9 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
 
-from server.errors import Reason
 from server.identity.credentials import new_partner_key
-from server.ticketing.rules import order_qr_jti, rotations_of_order_qr
+from server.orders.rules import order_qr_jti, rotations_of_order_qr
+from server.platform.errors import Reason
 from server.tickets import qr
 from tests.support import gate, traveller
 from tests.support.gate import QrTicket, Terminal, World, verdict

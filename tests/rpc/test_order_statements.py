@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from server import idempotency
-from server.catalog import journeys
-from server.db import Command, HotConnection, HotStatement
-from server.ticketing.ordering import hold_rows
+from server.orders import hold_statements
+from server.platform import idempotency
+from server.platform.database import Command, HotConnection, HotStatement
+from server.stock import journeys
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import (
     SECOND,
@@ -20,15 +20,15 @@ from tests.support.traveller import (
 )
 
 ALWAYS = [
-    hold_rows.LOCK_STOCKS,
-    hold_rows.READ_QUOTAS,
+    hold_statements.LOCK_STOCKS,
+    hold_statements.READ_QUOTAS,
     idempotency.READ_ANSWERS,
-    hold_rows.HOLD_STOCKS,
-    hold_rows.ADD_QUOTAS,
-    hold_rows.INSERT_ORDERS,
+    hold_statements.HOLD_STOCKS,
+    hold_statements.ADD_QUOTAS,
+    hold_statements.INSERT_ORDERS,
     idempotency.STORE_ANSWERS,
 ]
-OF_SEATS = [hold_rows.READ_SEATS, hold_rows.TAKE_SEATS]
+OF_SEATS = [hold_statements.READ_SEATS, hold_statements.TAKE_SEATS]
 OF_DOCUMENTS = [journeys.READ, journeys.ADD]
 
 

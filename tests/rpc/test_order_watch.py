@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from server.errors import Reason
-from server.ticketing.ordering import events
+from server.orders import events
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import read_refusal
 from tests.support.traveller import (

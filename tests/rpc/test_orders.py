@@ -8,8 +8,8 @@ import pytest
 from deeptravel.ticketing.v1 import order_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.catalog.rules import promotion_stock_id, stock_id
-from server.errors import Reason
+from server.platform.errors import Reason
+from server.stock.ids import promotion_stock_id, stock_id
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import (

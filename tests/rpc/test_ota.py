@@ -12,9 +12,9 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server import rpc
-from server.errors import Reason
-from server.tickets import service as tickets
+from server.api import convert
+from server.platform.errors import Reason
+from server.tickets import tickets
 from tests.support.gate_server import GateServer
 from tests.support.partner_desk import (
     STATE_NAME,
@@ -38,7 +38,7 @@ AND pid <> pg_backend_pid()
 
 
 def timestamp(moment: datetime) -> Timestamp:
-    made = rpc.timestamp(moment)
+    made = convert.timestamp(moment)
     assert made is not None
     return made
 

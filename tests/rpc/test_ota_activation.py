@@ -3,7 +3,7 @@
 import pytest
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.partner_desk import (
     STATE_NAME,
     Desk,

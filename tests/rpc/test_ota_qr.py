@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
-from server import rpc
-from server.errors import Reason
+from server.api import convert
+from server.platform.errors import Reason
 from server.tickets.qr import Kind
 from tests.support.partner_desk import Desk, Market, customer, payment
 from tests.support.rpc_server import refusal
@@ -137,7 +137,7 @@ async def test_states_that_are_not_final_have_a_qr(market: Market, desk: Desk) -
 async def test_qr_of_an_order(market: Market, desk: Desk) -> None:
     """It is good as long as the last of its tickets."""
     codes = await desk.codes(2)
-    later = rpc.timestamp(datetime.now(UTC) + timedelta(days=100))
+    later = convert.timestamp(datetime.now(UTC) + timedelta(days=100))
     codes += await desk.codes(1, valid_from_time=later)
     sales = [(code, customer(), payment()) for code in codes]
     verdict = (await desk.activate_many(sales)).verdicts[0]

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import event, insert, text, update
 from structlog.testing import capture_logs
 
-from server import outbox
-from server.db import HotConnection, HotStatement, columns, round_trip
-from server.errors import DomainError, Reason
-from server.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
-from server.outbox import Ask, Kind, LeaseLostError, Outbox, Postpone, Task
+from server.platform import outbox
+from server.platform.database import HotConnection, HotStatement, columns, round_trip
+from server.platform.errors import DomainError, Reason
+from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
+from server.platform.outbox import Ask, Kind, LeaseLostError, Outbox, Postpone, Task
 from tests.support.outbox import Desk, Seen, a_desk, effects
 
 

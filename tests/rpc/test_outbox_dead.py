@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server import dead_tasks, outbox
-from server.errors import DomainError, Reason
-from server.outbox import GiveUpError, Kind, Task
+from server.platform import dead_letters, outbox
+from server.platform.errors import DomainError, Reason
+from server.platform.outbox import GiveUpError, Kind, Task
 from tests.support.outbox import Desk, Seen, a_desk, effects
 
 
@@ -30,11 +30,11 @@ async def test_dead_letter_and_replay(desk: Desk) -> None:
         desk.clock.forward(600)
     assert len(seen.tasks) == 3
     async with desk.db.transaction() as tx:
-        (letter,) = await dead_tasks.dead(tx, most=10)
+        (letter,) = await dead_letters.dead(tx, most=10)
         assert (letter.kind, letter.key, letter.payload) == ("tell", "one", {"to": "somebody"})
         assert (letter.attempts, letter.last_error) == (3, "ConnectionError: down")
-        assert await dead_tasks.dead(tx, kind="write", most=10) == []
-        assert await dead_tasks.replay(tx, letter.task_id, now=desk.clock.now) == letter.task_id
+        assert await dead_letters.dead(tx, kind="write", most=10) == []
+        assert await dead_letters.replay(tx, letter.task_id, now=desk.clock.now) == letter.task_id
     seen.error = None
     await process.drain()
     row = await desk.row()
@@ -84,7 +84,7 @@ async def test_dead_are_paged_latest_first(desk: Desk) -> None:
         desk.clock.forward(number % 2)  # some die at the same moment
     found: list[Any] = []
     async with desk.db.transaction() as tx:
-        while page := await dead_tasks.dead(
+        while page := await dead_letters.dead(
             tx, after=(found[-1].update_time, found[-1].task_id) if found else None, most=2
         ):
             found += page
@@ -101,7 +101,7 @@ async def test_replay_of_what_is_asked_for_again(desk: Desk) -> None:
     await desk.ask("one", in_seconds=60)
     twin_id = (await desk.row(state="OPEN")).task_id
     async with desk.db.transaction() as tx:
-        assert await dead_tasks.replay(tx, dead_id, now=desk.clock.now) == twin_id
+        assert await dead_letters.replay(tx, dead_id, now=desk.clock.now) == twin_id
     assert (await desk.row(state="OPEN")).due_time == desk.clock.now
     assert str(twin_id) in (await desk.row(state="DONE")).last_error
 
@@ -111,7 +111,7 @@ async def test_only_the_dead_are_replayed(desk: Desk) -> None:
     for task_id in ((await desk.row()).task_id, uuid4()):
         async with desk.db.transaction() as tx:
             with pytest.raises(DomainError) as refused:
-                await dead_tasks.replay(tx, task_id, now=desk.clock.now)
+                await dead_letters.replay(tx, task_id, now=desk.clock.now)
             assert refused.value.reason is Reason.NOT_FOUND
 
 

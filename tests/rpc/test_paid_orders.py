@@ -10,15 +10,15 @@ import pytest
 from deeptravel.ticketing.v1 import refund_pb2
 from structlog.testing import capture_logs
 
-from server import outbox
-from server.config import load_settings
-from server.db import Database, HotConnection, round_trip
-from server.payments import service as payments
-from server.payments.service import StoredNotice
-from server.ticketing.ordering import orders
-from server.ticketing.paying.notices import NOTICE
-from server.ticketing.paying.paid_orders import PaidOrders
-from server.ticketing.paying.ticket_rows import TicketRows
+from server.orders import orders
+from server.payments import payments
+from server.payments.notices import NOTICE
+from server.payments.paid_orders import PaidOrders
+from server.payments.payments import StoredNotice
+from server.payments.ticket_statements import TicketRows
+from server.platform import outbox
+from server.platform.config import load_settings
+from server.platform.database import Database, HotConnection, round_trip
 from tests.support.invariants import broken
 from tests.support.paying import Till, a_till, envelope, transaction
 from tests.support.traveller import SECOND, passenger

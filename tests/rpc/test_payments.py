@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from deeptravel.ticketing.v1 import order_pb2, payment_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import gate_server
 from tests.support.paying import PAYMENT_STATE, Till, a_till
 from tests.support.rpc_server import refusal

@@ -14,10 +14,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from server.changes import ChangeKind, change_feed
-from server.config import ConfigError, load_settings
-from server.db import Database, LostRaceError
-from server.errors import DomainError, Reason
+from server.platform.change_feed import ChangeKind, change_feed
+from server.platform.config import ConfigError, load_settings
+from server.platform.database import Database, LostRaceError
+from server.platform.errors import DomainError, Reason
 from server.tickets import keys, qr
 from server.tickets.models import qr_keys
 from server.tickets.qr import Check, Claims, Invalid, KeyRing, KeyState, Valid

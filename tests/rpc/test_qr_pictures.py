@@ -18,7 +18,7 @@ from deeptravel.tickets.v1.ticket_pb2 import (
     QrPicture,
 )
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support import traveller
 from tests.support.gate_server import GateServer
 from tests.support.partner_desk import CP, Desk, Market

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, payment_pb2, task_pb2
 
-from server.admin.accounts import create_administrator
-from server.commandline.reconciling import reconcile
-from server.config import ConfigError, load_settings
-from server.db import Database
-from server.errors import Reason, StartError
+from server.cli.reconciling import reconcile
+from server.identity.accounts import create_administrator
 from server.identity.credentials import Passwords
-from server.payments.wechat_bill import BEIJING
-from server.ticketing.paying.reconciling import BILL_CLOCK, ask_for_missed
+from server.payments.reconciling import BILL_CLOCK, ask_for_missed
+from server.platform.config import ConfigError, load_settings
+from server.platform.database import Database
+from server.platform.errors import Reason, StartError
+from server.wechat.bill import BEIJING
 from tests.support.paying import Till, a_till, merchant_settings
 from tests.support.rpc_server import refusal
 from tests.support.traveller import passenger

@@ -17,7 +17,7 @@ from deeptravel.admin.v1 import audit_pb2
 from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from deeptravel.redemption.v1 import redemption_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import QrTicket, Terminal, World, a_world, remaining, verdict
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement

@@ -11,9 +11,9 @@ from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server import rpc
-from server.errors import Reason
+from server.api import convert
 from server.identity.credentials import new_partner_key
+from server.platform.errors import Reason
 from server.tickets import qr
 from tests.support.gate import (
     PARTNER_ID,
@@ -29,7 +29,7 @@ from tests.support.partner_desk import KEY
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
-STATE = rpc.enum_names(ticket_pb2.TicketState)
+STATE = convert.enum_names(ticket_pb2.TicketState)
 TOKENS = Entitlement("tokens", total=10, use_mode="MULTI_USE")
 
 

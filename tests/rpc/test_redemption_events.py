@@ -11,8 +11,8 @@ from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server import rpc
-from server.errors import Reason
+from server.api import convert
+from server.platform.errors import Reason
 from tests.support.gate import (
     REFUSAL,
     RESULT,
@@ -26,7 +26,7 @@ from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
-STATE = rpc.enum_names(ticket_pb2.TicketState)
+STATE = convert.enum_names(ticket_pb2.TicketState)
 WINDOW_SECONDS = 600
 TOKENS = Entitlement("tokens", 10, "MULTI_USE", guard_seconds=0)
 

@@ -14,9 +14,9 @@ import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.config import load_settings
-from server.db import Database
-from server.errors import Reason
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import Reason
 from server.redemption import sums
 from tests.support.gate import World, a_world, verdict
 from tests.support.gate_server import gate_server

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from server import redis_client
-from server.commandline import doctor, preparation
-from server.commandline.findings import Verdict
-from server.errors import StartError
-from server.ratelimit import Allowance, RateLimiter
-from server.redis_client import RedisClient, RedisUnavailableError
-from server.ticketing.searching.cache import Cache, Kind
+from server.cli import doctor, preparation
+from server.cli.findings import Verdict
+from server.platform import redis_client
+from server.platform.errors import StartError
+from server.platform.ratelimit import Allowance, RateLimiter
+from server.platform.redis_client import RedisClient, RedisUnavailableError
+from server.search.cache import Cache, Kind
 from tests.support import redis_cluster
 from tests.support.redis_cluster import Cluster, Node
 

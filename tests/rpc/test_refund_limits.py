@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from server.errors import DomainError, Reason
-from server.ticketing.paying import abnormal_refunds, refunds
+from server.payments import abnormal_refunds, refunds
+from server.platform.errors import DomainError, Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.refund_office import ABNORMAL, Office, an_office

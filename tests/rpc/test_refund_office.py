@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from server import outbox
-from server.errors import Reason
-from server.payments.wechat import WechatError
-from server.ticketing.paying import refunds
+from server.payments import refunds
+from server.platform import outbox
+from server.platform.errors import Reason
+from server.wechat.codec import WechatError
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.refund_office import Office, an_office

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from server.errors import DomainError, Reason
-from server.outbox import Outbox
-from server.ticketing.paying import abnormal_refunds
-from server.ticketing.paying.refund_tasks import PATIENCE_ATTEMPTS, RefundTasks, watch_refunds
+from server.payments import abnormal_refunds
+from server.payments.refund_tasks import PATIENCE_ATTEMPTS, RefundTasks, watch_refunds
+from server.platform.errors import DomainError, Reason
+from server.platform.outbox import Outbox
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.refund_office import ABNORMAL, CLOSED, SUCCEEDED, Office, an_office, in_two_parts

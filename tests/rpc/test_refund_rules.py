@@ -18,7 +18,7 @@ from deeptravel.ticketing.v1 import offer_pb2, order_pb2
 from deeptravel.ticketing.v1 import ticket_pb2 as travel_ticket_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from deeptravel.ticketing.v1 import refund_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal

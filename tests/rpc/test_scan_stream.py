@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from server.errors import Reason
-from server.redemption import scan_stream, servicer
+from server.api.redemption import scan_stream, servicer
+from server.platform.errors import Reason
 from tests.support.gate import (
     WITHIN_SECONDS,
     QrTicket,

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import REFUSAL, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.rpc_server import refusal

@@ -11,23 +11,24 @@ import redis
 from deeptravel.ticketing.v1 import offer_pb2
 from sqlalchemy import text, update
 
-from server.admin import departures, products, promotions, transport
-from server.admin.promotions import Promotion
+from server.aftersales import departures
+from server.api.ticketing.offers import encoded_offer, encoded_price
+from server.catalog import products, promotions, transport
 from server.catalog.catalogue import Catalogues
-from server.catalog.models import stocks
-from server.catalog.rules import departure_stock_id, promotion_stock_id, stock_id
-from server.changes import ChangeFeed
-from server.db import Database
-from server.errors import DomainError, Reason
-from server.metrics import SEARCH_CACHE
-from server.ticketing.messages.offers import encoded_offer, encoded_price
-from server.ticketing.searching import cache as caching
-from server.ticketing.searching import seats_left
-from server.ticketing.searching.cache import Cache
-from server.ticketing.searching.listing import MAX_LISTINGS, Query
-from server.ticketing.searching.offered import Day
-from server.ticketing.searching.search import Found, Search
-from server.ticketing.searching.seats_left import SeatsLeft
+from server.catalog.promotions import Promotion
+from server.platform.change_feed import ChangeFeed
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.metrics import SEARCH_CACHE
+from server.search import cache as caching
+from server.search import seats_left
+from server.search.cache import Cache
+from server.search.day_offers import Day
+from server.search.listing import MAX_LISTINGS, Query
+from server.search.search import Found, Search
+from server.search.seats_left import SeatsLeft
+from server.stock.ids import departure_stock_id, promotion_stock_id, stock_id
+from server.stock.models import stocks
 from tests.support import timetable as world
 from tests.support.gate_server import gate_server
 from tests.support.rpc_server import refusal

@@ -13,7 +13,7 @@ import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from server.commandline import simulators
-from server.config import load_settings
-from server.errors import StartError
-from server.payments.wechat_client import WechatClient
+from server.cli import simulators
+from server.platform.config import load_settings
+from server.platform.errors import StartError
+from server.wechat.client import WechatClient
 from tests.support.wechat import WechatSimulator
 
 
@@ -66,7 +66,7 @@ def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
 
 def test_it_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
     script = (
-        "import time, pathlib; from server.commandline import simulators as s; from server.config import load_settings\n"
+        "import time, pathlib; from server.cli import simulators as s; from server.platform.config import load_settings\n"
         f"x = load_settings(data_dir=pathlib.Path({str(tmp_path)!r}))\n"
         "with s.open_wechat(x, embedded=True) as w: w.start(); print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
     )

@@ -15,9 +15,9 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import ticketing_service_pb2
 
-from server.errors import Reason
+from server.api.streams import RECHECK_SECONDS
 from server.identity.keys import PartnerKeys
-from server.streams import RECHECK_SECONDS
+from server.platform.errors import Reason
 from tests.support import gate
 from tests.support.gate import WITHIN_SECONDS, scan_message
 from tests.support.gate_server import GateServer, gate_server

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from server.config import load_settings
-from server.db import Database
+from server.platform.config import load_settings
+from server.platform.database import Database
 from tests.support.expiring import AUDITED, Expirer, an_expirer
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_process, gate_server

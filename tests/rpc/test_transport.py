@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from limits import WindowStats
 
 from server import app as server_app
-from server import rpc
-from server.config import load_settings
-from server.errors import DomainError, Reason
-from server.ratelimit import RateLimiter
-from server.statuses import error_status
+from server.api import calls
+from server.api.statuses import error_status
+from server.platform.config import load_settings
+from server.platform.errors import DomainError, Reason
+from server.platform.ratelimit import RateLimiter
 from tests.rpc.test_app import channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_desk import Desk, Market, a_market
@@ -148,7 +148,7 @@ def test_no_error_is_larger_than_a_client_takes(
     message: str, facts: dict[str, str], violations: list[tuple[str, str]]
 ) -> None:
     error = DomainError(Reason.INVALID_FIELD, message, violations=violations, **facts)  # type: ignore[arg-type]
-    status = error_status(error, "r" * rpc.MAX_REQUEST_ID_LENGTH)
+    status = error_status(error, "r" * calls.MAX_REQUEST_ID_LENGTH)
     encoded = -(-status.ByteSize() // 3) * 4 + len(_percent_encoded(status.message))
     assert encoded + 400 < MAX_TRAILER_BYTES
     told: list[Any] = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()]
@@ -183,8 +183,8 @@ async def test_bytes_that_are_no_request_are_told_so(
 @pytest.mark.parametrize("given_id", ["café", "a\x01b", b"\xff", ""])
 def test_an_id_that_no_trailer_can_carry_is_replaced(given_id: str | bytes) -> None:
     """Clients on other HTTP/2 libraries can send it; Python's cannot."""
-    assert rpc.usable_request_id({"x-request-id": given_id}) is None
-    assert rpc.usable_request_id({"x-request-id": "x" * 100}) == "x" * 64
+    assert calls.usable_request_id({"x-request-id": given_id}) is None
+    assert calls.usable_request_id({"x-request-id": "x" * 100}) == "x" * 64
 
 
 async def test_a_deadline_passed_has_its_details(

@@ -9,7 +9,7 @@ import pytest
 from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from server.tickets import qr
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants

@@ -15,10 +15,10 @@ from deeptravel.admin.v1 import traveller_pb2
 from google.protobuf import empty_pb2  # noqa: F401 - the pool knows what is imported
 from sqlalchemy import func, select
 
-from server.errors import DomainError, Reason
 from server.identity.callers import Traveller
 from server.identity.models import travellers
 from server.identity.travellers import Tokens, log_in, payer
+from server.platform.errors import DomainError, Reason
 from tests.support import probe
 from tests.support.admin_office import (
     ADMIN_SERVICE,
@@ -253,7 +253,7 @@ async def test_requests_a_minute(office_url: str, redis_url: str) -> None:
 
 
 async def test_a_block_is_seen_everywhere_within_a_second(office: Office, other: Office) -> None:
-    """Seen red: without the bump in server/admin/travellers.py the other process never hears of it."""
+    """Seen red: without the bump in server/identity/traveller_blocks.py the other process never hears of it."""
     blocked, free = await headers_of(office.node), await headers_of(office.node, "o-wu")
     traveller = await logged_in(office.node)
     for process in (office, other):

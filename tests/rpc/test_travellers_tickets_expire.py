@@ -11,7 +11,7 @@ import pytest
 from deeptravel.admin.v1 import catalog_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support.expiring import Expirer, an_expirer, long_ago
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer

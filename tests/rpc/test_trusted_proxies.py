@@ -11,8 +11,8 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
 from server.app import App
-from server.config import ConfigError, load_settings
-from server.errors import Reason
+from server.platform.config import ConfigError, load_settings
+from server.platform.errors import Reason
 from tests.rpc.test_app import channel_to, running
 from tests.support.gate import PASSWORD, World, a_world
 from tests.support.partner_desk import CP, Market, a_market

@@ -12,8 +12,8 @@ import pytest
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 
-from server.errors import Reason
 from server.identity.credentials import new_partner_key
+from server.platform.errors import Reason
 from tests.support import gate, traveller
 from tests.support.gate import Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server

@@ -5,7 +5,7 @@ from typing import Any
 from alembic import command
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from server import schema
+from server.operations import schema
 from tests.support.every_state import every_state
 
 FIRST = text(

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from server.config import load_settings
-from server.errors import DomainError, Reason
-from server.payments import wechat_client
-from server.payments.wechat import BankAccount, Refund, WechatError
-from server.payments.wechat_client import WechatClient
-from server.payments.wechat_signatures import ContentInvalidError
+from server.platform.config import load_settings
+from server.platform.errors import DomainError, Reason
+from server.wechat import client as wechat_client
+from server.wechat.client import WechatClient
+from server.wechat.codec import BankAccount, Refund, WechatError
+from server.wechat.signatures import ContentInvalidError
 from tests.support.wechat import WechatSimulator
 from tools.wechat_simulator.protocol import BEIJING, RefusedError
 

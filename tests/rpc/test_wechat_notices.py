@@ -13,14 +13,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from server.config import load_settings
-from server.payments.wechat import Notice, Refund, Transaction
-from server.payments.wechat_client import WechatClient
-from server.payments.wechat_signatures import (
-    ContentInvalidError,
-    SignatureInvalidError,
-    UnknownSerialError,
-)
+from server.platform.config import load_settings
+from server.wechat.client import WechatClient
+from server.wechat.codec import Notice, Refund, Transaction
+from server.wechat.signatures import ContentInvalidError, SignatureInvalidError, UnknownSerialError
 from tests.support.webhook import Delivery, Webhook
 from tests.support.wechat import WechatSimulator
 

@@ -19,16 +19,18 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import Table, insert, select
 
-from server.admin import transport
-from server.admin.records import By
-from server.admin.servicer import AdminServicer
-from server.catalog.rules import departure_id
-from server.errors import Reason
+from server.api.admin.servicer import AdminServicer
+from server.audit.records import By
+from server.catalog import transport
 from server.identity.credentials import hash_password
-from server.identity.models import accounts, partners, travellers
-from server.outbox import outbox_tasks
+from server.identity.models import accounts, travellers
+from server.orders.models import orders
+from server.parties.models import partners
 from server.payments.models import payment_incidents, payments
-from server.ticketing.models import orders, refund_parts, refunds
+from server.payments.refund_models import refund_parts, refunds
+from server.platform.errors import Reason
+from server.platform.outbox import outbox_tasks
+from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
 from tests.support import timetable

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from server import postgres_url
+from server.platform import postgres_url
 
 _numbers = itertools.count(1)
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
-from server.ticketing.paying import abnormal_refunds
+from server.payments import abnormal_refunds
 from tests.support import gate, partner_desk
 from tests.support.partner_desk import CP, customer, payment
 from tests.support.till import TICKET_STATE, Till, a_till, give_back, swap, tickets

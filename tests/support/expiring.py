@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from server.config import load_settings
-from server.db import Database
-from server.jobs import Job, Jobs
-from server.ticketing.ticket_expiry import TicketExpiry
+from server.orders.ticket_expiry import TicketExpiry
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.schedule import Job, Jobs
 
 JOB = "expire-tickets"
 AUDITED = """

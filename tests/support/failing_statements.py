@@ -15,12 +15,13 @@ from typing import Any
 import structlog
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text, insert, text
 
-from server import logs, outbox, rpc
-from server.admission import of_gateway
-from server.config import load_settings
-from server.db import Database, be_patient
-from server.rpc import Call
-from server.schema import metadata
+from server.api import calls, interceptor
+from server.api.admission import of_gateway
+from server.api.calls import Call
+from server.operations.schema import metadata
+from server.platform import logs, outbox
+from server.platform.config import load_settings
+from server.platform.database import Database, be_patient
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ def _some(table: Table) -> str:
 
 def say_everywhere(error: Exception) -> None:
     """Whatever logs an error, while it is handled."""
-    rpc.log_fault(error)
+    interceptor.log_fault(error)
     log.warning("failed", error=error)
     log.info("failed", error=outbox._told(error))
     log.exception("failed")  # noqa: LOG004 - its caller handles it
@@ -76,7 +77,7 @@ def say_everywhere(error: Exception) -> None:
 async def run(url: str, mark: str, number: int) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.loop_fault)
     call = Call("a.b.C/D", "request", {}, of_gateway({}))
-    rpc._current.set(call)
+    calls.current_call.set(call)
     db = Database(load_settings(), url)
 
     async def fail(statement: Any, values: dict[str, Any]) -> None:

@@ -20,10 +20,10 @@ from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServi
 from deeptravel.tickets.v1 import ticket_pb2
 from prometheus_client import REGISTRY
 
-from server import rpc
-from server.config import load_settings
-from server.db import Database
+from server.api import convert
 from server.identity import credentials
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.tickets import keys, qr
 from server.tickets.rules import Number
 from tests.support.redemption_model import Entitlement
@@ -35,9 +35,9 @@ PARTNER_ID = 1
 WITHIN_SECONDS = 1.0
 """How soon a revocation holds everywhere."""
 
-STATE = rpc.enum_names(ticket_pb2.TicketState)
-RESULT = rpc.enum_names(redemption_pb2.RedemptionResult)
-REFUSAL = rpc.enum_names(redemption_pb2.RefusalReason)
+STATE = convert.enum_names(ticket_pb2.TicketState)
+RESULT = convert.enum_names(redemption_pb2.RedemptionResult)
+REFUSAL = convert.enum_names(redemption_pb2.RefusalReason)
 
 WORLD = """
 INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state, create_time, update_time)

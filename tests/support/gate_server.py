@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from server.app import App
-from server.config import load_settings
+from server.platform.config import load_settings
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 

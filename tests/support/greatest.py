@@ -9,8 +9,8 @@ from typing import NamedTuple
 from deeptravel.common.v1 import options_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from server.bounds import MASK_PATH_CHARACTERS, MASK_PATHS
-from server.fields import DEFAULT_MAX_LENGTH, TYPED_FOR_KEPT, max_items
+from server.api.bounds import MASK_PATH_CHARACTERS, MASK_PATHS
+from server.api.fields import DEFAULT_MAX_LENGTH, TYPED_FOR_KEPT, max_items
 
 VARINT, FIXED64, LENGTH, BEGIN_GROUP, END_GROUP, FIXED32 = range(6)
 UNKNOWN = 1999

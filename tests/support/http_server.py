@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 import orjson
 
-from server import ports
-from server.config import load_settings
-from server.gateway.serving import HttpServer
-from server.tls import Certificates
+from server.api.http.serving import HttpServer
+from server.api.tls import Certificates
+from server.platform import ports
+from server.platform.config import load_settings
 
 WAIT_SECONDS = 10.0
 

@@ -11,24 +11,18 @@ from typing import Any
 from pydantic import SecretBytes
 from sqlalchemy import ColumnElement, Table, func, insert, select, update
 
-from server import changes
-from server.changes import ChangeFeed, ChangeKind
-from server.config import Settings
-from server.db import Database
-from server.errors import DomainError, Reason
 from server.identity import credentials
 from server.identity.callers import Operator
 from server.identity.credentials import new_partner_key
-from server.identity.models import (
-    accounts,
-    merchants,
-    partner_keys,
-    partners,
-    terminals,
-    venues,
-)
+from server.identity.models import accounts, partner_keys
 from server.identity.service import Identity, Tokens
-from server.ratelimit import RateLimiter
+from server.parties.models import merchants, partners, terminals, venues
+from server.platform import change_feed
+from server.platform.change_feed import ChangeFeed, ChangeKind
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.ratelimit import RateLimiter
 
 PASSWORD = "correct horse battery staple"
 PASSWORD_HASH = credentials.hash_password(PASSWORD)
@@ -153,7 +147,7 @@ class Server:
         async with self.db.transaction() as tx:
             await tx.execute(update(table).where(which).values(values))
             if bump:
-                await changes.publish(tx, ChangeKind.EVERYTHING)
+                await change_feed.publish(tx, ChangeKind.EVERYTHING)
 
     async def count(self, table: Table, *where: ColumnElement[bool]) -> int:
         async with self.db.transaction() as tx:

@@ -9,9 +9,9 @@ import httpx2
 from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, catalog_pb2
 from sqlalchemy import insert
 
-from server.db import Database
 from server.identity.credentials import hash_password
 from server.identity.models import accounts
+from server.platform.database import Database
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import World, request_id
 

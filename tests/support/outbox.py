@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.config import load_settings
-from server.db import Database
-from server.outbox import Ask, Kind, Outbox, Task, enqueue_many, outbox_tasks
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.outbox import Ask, Kind, Outbox, Task, enqueue_many, outbox_tasks
 
 effects = Table("effects", MetaData(), Column("key", Text), Column("attempt", Integer))
 """What handlers do in the database."""

@@ -15,15 +15,16 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.ota.v1 import ota_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server import rpc
-from server.config import load_settings
-from server.db import Database
+from server.api import convert
 from server.identity.credentials import new_partner_key
+from server.platform import clock
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.tickets import keys, qr
 from tests.support.rpc_server import SECRET_KEY
 
-STATE = rpc.enum_numbers(ticket_pb2.TicketState)
-STATE_NAME = rpc.enum_names(ticket_pb2.TicketState)
+STATE = convert.enum_numbers(ticket_pb2.TicketState)
+STATE_NAME = convert.enum_names(ticket_pb2.TicketState)
 CP, HK = new_partner_key(), new_partner_key()
 FARE_MINOR = 12_000
 FARES = [{"customer_type": "ADULT", "day_type": "weekday", "amount_minor": FARE_MINOR}]
@@ -121,7 +122,7 @@ async def a_market(database_url: str, *, stock: int = 200_000) -> AsyncIterator[
     """Partners CP and HK; CP has `stock` of products 106 and 107 and some of 99, which is archived, HK 1,000 of 106."""
     db = Database(load_settings(), database_url)
     async with db.transaction() as tx:
-        await keys.create_first_key(tx, SECRET_KEY, rpc.now())
+        await keys.create_first_key(tx, SECRET_KEY, clock.now())
         ring = await keys.load_key_ring(tx, SECRET_KEY)
     await db.close()
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:

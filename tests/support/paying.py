@@ -18,9 +18,9 @@ from typing import Any
 import httpx2
 from deeptravel.ticketing.v1 import payment_pb2
 
-from server import rpc
-from server.config import load_settings
-from server.payments.wechat_client import WechatClient
+from server.api import convert
+from server.platform.config import load_settings
+from server.wechat.client import WechatClient
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import Desk, World, a_world
@@ -29,7 +29,7 @@ from tools.wechat_simulator.protocol import dump, encrypt
 
 NOTICES = "/webhooks/wechatpay/notices"
 PAID_AT = datetime.now(UTC).isoformat(timespec="seconds")
-PAYMENT_STATE = rpc.enum_names(payment_pb2.PaymentState)
+PAYMENT_STATE = convert.enum_names(payment_pb2.PaymentState)
 
 
 @dataclass

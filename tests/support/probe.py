@@ -28,10 +28,10 @@ from google.protobuf.message import Message
 from grpc_tools import protoc  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 
-from server.errors import DomainError
-from server.gateway.application import gateway
-from server.health import Report
-from server.rpc import Metadata
+from server.api.calls import Metadata
+from server.api.http.application import gateway
+from server.platform.errors import DomainError
+from server.platform.health import Report
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
 MAX_BODY_BYTES = 100_000

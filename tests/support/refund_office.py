@@ -8,8 +8,8 @@ from uuid import uuid4
 import grpc
 from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
 
-from server import rpc
 from server.identity import credentials
+from server.platform import clock
 from tests.support.till import Till, swap, tickets
 from tests.support.traveller import Desk, World, party
 
@@ -36,7 +36,7 @@ async def an_office(world: World, channel: grpc.aio.Channel) -> Office:
         " VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
     )
     login_id = uuid4()
-    token, later = credentials.new_token("a", login_id), rpc.now() + timedelta(hours=1)
+    token, later = credentials.new_token("a", login_id), clock.now() + timedelta(hours=1)
     await world.sql(
         "INSERT INTO logins (login_id, username, issue_time, access_hash, access_expire_time, refresh_hash,"
         " refresh_expire_time) VALUES (%s, 'root', now(), %s, %s, '', %s)",

@@ -9,14 +9,15 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc import error_details_pb2, status_pb2
 
-from server import rpc
-from server.admission import Admission
-from server.changes import ChangeFeed
-from server.config import Settings, load_settings
-from server.db import Database
-from server.errors import STATUS_BY_REASON, Reason
+from server.api import interceptor, paging
+from server.api import repeats as repeats_module
+from server.api.admission import Admission
 from server.identity.service import Identity
-from server.ratelimit import RateLimiter
+from server.platform.change_feed import ChangeFeed
+from server.platform.config import Settings, load_settings
+from server.platform.database import Database
+from server.platform.errors import STATUS_BY_REASON, Reason
+from server.platform.ratelimit import RateLimiter
 
 SECRET_KEY = b"0123456789abcdef0123456789abcdef"
 DETAILS = "grpc-status-details-bin"
@@ -30,8 +31,8 @@ class Node:
     db: Database
     feed: ChangeFeed
     identity: Identity
-    repeats: rpc.Repeats
-    pages: rpc.PageTokens
+    repeats: repeats_module.Repeats
+    pages: paging.PageTokens
     channel: grpc.aio.Channel
 
 
@@ -63,12 +64,12 @@ async def running_node(
         stack.push_async_callback(identity.stop)
         services = [offer.service for offer in offers]
         server = grpc.aio.server(
-            interceptors=[rpc.Interceptor(services, identity, Admission(max_calls=1000))]
+            interceptors=[interceptor.Interceptor(services, identity, Admission(max_calls=1000))]
         )
         port = server.add_insecure_port("127.0.0.1:0")
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         stack.push_async_callback(channel.close)
-        repeats, pages = rpc.Repeats(db, SECRET_KEY), rpc.PageTokens(SECRET_KEY)
+        repeats, pages = repeats_module.Repeats(db, SECRET_KEY), paging.PageTokens(SECRET_KEY)
         node = Node(loaded, db, feed, identity, repeats, pages, channel)
         for offer in offers:
             offer.add(offer.servicer(node), server)

@@ -13,24 +13,23 @@ from deeptravel.ticketing.v1 import refund_pb2, ticket_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from sqlalchemy import text
 
-from server import rpc
-from server.config import load_settings
-from server.db import Database
-from server.outbox import Outbox
-from server.payments import service as payments
-from server.payments.wechat import BankAccount, Refund, Transaction
-from server.ticketing.ordering import completion, orders
-from server.ticketing.ordering.passengers import PassengerSeals
-from server.ticketing.ordering.shown import OrderReader
-from server.ticketing.paying import refund_outcomes
-from server.ticketing.paying.refund_tasks import RefundTasks
-from server.ticketing.paying.settlement import Settlement
+from server.api import convert
+from server.orders import completion, orders
+from server.orders.passengers import PassengerSeals
+from server.orders.reader import OrderReader
+from server.payments import payments, refund_outcomes
+from server.payments.refund_tasks import RefundTasks
+from server.payments.settlement import Settlement
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.outbox import Outbox
+from server.wechat.codec import BankAccount, Refund, Transaction
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.traveller import Desk, request_id
 
 APP_ID, MERCHANT_ID = "wx8888888888888888", "1900000001"
-TICKET_STATE = rpc.enum_names(tickets_pb2.TicketState)
-REFUND_STATE = rpc.enum_names(refund_pb2.RefundState)
+TICKET_STATE = convert.enum_names(tickets_pb2.TicketState)
+REFUND_STATE = convert.enum_names(refund_pb2.RefundState)
 
 
 @dataclass

@@ -12,12 +12,12 @@ import grpc
 from deeptravel.ticketing.v1 import offer_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.admin import allotments, products, promotions, transport
-from server.admin.products import NewProduct
-from server.admin.rules import DIRECT_CHANNEL
-from server.catalog.rules import departure_id
-from server.config import load_settings
-from server.db import Database
+from server.audit.rules import DIRECT_CHANNEL
+from server.catalog import allotments, products, promotions, transport
+from server.catalog.products import NewProduct
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.stock.ids import departure_id
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
 TRAIN, FERRY, PACKAGE = 201, 202, 106

@@ -23,20 +23,21 @@ import psycopg
 from deeptravel.ticketing.v1 import order_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server import rpc
-from server.catalog.rules import departure_id, departure_stock_id, promotion_stock_id, stock_id
-from server.config import load_settings
-from server.db import Database
+from server.api import convert
 from server.identity.callers import Traveller
 from server.identity.travellers import Tokens
+from server.platform import clock as clock_module
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.stock.ids import departure_id, departure_stock_id, promotion_stock_id, stock_id
 from server.tickets import keys, qr
 from tests.support.gate_server import gate_server as traveller_server
 from tests.support.rpc_server import SECRET_KEY
 
 __all__ = ["Desk", "World", "a_world", "party", "traveller_server"]
 
-ORDER_STATE = rpc.enum_names(order_pb2.OrderState)
-CANCEL_REASON = rpc.enum_names(order_pb2.CancelReason)
+ORDER_STATE = convert.enum_names(order_pb2.OrderState)
+CANCEL_REASON = convert.enum_names(order_pb2.CancelReason)
 FARE_MINOR = {"FIRST": 20_000, "SECOND": 10_000, "PACKAGE": 50_000}
 """Of an adult; a child pays half."""
 FIRST, SECOND = 0, 1
@@ -268,7 +269,7 @@ async def a_world(
     """The world the module tells of. A row of numbered seats is `ABC DF`; there are as many as `seats` needs."""
     db = Database(load_settings(), database_url)
     async with db.transaction() as tx:
-        await keys.create_first_key(tx, SECRET_KEY, rpc.now())
+        await keys.create_first_key(tx, SECRET_KEY, clock_module.now())
         ring = await keys.load_key_ring(tx, SECRET_KEY)
     await db.close()
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
@@ -366,7 +367,9 @@ class Desk:
     @classmethod
     def of(cls, channel: grpc.aio.Channel, traveller_id: int = 1) -> "Desk":
         """The traveller with this number, logged in."""
-        token = Tokens(SECRET_KEY, life_seconds=7200).issue(Traveller(traveller_id), rpc.now())
+        token = Tokens(SECRET_KEY, life_seconds=7200).issue(
+            Traveller(traveller_id), clock_module.now()
+        )
         metadata = (("authorization", f"Bearer {token.access_token}"),)
         return cls(ticketing_service_pb2_grpc.TicketingServiceStub(channel), traveller_id, metadata)
 

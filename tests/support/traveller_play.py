@@ -12,7 +12,7 @@ import grpc
 from deeptravel.admin.v1 import ticket_block_pb2 as admin_block_pb2
 from deeptravel.ticketing.v1 import order_pb2, payment_pb2, refund_pb2, ticket_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support import gate
 from tests.support import traveller_model as model
 from tests.support import traveller_steps as steps

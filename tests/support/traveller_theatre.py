@@ -16,7 +16,7 @@ from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
 from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from deeptravel.ticketing.v1 import refund_pb2
 
-from server.errors import Reason
+from server.platform.errors import Reason
 from tests.support import gate
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal_or_none

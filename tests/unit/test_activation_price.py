@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.ota.rules import Amount, price_instead
+from server.partners.rules import Amount, price_instead
 
 SNAPSHOT: dict[str, Any] = {
     "currency_code": "CNY",

@@ -10,18 +10,12 @@ import pytest
 
 from server.catalog.catalogue import Catalogue
 from server.catalog.pricing import Promotion
-from server.catalog.rules import promotion_quota_id, promotion_stock_id
-from server.errors import DomainError, Reason
-from server.ticketing.documents import identity
-from server.ticketing.ordering.asked import (
-    NewOrder,
-    Priced,
-    Prices,
-    Wish,
-    check_total,
-)
-from server.ticketing.ordering.passenger_checks import check_passengers
-from server.ticketing.ordering.passengers import Passenger
+from server.orders.documents import identity
+from server.orders.passenger_checks import check_passengers
+from server.orders.passengers import Passenger
+from server.orders.prices import NewOrder, Priced, Prices, Wish, check_total
+from server.platform.errors import DomainError, Reason
+from server.stock.ids import promotion_quota_id, promotion_stock_id
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ADULTS = ["ADULT", "ADULT"]

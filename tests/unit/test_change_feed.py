@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from server import changes
-from server.changes import ChangeFeed, ChangeKind, Remembered, Subject
+from server.platform import change_feed
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
 
 
 async def test_a_stop_that_comes_with_the_end_of_a_poll_is_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Seen red: with asyncio.wait_for around the poll the server hung at its stop, once in some hundred stops."""
-    monkeypatch.setattr(changes, "POLL_SECONDS", 0)
+    monkeypatch.setattr(change_feed, "POLL_SECONDS", 0)
     polling, answered = asyncio.Event(), asyncio.get_running_loop().create_future()
 
     class Polled(ChangeFeed):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.ticketing.documents import (
+from server.orders.documents import (
     FOREIGN_PERMANENT_RESIDENT_CARD,
     HK_MACAO_PERMIT,
     HKID,

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from server.errors import DomainError, Reason
 from server.identity import hashing_queue
 from server.identity.hashing_queue import HashingQueue, Share
+from server.platform.errors import DomainError, Reason
 
 
 class Queue:

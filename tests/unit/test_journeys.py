@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from server.catalog.journeys import Journey, Span, over
+from server.stock.journeys import Journey, Span, over
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

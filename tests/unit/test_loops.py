@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from server import loops as loops_module
 from server.embedded import child as child_module
 from server.embedded.child import Child
-from server.loops import Loops
+from server.platform import loops as loops_module
+from server.platform.loops import Loops
 
 
 @pytest.fixture(autouse=True)

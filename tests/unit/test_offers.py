@@ -7,14 +7,14 @@ import orjson
 import pytest
 from deeptravel.ticketing.v1 import offer_pb2
 
+from server.api.ticketing.offers import UNAVAILABLE_REASONS, search_response
 from server.catalog import pricing
 from server.catalog.catalogue import PACKAGE_SALE_DAYS, VALID_AFTER_ARRIVAL, Catalogue
 from server.catalog.offers import Offer
-from server.catalog.rules import EPOCH, departure_id, departure_stock_id, stock_id
-from server.ticketing.messages.offers import UNAVAILABLE_REASONS, search_response
-from server.ticketing.searching.listing import Listed
-from server.ticketing.searching.offered import Day, calendar_of
-from server.ticketing.searching.search import Found
+from server.search.day_offers import Day, calendar_of
+from server.search.listing import Listed
+from server.search.search import Found
+from server.stock.ids import EPOCH, departure_id, departure_stock_id, stock_id
 
 DAY = date(2026, 12, 24)
 NIGHT, MORNING = 7, 8

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from server.app import App
-from server.config import ConfigError, load_settings
+from server.platform.config import ConfigError, load_settings
 from tests.support.certificates import issue
 
 FIELDS = ("grpc_port", "http_port", "operations_grpc_port", "operations_http_port")

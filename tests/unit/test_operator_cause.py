@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.ticketing import policy
-from server.ticketing.operator_cause import (
+from server.catalog import policy
+from server.catalog.operator_cause import (
     CHANGE_TEXTS,
     DEPARTURE_CANCELLED,
     DEPARTURE_MOVED,
@@ -16,7 +16,7 @@ from server.ticketing.operator_cause import (
     REFUND_TEXTS,
     operator_cause,
 )
-from server.ticketing.policy import ChangeOffer, Policy, RefundOffer, Refused, Ticket
+from server.catalog.policy import ChangeOffer, Policy, RefundOffer, Refused, Ticket
 
 LEAVES = datetime(2026, 12, 24, 12, tzinfo=UTC)
 NOTHING = Policy(refund_fee_minor=500, change_fee_minor=700)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.phones import country_of, read_phone_number
+from server.platform.phones import country_of, read_phone_number
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ Seen red: SQLAlchemy's own reader refused several hosts ("invalid literal for in
 
 import pytest
 
-from server import postgres_url
-from server.config import ConfigError, load_settings
+from server.platform import postgres_url
+from server.platform.config import ConfigError, load_settings
 
 
 @pytest.mark.parametrize(

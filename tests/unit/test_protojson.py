@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import MAX_VIOLATIONS
-from server.gateway import protojson
+from server.api.http import protojson
+from server.platform.errors import MAX_VIOLATIONS
 from tests.support import probe
 from tests.support.messages import messages
 

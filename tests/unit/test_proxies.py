@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
+from server.platform.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
 
 OURS = networks("10.0.0.0/8, 2001:db8:1::/48,127.0.0.1")
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from server.config import ConfigError
-from server.errors import DomainError, Reason
+from server.platform.config import ConfigError
+from server.platform.errors import DomainError, Reason
 from server.tickets import keys
 from server.tickets.keys import KeyInfo
 from server.tickets.qr import KeyRing, KeyState, QrKey

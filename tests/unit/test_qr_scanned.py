@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.texts import read_scanned
+from server.platform.texts import read_scanned
 from server.tickets import qr
 from server.tickets.qr import Check, Claims, Invalid, KeyRing, KeyState, Kind, QrKey, Valid
 

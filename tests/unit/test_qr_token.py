@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.texts import read_scanned
+from server.platform.texts import read_scanned
 from server.tickets import qr
 from server.tickets.qr import (
     Check,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.payments import rules
 from server.payments.reconciliation import Ours, compare
-from server.payments.wechat_bill import Bill, BillLine
+from server.wechat.bill import Bill, BillLine
 
 DAY = date(2026, 11, 20)
 PAID = BillLine(

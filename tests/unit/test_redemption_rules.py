@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import server.redemption
-from server import rpc
-from server.redemption import explanations, rules, scans
+from server.api import convert
+from server.redemption import explanations, redeem, rules
 from server.redemption.explanations import explain
 from server.redemption.rules import Departure, Earlier, Refusal, Scan, Snapshot, Terms, Ticket, Uses
 from server.tickets import qr
@@ -28,7 +28,7 @@ HONG_KONG = ZoneInfo("Asia/Hong_Kong")
 NOON = datetime(2026, 12, 24, 12, tzinfo=HONG_KONG)
 JTI, OTHER_JTI = UUID(int=1), UUID(int=2)
 EARLIER = Earlier(7, NOON - timedelta(seconds=30), "T-1", "PIER")
-REASONS = set(rpc.enum_numbers(redemption_pb2.RefusalReason)) - {""}
+REASONS = set(convert.enum_numbers(redemption_pb2.RefusalReason)) - {""}
 
 
 def a_scan() -> Scan:
@@ -455,9 +455,9 @@ def explained(reason: str, check: str, facts: dict[str, str | int]) -> None:
 
 def test_a_tokens_faults_are_explained() -> None:
     claims = qr.Claims(JTI, 1, NOON)
-    for refusal in (scans.INVALID_TOKEN, scans.expired_token(claims, NOON)):
+    for refusal in (redeem.INVALID_TOKEN, redeem.expired_token(claims, NOON)):
         explained(refusal.reason, refusal.check, refusal.facts)
-    assert scans.expired_token(claims, NOON).facts == {
+    assert redeem.expired_token(claims, NOON).facts == {
         "expired_at": "2026-12-24 12:00:00 UTC+08:00"
     }
 
@@ -559,7 +559,7 @@ def test_decides_as_the_model_does(
                 assert (refusal.reason if refusal else "") == outcome.reason
                 earlier = refusal.earlier.event_id if refusal and refusal.earlier else None
                 assert earlier == outcome.earlier
-                assert scans.remaining(ticket) == outcome.remaining
+                assert redeem.remaining(ticket) == outcome.remaining
                 assert ticket.state == outcome.state
                 admitted += [(jti, function, quantity)] if refusal is None else []
             case ("standing", standing):

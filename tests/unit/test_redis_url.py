@@ -3,9 +3,9 @@
 import pytest
 from redis.asyncio.connection import SSLConnection
 
-from server import redis_url
-from server.config import ConfigError, load_settings
-from server.redis_client import RedisClient
+from server.platform import redis_url
+from server.platform.config import ConfigError, load_settings
+from server.platform.redis_client import RedisClient
 
 DATABASE = "postgresql://u@h/d"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.ticketing.policy import (
+from server.catalog.policy import (
     ChangeOffer,
     Policy,
     RefundOffer,

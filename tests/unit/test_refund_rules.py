@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import DomainError, Reason
-from server.ticketing.aftersales.quotes import Quotes
-from server.ticketing.rules import (
+from server.aftersales.quotes import Quotes
+from server.payments.refund_rules import (
     RefundPart,
     out_refund_no,
     part_state,
     refund_part,
     refund_state,
 )
+from server.platform.errors import DomainError, Reason
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 

@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.ticketing import policy, refusals
-from server.ticketing.policy import Policy, RefundTier, Refused, Ticket
+from server.aftersales import refusals
+from server.catalog import policy
+from server.catalog.policy import Policy, RefundTier, Refused, Ticket
 
 LEAVES = datetime(2026, 12, 24, 12, tzinfo=UTC)
 SOLD = Ticket(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.catalog.seating import SeatMap, allot, bitmap
+from server.stock.seating import SeatMap, allot, bitmap
 
 TRAIN = {"rows": 3, "columns": "ABC DF", "missing": ["1A", "2B"]}
 

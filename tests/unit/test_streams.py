@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from server import streams
-from server.streams import StreamRights
+from server.api import streams
+from server.api.streams import StreamRights
 
 
 class GoneError(Exception):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.texts import clock_time, read_code, read_comment, read_name, read_ticket_code
+from server.platform.texts import clock_time, read_code, read_comment, read_name, read_ticket_code
 from server.tickets.rules import DAY_BITS, EPOCH, SEQUENCE_BITS, Number
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.catalog.rules import MAX_ADVANCE, fault_of_start, stock_id, valid_until
+from server.catalog.rules import MAX_ADVANCE, fault_of_start, valid_until
+from server.stock.ids import stock_id
 from server.tickets import generation
 from server.tickets.generation import (
     CHUNK_TICKETS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.ticketing.policy import (
+from server.catalog.policy import (
     REASONS,
     RULES,
     ChangeOffer,
@@ -22,13 +22,8 @@ from server.ticketing.policy import (
     refund,
     summary,
 )
-from server.ticketing.rules import (
-    ORDER_MOVES,
-    USED_UP,
-    WITHDRAWN,
-    allot_refund,
-    order_state_after,
-)
+from server.orders.rules import ORDER_MOVES, USED_UP, WITHDRAWN, order_state_after
+from server.payments.refund_rules import allot_refund
 from server.tickets.rules import FINAL_STATES, MOVES
 
 DEPARTURE = datetime(2026, 12, 24, 12, tzinfo=UTC)

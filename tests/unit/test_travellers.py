@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from server.identity.callers import Traveller
 from server.identity.travellers import _CONTENT, Tokens
-from server.ratelimit import TokenBuckets
+from server.platform.ratelimit import TokenBuckets
 
 KEY = b"0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -99,7 +99,7 @@ def test_reading_costs_microseconds() -> None:
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("server.ratelimit.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("server.platform.ratelimit.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from server.ota.turns import Turns
+from server.partners.turns import Turns
 
 
 async def test_one_partner_does_not_take_all_turns() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.payments import wechat
-from server.payments.wechat import (
+from server.wechat import codec
+from server.wechat.codec import (
     BankAccount,
     Notice,
     Refund,
@@ -19,12 +19,7 @@ from server.payments.wechat import (
     Transaction,
     WechatError,
 )
-from server.payments.wechat_signatures import (
-    ContentInvalidError,
-    PlatformKeys,
-    SignatureInvalidError,
-    sign,
-)
+from server.wechat.signatures import ContentInvalidError, PlatformKeys, SignatureInvalidError, sign
 from tests.support.wechat_codec import (
     AT,
     NOW,
@@ -120,11 +115,11 @@ def notice(event_type: str, content: Any, **others: Any) -> bytes:
 
 
 def read(body: bytes, **how: Any) -> Notice:
-    return wechat.parse_notice(merchant(), KEYS, signed(body, **how), body, now=NOW)
+    return codec.parse_notice(merchant(), KEYS, signed(body, **how), body, now=NOW)
 
 
 def test_a_prepay() -> None:
-    request = wechat.prepay_request(
+    request = codec.prepay_request(
         merchant(),
         out_trade_no="DT77P1",
         description="深圳 – 澳门 " * 30,
@@ -147,7 +142,7 @@ def test_a_prepay() -> None:
 
 
 def test_a_refund() -> None:
-    request = wechat.refund_request(
+    request = codec.refund_request(
         out_trade_no="DT77P1",
         out_refund_no="DT77R1S1",
         refund_minor=100,
@@ -165,7 +160,7 @@ def test_an_abnormal_refund() -> None:
     account = BankAccount("ICBC_DEBIT", "6222020200012345678", "张三")
     assert "6222" not in repr(account)
     assert "张三" not in repr(account)
-    request = wechat.abnormal_refund_request(
+    request = codec.abnormal_refund_request(
         "5030", out_refund_no="DT77R1S1", account=account, key=platform_key()
     )
     assert request.target == "/v3/refund/domestic/refunds/5030/apply-abnormal-refund"
@@ -174,7 +169,7 @@ def test_an_abnormal_refund() -> None:
     assert set(content) == {"out_refund_no", "type", "bank_type", "bank_account", "real_name"}
     assert (content["type"], content["bank_type"]) == ("USER_BANK_CARD", "ICBC_DEBIT")
     assert len(base64.b64decode(content["bank_account"])) == 256
-    ours = wechat.abnormal_refund_request("5030", out_refund_no="DT77R1S1", account=None, key=None)
+    ours = codec.abnormal_refund_request("5030", out_refund_no="DT77R1S1", account=None, key=None)
     assert json.loads(ours.body) == {"out_refund_no": "DT77R1S1", "type": "MERCHANT_BANK_CARD"}
     assert "Wechatpay-Serial" not in ours.headers(merchant(), now=NOW, nonce="n")
 
@@ -182,11 +177,11 @@ def test_an_abnormal_refund() -> None:
 def test_the_other_requests() -> None:
     odd = "a/b?c*d"
     assert [
-        wechat.query_request(merchant(), odd),
-        wechat.close_request(merchant(), "DT77P1"),
-        wechat.query_refund_request("x|y@z"),
-        wechat.certificates_request(),
-        wechat.bill_request(NOW.date()),
+        codec.query_request(merchant(), odd),
+        codec.close_request(merchant(), "DT77P1"),
+        codec.query_refund_request("x|y@z"),
+        codec.certificates_request(),
+        codec.bill_request(NOW.date()),
     ] == [
         Request("GET", "/v3/pay/transactions/out-trade-no/a%2Fb%3Fc%2Ad?mchid=1900000001"),
         Request(
@@ -196,13 +191,13 @@ def test_the_other_requests() -> None:
         Request("GET", "/v3/certificates"),
         Request("GET", "/v3/bill/tradebill?bill_date=2026-03-01&bill_type=ALL"),
     ]
-    assert wechat.session_target("wx1", "s&", "c=d") == (
+    assert codec.session_target("wx1", "s&", "c=d") == (
         "/sns/jscode2session?appid=wx1&secret=s%26&js_code=c%3Dd&grant_type=authorization_code"
     )
 
 
 def test_the_public_key_is_asked_for_where_there_is_one() -> None:
-    plain = wechat.certificates_request().headers(merchant(), now=NOW, nonce="n")
+    plain = codec.certificates_request().headers(merchant(), now=NOW, nonce="n")
     assert set(plain) == {"Authorization", "Accept"}
     asking = merchant().__class__(
         **{
@@ -210,13 +205,13 @@ def test_the_public_key_is_asked_for_where_there_is_one() -> None:
             "answer_serial": "PUB_KEY_ID_1",
         }
     )
-    headers = wechat.close_request(asking, "x").headers(asking, now=NOW, nonce="n")
+    headers = codec.close_request(asking, "x").headers(asking, now=NOW, nonce="n")
     assert headers["Wechatpay-Serial"] == "PUB_KEY_ID_1"
     assert headers["Content-Type"] == "application/json"
 
 
 def test_pay_sign() -> None:
-    signed_fields = wechat.pay_sign(
+    signed_fields = codec.pay_sign(
         merchant(), "wx201410272009395522657a690389285100", now=NOW, nonce="n"
     )
     package = "prepay_id=wx201410272009395522657a690389285100"
@@ -230,7 +225,7 @@ def test_pay_sign() -> None:
 
 
 def test_a_transaction() -> None:
-    assert wechat.parse_transaction(dump(TRANSACTION)) == PAID
+    assert codec.parse_transaction(dump(TRANSACTION)) == PAID
     assert PAID.is_paid
     unpaid = {
         **{name: TRANSACTION[name] for name in ("appid", "mchid", "out_trade_no")},
@@ -239,9 +234,9 @@ def test_a_transaction() -> None:
         "payer": {},
         "amount": {"total": 12345, "payer_currency": "CNY"},
     }
-    waiting = wechat.parse_transaction(dump(unpaid))
+    waiting = codec.parse_transaction(dump(unpaid))
     assert (waiting.is_paid, waiting.total_minor, waiting.success_time) == (False, 12345, None)
-    bare = wechat.parse_transaction(dump(changed(changed(unpaid, "amount", ...), "payer", None)))
+    bare = codec.parse_transaction(dump(changed(changed(unpaid, "amount", ...), "payer", None)))
     assert (bare.total_minor, bare.openid, bare.transaction_id) == (0, "", "")
 
 
@@ -270,11 +265,11 @@ def test_a_transaction() -> None:
 )
 def test_a_transaction_that_cannot_be_read(path: str, value: Any) -> None:
     with pytest.raises(ContentInvalidError):
-        wechat.parse_transaction(dump(changed(TRANSACTION, path, value)))
+        codec.parse_transaction(dump(changed(TRANSACTION, path, value)))
 
 
 def test_a_refund_in_an_answer_and_in_a_notice() -> None:
-    assert wechat.parse_refund(dump(REFUND)) == GIVEN_BACK
+    assert codec.parse_refund(dump(REFUND)) == GIVEN_BACK
     told = {**changed(REFUND, "status", ...), "refund_status": "ABNORMAL", "mchid": "1900000001"}
     told = changed(changed(told, "success_time", ...), "amount.currency", ...)
     found = read(notice("REFUND.ABNORMAL", told)).content
@@ -282,7 +277,7 @@ def test_a_refund_in_an_answer_and_in_a_notice() -> None:
     assert (found.state, found.merchant_id, found.success_time) == ("ABNORMAL", "1900000001", None)
     for path in ("out_refund_no", "amount", "amount.refund", "status", "refund_id"):
         with pytest.raises(ContentInvalidError):
-            wechat.parse_refund(dump(changed(REFUND, path, ...)))
+            codec.parse_refund(dump(changed(REFUND, path, ...)))
 
 
 def test_a_notice() -> None:
@@ -316,7 +311,7 @@ def test_an_unknown_event_is_read_as_such(body: bytes) -> None:
         notice("TRANSACTION.SUCCESS", REFUND),
         notice("REFUND.SUCCESS", TRANSACTION),
         notice("TRANSACTION.SUCCESS", TRANSACTION, create_time="2026"),
-        b"{" + b" " * wechat.MOST_NOTICE_BYTES,
+        b"{" + b" " * codec.MOST_NOTICE_BYTES,
         b"[" * 50_000,
     ],
 )
@@ -334,28 +329,28 @@ def test_nothing_in_a_forged_notice_is_looked_at() -> None:
 @given(JSON)
 def test_whatever_is_signed_is_read_or_refused(content: Any) -> None:
     body = dump(content)
-    for parse in (wechat.parse_transaction, wechat.parse_refund, wechat.parse_prepay):
+    for parse in (codec.parse_transaction, codec.parse_refund, codec.parse_prepay):
         with pytest.raises(ContentInvalidError):
             parse(body)
-    assert wechat.parse_error(500, body).status == 500
+    assert codec.parse_error(500, body).status == 500
 
 
 def test_the_log_in() -> None:
     body = dump({"openid": "oAbc", "session_key": "k==", "unionid": None})
-    assert wechat.parse_session(body) == Session("oAbc", "k==", "")
+    assert codec.parse_session(body) == Session("oAbc", "k==", "")
     with pytest.raises(WechatError) as raised:
-        wechat.parse_session(b'{"errcode":40029,"errmsg":"invalid code"}')
+        codec.parse_session(b'{"errcode":40029,"errmsg":"invalid code"}')
     assert raised.value.says("40029")
     for wrong in (b"{}", b'{"errcode":0}', b"busy"):
         with pytest.raises(ContentInvalidError):
-            wechat.parse_session(wrong)
+            codec.parse_session(wrong)
 
 
 def test_errors() -> None:
-    error = wechat.parse_error(404, b'{"code":"ORDERNOTEXIST","message":"..."}')
+    error = codec.parse_error(404, b'{"code":"ORDERNOTEXIST","message":"..."}')
     assert error.says("ORDER_NOT_EXIST")
     assert not error.says("ORDER_CLOSED")
-    assert wechat.parse_error(502, b"<html>").code == ""
+    assert codec.parse_error(502, b"<html>").code == ""
 
 
 def test_where_the_bill_is() -> None:
@@ -364,8 +359,8 @@ def test_where_the_bill_is() -> None:
         "hash_value": "79BB",
         "download_url": "https://elsewhere.example/v3/billdownload/file?token=a%2Fb",
     }
-    found = wechat.parse_bill_file(dump(body))
-    assert found == wechat.BillFile("/v3/billdownload/file?token=a%2Fb", "79bb")
+    found = codec.parse_bill_file(dump(body))
+    assert found == codec.BillFile("/v3/billdownload/file?token=a%2Fb", "79bb")
     for path, value in (("hash_type", "MD5"), ("download_url", ...), ("hash_value", "")):
         with pytest.raises(ContentInvalidError):
-            wechat.parse_bill_file(dump(changed(body, path, value)))
+            codec.parse_bill_file(dump(changed(body, path, value)))

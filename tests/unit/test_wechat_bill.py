@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.payments.wechat_bill import BEIJING, Bill, BillLine, parse_bill
-from server.payments.wechat_signatures import ContentInvalidError
+from server.wechat.bill import BEIJING, Bill, BillLine, parse_bill
+from server.wechat.signatures import ContentInvalidError
 
 DAY = date(2026, 3, 1)
 COLUMNS = (

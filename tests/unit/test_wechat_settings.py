@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from server.config import ConfigError, load_settings
-from server.payments.wechat_client import WechatClient
+from server.platform.config import ConfigError, load_settings
+from server.wechat.client import WechatClient
 from tests.support.wechat_codec import API_V3_KEY, PUBLIC_KEY_ID, key
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wechatpayv3 import utils as other
 
-from server.payments.wechat_signatures import (
+from server.wechat.signatures import (
     ContentInvalidError,
     PlatformKey,
     PlatformKeys,

@@ -44,7 +44,7 @@ def test_the_package_is_the_one_that_was_locked() -> None:
     assert tzdata.IANA_VERSION >= "2026f"
 
 
-@pytest.mark.parametrize("module", ["server.__main__", "server.config", "server.app"])
+@pytest.mark.parametrize("module", ["server.__main__", "server.platform.config", "server.app"])
 def test_every_process_uses_it(module: str, tmp_path: Path) -> None:
     """Whichever part is loaded first, and where the machine's own tables say otherwise. Seen red with those."""
     (tmp_path / "Asia").mkdir()
@@ -66,7 +66,7 @@ def test_every_process_uses_it(module: str, tmp_path: Path) -> None:
 
 
 def test_all_zones_that_may_be_named_are_there() -> None:
-    """What a venue or city may be in (server.admin.rules) can be loaded."""
+    """What a venue or city may be in (server.audit.rules) can be loaded."""
     names = zoneinfo.available_timezones()
     assert len(names) > 590
     for name in names:

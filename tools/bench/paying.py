@@ -20,7 +20,7 @@ import grpc
 import uvloop
 
 from server.embedded.services import EmbeddedServices
-from server.schema import migrate
+from server.operations.schema import migrate
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess

@@ -17,12 +17,12 @@ from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 from deeptravel.ticketing.v1 import offer_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.commandline import demo_data
-from server.commandline.demo_catalog import ZONE
-from server.config import load_settings
-from server.db import Database
+from server.cli import demo_data
+from server.cli.demo_catalog import ZONE
 from server.embedded.services import EmbeddedServices
-from server.schema import migrate
+from server.operations.schema import migrate
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.tickets.keys import create_first_key
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY

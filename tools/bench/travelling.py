@@ -18,7 +18,7 @@ import uvloop
 from deeptravel.ticketing.v1 import order_pb2
 
 from server.embedded.services import EmbeddedServices
-from server.schema import migrate
+from server.operations.schema import migrate
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY, read_refusal
 from tests.support.server_process import ServerProcess

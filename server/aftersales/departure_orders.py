@@ -1,0 +1,256 @@
+"""What an order goes through when the operator cancels or moves a departure in it: one order, one transaction.
+
+Each does what is still to be done and nothing else, so it may be done any number of times, by any process. Locks come in
+the order tickets, order, payments, stocks, as in refunds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.aftersales import refund_requests
+from server.catalog import policy
+from server.orders import events, orders, shared_tickets, travel_tickets
+from server.orders.departures import AT_ONCE
+from server.orders.models import order_events
+from server.orders.shared_tickets import Shared
+from server.orders.travel_tickets import TravelTicket
+from server.payments import payments, refunds, travel_parties
+from server.payments.refunds import SYSTEM
+from server.tickets import tickets
+
+LIVE = frozenset({"ACTIVE", "PARTIALLY_REDEEMED", "CHANGING", "REFUNDING"})
+"""States of a ticket whose traveller still counts on the departure, or may again."""
+
+_TICKET_IDS = text("SELECT ticket_id FROM tickets WHERE order_id = :order_id ORDER BY ticket_id")
+# A change away from the departure is as much concerned as an order for it.
+_WAITING = text("""
+SELECT o.order_id FROM orders o
+WHERE o.state = 'PENDING' AND o.traveller_id IS NOT NULL AND o.order_id > :after
+  AND (o.content @> CAST(:content AS jsonb) OR EXISTS (
+    SELECT FROM ticket_sales s WHERE s.ticket_id = o.changes_ticket_id AND s.departure_id = :departure_id))
+ORDER BY o.order_id LIMIT :limit
+""")
+_CONCERNED = text("""
+SELECT DISTINCT s.order_id FROM ticket_sales s JOIN tickets t USING (ticket_id)
+WHERE s.departure_id = :departure_id AND s.passenger_index >= 0 AND s.order_id > :after
+  AND (:refunds AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED') AND NOT t.blocked
+    OR t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'CHANGING', 'REFUNDING') AND NOT EXISTS (
+      SELECT FROM order_events e
+      WHERE e.order_id = s.order_id AND e.event = 'departure.cancelled' AND e.ticket_id = s.ticket_id))
+ORDER BY s.order_id LIMIT :limit
+""")
+_COUNT_OPEN = text("""
+SELECT count(*) FROM ticket_sales s JOIN tickets t USING (ticket_id)
+WHERE s.departure_id = :departure_id AND s.passenger_index >= 0
+  AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'CHANGING', 'REFUNDING')
+""")
+_READ = text("""
+SELECT departure_id, state, departure_time, cancel_refunds FROM departures WHERE departure_id = :departure_id
+""")
+# The ticket's own times tell how far it has followed, so that it follows once however often this runs.
+_BEHIND = text("""
+SELECT DISTINCT s.order_id
+FROM ticket_sales s
+JOIN tickets t USING (ticket_id)
+JOIN snapshots n USING (snapshot_id)
+JOIN departures d ON d.departure_id = s.departure_id
+WHERE s.departure_id = :departure_id AND s.order_id > :after
+  AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'CHANGING', 'REFUNDING')
+  AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz <> d.departure_time - coalesce(
+    (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time, d.departure_time)
+ORDER BY s.order_id LIMIT :limit
+""")
+_SHIFT_SALE = text("""
+UPDATE ticket_sales SET reference_time = reference_time + :by
+WHERE ticket_id = :ticket_id AND reference_time = :was
+""")
+
+
+class Departure(NamedTuple):
+    """A departure: SCHEDULED or CANCELLED, when it leaves or would have, and when its tickets are refunded if they are."""
+
+    departure_id: int
+    state: str
+    departure_time: datetime
+    refunds: str | None
+
+    def refunds_now(self, now: datetime) -> bool:
+        """Whether its tickets are refunded by themselves, and not only when the traveller asks."""
+        return self.refunds == AT_ONCE or now >= self.departure_time
+
+
+async def read(tx: AsyncConnection, departure_id: int) -> Departure | None:
+    """The departure as it is now; None if there is none."""
+    row = (await tx.execute(_READ, {"departure_id": departure_id})).one_or_none()
+    return Departure(*row) if row else None
+
+
+async def waiting(
+    tx: AsyncConnection, departure_id: int, *, after: int, limit: int
+) -> Sequence[int]:
+    """PENDING orders behind a number that are for the departure, or change a ticket of it."""
+    content = f'{{"items": [{{"departure_id": {departure_id}}}]}}'
+    values = {"departure_id": departure_id, "content": content, "after": after, "limit": limit}
+    return (await tx.execute(_WAITING, values)).scalars().all()
+
+
+async def concerned(
+    tx: AsyncConnection, departure_id: int, *, refunds_now: bool, after: int, limit: int
+) -> Sequence[int]:
+    """Orders behind a number with a ticket of a cancelled departure for which something is still to be done."""
+    values = {"departure_id": departure_id, "refunds": refunds_now, "after": after, "limit": limit}
+    return (await tx.execute(_CONCERNED, values)).scalars().all()
+
+
+async def behind(
+    tx: AsyncConnection, departure_id: int, *, after: int, limit: int
+) -> Sequence[int]:
+    """Orders behind a number with a ticket whose times are not those of its departure."""
+    values = {"departure_id": departure_id, "after": after, "limit": limit}
+    return (await tx.execute(_BEHIND, values)).scalars().all()
+
+
+async def count_open(tx: AsyncConnection, departure_id: int) -> int:
+    """How many tickets of the departure are not final."""
+    count: int = await tx.scalar(_COUNT_OPEN, {"departure_id": departure_id}) or 0
+    return count
+
+
+async def cancel_waiting(tx: AsyncConnection, order_ids: Sequence[int], *, now: datetime) -> None:
+    """Cancels those that are still PENDING: what they hold is free, and their payments are closed at WeChat."""
+    locked = await orders.lock_orders(tx, order_ids)
+    pending = [order for order in locked.values() if order.state == "PENDING"]
+    await orders.cancel(
+        tx,
+        pending,
+        reason="DEPARTURE_CANCELLED",
+        actor=SYSTEM,
+        now=now,
+        close_payments=payments.close_waiting,
+    )
+
+
+async def follow_cancellation(
+    tx: AsyncConnection, order_id: int, departure: Departure, *, now: datetime
+) -> None:
+    """Says in an order's events that its departure is cancelled, and asks for the money back if that is due.
+
+    Each ticket gives back what is unused of it, whole and without a fee. What is blocked, used or boarded with stays; a
+    refund that the traveller asked for before is not topped up. Wake the outbox after the commit.
+    """
+    found = (await _locked(tx, order_id)).tickets
+    mine = [
+        ticket
+        for ticket in found
+        if ticket.departure_id == departure.departure_id
+        and ticket.state in LIVE
+        and not ticket.is_shared
+    ]
+    told = await _told(tx, order_id)
+    moves = [
+        events.Move(order_id, events.DEPARTURE_CANCELLED, SYSTEM, ticket_id=ticket.ticket_id)
+        for ticket in mine
+        if ticket.ticket_id not in told
+    ]
+    await events.record(tx, moves, now=now)
+    if departure.refunds_now(now):
+        await _give_back(tx, order_id, mine, now=now)
+
+
+async def follow_move(
+    tx: AsyncConnection, order_id: int, departure_id: int, *, now: datetime
+) -> None:
+    """Brings the times of an order's tickets to where their departure is now; those that are over stay."""
+    moves = []
+    locked = await _locked(tx, order_id)
+    for ticket in locked.tickets:
+        by = ticket.moved - (ticket.reference_time - ticket.offer.reference_time)
+        is_over = ticket.state not in LIVE and ticket.state != "USED"
+        if (ticket.departure_id, ticket.order_id) != (departure_id, order_id) or is_over or not by:
+            continue
+        if not ticket.is_shared:
+            await tickets.shift(tx, ticket.ticket_id, by, state=ticket.state, actor=SYSTEM, now=now)
+        shifted = await tx.execute(
+            _SHIFT_SALE,
+            {"ticket_id": ticket.ticket_id, "by": by, "was": ticket.reference_time},
+        )
+        assert shifted.rowcount == 1, "nobody moves a ticket that is locked"
+        if ticket.state in LIVE and not ticket.is_shared:
+            moves.append(
+                events.Move(order_id, events.DEPARTURE_MOVED, SYSTEM, ticket_id=ticket.ticket_id)
+            )
+    await events.record(tx, moves, now=now)
+    # what is shared lasts as long as the latest of its tickets, changed ones included
+    await shared_tickets.follow(tx, locked.shared, actor=SYSTEM, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """The tickets of an order, and what they share with those of others, all locked, and the orders with them."""
+
+    tickets: Sequence[TravelTicket]
+    shared: Sequence[Shared]
+
+
+async def _locked(tx: AsyncConnection, order_id: int) -> _Locked:
+    ids = (await tx.execute(_TICKET_IDS, {"order_id": order_id})).scalars().all()
+    shared = await shared_tickets.lock(tx, ids)
+    await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
+    return _Locked(await travel_tickets.of_order(tx, order_id), shared)
+
+
+async def _told(tx: AsyncConnection, order_id: int) -> set[int | None]:
+    query = select(order_events.c.ticket_id).where(
+        order_events.c.order_id == order_id, order_events.c.event == events.DEPARTURE_CANCELLED
+    )
+    return set((await tx.execute(query)).scalars())
+
+
+async def _give_back(
+    tx: AsyncConnection,
+    order_id: int,
+    mine: Sequence[TravelTicket],
+    *,
+    now: datetime,
+) -> None:
+    """What the tickets share has no price, and goes with the last of them when the refund settles.
+
+    What earlier refunds kept of the party's discount comes back with those for whom it was kept.
+    """
+    leaving = [
+        ticket
+        for ticket in mine
+        if isinstance(policy.refund(ticket.standing, ticket.policy, now), policy.RefundOffer)
+    ]
+    if not leaving:
+        return
+    worth: dict[int, int] = {}
+    of_items = await travel_parties.read(tx, await travel_tickets.of_order(tx, order_id))
+    for party in of_items.values():
+        worth |= party.values({ticket.ticket_id for ticket in leaving}, keep_discount=True)
+    given_back = []
+    for ticket in leaving:
+        standing = replace(ticket.standing, value_minor=worth.get(ticket.ticket_id))
+        offer = policy.refund(standing, ticket.policy, now)
+        assert isinstance(offer, policy.RefundOffer), "what it is worth decides nothing"
+        given_back.append(refund_requests.ticket_refund(ticket, offer))
+    await refund_requests.start(tx, mine[0].order, given_back, SYSTEM, now=now)
+    await refunds.ask(
+        tx,
+        order_id=order_id,
+        cause="DEPARTURE_CANCELLED",
+        tickets=given_back,
+        amount_minor=sum(ticket.amount_minor for ticket in given_back),
+        payments_newest_first=await refunds.payments_of(tx, order_id),
+        now=now,
+    )
+
+
+def delay(departure: Departure, now: datetime) -> timedelta:
+    """How long after its time a cancelled departure is."""
+    return now - departure.departure_time

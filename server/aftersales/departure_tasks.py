@@ -1,0 +1,188 @@
+"""Orders and tickets follow what the operator did to their departure: the outbox's work behind CancelDeparture and
+MoveDeparture.
+
+The order of the steps is what makes them complete. After the commit that cancels a departure nothing new is taken of its
+stocks. Orders that wait for their payment are locked one after the other, which waits for whoever settles one: each is
+cancelled, or has its tickets by then. Only then are tickets looked for, so none is missed; and whoever settles an order
+behind its lock sees the departure as it is now. Killed anywhere, the task runs again when its lease is over, and does what
+is left: each order is a transaction of its own, in which is seen what was done before.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.aftersales import departure_orders
+from server.aftersales.departure_orders import Departure
+from server.orders import orders
+from server.orders.departures import CANCELLED, FOLLOW_CANCELLATION, FOLLOW_MOVE
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.outbox import Kind, Postpone, Task
+
+CHUNK_ORDERS = 100
+"""Orders looked for at once, and cancelled in one transaction."""
+RUN_SECONDS = 10.0
+"""After so long a run ends and the next begins, so that the lease of a process that died is soon over."""
+LOOK_AGAIN = timedelta(minutes=5)
+"""A ticket of a cancelled departure may come back: unblocked, a refund closed, a change not paid, a scan reversed."""
+COMES_BACK = timedelta(days=1)
+"""So long after the departure's time it is looked for, and as long as a ticket is not final, but not above LOOKED_FOR."""
+LOOKED_FOR = timedelta(days=30)
+MOST_ATTEMPTS = 100
+"""Failing for half a day; then it is among the dead, for an administrator."""
+
+log = structlog.get_logger()
+
+Find = Callable[[AsyncConnection, int], Awaitable[Any]]
+Follow = Callable[[AsyncConnection, int], Awaitable[None]]
+
+
+class DepartureTasks:
+    """The handlers of departure.cancelled and departure.moved. `wake` is the outbox's."""
+
+    def __init__(self, db: Database, *, wake: Callable[[], None]) -> None:
+        self._db = db
+        self._wake = wake
+
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of tasks, for the outbox."""
+        return {
+            FOLLOW_CANCELLATION: Kind(self.follow_cancellation, most_attempts=MOST_ATTEMPTS),
+            FOLLOW_MOVE: Kind(self.follow_move, most_attempts=MOST_ATTEMPTS),
+        }
+
+    async def follow_cancellation(self, task: Task) -> Postpone | None:
+        """Cancels what waits for a cancelled departure, and refunds what was sold, now or when it would have left."""
+        departure = await self._read(task)
+        if departure is None or departure.state != CANCELLED or departure.refunds is None:
+            return None
+        number, began = departure.departure_id, monotonic()
+        failed = await self._cancel_waiting(number, task)
+        refunds_now = departure.refunds_now(task.now())
+
+        async def find(tx: AsyncConnection, after: int) -> Any:
+            return await departure_orders.concerned(
+                tx, number, refunds_now=refunds_now, after=after, limit=CHUNK_ORDERS
+            )
+
+        async def follow(tx: AsyncConnection, order_id: int) -> None:
+            await departure_orders.follow_cancellation(tx, order_id, departure, now=task.now())
+
+        if not await self._each(find, follow, began, failed=failed):
+            return Postpone(task.now())
+        return await self._when_again(departure, task.now())
+
+    async def follow_move(self, task: Task) -> Postpone | None:
+        """Brings the times of sold tickets to where their departure is now."""
+        departure = await self._read(task)
+        if departure is None:
+            return None
+        number, began = departure.departure_id, monotonic()
+        await self._wait_for_settlements(number)
+
+        async def find(tx: AsyncConnection, after: int) -> Any:
+            return await departure_orders.behind(tx, number, after=after, limit=CHUNK_ORDERS)
+
+        async def follow(tx: AsyncConnection, order_id: int) -> None:
+            await departure_orders.follow_move(tx, order_id, number, now=task.now())
+
+        return None if await self._each(find, follow, began) else Postpone(task.now())
+
+    async def _read(self, task: Task) -> Departure | None:
+        async with self._db.transaction() as tx:
+            return await departure_orders.read(tx, int(task.key))
+
+    async def _cancel_waiting(self, departure_id: int, task: Task) -> int:
+        """Cancels what waits, together or, if that fails, one by one; how many could not be."""
+        after, failed = 0, 0
+        while True:
+            async with self._db.transaction() as tx:
+                found = await departure_orders.waiting(
+                    tx, departure_id, after=after, limit=CHUNK_ORDERS
+                )
+            if not found:
+                break
+
+            async def cancel(*order_ids: int) -> None:
+                now = task.now()
+                await self._db.in_transaction(
+                    lambda tx: departure_orders.cancel_waiting(tx, order_ids, now=now)
+                )
+
+            if not await _tried(cancel, *found):
+                failed += [await _tried(cancel, order_id) for order_id in found].count(False)
+            after = found[-1]
+        self._wake()
+        return failed
+
+    async def _wait_for_settlements(self, departure_id: int) -> None:
+        """Waits for whoever settles an order and may have read the old time; who comes behind reads the new one."""
+        after = 0
+        while True:
+            async with self._db.transaction() as tx:
+                found = await departure_orders.waiting(
+                    tx, departure_id, after=after, limit=CHUNK_ORDERS
+                )
+            if not found:
+                return
+            for order_id in found:
+                async with self._db.transaction() as tx:
+                    await orders.lock_order(tx, order_id)
+            after = found[-1]
+
+    async def _each(self, find: Find, follow: Follow, began: float, *, failed: int = 0) -> bool:
+        """Has all orders that are found follow, each on its own; False if the time of the run was not enough.
+
+        One that cannot does not keep the others: the run fails in the end, also for those that `failed` before.
+        """
+
+        async def one(order_id: int) -> None:
+            await self._db.in_transaction(lambda tx: follow(tx, order_id))
+
+        after = 0
+        while True:
+            async with self._db.transaction() as tx:
+                found = await find(tx, after)
+            for order_id in found:
+                failed += not await _tried(one, order_id)
+            self._wake()
+            if not found:
+                break
+            after = found[-1]
+            if monotonic() - began > RUN_SECONDS:
+                return False
+        if failed:
+            raise DomainError(
+                Reason.INTERNAL, f"{failed} orders could not follow; the log says why"
+            )
+        return True
+
+    async def _when_again(self, departure: Departure, now: datetime) -> Postpone | None:
+        if not departure.refunds_now(now):
+            return Postpone(departure.departure_time)
+        async with self._db.transaction() as tx:
+            is_open = await departure_orders.count_open(tx, departure.departure_id)
+        late = departure_orders.delay(departure, now)
+        if late < COMES_BACK or (is_open and late < LOOKED_FOR):
+            return Postpone(now + LOOK_AGAIN)
+        return None
+
+
+async def _tried(work: Callable[..., Awaitable[None]], *order_ids: int) -> bool:
+    """Whether work on orders succeeded; why not is logged. Raises DATABASE_UNAVAILABLE."""
+    try:
+        await work(*order_ids)
+    except DomainError as error:
+        if error.reason == Reason.DATABASE_UNAVAILABLE:
+            raise
+        log.warning("departure.order_failed", order_ids=order_ids, error=error.message)
+    except Exception:  # one order that cannot follow must not keep the others
+        log.exception("departure.order_failed", order_ids=order_ids)
+    else:
+        return True
+    return False

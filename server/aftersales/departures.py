@@ -1,0 +1,150 @@
+"""What the operator does to a single departure: cancels it, for good, or has it leave at another time.
+
+Here the departure changes, in one transaction, with its stocks locked; orders and tickets follow it at once, as work of
+the outbox (ticketing.aftersales.departure_tasks).
+"""
+
+from datetime import datetime
+from typing import Any, Unpack
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By
+from server.catalog.models import departures, products, routes, timetables
+from server.catalog.operator_cause import MAX_MOVE
+from server.catalog.policy import Policy
+from server.catalog.transport import trace
+from server.orders.departures import (
+    AFTER_CHOICE,
+    AT_ONCE,
+    CANCELLED,
+    FOLLOW_CANCELLATION,
+    FOLLOW_MOVE,
+    departure_cancelled,
+)
+from server.platform import outbox
+from server.platform.errors import invalid, not_found
+from server.platform.texts import clock_time
+from server.stock.models import stocks
+
+
+async def cancel_departure(
+    tx: AsyncConnection, departure: int, *, refunds: str, comment: str, **by: Unpack[By]
+) -> None:
+    """Cancels a departure for good. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its product says.
+
+    A repeat changes nothing, but one that says AT_ONCE ends the waiting for choices. Raises NOT_FOUND.
+    """
+    was = await _locked(tx, departure)
+    if was.cancel_refunds is not None and (refunds != AT_ONCE or was.cancel_refunds == AT_ONCE):
+        return
+    after = {
+        "state": CANCELLED,
+        "cancel_refunds": refunds or await _refunds_of_product(tx, departure),
+    }
+    this = departures.c.departure_id == departure
+    await tx.execute(
+        update(departures).where(this).values(**after, cancel_time=was.cancel_time or by["now"])
+    )
+    await _lock_stocks(tx, departure)
+    await tx.execute(
+        update(stocks)
+        .where(stocks.c.departure_id == departure)
+        .values(closed=True, update_time=by["now"])
+    )
+    before = {"state": was.state, "cancel_refunds": was.cancel_refunds}
+    told = {**after, "comment": comment}
+    await trace(tx, "cancel", "departure", departure, before=before, after=told, **by)
+    await _ask(tx, FOLLOW_CANCELLATION, departure, now=by["now"])
+
+
+async def move_departure(
+    tx: AsyncConnection,
+    departure: int,
+    *,
+    departure_time: datetime,
+    comment: str,
+    **by: Unpack[By],
+) -> None:
+    """Has a departure leave its first stop at another time; a repeat changes nothing.
+
+    Raises INVALID_FIELD (in the past, or too far from its timetable), NOT_FOUND, DEPARTURE_CANCELLED.
+    """
+    was = await _locked(tx, departure)
+    if was.state == CANCELLED:
+        raise departure_cancelled(departure, "it does not leave at any time")
+    if was.departure_time == departure_time:
+        return
+    planned_time = was.planned_time or was.departure_time
+    if departure_time <= by["now"]:
+        raise invalid("departure_time", "is over; send a time to come, or cancel the departure")
+    if abs(departure_time - planned_time) > MAX_MOVE:
+        hours = MAX_MOVE.total_seconds() / 3600
+        raise invalid(
+            "departure_time",
+            f"is more than {hours:.0f} hours from {clock_time(planned_time)}, when it was to leave;"
+            " cancel it, and have another departure run",
+        )
+    await tx.execute(
+        update(departures)
+        .where(departures.c.departure_id == departure)
+        .values(departure_time=departure_time, planned_time=planned_time)
+    )
+    # whoever sells a ticket at once, without an order that waits, has read the old time before, and is done then
+    await _lock_stocks(tx, departure)
+    before = {"departure_time": was.departure_time}
+    after = {"departure_time": departure_time, "comment": comment}
+    await trace(tx, "move", "departure", departure, before=before, after=after, **by)
+    await _ask(tx, FOLLOW_MOVE, departure, now=by["now"])
+
+
+async def set_departure_state(
+    tx: AsyncConnection, departure: int, state: str, **by: Unpack[By]
+) -> None:
+    """Cancels a departure as its product says; SCHEDULED changes nothing.
+
+    Raises INVALID_FIELD, NOT_FOUND, DEPARTURE_CANCELLED for one that is to run after all.
+    """
+    if state not in ("SCHEDULED", CANCELLED):
+        raise invalid("state", f"is {state!r}; send SCHEDULED or CANCELLED")
+    if state == CANCELLED:
+        await cancel_departure(tx, departure, refunds="", comment="", **by)
+    elif (await _locked(tx, departure)).state == CANCELLED:
+        raise departure_cancelled(departure, "it cannot run after all: its tickets are given back")
+
+
+async def _locked(tx: AsyncConnection, departure: int) -> Row[Any, Any, Any, Any, Any]:
+    query = select(
+        departures.c.state,
+        departures.c.departure_time,
+        departures.c.planned_time,
+        departures.c.cancel_time,
+        departures.c.cancel_refunds,
+    )
+    query = query.where(departures.c.departure_id == departure).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise not_found("departure", departure)
+    return row
+
+
+async def _refunds_of_product(tx: AsyncConnection, departure: int) -> str:
+    policy = await tx.scalar(
+        select(products.c.policy)
+        .join(routes, routes.c.product_id == products.c.product_id)
+        .join(timetables, timetables.c.route_id == routes.c.route_id)
+        .join(departures, departures.c.timetable_id == timetables.c.timetable_id)
+        .where(departures.c.departure_id == departure)
+    )
+    return AFTER_CHOICE if Policy.parse(policy or {}).refund_after_choice else AT_ONCE
+
+
+async def _lock_stocks(tx: AsyncConnection, departure: int) -> None:
+    """Waits for all who take of the departure's stocks, in the order they lock them."""
+    query = select(stocks.c.stock_id).where(stocks.c.departure_id == departure)
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
+async def _ask(tx: AsyncConnection, kind: str, departure: int, *, now: datetime) -> None:
+    await outbox.enqueue(tx, kind, str(departure), {}, due=now, now=now)

@@ -1,0 +1,433 @@
+"""A ticket changed to another departure, class or day of the same product (改签).
+
+The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING meanwhile. When the new
+order is paid, at once if there is nothing to pay, the old ticket is CHANGED and its seat free; if it is not paid in time
+the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid. Old and new of one stock,
+as another day of a package or a longer leg on the same train, are one place: nothing more is held, and the seat stays.
+
+What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A blocked ticket is not
+changed; a block that is set while it is CHANGING is the new ticket's. The new price is that of one traveller of the ticket's
+customer type: no discount for a party, and no promotion with a cap. Those who stay keep theirs; only a later refund works it
+out again, without the changed ticket, which has left the party (see party.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.aftersales import quotes, refusals
+from server.aftersales.quotes import Quotes
+from server.catalog import policy
+from server.catalog.offers import Offer
+from server.identity.callers import Traveller
+from server.orders import (
+    events,
+    orders,
+    passenger_checks,
+    passenger_rules,
+    shared_tickets,
+    travel_tickets,
+)
+from server.orders.content import ChangeTerms, Content, Item, Place
+from server.orders.hold import Holder
+from server.orders.models import orders as order_rows
+from server.orders.order_numbers import OrderNumbers
+from server.orders.orders import Order
+from server.orders.passengers import Passenger, PassengerSeals
+from server.orders.prices import PricedItem, Prices, Wish
+from server.orders.travel_tickets import TravelTicket
+from server.payments import refund_rules, refunds, travel_parties
+from server.payments.refunds import Paid, Refund
+from server.payments.settlement import Settlement
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.stock import holds
+from server.stock.models import stocks
+from server.tickets import tickets
+from server.tickets.models import snapshots
+from server.tickets.rules import DIRECT
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a change to `item` costs now."""
+
+    ticket: TravelTicket
+    item: PricedItem
+    offer: policy.ChangeOffer
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a change costs until `expire_time`; `text` names the quote, `seats_left` is as it is now."""
+
+    text: str
+    terms: Terms
+    seats_left: int
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The order of the new ticket, PENDING while the difference is to be paid; the ticket and refund, if there are."""
+
+    order: Order
+    ticket: TravelTicket | None
+    refund: Refund | None
+
+
+class ChangeDesk:
+    """Quotes changes, each for `quote_seconds` or as long as the policy allows them, and makes them."""
+
+    def __init__(
+        self,
+        db: Database,
+        holder: Holder,
+        seals: PassengerSeals,
+        signer: Quotes,
+        settlement: Settlement,
+        *,
+        zone: ZoneInfo,
+        quote_seconds: int,
+    ) -> None:
+        self._holder = holder
+        self._seals = seals
+        self._quotes = signer
+        self._settlement = settlement
+        self._quote_seconds = quote_seconds
+        self._numbers = OrderNumbers(db, zone)
+
+    async def quote(
+        self,
+        tx: AsyncConnection,
+        traveller: Traveller,
+        ticket_code: str,
+        offer_id: str,
+        *,
+        prices: Prices,
+        now: datetime,
+    ) -> Quote:
+        """What it costs to have this offer instead. Raises NOT_FOUND, CHANGE_REFUSED, OFFER_NOT_AVAILABLE."""
+        ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
+        terms = await _terms(tx, ticket, offer_id, prices, now)
+        cost, new = terms.offer, terms.item.offer
+        if cost.refund_minor:
+            paid = await refunds.payments_of(tx, ticket.order_id, lock=False)
+            _require_refund(ticket, cost.refund_minor, paid)
+        query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
+        left = await tx.scalar(query.where(stocks.c.stock_id == new.stock_id)) or 0
+        expire_time = min(now + timedelta(seconds=self._quote_seconds), cost.until_time)
+        facts = [ticket.ticket_id, offer_id, *_quoted(cost)]
+        quote = self._quotes.sign("change", traveller.key, facts, expire_time=expire_time)
+        return Quote(quote, terms, left, expire_time)
+
+    async def change(
+        self,
+        tx: AsyncConnection,
+        traveller: Traveller,
+        ticket_code: str,
+        quote: str,
+        *,
+        prices: Prices,
+        now: datetime,
+    ) -> Change:
+        """Holds the new seat, and settles the change if there is nothing to pay; wake the outbox after the commit.
+
+        Raises NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER,
+        DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED.
+        """
+        ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
+        ticket_id, offer_id, *quoted = self._quotes.open("change", traveller.key, quote, now=now)
+        if ticket_id != ticket.ticket_id:
+            raise quotes.invalid("is for another ticket")
+        await shared_tickets.lock(tx, [ticket_id])
+        await orders.lock_order(tx, ticket.order_id)
+        # behind both locks: as the gates, refunds and other changes have left it
+        ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
+        terms = await _terms(tx, ticket, offer_id, prices, now)
+        cost = terms.offer
+        if _quoted(cost) != quoted:
+            raise quotes.invalid("holds no more: the price is another now")
+        moved = await tickets.move(
+            tx,
+            [ticket_id],
+            ("ACTIVE",),
+            "CHANGING",
+            action="changing",
+            actor=traveller.key,
+            now=now,
+        )
+        assert moved, "nobody moves a ticket that is locked"
+        begun = events.Move(
+            ticket.order_id, events.TICKET_CHANGING, traveller.key, ticket_id=ticket_id
+        )
+        await events.record(tx, [begun], now=now)
+        paid = await refunds.payments_of(tx, ticket.order_id) if cost.refund_minor else []
+        _require_refund(ticket, cost.refund_minor, paid)
+        order = await self._hold(tx, terms, now=now)
+        if cost.pay_minor:
+            return Change(order, None, None)
+        await self._settlement.settle(tx, order, pay_time=now, now=now, actor=traveller.key)
+        refund = None
+        if cost.refund_minor:
+            refund_no = await refunds.ask(
+                tx,
+                order_id=order.order_id,
+                cause="CHANGE",
+                tickets=(),
+                amount_minor=cost.refund_minor,
+                payments_newest_first=paid,
+                now=now,
+            )
+            refund = await refunds.read(tx, order.order_id, refund_no)
+        (made,) = await travel_tickets.of_order(tx, order.order_id)
+        return Change(made.order, made, refund)
+
+    async def _hold(self, tx: AsyncConnection, terms: Terms, *, now: datetime) -> Order:
+        """The new order, PENDING, with its seat held."""
+        old, cost, offer = terms.ticket, terms.offer, terms.item.offer
+        (order_id,) = await self._numbers.take(1, now)
+        party = self._seals.open_party(old.order_id, old.order.passengers_sealed)
+        passenger = party.passengers[old.passenger_index]
+        await _check_passenger(tx, old, offer, passenger)
+        document = None
+        if offer.journey and passenger.document_number:
+            document = old.place.document or self._seals.document_hash(passenger)
+        seat_index = _kept_place(old, offer)
+        replaced = old.item.counterpart
+        if seat_index is not None:
+            replaced = replace(replaced, stock_id=offer.stock_id)
+        wanted = holds.Take(
+            stock_id=offer.stock_id,
+            quantity=1,
+            seats=(seat_index,) if seat_index is not None and seat_index >= 0 else (),
+            departure_id=offer.journey.departure_id if offer.journey else None,
+            documents=(document,) if document else (),
+            order_id=order_id,
+            traveller_id=old.order.traveller_id,
+            offer_id=offer.offer_id,
+            counterpart=replaced,
+            ride=offer.ride,
+            changes_order_id=old.order_id,
+        )
+        # both at once: two changes in opposite directions do not wait for each other
+        await holds.lock(tx, {old.item.stock_id, offer.stock_id})
+        seats = await holds.take(
+            tx,
+            wanted,
+            offer_id=offer.offer_id,
+            seat_map=offer.seat_map,
+            max_per_traveller=offer.max_per_traveller,
+            now=now,
+        )
+        await holds.travel(tx, [wanted], now=now)
+        seat = seats[0] if seats else None
+        place = Place(
+            passenger=0,
+            customer_type=old.customer_type,
+            amount_minor=cost.new_minor,
+            seat_index=seat,
+            seat=offer.seat_map.labels[seat] if offer.seat_map and seat is not None else None,
+            document=document,
+        )
+        amount_minor = cost.new_minor + cost.fee_minor + cost.forfeited_minor
+        order = Order(
+            order_id=order_id,
+            order_code=orders.order_code(order_id),
+            traveller_id=old.order.traveller_id,
+            state="PENDING",
+            sequence=1,
+            content=Content(
+                (_item(terms.item, place),),
+                change=ChangeTerms(
+                    cost.old_minor,
+                    cost.fee_minor,
+                    cost.forfeited_minor,
+                    cost.refund_percent,
+                    cost.operator_cause,
+                ),
+                replaces=replaced,
+            ),
+            passengers_sealed=self._seals.seal(
+                order_id, [passenger], contact_phone=party.contact_phone
+            ),
+            amount_minor=amount_minor,
+            currency_code=offer.currency_code,
+            credit_minor=min(cost.old_minor, amount_minor),
+            create_time=now,
+            hold_expire_time=now + timedelta(seconds=self._holder.hold_seconds([offer])),
+            changes_ticket_id=old.ticket_id,
+            changes_order_id=old.order_id,
+            first_order_id=old.order.first_order_id or old.order_id,
+            first_item_index=(
+                old.item_index if old.order.first_item_index is None else old.order.first_item_index
+            ),
+        )
+        await _insert(tx, order, offer, now=now)
+        return order
+
+
+UNNUMBERED = -1
+"""A place without a seat of its own."""
+
+
+def _kept_place(old: TravelTicket, offer: Offer) -> int | None:
+    """The seat that old and new have both, if both are one place: of one stock, and on a seat that is still there.
+
+    UNNUMBERED where seats are not numbered; None if the new one takes a place of its own.
+    """
+    if old.item.stock_id != offer.stock_id:
+        return None
+    if old.seat is None or offer.seat_map is None:
+        return UNNUMBERED if old.seat is None and offer.seat_map is None else None
+    sold_with = old.offer.seat_map
+    index = sold_with.indexes.get(old.seat) if sold_with else None
+    return index if index is not None and offer.seat_map.indexes.get(old.seat) == index else None
+
+
+def _quoted(cost: policy.ChangeOffer) -> list[int]:
+    """What a quote promises; the rest follows from it."""
+    return [cost.new_minor, cost.fee_minor, cost.old_minor, cost.refund_percent]
+
+
+async def _terms(
+    tx: AsyncConnection, ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime
+) -> Terms:
+    """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE."""
+    if ticket.is_shared:
+        raise refused(ticket, "NOT_CHANGEABLE", "it is shared by the whole order")
+    standing, rules = ticket.standing, ticket.policy
+    for_itself = policy.change(
+        standing,
+        rules,
+        changes_made=ticket.changes_made,
+        new_price_minor=ticket.amount_minor,
+        now=now,
+    )
+    if isinstance(for_itself, policy.Refused):
+        words = refusals.in_words(for_itself)
+        raise refused(ticket, for_itself.reason, words, **policy.deadline(for_itself))
+    priced = prices.price(
+        [Wish(offer_id)],
+        [ticket.customer_type],
+        (),
+        now=now,
+        used_up=prices.catalogue.capped | prices.catalogue.limits.keys(),
+    )
+    (item,) = priced.items
+    same_product = item.offer.product_id == ticket.product_id
+    if not same_product or priced.currency_code != ticket.order.currency_code:
+        raise refused(
+            ticket, "OTHER_PRODUCT", f"{offer_id} is of another product; choose one of its own"
+        )
+    if offer_id == ticket.item.offer_id:
+        raise refused(ticket, "SAME_OFFER", f"it is for {offer_id}; choose another")
+    party = (await travel_parties.read(tx, await travel_tickets.of_order(tx, ticket.order_id)))[
+        ticket.item_index
+    ]
+    cost = policy.change(
+        replace(standing, paid_minor=party.credit_minor(ticket.ticket_id)),
+        rules,
+        changes_made=ticket.changes_made,
+        new_price_minor=priced.total_minor,
+        now=now,
+    )
+    assert isinstance(cost, policy.ChangeOffer), "the price decides nothing"
+    return Terms(ticket, item, cost)
+
+
+def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid]) -> None:
+    """Raises CHANGE_REFUSED if WeChat makes no refund for it, or the last one, which is kept for all that is left."""
+    sources = [each.source for each in paid]
+    beyond = any(refund_rules.share_out(amount_minor, sources).by_hand)
+    if beyond or refund_rules.takes_last(amount_minor, sources):
+        words = (
+            f"WeChat makes {refund_rules.MOST_REFUNDS} refunds of a payment, and the last is kept for all"
+            " that is left; choose an offer that costs no less, or give all back"
+        )
+        raise refused(ticket, refunds.REFUNDS_USED_UP, words)
+
+
+async def _check_passenger(
+    tx: AsyncConnection, old: TravelTicket, offer: Offer, passenger: Passenger
+) -> None:
+    """The new ticket keeps the rules of an order: its age, and on another departure its company there.
+
+    Raises PASSENGER_NOT_ALLOWED.
+    """
+    passenger_checks.check_age(offer, 0, passenger)
+    journey = offer.journey
+    if journey is None or journey.departure_id == old.item.departure_id:
+        return
+    allowed = offer.passenger_rules.get("unaccompanied_types", ())
+    if passenger_rules.needs_companion(old.customer_type, (), unaccompanied_types=allowed):
+        company = await travel_tickets.types_on_board(
+            tx, old.order.traveller_id, journey.departure_id
+        )
+        passenger_checks.check_companion(offer, 0, old.customer_type, company)
+
+
+def _item(item: PricedItem, place: Place) -> Item:
+    offer = item.offer
+    return Item(
+        offer.offer_id,
+        offer.snapshot_id,
+        offer.stock_id,
+        offer.journey.departure_id if offer.journey else None,
+        item.price,
+        (place,),
+        offer.span,
+    )
+
+
+async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datetime) -> None:
+    kept = pg_insert(snapshots).values(
+        snapshot_id=offer.snapshot_id,
+        product_id=offer.product_id,
+        content=offer.snapshot,
+        create_time=now,
+    )
+    await tx.execute(kept.on_conflict_do_nothing())
+    await tx.execute(
+        insert(order_rows).values(
+            order_id=order.order_id,
+            order_code=order.order_code,
+            partner_id=DIRECT,
+            state=order.state,
+            jti=uuid4(),
+            customer_type="",
+            customer_name="",
+            ticket_count=1,
+            payment_reference="",
+            amount_minor=order.amount_minor,
+            currency_code=order.currency_code,
+            traveller_id=order.traveller_id,
+            content=order.content.dump(),
+            passengers_sealed=order.passengers_sealed,
+            hold_expire_time=order.hold_expire_time,
+            changes_ticket_id=order.changes_ticket_id,
+            changes_order_id=order.changes_order_id,
+            first_order_id=order.first_order_id,
+            first_item_index=order.first_item_index,
+            credit_minor=order.credit_minor,
+            create_time=order.create_time,
+        )
+    )
+
+
+def refused(ticket: TravelTicket, why: str, words: str, **metadata: Any) -> DomainError:
+    """CHANGE_REFUSED for a ticket, with why as a reason and in words."""
+    return DomainError(
+        Reason.CHANGE_REFUSED,
+        f"ticket {ticket.ticket_code} cannot be changed: {words}",
+        ticket_code=ticket.ticket_code,
+        why=why,
+        **metadata,
+    )

@@ -1,0 +1,254 @@
+"""Checks requests against the annotations of their fields, so that contract and check cannot drift.
+
+Read: `google.api.field_behavior = REQUIRED` and `deeptravel.common.v1.limits`. What people type is put into the form in
+which it is kept first (`limits.text`), in the request itself, so that whoever works on it, compares a repeat with it or
+answers it sees that form alone. The checks of a message type are prepared once; a check of a typical request takes a few
+microseconds.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, ClassVar
+
+from deeptravel.common.v1 import options_pb2
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from server.platform import texts
+from server.platform.errors import MAX_VIOLATIONS, invalid_fields
+from server.platform.phones import read_phone_number
+
+DEFAULT_MAX_LENGTH = 1024
+DEFAULT_MAX_ITEMS = 1000
+TYPED_FOR_KEPT = 4
+"""So many characters may be typed for one that is kept: spaces, hyphens, accents of their own. What is longer is refused
+unread, since to normalise a text takes the square of its length."""
+TYPED_FOR_KEPT_IN_LISTS = 2
+"""Of each text in a list, of which there may be thousands in one request."""
+
+Violation = tuple[str, str]
+FieldCheck = Callable[[Message], str | None]
+
+READERS: dict[int, Callable[[str], str]] = {
+    options_pb2.TEXT_NAME: texts.read_name,
+    options_pb2.TEXT_COMMENT: texts.read_comment,
+    options_pb2.TEXT_TYPED_CODE: texts.read_code,
+    options_pb2.TEXT_TICKET_CODE: texts.read_ticket_code,
+    options_pb2.TEXT_PHONE_NUMBER: read_phone_number,
+    options_pb2.TEXT_SCANNED: texts.read_scanned,
+}
+"""How each kind of text is read; they raise ValueError with what is wrong and the remedy."""
+
+_TEXT = FieldDescriptor.TYPE_STRING
+_INTEGERS = {
+    FieldDescriptor.TYPE_INT32,
+    FieldDescriptor.TYPE_INT64,
+    FieldDescriptor.TYPE_UINT32,
+    FieldDescriptor.TYPE_UINT64,
+}
+
+
+class Checker:
+    """The checks of one message type, those of the messages inside it included."""
+
+    _prepared: ClassVar[dict[str, "Checker"]] = {}
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._checks: list[tuple[str, FieldCheck]] = []
+        self._inner: list[tuple[str, int, Checker]] = []
+        for field in descriptor.fields:
+            check = _field_check(field)
+            if check:
+                self._checks.append((field.name, check))
+            inner = field.message_type
+            if inner and not inner.full_name.startswith("google."):
+                checker = Checker.of(inner)
+                if not checker.is_empty:
+                    most = max_items(field) if field.is_repeated else 0
+                    self._inner.append((field.name, most, checker))
+
+    @classmethod
+    def of(cls, descriptor: Descriptor) -> "Checker":
+        """The checker of a message type."""
+        checker = cls._prepared.get(descriptor.full_name)
+        if checker is None:
+            checker = cls._prepared[descriptor.full_name] = cls(descriptor)
+        return checker
+
+    def check(self, message: Message) -> None:
+        """Raises INVALID_FIELD with one violation for each field that is not as annotated, up to MAX_VIOLATIONS."""
+        violations = list(islice(self.violations(message, ""), MAX_VIOLATIONS))
+        if violations:
+            raise invalid_fields(violations)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to check."""
+        return not self._checks and not self._inner
+
+    def violations(self, message: Message, path: str) -> Iterator[Violation]:
+        """Every violation, with field paths behind `path`; the items of a list that is too long are not looked at."""
+        for name, check in self._checks:
+            fault = check(message)
+            if fault:
+                yield path + name, fault
+        for name, most, checker in self._inner:
+            if most:
+                items = getattr(message, name)
+                for index, item in enumerate(items if len(items) <= most else ()):
+                    yield from checker.violations(item, f"{path}{name}[{index}].")
+            elif message.HasField(name):
+                yield from checker.violations(getattr(message, name), f"{path}{name}.")
+
+
+def max_items(field: FieldDescriptor) -> int:
+    """The greatest number of items in a repeated field."""
+    return field.GetOptions().Extensions[options_pb2.limits].max_items or DEFAULT_MAX_ITEMS
+
+
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether the field is annotated as REQUIRED."""
+    behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return field_behavior_pb2.REQUIRED in behaviors
+
+
+def _field_check(field: FieldDescriptor) -> FieldCheck | None:
+    limits = field.GetOptions().Extensions[options_pb2.limits]
+    required = is_required(field)
+    if field.is_repeated:
+        return _items_check(field, limits, required)
+    if field.type == _TEXT:
+        return _text_check(field.name, limits, required)
+    if field.type in _INTEGERS:
+        return _integer_check(field, limits, required)
+    if field.message_type:
+        return _presence_check(field.name) if required else None
+    if field.enum_type:
+        return _enum_check(field, required)
+    return None
+
+
+def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
+    name, most = field.name, max_items(field)
+    known = {value.number for value in field.enum_type.values} if field.enum_type else None
+    texts_fault = _texts_check(limits) if field.type == _TEXT else None
+
+    def check(message: Message) -> str | None:
+        items = getattr(message, name)
+        if not items:
+            return "is required: send at least one" if required else None
+        if len(items) > most:
+            return f"has {len(items)} items, at most {most} are taken"
+        if known is not None and not known.issuperset(items):
+            return f"items must be of {_enum_names(field)}"
+        return texts_fault(items) if texts_fault else None
+
+    return check
+
+
+def _texts_check(limits: Any) -> Callable[[Any], str | None]:
+    """Of the texts in a repeated field."""
+    most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    typed = TYPED_FOR_KEPT_IN_LISTS * most
+    matches = re.compile(pattern).fullmatch if pattern else None
+    read = READERS.get(limits.text)
+
+    def check(items: Any) -> str | None:
+        if read:
+            if max(map(len, items)) > typed:
+                return f"items must have 1 to {most} characters and no NUL"
+            try:
+                items[:] = [read(item) for item in items]
+            except ValueError as error:
+                return f"has an item that {error}"
+        for item in items:
+            if not item or len(item) > most or "\x00" in item:
+                return f"items must have 1 to {most} characters and no NUL"
+            if matches and not matches(item):
+                return f"items must match {pattern}"
+        return None
+
+    return check
+
+
+def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
+    most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    matches = re.compile(pattern).fullmatch if pattern else None
+    read = READERS.get(limits.text)
+    scanned = limits.text == options_pb2.TEXT_SCANNED
+    typed = TYPED_FOR_KEPT * most
+
+    def check(message: Message) -> str | None:
+        value: str = getattr(message, name)
+        if value and read and len(value) <= typed:
+            try:
+                value = _put(message, name, read(value))
+            except ValueError as error:
+                return str(error)
+        if not value:
+            return "is required" if required else None
+        if len(value) > most:
+            return f"has {len(value)} characters, at most {most} are taken"
+        if "\x00" in value and not scanned:
+            return "must not contain the NUL character"
+        if matches and not matches(value):
+            return f"must match {pattern}"
+        return None
+
+    return check
+
+
+def _put(message: Message, name: str, value: str) -> str:
+    """Puts a text into the message as it was read."""
+    if getattr(message, name) != value:
+        setattr(message, name, value)
+    return value
+
+
+def _integer_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
+    name, least, most = field.name, limits.min, limits.max
+    presence = field.has_presence
+
+    def check(message: Message) -> str | None:
+        if presence and not message.HasField(name):
+            return "is required" if required else None
+        value = getattr(message, name)
+        if value == 0 and not presence:
+            return "is required" if required else None
+        if value < least:
+            return f"is {value}, must be at least {least}"
+        if most and value > most:
+            return f"is {value}, must be at most {most}"
+        return None
+
+    return check
+
+
+def _presence_check(name: str) -> FieldCheck:
+    return lambda message: None if message.HasField(name) else "is required"
+
+
+def _enum_check(field: FieldDescriptor, required: bool) -> FieldCheck:
+    name = field.name
+    assert field.enum_type is not None
+    known = {value.number for value in field.enum_type.values}
+    names = _enum_names(field)
+
+    def check(message: Message) -> str | None:
+        value = getattr(message, name)
+        if value not in known:
+            return f"is {value}, must be one of {names}"
+        if value == 0 and required:
+            return f"is required: one of {names}"
+        return None
+
+    return check
+
+
+def _enum_names(field: FieldDescriptor) -> str:
+    assert field.enum_type is not None
+    first = field.enum_type.values[0].name
+    prefix = first[: -len("UNSPECIFIED")] if first.endswith("UNSPECIFIED") else ""
+    return ", ".join(v.name.removeprefix(prefix) for v in field.enum_type.values[1:])

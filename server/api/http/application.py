@@ -1,0 +1,557 @@
+"""JSON over HTTP for every RPC that carries `google.api.http`, and the pages about the server itself.
+
+A request is bound to the RPC's message, and the RPC is called over a gRPC channel to this very
+server, so that rights, limits, log and metrics are the same on both transports. Failures come as
+google.rpc.Status in JSON with the canonical HTTP status; a refused scan, which is an answer and no
+failure, with 422 (DOMAIN, redemption 4). Where the contract takes a google.api.HttpBody, as webhooks do, the body passes
+byte for byte, whatever its content type, with the headers its sender signs.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import functools
+import math
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import grpc
+import orjson
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from server.api.calls import MAX_REQUEST_ID_LENGTH, Metadata
+from server.api.http import openapi, protojson
+from server.api.http.failures import status_json
+from server.api.http.httprules import RAW_BODY, Binding, Routes, WrongVerbError
+from server.api.http.protojson import EnoughFaultsError, Faults
+from server.api.interceptor import STREAM_OPEN
+from server.api.statuses import error_status
+from server.platform.errors import DomainError, Reason, invalid, invalid_fields, not_found
+from server.platform.health import Report
+from server.platform.metrics import HTTP_REFUSED
+from server.platform.proxies import Proxies
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+MAX_TIMEOUT_SECONDS = 300.0
+BODY_SECONDS = 30.0
+HEARTBEAT_SECONDS = 15.0
+"""Shorter than the half minute after which some proxies hang up on a silent answer."""
+MAX_METADATA_BYTES = 7 * 1024  # gRPC takes 8 KiB with what it adds itself
+MAX_SHOWN_CHARACTERS = 200
+
+PASSED_HEADERS = frozenset(
+    {"accept-language", "authorization", "traceparent", "tracestate", "x-api-key"}
+)
+WEBHOOK_HEADERS = frozenset(
+    {
+        *("wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"),
+        *("wechatpay-signature-type", "wechatpay-timestamp", "request-id"),
+    }
+)
+"""What a sender signs, or names its message by, beside the body; passed on where the body is passed on raw."""
+GIVEN_ONCE = WEBHOOK_HEADERS | {"authorization", "traceparent", "x-api-key"}
+METADATA_PREFIX = "grpc-metadata-"
+RESERVED_METADATA = re.compile(
+    r"grpc-.*|content-.*|x-forwarded-.*|forwarded|x-real-ip|host|te|trailer|connection|upgrade"
+    r"|transfer-encoding|user-agent"
+)
+METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
+PRINTABLE = re.compile(r"[\x20-\x7e]*")
+RETURNED_METADATA = re.compile(r"x-request-id|x-ratelimit-.*|retry-after")
+EXPOSED_HEADERS = (
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
+)
+"""What scripts of another origin may read of an answer."""
+PREFLIGHT_SECONDS = 600
+TIMEOUT_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+HTTP_STATUSES: dict[int, int] = {
+    code_pb2.CANCELLED: 499,
+    code_pb2.INVALID_ARGUMENT: 400,
+    code_pb2.DEADLINE_EXCEEDED: 504,
+    code_pb2.NOT_FOUND: 404,
+    code_pb2.ALREADY_EXISTS: 409,
+    code_pb2.PERMISSION_DENIED: 403,
+    code_pb2.UNAUTHENTICATED: 401,
+    code_pb2.RESOURCE_EXHAUSTED: 429,
+    code_pb2.FAILED_PRECONDITION: 400,
+    code_pb2.ABORTED: 409,
+    code_pb2.OUT_OF_RANGE: 400,
+    code_pb2.UNIMPLEMENTED: 501,
+    code_pb2.UNAVAILABLE: 503,
+}
+"""google.rpc.Code -> HTTP status, as google/rpc/code.proto gives it; all others are 500."""
+
+CLIENT_GONE = 499
+REFUSED_SCAN = 422
+OUR_WORDS = {
+    code_pb2.UNAVAILABLE: "the server cannot be reached; try again",
+    code_pb2.INTERNAL: "a fault of the server",
+    code_pb2.UNKNOWN: "a fault of the server",
+}
+"""Instead of the gRPC library's own texts, which name sockets and files."""
+
+ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+Admit = Callable[[str, Metadata], Awaitable[None]]
+"""Path of a method and metadata of a call."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class _Refused(Exception):  # noqa: N818
+    """A request that becomes no call, with an HTTP status or headers of its own."""
+
+    def __init__(self, http_status: int, error: DomainError, **headers: str) -> None:
+        super().__init__(error.message)
+        self.http_status = http_status
+        self.error = error
+        self.headers = headers
+
+
+class _ClientGone(Exception):  # noqa: N818
+    """Nobody waits for the answer any more."""
+
+
+def gateway(
+    services: Iterable[ServiceDescriptor],
+    channel: grpc.aio.Channel,
+    *,
+    max_body_bytes: int,
+    admit: Admit,
+    health: Callable[[], Report],
+    proxies: Proxies | None = None,
+    origins: Sequence[str] = (),
+) -> Starlette:
+    """The HTTP application.
+
+    Args:
+        services: those whose annotated methods are offered.
+        channel: to this server's private socket, where `x-forwarded-for` is believed.
+        max_body_bytes: largest request body.
+        admit: asked before the body is read; raises what the call would raise for its caller.
+        health: what `/healthz` tells, with 200 or 503.
+        proxies: those that may say who calls; none if not given.
+        origins: whose pages may call from a browser (CORS); `*` for all.
+
+    Raises:
+        ValueError: an annotation cannot be served.
+    """
+    document = openapi.document()
+    page = functools.cache(lambda: openapi.page(orjson.loads(document)))  # when it is asked for
+
+    async def show_health(_request: Request) -> Response:
+        report = health()
+        return _json(report.content, report.http_status)
+
+    async def show_document(_request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def show_page(_request: Request) -> Response:
+        return HTMLResponse(page(), headers={"content-security-policy": PAGE_POLICY})
+
+    async def show_root(_request: Request) -> Response:
+        return RedirectResponse("/docs")
+
+    application = Starlette(
+        routes=[
+            Route("/", show_root),
+            Route("/docs", show_page),
+            Route("/healthz", show_health),
+            Route("/openapi.json", show_document),
+        ],
+        exception_handlers={HTTPException: _on_http_exception, Exception: _on_fault},
+        middleware=[_cors(origins)] if origins else [],
+    )
+    application.router.default = _Transcoder(
+        Routes(services, channel), max_body_bytes, proxies=proxies or Proxies(), admit=admit
+    )
+    return application
+
+
+def _cors(origins: Sequence[str]) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("*",),
+        expose_headers=EXPOSED_HEADERS,
+        max_age=PREFLIGHT_SECONDS,
+    )
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    allowed = ", ".join(sorted(re.findall(r"[A-Z]+", str((error.headers or {}).get("Allow")))))
+    return _refusal(request, _wrong_verb(request.method, allowed), _request_id(request.headers))
+
+
+async def _on_fault(request: Request, _error: Exception) -> Response:
+    request_id = _request_id(request.headers)
+    fault = DomainError(Reason.INTERNAL, f"a fault of the server, logged as request {request_id}")
+    return _refusal(request, fault, request_id)
+
+
+class _Transcoder:
+    """The ASGI application behind all paths of the contract."""
+
+    def __init__(
+        self, routes: Routes, max_body_bytes: int, *, proxies: Proxies, admit: Admit
+    ) -> None:
+        self._routes = routes
+        self._admit = admit
+        self._max_body_bytes = max_body_bytes
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        request_id = _request_id(request.headers)
+        try:
+            response = await self._answer(request, request_id)
+        except (DomainError, _Refused) as error:
+            response = _refusal(request, error, request_id)
+        except (ClientDisconnect, _ClientGone):
+            response = Response(status_code=CLIENT_GONE)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        path = request.scope["raw_path"].decode("latin-1")
+        try:
+            found = self._routes.find(request.method, path)
+        except WrongVerbError as error:
+            raise _wrong_verb(request.method, error.allowed) from None
+        if found is None:
+            raise not_found("path", path[:MAX_SHOWN_CHARACTERS])
+        binding, texts = found
+        address = request.client and self._proxies.caller(
+            request.client.host, request.headers.getlist(self._proxies.header)
+        )
+        passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
+        metadata = _metadata(request.headers, passed, request_id, address)
+        timeout = _timeout_seconds(request.headers, streams=binding.streams)
+        headers = {"x-request-id": request_id}
+        try:
+            await self._admit(binding.path, dict(metadata))
+        except DomainError as error:  # logged and counted as a call
+            return _failure(error_status(error, request_id), headers)
+        body = await self._read_body(request, min(self._max_body_bytes, binding.max_body_bytes))
+        message = _message(binding, request, body, texts)
+        call = binding.call(message, timeout=timeout, metadata=metadata)
+        try:
+            if binding.streams:
+                return await _stream(binding, call, request.receive, headers)
+            answer = await _unless_gone(call, call, request.receive)
+            returned = await call.initial_metadata(), await call.trailing_metadata()
+            return _answered(binding, answer, headers | _headers(*returned))
+        except grpc.aio.AioRpcError as error:
+            headers |= _headers(error.initial_metadata(), error.trailing_metadata())
+            return _failure(_status(error, request_id), headers)
+
+    async def _read_body(self, request: Request, most: int) -> bytes:
+        words = f"is larger than {most} bytes, the most that is taken here"
+        too_large = _Refused(413, invalid("body", words))
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > most:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > most:
+                        raise too_large
+        except TimeoutError:
+            late = f"the body did not arrive within {BODY_SECONDS:g} seconds"
+            raise _Refused(408, DomainError(Reason.DEADLINE_EXCEEDED, late)) from None
+        return bytes(body)
+
+
+# ---------------------------------------------------------------------------------------- requests
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id") or headers.get(f"{METADATA_PREFIX}x-request-id") or ""
+    if given and PRINTABLE.fullmatch(given):
+        return given[:MAX_REQUEST_ID_LENGTH]
+    return os.urandom(8).hex()
+
+
+def _metadata(
+    headers: Headers, passed: frozenset[str], request_id: str, address: str | None
+) -> list[tuple[str, str | bytes]]:
+    """The call's metadata from the request's headers; what only the gateway may say, only it says."""
+    metadata: list[tuple[str, str | bytes]] = []
+    faults = Faults()
+    for name, text in headers.items():
+        key = name.removeprefix(METADATA_PREFIX)
+        if (key == name and key not in passed) or key == "x-request-id":
+            continue
+        try:
+            value = _metadata_value(key, text)
+            if key in GIVEN_ONCE and any(key == given for given, _ in metadata):
+                raise ValueError("is given twice")
+            metadata.append((key, value))
+        except ValueError as error:
+            faults.add(name, str(error))
+    if sum(len(key) + len(value) + 32 for key, value in metadata) > MAX_METADATA_BYTES:
+        faults.add("headers", f"are longer than {MAX_METADATA_BYTES} bytes together")
+    _raise(faults)
+    metadata.append(("x-request-id", request_id))
+    if address:
+        metadata.append(("x-forwarded-for", address))
+    return metadata
+
+
+def _metadata_value(key: str, text: str) -> str | bytes:
+    if RESERVED_METADATA.fullmatch(key):
+        raise ValueError("cannot be set by a client")
+    if not METADATA_KEY.fullmatch(key) or not PRINTABLE.fullmatch(text):
+        raise ValueError("holds a character which gRPC metadata cannot carry")
+    if not key.endswith("-bin"):
+        return text
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise ValueError("must be in base64, because its name ends in -bin") from None
+
+
+def _timeout_seconds(headers: Headers, *, streams: bool) -> float | None:
+    """From `Grpc-Timeout` (`500m`) or `X-Request-Timeout` (seconds), else the default: none for a stream."""
+    if given := headers.get("grpc-timeout"):
+        found = re.fullmatch(r"([0-9]{1,8})([HMSmun])", given)
+        if not found:
+            raise invalid("grpc-timeout", "must be digits and a unit (H, M, S, m, u, n), e.g. 5S")
+        return min(int(found[1]) * TIMEOUT_UNITS[found[2]], MAX_TIMEOUT_SECONDS)
+    if given := headers.get("x-request-timeout"):
+        if not re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,9})?", given):
+            raise invalid("x-request-timeout", "must be a number of seconds, e.g. 2.5")
+        return min(float(given), MAX_TIMEOUT_SECONDS)
+    return None if streams else DEFAULT_TIMEOUT_SECONDS
+
+
+def _message(binding: Binding, request: Request, body: bytes, texts: Sequence[str]) -> Message:
+    """The call's request; `texts` are the path's. Raises INVALID_FIELD."""
+    message, faults = binding.request_type(), Faults()
+    with contextlib.suppress(EnoughFaultsError):
+        _bind_body(binding, body, message, faults, headers=request.headers)
+        binding.bind_query(request.scope["query_string"], message, faults)
+        binding.bind_path(texts, message, faults)
+    _raise(faults)
+    return message
+
+
+def _bind_body(
+    binding: Binding, body: bytes, message: Any, faults: Faults, *, headers: Headers
+) -> None:
+    if not binding.body:
+        if body:
+            faults.add("body", "must be empty: this method takes path and query parameters only")
+        return
+    whole = binding.body == "*"
+    field = None if whole else protojson.shape(message.DESCRIPTOR).by_name[binding.body]
+    if binding.takes_raw_body:
+        raw = message if whole else getattr(message, binding.body)
+        raw.content_type = headers.get("content-type", "")
+        raw.data = body
+    elif body:
+        _check_is_json(headers)
+        try:
+            value = protojson.loads(body)
+        except protojson.MalformedJsonError as error:
+            raise invalid("body", str(error)) from None
+        if field is None:
+            protojson.read(value, message, faults)
+        elif value is not None:
+            protojson.read_field(value, field, message, faults)
+
+
+def _check_is_json(headers: Headers) -> None:
+    given = headers.get("content-type") or "application/json"
+    kind, _, parameters = given.lower().partition(";")
+    kind = kind.strip()
+    charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters)
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise _Refused(415, invalid("content-type", "must be application/json"))
+    if charset and charset[1] not in {"utf-8", "utf8", "us-ascii"}:
+        raise _Refused(415, invalid("content-type", "must have the charset utf-8"))
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise _Refused(415, invalid("content-encoding", "must be absent: send the body as it is"))
+
+
+def _raise(faults: Faults) -> None:
+    if faults:
+        raise invalid_fields(faults)
+
+
+def _wrong_verb(verb: str, allowed: str) -> _Refused:
+    error = invalid("method", f"{verb[:MAX_SHOWN_CHARACTERS]} is not offered here, use {allowed}")
+    return _Refused(405, error, allow=allowed)
+
+
+# ----------------------------------------------------------------------------------------- answers
+
+
+async def _unless_gone(answer: Awaitable[T], call: Any, receive: Receive) -> T:
+    """Wait for the answer, and cancel the call when the client hangs up."""
+
+    async def hang_up() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        call.cancel()
+
+    watch = asyncio.create_task(hang_up())
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if watch.done():
+            raise _ClientGone from None
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _stream(
+    binding: Binding, call: Any, receive: Receive, headers: dict[str, str]
+) -> Response:
+    """One line of JSON for each message; a failure after the first line is a last line `error`.
+
+    While there is no message an empty line now and then says that the stream is alive. Where the server says at once
+    that a stream is granted, its status line does not wait for the first message.
+    """
+    granted = await _unless_gone(call.initial_metadata(), call, receive)
+    reading = asyncio.ensure_future(call.read())
+    if STREAM_OPEN[0] not in tuple(granted):
+        await _unless_gone(asyncio.shield(reading), call, receive)
+
+    async def lines() -> AsyncIterator[bytes]:
+        nonlocal reading
+        try:
+            while True:
+                if not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
+                    yield b"\n"
+                    continue
+                message = reading.result()
+                if message is grpc.aio.EOF:
+                    return
+                yield orjson.dumps(_body(binding, message), option=orjson.OPT_APPEND_NEWLINE)
+                reading = asyncio.ensure_future(call.read())
+        except grpc.aio.AioRpcError as error:
+            status = status_json(_status(error, headers["x-request-id"]))
+            yield orjson.dumps({"error": status}, option=orjson.OPT_APPEND_NEWLINE)
+        finally:
+            call.cancel()
+            reading.cancel()
+
+    sent = ANSWER_HEADERS | headers | _headers(granted)
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=sent)
+
+
+def _body(binding: Binding, message: Message) -> Any:
+    if binding.response_body:
+        return protojson.write_field(message, binding.response_body)
+    return protojson.write(message)
+
+
+def _answered(binding: Binding, answer: Any, headers: dict[str, str]) -> Response:
+    status = REFUSED_SCAN if binding.refuses(answer) else 200
+    raw = getattr(answer, binding.response_body) if binding.response_body else answer
+    if isinstance(raw, Message) and raw.DESCRIPTOR.full_name == RAW_BODY:
+        return _raw(raw, status, headers)
+    return _json(_body(binding, answer), status, headers)
+
+
+def _raw(body: Any, status: int, headers: dict[str, str]) -> Response:
+    content_type = body.content_type if PRINTABLE.fullmatch(body.content_type) else ""
+    headers = (
+        ANSWER_HEADERS | headers | {"content-type": content_type or "application/octet-stream"}
+    )
+    return Response(body.data, status, headers)
+
+
+def _json(value: Any, status: int, headers: dict[str, str] | None = None) -> Response:
+    headers = ANSWER_HEADERS | (headers or {})
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")
+
+
+def _headers(*metadata: Any) -> dict[str, str]:
+    return {
+        key: value
+        for each in metadata
+        for key, value in each or ()
+        if isinstance(value, str) and RETURNED_METADATA.fullmatch(key)
+    }
+
+
+def _status(error: grpc.aio.AioRpcError, request_id: str) -> status_pb2.Status:
+    code: int = error.code().value[0]
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            with contextlib.suppress(DecodeError):
+                return status_pb2.Status.FromString(value)
+    if code == code_pb2.DEADLINE_EXCEEDED:  # our own channel has given up: no trailer came
+        late = DomainError(
+            Reason.DEADLINE_EXCEEDED,
+            "the answer did not come in time; what was asked may still be done: repeat the call"
+            " with the same request_id",
+        )
+        return error_status(late, request_id)
+    return status_pb2.Status(code=code, message=OUR_WORDS.get(code, error.details() or ""))
+
+
+def _refusal(request: Request, refused: Exception, request_id: str) -> Response:
+    """The answer to a request that did not become a call; it is logged and counted here alone."""
+    headers = {"x-request-id": request_id}
+    http_status = None
+    if isinstance(refused, _Refused):
+        http_status, headers, refused = (
+            refused.http_status,
+            headers | refused.headers,
+            refused.error,
+        )
+    assert isinstance(refused, DomainError)
+    response = _failure(error_status(refused, request_id), headers, http_status)
+    HTTP_REFUSED.labels(str(response.status_code)).inc()
+    log.info(
+        "http.refused",
+        request_id=request_id,
+        verb=request.method,
+        path=request.url.path[:MAX_SHOWN_CHARACTERS],
+        status=response.status_code,
+        fields=[field for field, _ in refused.violations],
+    )
+    return response
+
+
+def _failure(
+    status: status_pb2.Status, headers: dict[str, str], http_status: int | None = None
+) -> Response:
+    http_status = http_status or HTTP_STATUSES.get(status.code, 500)
+    retry = error_details_pb2.RetryInfo()
+    if any(detail.Is(retry.DESCRIPTOR) and detail.Unpack(retry) for detail in status.details):
+        seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+        headers = headers | {"retry-after": str(max(1, math.ceil(seconds)))}
+    if http_status == 401:
+        headers = headers | {"www-authenticate": CHALLENGE}
+    return _json(status_json(status), http_status, headers)

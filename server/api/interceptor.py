@@ -1,0 +1,355 @@
+"""What every call has in common: context, caller and rights, field checks, errors, repeats, pages, log, metrics."""
+
+import asyncio
+import inspect
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import grpc
+import structlog
+from deeptravel.common.v1 import options_pb2
+from google.protobuf.descriptor import Descriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from server.api.admission import Admission, of_gateway
+from server.api.bounds import Bounds
+from server.api.calls import Call, Caller, Metadata, current, current_call, usable_request_id
+from server.api.fields import Checker
+from server.api.statuses import error_status
+from server.api.streams import StreamRights
+from server.platform import logs
+from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
+from server.platform.loops import Loops
+from server.platform.metrics import CALLS, IN_FLIGHT, LATENCY
+from server.platform.ratelimit import Allowance
+
+SHUTDOWN_RETRY_SECONDS = 1.0
+STREAM_OPEN = (("x-stream-open", "1"),)
+"""Initial metadata of a stream that is granted and may have nothing to say for a while: its reader need not wait."""
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+
+log = structlog.get_logger()
+
+
+class Guards(Protocol):
+    """What the interceptor needs from higher rooms; app.py gives it."""
+
+    async def authenticate(self, metadata: Metadata, address: str) -> Caller | None:
+        """The caller by credentials; None without any. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+
+    def recall(self, caller: Any, metadata: Metadata, address: str) -> Caller | None:
+        """The caller of a stream as it is now, if that is remembered. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+
+    async def recheck(self, caller: Any, metadata: Metadata, address: str) -> Caller:
+        """The caller of a stream as it is now. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+
+    async def allowance(self, caller: Caller) -> Allowance | None:
+        """Counts the call against the caller's limit; None where there is none."""
+
+
+class _Method:
+    def __init__(self, name: str, roles: frozenset[str], request: Descriptor) -> None:
+        self.name = name
+        self.roles = roles
+        self.request = request
+        self._bounds = Bounds.of(request)
+        self._parse = GetMessageClass(request).FromString
+        self._checker = Checker.of(request)
+        self.latency = LATENCY.labels(name)
+        self.ok = CALLS.labels(name, "OK")
+
+    def parse(self, content: bytes) -> Any:
+        """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold, DecodeError."""
+        self._bounds.check(content)
+        return self._parse(content)
+
+    def read(self, content: bytes) -> Any:
+        """A request from its bytes. Raises INVALID_FIELD for what is not as annotated, DecodeError."""
+        request = self.parse(content)
+        self._checker.check(request)
+        return request
+
+
+def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
+    """Every method by its path. Raises ValueError for a method without `access` option: the server must not start."""
+    found = {}
+    for service in services:
+        for method in service.methods:
+            access = method.GetOptions().Extensions[options_pb2.access]
+            roles = frozenset(options_pb2.Role.Name(r).removeprefix("ROLE_") for r in access.roles)
+            if not roles or "UNSPECIFIED" in roles:
+                raise ValueError(f"{method.full_name} does not say who may call it (access option)")
+            path = f"/{service.full_name}/{method.name}"
+            found[path] = _Method(f"{service.name}/{method.name}", roles, method.input_type)
+    return found
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """The one place that lets calls in, turns errors into statuses, logs and counts."""
+
+    def __init__(
+        self,
+        services: Iterable[ServiceDescriptor],
+        guards: Guards,
+        admission: Admission,
+        loops: Loops | None = None,
+    ) -> None:
+        self._methods = methods(services)
+        self._guards = guards
+        self._admission = admission
+        self._refuse_after = math.inf
+        self._unfinished = 0
+        self.finished = asyncio.Event()
+        self.refused = 0
+        self._handlers: dict[str, Handler] = {}
+        self._rights = StreamRights(loops)
+
+    async def close(self) -> None:
+        """Ends what looks at open streams."""
+        await self._rights.close()
+
+    def refuse(self) -> None:
+        """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its requests.
+
+        `finished` is set when the calls that are being worked on have ended; `refused` counts those that come too late.
+        """
+        self._refuse_after = time.perf_counter()
+        self._unfinished = self._admission.in_flight
+        self._admission.hurry()
+        self._finish(0)
+
+    def _finish(self, calls: int) -> None:
+        self._unfinished -= calls
+        if not self._unfinished:
+            self.finished.set()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Wraps each method's handler once; of what is not ours (health, reflection) only the bounds are kept."""
+        path: str = handler_call_details.method
+        wrapped = self._handlers.get(path)
+        if wrapped is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
+        method = self._methods.get(path)
+        if handler is None:
+            return None
+        wrapped = self._wrap(method, handler) if method else self._admission.bounded(handler)
+        self._handlers[path] = wrapped
+        return wrapped
+
+    def _wrap(self, method: _Method, handler: Any) -> "Handler":
+        serialize = handler.response_serializer
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._streamed(method, handler.stream_stream), method.parse, serialize
+            )
+        # Single requests are read by us, in bytes: so the call is counted before its message comes, who calls is known
+        # before it is looked at, and it is not waited for without end.
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._streamed(method, handler.unary_stream, single=True), None, serialize
+            )
+        return grpc.stream_unary_rpc_method_handler(
+            self._unary(method, handler.unary_unary), None, serialize
+        )
+
+    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
+        async def unary(_messages: Any, context: Any) -> Any:
+            call = self._enter(method, context)
+            try:
+                await self._authorize(call, method)
+                request = method.read(await self._admission.first_message(context.read()))
+                response = await behavior(request, context)
+                context.set_trailing_metadata(self._trailer(call))
+                return response
+            except BaseException as error:  # noqa: BLE001 - every fault is answered here
+                await self._fail(call, context, error)
+            finally:
+                self._leave(call, method)
+
+        return unary
+
+    def _streamed(
+        self, method: _Method, behavior: Callable[..., Any], *, single: bool = False
+    ) -> Any:
+        """With a `single` request, or the stream of them: how long that may be quiet is for its method to say."""
+        generates = inspect.isasyncgenfunction(behavior)
+
+        async def streamed(request: Any, context: Any) -> None:
+            call = self._enter(method, context)
+            try:
+                await self._authorize(call, method)
+                if single:
+                    request = method.read(await self._admission.first_message(context.read()))
+                async with self._held(call, method):
+                    if generates:
+                        async with aclosing(behavior(request, context)) as responses:
+                            async for response in responses:
+                                await context.write(response)
+                    else:
+                        await behavior(request, context)
+                context.set_trailing_metadata(self._trailer(call))
+            except BaseException as error:  # noqa: BLE001 - every fault is answered here
+                await self._fail(call, context, error)
+            finally:
+                self._leave(call, method)
+
+        return streamed
+
+    def _enter(self, method: _Method, context: Any) -> Call:
+        metadata = dict(context.invocation_metadata())
+        request_id = usable_request_id(metadata) or os.urandom(8).hex()
+        call = Call(method.name, request_id, metadata, self._admission.origin(context, metadata))
+        current_call.set(call)
+        self._admission.enter(call.address)
+        IN_FLIGHT.inc()
+        return call
+
+    async def _authorize(self, call: Call, method: _Method) -> None:
+        if call.began > self._refuse_after and not call.of_gateway:
+            self.refused += 1
+            raise DomainError(
+                Reason.SHUTTING_DOWN,
+                "the server is stopping; call again",
+                retry_seconds=SHUTDOWN_RETRY_SECONDS,
+            )
+        self._admission.check(call.address)
+        await self._identify(call, method)
+        if call.caller is None:
+            return
+        call.allowance = await self._guards.allowance(call.caller)
+        if call.allowance and not call.allowance.allowed:
+            raise DomainError(
+                Reason.RATE_LIMITED,
+                f"{call.allowance.limit} requests a minute are used up",
+                retry_seconds=call.allowance.reset_seconds,
+            )
+
+    async def _identify(self, call: Call, method: _Method) -> None:
+        """Finds out who calls, unless anybody may; raises for who may not."""
+        if "ANYONE" in method.roles:
+            return
+        caller = await self._guards.authenticate(call.metadata, call.address)
+        if caller is None:
+            raise DomainError(
+                Reason.UNAUTHENTICATED,
+                "credentials are missing: send x-api-key, or authorization: Bearer <access token>",
+            )
+        call.caller = caller
+        _require_role(caller, method)
+
+    async def admit(self, path: str, metadata: Metadata) -> None:
+        """Whether a caller of the gateway may make a call, before the gateway reads what it is to say.
+
+        Raises as the call would, which is then logged and counted as one.
+        """
+        method = self._methods[path]
+        call = Call(method.name, usable_request_id(metadata) or "", metadata, of_gateway(metadata))
+        try:
+            await self._identify(call, method)
+        except DomainError as error:
+            call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
+            self._record(call, method)
+            raise
+
+    def _held(self, call: Call, method: _Method) -> AbstractAsyncContextManager[None]:
+        """For as long as the caller has the right to the stream; its rights in `call` are those it has now."""
+
+        def remembered() -> bool:
+            caller = self._guards.recall(call.caller, call.metadata, call.address)
+            return caller is not None and take(caller)
+
+        async def recheck() -> None:
+            take(await self._guards.recheck(call.caller, call.metadata, call.address))
+
+        def take(caller: Caller) -> bool:
+            _require_role(caller, method)
+            call.caller = caller
+            return True
+
+        return self._rights.hold(remembered, recheck) if call.caller else nullcontext()
+
+    async def _fail(self, call: Call, context: Any, error: BaseException) -> NoReturn:
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            remaining = context.time_remaining()
+            late = remaining is not None and remaining <= 0
+            call.code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+            raise error
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if isinstance(error, DecodeError):
+            error = DomainError(
+                Reason.INVALID_FIELD,
+                f"the bytes sent are no request of {call.method}; send the message of its contract",
+            )
+        if not isinstance(error, DomainError):
+            log_fault(error)
+            error = DomainError(
+                Reason.INTERNAL, f"a fault of the server, logged as request {call.request_id}"
+            )
+        call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
+        status = error_status(error, call.request_id)
+        details: bytes = status.SerializeToString()
+        context.set_trailing_metadata((*self._trailer(call), ("grpc-status-details-bin", details)))
+        await context.abort(grpc.StatusCode[call.code], status.message)
+        raise AssertionError("abort raises")
+
+    @staticmethod
+    def _trailer(call: Call) -> list[tuple[str, str | bytes]]:
+        trailer: list[tuple[str, str | bytes]] = [("x-request-id", call.request_id)]
+        if call.allowance:
+            trailer += [
+                ("x-ratelimit-limit", str(call.allowance.limit)),
+                ("x-ratelimit-remaining", str(call.allowance.remaining)),
+                ("x-ratelimit-reset", str(call.allowance.reset_seconds)),
+            ]
+        return trailer
+
+    def _leave(self, call: Call, method: _Method) -> None:
+        self._admission.leave(call.address)
+        if call.began <= self._refuse_after < math.inf:
+            self._finish(1)
+        IN_FLIGHT.dec()
+        self._record(call, method)
+
+    @staticmethod
+    def _record(call: Call, method: _Method) -> None:
+        """Logs and counts a call that has ended."""
+        seconds = time.perf_counter() - call.began
+        method.latency.observe(seconds)
+        (method.ok if call.code == "OK" else CALLS.labels(call.method, call.code)).inc()
+        logs.call(
+            request_id=call.request_id,
+            caller=call.caller.key if call.caller else None,
+            method=call.method,
+            code=call.code,
+            reason=call.reason,
+            ms=round(seconds * 1000, 2),
+        )
+
+
+def _require_role(caller: Caller, method: _Method) -> None:
+    if caller.role not in method.roles:
+        raise DomainError(
+            Reason.ROLE_NOT_ALLOWED,
+            f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
+            role=caller.role,
+            allowed=",".join(sorted(method.roles)),
+        )
+
+
+def log_fault(error: BaseException) -> None:
+    """Logs a fault of ours under the current call's request id."""
+    call = current()
+    log.error("call.fault", request_id=call.request_id, method=call.method, exc_info=error)

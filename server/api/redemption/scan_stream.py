@@ -1,0 +1,130 @@
+"""One ScanStream: reads scans, answers them as they are decided, several in one message."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from deeptravel.redemption.v1 import redemption_pb2
+
+from server.api import interceptor
+from server.api.fields import Checker
+from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
+from server.redemption.redeem import Answer
+
+MAX_SCANS_IN_FLIGHT = 256
+"""Of one stream; at this many the server reads no further, so that flow control holds the terminal back."""
+RETRY_SECONDS = 1.0
+
+_check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
+
+Submit = Callable[[Any], Awaitable[asyncio.Future[list[Answer]]]]
+
+
+class ScanStream:
+    """A stream being served. It is cancelled when the caller's rights are gone (`server.api.streams`)."""
+
+    def __init__(
+        self,
+        context: Any,
+        submit: Submit,
+        answer_message: Callable[[Answer], Any],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._context = context
+        self._submit = submit
+        self._answer_message = answer_message
+        self._stopping = stopping
+        self._in_flight: set[asyncio.Future[list[Answer]]] = set()
+        self._room = asyncio.Semaphore(MAX_SCANS_IN_FLIGHT)
+        self._decided: list[Any] = []
+        self._news = asyncio.Event()
+        self._read_all = False
+
+    async def run(self) -> None:
+        """Serves the stream to its end.
+
+        Raises SHUTTING_DOWN when the server stops, after the scans that were read are answered. Cancelled, those not
+        yet decided are dropped.
+        """
+        reader = asyncio.create_task(self._read())
+        watcher = asyncio.create_task(self._stopping.wait())
+        writer = asyncio.create_task(self._write())
+        tasks = {reader, watcher, writer}
+        try:
+            await asyncio.wait({watcher, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if watcher.done():
+                reader.cancel()
+                await writer
+                raise DomainError(
+                    Reason.SHUTTING_DOWN,
+                    "the server is stopping; open the stream again",
+                    retry_seconds=RETRY_SECONDS,
+                )
+            writer.result()
+            await reader
+        finally:
+            for task in tasks:
+                task.cancel()
+            for scan in self._in_flight:
+                scan.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        try:
+            while (request := await self._context.read()) is not grpc.aio.EOF:
+                await self._room.acquire()
+                await self._take(request)
+        finally:
+            self._read_all = True
+            self._news.set()
+
+    async def _take(self, request: Any) -> None:
+        scan_id: str = request.scan_id
+        try:
+            _check(request)
+            future = await self._submit(request.scan)
+        except DomainError as error:
+            self._put(_failure(scan_id, error))
+            return
+        self._in_flight.add(future)
+        future.add_done_callback(lambda done: self._done(scan_id, done))
+
+    def _done(self, scan_id: str, future: asyncio.Future[list[Answer]]) -> None:
+        self._in_flight.discard(future)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            answer = self._answer_message(future.result()[0])
+            self._put(redemption_pb2.ScanAnswer(scan_id=scan_id, answer=answer))
+        elif isinstance(error, DomainError):
+            self._put(_failure(scan_id, error))
+        else:
+            interceptor.log_fault(error)
+            self._put(_failure(scan_id, DomainError(Reason.INTERNAL, "a fault of the server")))
+
+    def _put(self, answer: Any) -> None:
+        self._decided.append(answer)
+        self._news.set()
+
+    async def _write(self) -> None:
+        while True:
+            if self._decided:
+                answers, self._decided = self._decided, []
+                await self._context.write(redemption_pb2.ScanStreamResponse(answers=answers))
+                for _ in answers:
+                    self._room.release()
+            elif self._read_all and not self._in_flight:
+                return
+            else:
+                self._news.clear()
+                await self._news.wait()
+
+
+def _failure(scan_id: str, error: DomainError) -> Any:
+    status = grpc.StatusCode[STATUS_BY_REASON[error.reason]]
+    failure = redemption_pb2.ScanFailure(
+        code=status.value[0], reason=error.reason, message=error.message
+    )
+    return redemption_pb2.ScanAnswer(scan_id=scan_id, failure=failure)

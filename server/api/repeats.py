@@ -1,0 +1,109 @@
+"""Repeats of changing calls: the first answer is given again."""
+
+import functools
+import hmac
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.api.calls import Response, current
+from server.platform import idempotency
+from server.platform.clock import now
+from server.platform.database import Database, be_patient
+
+
+class Repeats:
+    """Gives a repeated call its first answer (see server.platform.idempotency).
+
+    Answers that carry secrets are stored encrypted; what identifies a request's content is a keyed hash, so that a
+    password in it cannot be guessed from the table.
+    """
+
+    def __init__(self, db: Database, secret_key: bytes) -> None:
+        self._db = db
+        self._hash_key = hmac.digest(secret_key, b"deeptravel request content", "sha256")
+        self._cipher = AESGCM(hmac.digest(secret_key, b"deeptravel stored answers", "sha256"))
+
+    def content_hash(self, request: Message) -> bytes:
+        """A keyed hash of the request's content."""
+        return hmac.digest(self._hash_key, request.SerializeToString(deterministic=True), "sha256")
+
+    async def once(
+        self,
+        request: Any,
+        response_type: type[Response],
+        work: Callable[[AsyncConnection], Awaitable[Response]],
+        *,
+        patience_seconds: int | None = None,
+    ) -> Response:
+        """Runs `work` in a transaction, or gives the answer of the first call with this `request_id`.
+
+        Without a request_id every call does the work. `patience_seconds` is for work that takes long: how long its
+        statements may take, and a repeat waits for the first, instead of what the settings say. Raises
+        IDEMPOTENCY_MISMATCH, and what `work` raises: a call that failed did nothing and is not remembered.
+        """
+        if not request.request_id:
+            return await self._db.in_transaction(work)
+        call = current()
+        assert call.caller is not None, "repeats are told apart by caller"
+        key = (call.caller.key, call.method, request.request_id)
+        content_hash = self.content_hash(request)
+        secret = _carries_secrets(response_type.DESCRIPTOR)
+
+        async def attempt(tx: AsyncConnection) -> Response:
+            if patience_seconds:
+                await be_patient(tx, seconds=patience_seconds)
+            stored = await idempotency.begin(
+                tx, key, content_hash, now=now(), is_patient=patience_seconds is not None
+            )
+            if stored is not None:
+                return response_type.FromString(self._open(stored) if secret else stored)
+            response = await work(tx)
+            answer = response.SerializeToString()
+            await idempotency.finish(tx, key, self._seal(answer) if secret else answer)
+            return response
+
+        return await self._db.in_transaction(attempt)
+
+    async def stored(self, request: Any, response_type: type[Response]) -> Response | None:
+        """The answer of the first call with this `request_id`, for work that needs more than one transaction.
+
+        None if there is none: then do the work, such that it may be done again, and store its answer by `once`. Raises
+        IDEMPOTENCY_MISMATCH.
+        """
+        call = current()
+        if not request.request_id or call.caller is None:
+            return None
+        key = (call.caller.key, call.method, request.request_id)
+        async with self._db.transaction() as tx:
+            stored = await idempotency.find(tx, key, self.content_hash(request))
+        if stored is None:
+            return None
+        secret = _carries_secrets(response_type.DESCRIPTOR)
+        return response_type.FromString(self._open(stored) if secret else stored)
+
+    def _seal(self, answer: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, answer, None)
+
+    def _open(self, stored: bytes) -> bytes:
+        return self._cipher.decrypt(stored[:12], stored[12:], None)
+
+
+@functools.cache
+def _carries_secrets(descriptor: Any, around: tuple[Any, ...] = ()) -> bool:
+    """Whether a field of it, or of what is in it, is secret; `around` are the messages it was found in."""
+    inside = (*around, descriptor)  # a message may hold itself, as google.protobuf.Struct does
+    return any(
+        field.GetOptions().debug_redact
+        or (
+            field.message_type is not None
+            and field.message_type not in inside
+            and _carries_secrets(field.message_type, inside)
+        )
+        for field in descriptor.fields
+    )

@@ -1,0 +1,25 @@
+"""Work in the background that was given up: an administrator has it tried again."""
+
+from typing import Unpack
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By
+from server.audit.trail import audit
+from server.platform import dead_letters
+
+
+async def replay(tx: AsyncConnection, task_id: str, **by: Unpack[By]) -> UUID:
+    """Has a dead task tried again; the id of the task that carries the work now. Raises NOT_FOUND."""
+    carrier = await dead_letters.replay(tx, UUID(task_id), now=by["now"])
+    await audit(
+        tx,
+        action="replay",
+        resource="task",
+        name=task_id,
+        before={"state": "DEAD"},
+        after={"task_id": str(carrier)},
+        **by,
+    )
+    return carrier

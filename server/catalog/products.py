@@ -1,0 +1,141 @@
+"""Products: what they cost and what their tickets allow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from typing import Any, NotRequired, TypedDict, Unpack
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By, Records, checked
+from server.audit.rules import AgeLimit, Fare, ProductEntitlement
+from server.catalog import pricing
+from server.catalog.models import cities, products
+from server.catalog.policy import Policy
+from server.platform.change_feed import ChangeKind
+from server.platform.errors import DomainError, Reason, invalid
+
+DEFAULT_GUARD_SECONDS = 60
+"""Of a MULTI_USE entitlement (DOMAIN, Redemption 2)."""
+
+DEFAULT_MAX_PER_TRAVELLER = 9
+DEFAULT_CALENDAR = "HK"
+ARCHIVED = "ARCHIVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product as it is sold now; tickets keep the snapshot they were sold under."""
+
+    product_id: int
+    kind: str
+    display_name_en: str
+    display_name_zh: str
+    currency_code: str
+    fares: list[Fare]
+    entitlements: list[ProductEntitlement]
+    validity_days: int
+    blackout_dates: list[date]
+    tiers: list[dict[str, int]]
+    policy: dict[str, Any]
+    max_per_traveller: int
+    unaccompanied_types: list[str]
+    age_limits: list[AgeLimit]
+    city_code: str | None
+    calendar_code: str
+    boarding_minutes: int
+    state: str
+    create_time: datetime
+    update_time: datetime
+
+
+class NewProduct(TypedDict):
+    """The fields of a new product; blackout dates as YYYY-MM-DD."""
+
+    product_id: int
+    kind: str
+    display_name_en: str
+    display_name_zh: str
+    currency_code: str
+    fares: list[Fare]
+    entitlements: list[ProductEntitlement]
+    validity_days: int
+    blackout_dates: list[str]
+    tiers: NotRequired[list[dict[str, int]]]
+    policy: NotRequired[dict[str, Any]]
+    max_per_traveller: NotRequired[int]
+    unaccompanied_types: NotRequired[list[str]]
+    age_limits: NotRequired[list[AgeLimit]]
+    city_code: NotRequired[str | None]
+    calendar_code: NotRequired[str]
+    boarding_minutes: NotRequired[int]
+
+
+PRODUCTS = Records(
+    "product",
+    products.c.product_id,
+    select(*(products.c[field.name] for field in fields(Product))),
+    Product,
+    ChangeKind.CATALOGUE,
+)
+
+
+async def create_product(tx: AsyncConnection, product: NewProduct, **by: Unpack[By]) -> Product:
+    """A new product, without stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
+    values = await _stored(tx, product)
+    return await PRODUCTS.create(tx, {**values, "state": "ACTIVE"}, **by)
+
+
+async def update_product(
+    tx: AsyncConnection, product_id: int, values: Mapping[str, Any], **by: Unpack[By]
+) -> Product:
+    """Changes the given fields for what is sold from now on.
+
+    Raises INVALID_FIELD, NOT_FOUND, PRODUCT_NOT_ON_SALE if it is archived.
+    """
+    before = await PRODUCTS.lock(tx, product_id)
+    refuse_archived(before)
+    return await PRODUCTS.change(tx, before, await _stored(tx, values), **by)
+
+
+async def archive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]) -> Product:
+    """Takes a product off sale; a repeat changes nothing. Raises NOT_FOUND."""
+    before = await PRODUCTS.lock(tx, product_id)
+    if before.state == ARCHIVED:
+        return before
+    return await PRODUCTS.change(tx, before, {"state": ARCHIVED}, action="archive", **by)
+
+
+def refuse_archived(product: Product) -> None:
+    """Raises PRODUCT_NOT_ON_SALE if the product is archived."""
+    if product.state == ARCHIVED:
+        raise DomainError(
+            Reason.PRODUCT_NOT_ON_SALE,
+            f"product {product.product_id} is archived for good; create another",
+            product_id=product.product_id,
+        )
+
+
+async def _stored(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, Any]:
+    columns = dict(checked(values))
+    if "blackout_dates" in columns:
+        columns["blackout_dates"] = sorted(map(date.fromisoformat, columns["blackout_dates"]))
+    for field, normal in (("tiers", _tiers), ("policy", _policy)):
+        if field in columns:
+            try:
+                columns[field] = normal(columns[field])
+            except ValueError as error:
+                raise invalid(field, str(error)) from None
+    city_code = columns.get("city_code")
+    if city_code and not await tx.scalar(select(cities).where(cities.c.city_code == city_code)):
+        raise invalid("city_code", f"there is no city {city_code!r}; create it first")
+    return columns
+
+
+def _tiers(content: Any) -> list[dict[str, int]]:
+    return pricing.tiers_content(pricing.parse_tiers(content))
+
+
+def _policy(content: Any) -> dict[str, Any]:
+    return Policy.parse(content).content()

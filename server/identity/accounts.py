@@ -1,0 +1,204 @@
+"""Accounts: merchants' operators and supervisors, and platform administrators."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Unpack
+
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By, Records, checked
+from server.identity.credentials import Passwords
+from server.identity.login_failures import unlock
+from server.identity.models import accounts, login_failures
+from server.identity.service import end_logins
+from server.parties.venues import MERCHANTS, VENUES
+from server.platform.change_feed import ChangeKind
+from server.platform.errors import DomainError, Reason, invalid, not_found
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator's or supervisor's account; without venues it works at all of the merchant's.
+
+    `failed_logins` in a row, at the terminal and address with the most of them, are forgotten, and a lock-out by them is
+    over, at `failed_logins_expire_time`.
+    """
+
+    username: str
+    role: str
+    merchant_code: str
+    venue_codes: list[str]
+    display_name: str
+    failed_logins: int
+    failed_logins_expire_time: datetime | None
+    state: str
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """A platform administrator's account."""
+
+    username: str
+    display_name: str
+    state: str
+    create_time: datetime
+    update_time: datetime
+
+
+def _where_most(value: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """Of the failed log-ins under the account's name, which are counted at each place."""
+    # as server.identity.credentials.secret_hash
+    name_hash = func.sha256(func.convert_to(accounts.c.username, "UTF8"))
+    return (
+        select(value)
+        .where(login_failures.c.username_hash == name_hash)
+        .correlate(accounts)
+        .scalar_subquery()
+    )
+
+
+OPERATORS = Records(
+    "operator",
+    accounts.c.username,
+    select(
+        accounts.c.username,
+        accounts.c.role,
+        accounts.c.merchant_code,
+        accounts.c.venue_codes,
+        accounts.c.display_name,
+        _where_most(func.coalesce(func.max(login_failures.c.failures), 0)).label("failed_logins"),
+        _where_most(func.max(login_failures.c.expire_time)).label("failed_logins_expire_time"),
+        accounts.c.state,
+        accounts.c.create_time,
+        accounts.c.update_time,
+    ).where(accounts.c.role != "ADMIN"),
+    Operator,
+    ChangeKind.ACCOUNT,
+)
+ADMINISTRATORS = Records(
+    "administrator",
+    accounts.c.username,
+    select(
+        accounts.c.username,
+        accounts.c.display_name,
+        accounts.c.state,
+        accounts.c.create_time,
+        accounts.c.update_time,
+    ).where(accounts.c.role == "ADMIN"),
+    Administrator,
+    ChangeKind.ACCOUNT,
+)
+
+
+async def create_operator(
+    tx: AsyncConnection,
+    passwords: Passwords,
+    *,
+    username: str,
+    role: str,
+    merchant_code: str,
+    venue_codes: Sequence[str],
+    display_name: str,
+    password: str,
+    **by: Unpack[By],
+) -> Operator:
+    """A new account of a merchant's staff; `role` is OPERATOR or SUPERVISOR.
+
+    Raises INVALID_FIELD, ALREADY_EXISTS; NOT_FOUND and REVOKED for the merchant and its venues; SERVER_BUSY.
+    """
+    values = checked(
+        {
+            "username": username,
+            "role": role,
+            "merchant_code": merchant_code,
+            "venue_codes": venue_codes,
+            "display_name": display_name,
+            "state": "ACTIVE",
+        }
+    )
+    await _rely_on_venues(tx, merchant_code, venue_codes)
+    await MERCHANTS.rely_on(tx, merchant_code)
+    password_hash = await passwords.hash(password)
+    return await OPERATORS.create(tx, {**values, "password_hash": password_hash}, **by)
+
+
+async def update_operator(
+    tx: AsyncConnection,
+    passwords: Passwords,
+    username: str,
+    values: Mapping[str, Any],
+    **by: Unpack[By],
+) -> Operator:
+    """Changes the given fields; a `password` ends the log-ins and the lock-out, `locked` false the lock-out alone.
+
+    Raises INVALID_FIELD, NOT_FOUND and REVOKED, also for venues, SERVER_BUSY.
+    """
+    before = await OPERATORS.lock_active(tx, username)
+    columns = dict(checked(values))
+    unshown = {}
+    await _rely_on_venues(tx, before.merchant_code, columns.get("venue_codes", ()))
+    if columns.pop("locked", False):
+        raise invalid("locked", "takes only false; RevokeOperator shuts an account out")
+    if "password" in columns:
+        columns["password_hash"] = await passwords.hash(columns.pop("password"))
+        unshown["password"] = "changed"  # noqa: S105 - told, not shown
+        await end_logins(tx, username, by["now"])
+    if "locked" in values:
+        await unlock(tx, username)
+    return await OPERATORS.change(tx, before, columns, unshown=unshown, **by)
+
+
+async def create_administrator(
+    tx: AsyncConnection,
+    passwords: Passwords,
+    *,
+    username: str,
+    display_name: str,
+    password: str,
+    **by: Unpack[By],
+) -> Administrator:
+    """Another administrator. Raises ALREADY_EXISTS, SERVER_BUSY."""
+    values = {
+        "username": username,
+        "role": "ADMIN",
+        "venue_codes": [],
+        "display_name": display_name,
+        "password_hash": await passwords.hash(password),
+        "state": "ACTIVE",
+    }
+    return await ADMINISTRATORS.create(tx, values, **by)
+
+
+async def revoke_administrator(
+    tx: AsyncConnection, username: str, **by: Unpack[By]
+) -> Administrator:
+    """Revokes an administrator; a repeat changes nothing. Raises NOT_FOUND, LAST_ADMINISTRATOR."""
+    # all of them, in order: two who revoke each other at once must not both succeed
+    active = (
+        await tx.scalars(
+            select(accounts.c.username)
+            .where(accounts.c.role == "ADMIN", accounts.c.state == "ACTIVE")
+            .order_by(accounts.c.username)
+            .with_for_update()
+        )
+    ).all()
+    if active == [username]:
+        raise DomainError(
+            Reason.LAST_ADMINISTRATOR,
+            f"{username} is the last active administrator; create another first",
+            username=username,
+        )
+    return await ADMINISTRATORS.revoke(tx, username, **by)
+
+
+async def _rely_on_venues(
+    tx: AsyncConnection, merchant_code: str, venue_codes: Iterable[str]
+) -> None:
+    for venue_code in sorted(venue_codes):
+        venue = await VENUES.rely_on(tx, venue_code)
+        if venue.merchant_code != merchant_code:
+            raise not_found(VENUES.resource, venue_code)

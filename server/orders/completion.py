@@ -1,0 +1,152 @@
+"""Orders whose tickets are all final become COMPLETED or CANCELLED; a reversed redemption opens one again.
+
+Whoever makes a ticket final calls `complete` in the same transaction, behind the locks of the tickets; the redeem path sends
+the statements along with its own. (DOMAIN, States.)
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.orders import events
+from server.orders.content import SHARED
+from server.orders.models import orders, ticket_sales
+from server.orders.orders import Order
+from server.platform import outbox
+from server.platform.database import Database, HotStatement
+from server.stock import holds
+from server.stock.holds import Counterpart
+
+_LOCK = """
+SELECT order_id FROM orders WHERE order_id = ANY(CAST($1 AS bigint[]))
+ORDER BY order_id FOR NO KEY UPDATE
+"""
+# A partner's order may have 50,000 tickets, and most of them are open when one becomes final: one that is open is
+# remembered with the order, and only when that has become final another is looked for. It is chosen by a hash, so that it
+# is seldom the next one to end, in whatever order they do.
+_COMPLETE = """
+WITH looked AS (
+  SELECT o.order_id, a.actor,
+    (SELECT ticket_id FROM tickets t WHERE t.order_id = o.order_id AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED')
+     ORDER BY hashint8(ticket_id) LIMIT 1) AS open_ticket_id,
+    EXISTS (SELECT FROM tickets t WHERE t.order_id = o.order_id AND t.state IN ('USED', 'EXPIRED')) AS used
+  FROM unnest(CAST($1 AS bigint[]), CAST($2 AS text[])) AS a (order_id, actor)
+  JOIN orders o USING (order_id)
+  WHERE o.state = 'PAID' AND NOT EXISTS (
+    SELECT FROM tickets t WHERE t.ticket_id = o.open_ticket_id AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED'))
+), moved AS (
+  UPDATE orders o SET
+    open_ticket_id = l.open_ticket_id,
+    state = CASE WHEN l.open_ticket_id IS NOT NULL THEN o.state
+            WHEN l.used THEN 'COMPLETED' ELSE 'CANCELLED' END,
+    cancel_reason = CASE WHEN l.open_ticket_id IS NULL AND NOT l.used THEN 'REFUNDED' END,
+    sequence = CASE WHEN l.open_ticket_id IS NULL THEN o.sequence + 1 ELSE o.sequence END
+  FROM looked l
+  WHERE o.order_id = l.order_id
+  RETURNING o.order_id, o.sequence, o.state, o.cancel_reason, l.actor
+), told AS (
+  INSERT INTO order_events (order_id, sequence, event, state, cancel_reason, actor, occurred_time)
+  SELECT order_id, sequence, 'order.' || lower(state), state, cancel_reason, actor, CAST($3 AS timestamptz)
+  FROM moved WHERE state <> 'PAID')
+SELECT order_id FROM moved WHERE state = 'CANCELLED'
+"""
+_LOCK_TEXT, _COMPLETE_TEXT = (
+    text(sql.replace("$1", ":p1").replace("$2", ":p2").replace("$3", ":p3"))
+    for sql in (_LOCK, _COMPLETE)
+)
+LOCK_ORDERS = HotStatement(_LOCK)
+COMPLETE = HotStatement(_COMPLETE)
+"""`complete` for a hot transaction: LOCK_ORDERS with the orders, then this with orders, actors and time."""
+
+
+async def complete(
+    tx: AsyncConnection, order_ids: Collection[int], *, actor: str, now: datetime
+) -> list[int]:
+    """Moves those of the orders that are PAID and have no open ticket any more to COMPLETED or CANCELLED.
+
+    To be called behind the tickets' moves, in their transaction. Gives those that are CANCELLED now. The orders stay
+    locked.
+    """
+    ids = "{" + ",".join(map(str, sorted(order_ids))) + "}"
+    await tx.execute(_LOCK_TEXT, {"p1": ids})
+    actors = "{" + ",".join(['"' + actor + '"'] * len(order_ids)) + "}"
+    # a statement of its own: it sees what the locks' last holders committed
+    cancelled = await tx.execute(_COMPLETE_TEXT, {"p1": ids, "p2": actors, "p3": now.isoformat()})
+    return list(cancelled.scalars())
+
+
+COMPLETE_ORDER = "order.complete"
+"""Kind of outbox task: an order whose last ticket may have been used while somebody else was at the order."""
+
+
+def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> outbox.Ask:
+    """Asks for `complete` of an order that somebody else has locked; `mark` tells it from others of that order.
+
+    Tasks of one key would lock each other, as the order does.
+    """
+    payload = {"order_id": str(order_id), "actor": actor}
+    return outbox.Ask(COMPLETE_ORDER, f"{order_id} {mark}", payload, now)
+
+
+def kinds(db: Database) -> dict[str, outbox.Kind]:
+    """How the outbox works those off."""
+
+    async def handle(task: outbox.Task) -> None:
+        async def work(tx: AsyncConnection) -> None:
+            actor: str = task.payload["actor"]
+            await complete(tx, [int(task.payload["order_id"])], actor=actor, now=task.now())
+            await task.done(tx)
+
+        await db.in_transaction(work)
+
+    return {COMPLETE_ORDER: outbox.Kind(handle)}
+
+
+async def withdraw(
+    tx: AsyncConnection,
+    order: Order,
+    ticket_ids: Collection[int],
+    *,
+    actor: str,
+    now: datetime,
+    successor: Counterpart | None = None,
+) -> None:
+    """What follows when tickets of a locked order have become REFUNDED or CHANGED: all they took is free again.
+
+    So is the cap of a promotion, and what it counts for the traveller, when the order is CANCELLED by it. What the
+    `successor` of a changed ticket takes too stays that one's. Locks stocks: call it last.
+    """
+    cancelled = await complete(tx, [order.order_id], actor=actor, now=now)
+    query = select(
+        ticket_sales.c.item_index,
+        ticket_sales.c.passenger_index,
+        ticket_sales.c.seat_index,
+    ).where(ticket_sales.c.ticket_id.in_(ticket_ids), ticket_sales.c.passenger_index != SHARED)
+    whose = order.order_id, order.traveller_id
+    takes = order.content.caps(*whose) if cancelled else []
+    for item_index, passenger, seat_index in await tx.execute(query):
+        item = order.content.items[item_index]
+        (document,) = [place.document for place in item.places if place.passenger == passenger]
+        takes.append(
+            holds.Take(
+                item.stock_id,
+                1,
+                () if seat_index is None else (seat_index,),
+                item.departure_id,
+                (document,) if document else (),
+                *whose,
+                offer_id=item.offer_id,
+                counterpart=successor,
+            )
+        )
+    uses = order.uses if cancelled else []
+    await holds.release(tx, takes, column="sold", now=now, uses=uses)
+
+
+async def reopen(tx: AsyncConnection, order_id: int, *, actor: str, now: datetime) -> None:
+    """A COMPLETED order is PAID again, since one of its tickets is no longer final; any other stays as it is."""
+    query = select(orders.c.state).where(orders.c.order_id == order_id)
+    if await tx.scalar(query.with_for_update(key_share=True)) == "COMPLETED":
+        await events.record(tx, [events.Move(order_id, events.REOPENED, actor, "PAID")], now=now)

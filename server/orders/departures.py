@@ -1,0 +1,87 @@
+"""The departures that travellers' orders are for, as they are now: cancelled, or moved since they were sold."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog.offers import Offer
+from server.platform.database import Command, HotStatement, array, round_trip
+from server.platform.errors import DomainError, Reason
+
+CANCELLED = "CANCELLED"
+FOLLOW_CANCELLATION = "departure.cancelled"
+FOLLOW_MOVE = "departure.moved"
+"""Kinds of outbox tasks: orders and tickets follow their departure; the key is its number."""
+AT_ONCE, AFTER_CHOICE = "AT_ONCE", "AFTER_CHOICE"
+"""When the tickets of a cancelled departure are refunded by themselves: now, or when it would have left."""
+
+_OF_ORDERS = HotStatement("""
+SELECT o.order_id, d.departure_id, d.state, d.departure_time, coalesce(d.planned_time, d.departure_time)
+FROM orders o
+CROSS JOIN LATERAL jsonb_array_elements(o.content -> 'items') AS i (item)
+JOIN departures d ON d.departure_id = (i.item ->> 'departure_id')::bigint
+WHERE o.order_id = ANY($1::bigint[])
+""")
+
+
+class Departure(NamedTuple):
+    """A departure as it is now: SCHEDULED or CANCELLED, when it leaves its first stop, and when it first was to."""
+
+    departure_id: int
+    state: str
+    departure_time: datetime
+    planned_time: datetime
+
+    def moved(self, sold_for: datetime | None) -> timedelta:
+        """By how much it leaves later than it was sold for; None was sold before any was moved."""
+        return self.departure_time - self.sold_for(sold_for)
+
+    def sold_for(self, service_time: datetime | None) -> datetime:
+        """When it was to leave as it was sold; None was sold before any was moved."""
+        return service_time or self.planned_time
+
+    def as_it_is(self, offer: Offer) -> Offer:
+        """What was sold for it, with the times as they are now."""
+        assert offer.journey is not None, "a departure is of a journey"
+        return offer.moved_by(self.moved(offer.journey.service_time))
+
+
+Departures = Mapping[int, Departure]
+"""The departures of an order, by number."""
+
+
+def reading(order_ids: Collection[int]) -> Command:
+    """Reads the departures of orders in a hot transaction, for `parse`; read behind the orders' locks."""
+    return _OF_ORDERS, [array(list(order_ids))]
+
+
+def parse(rows: Iterable[tuple[Any, ...]]) -> dict[int, Departures]:
+    """The departures by order; those without have no entry."""
+    found: defaultdict[int, dict[int, Departure]] = defaultdict(dict)
+    for order_id, *values in rows:
+        departure = Departure(*values)
+        found[order_id][departure.departure_id] = departure
+    return dict(found)
+
+
+async def of_order(tx: AsyncConnection, order_id: int) -> Departures:
+    """The departures of one order."""
+    (rows,) = await round_trip(tx, [reading([order_id])])
+    return parse(rows).get(order_id, {})
+
+
+def cancelled(departures: Departures) -> int | None:
+    """One of the departures that is cancelled; None if all run."""
+    return next((d.departure_id for d in departures.values() if d.state == CANCELLED), None)
+
+
+def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
+    """DEPARTURE_CANCELLED, with what is done or to be done instead."""
+    return DomainError(
+        Reason.DEPARTURE_CANCELLED,
+        f"departure {departure_id} is cancelled; {remedy}",
+        departure_id=departure_id,
+    )

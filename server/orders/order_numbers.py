@@ -1,0 +1,44 @@
+"""The numbers of travellers' orders and tickets, reserved in blocks: a gap stays where a process ends, or an order fails."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from server.platform.database import Database
+from server.tickets.generation import reserve_numbers
+from server.tickets.rules import DIRECT
+
+BLOCK = 1_000
+
+
+class OrderNumbers:
+    """The numbers one process gives out, of orders (O) or tickets (T); the day in them is that of `zone`."""
+
+    def __init__(self, db: Database, zone: ZoneInfo, kind: Literal["O", "T"] = "O") -> None:
+        self._db = db
+        self._zone = zone
+        self._kind: Literal["O", "T"] = kind
+        self._day: date | None = None
+        self._free: deque[int] = deque()
+        self._reserving = asyncio.Lock()
+
+    async def take(self, quantity: int, now: datetime) -> deque[int]:
+        """So many numbers of the day. Reserved before stock is locked: nobody waits for it with a lock in hand."""
+        day = now.astimezone(self._zone).date()
+        async with self._reserving:
+            if day != self._day:
+                self._day = day
+                self._free.clear()
+            if len(self._free) < quantity:
+                block = max(quantity, BLOCK)
+                first = await reserve_numbers(self._db, DIRECT, day, self._kind, block)
+                self._free.extend(range(first, first + block))
+            return deque([self._free.popleft() for _ in range(quantity)])
+
+    def give_back(self, numbers: Sequence[int], now: datetime) -> None:
+        """Numbers of `take` that were not needed, at the same `now`."""
+        if now.astimezone(self._zone).date() == self._day:
+            self._free.extendleft(reversed(numbers))

@@ -1,0 +1,305 @@
+"""Travellers' orders: reading them, and giving back what one holds. How one is made is in holds.py."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.orders import events
+from server.orders.content import Content
+from server.orders.models import orders, ticket_sales
+from server.platform.database import Command, HotStatement, array, round_trip
+from server.platform.errors import DomainError, Reason, not_found
+from server.stock import holds
+from server.stock.quotas import Use
+from server.tickets.models import tickets
+from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code, Number
+from server.tickets.tickets import move
+
+ClosePayments = Callable[[AsyncConnection, Sequence[int], datetime], Awaitable[None]]
+"""Sees to it that payments which wait for these orders, by order_id, are closed at WeChat after the commit."""
+
+CancelReason = Literal["TRAVELLER", "HOLD_EXPIRED", "REFUNDED", "DEPARTURE_CANCELLED"]
+
+_COLUMNS = (
+    orders.c.order_id,
+    orders.c.order_code,
+    orders.c.traveller_id,
+    orders.c.state,
+    orders.c.sequence,
+    orders.c.content,
+    orders.c.passengers_sealed,
+    orders.c.amount_minor,
+    orders.c.currency_code,
+    orders.c.credit_minor,
+    orders.c.create_time,
+    orders.c.hold_expire_time,
+    orders.c.pay_time,
+    orders.c.cancel_reason,
+    orders.c.changes_ticket_id,
+    orders.c.changes_order_id,
+    orders.c.first_order_id,
+    orders.c.first_item_index,
+)
+_THEIRS = orders.c.traveller_id.is_not(None)
+_LOCK = f"""
+SELECT {", ".join(column.name for column in _COLUMNS)}
+FROM orders WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL
+ORDER BY order_id FOR NO KEY UPDATE
+"""  # noqa: S608 - names of columns
+_LOCK_ONE = HotStatement(_LOCK)
+_LOCK_FREE = HotStatement(f"{_LOCK} SKIP LOCKED")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A traveller's order: its row, with the content parsed."""
+
+    order_id: int
+    order_code: str
+    traveller_id: int
+    state: str
+    sequence: int
+    content: Content
+    passengers_sealed: bytes
+    amount_minor: int
+    currency_code: str
+    credit_minor: int
+    create_time: datetime
+    hold_expire_time: datetime
+    pay_time: datetime | None = None
+    cancel_reason: str | None = None
+    changes_ticket_id: int | None = None
+    changes_order_id: int | None = None
+    first_order_id: int | None = None
+    first_item_index: int | None = None
+
+    @property
+    def takes(self) -> list[holds.Take]:
+        """What it holds, by ascending stock."""
+        return self.content.takes(self.order_id, self.traveller_id)
+
+    @property
+    def uses(self) -> list[Use]:
+        """What it counts as for the traveller, beside its tickets."""
+        return self.content.uses(self.traveller_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """A ticket of an order: which place it is (see models.ticket_sales), and on which seat."""
+
+    ticket_id: int
+    item_index: int
+    passenger_index: int
+    seat: str | None
+
+
+def order_number(code: str) -> int | None:
+    """The order_id that a traveller's code spells; None for what is none."""
+    parsed = Code.parse(code)
+    if parsed is None or (parsed.prefix, parsed.partner_code) != (ORDER_PREFIX, DIRECT_CODE):
+        return None
+    return parsed.number(DIRECT)
+
+
+def order_code(order_id: int) -> str:
+    """The readable form of a traveller's order_id, e.g. `ORD-DT-20261121-000001`."""
+    return Number.unpack(order_id).code(ORDER_PREFIX, DIRECT_CODE)
+
+
+async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:
+    """The traveller's order, locked until the end of the transaction; None if there is none.
+
+    Locked first of all rows, and with it the right to move it; tickets, payments and stocks come behind.
+    """
+    (rows,) = await round_trip(tx, [(_LOCK_ONE, [array([order_id])])])
+    return parse(rows[0]) if rows else None
+
+
+async def lock_orders(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
+    """`lock_order` of several, in the order of their numbers."""
+    (rows,) = await round_trip(tx, [(_LOCK_ONE, [array(sorted(order_ids))])])
+    return {order.order_id: order for order in map(parse, rows)}
+
+
+def locking_free(order_ids: Collection[int]) -> Command:
+    """`lock_order` of several in a hot transaction, for `parse`; those that others have locked are passed over."""
+    return _LOCK_FREE, [array(list(order_ids))]
+
+
+async def find(tx: AsyncConnection, traveller_id: int, code: str, *, lock: bool = False) -> Order:
+    """The traveller's own order by its code, with `lock` as by `lock_order`. Raises NOT_FOUND."""
+    query = select(*_COLUMNS).where(
+        orders.c.order_id == order_number(code), orders.c.traveller_id == traveller_id
+    )
+    if lock:
+        query = query.with_for_update(key_share=True)
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise not_found("order", code)
+    return parse(row)
+
+
+async def read(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
+    """Travellers' orders by id."""
+    query = select(*_COLUMNS).where(orders.c.order_id.in_(order_ids), _THEIRS)
+    return {row.order_id: parse(row) for row in await tx.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of orders, and behind which position the next one begins; None on the last."""
+
+    orders: list[Order]
+    next_after: list[str | int] | None
+
+
+async def page(
+    tx: AsyncConnection,
+    traveller_id: int,
+    *,
+    state: str,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> Page:
+    """The traveller's orders, the newest first: all or those in a state, behind the position of another page."""
+    query = select(*_COLUMNS).where(orders.c.traveller_id == traveller_id)
+    if state:
+        query = query.where(orders.c.state == state)
+    if after:
+        position = datetime.fromisoformat(after[0]), after[1]
+        query = query.where(tuple_(orders.c.create_time, orders.c.order_id) < position)
+    query = query.order_by(orders.c.create_time.desc(), orders.c.order_id.desc()).limit(limit + 1)
+    found = [parse(row) for row in await tx.execute(query)]
+    if len(found) <= limit:
+        return Page(found, None)
+    last = found[limit - 1]
+    return Page(found[:limit], [last.create_time.isoformat(), last.order_id])
+
+
+async def sold(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, list[Sold]]:
+    """The tickets of these orders, by order, ascending."""
+    query = (
+        select(
+            tickets.c.order_id,
+            ticket_sales.c.ticket_id,
+            ticket_sales.c.item_index,
+            ticket_sales.c.passenger_index,
+            ticket_sales.c.seat,
+        )
+        .join(tickets, tickets.c.ticket_id == ticket_sales.c.ticket_id)
+        .where(tickets.c.order_id.in_(order_ids))
+        .order_by(ticket_sales.c.ticket_id)
+    )
+    found: dict[int, list[Sold]] = {order_id: [] for order_id in order_ids}
+    for order_id, *sale in await tx.execute(query):
+        found[order_id].append(Sold(*sale))
+    return found
+
+
+async def cancel(
+    tx: AsyncConnection,
+    pending: Sequence[Order],
+    *,
+    reason: CancelReason,
+    actor: str,
+    now: datetime,
+    close_payments: ClosePayments,
+) -> None:
+    """Cancels PENDING orders, which the caller has locked, and gives back all they hold.
+
+    A ticket that one of them was to change is ACTIVE again, and payments that wait are to be closed at WeChat.
+    """
+    if not pending:
+        return
+    changing = {o.changes_ticket_id: o for o in pending if o.changes_ticket_id is not None}
+    restored: set[int] = set()
+    if changing:
+        restored = await move(
+            tx,
+            changing,
+            ("CHANGING",),
+            "ACTIVE",
+            action="restore",
+            actor=actor,
+            now=now,
+        )
+    moves = [
+        events.Move(order.order_id, events.CANCELLED, actor, "CANCELLED", reason)
+        for order in pending
+    ]
+    moves += [
+        events.Move(order.changes_order_id, events.TICKET_RESTORED, actor, ticket_id=ticket_id)
+        for ticket_id, order in changing.items()
+        if ticket_id in restored and order.changes_order_id is not None
+    ]
+    await events.record(tx, moves, now=now)
+    await close_payments(tx, [order.order_id for order in pending], now)
+    takes = [take for order in pending for take in order.takes]
+    uses = [use for order in pending for use in order.uses]
+    await holds.release(tx, takes, column="held", now=now, uses=uses)
+
+
+async def cancel_by_traveller(
+    tx: AsyncConnection,
+    traveller_id: int,
+    code: str,
+    *,
+    actor: str,
+    now: datetime,
+    close_payments: ClosePayments,
+) -> Order:
+    """Cancels the traveller's own PENDING order; one the traveller cancelled before stays as it is.
+
+    Raises NOT_FOUND, ORDER_STATE_REFUSES.
+    """
+    order = await find(tx, traveller_id, code, lock=True)
+    if (order.state, order.cancel_reason) == ("CANCELLED", "TRAVELLER"):
+        return order
+    if order.state != "PENDING":
+        raise state_refuses(order, "only a PENDING order is cancelled")
+    await cancel(
+        tx, [order], reason="TRAVELLER", actor=actor, now=now, close_payments=close_payments
+    )
+    return (await read(tx, [order.order_id]))[order.order_id]
+
+
+async def lock_expired(tx: AsyncConnection, *, now: datetime, most: int) -> list[Order]:
+    """Up to `most` PENDING orders whose time is over, locked; those that others have locked are passed over."""
+    query = (
+        select(*_COLUMNS)
+        .where(orders.c.state == "PENDING", orders.c.hold_expire_time <= now, _THEIRS)
+        .order_by(orders.c.hold_expire_time)
+        .limit(most)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return [parse(row) for row in await tx.execute(query)]
+
+
+async def with_free_stocks(tx: AsyncConnection, found: Sequence[Order]) -> list[Order]:
+    """Those of the orders whose stocks nobody else has locked; these are locked then."""
+    takes = [take for order in found for take in order.takes]
+    if not takes:
+        return list(found)
+    (rows,) = await round_trip(tx, [holds.locking_free(takes)])
+    free = {stock_id for (stock_id,) in rows}
+    return [order for order in found if free.issuperset(t.stock_id for t in order.takes)]
+
+
+def state_refuses(order: Order, remedy: str) -> DomainError:
+    """ORDER_STATE_REFUSES, with what would be needed."""
+    return DomainError(
+        Reason.ORDER_STATE_REFUSES,
+        f"order {order.order_code} is {order.state}; {remedy}",
+        order_id=order.order_code,
+        state=order.state,
+    )
+
+
+def parse(row: Sequence[Any]) -> Order:
+    """An order from its row."""
+    return Order(*(*row[:5], Content.parse(row[5]), *row[6:]))

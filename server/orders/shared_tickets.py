@@ -1,0 +1,172 @@
+"""Tickets of shared entitlements, and the travellers' tickets whose fate they share.
+
+A shared entitlement belongs to an item of the order it was bought in. The item's tickets may be changed, and go on in orders
+of their own (`orders.first_order_id`), but what they share stays where it is: valid while one of them is or may come back
+(CHANGING, REFUNDING), from the first of them until the last, and over with the last (DOMAIN, Refund and change).
+
+Whoever makes one of the item's tickets REFUNDED or CHANGED, or gives it a successor, locks what it shares before: that lock
+decides who is the last.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, or_, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.orders.rules import WITHDRAWN
+from server.tickets import tickets
+from server.tickets.models import tickets as ticket_rows
+
+
+class Shared(NamedTuple):
+    """The ticket of a shared entitlement, and the order it is in."""
+
+    ticket_id: int
+    order_id: int
+
+
+class Member(NamedTuple):
+    """A traveller's ticket of the item, and its state now."""
+
+    ticket_id: int
+    state: str
+
+
+SHOWN_IN = """
+SELECT t.ticket_id FROM orders o JOIN tickets t ON t.order_id = o.first_order_id AND o.pay_time IS NOT NULL
+JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = o.first_item_index AND s.passenger_index < 0
+"""
+"""The shared tickets of other orders that the paid order of a change `o` shows as well; to be narrowed to some of these."""
+
+_OF_TICKETS = text("""
+SELECT DISTINCT t.ticket_id, t.order_id
+FROM ticket_sales m JOIN orders o ON o.order_id = m.order_id
+JOIN tickets t ON t.order_id = coalesce(o.first_order_id, o.order_id)
+JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.passenger_index < 0
+  AND s.item_index = coalesce(o.first_item_index, m.item_index)
+WHERE m.ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
+ORDER BY t.ticket_id
+""")
+# of the order itself, and of the changes that began with it
+_MEMBERS = """
+SELECT w.ticket_id AS shared_id, t.ticket_id, t.state, t.valid_from_time, t.valid_until_time
+FROM wanted w JOIN tickets t ON t.order_id = w.order_id
+JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = w.item_index AND s.passenger_index >= 0
+UNION ALL
+SELECT w.ticket_id, t.ticket_id, t.state, t.valid_from_time, t.valid_until_time
+FROM wanted w JOIN orders o ON o.first_order_id = w.order_id AND o.first_item_index = w.item_index
+JOIN tickets t ON t.order_id = o.order_id
+"""
+_WANTED = """
+wanted AS (
+  SELECT ticket_id, order_id, item_index FROM ticket_sales
+  WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND passenger_index < 0)
+"""
+_READ_MEMBERS = text(f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m")  # noqa: S608 - our own
+# what is used up may be reversed, so it goes along; what was given back, or is over, does not
+_FOLLOW = text(f"""
+WITH {_WANTED}, validity AS (
+  SELECT shared_id, min(valid_from_time) AS valid_from_time, max(valid_until_time) AS valid_until_time
+  FROM ({_MEMBERS}) m WHERE state <> ALL(CAST(:withdrawn AS text[])) GROUP BY 1)
+UPDATE tickets t SET valid_from_time = least(t.valid_from_time, v.valid_from_time),
+  valid_until_time = v.valid_until_time, update_time = :now
+FROM validity v
+WHERE t.ticket_id = v.shared_id AND t.state NOT IN ('REFUNDED', 'EXPIRED')
+  AND (t.valid_until_time <> v.valid_until_time OR t.valid_from_time > v.valid_from_time)
+RETURNING t.ticket_id, t.state
+""")  # noqa: S608 - our own
+_OPEN = text("""
+SELECT ticket_id, order_id FROM tickets
+WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED') ORDER BY ticket_id
+""")
+_END = text("""
+UPDATE tickets SET valid_until_time = least(valid_until_time, :now)
+WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND valid_from_time < :now
+""")
+
+
+def shown_in(order_id: int) -> ColumnElement[bool]:
+    """Whether a ticket is shown in an order: one of its own, or one that a change shares with others."""
+    shared = text(f"{SHOWN_IN} WHERE o.order_id = :of_order_id").bindparams(of_order_id=order_id)
+    shared_ids = shared.columns(ticket_rows.c.ticket_id).scalar_subquery()
+    return or_(ticket_rows.c.order_id == order_id, ticket_rows.c.ticket_id.in_(shared_ids))
+
+
+async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> list[Shared]:
+    """Locks tickets and what they share with others, in the order of their numbers; gives what they share.
+
+    Which these are never changes, so they are found before the locks.
+    """
+    values = {"ticket_ids": _array(ticket_ids)}
+    shared = [Shared(*row) for row in await tx.execute(_OF_TICKETS, values)] if ticket_ids else []
+    await tickets.lock(tx, sorted({*ticket_ids, *(each.ticket_id for each in shared)}))
+    return shared
+
+
+async def members(tx: AsyncConnection, shared_ids: Collection[int]) -> dict[int, list[Member]]:
+    """The travellers' tickets of each shared one's item, those of changes included."""
+    found: dict[int, list[Member]] = {shared_id: [] for shared_id in shared_ids}
+    if shared_ids:
+        values = {"ticket_ids": _array(shared_ids)}
+        for shared_id, *member in await tx.execute(_READ_MEMBERS, values):
+            found[shared_id].append(Member(*member))
+    return found
+
+
+async def follow(
+    tx: AsyncConnection, shared: Collection[Shared], *, actor: str, now: datetime
+) -> None:
+    """Makes locked shared tickets valid as long as the latest of their items' tickets, and records it."""
+    if not shared:
+        return
+    values = {
+        "ticket_ids": _array([each.ticket_id for each in shared]),
+        "withdrawn": "{" + ",".join(sorted(WITHDRAWN)) + "}",
+        "now": now,
+    }
+    for ticket_id, state in (await tx.execute(_FOLLOW, values)).all():
+        event = {"action": "validity_moved", "state": state, "actor": actor}
+        await tickets.record(tx, [ticket_id], now=now, **event)
+
+
+async def left_over(tx: AsyncConnection, shared: Collection[Shared]) -> list[Shared]:
+    """Those of the locked shared tickets that can still be used though the last of their items' tickets is gone."""
+    if not shared:
+        return []
+    values = {"ticket_ids": _array([each.ticket_id for each in shared])}
+    still_open = [Shared(*row) for row in await tx.execute(_OPEN, values)]
+    found = await members(tx, [each.ticket_id for each in still_open])
+    return [
+        each
+        for each in still_open
+        if all(member.state in WITHDRAWN for member in found[each.ticket_id])
+    ]
+
+
+async def is_over(tx: AsyncConnection, ticket_id: int) -> bool:
+    """Whether a locked ticket is one that an item shares, and the last of the item's tickets is gone."""
+    found = (await members(tx, [ticket_id]))[ticket_id]
+    return bool(found) and all(member.state in WITHDRAWN for member in found)
+
+
+async def expire(
+    tx: AsyncConnection, ticket_ids: Collection[int], *, actor: str, now: datetime
+) -> None:
+    """Ends those of locked shared tickets that were redeemed in part: their validity is over now."""
+    ended = await tickets.move(
+        tx,
+        ticket_ids,
+        ("PARTIALLY_REDEEMED",),
+        "EXPIRED",
+        action="expired",
+        actor=actor,
+        now=now,
+    )
+    if ended:
+        await tx.execute(_END, {"ticket_ids": _array(ended), "now": now})
+
+
+def _array(numbers: Collection[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"

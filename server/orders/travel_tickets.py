@@ -1,0 +1,313 @@
+"""Travellers' tickets: reading them with all they were sold under, and the QR codes their owners show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Select, and_, func, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog.models import departures
+from server.catalog.offers import Offer
+from server.catalog.operator_cause import operator_cause
+from server.catalog.policy import Policy
+from server.catalog.policy import Ticket as Standing
+from server.catalog.rules import DEFAULT_BOARDING_MINUTES
+from server.orders.content import SHARED, Item, Place
+from server.orders.departures import Departure
+from server.orders.models import orders as order_rows
+from server.orders.models import ticket_sales
+from server.orders.orders import Order, find, read
+from server.orders.shared_tickets import shown_in
+from server.platform.errors import not_found
+from server.tickets.models import entitlements, snapshots
+from server.tickets.models import tickets as ticket_rows
+from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
+
+BOARDING = "boarding"
+"""The function by which a departure is boarded: once redeemed, the trip was begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class TravelTicket:
+    """A ticket with its order, its place there, and the snapshot it was sold under.
+
+    `uses` are (function_code, remaining_uses, total_uses) by code; `passenger_index` is SHARED for a shared entitlement.
+    The columns of its departure are as it is now; all are None for a package.
+    """
+
+    order: Order
+    snapshot: dict[str, Any]
+    ticket_id: int
+    ticket_code: str
+    state: str
+    blocked: bool
+    order_id: int
+    product_id: int
+    snapshot_id: UUID
+    valid_from_time: datetime
+    valid_until_time: datetime
+    customer_type: str
+    item_index: int
+    passenger_index: int
+    seat: str | None
+    amount_minor: int
+    reference_time: datetime
+    changes_made: int
+    uses: Sequence[tuple[str, int, int]]
+    departure_id: int | None = None
+    departure_state: str | None = None
+    departure_time: datetime | None = None
+    planned_time: datetime | None = None
+
+    @property
+    def departure(self) -> Departure | None:
+        """Its departure as it is now; None for a package."""
+        if self.departure_id is None or self.departure_state is None:
+            return None
+        assert self.departure_time is not None, "a departure leaves at some time"
+        planned_time = self.planned_time or self.departure_time
+        return Departure(self.departure_id, self.departure_state, self.departure_time, planned_time)
+
+    @property
+    def moved(self) -> timedelta:
+        """By how much its departure leaves later than it was sold for; earlier below zero."""
+        journey, departure = self.snapshot["offer"]["journey"], self.departure
+        if journey is None or departure is None:
+            return timedelta()
+        sold_for = journey.get("service_time")
+        return departure.moved(datetime.fromisoformat(sold_for) if sold_for else None)
+
+    @property
+    def operator_cause(self) -> str:
+        """What the operator did to its departure, for which refund and change are free; empty if nothing."""
+        if self.departure is None:
+            return ""
+        return operator_cause(self.departure.state, self.moved, self.policy.move_tolerance_minutes)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is for a shared entitlement, which is anybody's of the order."""
+        return self.passenger_index == SHARED
+
+    @property
+    def item(self) -> Item:
+        """What it was ordered as."""
+        return self.order.content.items[self.item_index]
+
+    @property
+    def place(self) -> Place:
+        """The place of its item that it is; not of a shared one."""
+        return next(each for each in self.item.places if each.passenger == self.passenger_index)
+
+    @property
+    def position(self) -> tuple[str, int, int]:
+        """Where it stands in the list: its order's time, that order, itself."""
+        return self.order.create_time.isoformat(), self.order_id, self.ticket_id
+
+    @property
+    def offer(self) -> Offer:
+        """As it was offered then."""
+        return Offer.from_snapshot(self.item.offer_id, self.snapshot_id, self.snapshot)
+
+    @property
+    def boarding_time(self) -> datetime | None:
+        """When boarding of its departure opens; None for a ticket of none, and for a shared one."""
+        if self.item.departure_id is None or self.is_shared:
+            return None
+        minutes = self.snapshot.get("boarding_minutes", DEFAULT_BOARDING_MINUTES)
+        return self.reference_time - timedelta(minutes=minutes)
+
+    @property
+    def policy(self) -> Policy:
+        """How it is refunded and changed."""
+        return Policy.parse(self.snapshot["policy"])
+
+    @property
+    def zone(self) -> tzinfo:
+        """Of the city it is used in; UTC if that is not known."""
+        name = self.snapshot["offer"].get("time_zone")
+        return ZoneInfo(name) if name else UTC
+
+    @property
+    def standing(self) -> Standing:
+        """As refund and change look at it."""
+        change = self.order.content.change
+        return Standing(
+            state=self.state,
+            paid_minor=self.amount_minor,
+            remaining_uses=sum(remaining for _, remaining, _ in self.uses),
+            total_uses=sum(total for _, _, total in self.uses),
+            reference_time=self.reference_time,
+            valid_until_time=self.valid_until_time,
+            blocked=self.blocked,
+            departs=self.item.departure_id is not None,
+            refund_percent_cap=change.refund_percent if change else 100,
+            zone=self.zone,
+            operator_cause=self.operator_cause,
+            boarded=any(
+                code == BOARDING and remaining < total for code, remaining, total in self.uses
+            ),
+        )
+
+
+# with the ticket in one statement, so that its state and its uses are of one moment
+_USE = func.jsonb_build_array(
+    entitlements.c.function_code, entitlements.c.remaining_uses, entitlements.c.total_uses
+)
+_OF_TICKET = func.jsonb_agg(aggregate_order_by(_USE, entitlements.c.function_code))
+_USES = (
+    select(func.coalesce(_OF_TICKET, text("'[]'")))
+    .where(entitlements.c.ticket_id == ticket_rows.c.ticket_id)
+    .scalar_subquery()
+)
+_TICKETS: Select[Any] = (
+    select(
+        ticket_rows.c.ticket_id,
+        ticket_rows.c.ticket_code,
+        ticket_rows.c.state,
+        ticket_rows.c.blocked,
+        ticket_rows.c.order_id,
+        ticket_rows.c.product_id,
+        ticket_rows.c.snapshot_id,
+        ticket_rows.c.valid_from_time,
+        ticket_rows.c.valid_until_time,
+        ticket_rows.c.customer_type,
+        ticket_sales.c.item_index,
+        ticket_sales.c.passenger_index,
+        ticket_sales.c.seat,
+        ticket_sales.c.amount_minor,
+        ticket_sales.c.reference_time,
+        ticket_sales.c.changes_made,
+        _USES,
+        departures.c.departure_id,
+        departures.c.state,
+        departures.c.departure_time,
+        departures.c.planned_time,
+    )
+    .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
+    .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
+    .outerjoin(departures, departures.c.departure_id == ticket_sales.c.departure_id)
+    .select_from(order_rows)
+)
+
+# by the index on the order that a chain of changes began with
+_CHANGED_INTO = text("""
+WITH RECURSIVE chain AS (
+  SELECT CAST(:ticket_id AS bigint) AS ticket_id, 0 AS depth
+  UNION ALL
+  SELECT t.ticket_id, c.depth + 1
+  FROM chain c JOIN tickets old ON old.ticket_id = c.ticket_id JOIN orders sold ON sold.order_id = old.order_id
+  JOIN orders o ON o.first_order_id = coalesce(sold.first_order_id, sold.order_id) AND o.changes_ticket_id = c.ticket_id
+  JOIN tickets t ON t.order_id = o.order_id)
+SELECT ticket_id FROM chain ORDER BY depth
+""")
+
+
+def ticket_number(code: str) -> int | None:
+    """The ticket_id that the code of a traveller's ticket spells; None for what is none."""
+    parsed = Code.parse(code)
+    if parsed is None or (parsed.prefix, parsed.partner_code) != (DIRECT_PREFIX, DIRECT_CODE):
+        return None
+    return parsed.number(DIRECT)
+
+
+def ticket_code(ticket_id: int) -> str:
+    """The readable form of a traveller's ticket_id, e.g. `DIR-DT-20261121-000001`."""
+    return Number.unpack(ticket_id).code(DIRECT_PREFIX, DIRECT_CODE)
+
+
+async def changed_into(tx: AsyncConnection, ticket_id: int) -> list[int]:
+    """The ticket, what it was changed into, what that was, and so on to the one that was not."""
+    return list((await tx.execute(_CHANGED_INTO, {"ticket_id": ticket_id})).scalars())
+
+
+async def get(tx: AsyncConnection, traveller_id: int, code: str) -> TravelTicket:
+    """The traveller's own ticket by its code. Raises NOT_FOUND."""
+    query = _TICKETS.where(
+        ticket_rows.c.ticket_id == ticket_number(code), order_rows.c.traveller_id == traveller_id
+    )
+    found = await _complete(tx, (await tx.execute(query)).all())
+    if not found:
+        raise not_found("ticket", code)
+    return found[0]
+
+
+async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
+    """All tickets of a traveller's order, in the order of their numbers.
+
+    They are as many as its items have passengers and shared entitlements, some hundreds at the most.
+    """
+    query = _TICKETS.where(order_rows.c.order_id == order_id).order_by(ticket_rows.c.ticket_id)
+    return await _complete(tx, (await tx.execute(query)).all())
+
+
+async def shared_with(tx: AsyncConnection, order: Order) -> list[TravelTicket]:
+    """The shared tickets of another order that the order of a change shows as well."""
+    query = _TICKETS.where(shown_in(order.order_id), order_rows.c.order_id != order.order_id)
+    rows = (await tx.execute(query.order_by(ticket_rows.c.ticket_id))).all()
+    return await _complete(tx, rows)
+
+
+async def page(
+    tx: AsyncConnection,
+    traveller_id: int,
+    *,
+    order_code: str,
+    state: str,
+    behind: Sequence[Any] | None,
+    limit: int,
+) -> list[TravelTicket]:
+    """The traveller's tickets behind a `position`, those of the newest order first.
+
+    All, or those that an order shows, or in a state. Raises NOT_FOUND for an order that is not the traveller's.
+    """
+    query = _TICKETS.where(order_rows.c.traveller_id == traveller_id)
+    if order_code:
+        order = await find(tx, traveller_id, order_code)
+        query = query.where(shown_in(order.order_id))
+    if state:
+        query = query.where(ticket_rows.c.state == state)
+    position = order_rows.c.create_time, order_rows.c.order_id
+    if behind:
+        create_time, order_id, ticket_id = behind
+        of_order = datetime.fromisoformat(create_time), order_id
+        query = query.where(
+            or_(
+                tuple_(*position) < tuple_(*of_order),
+                and_(tuple_(*position) == tuple_(*of_order), ticket_rows.c.ticket_id > ticket_id),
+            )
+        )
+    newest_first = (*[column.desc() for column in position], ticket_rows.c.ticket_id)
+    rows = (await tx.execute(query.order_by(*newest_first).limit(limit))).all()
+    return await _complete(tx, rows)
+
+
+async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTicket]:
+    if not rows:
+        return []
+    sold_in = await read(tx, {row.order_id for row in rows})
+    sold_under = select(snapshots.c.snapshot_id, snapshots.c.content).where(
+        snapshots.c.snapshot_id.in_({row.snapshot_id for row in rows})
+    )
+    contents = {row.snapshot_id: row.content for row in await tx.execute(sold_under)}
+    return [TravelTicket(sold_in[row.order_id], contents[row.snapshot_id], *row) for row in rows]
+
+
+async def types_on_board(tx: AsyncConnection, traveller_id: int, departure_id: int) -> set[str]:
+    """The customer types of the traveller's tickets of a departure that are good to travel with."""
+    query = (
+        select(ticket_rows.c.customer_type)
+        .join(order_rows, order_rows.c.order_id == ticket_rows.c.order_id)
+        .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
+        .where(
+            order_rows.c.traveller_id == traveller_id,
+            ticket_sales.c.departure_id == departure_id,
+            ticket_rows.c.state == "ACTIVE",
+        )
+    )
+    return set((await tx.execute(query)).scalars())

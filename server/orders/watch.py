@@ -1,0 +1,171 @@
+"""WatchOrder: the moves of an order as they happen, from the database, whichever process made them.
+
+All watched orders of a process are asked for in one query twice a second, and only while somebody watches. Each order's
+moves are numbered under its row lock, so what is behind the last number seen is all that is new.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.identity.callers import Traveller
+from server.orders import events, orders
+from server.orders.orders import Order
+from server.platform.database import Database, array
+from server.platform.errors import DomainError, Reason
+from server.platform.loops import Loops
+
+POLL_SECONDS = 0.5
+"""Between two looks."""
+RETRY_SECONDS = 1.0
+FINAL = frozenset({"COMPLETED", "CANCELLED"})
+
+# LATERAL, so that each order is looked up by key, however many are watched
+_NEWS = text("""
+SELECT e.order_id, e.sequence, e.event, e.state, e.cancel_reason, e.ticket_id, e.occurred_time
+FROM unnest(CAST(:order_ids AS bigint[]), CAST(:behind AS int[])) AS w (order_id, behind)
+CROSS JOIN LATERAL (
+  SELECT * FROM order_events o WHERE o.order_id = w.order_id AND o.sequence > w.behind) e
+ORDER BY e.order_id, e.sequence
+""")
+
+log = structlog.get_logger()
+
+
+class Happening(NamedTuple):
+    """A move of an order, or of one of its tickets."""
+
+    order_id: int
+    sequence: int
+    event: str
+    state: str
+    cancel_reason: str | None
+    ticket_id: int | None
+    occurred_time: datetime
+
+
+News = Sequence[Happening] | DomainError
+
+
+@dataclass(eq=False)
+class _Watch:
+    """Somebody who watches: behind which sequence, and what is still to be told."""
+
+    order_id: int
+    behind: int
+    news: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
+
+
+class Watcher:
+    """Everybody who watches an order at this process."""
+
+    def __init__(
+        self,
+        db: Database,
+        stopping: asyncio.Event,
+        loops: Loops | None = None,
+    ) -> None:
+        self._db = db
+        self._loop = (loops or Loops()).add("order-watcher", self._poll_always)
+        self._stopping = stopping
+        self._watches: set[_Watch] = set()
+
+    async def watch(
+        self, traveller: Traveller, code: str, *, after_sequence: int
+    ) -> AsyncIterator[Happening]:
+        """The moves of the traveller's own order behind a sequence, until it is final.
+
+        Raises NOT_FOUND; what it returns raises SHUTTING_DOWN when the server stops.
+        """
+        async with self._db.transaction() as tx:
+            order = await orders.find(tx, traveller.traveller_id, code)
+            past = await _news(tx, {order.order_id: max(after_sequence, 1)})
+        if after_sequence < 1:
+            past = [_created(order), *past]
+        return self._moves(order, past, after_sequence)
+
+    async def _moves(
+        self, order: Order, past: list[Happening], after_sequence: int
+    ) -> AsyncIterator[Happening]:
+        for happening in past:
+            yield happening
+        last = past[-1] if past else None
+        state = last.state if last else order.state
+        if state in FINAL:
+            return
+        watch = _Watch(order.order_id, max(last.sequence if last else 0, after_sequence))
+        self._begin(watch)
+        try:
+            while state not in FINAL:
+                news = await watch.news.get()
+                if isinstance(news, DomainError):
+                    raise news
+                for happening in news:
+                    yield happening
+                state = news[-1].state
+        finally:
+            self._watches.discard(watch)
+
+    def _begin(self, watch: _Watch) -> None:
+        self._watches.add(watch)
+        self._loop.start()
+
+    async def _poll_always(self) -> None:
+        while self._watches:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._stopping.wait()
+            if self._stopping.is_set():
+                self._end_all()
+                return
+            try:
+                await self._poll()
+            except DomainError as error:  # the database is away: they wait on
+                log.warning("order_watcher.poll_failed", error=error.message)
+            except Exception:  # those who watch must not wait for ever for one fault
+                log.exception("order_watcher.poll_failed")
+
+    def _end_all(self) -> None:
+        for watch in self._watches:
+            watch.news.put_nowait(
+                DomainError(
+                    Reason.SHUTTING_DOWN,
+                    "the server is stopping; watch again from the last sequence",
+                    retry_seconds=RETRY_SECONDS,
+                )
+            )
+
+    async def _poll(self) -> None:
+        watches = list(self._watches)
+        behind: dict[int, int] = {}
+        for watch in watches:
+            known = behind.get(watch.order_id, watch.behind)
+            behind[watch.order_id] = min(known, watch.behind)
+        if not behind:
+            return
+        async with self._db.transaction() as tx:
+            news = await _news(tx, behind)
+        by_order: dict[int, list[Happening]] = {}
+        for happening in news:
+            by_order.setdefault(happening.order_id, []).append(happening)
+        for watch in watches:
+            fresh = [h for h in by_order.get(watch.order_id, ()) if h.sequence > watch.behind]
+            if fresh:
+                watch.behind = fresh[-1].sequence
+                watch.news.put_nowait(fresh)
+
+
+def _created(order: Order) -> Happening:
+    return Happening(order.order_id, 1, events.CREATED, "PENDING", None, None, order.create_time)
+
+
+async def _news(tx: AsyncConnection, behind: dict[int, int]) -> list[Happening]:
+    values = {"order_ids": array(list(behind)), "behind": array(list(behind.values()))}
+    return [Happening(*row) for row in await tx.execute(_NEWS, values)]

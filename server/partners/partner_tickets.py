@@ -1,0 +1,349 @@
+"""What OTA partners do with their stock: make batches of tickets, and activate them when they are sold."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import sales as catalog
+from server.catalog.rules import fault_of_start, valid_until
+from server.identity.callers import Partner
+from server.orders.partner_orders import Sale, create_paid, order_code
+from server.partners.rules import Amount, price_instead
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.stock import inventory
+from server.tickets import tickets
+from server.tickets.generation import NewTickets, generate, reserve_numbers
+from server.tickets.rules import PARTNER_PREFIX, Number, why_not_activated
+
+STREAM_CHUNK_TICKETS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SoldTicket:
+    """A ticket that a partner sold: to whom, under which payment of its own, for how much."""
+
+    ticket_code: str
+    customer_type: str
+    customer_name: str
+    payment_reference: str
+    amount_minor: int
+    currency_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an activation: `reason` is empty if it was done; `state` None if there is no such ticket.
+
+    With PAYMENT_MISMATCH, what was `paid` and what was `expected`.
+    """
+
+    ticket_code: str
+    state: str | None = None
+    order_code: str = ""
+    reason: Reason | None = None
+    explanation: str = ""
+    paid: Amount | None = None
+    expected: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Tickets that a partner asks for; with a `sale` they are sold already, without `valid_from_time` valid at once."""
+
+    product_id: int
+    quantity: int
+    distributor_id: str
+    sale: Sale | None
+    valid_from_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch that was made: its tickets have `quantity` numbers from `first_ticket_id` on, and all one state."""
+
+    batch_id: UUID
+    first_ticket_id: int
+    quantity: int
+    state: str
+    order_code: str
+
+    def codes(self, partner: Partner, most: int) -> list[str]:
+        """The codes of the first `most` tickets."""
+        behind = self.first_ticket_id + min(self.quantity, most)
+        return [
+            Number.unpack(number).code(PARTNER_PREFIX, partner.partner_code)
+            for number in range(self.first_ticket_id, behind)
+        ]
+
+
+async def generate_batch(
+    tx: AsyncConnection,
+    db: Database,
+    partner: Partner,
+    wanted: BatchRequest,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> NewBatch:
+    """Makes tickets out of the partner's stock; with a sale they are born ACTIVE and belong to one order.
+
+    They are valid by the days of the city where the product is used; `zone` is whose days count in codes. Stock is taken
+    last, so that its row is not locked while the tickets are written. Raises SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD,
+    PAYMENT_MISMATCH.
+    """
+    stock = {
+        "product_id": wanted.product_id,
+        "partner_id": partner.partner_id,
+        "quantity": wanted.quantity,
+    }
+    product = await catalog.product_for_sale(tx, **stock)
+    valid_from = wanted.valid_from_time or now
+    fault = fault_of_start(valid_from, product.validity_days, now)
+    if fault:
+        raise invalid("valid_from_time", fault)
+    sale, snapshot = wanted.sale, product.snapshot()
+    if sale:
+        _require_price(partner, sale, snapshot)
+    orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
+    zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
+    new = NewTickets(
+        first_ticket_id=await reserve_numbers(
+            db, partner.partner_id, now.astimezone(zone).date(), "T", wanted.quantity
+        ),
+        quantity=wanted.quantity,
+        partner_code=partner.partner_code,
+        state="ACTIVE" if sale else "PRE_GENERATED",
+        product_id=wanted.product_id,
+        batch_id=uuid4(),
+        distributor_id=wanted.distributor_id,
+        snapshot_id=await tickets.store_snapshot(tx, product.product_id, snapshot, now),
+        order_id=orders[0].order_id if sale else None,
+        customer_type=sale.customer_type if sale else None,
+        customer_name=sale.customer_name if sale else None,
+        valid_from_time=valid_from,
+        valid_until_time=valid_until(valid_from, product.validity_days, zone_of_use),
+        create_time=now,
+        entitlements=[(each["function_code"], each["total_uses"]) for each in product.entitlements],
+    )
+    await generate(tx, new)
+    await inventory.take_sold(tx, **stock, now=now)
+    code = orders[0].order_code if sale else ""
+    return NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
+
+
+async def get_batch(tx: AsyncConnection, partner: Partner, batch_id: str) -> tickets.Batch:
+    """A partner's batch by the text of its id. Raises NOT_FOUND."""
+    try:
+        found = await tickets.find_batch(tx, partner.partner_id, UUID(batch_id))
+    except ValueError:
+        found = None
+    if found is None:
+        raise not_found("batch", batch_id)
+    return found
+
+
+async def batch_page(
+    tx: AsyncConnection,
+    partner: Partner,
+    batch_id: str,
+    *,
+    after: int | None,
+    limit: int,
+    now: datetime,
+) -> tuple[list[tickets.BatchTicket], int | None]:
+    """Up to `limit` tickets of a batch behind the number `after`, and the number to go on from. Raises NOT_FOUND."""
+    batch = await get_batch(tx, partner, batch_id)
+    after = batch.first_ticket_id - 1 if after is None else after
+    found = await tickets.batch_tickets(tx, batch, after=after, most=limit, now=now)
+    last = after + limit
+    return found, last if last < batch.last_ticket_id else None
+
+
+async def batch_chunks(
+    db: Database,
+    partner: Partner,
+    batch_id: str,
+    *,
+    after_ticket_code: str,
+    clock: Callable[[], datetime],
+) -> AsyncIterator[list[tickets.BatchTicket]]:
+    """All tickets of a batch behind the given one, chunk by chunk.
+
+    No transaction is open between two chunks, however slow the reader. Raises NOT_FOUND, INVALID_FIELD.
+    """
+    async with db.transaction() as tx:
+        batch = await get_batch(tx, partner, batch_id)
+    after = batch.first_ticket_id - 1
+    if after_ticket_code:
+        given = tickets.ticket_number(after_ticket_code, partner)
+        if given is None or not batch.first_ticket_id <= given <= batch.last_ticket_id:
+            raise invalid("after_ticket_code", "is not the code of a ticket of this batch")
+        after = given
+    while after < batch.last_ticket_id:
+        async with db.transaction() as tx:
+            chunk = await tickets.batch_tickets(
+                tx, batch, after=after, most=STREAM_CHUNK_TICKETS, now=clock()
+            )
+        yield chunk
+        after += STREAM_CHUNK_TICKETS
+
+
+async def activate(
+    tx: AsyncConnection,
+    db: Database,
+    partner: Partner,
+    sold: Sequence[SoldTicket],
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> list[Verdict]:
+    """Activates what can be activated of the sold tickets, each at most once; one verdict for each, in order.
+
+    Tickets under one payment reference share an order. Raises INVALID_FIELD for a ticket that stands there twice, and
+    a payment in two currencies.
+    """
+    _refuse_contradictions(sold)
+    numbers = [tickets.ticket_number(each.ticket_code, partner) for each in sold]
+    known = await tickets.lock_tickets(
+        tx, partner.partner_id, [n for n in numbers if n is not None]
+    )
+    content = await tickets.read_snapshots(tx, {row.snapshot_id for row in known.values()})
+    verdicts: list[Verdict | None] = []
+    sales: dict[str, list[tuple[int, SoldTicket]]] = {}
+    for number, each in zip(numbers, sold, strict=True):
+        ticket: Any = known.get(number or 0)
+        verdict = _refusal(each.ticket_code, ticket, partner, now)
+        if verdict is None:
+            verdict = _mismatch(each, ticket.state, content[ticket.snapshot_id], partner)
+        verdicts.append(verdict)
+        if number is not None and verdict is None:
+            sales.setdefault(each.payment_reference, []).append((number, each))
+    orders = await create_paid(
+        tx, db, partner, [_sale(of_order) for of_order in sales.values()], zone=zone, now=now
+    )
+    activations = []
+    codes = {}
+    for order, of_order in zip(orders, sales.values(), strict=True):
+        for number, each in of_order:
+            codes[number] = order.order_code
+            activations.append(
+                tickets.Activation(number, order.order_id, each.customer_type, each.customer_name)
+            )
+    await tickets.activate(tx, activations, actor=partner.key, now=now)
+    return [
+        verdict or Verdict(each.ticket_code, "ACTIVE", codes[number or 0])
+        for verdict, each, number in zip(verdicts, sold, numbers, strict=True)
+    ]
+
+
+async def activate_one(
+    tx: AsyncConnection,
+    db: Database,
+    partner: Partner,
+    sold: SoldTicket,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> Verdict:
+    """Activates one sold ticket. Raises NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH."""
+    (verdict,) = await activate(tx, db, partner, [sold], zone=zone, now=now)
+    if verdict.state is None:
+        raise not_found("ticket", sold.ticket_code)
+    if verdict.paid and verdict.expected:
+        raise _payment_mismatch(sold.ticket_code, verdict.paid, verdict.expected)
+    if verdict.reason:
+        raise tickets.state_refuses(sold.ticket_code, verdict.state, verdict.explanation)
+    return verdict
+
+
+def _refuse_contradictions(sold: Sequence[SoldTicket]) -> None:
+    seen: set[str] = set()
+    currencies: dict[str, str] = {}
+    for index, each in enumerate(sold):
+        if each.ticket_code in seen:
+            raise invalid(
+                f"activations[{index}].ticket_code", f"{each.ticket_code} stands there twice"
+            )
+        seen.add(each.ticket_code)
+        currency = currencies.setdefault(each.payment_reference, each.currency_code)
+        if currency != each.currency_code:
+            raise invalid(
+                f"activations[{index}].payment.currency_code",
+                f"is {each.currency_code}, under the same reference there was {currency} before",
+            )
+
+
+def _refusal(ticket_code: str, ticket: Any, partner: Partner, now: datetime) -> Verdict | None:
+    if ticket is None:
+        return Verdict(ticket_code, reason=Reason.NOT_FOUND)
+    why_not = why_not_activated(
+        ticket.state, blocked=ticket.blocked, valid_until_time=ticket.valid_until_time, now=now
+    )
+    if why_not is None:
+        return None
+    order = "" if ticket.order_id is None else order_code(ticket.order_id, partner)
+    return Verdict(ticket_code, ticket.state, order, Reason.TICKET_STATE_REFUSES, why_not)
+
+
+def _mismatch(
+    sold: SoldTicket, state: str, snapshot: Mapping[str, Any], partner: Partner
+) -> Verdict | None:
+    """The verdict on a payment that is not what the ticket was to cost; None if it is."""
+    paid = Amount(sold.amount_minor, sold.currency_code)
+    expected = price_instead(
+        snapshot,
+        paid,
+        customer_type=sold.customer_type,
+        tolerance_basis_points=partner.activation_tolerance_basis_points,
+    )
+    if expected is None:
+        return None
+    reason = Reason.PAYMENT_MISMATCH
+    return Verdict(sold.ticket_code, state, reason=reason, paid=paid, expected=expected)
+
+
+def _require_price(partner: Partner, sale: Sale, snapshot: Mapping[str, Any]) -> None:
+    """Raises PAYMENT_MISMATCH for a batch that was not sold for what its tickets cost together."""
+    paid = Amount(sale.amount_minor, sale.currency_code)
+    expected = price_instead(
+        snapshot,
+        paid,
+        customer_type=sale.customer_type,
+        quantity=sale.ticket_count,
+        tolerance_basis_points=partner.activation_tolerance_basis_points,
+    )
+    if expected:
+        raise _payment_mismatch("", paid, expected)
+
+
+def _payment_mismatch(ticket_code: str, paid: Amount, expected: Amount) -> DomainError:
+    return DomainError(
+        Reason.PAYMENT_MISMATCH,
+        f"payment: {paid.minor} {paid.currency_code} were paid, the price is {expected.minor}"
+        f" {expected.currency_code}, in minor units; send what was paid for the price of the batch,"
+        " or ask the administrator for a tolerance",
+        ticket_code=ticket_code,
+        expected_minor=expected.minor,
+        expected_currency_code=expected.currency_code,
+        paid_minor=paid.minor,
+        paid_currency_code=paid.currency_code,
+    )
+
+
+def _sale(of_order: Sequence[tuple[int, SoldTicket]]) -> Sale:
+    """One order for the tickets of one payment; its customer is that of the first."""
+    first = of_order[0][1]
+    return Sale(
+        customer_type=first.customer_type,
+        customer_name=first.customer_name,
+        payment_reference=first.payment_reference,
+        amount_minor=sum(each.amount_minor for _, each in of_order),
+        currency_code=first.currency_code,
+        ticket_count=len(of_order),
+    )

@@ -1,0 +1,308 @@
+"""Paying an order: the payment asked for at WeChat, looked at while it waits, closed when it is not to be made any more.
+
+WeChat is asked outside of transactions, always under the number of the payment, which was stored before: whatever is lost
+on the way, a process included, is asked for again under the same number, or found by a query.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.identity import travellers
+from server.identity.callers import Traveller
+from server.orders import departures, orders
+from server.orders.orders import Order
+from server.payments import payments
+from server.payments.payments import CLOSE_PAYMENT, Payment
+from server.payments.rules import next_query
+from server.payments.settlement import Settlement
+from server.platform import outbox
+from server.platform.database import Database, LostRaceError
+from server.platform.errors import DomainError, Reason, not_found
+from server.platform.faults import fault_text
+from server.platform.outbox import GiveUpError, Kind, Postpone, Task
+from server.wechat.client import WechatClient
+from server.wechat.codec import PaySign, WechatError
+
+QUERY_PAYMENT = "payment.query"
+"""Kind of outbox task: WeChat is asked whether a payment was made, in case its notice is lost; its key is the out_trade_no."""
+PATIENCE_ATTEMPTS = 500
+"""WeChat may be away for days; a payment it knows of is never given up before."""
+ASK_AGAIN = timedelta(seconds=3)
+"""Travellers who look at a payment that waits make us ask WeChat so often at the most."""
+ASK_SECONDS = 3.0
+"""So long they wait for WeChat; then they see what we know."""
+PREPAY_LIFE = timedelta(minutes=110)
+"""A prepay_id is good for two hours."""
+PAYING_NOW = timedelta(seconds=5)
+"""A payment that the traveller is at is closed so much later."""
+DESCRIPTION = "DeepTravel 深旅 {}"
+"""What the traveller reads in WeChat, with the order's number."""
+UNPAYABLE = ("CLOSED", "REVOKED")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """An order and its latest payment, none if there was nothing to pay; `pay_sign` while it waits to be paid."""
+
+    order: Order
+    payment: Payment | None
+    pay_sign: PaySign | None = None
+
+
+class Cashier:
+    """Takes travellers' payments; `client` is None where no merchant is set. `wake` is the outbox's."""
+
+    def __init__(
+        self,
+        db: Database,
+        settlement: Settlement,
+        client: WechatClient | None,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._settlement = settlement
+        self._client = client
+        self._wake = wake
+
+    def kinds(self) -> dict[str, Kind]:
+        """What the outbox works off; nothing without a merchant."""
+        if self._client is None:
+            return {}
+        return {
+            QUERY_PAYMENT: Kind(self._query, most_attempts=PATIENCE_ATTEMPTS),
+            CLOSE_PAYMENT: Kind(self._close, most_attempts=PATIENCE_ATTEMPTS),
+        }
+
+    async def log_in(self, code: str, *, now: datetime) -> Traveller:
+        """Whom the mini-program's code is of. Raises LOGIN_FAILED, REVOKED, PAYMENT_PROVIDER_UNAVAILABLE,
+        PAYMENTS_NOT_CONFIGURED.
+        """
+        client = self._wechat()
+        session = await client.code_to_session(code)
+        return await self._db.in_transaction(
+            lambda tx: travellers.log_in(
+                tx,
+                app_id=client.app_id,
+                openid=session.openid,
+                unionid=session.unionid or None,
+                now=now,
+            )
+        )
+
+    async def pay(self, traveller: Traveller, order_code: str, *, now: datetime) -> Paying:
+        """Asks WeChat for the payment of the traveller's held order; a repeat leads to the same payment.
+
+        With nothing to pay the order is settled at once. Raises NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES,
+        PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+        """
+        paying = await self._db.in_transaction(
+            lambda tx: self._begin(tx, traveller, order_code, now=now)
+        )
+        payment = paying.payment
+        if payment is None or payment.state != "PENDING":
+            return paying
+        prepay_id = payment.prepay_id
+        if not prepay_id or now >= payment.create_time + PREPAY_LIFE:
+            prepay_id = await self._prepay(paying.order, payment, now=now)
+            paying = await self._keep(traveller, payment, prepay_id, now=now)
+            if paying.order.state != "PENDING":
+                return paying
+        sign = self._wechat().pay_sign(prepay_id, now)
+        return Paying(paying.order, paying.payment, sign)
+
+    async def show(self, traveller_id: int, order_code: str, *, now: datetime) -> Paying:
+        """The latest payment of the traveller's order; WeChat is asked about one that waits. Raises NOT_FOUND."""
+        async with self._db.transaction() as tx:
+            paying = await _read(tx, traveller_id, order_code)
+            payment = paying.payment
+            asks = self._client is not None and payment is not None
+            if payment and asks:
+                asks = await payments.claim_query(
+                    tx, payment, untouched_since=now - ASK_AGAIN, now=now
+                )
+        if not payment or not asks:
+            return paying
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                await self._look(payment.out_trade_no, now=now)
+        except (DomainError, WechatError, TimeoutError) as error:  # what we know is an answer too
+            log.warning("payment.not_asked", number=payment.out_trade_no, cause=fault_text(error))
+        async with self._db.transaction() as tx:
+            return await _read(tx, traveller_id, order_code)
+
+    async def _begin(
+        self, tx: AsyncConnection, traveller: Traveller, order_code: str, *, now: datetime
+    ) -> Paying:
+        """Stores the payment before WeChat hears of it, if there is none that waits."""
+        order = await orders.find(tx, traveller.traveller_id, order_code, lock=True)
+        payment = await payments.latest(tx, order.order_id)
+        if order.state in ("PAID", "COMPLETED"):
+            return Paying(order, payment and await payments.succeeded(tx, order.order_id))
+        gone = departures.cancelled(await departures.of_order(tx, order.order_id))
+        if gone and (order.state == "PENDING" or order.cancel_reason == "DEPARTURE_CANCELLED"):
+            raise departures.departure_cancelled(gone, "nothing is paid for it; make a new order")
+        if order.state != "PENDING" or now >= order.hold_expire_time:
+            raise orders.state_refuses(order, "only what is held is paid; make a new order")
+        if order.amount_minor == order.credit_minor:
+            await self._settlement.settle(tx, order, pay_time=now, now=now, actor=traveller.key)
+            return await _read(tx, traveller.traveller_id, order_code)
+        self._wechat()
+        if payment and payment.state == "PENDING":
+            return Paying(order, payment)
+        payer = await travellers.payer(tx, traveller.traveller_id)
+        payment = await payments.create(
+            tx,
+            order.order_id,
+            payment.attempt + 1 if payment else 1,
+            amount_minor=order.amount_minor - order.credit_minor,
+            currency_code=order.currency_code,
+            openid=payer.openid,
+            expire_time=order.hold_expire_time,
+            now=now,
+        )
+        due = next_query(now, payment.expire_time, now) or now
+        await outbox.enqueue(tx, QUERY_PAYMENT, payment.out_trade_no, {}, due=due, now=now)
+        return Paying(order, payment)
+
+    async def _prepay(self, order: Order, payment: Payment, *, now: datetime) -> str:
+        try:
+            return await self._wechat().prepay(
+                out_trade_no=payment.out_trade_no,
+                description=DESCRIPTION.format(order.order_code),
+                amount_minor=payment.amount_minor,
+                currency_code=payment.currency_code,
+                openid=payment.openid,
+                expire_time=payment.expire_time,
+            )
+        except WechatError as error:
+            log.warning("payment.refused", number=payment.out_trade_no, cause=str(error))
+            # paid, or closed at WeChat: whatever it is, the next look at it shall say so
+            async with self._db.transaction() as tx:
+                await outbox.enqueue(tx, QUERY_PAYMENT, payment.out_trade_no, {}, due=now, now=now)
+            self._wake()
+            raise DomainError(
+                Reason.PAYMENT_REFUSED,
+                f"WeChat refuses the payment of order {order.order_code} with {error.code}; look at it with GetPayment",
+                order_id=order.order_code,
+                code=error.code,
+            ) from error
+
+    async def _keep(
+        self, traveller: Traveller, payment: Payment, prepay_id: str, *, now: datetime
+    ) -> Paying:
+        """Stores WeChat's answer; an order that was cancelled meanwhile, or whose hold is over, is closed once more."""
+
+        async def keep(tx: AsyncConnection) -> Paying:
+            stored = await payments.store_prepay(tx, payment, prepay_id, now=now)
+            order_code = orders.order_code(payment.order_id)
+            paying = await _read(tx, traveller.traveller_id, order_code)
+            if not stored:
+                number = payment.out_trade_no
+                await outbox.enqueue(tx, CLOSE_PAYMENT, number, {}, due=now, now=now)
+            return paying
+
+        paying = await self._db.in_transaction(keep)
+        if paying.order.state == "CANCELLED":
+            self._wake()
+            raise orders.state_refuses(paying.order, "it was cancelled meanwhile; make a new order")
+        if paying.payment and paying.payment.state == "CLOSED":
+            raise LostRaceError
+        return paying
+
+    # Tasks
+
+    async def _query(self, task: Task) -> Postpone | None:
+        """Looks for the payment whose notice may be lost."""
+        async with self._db.transaction() as tx:
+            payment = await payments.find(tx, task.key)
+        if payment is None:
+            raise GiveUpError("not a payment of ours")
+        if payment.state != "PENDING" or await self._look(task.key, now=task.now(), done=task.done):
+            return None
+        due = next_query(payment.create_time, payment.expire_time, task.now())
+        return Postpone(due) if due else None
+
+    async def _close(self, task: Task) -> Postpone | None:
+        """Makes a payment impossible; one that was made just before is taken in."""
+        async with self._db.transaction() as tx:
+            payment = await payments.find(tx, task.key)
+        if payment is None:
+            raise GiveUpError("not a payment of ours")
+        if payment.state == "SUCCEEDED":
+            return None
+        try:
+            await self._wechat().close(task.key)
+        except WechatError as error:
+            if error.says("USERPAYING"):
+                return Postpone(task.now() + PAYING_NOW)
+            if not error.says("ORDERPAID"):
+                raise
+            if await self._look(task.key, now=task.now(), done=task.done, closes=True):
+                return None
+            raise  # it says paid and not paid: later it will know
+
+        async def closed(tx: AsyncConnection) -> None:
+            await payments.close(tx, task.key, now=task.now())
+            await task.done(tx)
+
+        await self._db.in_transaction(closed)
+        return None
+
+    async def _look(
+        self,
+        out_trade_no: str,
+        *,
+        now: datetime,
+        done: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+        closes: bool = False,
+    ) -> bool:
+        """Asks WeChat what became of a payment, and takes it in; whether that ends it. `done` ends the task, if it does.
+
+        With `closes` one that does not fit, and so is an administrator's, is closed with us.
+        """
+        transaction = await self._wechat().query(out_trade_no)
+        if transaction is None or not (transaction.is_paid or transaction.state in UNPAYABLE):
+            return False
+
+        async def take_in(tx: AsyncConnection) -> None:
+            ended = not transaction.is_paid
+            if transaction.is_paid:
+                outcome = await self._settlement.payment_succeeded(tx, transaction, now=now)
+                ended = closes and outcome == "MISFIT"
+            if ended:
+                await payments.close(tx, out_trade_no, now=now)
+            if done:
+                await done(tx)
+
+        await self._db.in_transaction(take_in)
+        self._wake()
+        return True
+
+    def _wechat(self) -> WechatClient:
+        return configured(self._client)
+
+
+def configured(client: WechatClient | None) -> WechatClient:
+    """The client. Raises PAYMENTS_NOT_CONFIGURED if there is none."""
+    if client is None:
+        raise DomainError(
+            Reason.PAYMENTS_NOT_CONFIGURED,
+            "the server has no WeChat Pay merchant; its settings begin with DEEPTRAVEL_WECHAT_",
+        )
+    return client
+
+
+async def _read(tx: AsyncConnection, traveller_id: int, order_code: str) -> Paying:
+    order = await orders.find(tx, traveller_id, order_code)
+    payment = await payments.latest(tx, order.order_id)
+    if payment is None and order.pay_time is None:
+        raise not_found("payment", order_code)
+    return Paying(order, payment)

@@ -1,0 +1,225 @@
+"""Calls that arrive together share one transaction, each decided on its own: the hot paths' way to commit once for many.
+
+A lane takes all calls that wait, has them worked on together, and answers. While its commit is on the way to the disk the
+next lane takes what has arrived since.
+
+No call waits for a row that another call needs: what somebody else has locked is left out, tried again a few times within a
+quarter of a second, since an ordinary race is over by then, and refused with CONFLICT if it is locked still.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast
+
+from prometheus_client import Gauge, Histogram
+
+from server.platform.database import (
+    RACE_ATTEMPTS,
+    Database,
+    HotConnection,
+    LockedError,
+    LostRaceError,
+)
+from server.platform.errors import DomainError
+from server.platform.metrics import LOCKED_CALLS
+
+STALL_SECONDS = 0.05
+"""A second lane opens when a call has waited this long, say for a row that somebody has locked: one lane alone gives the
+larger transactions."""
+LINGER_SECONDS = 0.002
+"""While calls come together a lane waits this long for more: a transaction costs as much as several calls in it."""
+
+RETRIES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
+"""How long a call whose row is locked is put off, each time; then it is CONFLICT."""
+CAREFUL_SECONDS = 1.0
+"""So long after a time-out no shared transaction waits for a lock."""
+MOST_WAITS = 4
+"""So many calls of a transaction that failed wait for a lock, each on its own; those behind them are put off."""
+
+U = TypeVar("U")
+O = TypeVar("O")  # noqa: E741 - outcome
+
+
+class _Waiting(NamedTuple, Generic[U, O]):
+    unit: U
+    answer: asyncio.Future[O]
+    queued_at: float
+    retries: int = 0
+
+
+class Work(Protocol[U, O]):
+    """Decides units in one transaction of its own on the connection and commits it.
+
+    An outcome for each, a DomainError for one that is refused, LockedError for one whose row is locked, which did nothing.
+    Raises LockedError where it had to wait for a lock; with `careful` it waits only where it cannot tell before whom for.
+    """
+
+    async def __call__(  # noqa: D102
+        self, hot: HotConnection, units: list[U], /, *, careful: bool
+    ) -> list[O | DomainError]: ...
+
+
+class Lanes(Generic[U, O]):
+    """Works on calls (units), in `lanes` shared transactions at once of at most `batch` each.
+
+    `size` is what a unit counts in a batch; `told` hears of every outcome and error.
+
+    Attributes:
+        retries_seconds: how long a call whose row is locked is put off, each time.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        work: Work[U, O],
+        *,
+        batch: int,
+        lanes: int,
+        queue: Gauge,
+        batches: Histogram,
+        size: Callable[[U], int] = lambda _: 1,
+        told: Callable[[O | Exception], None] = lambda _: None,
+    ) -> None:
+        self._db = db
+        self._work = work
+        self._batch = batch
+        self._free_lanes = lanes
+        self._queue = queue
+        self._batches = batches
+        self._size = size
+        self._told = told
+        self.retries_seconds: Sequence[float] = RETRIES_SECONDS
+        self._careful_until = 0.0
+        self._waiting: deque[_Waiting[U, O]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def submit(self, unit: U) -> asyncio.Future[O]:
+        """Queues a call; the future gives its outcome, or raises it.
+
+        A future that is cancelled before its turn is not worked on. Raises (in the future) what `work` does, CONFLICT and
+        DATABASE_UNAVAILABLE: after the latter only a repeat tells what became of the call.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[O] = loop.create_future()
+        self._enqueue(_Waiting(unit, answer, loop.time()))
+        return answer
+
+    def _enqueue(self, waiting: _Waiting[U, O]) -> None:
+        self._waiting.append(waiting)
+        self._queue.set(len(self._waiting))
+        stalled = waiting.queued_at - self._waiting[0].queued_at > STALL_SECONDS
+        if self._free_lanes and (stalled or not self._running):
+            self._free_lanes -= 1
+            self._running.add(asyncio.create_task(self._lane(), name="lane"))
+
+    async def _lane(self) -> None:
+        try:
+            while self._waiting:
+                try:
+                    async with self._db.hot() as hot:
+                        await self._serve(hot)
+                except Exception as error:  # noqa: BLE001 - those who wait must hear of it
+                    self._fail(self._take(), error)
+        finally:
+            self._free_lanes += 1
+            # here, not in a callback: one who submits between the two would wait for a lane that has ended
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _serve(self, hot: HotConnection) -> None:
+        busy = False
+        while self._waiting and not hot.is_lost:
+            await asyncio.sleep(LINGER_SECONDS if busy else 0)
+            taken = self._take()
+            busy = len(taken) > 1
+            if taken:
+                await self._run(hot, taken)
+
+    def _take(self) -> list[_Waiting[U, O]]:
+        taken: list[_Waiting[U, O]] = []
+        size = 0
+        while self._waiting and size < self._batch:
+            waiting = self._waiting.popleft()
+            if not waiting.answer.done():
+                taken.append(waiting)
+                size += self._size(waiting.unit)
+        self._queue.set(len(self._waiting))
+        return taken
+
+    async def _run(self, hot: HotConnection, taken: list[_Waiting[U, O]]) -> None:
+        self._batches.observe(len(taken))
+        try:
+            outcomes = await self._work_together(hot, [waiting.unit for waiting in taken])
+        except LostRaceError as error:
+            # the race of one call must not cost the others: each again, on its own
+            await self._run_one_by_one(hot, taken, error)
+        except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
+            self._fail(taken, error)
+        else:
+            self._answer(taken, outcomes)
+
+    async def _work_together(self, hot: HotConnection, units: list[U]) -> list[O | DomainError]:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._careful_until:
+            try:
+                return await self._work(hot, units, careful=False)
+            except LockedError:
+                self._careful_until = loop.time() + CAREFUL_SECONDS
+        return await self._work(hot, units, careful=True)
+
+    async def _run_one_by_one(
+        self, hot: HotConnection, taken: list[_Waiting[U, O]], error: LostRaceError
+    ) -> None:
+        waits = 0
+        for waiting in taken:
+            if waits < MOST_WAITS:
+                waits += await self._run_alone(hot, waiting, error)
+            else:  # others wait behind them
+                self._answer([waiting], [LockedError()])
+
+    async def _run_alone(
+        self, hot: HotConnection, waiting: _Waiting[U, O], error: Exception
+    ) -> bool:
+        """Whether it had to wait for a lock, in vain."""
+        for _ in range(RACE_ATTEMPTS):
+            try:
+                outcomes = await self._work(hot, [waiting.unit], careful=True)
+            except LockedError as locked:
+                self._fail([waiting], locked)
+                return True
+            except LostRaceError as lost:
+                error = lost
+            except Exception as fault:  # noqa: BLE001 - as above
+                error = fault
+                break
+            else:
+                self._answer([waiting], outcomes)
+                return False
+        self._fail([waiting], error)
+        return False
+
+    def _answer(self, taken: Iterable[_Waiting[U, O]], outcomes: Iterable[O | DomainError]) -> None:
+        for waiting, outcome in zip(taken, outcomes, strict=True):
+            if isinstance(outcome, LockedError) and waiting.retries < len(self.retries_seconds):
+                self._put_off(waiting)
+                continue
+            if isinstance(outcome, DomainError):
+                self._fail([waiting], outcome)
+                continue
+            self._told(outcome)
+            if not waiting.answer.done():
+                waiting.answer.set_result(outcome)
+
+    def _put_off(self, waiting: _Waiting[U, O]) -> None:
+        LOCKED_CALLS.labels("RETRIED").inc()
+        loop, seconds = asyncio.get_running_loop(), self.retries_seconds[waiting.retries]
+        again = waiting._replace(queued_at=loop.time() + seconds, retries=waiting.retries + 1)
+        loop.call_later(seconds, self._enqueue, again)
+
+    def _fail(self, taken: Iterable[_Waiting[U, O]], error: Exception) -> None:
+        for waiting in taken:
+            if isinstance(error, LockedError):
+                LOCKED_CALLS.labels("REFUSED").inc()
+            self._told(error)
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)

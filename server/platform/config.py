@@ -1,0 +1,445 @@
+"""The settings: one frozen object, read once at start from `DEEPTRAVEL_*`; all faults are reported together."""
+
+import base64
+import binascii
+import difflib
+import re
+import string
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from server.platform import postgres_url
+from server.platform.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
+from server.platform.redis_url import read as read_redis_url
+
+SECRET_KEY_BYTES = 32
+API_V3_KEY_BYTES = 32
+HOT_CONNECTIONS_BESIDE = 8
+"""Of the hot paths of each process, beside those that redeem and order: notices, looks at QR codes, seats left, tasks."""
+PUBLIC_KEY_ID = "PUB_KEY_ID_"
+MAX_PORT = 65535
+OPERATIONS_PORTS_ABOVE = 1000
+"""So far above the public ports are those for operations, if they are not set."""
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+"""As browsers write it: in small letters, without a path."""
+
+
+class ConfigError(Exception):
+    """The settings are wrong; the text lists every fault with the variable's name and the remedy."""
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. The variable is the name in upper case behind `DEEPTRAVEL_`."""
+
+    model_config = SettingsConfigDict(env_prefix="DEEPTRAVEL_", frozen=True, env_ignore_empty=True)
+
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL 15+, as libpq writes it, several hosts too; embedded if not set",
+    )
+    redis_url: str | None = Field(
+        None,
+        description="Redis 7+, one server or a cluster (redis+cluster://h1,h2,h3); embedded if not set",
+    )
+    data_dir: Path = Field(Path(".deeptravel"), description="folder of the embedded services")
+    secret_key: Annotated[SecretBytes | None, NoDecode] = Field(
+        None,
+        description="32 bytes in Base64; encrypts keys and stored secrets at rest; needed with the URLs",
+    )
+    grpc_host: str = Field("127.0.0.1", description="address of the gRPC port")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
+    http_host: str = Field("127.0.0.1", description="address of the HTTP port")
+    http_port: int = Field(8080, ge=0, le=65535, description="HTTP port; 0 takes a free one")
+    operations_grpc_host: str = Field("127.0.0.1", description="address of channelz")
+    operations_grpc_port: int | None = Field(
+        None, ge=0, le=65535, description="gRPC port of channelz; GRPC_PORT + 1000 if not set"
+    )
+    operations_http_host: str = Field("127.0.0.1", description="address of `/metrics`")
+    operations_http_port: int | None = Field(
+        None, ge=0, le=65535, description="HTTP port of `/metrics`; HTTP_PORT + 1000 if not set"
+    )
+    tls_certificate: Path | None = Field(None, description="server certificate chain, PEM")
+    tls_private_key: Path | None = Field(None, description="server private key, PEM")
+    tls_client_ca: Path | None = Field(None, description="clients must have a certificate of it")
+    allow_plaintext: bool = Field(False, description="plaintext on other than loopback addresses")
+    demo_data: bool = Field(False, description="load the demo data into an empty database")
+    time_zone: str = Field("Asia/Hong_Kong", description="whose days count in codes and calendars")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: str = Field("auto", description="json, text, or auto: text on a terminal")
+    otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector for traces, gRPC")
+    max_calls_in_flight: int = Field(16_384, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
+    max_calls_per_address: int = Field(
+        4096,
+        ge=0,
+        description="calls in flight from one address that is no trusted proxy; 0: no limit",
+    )
+    max_connections: int = Field(8192, ge=1, description="gRPC connections of each process")
+    first_message_seconds: float = Field(
+        20, gt=0, description="a call whose request does not come within it is ended"
+    )
+    max_message_bytes: int = Field(1 << 20, ge=1024, description="greatest gRPC message taken")
+    max_body_bytes: int = Field(1 << 20, ge=1024, description="greatest HTTP body taken")
+    http_header_seconds: int = Field(
+        15,
+        ge=1,
+        le=60,
+        description="the headers of an HTTP request, and a TLS handshake, have this long to arrive",
+    )
+    http_connections: int = Field(
+        4096, ge=1, description="open HTTP connections of each process; more are refused"
+    )
+    http_connections_per_address: int = Field(
+        512,
+        ge=0,
+        description="of them from one address, trusted proxies excepted; 0 for no limit",
+    )
+    connection_age_seconds: int = Field(
+        0,
+        ge=0,
+        description="after this a connection of either port takes no more calls and is closed; 0 for never",
+    )
+    connection_age_grace_seconds: int = Field(
+        600, ge=1, description="calls and streams under way then get this long"
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        description="addresses and networks of proxies that may say who calls, with commas between",
+    )
+    trusted_proxy_header: str = Field(
+        X_FORWARDED_FOR, description="in which header they say it: x-forwarded-for or forwarded"
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="origins whose pages may call from a browser, with commas between, or *",
+    )
+    database_pool: int = Field(
+        10, ge=2, le=200, description="connections of each process for ordinary calls"
+    )
+    report_pool: int = Field(
+        3, ge=1, le=50, description="more of them, for lists and reports, which take no others"
+    )
+    statement_timeout_ms: int = Field(10_000, ge=100, description="of each statement")
+    report_timeout_ms: int = Field(
+        5_000, ge=100, description="of each statement of a list or report, if that is shorter"
+    )
+    lock_timeout_ms: int = Field(
+        1_500,
+        ge=100,
+        description="waiting for a row that another call holds; four times, then CONFLICT",
+    )
+    hot_lock_timeout_ms: int = Field(
+        100,
+        ge=10,
+        description="the same, of scans, orders and payment notices; once: a call whose row is still"
+        " held is tried again without waiting for a quarter of a second, then it is CONFLICT",
+    )
+    redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
+    redeem_lanes: int = Field(2, ge=1, le=8, description="shared transactions at once")
+    order_batch: int = Field(128, ge=1, le=1000, description="orders in one shared transaction")
+    order_lanes: int = Field(2, ge=1, le=8, description="shared transactions of orders at once")
+    hold_seconds: int = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="how long an order holds its stock, if its stock says nothing",
+    )
+    quote_seconds: int = Field(
+        300, ge=30, le=3600, description="how long a quote of a refund or change is good"
+    )
+    token_cache: int = Field(100_000, ge=0, description="verified QR tokens remembered")
+    access_token_seconds: int = Field(900, ge=30, description="life of an access token")
+    refresh_token_seconds: int = Field(12 * 3600, ge=60, description="life of a refresh token")
+    traveller_token_seconds: int = Field(7200, ge=30, description="life of a traveller's token")
+    traveller_requests_per_minute: int = Field(
+        600, ge=0, description="of one traveller, in each process; 0 for no limit"
+    )
+    login_failures: int = Field(
+        5,
+        ge=1,
+        description="failed log-ins of a name from one terminal and address before the lock-out",
+    )
+    login_failures_per_address: int = Field(
+        50, ge=1, description="failed log-ins of all names from one address before the lock-out"
+    )
+    login_lock_seconds: int = Field(300, ge=1, description="length of the lock-out")
+    idempotency_hours: int = Field(72, ge=24, description="how long answers are kept for repeats")
+    wechat_app_id: str | None = Field(None, description="AppID of the mini program")
+    wechat_app_secret: SecretStr | None = Field(None, description="AppSecret of the mini program")
+    wechat_merchant_id: str | None = Field(
+        None, description="merchant number (mchid) at WeChat Pay; none: nobody can pay"
+    )
+    wechat_merchant_serial: str | None = Field(
+        None, description="serial number of the merchant's API certificate"
+    )
+    wechat_merchant_key: Path | None = Field(
+        None, description="private key of that certificate, PEM (apiclient_key.pem)"
+    )
+    wechat_api_v3_key: SecretStr | None = Field(
+        None, description="API v3 key, 32 characters; opens notices and certificates"
+    )
+    wechat_public_key_id: str | None = Field(
+        None, description="id of WeChat Pay's public key, PUB_KEY_ID_…; none: its certificates only"
+    )
+    wechat_public_key: Path | None = Field(
+        None, description="WeChat Pay's public key, PEM (pub_key.pem)"
+    )
+    wechat_pay_url: str = Field("https://api.mch.weixin.qq.com", description="where WeChat Pay is")
+    wechat_login_url: str = Field(
+        "https://api.weixin.qq.com", description="where the log-in of mini programs is"
+    )
+    wechat_notify_url: str | None = Field(
+        None, description="URL of our HTTP port from outside; WeChat's notices come in under it"
+    )
+    drain_seconds: int = Field(20, ge=0, description="calls in flight get this long at the stop")
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _decode_secret_key(cls, value: Any) -> Any:
+        if value is None or isinstance(value, bytes):
+            return value
+        try:
+            key = base64.b64decode(str(value), validate=True)
+        except binascii.Error:
+            raise ValueError("is not Base64") from None
+        if len(key) != SECRET_KEY_BYTES:
+            raise ValueError(f"has {len(key)} bytes, must have {SECRET_KEY_BYTES}")
+        return key
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable_by_libpq(cls, value: str | None) -> str | None:
+        return value and postgres_url.normalised(value)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis_scheme(cls, value: str | None) -> str | None:
+        if value:
+            read_redis_url(value)
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("is not an IANA time zone such as Asia/Hong_Kong") from None
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_log_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @field_validator("log_format")
+    @classmethod
+    def _known_log_format(cls, value: str) -> str:
+        if value not in ("auto", "json", "text"):
+            raise ValueError("must be auto, json or text")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _readable_networks(cls, value: str | None) -> str | None:
+        if value:
+            networks(value)
+        return value
+
+    @field_validator("trusted_proxy_header")
+    @classmethod
+    def _known_proxy_header(cls, value: str) -> str:
+        if value.lower() not in (X_FORWARDED_FOR, FORWARDED):
+            raise ValueError(f"must be {X_FORWARDED_FOR} or {FORWARDED}")
+        return value.lower()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _readable_origins(cls, value: str | None) -> str | None:
+        for origin in _parts(value):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"names {origin!r}: an origin is https://name or https://name:port, in small"
+                    " letters and without a path; * is for all"
+                )
+        return value
+
+    @field_validator("wechat_merchant_key", "wechat_public_key")
+    @classmethod
+    def _existing_pem(cls, value: Path | None) -> Path | None:
+        if value and not value.is_file():
+            raise ValueError(f"names {value}: there is none; give an existing PEM file")
+        return value
+
+    @field_validator("wechat_merchant_serial")
+    @classmethod
+    def _hexadecimal(cls, value: str | None) -> str | None:
+        if value and not all(character in string.hexdigits for character in value):
+            raise ValueError("is not a hexadecimal number")
+        return value and value.upper()
+
+    @field_validator("wechat_api_v3_key")
+    @classmethod
+    def _api_v3_key_length(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and (found := len(value.get_secret_value().encode())) != API_V3_KEY_BYTES:
+            raise ValueError(f"has {found} bytes, must have {API_V3_KEY_BYTES}")
+        return value
+
+    @field_validator("wechat_public_key_id")
+    @classmethod
+    def _known_public_key_id(cls, value: str | None) -> str | None:
+        if value and not value.startswith(PUBLIC_KEY_ID):
+            raise ValueError(f"must begin with {PUBLIC_KEY_ID}")
+        return value
+
+    @field_validator("wechat_pay_url", "wechat_login_url", "wechat_notify_url")
+    @classmethod
+    def _url_without_query(cls, value: str | None) -> str | None:
+        if value and (
+            not value.startswith(("https://", "http://")) or "?" in value or "#" in value
+        ):
+            raise ValueError("must begin with https:// (or http://), without query")
+        return value and value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _merchant_is_whole(self) -> "Settings":
+        parts = {
+            "APP_ID": self.wechat_app_id,
+            "APP_SECRET": self.wechat_app_secret,
+            "MERCHANT_ID": self.wechat_merchant_id,
+            "MERCHANT_SERIAL": self.wechat_merchant_serial,
+            "MERCHANT_KEY": self.wechat_merchant_key,
+            "API_V3_KEY": self.wechat_api_v3_key,
+        }
+        if self.wechat_pay_url.startswith("https:"):  # a simulator beside us finds us without
+            parts["NOTIFY_URL"] = self.wechat_notify_url
+        missing = [f"WECHAT_{name}" for name, value in parts.items() if not value]
+        if missing and len(missing) < len(parts):
+            raise ValueError(f"{', '.join(missing)}: set all of the WeChat merchant or none")
+        if bool(self.wechat_public_key_id) != bool(self.wechat_public_key):
+            raise ValueError("WECHAT_PUBLIC_KEY_ID and WECHAT_PUBLIC_KEY: set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _transport_is_safe(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_private_key is None):
+            raise ValueError("TLS_CERTIFICATE and TLS_PRIVATE_KEY: set both or none")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("TLS_CLIENT_CA: needs TLS_CERTIFICATE and TLS_PRIVATE_KEY too")
+        for path in (self.tls_certificate, self.tls_private_key, self.tls_client_ca):
+            if path and not path.is_file():
+                raise ValueError(f"TLS file {path}: there is none; give an existing PEM file")
+        hosts = [host for host, _, _ in self.listeners.values()]
+        open_hosts = [host for host in hosts if not is_loopback(host)]
+        if open_hosts and not self.tls_certificate and not self.allow_plaintext:
+            raise ValueError(
+                f"plaintext on {open_hosts[0]}: set TLS_CERTIFICATE and TLS_PRIVATE_KEY,"
+                " or ALLOW_PLAINTEXT=true behind a proxy that does TLS"
+            )
+        if (self.database_url or self.redis_url) and not (self.database_url and self.redis_url):
+            raise ValueError("DATABASE_URL and REDIS_URL: set both, or none for embedded ones")
+        return self
+
+    @property
+    def listeners(self) -> dict[str, tuple[str, int, str]]:
+        """By the name of the setting of each port: address, port, and the setting without _HOST and _PORT."""
+        return {
+            "grpc_port": (self.grpc_host, self.grpc_port, "DEEPTRAVEL_GRPC"),
+            "http_port": (self.http_host, self.http_port, "DEEPTRAVEL_HTTP"),
+            "operations_grpc_port": (
+                self.operations_grpc_host,
+                _beside(self.grpc_port, self.operations_grpc_port),
+                "DEEPTRAVEL_OPERATIONS_GRPC",
+            ),
+            "operations_http_port": (
+                self.operations_http_host,
+                _beside(self.http_port, self.operations_http_port),
+                "DEEPTRAVEL_OPERATIONS_HTTP",
+            ),
+        }
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies that may say who calls."""
+        trusted = networks(self.trusted_proxies) if self.trusted_proxies else ()
+        return Proxies(trusted, self.trusted_proxy_header)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of CORS_ORIGINS, each as browsers write it."""
+        return _parts(self.cors_origins)
+
+    @property
+    def hot_connections(self) -> int:
+        """Connections that the hot paths have for themselves: each shared transaction's, and for what is read beside."""
+        return self.redeem_lanes + self.order_lanes + HOT_CONNECTIONS_BESIDE
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The platform's time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+def _beside(public_port: int, given: int | None) -> int:
+    """The operations port beside a public one; any free one beside any free one."""
+    if given is not None or not public_port:
+        return given or 0
+    beside = public_port + OPERATIONS_PORTS_ABOVE
+    return beside if beside <= MAX_PORT else public_port - OPERATIONS_PORTS_ABOVE
+
+
+def _parts(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def unknown_settings(names: Iterable[str]) -> dict[str, str]:
+    """Variables with our prefix that are no setting and have no effect, each with the setting that is probably meant.
+
+    `names` are those of the environment; an empty text where no setting is like it.
+    """
+    prefix = str(Settings.model_config["env_prefix"])
+    known = sorted(name.upper() for name in Settings.model_fields)
+    found = {}
+    for name in sorted(names):
+        asked = name.upper()  # as they are read, in any case
+        if asked.startswith(prefix) and (rest := asked.removeprefix(prefix)) not in known:
+            near = difflib.get_close_matches(rest, known, 1)
+            found[name] = f"{prefix}{near[0]}" if near else ""
+    return found
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the settings from the environment; `overrides` win. Raises ConfigError with all faults at once."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            text = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"DEEPTRAVEL_{name} {text}" if name else f"DEEPTRAVEL_{text}")
+        raise ConfigError("\n".join(lines)) from None

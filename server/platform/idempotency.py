@@ -1,0 +1,144 @@
+"""A repeat of a changing call gets the first answer again.
+
+The row is inserted before the work, in the same transaction: a repeat that comes while the first is still at it waits
+on the primary key, and finds the answer, or finds nothing because the first rolled back and does the work itself.
+(DOMAIN, Redemption 3.)
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    delete,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.platform.database import Command, HotStatement, metadata, round_trip
+from server.platform.errors import DomainError, Reason
+
+idempotency_records = Table(
+    "idempotency_records",
+    metadata,
+    Column("caller", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("answer", LargeBinary),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+# rows arrive in the order of time, so a block range index finds the old ones at next to no cost for the new
+Index("ix_idempotency_records_time", idempotency_records.c.create_time, postgresql_using="brin")
+
+READ_ANSWERS = HotStatement("""
+SELECT r.caller, r.method, r.request_id, r.content_hash, r.answer
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (caller, method, request_id)
+JOIN idempotency_records r USING (caller, method, request_id)
+""")
+"""The answers of many keys, for hot transactions; parameters are the columns of the keys."""
+STORE_ANSWERS = HotStatement("""
+INSERT INTO idempotency_records (caller, method, request_id, content_hash, answer, create_time)
+SELECT v.*, $1::timestamptz
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) v
+""")
+"""Stores many: the time, then the columns. A key that is there already loses the race by its primary key."""
+
+REPEAT_WAITS_SECONDS = 5
+"""So long a repeat waits for the first call, if that is still at it; for any other row a call waits much shorter."""
+_WAIT = HotStatement("SELECT set_config('lock_timeout', $1, true)")
+_CLAIM = HotStatement("""
+INSERT INTO idempotency_records (caller, method, request_id, content_hash, create_time)
+VALUES ($1, $2, $3, $4::bytea, $5::timestamptz) ON CONFLICT DO NOTHING RETURNING request_id
+""")
+_WAIT_AS_USUAL = HotStatement("SET LOCAL lock_timeout TO DEFAULT")
+
+Key = tuple[str, str, str]
+"""Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
+
+
+def mismatch(request_id: str) -> DomainError:
+    """IDEMPOTENCY_MISMATCH for a request_id that came with other content before."""
+    return DomainError(
+        Reason.IDEMPOTENCY_MISMATCH,
+        f"request_id {request_id!r} was used with other content; use a new one for a new request",
+    )
+
+
+async def begin(
+    tx: AsyncConnection,
+    key: Key,
+    content_hash: bytes,
+    *,
+    now: datetime,
+    is_patient: bool = False,
+) -> bytes | None:
+    """Claims the key: None if the caller is to do the work and `finish`, else the first answer.
+
+    Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, REPEAT_WAITS_SECONDS at the most, or as long
+    as the transaction waits for any lock if it `is_patient`.
+    """
+    claim = [*key, "\\x" + content_hash.hex(), now.isoformat()]
+    before: list[Command] = [] if is_patient else [(_WAIT, [f"{REPEAT_WAITS_SECONDS}s"])]
+    behind: list[Command] = [] if is_patient else [(_WAIT_AS_USUAL, [])]
+    # in one round trip
+    results = await round_trip(tx, [*before, (_CLAIM, claim), *behind])
+    if results[len(before)]:
+        return None
+    answer = await find(tx, key, content_hash)
+    assert answer is not None, "a committed record has its answer"
+    return answer
+
+
+async def find(tx: AsyncConnection, key: Key, content_hash: bytes) -> bytes | None:
+    """The first answer; None if there is none. Raises IDEMPOTENCY_MISMATCH."""
+    query = select(idempotency_records.c.content_hash, idempotency_records.c.answer)
+    found = (await tx.execute(query.where(_is(key)))).one_or_none()
+    if found is None:
+        return None
+    if found.content_hash != content_hash:
+        raise mismatch(key[2])
+    answer: bytes | None = found.answer
+    return answer
+
+
+async def finish(tx: AsyncConnection, key: Key, answer: bytes) -> None:
+    """Stores the answer under the claimed key."""
+    await tx.execute(update(idempotency_records).where(_is(key)).values(answer=answer))
+
+
+async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: int) -> int:
+    """Forgets up to `most` answers older than `keep`; returns how many."""
+    caller, method, request_id = (
+        idempotency_records.c.caller,
+        idempotency_records.c.method,
+        idempotency_records.c.request_id,
+    )
+    old = (
+        select(caller, method, request_id)
+        .where(idempotency_records.c.create_time < now - keep)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+        .cte("old")
+    )
+    gone = await tx.execute(
+        delete(idempotency_records).where(
+            caller == old.c.caller, method == old.c.method, request_id == old.c.request_id
+        )
+    )
+    return gone.rowcount
+
+
+def _is(key: Key) -> ColumnElement[bool]:
+    caller, method, request_id = key
+    return (
+        (idempotency_records.c.caller == caller)
+        & (idempotency_records.c.method == method)
+        & (idempotency_records.c.request_id == request_id)
+    )

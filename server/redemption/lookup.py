@@ -1,0 +1,468 @@
+"""Looking at QR codes and orders, taking redemptions back, and reading what was redeemed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.identity.callers import Caller, Operator, Partner
+from server.orders import completion, shared_tickets
+from server.orders.models import orders
+from server.orders.rules import rotations_of_order_qr
+from server.orders.shared_tickets import shown_in
+from server.parties.models import partners
+from server.platform.database import HotConnection
+from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.redemption import rules, sessions, statements, sums
+from server.redemption.details import Details, details
+from server.redemption.models import redemption_events, redemption_guards
+from server.redemption.redeem import INVALID_TOKEN, expired_token, redemption_id, remaining
+from server.tickets import qr
+from server.tickets.models import entitlements, tickets
+from server.tickets.rules import (
+    DIRECT,
+    DIRECT_CODE,
+    DIRECT_PREFIX,
+    FINAL_STATES,
+    ORDER_PREFIX,
+    PARTNER_PREFIX,
+    Code,
+    Number,
+    state_after_redemption,
+)
+from server.tickets.tickets import new_event_id
+
+MAX_SUMMARY_DAYS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """A ticket as an operator sees it; `remaining` is (function_code, uses left) by function code.
+
+    `refusal` says why no function of it could be redeemed now.
+    """
+
+    ticket_code: str
+    is_direct: bool
+    state: str
+    customer_type: str | None
+    customer_name: str | None
+    remaining: tuple[tuple[str, int], ...]
+    details: Details
+    refusal: rules.Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a QR is; `refusal` says why no function of it could be redeemed, `ticket` is absent if it is unknown."""
+
+    jti: UUID | None
+    ticket: TicketView | None
+    refusal: rules.Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """A page of an order's tickets, or why its QR is no good; `next_after` is where the next page begins, if there is."""
+
+    order_code: str
+    ticket_count: int
+    tickets: tuple[TicketView, ...]
+    refusal: rules.Refusal | None = None
+    next_after: int | None = None
+
+
+async def look(
+    hot: HotConnection,
+    snapshots: statements.SnapshotCache,
+    opened: qr.Valid | qr.Expired | qr.Invalid,
+    *,
+    caller: Caller,
+    now: datetime,
+) -> Look:
+    """What a ticket's QR is (DOMAIN, Redemption 1). Another partner's ticket is none to a partner.
+
+    `now` is in the time zone whose days count, see `days_of`.
+    """
+    if isinstance(opened, qr.Invalid):
+        return Look(None, None, INVALID_TOKEN)
+    claims = opened.claims
+    expired = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
+    if claims.kind is qr.Kind.ORDER:
+        return Look(claims.jti, None, expired or await _look_at_order(hot, claims, caller))
+    found = await statements.look(hot, snapshots, [claims.number], commit=True)
+    seen = found.get(claims.number)
+    if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
+        return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
+    view = _view(seen, claims.jti, caller, now)
+    return Look(claims.jti, view, expired or view.refusal)
+
+
+async def _look_at_order(hot: HotConnection, claims: qr.Claims, caller: Caller) -> rules.Refusal:
+    """An order's QR is no ticket's, and may be superseded. Another partner's order is none to a partner."""
+    if isinstance(caller, Partner) and Number.unpack(claims.number).partner_id != caller.partner_id:
+        return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    order_jti = await statements.look_at_order(hot, claims.number)
+    if order_jti is None:
+        return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    issued_after = rotations_of_order_qr(order_jti, claims.jti)
+    refusal = rules.order_qr_standing(issued_after, None)
+    return refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
+
+
+async def look_up_order(
+    tx: AsyncConnection,
+    snapshots: statements.SnapshotCache,
+    *,
+    opened: qr.Valid | qr.Expired | qr.Invalid | None,
+    order_code: str,
+    now: datetime,
+    caller: Caller,
+    after: int,
+    limit: int,
+) -> OrderView:
+    """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of them, or its code.
+
+    By its code alone it is there only for administrators and for operators who may redeem a function in it: codes can be
+    counted up, and its tickets have names (DOMAIN, Redemption 8). `now` is in the time zone whose days count, see
+    `days_of`. Raises INVALID_FIELD unless exactly one is given, NOT_FOUND for an unknown code.
+    """
+    if (opened is None) == (not order_code):
+        raise invalid("encrypted_data", "send either encrypted_data or order_id")
+    issued_after = None
+    if opened is None:
+        order_id = await _number(tx, order_code, ORDER_PREFIX)
+    else:
+        shown = await _order_of_token(tx, opened, now)
+        if isinstance(shown, rules.Refusal):
+            return OrderView("", 0, (), shown)
+        order_id, issued_after = shown
+    wanted = select(orders.c.order_id, orders.c.order_code, orders.c.ticket_count)
+    wanted = wanted.where(orders.c.order_id == order_id)
+    if opened is None and isinstance(caller, Operator):
+        wanted = wanted.where(_redeems_in(order_id, caller))
+    order = (await tx.execute(wanted)).one_or_none()
+    if order is None:
+        raise not_found("order", order_code)
+    query = select(tickets.c.ticket_id).where(shown_in(order.order_id), tickets.c.ticket_id > after)
+    query = query.order_by(tickets.c.ticket_id).limit(limit + 1)
+    found = list((await tx.execute(query)).scalars())
+    ids = found[:limit]
+    seen = await statements.look(await HotConnection.of(tx), snapshots, ids, commit=False)
+    # an order's QR stands for the QRs of its tickets that are valid now
+    views = [_view(each, each.ticket.jti, caller, now, issued_after) for each in seen.values()]
+    # an order that changes a ticket shows what that shared, too; one that waits for payment has none yet
+    count = select(func.count()).select_from(tickets).where(shown_in(order.order_id))
+    ticket_count = max(order.ticket_count, (await tx.execute(count)).scalar_one())
+    next_after = ids[-1] if len(found) > limit else None
+    return OrderView(order.order_code, ticket_count, tuple(views), next_after=next_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A redemption taken back, and the ticket after it."""
+
+    redemption_id: str
+    ticket_code: str
+    ticket_state: str
+    remaining: tuple[tuple[str, int], ...]
+
+
+async def reverse(
+    tx: AsyncConnection, *, redemption: str, comment: str, caller: Operator, now: datetime
+) -> Reversal:
+    """Takes a redemption back: the uses are free again, and so is (jti, function_code) (DOMAIN, Redemption 9).
+
+    Raises NOT_FOUND for a redemption that is not of the caller's merchant, REVERSAL_REFUSED.
+    """
+    ticket_id, event_id = int(redemption[:16], 16), int(redemption[16:], 16)
+    if max(ticket_id, event_id) >= 1 << 63:
+        raise not_found("redemption", redemption)
+    # the ticket's row first, as every redemption does
+    ticket = (
+        await tx.execute(
+            select(tickets).where(tickets.c.ticket_id == ticket_id).with_for_update(key_share=True)
+        )
+    ).one_or_none()
+    events = redemption_events
+    event = (
+        await tx.execute(
+            select(events).where(events.c.ticket_id == ticket_id, events.c.event_id == event_id)
+        )
+    ).one_or_none()
+    if ticket is None or event is None or event.merchant_code != caller.merchant_code:
+        raise not_found("redemption", redemption)
+    before = await tx.scalar(
+        select(events.c.event_id).where(
+            events.c.ticket_id == ticket_id, events.c.reversed_event_id == event_id
+        )
+    )
+    why_not = rules.why_not_reversible(
+        event.result,
+        event.occurred_time,
+        ticket.state,
+        is_reversed=before is not None,
+        window_seconds=caller.reversal_window_seconds,
+        now=now,
+    )
+    if why_not is None and await shared_tickets.is_over(tx, ticket_id):
+        why_not = "all who shared the ticket have given theirs back"
+    if why_not:
+        raise DomainError(
+            Reason.REVERSAL_REFUSED,
+            f"redemption {redemption} cannot be reversed: {why_not}",
+            redemption_id=redemption,
+        )
+    reversal_id = new_event_id(now)
+    await _give_back(tx, event)
+    await tx.execute(
+        insert(events).values(
+            event._asdict()
+            | {
+                "event_id": reversal_id,
+                "result": "REVERSED",
+                "operator": caller.username,
+                "terminal_device_id": caller.terminal_device_id,
+                "venue_code": caller.venue_code,
+                "session_code": None,
+                "request_id": None,
+                "occurred_time": now,
+                "reversed_event_id": event_id,
+                "comment": comment,
+            }
+        )
+    )
+    uses = await _uses(tx, [ticket_id])
+    state = state_after_redemption(
+        sum(u.remaining_uses for u in uses), sum(u.total_uses for u in uses)
+    )
+    await tx.execute(
+        update(tickets).where(tickets.c.ticket_id == ticket_id).values(state=state, update_time=now)
+    )
+    if ticket.state in FINAL_STATES:
+        await completion.reopen(tx, ticket.order_id, actor=caller.key, now=now)
+    left = tuple((u.function_code, u.remaining_uses) for u in uses)
+    return Reversal(redemption_id(ticket_id, reversal_id), ticket.ticket_code, state, left)
+
+
+async def _give_back(tx: AsyncConnection, event: Row[Any]) -> None:
+    """Frees the uses of an event, and the guard if the event still holds it."""
+    guards = redemption_guards.c
+    await tx.execute(
+        delete(redemption_guards).where(
+            guards.ticket_id == event.ticket_id,
+            guards.jti == event.jti,
+            guards.function_code == event.function_code,
+            guards.event_id == event.event_id,
+        )
+    )
+    await tx.execute(
+        update(entitlements)
+        .where(
+            entitlements.c.ticket_id == event.ticket_id,
+            entitlements.c.function_code == event.function_code,
+        )
+        .values(remaining_uses=entitlements.c.remaining_uses + event.quantity)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which redemption events; None or empty takes all."""
+
+    merchant_code: str = ""
+    jti: UUID | None = None
+    ticket_code: str = ""
+    terminal_device_id: str = ""
+    operator: str = ""
+    result: str = ""
+    time_from: datetime | None = None
+    time_until: datetime | None = None
+
+
+async def list_events(
+    tx: AsyncConnection,
+    wanted: EventFilter,
+    *,
+    caller: Caller,
+    after: tuple[datetime, int, int] | None,
+    most: int,
+) -> list[Row[Any]]:
+    """The next `most` events behind (time, event_id, ticket_id), newest first; operators see their own merchant's.
+
+    Raises INVALID_FIELD if an administrator names neither merchant, ticket nor jti: no index serves that.
+    """
+    events = redemption_events.c
+    merchant = caller.merchant_code if isinstance(caller, Operator) else wanted.merchant_code
+    if not (merchant or wanted.jti or wanted.ticket_code):
+        raise invalid("merchant_code", "is required unless ticket_code or jti is given")
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.ticket_code:
+        ticket_id = await ticket_number(tx, wanted.ticket_code)
+        conditions.append(events.ticket_id == (-1 if ticket_id is None else ticket_id))
+    for column, value in (
+        (events.merchant_code, merchant),
+        (events.jti, wanted.jti),
+        (events.terminal_device_id, wanted.terminal_device_id),
+        (events.operator, wanted.operator),
+        (events.result, wanted.result),
+    ):
+        if value:
+            conditions.append(column == value)
+    if wanted.time_from:
+        conditions.append(events.occurred_time >= wanted.time_from)
+    if wanted.time_until:
+        conditions.append(events.occurred_time < wanted.time_until)
+    # event_id is unique only within a ticket
+    position = events.occurred_time, events.event_id, events.ticket_id
+    if after:
+        conditions.append(tuple_(*position) < tuple_(*map(literal, after)))
+    newest_first = [column.desc() for column in position]
+    query = select(redemption_events).where(*conditions).order_by(*newest_first).limit(most)
+    return list((await tx.execute(query)).all())
+
+
+def days_of(caller: Caller, zone: ZoneInfo) -> ZoneInfo:
+    """Whose days count for a caller: those of an operator's venue, else those of the platform, `zone`."""
+    return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else zone
+
+
+async def summarize(
+    tx: AsyncConnection,
+    *,
+    caller: Caller,
+    merchant_code: str,
+    group_by: str,
+    time_from: datetime,
+    time_until: datetime,
+    zone: ZoneInfo,
+) -> list[sums.Row]:
+    """Counts of events and uses by function, result, reason and `group_by` (DAY, TERMINAL, OPERATOR, VENUE or empty).
+
+    Raises INVALID_FIELD for a span that is empty or above MAX_SUMMARY_DAYS, or an administrator without merchant.
+    """
+    if not timedelta() < time_until - time_from <= timedelta(days=MAX_SUMMARY_DAYS):
+        raise invalid("time_until", f"must be after time_from, by {MAX_SUMMARY_DAYS} days at most")
+    merchant = caller.merchant_code if isinstance(caller, Operator) else merchant_code
+    if not merchant:
+        raise invalid("merchant_code", "is required")
+    return await sums.read(
+        tx,
+        merchant,
+        group_by=group_by,
+        time_from=time_from,
+        time_until=time_until,
+        zone=zone,
+    )
+
+
+async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:
+    query = select(entitlements).where(entitlements.c.ticket_id.in_(ticket_ids))
+    ordered = query.order_by(entitlements.c.ticket_id, entitlements.c.function_code)
+    return list((await tx.execute(ordered)).all())
+
+
+def _view(
+    seen: statements.Seen,
+    jti: UUID,
+    caller: Caller,
+    local: datetime,
+    issued_after: int | None = None,
+) -> TicketView:
+    """A ticket under the QR with that jti, as the caller sees it at the `local` time.
+
+    `issued_after` is of the order's QR that was shown, see rules.order_qr_standing; None without one.
+    """
+    ticket = seen.ticket
+    admits = sessions.admits(caller) if isinstance(caller, Operator) else None
+    superseded = None if issued_after is None else rules.order_qr_standing(issued_after, ticket)
+    return TicketView(
+        ticket_code=ticket.ticket_code,
+        is_direct=seen.partner_id == DIRECT,
+        state=ticket.state,
+        customer_type=seen.customer_type,
+        customer_name=seen.customer_name,
+        remaining=remaining(ticket),
+        details=details(ticket),
+        refusal=superseded
+        or rules.standing(ticket, jti, local)
+        or rules.wrong_departure(ticket, admits, local)
+        or rules.validity(ticket, local),
+    )
+
+
+def _redeems_in(order_id: int | None, caller: Operator) -> ColumnElement[bool]:
+    """Whether a ticket that the order shows entitles to something that the caller may redeem."""
+    if order_id is None:
+        return false()
+    return exists(
+        select(tickets.c.ticket_id)
+        .join(entitlements, entitlements.c.ticket_id == tickets.c.ticket_id)
+        .where(
+            shown_in(order_id),
+            entitlements.c.function_code.in_(caller.function_codes),
+        )
+    )
+
+
+async def ticket_number(tx: AsyncConnection, code: str) -> int | None:
+    """The number that the code of a ticket spells; None if it is no code of ours. There need not be such a ticket."""
+    return await _number(tx, code, PARTNER_PREFIX, DIRECT_PREFIX)
+
+
+async def _number(tx: AsyncConnection, text: str, *prefixes: str) -> int | None:
+    """The number of a code that begins so; None if it is none of ours."""
+    code = Code.parse(text)
+    if code is None or code.prefix not in prefixes:
+        return None
+    if code.partner_code == DIRECT_CODE:
+        return code.number(DIRECT)
+    query = select(partners.c.partner_id).where(partners.c.partner_code == code.partner_code)
+    partner_id = await tx.scalar(query)
+    return None if partner_id is None else code.number(partner_id)
+
+
+async def _order_of_token(
+    tx: AsyncConnection, opened: qr.Valid | qr.Expired | qr.Invalid, local: datetime
+) -> tuple[int, int | None] | rules.Refusal:
+    """The order a token leads to, or why it leads to none.
+
+    With an order's own also how many rotations of its tickets it was issued after.
+    """
+    if isinstance(opened, qr.Invalid):
+        return INVALID_TOKEN
+    claims = opened.claims
+    if isinstance(opened, qr.Expired):
+        return expired_token(claims, local)
+    if claims.kind is qr.Kind.TICKET:
+        query = select(tickets.c.jti, tickets.c.order_id, tickets.c.state)
+        row = (await tx.execute(query.where(tickets.c.ticket_id == claims.number))).one_or_none()
+    else:
+        query = select(orders.c.jti, orders.c.order_id, orders.c.state)
+        row = (await tx.execute(query.where(orders.c.order_id == claims.number))).one_or_none()
+    if row is None:
+        return rules.Refusal("TICKET_NOT_FOUND", "ticket")
+    if claims.kind is qr.Kind.ORDER:
+        issued_after = rotations_of_order_qr(row.jti, claims.jti)
+        return rules.order_qr_standing(issued_after, None) or (row.order_id, issued_after)
+    if row.jti != claims.jti:
+        return rules.Refusal("QR_SUPERSEDED", "jti")
+    if row.order_id is None:
+        return rules.Refusal("TICKET_NOT_ACTIVE", "state", {"state": row.state})
+    return row.order_id, None

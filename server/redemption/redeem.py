@@ -1,0 +1,509 @@
+"""Redeem: the scans that arrive together share one transaction, each decided on its own.
+
+A lane takes all scans that wait, opens their tokens, locks their tickets in one ordered statement, decides each by
+rules.py in the order they came, writes everything in one statement a table, commits once, and answers. While its
+commit is on the way to the disk the next lane takes what has arrived since. It waits for no ticket: a scan of one that
+somebody else has locked is decided a little later, see lanes.py.
+
+What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket (everybody who changes
+uses takes it first), the guard's primary key (ticket_id, jti, function_code), the check on remaining_uses.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from server.audit import trail
+from server.identity.callers import Operator
+from server.orders import completion
+from server.orders.rules import rotations_of_order_qr
+from server.platform import idempotency
+from server.platform.batching import Lanes
+from server.platform.change_feed import Remembered
+from server.platform.database import Database, HotConnection, LockedError
+from server.platform.errors import DomainError
+from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
+from server.platform.texts import clock_time
+from server.redemption import rules, sessions, statements
+from server.redemption.details import Details, details
+from server.redemption.details import parse as parse_details
+from server.tickets import qr
+from server.tickets.rules import Code, Number
+from server.tickets.tickets import new_event_id
+
+METHOD = "Redeem"
+"""The method under which a scan's request_id counts, whether it came alone or on a stream."""
+
+INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
+"""Every forgery, whatever is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One redemption that is asked for: the QR's text, and with an order's QR which of its tickets.
+
+    Without a QR the ticket's code, and the number that this spells; 0 if none.
+    """
+
+    qr_token: str
+    function_code: str
+    quantity: int
+    ticket_code: str = ""
+    ticket_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one item. `earlier` is (redemption_id, time, terminal, venue)."""
+
+    result: str
+    reason: str
+    check: str
+    facts: dict[str, str | int]
+    ticket_code: str = ""
+    ticket_state: str | None = None
+    remaining: tuple[tuple[str, int], ...] = ()
+    redemption_id: str = ""
+    earlier: tuple[str, datetime, str, str] | None = None
+    details: Details | None = None
+
+
+Outcome = list[Answer] | DomainError
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One call: its items are decided together, and with `all_or_nothing` stand or fall together."""
+
+    operator: Operator
+    items: Sequence[Item]
+    request_id: str
+    session_code: str
+    all_or_nothing: bool
+    method: str
+    content_hash: bytes
+    comment: str = ""
+
+    @property
+    def key(self) -> idempotency.Key:
+        """The key of the call's repeats."""
+        return self.operator.key, self.method, self.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """An opened token: the ticket (0 if none) or order it names, or why it is refused."""
+
+    ticket_id: int = 0
+    jti: UUID | None = None
+    order_id: int | None = None
+    refusal: rules.Refusal | None = None
+    is_code: bool = False
+
+
+def redemption_id(ticket_id: int, event_id: int) -> str:
+    """The public id of an event, 32 hexadecimal digits: it names the ticket's rows and the event in them."""
+    return f"{ticket_id:016x}{event_id:016x}"
+
+
+class Redeemer:
+    """Decides scans, in `lanes` shared transactions at once of at most `batch` scans each."""
+
+    def __init__(
+        self,
+        db: Database,
+        key_rings: Remembered[str, qr.KeyRing],
+        *,
+        batch: int,
+        lanes: int,
+        token_cache: int,
+    ) -> None:
+        self._key_rings = key_rings
+        self._verified = qr.VerifiedTokens(token_cache)
+        self._snapshots = statements.SnapshotCache()
+        self._lanes: Lanes[Unit, list[Answer]] = Lanes(
+            db,
+            self._work,
+            batch=batch,
+            lanes=lanes,
+            queue=SCAN_QUEUE,
+            batches=SCAN_BATCH,
+            size=lambda unit: len(unit.items),
+            told=_count,
+        )
+
+    def submit(
+        self,
+        operator: Operator,
+        items: Sequence[Item],
+        *,
+        request_id: str,
+        session_code: str,
+        all_or_nothing: bool = False,
+        method: str = METHOD,
+        comment: str = "",
+    ) -> asyncio.Future[list[Answer]]:
+        """Queues a call; the future gives one answer for each item, or raises.
+
+        `comment` says why items are redeemed by code; the call stands in the audit trail then.
+        A future that is cancelled before its turn is not worked on. Raises (in the future) IDEMPOTENCY_MISMATCH,
+        CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
+        """
+        content_hash = b""
+        if request_id:
+            content_hash = _content_hash(items, comment, all_or_nothing=all_or_nothing)
+        call = request_id, session_code, all_or_nothing, method, content_hash, comment
+        return self._lanes.submit(Unit(operator, items, *call))
+
+    async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
+        """What a QR says, with its signature verified once for a look and the scan after it."""
+        ring = self._key_rings.peek("") or await self._key_rings.get("")
+        return self._open(token, ring, now)
+
+    async def _work(self, hot: HotConnection, units: list[Unit], *, careful: bool) -> list[Outcome]:
+        ring = self._key_rings.peek("") or await self._key_rings.get("")
+        now = datetime.now(UTC)
+        tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
+        named = [token for of_unit in tokens for token in of_unit]
+        async with hot.transaction():
+            facts = await statements.read(
+                hot,
+                self._snapshots,
+                ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
+                order_ids=list({token.order_id for token in named if token.order_id}),
+                keys=[unit.key for unit in units if unit.request_id],
+                careful=careful,
+            )
+            # behind the locks: the events of a ticket have the order of their times
+            now = datetime.now(UTC)
+            writes = statements.Writes()
+            outcomes = [
+                self._settle(unit, of_unit, facts, writes, now)
+                for unit, of_unit in zip(units, tokens, strict=True)
+            ]
+            await statements.write(hot, facts, writes, now)
+        return outcomes
+
+    def _open(
+        self, token: str, ring: qr.KeyRing, now: datetime
+    ) -> qr.Valid | qr.Expired | qr.Invalid:
+        claims = self._verified.get(token, ring)
+        if claims is None:
+            unverified = qr.parse(token, ring)
+            if isinstance(unverified, qr.Invalid):
+                return unverified
+            opened = qr.verify(unverified)
+            if isinstance(opened, qr.Invalid):
+                return opened
+            claims = opened
+            self._verified.put(unverified, claims)
+        return qr.check_expiry(claims, now)
+
+    def _resolve(self, unit: Unit, item: Item, ring: qr.KeyRing, now: datetime) -> _Token:
+        if item.ticket_id is not None:
+            return _Token(item.ticket_id, is_code=True)
+        opened = self._open(item.qr_token, ring, now)
+        if isinstance(opened, qr.Invalid):
+            return _Token(refusal=INVALID_TOKEN)
+        claims, refusal = opened.claims, None
+        if isinstance(opened, qr.Expired):
+            refusal = expired_token(claims, _clock(unit, now))
+        if claims.kind is qr.Kind.TICKET:
+            return _Token(claims.number, claims.jti, refusal=refusal)
+        code = Code.parse(item.ticket_code)
+        if code is None:
+            refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
+            return _Token(refusal=refusal)
+        ticket_id = code.number(Number.unpack(claims.number).partner_id)
+        return _Token(ticket_id, claims.jti, claims.number, refusal)
+
+    def _settle(
+        self,
+        unit: Unit,
+        tokens: list[_Token],
+        facts: statements.Facts,
+        writes: statements.Writes,
+        now: datetime,
+    ) -> Outcome:
+        """Decides one call and notes what it writes; LockedError, and nothing, if it needs a row that is locked."""
+        stored = facts.stored.get(unit.key) if unit.request_id else None
+        if stored is not None:
+            same = stored[0] == unit.content_hash
+            return _load(stored[1]) if same else idempotency.mismatch(unit.request_id)
+        for item, token in zip(unit.items, tokens, strict=True):
+            uses = token.ticket_id, item.function_code
+            if token.ticket_id in facts.held_tickets or uses in facts.held_uses:
+                return LockedError()
+        clock = _clock(unit, now)
+        before = {
+            token.ticket_id: facts.tickets[token.ticket_id].copy()
+            for token in tokens
+            if unit.all_or_nothing and token.ticket_id in facts.tickets
+        }
+        scans = [
+            _decide(unit, item, token, facts, clock)
+            for item, token in zip(unit.items, tokens, strict=True)
+        ]
+        if unit.all_or_nothing and any(scan.answer.result == "REJECT" for scan in scans):
+            facts.tickets.update(before)
+            scans = [
+                _as_it_stays(unit, scan, facts.tickets[scan.token.ticket_id], clock)
+                if scan.ticket
+                else scan
+                for scan in scans
+            ]
+        for scan in scans:
+            _note(unit, scan, writes)
+            _note_order(unit, scan, facts, writes, now)
+        answers = [scan.answer for scan in scans]
+        if unit.request_id:
+            stored = unit.content_hash, _dump(answers)
+            facts.stored[unit.key] = stored
+            writes.answers.append((*unit.key, *stored))
+        return answers
+
+
+def _clock(unit: Unit, now: datetime) -> datetime:
+    return now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """One item, what it names, and its answer."""
+
+    item: Item
+    token: _Token
+    ticket: rules.Ticket | None
+    jti: UUID | None
+    event_id: int
+    answer: Answer
+
+
+def _decide(
+    unit: Unit, item: Item, token: _Token, facts: statements.Facts, clock: datetime
+) -> _Decided:
+    ticket = facts.tickets.get(token.ticket_id)
+    jti, refusal = token.jti, token.refusal
+    if token.order_id is not None:
+        if ticket and not _opens(token.order_id, item, ticket, facts):
+            ticket = None
+        if not refusal:
+            order_jti = facts.order_jtis.get(token.order_id)
+            refusal = rules.order_qr_standing(_issued_after(order_jti, token.jti), ticket)
+            # an order's QR stands for the QRs of its tickets that are valid now
+            jti = ticket.jti if ticket else None
+    if token.is_code:
+        # what nothing of is redeemed here does not exist here: codes can be counted up
+        known = ticket and ticket.ticket_code == item.ticket_code
+        if not ticket or not known or unit.operator.function_codes.isdisjoint(ticket.uses):
+            ticket, refusal = None, rules.Refusal("TICKET_NOT_FOUND", "code")
+        jti = ticket.jti if ticket else None
+    event_id = new_event_id(clock)
+    if ticket is None or jti is None:
+        refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
+        ticket = None
+    elif refusal is None:
+        scan = _scan(unit, item, jti, clock)
+        refusal = rules.decide(scan, ticket)
+        if refusal is None:
+            place = unit.operator.terminal_device_id, unit.operator.venue_code
+            rules.apply(scan, ticket, rules.Earlier(event_id, clock, *place))
+    answer = _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.Ticket, ticket))
+    by_own_qr = token.order_id is None and not token.is_code
+    named = token.ticket_id if ticket or by_own_qr else 0
+    answer = replace(answer, redemption_id=redemption_id(named, event_id))
+    return _Decided(item, token, ticket, jti, event_id, answer)
+
+
+def _issued_after(order_jti: UUID | None, jti: UUID | None) -> int | None:
+    return rotations_of_order_qr(order_jti, jti) if order_jti and jti else None
+
+
+def _scan(unit: Unit, item: Item, jti: UUID, clock: datetime) -> rules.Scan:
+    allowed = unit.operator.function_codes
+    return rules.Scan(
+        jti, item.function_code, item.quantity, allowed, clock, sessions.admits(unit.operator)
+    )
+
+
+def _opens(order_id: int, item: Item, ticket: rules.Ticket, facts: statements.Facts) -> bool:
+    """Whether an order's QR stands for this ticket: its own, or one that it shares with the order it was changed from."""
+    shows = ticket.order_id == order_id or ticket.ticket_id in facts.also_shown.get(order_id, ())
+    return shows and ticket.ticket_code == item.ticket_code
+
+
+def _admitted(item: Item, ticket: rules.Ticket) -> Answer:
+    uses = ticket.uses[item.function_code]
+    facts: dict[str, str | int] = {
+        "function": item.function_code,
+        "quantity": item.quantity,
+        "remaining": uses.remaining,
+        "total": uses.total,
+    }
+    known = ticket.ticket_code, ticket.state, remaining(ticket)
+    return Answer("SUCCESS", "", "admitted", facts, *known, details=details(ticket))
+
+
+def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
+    answer = Answer("REJECT", refusal.reason, refusal.check, refusal.facts)
+    if ticket is None:
+        return answer
+    earlier = None
+    if refusal.earlier:
+        before = refusal.earlier
+        earlier = (
+            redemption_id(ticket.ticket_id, before.event_id),
+            before.redeemed_time,
+            before.terminal_device_id,
+            before.venue_code,
+        )
+    return replace(
+        answer,
+        ticket_code=ticket.ticket_code,
+        ticket_state=ticket.state,
+        remaining=remaining(ticket),
+        earlier=earlier,
+        details=details(ticket),
+    )
+
+
+def _as_it_stays(unit: Unit, scan: _Decided, ticket: rules.Ticket, clock: datetime) -> _Decided:
+    """One item of a call that did nothing, told of the ticket as it is without the call's other items."""
+    answer, left = scan.answer, remaining(ticket)
+    if answer.result == "SUCCESS":
+        known = ticket.ticket_code, ticket.state, left
+        withheld = Answer("WITHHELD", "", "withheld", {}, *known, details=details(ticket))
+        return replace(scan, answer=withheld)
+    answer = replace(answer, ticket_state=ticket.state, remaining=left)
+    if scan.jti and answer.check in ("guard", "guard_time", "uses"):
+        function = scan.item.function_code
+        alone = _scan(unit, scan.item, scan.jti, clock)
+        uses = ticket.uses[function]
+        facts: dict[str, str | int] = {
+            "function": function,
+            "remaining": uses.remaining,
+            "total": uses.total,
+        }
+        # admitted alone: what stood in the way was another item
+        refusal = rules.decide(alone, ticket) or rules.Refusal(answer.reason, "call", facts)
+        answer = replace(_refused(refusal, ticket), redemption_id=answer.redemption_id)
+    return replace(scan, answer=answer)
+
+
+def remaining(ticket: rules.Ticket) -> tuple[tuple[str, int], ...]:
+    """What is left of each entitlement, by function code."""
+    return tuple((function, uses.remaining) for function, uses in ticket.uses.items())
+
+
+def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
+    """The refusal of a genuine token whose time is over."""
+    expired_at = claims.expire_time.astimezone(now.tzinfo)
+    return rules.Refusal(
+        "TOKEN_EXPIRED", "expiry", {"expired_at": clock_time(expired_at, "seconds")}
+    )
+
+
+def _note_order(
+    unit: Unit, scan: _Decided, facts: statements.Facts, writes: statements.Writes, now: datetime
+) -> None:
+    """Notes the order of a ticket that is used up: it may be COMPLETED now, or as soon as nobody else is at it."""
+    ticket = scan.ticket
+    if scan.answer.result != "SUCCESS" or ticket is None or ticket.state != "USED":
+        return
+    if ticket.order_id in facts.held_orders:
+        ask = completion.completing_later(ticket.order_id, scan.event_id, unit.operator.key, now)
+        writes.asks[ticket.order_id] = ask
+    elif ticket.order_id is not None:
+        writes.orders[ticket.order_id] = unit.operator.key
+
+
+def _note(unit: Unit, scan: _Decided, writes: statements.Writes) -> None:
+    """Notes what a decided item writes; a withheld one leaves no trace."""
+    answer, item, operator, ticket = scan.answer, scan.item, unit.operator, scan.ticket
+    if answer.result == "WITHHELD":
+        return
+    named = int(answer.redemption_id[:16], 16)
+    if answer.result == "SUCCESS" and ticket and scan.jti:
+        writes.touched.add((named, item.function_code))
+        guard = named, scan.jti, item.function_code
+        row = (*guard, scan.event_id, operator.terminal_device_id, operator.venue_code)
+        if ticket.snapshot.terms[item.function_code].use_mode == rules.ONCE_PER_QR:
+            writes.once_guards.append(row)
+        else:
+            writes.multi_guards[guard] = row
+    writes.events.append(
+        (
+            named,
+            scan.event_id,
+            answer.ticket_code,
+            scan.jti,
+            item.function_code,
+            answer.result,
+            answer.reason or None,
+            item.quantity,
+            operator.merchant_code,
+            operator.venue_code,
+            operator.terminal_device_id,
+            operator.username,
+            unit.session_code or None,
+            unit.request_id or None,
+            unit.comment or None,
+        )
+    )
+    if scan.token.is_code:
+        writes.audits.append(
+            trail.row(_by_code(unit, scan), actor=f"supervisor:{operator.username}")
+        )
+
+
+def _by_code(unit: Unit, scan: _Decided) -> trail.Change:
+    """A redemption without a QR, for the audit trail; who did it is the actor."""
+    answer, item, operator = scan.answer, scan.item, unit.operator
+    done = {
+        "comment": unit.comment,
+        "function_code": item.function_code,
+        "quantity": item.quantity,
+        "result": answer.result,
+        "reason": answer.reason,
+        "redemption_id": answer.redemption_id,
+        "merchant_code": operator.merchant_code,
+        "venue_code": operator.venue_code,
+        "terminal_device_id": operator.terminal_device_id,
+    }
+    return trail.Change("redeem_by_code", "ticket", item.ticket_code, None, done)
+
+
+def _content_hash(items: Iterable[Item], comment: str, *, all_or_nothing: bool) -> bytes:
+    content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
+    said = [comment] if comment else []
+    return hashlib.sha256(orjson.dumps([all_or_nothing, content, *said])).digest()
+
+
+def _dump(answers: list[Answer]) -> bytes:
+    return orjson.dumps(answers)
+
+
+def _load(stored: bytes) -> list[Answer]:
+    answers = []
+    for fields in orjson.loads(stored):
+        fields["remaining"] = tuple(map(tuple, fields["remaining"]))
+        if fields.get("details"):  # answers of an earlier version have none
+            fields["details"] = parse_details(fields["details"])
+        if fields["earlier"]:
+            earlier_id, at, terminal, venue = fields["earlier"]
+            fields["earlier"] = (earlier_id, datetime.fromisoformat(at), terminal, venue)
+        answers.append(Answer(**fields))
+    return answers
+
+
+def _count(outcome: list[Answer] | Exception) -> None:
+    if not isinstance(outcome, Exception):
+        for answer in outcome:
+            SCANS.labels(answer.result, answer.reason).inc()

@@ -1,0 +1,342 @@
+"""Stock that is held and sold: what an order takes, given back or confirmed in a few statements for all that is asked.
+
+Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats of a stock are written only
+behind it. What counts for a traveller, and where a document travels, is of several stocks: each is a guarded write of one
+row (quotas.py, journeys.py).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import ColumnElement, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.platform.database import Command, HotStatement, array, columns, round_trip
+from server.platform.errors import DomainError, Reason
+from server.stock import journeys, quotas, seating
+from server.stock.ids import is_promotion_stock, quota_id
+from server.stock.journeys import Leg, Ride
+from server.stock.models import stocks, taken_seats
+from server.stock.quotas import Use
+from server.stock.seating import SeatMap
+
+Column = Literal["held", "sold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counterpart:
+    """The other ticket of a change (改签): what both take counts once, and stays with the one that is not given back.
+
+    `stock_id` is the stock of both if they are one place of it (DOMAIN, Refund and change), with the seat if it is
+    numbered; None if each takes its own.
+    """
+
+    offer_id: str
+    departure_id: int | None
+    stock_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a promotion.
+
+    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure: when,
+    says `ride`, which is known where it is taken. `changes_order_id` is the order of the counterpart.
+    """
+
+    stock_id: int
+    quantity: int
+    seats: tuple[int, ...]
+    departure_id: int | None
+    documents: tuple[bytes, ...]
+    order_id: int
+    traveller_id: int
+    offer_id: str = ""
+    counterpart: Counterpart | None = None
+    ride: Ride | None = None
+    changes_order_id: int | None = None
+
+    @property
+    def has_own_place(self) -> bool:
+        """Whether it takes a place of its stock: not if that is its counterpart's."""
+        return self.counterpart is None or self.counterpart.stock_id != self.stock_id
+
+    @property
+    def uses(self) -> list[Use]:
+        """What it counts as for the traveller: nothing if its counterpart counts as the same."""
+        if not self.offer_id:
+            return []
+        counted = quota_id(self.offer_id)
+        if self.counterpart and quota_id(self.counterpart.offer_id) == counted:
+            return []
+        return [Use(counted, self.traveller_id, self.quantity)]
+
+    @property
+    def legs(self) -> list[Leg]:
+        """Who travels where by it."""
+        if self.departure_id is None:
+            return []
+        return [Leg(document, self.departure_id, self.order_id) for document in self.documents]
+
+
+# the lock first, in order; SET then reads the row as it is behind the lock
+_MOVE = """
+WITH locked AS MATERIALIZED (
+  SELECT stock_id FROM stocks WHERE stock_id = ANY($2::bigint[])
+  ORDER BY stock_id FOR NO KEY UPDATE
+)
+UPDATE stocks s SET {changes}, update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) JOIN locked l USING (stock_id)
+WHERE s.stock_id = v.stock_id
+RETURNING s.stock_id
+"""
+_RELEASE = {
+    column: HotStatement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"))
+    for column in ("held", "sold")
+}
+_CONFIRM = HotStatement(
+    _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity")
+)
+_LOCK_FREE = HotStatement("""
+SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])
+ORDER BY stock_id FOR NO KEY UPDATE SKIP LOCKED
+""")
+_LEAVE_SEATS = text("""
+DELETE FROM taken_seats t
+USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
+WHERE t.stock_id = v.stock_id AND t.seat_index = v.seat_index AND t.order_id = v.order_id
+""")
+
+
+async def release(
+    tx: AsyncConnection,
+    takes: Iterable[Take],
+    *,
+    column: Column,
+    now: datetime,
+    uses: Iterable[Use] = (),
+) -> None:
+    """Gives back what was taken and is held, or sold: stock, seats, journeys and what counts for the traveller.
+
+    `uses` are what else does not count any more: of promotions. The stock rows stay locked until the commit: call it
+    last. Once for each take: the caller holds the lock of the order that says it is still taken.
+    """
+    takes = list(takes)
+    await _move(tx, _RELEASE[column], takes, now)
+    await quotas.give_back(tx, [*uses, *[use for take in takes for use in take.uses]])
+    seats = [(t.stock_id, seat, t.order_id) for t in takes for seat in t.seats]
+    if seats:
+        await tx.execute(_LEAVE_SEATS, {"rows": _rows("stock_id seat_index order_id", seats)})
+    await journeys.end(tx, [leg for take in takes for leg in take.legs])
+
+
+async def confirm(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
+    """What is held is sold now. The stock rows stay locked until the commit: call it last."""
+    await _move(tx, _CONFIRM, takes, now)
+
+
+def confirming(takes: Iterable[Take], *, now: datetime) -> Command:
+    """`confirm` for a hot transaction; a row for each stock."""
+    return _moving(_CONFIRM, takes, now)
+
+
+async def take(
+    tx: AsyncConnection,
+    wanted: Take,
+    *,
+    offer_id: str,
+    seat_map: SeatMap | None,
+    max_per_traveller: int,
+    now: datetime,
+) -> tuple[int, ...]:
+    """Holds what is wanted, one take at a time, and gives the seats: for changes and payments that came too late.
+
+    The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
+    takes of one transaction come in the order of their stock ids, and `travel` for all of them behind the last. Raises
+    SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is
+    taken too, with SOLD_OUT where it is used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
+    """
+    row = (
+        await tx.execute(
+            select(
+                stocks.c.product_id,
+                stocks.c.total,
+                stocks.c.held,
+                stocks.c.sold,
+                stocks.c.closed,
+            )
+            .where(stocks.c.stock_id == wanted.stock_id)
+            .with_for_update(key_share=True)
+        )
+    ).one_or_none()
+    if row is not None and row.closed:
+        raise cancelled(offer_id)
+    available = row.total - row.held - row.sold if row else 0
+    if row is None or (wanted.has_own_place and available < wanted.quantity):
+        raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, available)
+    if wanted.has_own_place:
+        await tx.execute(
+            stocks.update()
+            .where(stocks.c.stock_id == wanted.stock_id)
+            .values(held=stocks.c.held + wanted.quantity, update_time=now)
+        )
+    if is_promotion_stock(wanted.stock_id):
+        return ()
+    await _count_in(tx, wanted, offer_id=offer_id, limit=max_per_traveller)
+    if not wanted.has_own_place:
+        return wanted.seats
+    if seat_map is None:
+        return ()
+    return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
+
+
+async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
+    """Has the documents of what was taken travel. Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY."""
+    takes = [take for take in takes if take.legs]
+    await journeys.lock(tx, {leg.document for take in takes for leg in take.legs})
+    for take in takes:
+        assert take.departure_id is not None, "who travels does so on a departure"
+        assert take.ride, "what is taken says when it travels"
+        other, instead_of = take.counterpart, None
+        if take.changes_order_id and other and other.departure_id:
+            instead_of = journeys.key(other.departure_id, take.changes_order_id)
+        twice, elsewhere = await journeys.begin(
+            tx,
+            take.documents,
+            take.departure_id,
+            take.order_id,
+            take.ride,
+            instead_of=instead_of,
+            now=now,
+        )
+        if twice:
+            raise duplicate_passenger(take.offer_id, take.documents.index(min(twice)))
+        if elsewhere:
+            raise overlapping_journey(take.offer_id, take.documents.index(min(elsewhere)))
+
+
+async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
+    """Locks in the order of their numbers what the statements of one transaction lock one after the other."""
+    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
+def locking_free(takes: Iterable[Take]) -> Command:
+    """Locks the stocks of what was taken, but not those that others have locked; a row (stock_id,) for each."""
+    return _LOCK_FREE, [array(sorted({take.stock_id for take in takes}))]
+
+
+async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
+    """How much is left of these stocks, by stock; without a lock, so only to be shown."""
+    free = stocks.c.total - stocks.c.held - stocks.c.sold
+    query = select(stocks.c.stock_id, free).where(stocks.c.stock_id.in_(set(stock_ids)))
+    return {row[0]: row[1] for row in await tx.execute(query)}
+
+
+def sold_out(offer_id: str, product_id: int, requested: int, available: int) -> DomainError:
+    """SOLD_OUT for an offer."""
+    return DomainError(
+        Reason.SOLD_OUT,
+        f"{requested} of {offer_id} were asked for, {available} are left",
+        product_id=product_id,
+        requested=requested,
+        available=available,
+    )
+
+
+def cancelled(offer_id: str) -> DomainError:
+    """OFFER_NOT_AVAILABLE for an offer whose departure is cancelled."""
+    return DomainError(
+        Reason.OFFER_NOT_AVAILABLE,
+        f"{offer_id} cannot be bought: CANCELLED; search again",
+        offer_id=offer_id,
+        why="CANCELLED",
+    )
+
+
+def too_many(offer_id: str, *, limit: int, held: int, requested: int) -> DomainError:
+    """TOO_MANY_FOR_TRAVELLER for an offer."""
+    return DomainError(
+        Reason.TOO_MANY_FOR_TRAVELLER,
+        f"one traveller may have {limit} tickets of a departure, all classes together, or of a product"
+        f" on a day; of that of {offer_id} {held} are held or valid, {requested} more were asked for",
+        offer_id=offer_id,
+        limit=limit,
+        held=held,
+        requested=requested,
+    )
+
+
+def duplicate_passenger(offer_id: str, passenger_index: int) -> DomainError:
+    """DUPLICATE_PASSENGER: in the party twice, or on the departure already."""
+    return DomainError(
+        Reason.DUPLICATE_PASSENGER,
+        f"passengers[{passenger_index}]: travels in {offer_id} already; a document has one seat on a departure",
+        offer_id=offer_id,
+        passenger_index=passenger_index,
+    )
+
+
+def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
+    """OVERLAPPING_JOURNEY: on another departure at that time."""
+    return DomainError(
+        Reason.OVERLAPPING_JOURNEY,
+        f"passengers[{passenger_index}]: is on another departure while {offer_id} is under way; a document travels on one"
+        " at a time",
+        offer_id=offer_id,
+        passenger_index=passenger_index,
+    )
+
+
+async def _move(
+    tx: AsyncConnection, statement: HotStatement, takes: Iterable[Take], now: datetime
+) -> None:
+    takes = [take for take in takes if take.has_own_place]
+    if takes:
+        (moved,) = await round_trip(tx, [_moving(statement, takes, now)])
+        stock_ids = {take.stock_id for take in takes}
+        assert len(moved) == len(stock_ids), "a stock that something was taken of is there"
+
+
+def _moving(statement: HotStatement, takes: Iterable[Take], now: datetime) -> Command:
+    quantities: Counter[int] = Counter()
+    for one in takes:
+        quantities[one.stock_id] += one.quantity
+    return statement, [now.isoformat(), *columns(list(quantities.items()))]
+
+
+async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: int) -> None:
+    for use in wanted.uses:
+        held = await quotas.count(tx, use, limit=limit)
+        if held is not None:
+            raise too_many(offer_id, limit=limit, held=held, requested=use.quantity)
+
+
+async def _seat(
+    tx: AsyncConnection, wanted: Take, seat_map: SeatMap, *, offer_id: str, product_id: int
+) -> tuple[int, ...]:
+    of_stock: ColumnElement[bool] = taken_seats.c.stock_id == wanted.stock_id
+    taken = set((await tx.execute(select(taken_seats.c.seat_index).where(of_stock))).scalars())
+    seats: Sequence[int] | None = wanted.seats
+    if not seats or taken.intersection(seats):
+        seats = seating.allot(seat_map, seating.bitmap(taken), wanted.quantity)
+    if seats is None:
+        available = seat_map.size - len(taken)
+        raise sold_out(offer_id, product_id, wanted.quantity, available)
+    await tx.execute(
+        insert(taken_seats),
+        [
+            {"stock_id": wanted.stock_id, "seat_index": seat, "order_id": wanted.order_id}
+            for seat in seats
+        ],
+    )
+    return tuple(seats)
+
+
+def _rows(names: str, rows: list[tuple[Any, ...]]) -> str:
+    keys = names.split()
+    return orjson.dumps([dict(zip(keys, row, strict=True)) for row in rows]).decode()

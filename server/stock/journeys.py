@@ -1,0 +1,247 @@
+"""Who travels when: a document is once on a departure, and on one departure at a time.
+
+One row for each document has all its journeys, held and sold, by departure and order. Their times
+count from when the departure leaves its first stop and are read together with it, so they are those
+of now from the commit that moves it on. Journeys that overlap only since then stay, and each is
+given back alone. Whoever adds a journey locks the row first, or writes with the version that was
+read, which a check refuses if somebody else has added one since: one guarded write of one row,
+whatever races. (DOMAIN: Price.)
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from secrets import randbits
+from typing import Any, NamedTuple, Self
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.platform.database import Command, HotStatement, array, columns, round_trip
+
+
+class Span(NamedTuple):
+    """From where one boards until one leaves, its end not included."""
+
+    begin: datetime
+    end: datetime
+
+    def overlaps(self, other: "Span") -> bool:
+        """Whether there is a moment in both."""
+        return self.begin < other.end and other.begin < self.end
+
+    def dump(self) -> list[str]:
+        """As it is stored in JSON."""
+        return [self.begin.isoformat(), self.end.isoformat()]
+
+    @classmethod
+    def parse(cls, stored: list[str] | None) -> Self | None:
+        """From what `dump` returned."""
+        return cls(*map(datetime.fromisoformat, stored)) if stored else None
+
+
+class Ride(NamedTuple):
+    """From where one boards until one leaves, in seconds after the departure leaves its first stop."""
+
+    begin_seconds: int
+    end_seconds: int
+
+    def span(self, departure_time: datetime) -> Span:
+        """When that is, of a departure that leaves its first stop then."""
+        begin, end = (timedelta(seconds=seconds) for seconds in self)
+        return Span(departure_time + begin, departure_time + end)
+
+    def dump(self) -> list[int]:
+        """As it is stored in JSON."""
+        return list(self)
+
+    @classmethod
+    def of(cls, span: Span, departure_time: datetime) -> Self:
+        """Of a span, of a departure that leaves its first stop then."""
+        begin, end = ((moment - departure_time) / timedelta(seconds=1) for moment in span)
+        return cls(round(begin), round(end))
+
+
+class Journey(NamedTuple):
+    """A document's journey as it is now: on which departure, by which order, and when."""
+
+    departure_id: int
+    order_id: int
+    span: Span
+
+    @property
+    def key(self) -> str:
+        """Its name in `document_journeys.journeys`."""
+        return key(self.departure_id, self.order_id)
+
+
+class Leg(NamedTuple):
+    """A document's journey, to be given back."""
+
+    document: bytes
+    departure_id: int
+    order_id: int
+
+
+READ = HotStatement("""
+SELECT d.document_hash, d.version, p.departure_id, split_part(j.key, ':', 2)::bigint,
+  p.departure_time + make_interval(secs => (j.ride ->> 0)::int),
+  p.departure_time + make_interval(secs => (j.ride ->> 1)::int)
+FROM document_journeys d
+LEFT JOIN (LATERAL jsonb_each(d.journeys) AS j (key, ride)
+  JOIN departures p ON p.departure_id = split_part(j.key, ':', 1)::bigint) ON true
+WHERE d.document_hash = ANY($1::bytea[])
+""")
+"""The journeys of documents, for `parse`."""
+# what was added since the version that was read would violate the check; a journey of null, which
+# is over, is dropped
+ADD = HotStatement("""
+INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
+SELECT v.document_hash, v.journeys, $1::bigint, v.seen_version
+FROM unnest($2::bytea[], $3::jsonb[], $4::bigint[]) AS v (document_hash, journeys, seen_version)
+ON CONFLICT (document_hash) DO UPDATE
+SET journeys = jsonb_strip_nulls(d.journeys || excluded.journeys), version = excluded.version,
+  seen_version = CASE WHEN d.version = excluded.seen_version THEN d.version ELSE -1 END
+""")
+"""Adds journeys to those that were read: `adding` is its parameters."""
+
+_LOCK = text("""
+INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
+SELECT decode(v.document, 'hex'), '{}', v.version, 0
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, version bigint) ORDER BY 1
+ON CONFLICT (document_hash) DO UPDATE SET version = excluded.version, seen_version = d.version
+""")
+_LEAVES = HotStatement("SELECT departure_time FROM departures WHERE departure_id = $1::bigint")
+_ADD_LOCKED = text("""
+UPDATE document_journeys d SET journeys = jsonb_strip_nulls(d.journeys || v.journeys)
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, journeys jsonb)
+WHERE d.document_hash = decode(v.document, 'hex')
+""")
+# the locks first, in order; SET then reads the row as it is behind the lock
+_END = text("""
+WITH v AS (
+  SELECT decode(r.document, 'hex') AS document_hash, r.keys
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (document text, keys text[])
+), locked AS MATERIALIZED (
+  SELECT d.document_hash FROM document_journeys d JOIN v USING (document_hash)
+  ORDER BY d.document_hash FOR UPDATE OF d
+)
+UPDATE document_journeys d SET journeys = d.journeys - v.keys
+FROM v JOIN locked l USING (document_hash)
+WHERE d.document_hash = v.document_hash
+""")
+_FORGET = text("""
+DELETE FROM document_journeys d
+USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text)
+WHERE d.document_hash = decode(v.document, 'hex') AND d.journeys = '{}'
+""")
+
+
+class Journeys:
+    """The journeys of documents as they were read, and those added since."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]] = ()) -> None:
+        self._of: defaultdict[bytes, list[Journey]] = defaultdict(list)
+        self._versions: dict[bytes, int] = {}
+        for document, version, departure_id, order_id, begin, end in rows:
+            self._versions[document] = version
+            if departure_id is not None and begin is not None:
+                self._of[document].append(Journey(departure_id, order_id, Span(begin, end)))
+
+    def of(self, document: bytes) -> list[Journey]:
+        """Those of a document."""
+        return self._of[document]
+
+    def version(self, document: bytes) -> int:
+        """The version of a document's row; 0 if there is none."""
+        return self._versions.get(document, 0)
+
+
+Additions = dict[str, list[int] | None]
+"""What is written of a document, by key: rides that are added, and None for those that are over."""
+
+
+def key(departure_id: int, order_id: int) -> str:
+    """The name of a journey in `document_journeys.journeys`."""
+    return f"{departure_id}:{order_id}"
+
+
+def over(known: Sequence[Journey], now: datetime) -> Additions:
+    """Has those dropped that are over when a document's row is written anyway."""
+    return {journey.key: None for journey in known if journey.span.end <= now} if known else {}
+
+
+def adding(additions: Mapping[bytes, Additions], journeys: Journeys) -> Command:
+    """Adds to what was read, in the order of the documents."""
+    rows = [
+        (document, orjson.dumps(additions[document]).decode(), journeys.version(document))
+        for document in sorted(additions)
+    ]
+    return ADD, [str(_new_version()), *columns(rows)]
+
+
+async def lock(tx: AsyncConnection, documents: Iterable[bytes]) -> None:
+    """Locks the documents' rows in order, and makes those that are not there: for all that `begin`
+    adds, before it does.
+    """
+    locks = [
+        {"document": document.hex(), "version": _new_version()} for document in sorted(documents)
+    ]
+    if locks:
+        await tx.execute(_LOCK, {"rows": orjson.dumps(locks).decode()})
+
+
+async def begin(
+    tx: AsyncConnection,
+    documents: Iterable[bytes],
+    departure_id: int,
+    order_id: int,
+    ride: Ride,
+    *,
+    instead_of: str | None,
+    now: datetime,
+) -> tuple[set[bytes], set[bytes]]:
+    """The documents, locked, travel there; gives those that cannot, since they are on that
+    departure, or on another at that time.
+
+    `instead_of` is the key of the journey of the ticket that is changed into this one, which does
+    not count. If there are any that cannot, nothing is added.
+    """
+    wanted = sorted(documents)
+    rows, ((leaves,),) = await round_trip(
+        tx, [(READ, [array(wanted)]), (_LEAVES, [str(departure_id)])]
+    )
+    known = Journeys(rows)
+    new = Journey(departure_id, order_id, ride.span(leaves))
+    twice: set[bytes] = set()
+    elsewhere: set[bytes] = set()
+    additions = []
+    for document in wanted:
+        others = [journey for journey in known.of(document) if journey.key != instead_of]
+        if any(journey.departure_id == new.departure_id for journey in others):
+            twice.add(document)
+        elif any(journey.span.overlaps(new.span) for journey in others):
+            elsewhere.add(document)
+        added = over(known.of(document), now) | {new.key: ride.dump()}
+        additions.append({"document": document.hex(), "journeys": added})
+    if not twice and not elsewhere:
+        await tx.execute(_ADD_LOCKED, {"rows": orjson.dumps(additions).decode()})
+    return twice, elsewhere
+
+
+async def end(tx: AsyncConnection, legs: Iterable[Leg]) -> None:
+    """The documents do not travel there any more."""
+    keys: defaultdict[bytes, list[str]] = defaultdict(list)
+    for leg in legs:
+        keys[leg.document].append(key(leg.departure_id, leg.order_id))
+    if not keys:
+        return
+    rows = [{"document": document.hex(), "keys": keys[document]} for document in sorted(keys)]
+    for statement in (_END, _FORGET):
+        await tx.execute(statement, {"rows": orjson.dumps(rows).decode()})
+
+
+def _new_version() -> int:
+    """Never one that was there before, also where a row was deleted and made again."""
+    return randbits(62) + 1

@@ -1,0 +1,111 @@
+"""Tables of stock: allotments and seats, who sits where, who travels when, and limits per traveller."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from server.platform.database import metadata
+
+stocks = Table(
+    "stocks",
+    metadata,
+    # see rules.stock_id, rules.departure_stock_id, rules.promotion_stock_id: the key states what it is the stock of
+    Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
+    # none for the cap of a promotion
+    Column("product_id", ForeignKey("products.product_id")),
+    # 0 is our own sales channel, DIRECT
+    Column("partner_id", Integer, nullable=False, index=True),
+    # of one departure and fare class; none for the stock of a package
+    Column("departure_id", BigInteger),
+    Column("fare_class", Text),
+    Column("promotion_id", Integer),
+    Column("total", Integer, nullable=False),
+    Column("held", Integer, nullable=False, server_default="0"),
+    Column("sold", Integer, nullable=False, server_default="0"),
+    # how long a hold lasts in this channel; the setting's if none
+    Column("hold_seconds", Integer),
+    # nothing is taken of it any more: its departure is cancelled
+    Column("closed", Boolean, nullable=False, server_default="false"),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= total", name="no_oversell"),
+    CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
+    CheckConstraint(
+        "CASE WHEN departure_id IS NOT NULL"
+        " THEN fare_class IS NOT NULL AND product_id IS NOT NULL AND promotion_id IS NULL"
+        " AND stock_id & ~(15::bigint << 20) = (1::bigint << 62) + (departure_id << 24) + partner_id"
+        " WHEN promotion_id IS NOT NULL"
+        " THEN product_id IS NULL AND stock_id = (1::bigint << 61) + (promotion_id::bigint << 20)"
+        " ELSE product_id IS NOT NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
+        name="stock_id_is_its_subject",
+    ),
+    # room on the page for the hot rows, whose every sale is an update
+    postgresql_with={"fillfactor": 50},
+)
+
+
+Index(
+    "ix_stocks_departure_id",
+    stocks.c.departure_id,
+    postgresql_where=stocks.c.departure_id.is_not(None),
+)
+
+
+# what the catalogue reads of them: a few, beside those of all departures there ever were
+Index(
+    "ix_stocks_catalogue",
+    stocks.c.stock_id,
+    postgresql_where=text(
+        "partner_id = 0 AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT NULL)"
+    ),
+)
+
+
+taken_seats = Table(
+    "taken_seats",
+    metadata,
+    # numbered seats that are held or sold, see seating.py; a seat has one row or none
+    Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seat_index", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", BigInteger, nullable=False),
+)
+
+
+document_journeys = Table(
+    "document_journeys",
+    metadata,
+    # where a document travels: its journeys that are held or sold; those that are over are dropped in time
+    Column("document_hash", LargeBinary, primary_key=True),
+    # {"<departure_id>:<order_id>": [from, until]}, in seconds after the departure leaves its first stop
+    Column("journeys", JSONB, nullable=False),
+    # drawn anew with each journey that is added, and which one was there before
+    Column("version", BigInteger, nullable=False),
+    Column("seen_version", BigInteger, nullable=False),
+    # whoever adds a journey without having seen the last one writes -1: see journeys.py
+    CheckConstraint("seen_version >= 0", name="seen"),
+)
+
+
+traveller_quotas = Table(
+    "traveller_quotas",
+    metadata,
+    # tickets that a traveller holds and has of a departure or of a product on a day, or orders that use a promotion: see
+    # rules.quota_id, rules.promotion_quota_id
+    Column("quota_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("quantity", Integer, nullable=False),
+    # the limit when something was last added
+    Column("max_quantity", Integer, nullable=False),
+    CheckConstraint("quantity BETWEEN 0 AND max_quantity", name="limit"),
+)
