@@ -26,6 +26,7 @@ from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
 from server.api.admission import Admission
+from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaServicer
@@ -53,7 +54,6 @@ from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.config import ConfigError, Settings, is_loopback
 from server.platform.database import Database
 from server.platform.errors import StartError
-from server.platform.health import Health
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
 from server.platform.outbox import Kind, Outbox

@@ -77,6 +77,7 @@ CHECKS: dict[str, Callable[[], Outcome]] = {
     "lint": lambda: _run(BIN / "ruff", "check", "--quiet", "."),
     "types": lambda: _run(BIN / "mypy", "--no-error-summary"),
     "imports": lambda: _run(BIN / "lint-imports", "--no-logo"),
+    "rules": lambda: _run(sys.executable, "tools/rules.py"),
     "contract": _lint_contract,
     "breaking": _breaking_contract,
     "generated": lambda: _run(sys.executable, "tools/generate.py", "--check"),

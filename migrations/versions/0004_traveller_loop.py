@@ -11,6 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
     _create_tables()
     _extend_tables()
 
@@ -474,6 +475,7 @@ NEW_TABLES = (
 
 
 def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DELETE FROM stocks WHERE departure_id IS NOT NULL OR promotion_id IS NOT NULL")
     for table, columns in NEW_COLUMNS.items():
         for column in columns:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from server.api import reflection
-from server.platform.health import Report
+from server.api.health import Report
 
 NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 

@@ -22,13 +22,13 @@ from redis.asyncio import Redis
 
 import server
 from server import jobs
+from server.api import health as health_module
 from server.api import streams
 from server.app import App
 from server.embedded.services import EmbeddedServices
 from server.identity import keys
 from server.orders import hold_expiry, watch
 from server.platform import change_feed, outbox, schedule
-from server.platform import health as health_module
 from server.platform import loops as loops_module
 from server.platform.config import load_settings
 from server.platform.connection import Connection

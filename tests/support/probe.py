@@ -29,9 +29,9 @@ from grpc_tools import protoc  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 
 from server.api.calls import Metadata
+from server.api.health import Report
 from server.api.http.application import gateway
 from server.platform.errors import DomainError
-from server.platform.health import Report
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
 MAX_BODY_BYTES = 100_000

@@ -35,6 +35,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from server.api.calls import MAX_REQUEST_ID_LENGTH, Metadata
+from server.api.health import Report
 from server.api.http import openapi, protojson
 from server.api.http.failures import status_json
 from server.api.http.httprules import RAW_BODY, Binding, Routes, WrongVerbError
@@ -42,7 +43,6 @@ from server.api.http.protojson import EnoughFaultsError, Faults
 from server.api.interceptor import STREAM_OPEN
 from server.api.statuses import error_status
 from server.platform.errors import DomainError, Reason, invalid, invalid_fields, not_found
-from server.platform.health import Report
 from server.platform.metrics import HTTP_REFUSED
 from server.platform.proxies import Proxies
 

@@ -1,0 +1,337 @@
+"""Our own rules of the house, which no linter brings; `make check` runs them.
+
+Each rule yields the places that break it. A rule that is not kept everywhere yet has a number in
+`STILL_BROKEN`: so many places are known, and one more fails.
+(docs/architecture.md, "Rules that bite".)
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
+
+STILL_BROKEN = {
+    "600 lines a file": 1,
+    "70 lines a function": 4,
+    "20 lines a method of a servicer": 2,
+    "no Any in a servicer": 465,
+    "100 columns": 2221,
+    "a table is written in one room": 9,
+    "a class name means one thing": 31,
+}
+"""Places that break a rule today, by the rule's name; a rule that is not here is kept everywhere."""
+
+PURE = ("rules", "policy", "pricing", "seating", "ids", "refund_rules", "party", "documents")
+"""Modules that decide: time is passed in."""
+CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "time_ns", "perf_counter"}
+COMMITTERS = ("server/platform/database.py", "server/platform/connection.py")
+CLIENT = re.compile(r"client$", re.IGNORECASE)
+
+_WRITES = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(?:ONLY\s+)?([a-z_]{3,})\b")
+_NO_TABLES = {"set", "skip", "nothing", "of"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file of the repository."""
+
+    path: str
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Its syntax tree."""
+        return ast.parse(self.text)
+
+    @property
+    def room(self) -> str:
+        """The folder under server/, or the file there."""
+        return self.path.split("/")[1].removesuffix(".py")
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is part of the server."""
+        return self.path.startswith("server/")
+
+    def at(self, line: int, fault: str) -> str:
+        """A place as an editor opens it."""
+        return f"{self.path}:{line}: {fault}"
+
+
+Rule = Callable[[list[Source]], Iterator[str]]
+
+
+def sources() -> list[Source]:
+    """Every Python file that people write."""
+    folders = ("server", "clients", "tools", "tests")
+    paths = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
+    return [
+        Source(str(path.relative_to(ROOT)), path.read_text())
+        for path in paths
+        if "node_modules" not in path.parts
+    ]
+
+
+def long_files(found: list[Source]) -> Iterator[str]:
+    """A file has at most 600 lines."""
+    for source in found:
+        if (lines := source.text.count("\n")) > FILE_LINES:
+            yield source.at(1, f"{lines} lines; split it by noun")
+
+
+def long_functions(found: list[Source]) -> Iterator[str]:
+    """A function has at most 70 lines."""
+    for source in found:
+        for node, lines in _functions(source.tree):
+            if lines > FUNCTION_LINES and not source.path.startswith("tests/"):
+                yield source.at(node.lineno, f"{node.name} has {lines} lines")
+
+
+def thick_servicers(found: list[Source]) -> Iterator[str]:
+    """A method of a servicer has at most 20 lines."""
+    for source in found:
+        if not source.path.startswith("server/api/"):
+            continue
+        for node in ast.walk(source.tree):
+            if not (isinstance(node, ast.ClassDef) and node.name.endswith("Servicer")):
+                continue
+            for method, lines in _functions(node):
+                if lines > SERVICER_METHOD_LINES and method.name != "__init__":
+                    yield source.at(method.lineno, f"{method.name} has {lines} lines")
+
+
+def tables_in_the_api(found: list[Source]) -> Iterator[str]:
+    """The api knows no tables: it imports no models and holds no statement."""
+    for source in found:
+        if not source.path.startswith("server/api/"):
+            continue
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("models"):
+                yield source.at(node.lineno, f"imports {node.module}")
+        for line, table in _written_tables(source, set()):
+            yield source.at(line, f"writes {table}")
+
+
+def untyped_servicers(found: list[Source]) -> Iterator[str]:
+    """A servicer says no `Any`."""
+    for source in found:
+        if source.path.startswith("server/api/") and "servicer" in source.path:
+            for node in ast.walk(source.tree):
+                if isinstance(node, ast.Name) and node.id == "Any":
+                    yield source.at(node.lineno, "Any")
+
+
+def long_lines(found: list[Source]) -> Iterator[str]:
+    """A line has at most 100 columns, in prose too."""
+    for source in found:
+        for number, line in enumerate(source.text.splitlines(), 1):
+            if len(line) > COLUMNS:
+                yield source.at(number, f"{len(line)} columns")
+
+
+def committers(found: list[Source]) -> Iterator[str]:
+    """Transactions begin and end in platform/database.py, over the driver's connection."""
+    for source in found:
+        if not source.is_product or source.path in COMMITTERS:
+            continue
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                engine = isinstance(node.func.value, ast.Name | ast.Attribute)
+                name = node.func.attr
+                if name in {"commit", "rollback"} or (
+                    name == "begin" and engine and "engine" in ast.unparse(node.func.value)
+                ):
+                    yield source.at(node.lineno, f"calls {ast.unparse(node.func)}")
+
+
+def clocks_in_rules(found: list[Source]) -> Iterator[str]:
+    """A rule is told the time; it does not look at a clock."""
+    for source in found:
+        if source.is_product and Path(source.path).stem in PURE:
+            for node in ast.walk(source.tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    owner = ast.unparse(node.func.value)
+                    if node.func.attr in CLOCKS and owner in {"datetime", "date", "time", "clock"}:
+                        yield source.at(node.lineno, f"calls {owner}.{node.func.attr}")
+
+
+def clients_in_transactions(found: list[Source]) -> Iterator[str]:
+    """Nobody outside is called while a transaction is open."""
+    for source in found:
+        if not source.is_product:
+            continue
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.AsyncFunctionDef):
+                arguments = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
+                inside = node.body if "tx" in arguments else []
+            elif isinstance(node, ast.AsyncWith) and any(
+                "transaction(" in ast.unparse(item.context_expr) for item in node.items
+            ):
+                inside = node.body
+            else:
+                continue
+            for call in (n for part in inside for n in ast.walk(part) if isinstance(n, ast.Await)):
+                if isinstance(call.value, ast.Call) and isinstance(call.value.func, ast.Attribute):
+                    owner = ast.unparse(call.value.func.value)
+                    if CLIENT.search(owner):
+                        yield source.at(call.lineno, f"awaits {owner}.{call.value.func.attr}")
+
+
+def tables_of_two_rooms(found: list[Source]) -> Iterator[str]:
+    """A table is written in one room."""
+    product = [source for source in found if source.is_product]
+    tables = {table for source in product for table in _defined_tables(source)}
+    writers: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for source in product:
+        for line, table in _written_tables(source, tables):
+            writers[table][source.room].append(f"{source.path}:{line}")
+    for table, rooms in sorted(writers.items()):
+        if len(rooms) > 1:
+            places = ", ".join(place for room in sorted(rooms) for place in rooms[room][:1])
+            yield f"{table} is written in {', '.join(sorted(rooms))}: {places}"
+
+
+def class_names(found: list[Source]) -> Iterator[str]:
+    """A public class name means one thing in the server."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for source in found:
+        if source.is_product:
+            for node in source.tree.body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places[node.name].append(f"{source.path}:{node.lineno}")
+    for name, where in sorted(places.items()):
+        if len(where) > 1:
+            yield f"{name} is {len(where)} classes: {', '.join(where)}"
+
+
+def circles(found: list[Source]) -> Iterator[str]:
+    """The modules of a room import each other in one direction, and tables import no use case."""
+    product = {_module(source): source for source in found if source.is_product}
+    imports = {
+        name: {m for m in _imports(source, product) if product[m].room == source.room}
+        for name, source in product.items()
+    }
+    for name, source in product.items():
+        if name in _reached(name, imports):
+            yield source.at(1, "imports itself through others of its room")
+        if name.endswith("models"):
+            for other in imports[name]:
+                if not other.endswith("models"):
+                    yield source.at(1, f"is a table's module and imports {other}")
+
+
+def lock_timeouts(_: list[Source]) -> Iterator[str]:
+    """Every migration waits for locks only so long; the template of new ones says so."""
+    template = ROOT / "migrations" / "script.py.mako"
+    if "lock_timeout" not in template.read_text():
+        yield "migrations/script.py.mako: no lock_timeout"
+    for path in sorted((ROOT / "migrations" / "versions").glob("*.py")):
+        text = path.read_text()
+        if "ALTER TABLE" in text.upper() and "lock_timeout" not in text:
+            yield f"{path.relative_to(ROOT)}: alters tables without a lock_timeout"
+
+
+def _functions(
+    tree: ast.AST,
+) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _module(source: Source) -> str:
+    return source.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _imports(source: Source, product: dict[str, Source]) -> Iterator[str]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in node.names:
+                module = f"{node.module}.{name.name}"
+                if (found := module if module in product else node.module) in product:
+                    yield found
+
+
+def _reached(start: str, imports: dict[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    ahead = list(imports[start])
+    while ahead:
+        if (name := ahead.pop()) not in reached:
+            reached.add(name)
+            ahead += imports[name]
+    return reached
+
+
+def _defined_tables(source: Source) -> Iterator[str]:
+    for node in source.tree.body:
+        value = getattr(node, "value", None)
+        if (
+            isinstance(value, ast.Call)
+            and ast.unparse(value.func) == "Table"
+            and isinstance(value.args[0], ast.Constant)
+        ):
+            yield str(value.args[0].value)
+
+
+def _written_tables(source: Source, tables: set[str]) -> Iterator[tuple[int, str]]:
+    """Lines and tables of INSERT, UPDATE and DELETE, in text and as SQLAlchemy's calls."""
+    imported = {
+        name.asname or name.name: name.name
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom) and "models" in (node.module or "")
+        for name in node.names
+    } | {table: table for table in _defined_tables(source)}
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for match in _WRITES.finditer(node.value):
+                if (table := match[1]) not in _NO_TABLES and (not tables or table in tables):
+                    yield node.lineno, table
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            owner, _, verb = called.rpartition(".")
+            if called in {"insert", "update", "delete", "pg_insert"} and node.args:
+                owner, verb = ast.unparse(node.args[0]), called
+            if verb in {"insert", "update", "delete", "pg_insert"} and owner in imported:
+                yield node.lineno, imported[owner]
+
+
+RULES: dict[str, Rule] = {
+    "600 lines a file": long_files,
+    "70 lines a function": long_functions,
+    "20 lines a method of a servicer": thick_servicers,
+    "no tables in the api": tables_in_the_api,
+    "no Any in a servicer": untyped_servicers,
+    "100 columns": long_lines,
+    "one committer": committers,
+    "no clock in rules": clocks_in_rules,
+    "no client call inside a transaction": clients_in_transactions,
+    "a table is written in one room": tables_of_two_rooms,
+    "a class name means one thing": class_names,
+    "no circles in a room": circles,
+    "a lock timeout in migrations": lock_timeouts,
+}
+
+
+def main() -> int:
+    """Prints what is broken; 1 if it is more than was known. `--all` shows what is."""
+    found, failed = sources(), False
+    verbose = "--all" in sys.argv
+    for name, rule in RULES.items():
+        faults, known = list(rule(found)), STILL_BROKEN.get(name, 0)
+        if len(faults) > known:
+            failed = True
+            print(f"{name}: {len(faults)} places, {known} are known", *faults, sep="\n  ")
+        elif verbose:
+            print(f"{name}: {len(faults)} places, {known} are known", *faults, sep="\n  ")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
