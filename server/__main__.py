@@ -15,19 +15,14 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import structlog
 import typer
 
+from server.cli import exits
 from server.platform import logs
-from server.platform.config import ConfigError, Settings, load_settings, unknown_settings
-from server.platform.errors import DomainError, Reason, StartError
+from server.platform.config import Settings, load_settings, unknown_settings
 
 if TYPE_CHECKING:
     from server.platform.database import Database
-
-WRONG = 1
-WRONG_SETTINGS = 2
-CANNOT_RUN = 3
 
 EPILOG = """\
 Settings are environment variables that begin with DEEPTRAVEL_; without any, everything runs embedded, with data in
@@ -106,15 +101,6 @@ def serve(
     raise typer.Exit(code)
 
 
-@app.command(hidden=True)
-def worker() -> None:
-    """One of several processes of `serve`, started by it."""
-    _settings(serves=True)
-    from server.cli import serving
-
-    raise typer.Exit(serving.serve_as_worker())
-
-
 @app.command()
 def migrate() -> None:
     """Bring the database to this release's schema.
@@ -174,7 +160,7 @@ def demo(
         with nullcontext(given) if given else walk.own_server() as server:
             walk.run(server)
     except walk.StepError as error:
-        _complain(error, WRONG)
+        exits.complain(error, exits.WRONG)
 
 
 @keys_app.command("list")
@@ -317,7 +303,7 @@ def doctor(
             table.add_row(mark, finding.subject, Text(finding.found), Text(finding.remedy))
         Console().print(table)
     if any(finding.verdict is Verdict.WRONG for finding in findings):
-        raise typer.Exit(WRONG)
+        raise typer.Exit(exits.WRONG)
 
 
 @app.command()
@@ -347,7 +333,7 @@ def reconcile(
             f"{each.kind} {number}: {each.ours_minor} here, {each.theirs_minor} there {each.detail}"
         )
     if run.difference_count:
-        raise typer.Exit(WRONG)
+        raise typer.Exit(exits.WRONG)
 
 
 @app.command()
@@ -369,7 +355,7 @@ def _settings(*, serves: bool = False, warn: bool = False) -> Settings:
     if warn:
         for name, meant in unknown_settings(os.environ).items():
             remedy = f"did you mean {meant}?" if meant else "it has no effect: remove it"
-            structlog.get_logger().warning("settings.unknown", name=name, remedy=remedy)
+            logs.get_logger().warning("settings.unknown", name=name, remedy=remedy)
     return settings
 
 
@@ -409,27 +395,9 @@ def _stop_before_serving(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _complain(error: Exception, code: int) -> None:
-    sys.stderr.write(f"{error}\n")
-    sys.exit(code)
-
-
 def main() -> None:
     """Runs the command; what a person can mend is told in one sentence, without a traceback."""
-    logs.guard_process()
-    gc.disable()  # while modules are loaded, which is a third faster; those that run on enable it
-    try:
-        app(standalone_mode=True)
-    except ConfigError as error:
-        _complain(error, WRONG_SETTINGS)
-    except DomainError as error:
-        is_away = error.reason is Reason.DATABASE_UNAVAILABLE
-        _complain(error, CANNOT_RUN if is_away else WRONG)
-    except (
-        StartError,
-        OSError,
-    ) as error:  # the latter of the disk, as all others are told where they happen
-        _complain(error, CANNOT_RUN)
+    exits.run(lambda: app(standalone_mode=True))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 import base64
 import secrets
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
-import redis
 from pydantic import SecretBytes
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -20,6 +18,7 @@ from server.platform.config import SECRET_KEY_BYTES, ConfigError, Settings
 from server.platform.database import Database
 from server.platform.errors import StartError
 from server.platform.faults import fault_text
+from server.platform.redis_client import info_of
 from server.platform.redis_url import read as read_redis_url
 from server.platform.redis_url import shown as show_redis_url
 from server.tickets.keys import create_first_key, load_key_ring
@@ -107,7 +106,7 @@ def check_redis(redis_url: str) -> None:
     """Whether a Redis that is new enough answers, of a cluster one node at least. Raises StartError."""
     url = read_redis_url(redis_url)
     place = show_redis_url(redis_url)
-    answers = [redis_info(each) for each in url.node_urls]
+    answers = [info_of(each, CONNECT_SECONDS) for each in url.node_urls]
     found = [info for info in answers if not isinstance(info, Exception)]
     for info in found:
         version = str(info["redis_version"])
@@ -132,18 +131,6 @@ def check_redis(redis_url: str) -> None:
             f"Redis at {place} cannot be used ({first_line(answers[0])}): start it or correct"
             " DEEPTRAVEL_REDIS_URL"
         )
-
-
-def redis_info(node_url: str) -> dict[str, Any] | Exception:
-    """What one server or node says of itself, or why it does not answer."""
-    try:
-        with redis.Redis.from_url(
-            node_url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
-        ) as client:
-            info: Any = client.info()
-            return dict(info)
-    except (redis.RedisError, OSError, ValueError) as error:
-        return error
 
 
 async def fill(settings: Settings, found: Places) -> DemoCredentials | None:

@@ -212,8 +212,7 @@ class _Supervisor:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "server",
-            "worker",
+            "server.cli.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": self._metrics},

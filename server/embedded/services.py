@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-import psutil
 import psycopg
 
 from server.embedded.child import Child
@@ -439,37 +438,16 @@ def _refuse_other_version(folder: Path) -> None:
 
 
 def _stop_leftover_postgres(folder: Path) -> None:
-    """End a PostgreSQL whose server was killed.
-
-    We hold the folder's lock, so no living server of ours can own what is found here.
-    """
-    pid_file = folder / "postmaster.pid"
-    leftover = None
-    with contextlib.suppress(FileNotFoundError, ValueError, psutil.Error):
-        process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-        leftover = process if str(folder) in process.cmdline() and _is_alive(process) else None
-    if leftover is None:
+    if not (folder / "postmaster.pid").exists():
         return
-    for how in (signal.SIGINT, signal.SIGQUIT):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            leftover.send_signal(how)
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            if not _is_alive(leftover):
-                return
-            time.sleep(POLL_SECONDS)
-    raise EmbeddedError(
-        f"A PostgreSQL left over from an earlier run does not end: stop it (kill -QUIT "
-        f"{leftover.pid}) and start again."
-    )
+    from server.embedded.leftovers import end_postgres  # only after a kill, and psutil with it
 
-
-def _is_alive(process: psutil.Process) -> bool:
-    # In a container whose first process does not collect orphans, the dead stay as zombies.
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    leftover = end_postgres(folder, STOP_SECONDS, POLL_SECONDS)
+    if leftover:
+        raise EmbeddedError(
+            f"A PostgreSQL left over from an earlier run does not end: stop it (kill -QUIT "
+            f"{leftover}) and start again."
+        )
 
 
 def _stop_leftover_valkey(address: Path) -> None:

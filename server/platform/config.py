@@ -3,6 +3,7 @@
 import base64
 import binascii
 import difflib
+import os
 import re
 import string
 from collections.abc import Iterable
@@ -35,6 +36,9 @@ OPERATIONS_PORTS_ABOVE = 1000
 """So far above the public ports are those for operations, if they are not set."""
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 """As browsers write it: in small letters, without a path."""
+
+# For plug-ins pydantic would read the metadata of every installed package, at each start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 class ConfigError(Exception):

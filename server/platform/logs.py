@@ -14,9 +14,12 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import orjson
-import structlog
 
 from server.platform.faults import fault_text, traceback_text
+from server.platform.optional import without
+
+with without("rich"):  # it would show tracebacks with it, which are text when they come here
+    import structlog
 
 GATHER_SECONDS = 0.05
 """Lines wait this long for others, so that a busy server does not pay a system call for each."""
@@ -55,7 +58,8 @@ def _json(event: Any, **_: Any) -> bytes:
     return orjson.dumps(event, default=str)
 
 
-_log = structlog.get_logger()
+get_logger = structlog.get_logger
+_log = get_logger()
 _lines: _Gathered | None = None
 """Where lines about calls go, if they are JSON and wanted."""
 

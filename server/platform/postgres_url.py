@@ -12,6 +12,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, create_engine
 
+from server.platform.optional import load_part
+
+# the rest is sessions, which bring the object mapper along
+load_part(
+    "sqlalchemy.ext.asyncio", engine=("AsyncConnection", "AsyncEngine", "create_async_engine")
+)
+
 SCHEME = "postgresql://"
 OTHER_SCHEMES = ("postgresql+psycopg://", "postgres://")
 HIGHEST_PORT = 65_535

@@ -68,6 +68,9 @@ class RateLimiter:
 class _Storage(RedisStorage):
     """The library's windows over our own client; keys are `ratelimit:LIMITER/{partner:7}/…`."""
 
+    # the library loads each client that it finds installed: Valkey's comes with the embedded one
+    DEPENDENCIES = {"redis": RedisStorage.DEPENDENCIES["redis"]}  # noqa: RUF012 - as there
+
     def __init__(self, redis: Any) -> None:
         self._redis = redis
         super().__init__("async+redis://", implementation="redispy", key_prefix="ratelimit")

@@ -13,18 +13,22 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
-from redis._parsers.commands import AsyncCommandsParser
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import SSLConnection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ClusterDownError, NoScriptError, RedisClusterException
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from server.platform import redis_url
 from server.platform.faults import fault_text
+from server.platform.optional import without
+
+with without("opentelemetry"):  # its SDK, for metrics of redis-py's own that nobody reads
+    import redis
+    from redis._parsers.commands import AsyncCommandsParser
+    from redis.asyncio import ConnectionPool, Redis, RedisCluster
+    from redis.asyncio.cluster import ClusterNode
+    from redis.asyncio.connection import SSLConnection, parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ClusterDownError, NoScriptError, RedisClusterException
+    from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
 
 SOCKET_SECONDS = 0.25
 CALL_SECONDS = 2 * SOCKET_SECONDS
@@ -184,6 +188,18 @@ class Script:
             return await self._redis.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return await self._redis.eval(self._source, len(keys), *keys, *args)
+
+
+def info_of(node_url: str, seconds: float) -> dict[str, Any] | Exception:
+    """What one server or node says of itself, or why it did not answer in time; it blocks."""
+    try:
+        with redis.Redis.from_url(
+            node_url, socket_connect_timeout=seconds, socket_timeout=seconds
+        ) as client:
+            info: Any = client.info()
+            return dict(info)
+    except (redis.RedisError, OSError, ValueError) as error:
+        return error
 
 
 def _cluster(url: str) -> RedisCluster | None:

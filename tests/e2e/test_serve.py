@@ -462,7 +462,7 @@ def test_unwritable_data_folder(tmp_path: Path) -> None:
 
 def workers_of(server: ServerProcess) -> list[psutil.Process]:
     children = psutil.Process(server.process.pid).children()
-    return [each for each in children if "worker" in each.cmdline()]
+    return [each for each in children if "server.cli.worker" in each.cmdline()]
 
 
 def is_open(port: int) -> bool:
@@ -517,7 +517,7 @@ def test_workers_end_with_their_parent(data_dir: Path, env: dict[str, str]) -> N
 def test_worker_that_cannot_start_ends_the_server(
     data_dir: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
-    saboteur = "import sys\nif sys.orig_argv[-1] == 'worker': sys.exit('I am broken')\n"
+    saboteur = "import sys\nif sys.orig_argv[-1] == 'server.cli.worker': sys.exit('I am broken')\n"
     (tmp_path / "sitecustomize.py").write_text(saboteur)
     with (
         pytest.raises(NotServingError, match=r"(?s)exit code 3.*a worker could not start"),
