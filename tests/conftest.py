@@ -3,30 +3,43 @@ import time
 import types
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
+import structlog
 
 from server.embedded.services import EmbeddedServices
 from server.operations.schema import migrate
-from server.platform import redis_client
-from tests.support import databases, loopback
+from tests.support import databases, loopback, patience
 
 TEMPLATE = "template_migrated"
 LONGEST_TEXT_IN_A_NAME = 60
 
-# On a busy machine a Redis that answers may take longer than the product waits for it, which then
-# lets the call through. A test of a Redis that does not answer sets its own.
-redis_client.SOCKET_SECONDS, redis_client.CALL_SECONDS = 20.0, 20.0
-
 # Never the zone of the data (UTC), nor one with whole hours: a naive time shows at once.
 os.environ["TZ"] = "<+0545>-05:45"
 time.tzset()
+# structlog's default draws a traceback with all locals, which takes seconds that a transaction has not
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
+# how long an example takes says how busy the machine is
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
     del os.environ[setting]  # a developer's own settings must not reach the tests
 
 
 def pytest_configure() -> None:
     loopback.guard()
+    patience.lengthen()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

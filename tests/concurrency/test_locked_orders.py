@@ -5,7 +5,7 @@ lock is held came behind it, or they lost with it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url
 
 from server.platform.errors import Reason
-from tests.support import partner_desk
+from tests.support import partner_desk, patience
 from tests.support.gate_server import gate_server
 from tests.support.paying import Till, a_till
 from tests.support.rpc_server import refusal
@@ -27,6 +27,12 @@ LATEST_SECONDS = 20.0
 STOCK = "SELECT FROM stocks WHERE stock_id = %s FOR UPDATE"
 ORDER = "SELECT FROM orders WHERE order_code = %s FOR UPDATE"
 MANY_STATES = "SELECT count(*) = %s FROM orders WHERE order_code = ANY(%s) AND state = %s"
+
+
+@pytest.fixture(autouse=True)
+def _own_waits() -> Iterator[None]:
+    with patience.the_products_own():
+        yield
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ from tests.support.traveller import (
     seats_of,
     traveller_server,
 )
+from tests.support.waiting import PATIENCE_SECONDS
 
 SEATS = 5_000
 CALLS = 10_000
@@ -67,6 +68,16 @@ async def outcome(call: Awaitable[Any]) -> str:
     return refused.reason if refused else "OK"
 
 
+async def decided(channel: grpc.aio.Channel, world: World, number: int) -> str:
+    """The outcome of an order, which is repeated where it came behind too many others."""
+    request = one_way(world, number, 0)
+    while (found := await outcome(Desk.of(channel, number).call("CreateOrder", request))) == (
+        Reason.CONFLICT
+    ):
+        pass
+    return found
+
+
 def one_way(world: World, number: int, fare_class: int) -> order_pb2.CreateOrderRequest:
     return order_pb2.CreateOrderRequest(
         request_id=f"burst-{number}",
@@ -79,7 +90,7 @@ def repeated(numbers: Iterable[Any]) -> list[Any]:
     return [number for number, times in Counter(numbers).items() if times > 1]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_ten_thousand_at_once_for_five_thousand_seats(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -90,10 +101,7 @@ async def test_ten_thousand_at_once_for_five_thousand_seats(
     async with a_world(database_url, seats=SEATS) as world:
         with gate_process(database_url, redis_url, tmp_path, settings=ONE_ADDRESS) as process:
             async with grpc.aio.insecure_channel(process.target) as channel:
-                calls = [
-                    outcome(Desk.of(channel, number).call("CreateOrder", one_way(world, number, 0)))
-                    for number in range(1, CALLS + 1)
-                ]
+                calls = [decided(channel, world, number) for number in range(1, CALLS + 1)]
                 outcomes = Counter(await asyncio.gather(*calls))
         assert outcomes == {"OK": SEATS, Reason.SOLD_OUT: CALLS - SEATS}
         assert await world.stock() == (SEATS, SEATS, 0)
@@ -101,7 +109,7 @@ async def test_ten_thousand_at_once_for_five_thousand_seats(
         assert await world.contradictions() == []
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -124,7 +132,8 @@ async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
                     if error.code() in LOST:
                         await restarted.wait()
                         continue
-                    answers[number] = read_refusal(error).reason
+                    if (reason := read_refusal(error).reason) is not Reason.CONFLICT:
+                        answers[number] = reason
 
         async def kill() -> None:
             await world.until("SELECT count(*) > %s FROM orders", SEATS // 3)
@@ -228,7 +237,7 @@ async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
         lanes=2,
     )
     for number in range(20):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             calls = [
                 holder.create(
                     Traveller(1000 * number + at),
@@ -273,17 +282,17 @@ async def test_an_order_that_is_being_settled_does_not_expire(
     """Nor does the expiry wait for it: other orders expire in time."""
     desk = Desk.of(server.channel, 1)
     settled, other = await desk.order(world.seat()), await desk.order(world.seat())
-    await world.sql("UPDATE orders SET hold_expire_time = now() + interval '1 second'")
+    await world.sql("UPDATE orders SET hold_expire_time = now() + interval '5 seconds'")
     db = Database(load_settings(), database_url)
     async with db.transaction() as tx:
         order = await orders.find(tx, 1, settled.order_id, lock=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await world.until(
                 "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", other.order_id
             )
         assert (await desk.get(settled.order_id)).sequence == 1
         assert order.state == "PENDING"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
     await db.close()
 
@@ -328,11 +337,12 @@ async def test_two_processes_expire_many_once_each(
 async def test_the_holds_of_a_dead_process_are_returned_by_another(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    async with a_world(database_url, hold_seconds=3) as world:
+    async with a_world(database_url) as world:
         with gate_process(database_url, redis_url, tmp_path / "0") as dying:
             async with grpc.aio.insecure_channel(dying.target) as channel:
-                await Desk.of(channel, 1).order(world.seat())
+                order = await Desk.of(channel, 1).order(world.seat())
             dying.kill()
+        await world.expire(order.order_id)
         assert await world.stock() == (10, 2, 0)
         with gate_process(database_url, redis_url, tmp_path / "1"):
             await world.until("SELECT state = 'CANCELLED' FROM orders")
@@ -349,7 +359,7 @@ async def test_orders_and_expiry_go_on_after_the_database_was_away(
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await world.expire(order.order_id)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await world.until("SELECT state = 'CANCELLED' FROM orders")
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):

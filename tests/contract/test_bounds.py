@@ -16,7 +16,7 @@ from deeptravel.redemption.v1 import redemption_service_pb2
 from deeptravel.ticketing.v1 import order_pb2, ticketing_service_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.api import bounds, interceptor
@@ -160,7 +160,6 @@ def test_no_more_is_checked_than_is_told(count: int) -> None:
     assert ("items" in beginnings) == (count == 100)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(messages(EVERYTHING), st.binary(max_size=3), st.integers(0), st.integers(0, 3))
 def test_bytes_are_refused_only_if_they_are_no_message(
     message: Message, inserted: bytes, place: int, dropped: int

@@ -72,7 +72,7 @@ async def nowhere(till: Till, *secrets: str) -> None:
 async def test_a_card_of_the_travellers(till: Till, office: Office) -> None:
     order, refund = await abnormal(till)
     asked = {"refund_id": refund.refund_id, "request_id": "a1", "comment": "by phone", **CARD}
-    await till.wechat.switch(refund_seconds=0.5)
+    await till.wechat.switch(refund_outcome="PROCESSING")
     at_once = [office.do("ApplyAbnormalRefund", **asked) for _ in range(3)]
     sent, *repeats = [answer.refund for answer in await asyncio.gather(*at_once)]
     assert repeats == [sent, sent]
@@ -86,6 +86,7 @@ async def test_a_card_of_the_travellers(till: Till, office: Office) -> None:
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "NOT_ABNORMAL")
     by_hand = {"refund_id": refund.refund_id, "state": SUCCEEDED, "comment": "cash"}
     assert (await refusal(office.do("SettleRefund", **by_hand))).reason == Reason.REFUND_REFUSED
+    await till.wechat.switch(refund_outcome="SUCCESS")
     await until_refunded(till)
     assert await states(till.desk, order.order_id) == ["REFUNDED"]
     audited = (
@@ -107,9 +108,11 @@ async def test_over_json(till: Till, office: Office) -> None:
         answer = await http.post(f"{path}/apply-abnormal-refund", json=wrong)
         assert answer.status_code == 400
         assert "6222" not in answer.text
+        await till.wechat.switch(refund_outcome="PROCESSING")
         answer = await http.post(f"{path}/apply-abnormal-refund", json=body)
         assert (answer.status_code, answer.json()["refund"]["state"]) == (200, "PROCESSING")
         assert NUMBER not in answer.text
+    await till.wechat.switch(refund_outcome="SUCCESS")
     await until_refunded(till)
     assert await states(till.desk, order.order_id) == ["REFUNDED"]
 

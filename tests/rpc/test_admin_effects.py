@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -30,20 +29,12 @@ from tests.support.admin_office import (
     Office,
     valid,
 )
+from tests.support.waiting import becomes
 
 NEW_PASSWORD = "another twelve characters"
-WITHIN_SECONDS = 1.0
 
 NOT_AN_ADMIN = Reason.ROLE_NOT_ALLOWED
 """What a caller is told who is known, but may not call AdminService."""
-
-
-async def becomes(expected: Reason | None, look: Callable[[], Awaitable[Reason | None]]) -> None:
-    """Fails unless every look gives `expected` from a second from now on, at the latest."""
-    began = time.monotonic()
-    while (found := await look()) != expected:
-        assert time.monotonic() - began < WITHIN_SECONDS, f"still {found}"
-        await asyncio.sleep(0.01)
 
 
 # Seen by every process

@@ -19,8 +19,10 @@ from server.app import App
 from server.platform import ports
 from server.platform.config import ConfigError, Settings, load_settings
 from server.platform.errors import Reason, StartError
+from server.platform.metrics import exposition
 from tests.support.gate import PASSWORD, Terminal, World, a_world
 from tests.support.rpc_server import refusal
+from tests.support.waiting import PATIENCE_SECONDS
 
 SECRET_KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -112,7 +114,10 @@ async def test_calls_in_flight_are_limited(world: World, database_url: str, redi
         async with await psycopg.AsyncConnection.connect(url) as lock:
             await lock.execute("LOCK TABLE validator_sessions")
             stuck = [asyncio.ensure_future(terminal.open_session()) for _ in range(2)]
-            await asyncio.sleep(0.2)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                gauge = "deeptravel_calls_in_flight 2.0"
+                while gauge not in exposition()[0].decode():  # noqa: ASYNC110 - wakes nobody
+                    await asyncio.sleep(0.01)
             busy = await refusal(
                 terminal.call("ListRedemptions", redemption_pb2.ListRedemptionsRequest())
             )

@@ -37,9 +37,10 @@ from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
 from tests.support.traveller import Desk, World, a_world, traveller_server
+from tests.support.waiting import PATIENCE_SECONDS
 
 PRODUCT = Path(server.__file__).parent
-SECONDS = 20
+SECONDS = PATIENCE_SECONDS
 
 NO_LOOPS = {
     "app.py": "the server's own stop, and what serves HTTP",

@@ -20,6 +20,7 @@ from tests.support.traveller import (
     a_world,
     traveller_server,
 )
+from tests.support.waiting import PATIENCE_SECONDS
 
 Told = tuple[int, str, str]
 
@@ -138,7 +139,7 @@ async def test_a_watch_ends_when_the_server_stops(
     watch = desk.watch(order.order_id)
     await watch.read()
     ended = asyncio.create_task(refusal_of(watch))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await server.stop()
         assert await ended is Reason.SHUTTING_DOWN
 
@@ -152,7 +153,7 @@ async def test_a_blocked_traveller_watches_no_longer(
     await watch.read()
     await world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
     await world.sql(BUMP)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await refusal_of(watch) is Reason.UNAUTHENTICATED
 
 
@@ -165,5 +166,5 @@ async def test_nobody_asks_the_database_when_nobody_watches(
     polling = [task for task in asyncio.all_tasks() if task.get_name() == "order-watcher"]
     assert len(polling) == 1
     watch.cancel()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(*polling)

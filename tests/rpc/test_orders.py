@@ -417,8 +417,7 @@ async def test_an_expired_hold_is_returned(world: World, desk: Desk) -> None:
         " SELECT order_id, 1, 'DT1P1', 'PENDING', 1, 'CNY', 'x', now(), now(), now() FROM orders"
     )
     await world.expire(order.order_id)
-    async with asyncio.timeout(5):
-        await world.until("SELECT state = 'CANCELLED' FROM orders")
+    await world.until("SELECT state = 'CANCELLED' FROM orders")
     shown = await desk.get(order.order_id)
     assert CANCEL_REASON[shown.cancel_reason] == "HOLD_EXPIRED"
     assert await world.stock() == (10, 0, 0)

@@ -8,9 +8,10 @@ import pytest
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 
 from server.platform.errors import Reason
-from tests.support.gate import WITHIN_SECONDS, Terminal, World, a_world, scan_message, verdict
+from tests.support.gate import Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.rpc_server import refusal
+from tests.support.waiting import WITHIN_SECONDS
 
 
 @pytest.fixture

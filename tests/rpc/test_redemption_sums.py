@@ -157,12 +157,14 @@ async def test_what_is_not_over_for_ten_minutes_is_not_summed(world: World, db: 
 async def test_a_day_that_takes_long_is_summed(world: World, database_url: str) -> None:
     """Longer than a statement may take elsewhere. Seen red with that time: the job failed at each run, for ever."""
     await happened(world, random.Random(5), 50)
-    database = Database(load_settings(statement_timeout_ms=100, lock_timeout_ms=100), database_url)
+    database = Database(
+        load_settings(statement_timeout_ms=1000, lock_timeout_ms=1000), database_url
+    )
     async with await psycopg.AsyncConnection.connect(world.pg.info.dsn) as other:
         await other.execute("LOCK TABLE redemption_sums")
         summing = asyncio.create_task(sum_up(database, NOW))
         await world.waits_for_a_lock()
-        await asyncio.wait({summing}, timeout=0.5)
+        await asyncio.wait({summing}, timeout=1.5)
         await other.rollback()
         assert await summing
     await database.close()
@@ -197,7 +199,11 @@ async def test_reports_take_nothing_from_the_gates(
 
     Seen red with one pool for all: scans failed as DATABASE_UNAVAILABLE.
     """
-    settings = {"report_timeout_ms": 8_000, "lock_timeout_ms": 60_000}
+    settings = {
+        "report_timeout_ms": 15_000,  # longer than all else takes on a busy machine
+        "statement_timeout_ms": 60_000,
+        "lock_timeout_ms": 60_000,
+    }
     async with (
         gate_server(database_url, redis_url, **settings) as server,
         await psycopg.AsyncConnection.connect(world.pg.info.dsn) as other,

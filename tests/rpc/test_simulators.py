@@ -80,7 +80,7 @@ def test_it_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
         url = server.stdout.readline().strip()
         assert httpx2.get(f"{url}/simulator", trust_env=False).status_code == 200
         os.kill(server.pid, signal.SIGKILL)
-    for _ in range(100):
+    for _ in range(1000):
         try:
             httpx2.get(f"{url}/simulator", trust_env=False)
         except httpx2.TransportError:

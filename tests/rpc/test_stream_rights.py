@@ -19,12 +19,13 @@ from server.api.streams import RECHECK_SECONDS
 from server.identity.keys import PartnerKeys
 from server.platform.errors import Reason
 from tests.support import gate
-from tests.support.gate import WITHIN_SECONDS, scan_message
+from tests.support.gate import scan_message
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_desk import CP, Desk, Market
 from tests.support.rpc_server import read_refusal
 from tests.support.traveller import BUMP, a_world
 from tests.support.traveller import Desk as TravellerDesk
+from tests.support.waiting import WITHIN_SECONDS
 
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
 """Little of a stream is on its way to a slow reader."""

@@ -26,6 +26,7 @@ from tests.rpc.test_app import channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_desk import Desk, Market, a_market
 from tests.support.rpc_server import read_refusal
+from tests.support.waiting import PATIENCE_SECONDS
 
 MAX_TRAILER_BYTES = 6 * 1024
 SCAN = "/deeptravel.redemption.v1.RedemptionService/DecryptQr"
@@ -81,7 +82,7 @@ async def test_clients_may_ping_as_often_as_we_say(
 
 async def _next_ping_or_end(reader: asyncio.StreamReader) -> bool:
     """Whether the next frame of either kind acknowledges a ping; False for GOAWAY and the end."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 head = await reader.readexactly(9)

@@ -33,10 +33,14 @@ async def wechat(tmp_path: Path) -> AsyncIterator[WechatSimulator]:
 
 
 def client_of(
-    wechat: WechatSimulator, without: tuple[str, ...] = (), **others: str
+    wechat: WechatSimulator,
+    without: tuple[str, ...] = (),
+    answer_seconds: float = 30.0,
+    /,
+    **others: str,
 ) -> WechatClient:
     given = {k: v for k, v in wechat.settings(**others).items() if k not in without}
-    client = WechatClient.of(load_settings(**given), answer_seconds=0.5)
+    client = WechatClient.of(load_settings(**given), answer_seconds=answer_seconds)
     assert client
     return client
 
@@ -51,7 +55,7 @@ async def client(wechat: WechatSimulator) -> AsyncIterator[WechatClient]:
 @pytest.fixture
 async def by_certificates(wechat: WechatSimulator) -> AsyncIterator[WechatClient]:
     """A merchant from before there were public keys."""
-    made = client_of(wechat, without=PUBLIC_KEY)
+    made = client_of(wechat, PUBLIC_KEY)
     yield made
     await made.aclose()
 
@@ -112,11 +116,13 @@ async def test_log_in(wechat: WechatSimulator, client: WechatClient) -> None:
     "switch", [{"lost_answers": {"login": 1}}, {"down": {"login": 1}}, {"slow": {"login": 1}}]
 )
 async def test_a_lost_log_in_is_not_tried_twice(
-    wechat: WechatSimulator, client: WechatClient, switch: dict[str, Any]
+    wechat: WechatSimulator, switch: dict[str, Any]
 ) -> None:
+    client = client_of(wechat, (), 0.5)
     await wechat.switch(**switch)
     with unavailable():
         await client.code_to_session("alice#1")
+    await client.aclose()
 
 
 async def test_another_program_and_another_secret(wechat: WechatSimulator) -> None:
@@ -185,7 +191,7 @@ async def test_a_closed_order_cannot_be_paid(wechat: WechatSimulator, client: We
     await prepay(wechat, client)
     await client.close("DT77P1")
     await client.close("DT77P1")
-    await prepay(wechat, client, "DT78P1", expire_time=datetime.now(UTC) + timedelta(seconds=1))
+    await prepay(wechat, client, "DT78P1", expire_time=datetime.now(UTC) + timedelta(seconds=3))
     with refused("ORDER_CLOSED"):
         await prepay(wechat, client)
     with pytest.raises(RefusedError, match="已关闭"):
@@ -215,11 +221,12 @@ async def test_what_is_safe_is_tried_again(
 
 
 async def test_slow_answers(wechat: WechatSimulator, client: WechatClient) -> None:
-    await wechat.switch(slow={"query": 0.2})
+    await wechat.switch(slow={"query": 1})
     assert await client.query("DT77P1") is None
-    await wechat.switch(slow={"query": 2})
+    hasty = client_of(wechat, (), 0.2)
     with unavailable():
-        await client.query("DT77P1")
+        await hasty.query("DT77P1")
+    await hasty.aclose()
 
 
 async def test_nobody_listens(wechat: WechatSimulator) -> None:
@@ -291,10 +298,11 @@ async def test_an_abnormal_refund_goes_to_a_bank_account(
     await wechat.switch(lost_notices=True)
     await prepay(wechat, client)
     wechat.pay("DT77P1")
-    await wechat.switch(refund_outcome="ABNORMAL", refund_seconds=0.2)
+    await wechat.switch(refund_outcome="PROCESSING")
     made = await refund(client, amount=12345)
     with refused("INVALID_REQUEST"):  # it is under way as it is
         await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=CARD)
+    await wechat.switch(refund_outcome="ABNORMAL")
     await wechat.settled()
     with refused("RESOURCE_NOT_EXISTS"):
         await client.abnormal_refund("5", out_refund_no="DT77R1S1", account=CARD)
@@ -307,10 +315,11 @@ async def test_an_abnormal_refund_goes_to_a_bank_account(
     found = await client.query_refund("DT77R1S1")
     assert found
     assert found.state == "ABNORMAL", "that card does not take it either"
-    await wechat.switch(abnormal_refund_outcome="SUCCESS", lost_answers={"abnormal_refund": 1})
+    await wechat.switch(refund_outcome="PROCESSING", lost_answers={"abnormal_refund": 1})
     applied = await client.abnormal_refund(made.refund_id, out_refund_no="DT77R1S1", account=CARD)
     assert (applied.state, applied.refund_id) == ("PROCESSING", made.refund_id)
     assert applied.received_account == "ICBC_DEBIT5678"
+    await wechat.switch(refund_outcome="ABNORMAL", abnormal_refund_outcome="SUCCESS")
     await wechat.settled()
     found = await client.query_refund("DT77R1S1")
     assert found

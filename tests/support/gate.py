@@ -28,12 +28,11 @@ from server.tickets import keys, qr
 from server.tickets.rules import Number
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
+from tests.support.waiting import PATIENCE_SECONDS
 
 PASSWORD = "correct horse battery staple"
 DAY = date(2026, 11, 21)
 PARTNER_ID = 1
-WITHIN_SECONDS = 1.0
-"""How soon a revocation holds everywhere."""
 
 STATE = convert.enum_names(ticket_pb2.TicketState)
 RESULT = convert.enum_names(redemption_pb2.RedemptionResult)
@@ -248,14 +247,14 @@ class World:
             "SELECT 1 FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self.sql(waiting):
                 pass
 
     async def meets_a_lock(self) -> None:
         """Returns when a scan of this process finds its ticket locked: it is put off, and does not wait."""
         before = locked_calls()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while locked_calls() == before:  # noqa: ASYNC110 - nobody else tells
                 await asyncio.sleep(0)
 

@@ -12,8 +12,9 @@ from server.api.http.serving import HttpServer
 from server.api.tls import Certificates
 from server.platform import ports
 from server.platform.config import load_settings
+from tests.support.waiting import PATIENCE_SECONDS
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = PATIENCE_SECONDS
 
 
 @asynccontextmanager

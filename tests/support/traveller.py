@@ -182,8 +182,8 @@ class World:
         return value
 
     async def until(self, question: str, *values: Any) -> None:
-        """Waits until the one value a statement gives is true; fails if it is not within 30 s."""
-        for _ in range(1500):
+        """Waits until the one value a statement gives is true; fails if it is not within a minute."""
+        for _ in range(3000):
             if await self.value(question, *values):
                 return
             await asyncio.sleep(0.02)

@@ -16,12 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.wechat_simulator.app import Simulator, openid
 from tools.wechat_simulator.merchant import Merchant
 from tools.wechat_simulator.store import Notice
 from tools.wechat_simulator.switches import Switches
-
-PATIENCE_SECONDS = 10.0
 
 
 class WechatSimulator:
@@ -96,7 +95,7 @@ class WechatSimulator:
         await self.simulator.send(notice_id, copies)
 
     async def settled(self) -> None:
-        """Waits until nothing more is to be sent and no refund is open. Raises TimeoutError after ten seconds."""
+        """Waits until nothing more is to be sent and no refund is open. Raises TimeoutError after a minute."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while self.simulator.is_busy:  # noqa: ASYNC110 - it may become busy again at once
                 await asyncio.sleep(0.005)
