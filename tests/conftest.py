@@ -18,7 +18,8 @@ LONGEST_TEXT_IN_A_NAME = 60
 # Never the zone of the data (UTC), nor one with whole hours: a naive time shows at once.
 os.environ["TZ"] = "<+0545>-05:45"
 time.tzset()
-# structlog's default draws a traceback with all locals, which takes seconds that a transaction has not
+# structlog's default shows all locals in a traceback, which takes seconds: a transaction with an
+# error in it is then ended by the database as idle
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

@@ -26,7 +26,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 OTHERS = 40
 LATEST_SECONDS = 20.0
-"""Others are answered by then on a busy machine; whoever waits for the lock is not: it is held meanwhile."""
+"""Others are answered by then on a busy machine; whoever waits for the lock is not."""
 LOCKS = {
     "ticket": "SELECT FROM tickets WHERE ticket_id = %s FOR UPDATE",
     "entitlement": "SELECT FROM entitlements WHERE ticket_id = %s FOR UPDATE",

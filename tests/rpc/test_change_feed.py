@@ -50,7 +50,7 @@ async def other(server: Server, database_url: str, redis_url: str) -> AsyncItera
 
 @contextmanager
 def statements(db: Database) -> Iterator[list[str]]:
-    """What is asked of the database meanwhile, but for the polls of the feed, which may come late."""
+    """What is asked of the database meanwhile, but for the feed's polls, which may be late."""
     asked: list[str] = []
 
     def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

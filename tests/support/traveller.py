@@ -182,7 +182,7 @@ class World:
         return value
 
     async def until(self, question: str, *values: Any) -> None:
-        """Waits until the one value a statement gives is true; fails if it is not within a minute."""
+        """Waits until the one value a statement gives is true; fails after a minute."""
         for _ in range(3000):
             if await self.value(question, *values):
                 return

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 PATIENCE_SECONDS = 60.0
-"""So long a test waits for what must come: on a busy machine it takes seconds, only a fault takes as long."""
+"""So long a test waits for what must come; only a fault takes as long."""
 WITHIN_SECONDS = 1.0
 """A change of configuration, or a revocation, holds for every call that begins so long after it."""
 

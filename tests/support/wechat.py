@@ -95,7 +95,7 @@ class WechatSimulator:
         await self.simulator.send(notice_id, copies)
 
     async def settled(self) -> None:
-        """Waits until nothing more is to be sent and no refund is open. Raises TimeoutError after a minute."""
+        """Waits until nothing is to be sent and no refund is open; TimeoutError after a minute."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while self.simulator.is_busy:  # noqa: ASYNC110 - it may become busy again at once
                 await asyncio.sleep(0.005)
