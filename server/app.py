@@ -243,7 +243,7 @@ class App:
         kinds: dict[str, Kind] = {}
         outbox = Outbox(db, kinds, loops=loops)
         ticketing = self._ticketing(
-            stack, db, feed, identity, issuer=Issuer(key_rings), outbox=outbox, kinds=kinds
+            stack, db, feed, identity, issuer=Issuer(key_rings), kinds=kinds
         )
         services = [
             Service(
@@ -299,7 +299,6 @@ class App:
         identity: Identity,
         *,
         issuer: Issuer,
-        outbox: Outbox,
         kinds: dict[str, Kind],
     ) -> TicketingServicer:
         """What travellers need; fills in the kinds of tasks, before the outbox starts."""
@@ -325,10 +324,10 @@ class App:
             app_id=client.app_id if client else "",
             merchant_id=client.merchant_id if client else "",
         )
-        cashier = Cashier(db, settlement, client, wake=outbox.wake)
-        notice_desk = NoticeDesk(db, settlement, client, wake=outbox.wake)
+        cashier = Cashier(db, settlement, client)
+        notice_desk = NoticeDesk(db, settlement, client)
         kinds |= cashier.kinds() | notice_desk.kinds()
-        kinds |= DepartureTasks(db, wake=outbox.wake).kinds() | completion.kinds(db)
+        kinds |= DepartureTasks(db).kinds() | completion.kinds(db)
         if client:
             kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
         expiry = Expiry(db, payments.close_waiting, self.loops)
@@ -364,7 +363,6 @@ class App:
                 encode_offer=encoded_offer,
                 encode_price=encoded_price,
             ),
-            wake=outbox.wake,
         )
 
     async def _start_grpc(

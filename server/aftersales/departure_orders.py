@@ -141,7 +141,7 @@ async def follow_cancellation(
     """Says in an order's events that its departure is cancelled, and asks for the money back if that is due.
 
     Each ticket gives back what is unused of it, whole and without a fee. What is blocked, used or boarded with stays; a
-    refund that the traveller asked for before is not topped up. Wake the outbox after the commit.
+    refund that the traveller asked for before is not topped up.
     """
     found = (await _locked(tx, order_id)).tickets
     mine = [

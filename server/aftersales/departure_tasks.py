@@ -43,11 +43,10 @@ Follow = Callable[[AsyncConnection, int], Awaitable[None]]
 
 
 class DepartureTasks:
-    """The handlers of departure.cancelled and departure.moved. `wake` is the outbox's."""
+    """The handlers of departure.cancelled and departure.moved."""
 
-    def __init__(self, db: Database, *, wake: Callable[[], None]) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._wake = wake
 
     def kinds(self) -> dict[str, Kind]:
         """The kinds of tasks, for the outbox."""
@@ -117,7 +116,6 @@ class DepartureTasks:
             if not await _tried(cancel, *found):
                 failed += [await _tried(cancel, order_id) for order_id in found].count(False)
             after = found[-1]
-        self._wake()
         return failed
 
     async def _wait_for_settlements(self, departure_id: int) -> None:
@@ -150,7 +148,6 @@ class DepartureTasks:
                 found = await find(tx, after)
             for order_id in found:
                 failed += not await _tried(one, order_id)
-            self._wake()
             if not found:
                 break
             after = found[-1]

@@ -102,7 +102,7 @@ class RefundDesk:
         *,
         now: datetime,
     ) -> Refund:
-        """Gives back the tickets of a quote; wake the outbox after the commit.
+        """Gives back the tickets of a quote.
 
         Raises NOT_FOUND, QUOTE_INVALID, REFUND_REFUSED.
         """

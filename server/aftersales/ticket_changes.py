@@ -138,7 +138,7 @@ class ChangeDesk:
         prices: Prices,
         now: datetime,
     ) -> Change:
-        """Holds the new seat, and settles the change if there is nothing to pay; wake the outbox after the commit.
+        """Holds the new seat, and settles the change if there is nothing to pay.
 
         Raises NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER,
         DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED.

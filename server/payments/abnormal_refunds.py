@@ -21,7 +21,7 @@ QUERY_AFTER = timedelta(minutes=1)
 async def retry(
     tx: AsyncConnection, order_id: int, refund_no: int, *, actor: str, now: datetime
 ) -> Refund:
-    """Asks WeChat again for what an ABNORMAL refund has not given back; wake the outbox after the commit.
+    """Asks WeChat again for what an ABNORMAL refund has not given back.
 
     Under the same number, behind which WeChat may have settled it meanwhile, unless WeChat has
     closed that; another number counts as one more refund of the payment. Raises NOT_FOUND,

@@ -6,7 +6,7 @@ WeChat's may still not fit our orders: that is found when it is worked off. (DOM
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -50,20 +50,17 @@ log = structlog.get_logger()
 
 
 class NoticeDesk:
-    """Takes notices in; `client` is None where no merchant is set. `wake` is the outbox's."""
+    """Takes notices in; `client` is None where no merchant is set."""
 
     def __init__(
         self,
         db: Database,
         settlement: Settlement,
         client: WechatClient | None,
-        *,
-        wake: Callable[[], None],
     ) -> None:
         self._db = db
         self._settlement = settlement
         self._client = client
-        self._wake = wake
         self._report_after: dict[str, float] = {}
         self._alone = asyncio.Semaphore(MOST_ALONE)
         self._lanes: Lanes[StoredNotice, bool] = Lanes(
@@ -111,10 +108,8 @@ class NoticeDesk:
             fresh = {notice_id for (notice_id,) in rows}
             now = received[0].receive_time
             asks = [Ask(NOTICE, notice_id, {}, now) for notice_id in fresh]
-            parameter = outbox.enqueue_parameter(asks, now=now)
-            await hot.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
-        if fresh:
-            self._wake()
+            enqueueing = [(outbox.ENQUEUE, [outbox.enqueue_parameter(asks, now=now)])]
+            await hot.round_trip(enqueueing if fresh else [], commit=True)
         first = {notice.notice_id: notice for notice in reversed(received)}
         return [n.notice_id in fresh and n is first[n.notice_id] for n in received]
 
@@ -167,4 +162,3 @@ class NoticeDesk:
             await task.done(tx)
 
         await self._db.in_transaction(work)
-        self._wake()

@@ -57,20 +57,17 @@ class Paying:
 
 
 class Cashier:
-    """Takes travellers' payments; `client` is None where no merchant is set. `wake` is the outbox's."""
+    """Takes travellers' payments; `client` is None where no merchant is set."""
 
     def __init__(
         self,
         db: Database,
         settlement: Settlement,
         client: WechatClient | None,
-        *,
-        wake: Callable[[], None],
     ) -> None:
         self._db = db
         self._settlement = settlement
         self._client = client
-        self._wake = wake
 
     def kinds(self) -> dict[str, Kind]:
         """What the outbox works off; nothing without a merchant."""
@@ -187,7 +184,6 @@ class Cashier:
             # paid, or closed at WeChat: whatever it is, the next look at it shall say so
             async with self._db.transaction() as tx:
                 await outbox.enqueue(tx, QUERY_PAYMENT, payment.out_trade_no, {}, due=now, now=now)
-            self._wake()
             raise DomainError(
                 Reason.PAYMENT_REFUSED,
                 f"WeChat refuses the payment of order {order.order_code} with {error.code}; look at it with GetPayment",
@@ -211,7 +207,6 @@ class Cashier:
 
         paying = await self._db.in_transaction(keep)
         if paying.order.state == "CANCELLED":
-            self._wake()
             raise orders.state_refuses(paying.order, "it was cancelled meanwhile; make a new order")
         if paying.payment and paying.payment.state == "CLOSED":
             raise LostRaceError
@@ -283,7 +278,6 @@ class Cashier:
                 await done(tx)
 
         await self._db.in_transaction(take_in)
-        self._wake()
         return True
 
     def _wechat(self) -> WechatClient:

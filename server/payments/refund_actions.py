@@ -35,7 +35,7 @@ async def get(tx: AsyncConnection, code: str) -> Refund:
 
 
 async def retry_refund(tx: AsyncConnection, code: str, *, comment: str, **by: Unpack[By]) -> Refund:
-    """Asks WeChat again; wake the outbox after the commit. Raises NOT_FOUND, REFUND_REFUSED."""
+    """Asks WeChat again. Raises NOT_FOUND, REFUND_REFUSED."""
     order_id, refund_no = _number(code)
     refund = await abnormal_refunds.retry(tx, order_id, refund_no, **by)
     await _audit(tx, "retry", code, refund, comment, **by)

@@ -248,7 +248,7 @@ async def ask(
     """Asks for money back, in the transaction of the caller, who has locked the order; the refund's number in the order.
 
     The tickets, which are REFUNDING by now, become REFUNDED when it settles; at once if nothing is
-    to be given back. Wake the outbox after the commit. What WeChat gives back no more, since it has
+    to be given back. What WeChat gives back no more, since it has
     as many refunds of the payment as it takes on, is refused if the traveller asks; if we have to
     give it back it is ABNORMAL at once, for an administrator. Raises REFUND_REFUSED for that,
     ValueError if the payments have too little left.
@@ -290,7 +290,7 @@ async def refund_whole_payment(
 ) -> int:
     """Asks for all that is left of one payment, as of one that came too late; the caller has locked the order.
 
-    Gives the refund's number in the order. Wake the outbox after the commit.
+    Gives the refund's number in the order.
     """
     found = [paid for paid in await payments_of(tx, order_id) if paid.order_id == order_id]
     (paid,) = [paid for paid in found if paid.attempt == attempt]

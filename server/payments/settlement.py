@@ -157,7 +157,7 @@ class Settlement:
     async def payment_succeeded(
         self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
     ) -> Outcome:
-        """Takes in what WeChat says was paid, in a notice or an answer; wake the outbox after the commit.
+        """Takes in what WeChat says was paid, in a notice or an answer.
 
         Whatever the order is meanwhile: a payment that is too late for it is honoured if the stock can be taken again,
         unless the traveller has cancelled; else it goes back, as does a second one, and one for a departure that the

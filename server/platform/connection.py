@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import select
 import time
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import psycopg
@@ -34,19 +35,47 @@ class UnconfirmedCommitError(psycopg.OperationalError):
     """A commit was not confirmed by the standby that must: a failover may undo it."""
 
 
+class Notifications:
+    """Whom in this process a commit calls that notifies a channel; see `Connection.notify`."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+
+    def listen(self, channel: str, listener: Callable[[], None]) -> None:
+        """Has `listener` called after each commit of this process that notifies the channel.
+
+        It must neither wait nor raise. Of what other processes commit it does not hear.
+        """
+        self._listeners.setdefault(channel, []).append(listener)
+
+    def unlisten(self, channel: str, listener: Callable[[], None]) -> None:
+        """Ends `listen`, if it was called."""
+        listeners = self._listeners.get(channel, [])
+        if listener in listeners:
+            listeners.remove(listener)
+
+    def deliver(self, channel: str) -> None:
+        """Calls the channel's listeners."""
+        for listener in [*self._listeners.get(channel, ())]:
+            listener()
+
+
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection whose round trips have a deadline.
 
     Attributes:
         answer_seconds: how long one round trip may take.
+        notifications: what `notify` reaches.
         is_committing: whether a COMMIT is under way. It is never cancelled: what a cancelled one has done is
             seen by others before the standby has it.
     """
 
     answer_seconds: float = 10.0 + MARGIN_SECONDS
     is_committing = False
+    notifications = Notifications()  # nobody listens until `Database` sets its own
     _is_abandoned = False
     _is_unconfirmed = False
+    _notified: frozenset[str] = frozenset()
 
     @property
     def server(self) -> tuple[str, str]:
@@ -79,10 +108,26 @@ class Connection(psycopg.AsyncConnection[Any]):
             await super().commit()
         finally:
             self.is_committing = False
-        self.check_commit()
+        self.committed()
 
-    def check_commit(self) -> None:
-        """Raises UnconfirmedCommitError if the last commit was not confirmed."""
+    async def rollback(self) -> None:
+        """As the driver's; what the transaction notified is dropped."""
+        self._notified = frozenset()
+        await super().rollback()
+
+    def notify(self, channels: Iterable[str]) -> None:
+        """Calls the channels' listeners in this process, once, when the transaction is committed.
+
+        As NOTIFY does it for other processes, but without the database. A rollback drops it, one
+        to a savepoint does not.
+        """
+        self._notified |= {channel for channel in channels if channel}
+
+    def committed(self) -> None:
+        """To be called after each commit: notifies. Raises UnconfirmedCommitError."""
+        channels, self._notified = self._notified, frozenset()
+        for channel in channels:
+            self.notifications.deliver(channel)
         if self._is_unconfirmed:
             self._is_unconfirmed = False
             raise UnconfirmedCommitError("the standby did not confirm the commit")

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from server.platform import postgres_url
 from server.platform.config import Settings
-from server.platform.connection import MARGIN_SECONDS
+from server.platform.connection import MARGIN_SECONDS, Notifications
 from server.platform.connection import Connection as PgConnection
 from server.platform.errors import DomainError, Reason
 
@@ -95,7 +95,11 @@ class LockedError(LostRaceError):
 
 
 class Database:
-    """One process's connections to PostgreSQL, in bounded pools: the hot paths have one that nobody else takes from."""
+    """One process's connections to PostgreSQL, in bounded pools: the hot paths have one that nobody else takes from.
+
+    Attributes:
+        notifications: whom a commit of this process calls that notifies.
+    """
 
     def __init__(self, settings: Settings, url: str) -> None:
         options = (
@@ -109,6 +113,7 @@ class Database:
         self._answer_seconds = settings.statement_timeout_ms / 1000 + MARGIN_SECONDS
         self._primary = "", ""
         self._connections: WeakSet[PgConnection] = WeakSet()
+        self.notifications = Notifications()
         self.engine = self._engine(ordinary, connections=settings.database_pool)
         self.hot_engine = self._engine(hot, connections=settings.hot_connections)
         timeout = min(settings.report_timeout_ms, settings.statement_timeout_ms)
@@ -218,6 +223,7 @@ class Database:
         given["options"] = f"{given.get('options', '')} {options}".strip()
         connection = await PgConnection.connect("", prepare_threshold=2, **given)
         connection.answer_seconds = self._answer_seconds
+        connection.notifications = self.notifications
         connection.watch_commits()
         # first next time, or each connection would wait for a former primary that is frozen
         self._primary = connection.server
@@ -342,6 +348,13 @@ async def be_patient(tx: AsyncConnection, *, seconds: int) -> None:
     await tx.execute(text(f"SELECT {settings}"), {"wait": f"{seconds}s"})
 
 
+async def notify(tx: AsyncConnection, channel: str) -> None:
+    """Calls the channel's listeners in this process when the transaction is committed."""
+    driver = (await tx.get_raw_connection()).driver_connection
+    assert isinstance(driver, PgConnection)
+    driver.notify([channel])
+
+
 async def wait_for_locks(tx: AsyncConnection, *, seconds: float) -> None:
     """Lets each statement of this transaction wait for locks that long, instead of what the settings say."""
     wait = {"wait": f"{round(seconds * 1000)}ms"}
@@ -352,11 +365,13 @@ class HotStatement:
     """A statement of the hot path: prepared once a connection, parameters and results without psycopg's cursors.
 
     Parameters are text as PostgreSQL writes it, positional as $1, $2 …; results are rows of Python values.
+    A transaction with a statement that `notifies` a channel calls its listeners after the commit.
     """
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *, notifies: str = "") -> None:
         self.sql = sql.encode()
         self.name = b"hot_%x" % (zlib.crc32(self.sql))
+        self.notifies = notifies
 
 
 Command = tuple[HotStatement, Sequence[str]]
@@ -478,6 +493,7 @@ class HotConnection:
             commands.append(partial(pgconn.send_close_prepared, name))  # it may be there after all
             commands.append(partial(pgconn.send_prepare, name, sql))
         extra = len(commands)
+        self._pg.notify(statement.notifies for statement, _ in statements)
         for statement, parameters in statements:
             encoded = [parameter.encode() for parameter in parameters]
             send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
@@ -491,10 +507,11 @@ class HotConnection:
         for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
             if result.status == pq.ExecStatus.COMMAND_OK:
                 prepared.add(name)
-        for result in results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise error_from_result(result)
-        self._pg.check_commit()
+        failed = next((r for r in results if r.status == pq.ExecStatus.FATAL_ERROR), None)
+        if failed:
+            raise error_from_result(failed)
+        if commit:
+            self._pg.committed()
         return [_rows(self._pg, result) for result in results[extra : extra + len(statements)]]
 
     async def _pipelined(

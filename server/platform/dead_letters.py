@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.platform.database import notify
 from server.platform.errors import not_found
-from server.platform.outbox import outbox_tasks
+from server.platform.outbox import ENQUEUED, outbox_tasks
 
 _t = outbox_tasks.c
 
@@ -53,7 +54,7 @@ async def replay(tx: AsyncConnection, task: UUID, *, now: datetime) -> UUID:
     """Makes a dead task due now, with all its attempts; returns the id of the task that now carries the work.
 
     That is another one if the same work was asked for again since the death: the dead one is then closed. Raises
-    NOT_FOUND if there is no dead task of this id. Wake the outbox after the commit.
+    NOT_FOUND if there is no dead task of this id.
     """
     found = (
         await tx.execute(
@@ -78,4 +79,5 @@ async def replay(tx: AsyncConnection, task: UUID, *, now: datetime) -> UUID:
     await tx.execute(
         update(outbox_tasks).where(_t.task_id == task).values(**result, update_time=now)
     )
+    await notify(tx, ENQUEUED)
     return twin or task

@@ -44,7 +44,9 @@ from server.platform.loops import Loops
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 
 POLL_SECONDS = 0.5
-"""How often a process looks for due tasks when nobody wakes it."""
+"""How often a process looks for due tasks that another one has enqueued."""
+ENQUEUED = "tasks"
+"""What a transaction that enqueues a task notifies: this process's worker looks after the commit."""
 SPACING_SECONDS = 0.03
 """Between two looks: under load one look takes many tasks, and what is worked off together costs less by the piece."""
 SAMPLE_SECONDS = 15.0
@@ -96,7 +98,8 @@ Index("ix_outbox_tasks_done", _t.update_time, postgresql_where=_t.state == "DONE
 
 # A conflict locks the open task: a worker's `done` comes before it, and then this inserts a new one, or after it, and
 # then finds again_time. DO NOTHING would lose what is asked for behind the worker's back.
-ENQUEUE = HotStatement("""
+ENQUEUE = HotStatement(
+    """
 INSERT INTO outbox_tasks AS o
   (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)
 SELECT a.task_id, a.kind, a.key, a.payload, 'OPEN', a.due, 0, a.now, a.now
@@ -110,7 +113,9 @@ ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
                THEN LEAST(o.again_time, excluded.due_time) END,
   attempts = CASE WHEN o.lease_until IS NULL THEN 0 ELSE o.attempts END,
   update_time = excluded.update_time
-""")
+""",
+    notifies=ENQUEUED,
+)
 """`enqueue_many` for a hot transaction; its one parameter is made by `enqueue_parameter`."""
 
 # ARRAY, not a join: the planner would expect many and read the whole table
@@ -193,7 +198,7 @@ async def enqueue_many(tx: AsyncConnection, asks: Iterable[Ask], *, now: datetim
 
     Of one kind and key one task is open: asked for again it keeps the earlier due time, takes the newer payload and
     gets all attempts anew; while a handler is at it, it runs once more afterwards. One that is done or dead stays so,
-    and another is made. Wake the outbox after the commit.
+    and another is made. After the commit this process looks at once.
     """
     parameter = enqueue_parameter(asks, now=now)
     if parameter != "[]":
@@ -364,7 +369,7 @@ class Outbox:
         kinds: Mapping[str, Kind],
         *,
         clock: Clock = _utc_now,
-        poll_seconds: float = POLL_SECONDS,
+        poll_seconds: float | None = None,
         stop_seconds: float = STOP_SECONDS,
         loops: Loops | None = None,
     ) -> None:
@@ -372,7 +377,7 @@ class Outbox:
         self._loop = (loops or Loops()).add("outbox", self._look_always)
         self._kinds = kinds
         self._clock = clock
-        self._poll_seconds = poll_seconds
+        self._poll_seconds = POLL_SECONDS if poll_seconds is None else poll_seconds
         self._stop_seconds = stop_seconds
         self._running: dict[asyncio.Task[None], Task] = {}
         self._full: set[str] = set()
@@ -381,13 +386,15 @@ class Outbox:
         self._stopping = asyncio.Event()
 
     def start(self) -> None:
-        """Begins to look, at once."""
+        """Begins to look, at once, and after each commit of this process that enqueues."""
+        self._db.notifications.listen(ENQUEUED, self._wake)
         self._loop.start()
 
     async def stop(self) -> None:
         """Takes no more and lets those under way finish, for `stop_seconds` at the most; the rest is handed back."""
         self._stopping.set()
-        self.wake()
+        self._db.notifications.unlisten(ENQUEUED, self._wake)
+        self._wake()
         deadline = asyncio.get_running_loop().time() + self._stop_seconds
         await self._loop.end(within_seconds=self._stop_seconds)
         if self._running:
@@ -395,10 +402,6 @@ class Outbox:
             await asyncio.wait(list(self._running), timeout=max(0.0, left))
         if self._running:
             await self._cut_off(dict(self._running))
-
-    def wake(self) -> None:
-        """Makes this process look at once: call it after a commit that asked for work."""
-        self._woken.set()
 
     async def drain(self) -> int:
         """Works off all that is due by the clock and returns how many tasks it took; for an outbox not started.
@@ -425,6 +428,9 @@ class Outbox:
             OUTBOX_DEPTH.labels(kind, state).set(depths.get((kind, state), 0))
             age = (now - oldest.get(kind, now)).total_seconds()
             OUTBOX_OLDEST.labels(kind).set(max(0.0, age))
+
+    def _wake(self) -> None:
+        self._woken.set()
 
     async def _look_always(self) -> None:
         loop = asyncio.get_running_loop()
@@ -477,7 +483,7 @@ class Outbox:
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         if self._running.pop(running).kind in self._full:
-            self.wake()  # more may be due than there was room for
+            self._wake()  # more may be due than there was room for
 
     async def _work(self, task: Task) -> None:
         try:
@@ -534,7 +540,7 @@ class Outbox:
         if found is None:
             raise LeaseLostError(_told(cause) if cause else "in the end") from cause
         if found == "OPEN":
-            self.wake()  # it may be due at once
+            self._wake()  # it may be due at once
         return found
 
     async def _bury(self, task: Task, give_up: GiveUp, **result: Any) -> bool:

@@ -209,7 +209,6 @@ async def test_no_ask_is_lost(desk: Desk, other: Desk) -> None:
             async with of.db.transaction() as tx:
                 await tx.execute(count_up, {"key": key})
                 await of.ask_in(tx, key)
-            process.wake()
             await asyncio.sleep(random.uniform(0, 0.005))
 
     processes = {each: each.outbox({"tell": handler(each)}) for each in (desk, other)}

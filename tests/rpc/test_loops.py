@@ -187,7 +187,7 @@ async def prompt(app: App, loop: str) -> None:
     elif loop == "stream-rights":
         open_stream(owner)
     elif loop == "outbox":
-        owner.wake()
+        owner._wake()
     elif loop == "health":
         owner._changed.set()
         owner._told = health_pb2.HealthCheckResponse.UNKNOWN  # so that there is something to tell

@@ -12,7 +12,8 @@ from sqlalchemy import event, insert, text, update
 from structlog.testing import capture_logs
 
 from server.platform import outbox
-from server.platform.database import HotConnection, HotStatement, columns, round_trip
+from server.platform.config import load_settings
+from server.platform.database import Database, HotConnection, HotStatement, columns, round_trip
 from server.platform.errors import DomainError, Reason
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 from server.platform.outbox import Ask, Kind, LeaseLostError, Outbox, Postpone, Task
@@ -312,7 +313,6 @@ async def test_slow_kind_does_not_hold_up_others(desk: Desk) -> None:
     process.start()
     await until(lambda: len(process._running) == 3)
     await desk.ask("quick", kind="tell")
-    process.wake()
     await until(lambda: seen.keys == ["quick"])
     await until(lambda: len(process._running) == 3)
     release.set()
@@ -334,7 +334,6 @@ async def test_woken_outbox_works_at_once(desk: Desk) -> None:
     process.start()
     await asyncio.sleep(0.05)
     await desk.ask("one")
-    process.wake()
     await until(lambda: seen.keys == ["one"])
     await process.stop()
 
@@ -344,7 +343,9 @@ async def test_what_others_asked_for_is_found_without_a_word(desk: Desk) -> None
     process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=0.05)
     process.start()
     await asyncio.sleep(0.02)
-    await desk.ask(*map(str, range(100)))
+    other = Desk(Database(load_settings(), desk.db._url))
+    await other.ask(*map(str, range(100)))
+    await other.db.close()
     await until(lambda: len(seen.tasks) == 100)
     await process.stop()
     assert await desk.states() == {"DONE": 100}
@@ -461,7 +462,6 @@ async def test_outbox_goes_on_when_the_database_is_back(
     await desk.ask("one")
     with capture_logs() as logs:
         process.start()
-        process.wake()
         await until(lambda: seen.keys == ["one"])
         await process.stop()
     assert [line["event"] for line in logs] == ["outbox.look_failed"] * 2

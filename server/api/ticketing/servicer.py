@@ -1,6 +1,6 @@
 """TicketingService: protobuf messages to plain arguments and back."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from deeptravel.ticketing.v1 import (
@@ -55,7 +55,6 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         refund_desk: RefundDesk,
         change_desk: ChangeDesk,
         search: Search,
-        wake: Callable[[], None],
     ) -> None:
         self._db = db
         self._repeats = repeats
@@ -70,7 +69,6 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         self._refund_desk = refund_desk
         self._change_desk = change_desk
         self._search = search
-        self._wake = wake
 
     # Search
 
@@ -277,9 +275,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             )
             return refund_pb2.RequestRefundResponse(refund=refund_messages.refund(refund))
 
-        response = await self._repeats.once(request, refund_pb2.RequestRefundResponse, work)
-        self._wake()
-        return response
+        return await self._repeats.once(request, refund_pb2.RequestRefundResponse, work)
 
     async def ListRefunds(self, request: Any, context: Any) -> Any:
         most, (after,) = paging.page_size(request), self._pages.decode(request) or [0]
@@ -316,6 +312,4 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             order = order_messages.order(shown)
             return refund_messages.change(self._reader.seals, made, order)
 
-        response = await self._repeats.once(request, refund_pb2.ChangeTicketResponse, work)
-        self._wake()
-        return response
+        return await self._repeats.once(request, refund_pb2.ChangeTicketResponse, work)
