@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -22,6 +23,8 @@ from server.platform import logs
 from server.platform.config import Settings, load_settings, unknown_settings
 
 if TYPE_CHECKING:
+    from server.cli.development import DemoCredentials
+    from server.operations.places import Places
     from server.platform.database import Database
 
 EPILOG = """\
@@ -64,34 +67,38 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(serves=True, warn=True)
-    from server.cli import places, simulators
+    from server.cli import development
+    from server.operations import data_folder
     from server.platform import ports
 
     # While the database starts; joined before anything else is imported here, as two threads that load modules which
     # import each other may see them half made.
-    loading = threading.Thread(target=_load, daemon=True)
+    embedded = settings.database_url is None
+    loading = threading.Thread(target=_load, args=(embedded,), daemon=True)
     loading.start()
     with (
         ports.kept(settings) as ready,  # before what a busy port would leave behind is made
-        simulators.open_wechat(ready, embedded=ready.database_url is None) as wechat,
-        places.open_places(ready, when_ours=wechat.start if wechat else None) as found,
+        development.open_wechat(ready) as wechat,
+        development.open_places(ready, when_ours=wechat.start if wechat else None) as found,
     ):
         loading.join()
         from server.api.tls import Certificates
-        from server.cli import demo_data, preparation, serving, welcome
+        from server.cli import serving, welcome
+        from server.operations import preparation
 
         settings = preparation.with_secret_key(ready, found)
         preparation.prepare_database(found.database_url)
         preparation.check_redis(found.redis_url)
         Certificates.of(settings)
-        credentials = asyncio.run(preparation.fill(settings, found))
-        settings = simulators.with_merchant(settings, wechat)
-        simulators.warn_if_nobody_can_pay(settings)
+        credentials = asyncio.run(_fill(settings, found))
+        settings = development.with_merchant(settings, wechat)
+        development.warn_if_nobody_can_pay(settings)
 
         def announce(ports: Mapping[str, int]) -> None:
-            demo_data.publish(settings.data_dir / demo_data.FILE_NAME)
+            if credentials:
+                development.publish_credentials(settings)
             if found.embedded:
-                places.write_running(settings, found, **ports)
+                data_folder.write_running(settings, found, **ports)
             welcome.show(settings, ports, credentials)
 
         if workers == 1:
@@ -107,9 +114,10 @@ def migrate() -> None:
 
     `serve` does it, too; this is for those who want to do it before, or under another account.
     """
-    from server.cli import places, preparation
+    from server.cli import development
+    from server.operations import preparation
 
-    with places.open_places(_settings(), attach=True) as found:
+    with development.open_places(_settings(), attach=True) as found:
         preparation.prepare_database(found.database_url)
         typer.echo(f"{preparation.shown(found.database_url)} has the schema of this release")
 
@@ -121,11 +129,10 @@ def demo_data() -> None:
     Partners CP and HK, products 106 to 108 with stock, a merchant with venues and terminals, an operator, a supervisor
     and an administrator. Their credentials are written to demo-credentials.json in the data folder.
     """
-    from server.cli import demo_data as data
+    from server.cli import development
 
     settings = _settings()
-    path = settings.data_dir / data.FILE_NAME
-    _with_database(settings, lambda db, _key: data.load(db, path))
+    path = _with_database(settings, lambda db, _key: development.load_demo_data(db, settings))
     typer.echo(f"the demo data are loaded; the credentials are in {path.resolve()}")
 
 
@@ -148,11 +155,11 @@ def demo(
     Exit code 0 only if every step held.
     """
     from server.cli import demo as walk
-    from server.cli import places
+    from server.operations import data_folder
 
     settings = _settings()
-    path = credentials or settings.data_dir / "demo-credentials.json"
-    running = places.running_port(settings)
+    path = credentials or settings.data_dir / data_folder.DEMO_CREDENTIALS_FILE
+    running = data_folder.running_port(settings)
     if not target and running:
         target = f"{settings.grpc_host}:{running}"
     given = walk.Server.of(target, path, tls_ca) if target else None
@@ -289,10 +296,12 @@ def doctor(
     from rich.table import Table
     from rich.text import Text
 
-    from server.cli.doctor import examine, examine_data
-    from server.cli.findings import Verdict
+    from server.cli import development
+    from server.operations.doctor import examine, examine_data
+    from server.operations.findings import Verdict
 
-    findings = list(examine_data() if invariants else examine())
+    look = examine_data if invariants else examine
+    findings = list(look(partial(development.open_places, attach=True)))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
     else:
@@ -361,7 +370,8 @@ def _settings(*, serves: bool = False, warn: bool = False) -> Settings:
 
 def _with_database(settings: Settings, work: Callable[["Database", bytes], Awaitable[T]]) -> T:
     """Runs `work` with the database, embedded or not, and the secret key."""
-    from server.cli import places, preparation
+    from server.cli import development
+    from server.operations import preparation
     from server.platform.database import Database
 
     async def run(settings: Settings, database_url: str) -> T:
@@ -372,15 +382,33 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
         finally:
             await db.close()
 
-    with places.open_places(settings, attach=True) as found:
+    with development.open_places(settings, attach=True) as found:
         settings = preparation.with_secret_key(settings, found)
         preparation.prepare_database(found.database_url)
         return asyncio.run(run(settings, found.database_url))
 
 
-def _load() -> None:
+async def _fill(settings: Settings, found: "Places") -> "DemoCredentials | None":
+    """What a database has before it is served: a QR key, and demo data where they are wanted."""
+    from server.cli import development
+    from server.operations import preparation
+    from server.platform.database import Database
+
+    db = Database(settings, found.database_url)
+    try:
+        await preparation.make_first_key(db, settings)
+        return await development.load_demo_data_once(db, settings, embedded=found.embedded)
+    finally:
+        await db.close()
+
+
+def _load(embedded: bool) -> None:
+    if embedded:
+        from server.cli import development
+
+        development.load()
     for name in (
-        "server.cli.preparation",
+        "server.operations.preparation",
         "server.cli.serving",
         "server.cli.welcome",
     ):

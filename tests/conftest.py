@@ -8,9 +8,9 @@ import pytest
 import redis
 import structlog
 
-from server.embedded.services import EmbeddedServices
 from server.operations.schema import migrate
 from tests.support import databases, loopback, patience
+from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
 LONGEST_TEXT_IN_A_NAME = 60

@@ -13,17 +13,17 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from server.cli import database_server
-from server.cli.findings import Verdict
-from server.cli.places import Places
-from server.embedded import services as services_module
-from server.embedded.services import EmbeddedError, EmbeddedServices
+from server.operations import database_server
+from server.operations.findings import Verdict
+from server.operations.places import Places
+from tools.dev.embedded import services as services_module
+from tools.dev.embedded.services import EmbeddedError, EmbeddedServices
 
 KEPT_RUNNING = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from server.embedded.services import EmbeddedServices
+from tools.dev.embedded.services import EmbeddedServices
 
 if sys.argv[2] == "tied":
     EmbeddedServices.start(Path(sys.argv[1]))
@@ -102,7 +102,7 @@ def test_chinese_letters_are_letters(data_dir: Path) -> None:
 def test_folder_made_with_locale_c(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As before this was asked for, and where the C library has no C.UTF-8: it keeps working, and the doctor says so."""
     with monkeypatch.context() as former:
-        former.setattr("server.embedded.services.letters_locale", lambda: "C")
+        former.setattr("tools.dev.embedded.services.letters_locale", lambda: "C")
         EmbeddedServices.start(data_dir, durable=False).stop()
     services = EmbeddedServices.start(data_dir, durable=False)
     assert trigrams(services) == []
@@ -190,6 +190,6 @@ def test_other_version(data_dir: Path) -> None:
 
 
 def test_full_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.embedded.services.FREE_BYTES_NEEDED", 2**62)
+    monkeypatch.setattr("tools.dev.embedded.services.FREE_BYTES_NEEDED", 2**62)
     with pytest.raises(EmbeddedError, match="MB left"):
         EmbeddedServices.start(data_dir)

@@ -1,6 +1,8 @@
-"""The main job against a server, step by step, as a partner and a gate would do it: `deeptravel demo`.
+"""The main job against a server, step by step, as a partner and a gate would do it: `deeptravel
+demo`.
 
-A caller of the API like any other: it has the generated code and the demo credentials, and asks nothing else of the server.
+A caller of the API like any other: it has the generated code and the demo credentials, and asks
+nothing else of the server.
 """
 
 import contextlib
@@ -24,7 +26,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from rich.console import Console
 from rich.text import Text
 
-from server.embedded import become
+from server.cli import development
 from server.platform.errors import StartError
 from server.tickets import picture
 
@@ -62,7 +64,9 @@ class Server:
 
 
 def run(server: Server) -> None:
-    """The whole job, told on standard output. Raises StepError, and StartError if the server does not answer."""
+    """The whole job, told on standard output. Raises StepError, and StartError if the server does
+    not answer.
+    """
     with _channel(server) as channel:
         demo = _Demo(channel, server.credentials)
         try:
@@ -76,10 +80,8 @@ def run(server: Server) -> None:
 def own_server() -> Iterator[Server]:
     """A server on free ports over a new, temporary data folder. Raises StartError."""
     with tempfile.TemporaryDirectory(prefix="deeptravel-demo-") as folder:
-        ends_with_us = [sys.executable, "-I", "-S", become.__file__]
-        ends_with_us += [str(os.geteuid()), str(os.getegid()), "0", "1"]
         process = subprocess.Popen(
-            [*ends_with_us, sys.executable, "-m", "server", "serve"],
+            [*development.tied_to_us(), sys.executable, "-m", "server", "serve"],
             env=_own_settings(Path(folder)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -17,10 +17,9 @@ import uvloop
 from prometheus_client.multiprocess import mark_process_dead
 
 from server.app import App
-from server.cli.places import Places
-from server.cli.simulators import wechat_settings
+from server.operations.places import Places
 from server.platform import logs
-from server.platform.config import Settings, load_settings
+from server.platform.config import Settings, load_settings, wechat_settings
 from server.platform.errors import StartError
 from server.platform.loops import Loops
 

@@ -7,12 +7,16 @@ import shlex
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.demo_data import FILE_NAME, DemoCredentials
+from server.cli.development import credentials_file
 from server.platform.config import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from server.cli.development import DemoCredentials
 
 PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -f 4; }"""
 """A shell function: the first value of a field of some JSON."""
@@ -23,7 +27,9 @@ TRAVEL_DAYS = timedelta(days=3)
 """So far ahead that there are trains, and that tickets are given back."""
 
 
-def show(settings: Settings, ports: Mapping[str, int], credentials: DemoCredentials | None) -> None:
+def show(
+    settings: Settings, ports: Mapping[str, int], credentials: "DemoCredentials | None"
+) -> None:
     """Prints it on standard output; the first line is the one that scripts may wait for."""
     console = Console(highlight=False, soft_wrap=True)
     url = f"{'https' if settings.tls_certificate else 'http'}://"
@@ -74,7 +80,7 @@ def _show_commands(console: Console, steps: str, commands: str) -> None:
 
 
 def _credentials_file(settings: Settings) -> str:
-    return str((settings.data_dir / FILE_NAME).resolve())
+    return str(credentials_file(settings).resolve())
 
 
 def _curl_options(settings: Settings) -> str:
@@ -87,7 +93,7 @@ def _grpcurl_options(settings: Settings) -> str:
     return options + (" -cert client.pem -key client.key" if settings.tls_client_ca else "")
 
 
-def curl_commands(settings: Settings, url: str, credentials: DemoCredentials) -> str:
+def curl_commands(settings: Settings, url: str, credentials: "DemoCredentials") -> str:
     """The five steps for a shell, and the refusal of a sixth."""
     person, options = credentials.operator, _curl_options(settings)
     return f"""\
@@ -105,7 +111,7 @@ post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"
 """
 
 
-def grpcurl_commands(settings: Settings, target: str, credentials: DemoCredentials) -> str:
+def grpcurl_commands(settings: Settings, target: str, credentials: "DemoCredentials") -> str:
     """The same over gRPC."""
     person, options = credentials.operator, _grpcurl_options(settings)
     ota, redemption = "deeptravel.ota.v1.OtaService", "deeptravel.redemption.v1.RedemptionService"

@@ -436,6 +436,17 @@ def unknown_settings(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def wechat_settings(settings: Settings) -> dict[str, str | None]:
+    """The settings about WeChat as a worker process takes them, secrets included."""
+    found: dict[str, str | None] = {}
+    for name in type(settings).model_fields:
+        if name.startswith("wechat_"):
+            value = getattr(settings, name)
+            plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+            found[name] = None if plain is None else str(plain)
+    return found
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Reads the settings from the environment; `overrides` win. Raises ConfigError with all faults at once."""
     try:

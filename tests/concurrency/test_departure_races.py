@@ -17,7 +17,7 @@ from tests.support.paying import NOTICES, a_till, envelope, merchant_settings, t
 from tests.support.till import Till, states
 from tests.support.till import a_till as a_plain_till
 from tests.support.traveller import SECOND, Desk, World, a_world, passenger, traveller_server
-from tools.wechat_simulator.protocol import by_public_key
+from tools.dev.wechat_simulator.protocol import by_public_key
 
 ORDERS = 24
 LOCKED = (

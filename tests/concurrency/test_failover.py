@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 import pytest
 
-from server.cli import doctor, preparation
-from server.cli.findings import Verdict
-from server.cli.places import Places
+from server.operations import doctor, preparation
+from server.operations.findings import Verdict
+from server.operations.places import Places
 from server.platform import postgres_url
 from server.platform.config import load_settings
 from server.platform.errors import Reason

@@ -33,7 +33,7 @@ from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import Desk, World, a_world, passenger
 from tests.support.wechat import WechatSimulator
-from tools.wechat_simulator.protocol import RefusedError, by_public_key
+from tools.dev.wechat_simulator.protocol import RefusedError, by_public_key
 
 ROUNDS = 12
 COPIES = 50

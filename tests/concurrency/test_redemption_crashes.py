@@ -21,12 +21,12 @@ import redis
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 from server.api import interceptor
-from server.embedded.services import _valkey_binary
 from server.platform.errors import Reason
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.rpc_server import refusal, refusal_or_none
 from tests.support.server_process import ServerProcess
+from tools.dev.embedded.services import _valkey_binary
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 

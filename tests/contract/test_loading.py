@@ -21,24 +21,25 @@ ONLY_WHEN_NEEDED = {
     *("uvicorn.main", "uvicorn.supervisors", "click"),  # nothing: uvicorn is a part of this process
     *("valkey", "coredis"),  # nothing: other clients than ours
     *("pytest", "mypy"),
-    *("server.cli.doctor", "server.cli.demo", "server.cli.reconciling"),
+    *("server.operations.doctor", "server.cli.demo", "server.cli.reconciling"),
 }
 NOT_IN_A_WORKER = {
     *("rich", "typer"),
     "server.__main__",
-    "server.cli.demo_data",
-    "server.cli.preparation",
+    "server.cli.development",
+    "server.operations.preparation",
     "server.cli.welcome",
-    "server.embedded.services",
     "server.operations.schema",
+    "tools",
 }
 MOST_MODULES = {"worker": 1_280, "serve": 1_360}
 """1,590 were loaded when every start loaded everything, which took 2.6 s of CPU; each costs about 0.7 ms."""
 WORKER = "server.cli.worker, server.cli.serving"
 SERVE = (
-    "server.__main__, server.embedded.services, server.cli.preparation,"
-    " server.cli.serving, server.cli.welcome"
+    "server.__main__, server.cli.development, server.operations.preparation, server.cli.serving,"
+    " server.cli.welcome"
 )
+EMBEDDED = f"{SERVE}, tools.dev.demo_data, tools.dev.embedded.services"
 
 
 def run(code: str) -> str:
@@ -65,8 +66,12 @@ def loaded_of(loaded: list[str], unwanted: set[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("process", "modules", "unwanted"),
-    [("worker", WORKER, ONLY_WHEN_NEEDED | NOT_IN_A_WORKER), ("serve", SERVE, ONLY_WHEN_NEEDED)],
-    ids=["worker", "serve"],
+    [
+        ("worker", WORKER, ONLY_WHEN_NEEDED | NOT_IN_A_WORKER),
+        ("serve", SERVE, ONLY_WHEN_NEEDED | {"tools"}),
+        ("serve", EMBEDDED, ONLY_WHEN_NEEDED),
+    ],
+    ids=["worker", "by URLs", "embedded"],
 )
 def test_what_is_loaded_to_serve(process: str, modules: str, unwanted: set[str]) -> None:
     """Seen red: alembic, mako, phonenumbers and segno.
@@ -119,7 +124,7 @@ def test_garbage_is_collected_once_it_serves(command: str) -> None:
 import gc, os, signal, base64
 gc.disable()
 from server.cli import serving
-from server.cli.places import Places
+from server.operations.places import Places
 from server.platform.config import load_settings
 from server.platform.loops import Loops
 

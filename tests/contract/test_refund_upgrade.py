@@ -3,8 +3,8 @@
 from alembic import command
 from sqlalchemy import text
 
-from server.embedded.services import EmbeddedServices
 from tests.contract.test_schema import connected, empty_database, run
+from tools.dev.embedded.services import EmbeddedServices
 
 PAYMENTS = """
 INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor, currency_code, openid, expire_time,

@@ -3,8 +3,8 @@
 from alembic import command
 from sqlalchemy import text
 
-from server.embedded.services import EmbeddedServices
 from tests.contract.test_schema import connected, empty_database, run
+from tools.dev.embedded.services import EmbeddedServices
 
 ORDER = """
 INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name, ticket_count,

@@ -16,11 +16,11 @@ from sqlalchemy import Connection, create_engine, text
 
 import server.app  # noqa: F401 - every table of the product is in the metadata
 from server.api import convert
-from server.embedded.services import EmbeddedServices
 from server.operations import schema
 from server.redemption import rules as redemption_rules
 from server.tickets.rules import FINAL_STATES, MOVES
 from tests.support import databases
+from tools.dev.embedded.services import EmbeddedServices
 
 # What the catalogue holds of a database but the order of columns and the names of what PostgreSQL names itself.
 CATALOGUE = {

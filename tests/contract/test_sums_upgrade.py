@@ -3,9 +3,9 @@
 from alembic import command
 from sqlalchemy import text
 
-from server.embedded.services import EmbeddedServices
 from server.operations.consistency.sums import SUMS
 from tests.contract.test_schema import connected, empty_database, run
+from tools.dev.embedded.services import EmbeddedServices
 
 EVENTS = """
 INSERT INTO redemption_events (ticket_id, event_id, ticket_code, function_code, result, reason, quantity,

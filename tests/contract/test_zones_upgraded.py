@@ -3,8 +3,8 @@
 from alembic import command
 from sqlalchemy import text
 
-from server.embedded.services import EmbeddedServices
 from tests.contract.test_schema import connected, empty_database, run
+from tools.dev.embedded.services import EmbeddedServices
 
 CITIES = """
 INSERT INTO cities (city_code, display_name_en, display_name_zh, time_zone)

@@ -14,7 +14,7 @@ from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 
-from server.cli.demo_data import FILE_NAME
+from server.operations.data_folder import DEMO_CREDENTIALS_FILE
 from tests.support.server_process import ServerProcess
 
 PASSWORD = "a long enough password"
@@ -84,7 +84,7 @@ def test_demo_against_a_running_server(served: ServerProcess) -> None:
         "--target",
         served.target,
         "--credentials",
-        str(served.data_dir / FILE_NAME),
+        str(served.data_dir / DEMO_CREDENTIALS_FILE),
         env={"DEEPTRAVEL_DATA_DIR": str(served.data_dir / "elsewhere")},
     )
     assert done.returncode == 0
@@ -99,8 +99,8 @@ def test_demo_starts_a_server_if_none_runs(tmp_path: Path) -> None:
 
 
 def test_demo_tells_the_step_that_did_not_hold(served: ServerProcess, tmp_path: Path) -> None:
-    credentials = tmp_path / FILE_NAME
-    text = (served.data_dir / FILE_NAME).read_text()
+    credentials = tmp_path / DEMO_CREDENTIALS_FILE
+    text = (served.data_dir / DEMO_CREDENTIALS_FILE).read_text()
     operator = served.credentials["operator"]["password"]
     credentials.write_text(text.replace(operator, "wrong"))
     done = run("demo", "--target", served.target, "--credentials", str(credentials))
@@ -154,9 +154,9 @@ def test_commands_without_a_server(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert "has the schema" in run("migrate", env=env).stdout
     assert run("demo-data", env=env).returncode == 0
-    before = (tmp_path / FILE_NAME).read_text()
+    before = (tmp_path / DEMO_CREDENTIALS_FILE).read_text()
     assert run("demo-data", env=env).returncode == 0
-    assert (tmp_path / FILE_NAME).read_text() == before
+    assert (tmp_path / DEMO_CREDENTIALS_FILE).read_text() == before
 
     done = run("create-administrator", "root", env=env, text="short\nshort\n")
     assert done.returncode == 1

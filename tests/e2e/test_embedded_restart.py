@@ -13,8 +13,8 @@ import pytest
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from server.embedded.services import EmbeddedServices
 from tests.support.server_process import ServerProcess
+from tools.dev.embedded.services import EmbeddedServices
 
 SECONDS = 30
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.server_process import ServerProcess
-from tools.wechat_simulator.app import openid
-from tools.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.app import openid
+from tools.dev.wechat_simulator.merchant import Merchant
 
 NAME = "Marked-Person-7391739"
 DOCUMENT = "E73917391"

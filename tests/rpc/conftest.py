@@ -3,12 +3,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from server.embedded.services import EmbeddedServices
 from tests.support import databases, timetable
 from tests.support.admin_office import ADMIN_SERVICE, Headers, Office, furnish
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_desk import HK, Desk, Market, a_market
 from tests.support.rpc_server import running_node
+from tools.dev.embedded.services import EmbeddedServices
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from server.catalog.models import departures, holidays
 from server.catalog.policy import Policy
 from server.catalog.products import PRODUCTS
 from server.catalog.timetables import MARGIN_DAYS, make_departures
-from server.cli import demo_catalog
 from server.platform.change_feed import ChangeFeed, ChangeKind, change_feed, publish
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
@@ -29,6 +28,7 @@ from tests.support import timetable as world
 from tests.support.admin_office import DEPARTURE, ROUTE_FARE, VALID, Office
 from tests.support.rpc_server import refusal
 from tests.support.timetable import by, call, fare, fare_class, timetable
+from tools.dev import demo_catalog
 
 
 @pytest.fixture

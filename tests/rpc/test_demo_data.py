@@ -12,17 +12,18 @@ from sqlalchemy import delete, func, select, update
 from server.audit.models import audit_events
 from server.catalog.allotments import list_allotments
 from server.catalog.products import PRODUCTS
-from server.cli import demo_data
-from server.cli.demo_data import FILE_NAME, DemoCredentials
 from server.identity import partner_keys as partner_keys_module
 from server.identity.models import accounts, partner_keys
 from server.identity.service import Identity
+from server.operations.data_folder import DEMO_CREDENTIALS_FILE
 from server.parties.models import terminals
 from server.platform.change_feed import ChangeFeed
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.ratelimit import RateLimiter
+from tools.dev import demo_data
+from tools.dev.demo_data import DemoCredentials
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ async def test_revoked_account_is_told(db: Database, path: Path) -> None:
 
 async def test_loading_once_leaves_other_data_alone(db: Database, tmp_path: Path) -> None:
     """As servers of one database do that start together, each with a data folder of its own."""
-    paths = [tmp_path / str(number) / FILE_NAME for number in range(4)]
+    paths = [tmp_path / str(number) / DEMO_CREDENTIALS_FILE for number in range(4)]
     loaded = await asyncio.gather(
         *(demo_data.load_once(db, path, replace_lost=False) for path in paths)
     )

@@ -11,16 +11,17 @@ import pytest
 import tzdata
 from sqlalchemy import make_url
 
-from server.cli import database_server, doctor, preparation
-from server.cli.findings import Finding, Verdict
-from server.cli.places import Places
-from server.embedded.services import EmbeddedServices
+from server.cli.development import open_places
+from server.operations import database_server, doctor, preparation
+from server.operations.findings import Finding, Verdict
+from server.operations.places import Places
 from server.platform.config import ConfigError, Settings, load_settings
 from server.platform.database import Database
 from server.platform.errors import StartError
 from server.tickets import keys
 from tests.support import databases
 from tests.support.certificates import issue
+from tools.dev.embedded.services import EmbeddedServices
 
 SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
 NOBODY = "doctor_test_nobody"
@@ -308,9 +309,9 @@ def test_everything(settings: Settings, places: Places, monkeypatch: pytest.Monk
         "HTTP_PORT": "0",
     }.items():
         monkeypatch.setenv(f"DEEPTRAVEL_{name}", text)
-    found = by_subject(doctor.examine())
+    found = by_subject(doctor.examine(open_places))
     assert {each.verdict for findings in found.values() for each in findings} == {Verdict.OK}
     monkeypatch.setenv("DEEPTRAVEL_HTTP_PORT", "many")
-    (wrong,) = doctor.examine()
+    (wrong,) = doctor.examine(open_places)
     assert wrong.verdict is Verdict.WRONG
     assert wrong.found.startswith("DEEPTRAVEL_HTTP_PORT")

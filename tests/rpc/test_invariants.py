@@ -13,13 +13,13 @@ from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from server.__main__ import app
-from server.cli import doctor
-from server.cli.findings import Verdict
-from server.embedded.services import EmbeddedServices
+from server.operations import doctor
 from server.operations.consistency import EXAMPLES, INVARIANTS, Result, examine, look
+from server.operations.findings import Verdict
 from tests.support import databases
 from tests.support.every_state import CAPPED, every_state
 from tests.support.invariants import assert_invariants
+from tools.dev.embedded.services import EmbeddedServices
 
 PARTNERS = "stock_id = (106 << 20) + 1"
 CAP = f"promotion_id = {CAPPED}"

@@ -25,7 +25,6 @@ from server import jobs
 from server.api import health as health_module
 from server.api import streams
 from server.app import App
-from server.embedded.services import EmbeddedServices
 from server.identity import keys
 from server.orders import hold_expiry, watch
 from server.platform import change_feed, outbox, schedule
@@ -38,6 +37,7 @@ from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
 from tests.support.traveller import Desk, World, a_world, traveller_server
 from tests.support.waiting import PATIENCE_SECONDS
+from tools.dev.embedded.services import EmbeddedServices
 
 PRODUCT = Path(server.__file__).parent
 SECONDS = PATIENCE_SECONDS

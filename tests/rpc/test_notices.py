@@ -16,7 +16,7 @@ from server.platform.errors import Reason
 from tests.support.gate_server import gate_server
 from tests.support.paying import Till, a_till, envelope, transaction
 from tests.support.rpc_server import refusal
-from tools.wechat_simulator.protocol import by_certificate, by_public_key
+from tools.dev.wechat_simulator.protocol import by_certificate, by_public_key
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support.gate_server import gate_server
 from tests.support.paying import PAYMENT_STATE, Till, a_till
 from tests.support.rpc_server import refusal
 from tests.support.traveller import Desk, a_world, passenger
-from tools.wechat_simulator.protocol import RefusedError
+from tools.dev.wechat_simulator.protocol import RefusedError
 
 
 @pytest.fixture

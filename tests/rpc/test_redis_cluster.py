@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from server.cli import doctor, preparation
-from server.cli.findings import Verdict
+from server.operations import doctor, preparation
+from server.operations.findings import Verdict
 from server.platform import redis_client
 from server.platform.errors import StartError
 from server.platform.ratelimit import Allowance, RateLimiter

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from server.cli import simulators
-from server.platform.config import load_settings
+from server.cli import development
+from server.platform.config import load_settings, wechat_settings
 from server.platform.errors import StartError
 from server.wechat.client import WechatClient
 from tests.support.wechat import WechatSimulator
@@ -19,36 +19,31 @@ from tests.support.wechat import WechatSimulator
 
 async def test_it_runs_to_the_end_of_the_block_and_gives_a_merchant(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path)
-    with simulators.open_wechat(settings, embedded=True) as running:
+    with development.open_wechat(settings) as running:
         assert running
         running.start()
-        given = simulators.with_merchant(settings, running)
+        given = development.with_merchant(settings, running)
         client = WechatClient.of(given)
         assert client
         assert (await client.code_to_session("alice")).openid
         await client.aclose()
         # what a worker process is told makes the same merchant
-        told = load_settings(**simulators.wechat_settings(given))
+        told = load_settings(**wechat_settings(given))
         assert told.wechat_api_v3_key == given.wechat_api_v3_key
         assert told.wechat_merchant_key == given.wechat_merchant_key
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(given.wechat_pay_url, trust_env=False)
 
 
-async def test_it_is_not_started_beside_a_merchant_or_a_database_or_without_the_tools(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_is_not_started_beside_a_merchant_or_a_database(tmp_path: Path) -> None:
     async with WechatSimulator(tmp_path / "wechat") as wechat:
         merchant = load_settings(**wechat.settings(), data_dir=tmp_path / "data")
     plain = load_settings(data_dir=tmp_path / "data")
-    with simulators.open_wechat(merchant, embedded=True) as running:
-        assert running is None
-    with simulators.open_wechat(plain, embedded=False) as running:
-        assert running is None
-    monkeypatch.setattr(simulators, "PACKAGE", tmp_path / "tools")
-    with simulators.open_wechat(plain, embedded=True) as running:
-        assert running is None
-        assert simulators.with_merchant(plain, running) is plain
+    by_urls = plain.model_copy(update={"database_url": "postgresql://", "redis_url": "redis://"})
+    for settings in (merchant, by_urls):
+        with development.open_wechat(settings) as running:
+            assert running is None
+        assert development.with_merchant(settings, running) is settings
     assert not (tmp_path / "data").exists()
 
 
@@ -57,18 +52,18 @@ def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "identity.json").write_text("{")
     settings = load_settings(data_dir=tmp_path)
-    with simulators.open_wechat(settings, embedded=True) as running:
+    with development.open_wechat(settings) as running:
         assert running
         running.start()
         with pytest.raises(StartError, match=r"simulator\.log"):
-            simulators.with_merchant(settings, running)
+            development.with_merchant(settings, running)
 
 
 def test_it_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
     script = (
-        "import time, pathlib; from server.cli import simulators as s; from server.platform.config import load_settings\n"
+        "import time, pathlib; from server.cli import development as s; from server.platform.config import load_settings\n"
         f"x = load_settings(data_dir=pathlib.Path({str(tmp_path)!r}))\n"
-        "with s.open_wechat(x, embedded=True) as w: w.start(); print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
+        "with s.open_wechat(x) as w: w.start(); print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script],

@@ -16,7 +16,7 @@ from server.wechat.client import WechatClient
 from server.wechat.codec import BankAccount, Refund, WechatError
 from server.wechat.signatures import ContentInvalidError
 from tests.support.wechat import WechatSimulator
-from tools.wechat_simulator.protocol import BEIJING, RefusedError
+from tools.dev.wechat_simulator.protocol import BEIJING, RefusedError
 
 PUBLIC_KEY = ("wechat_public_key", "wechat_public_key_id")
 

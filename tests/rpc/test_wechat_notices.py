@@ -343,7 +343,7 @@ async def test_the_pages(wechat: WechatSimulator, shop: Shop) -> None:
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.wechat_simulator"]
+    command = [sys.executable, "-m", "tools.dev.wechat_simulator"]
     ready = tmp_path / "ready.json"
     folder = tmp_path / "wechat"
     serve = ["serve", "--folder", str(folder), "--port", "0", "--ready-file", str(ready)]

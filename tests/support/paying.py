@@ -25,7 +25,7 @@ from tests.support.gate_server import GateServer, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import Desk, World, a_world
 from tests.support.wechat import WechatSimulator
-from tools.wechat_simulator.protocol import dump, encrypt
+from tools.dev.wechat_simulator.protocol import dump, encrypt
 
 NOTICES = "/webhooks/wechatpay/notices"
 PAID_AT = datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from server.embedded.services import _valkey_binary
+from tools.dev.embedded.services import _valkey_binary
 
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1_000

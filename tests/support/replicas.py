@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import psycopg
 
-from server.embedded.services import _Account, _postgres_binary
 from server.platform import postgres_url
+from tools.dev.embedded.services import _Account, _postgres_binary
 
 USER = "deeptravel"
 START_SECONDS = 60

@@ -16,7 +16,7 @@ from typing import Any, Self
 import grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
-from server.embedded import become
+from tools.dev.embedded import become
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0

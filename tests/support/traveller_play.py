@@ -29,7 +29,7 @@ from tests.support.traveller import (
 from tests.support.traveller_model import Family, Now, Order
 from tests.support.traveller_steps import Step
 from tests.support.traveller_theatre import REST_SECONDS, Theatre
-from tools.wechat_simulator.protocol import RefusedError
+from tools.dev.wechat_simulator.protocol import RefusedError
 
 STEPS = 18
 """Of one family."""

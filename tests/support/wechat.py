@@ -1,10 +1,10 @@
-"""WeChat for tests: the simulator of `tools/wechat_simulator`, in this process, with keys and state of the test's own.
+"""WeChat for tests: the simulator of `tools/dev/wechat_simulator`, in this process, with keys and state of the test's own.
 
 ```python
 async with WechatSimulator(tmp_path / "wechat") as wechat:
     settings = load_settings(**wechat.settings("http://127.0.0.1:8080"))  # or put them into the environment
     session = await client.code_to_session("alice")                      # any code is a traveller
-    await wechat.switch(lost_notices=True)                               # see tools/wechat_simulator/switches.py
+    await wechat.switch(lost_notices=True)                               # see tools/dev/wechat_simulator/switches.py
     wechat.pay(out_trade_no)                                             # as the traveller's phone
 ```
 """
@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.waiting import PATIENCE_SECONDS
-from tools.wechat_simulator.app import Simulator, openid
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.store import Notice
-from tools.wechat_simulator.switches import Switches
+from tools.dev.wechat_simulator.app import Simulator, openid
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.store import Notice
+from tools.dev.wechat_simulator.switches import Switches
 
 
 class WechatSimulator:
@@ -78,7 +78,7 @@ class WechatSimulator:
         """Pays an order by out_trade_no or prepay_id; returns WeChat's transaction_id.
 
         With `payment`, what the mini program would give to wx.requestPayment with `appId`, its signature is checked
-        first. Raises tools.wechat_simulator.protocol.RefusedError, as for an order that is closed.
+        first. Raises tools.dev.wechat_simulator.protocol.RefusedError, as for an order that is closed.
         """
         return self.simulator.pay(number, payment)
 

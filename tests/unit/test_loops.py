@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from server.embedded import child as child_module
-from server.embedded.child import Child
 from server.platform import loops as loops_module
 from server.platform.loops import Loops
+from tools.dev.embedded import child as child_module
+from tools.dev.embedded.child import Child
 
 
 @pytest.fixture(autouse=True)

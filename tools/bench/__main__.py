@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from server.embedded.services import EmbeddedServices
 from tools.bench import paying, redemption, searching, travelling
 from tools.bench.figures import Figures
+from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "build" / "bench.json"

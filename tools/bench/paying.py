@@ -19,7 +19,6 @@ from typing import Any
 import grpc
 import uvloop
 
-from server.embedded.services import EmbeddedServices
 from server.operations.schema import migrate
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY
@@ -27,8 +26,9 @@ from tests.support.server_process import ServerProcess
 from tests.support.traveller import SECOND, World, a_world
 from tools.bench.figures import Figures, open_loop, percentile, unary
 from tools.bench.travelling import Travellers, create
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.protocol import by_public_key, dump, encrypt
+from tools.dev.embedded.services import EmbeddedServices
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.protocol import by_public_key, dump, encrypt
 
 DATABASE = "bench_paying"
 DEPARTURES = 20

@@ -20,9 +20,9 @@ from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, allotment_p
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
 
-from server.embedded.services import EmbeddedServices
 from tests.support.server_process import ServerProcess
 from tools.bench.figures import Call, Figures, open_loop, percentile, unary
+from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).resolve().parents[2]
 IN_FLIGHT = (1, 16, 64, 256)

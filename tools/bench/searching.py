@@ -17,9 +17,6 @@ from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 from deeptravel.ticketing.v1 import offer_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.cli import demo_data
-from server.cli.demo_catalog import ZONE
-from server.embedded.services import EmbeddedServices
 from server.operations.schema import migrate
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -29,6 +26,9 @@ from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 from tools.bench.figures import Call, Figures, open_loop, percentile, unary
 from tools.bench.redemption import echo_server
+from tools.dev import demo_data
+from tools.dev.demo_catalog import ZONE
+from tools.dev.embedded.services import EmbeddedServices
 
 DATABASE = "bench_search"
 PAIRS = (("SZX", "HKG"), ("HKG", "SZX"), ("CAN", "HKG"), ("HKG", "MFM"))
@@ -97,7 +97,7 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
         db = Database(load_settings(), url)
         async with db.transaction() as tx:
             await create_first_key(tx, SECRET_KEY, datetime.now(UTC))
-        await demo_data.load(db, folder / demo_data.FILE_NAME)
+        await demo_data.load(db, folder / "demo-credentials.json")
         await db.close()
         with (
             ServerProcess(data_dir=folder, env=environment) as server,

@@ -17,13 +17,13 @@ import grpc
 import uvloop
 from deeptravel.ticketing.v1 import order_pb2
 
-from server.embedded.services import EmbeddedServices
 from server.operations.schema import migrate
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY, read_refusal
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import FIRST, SECOND, Desk, World, a_world, party
 from tools.bench.figures import Figures, open_loop, percentile, unary
+from tools.dev.embedded.services import EmbeddedServices
 
 DATABASE = "bench_travellers"
 SEATS = 5_000

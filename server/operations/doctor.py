@@ -18,12 +18,10 @@ import redis
 from cryptography import x509
 
 from server.api.tls import Certificates
-from server.cli import database_server, places, preparation
-from server.cli.demo_data import FILE_NAME
-from server.cli.findings import Finding, Verdict, ok, wrong
-from server.cli.places import Places
-from server.embedded.services import FREE_BYTES_NEEDED
-from server.operations import consistency
+from server.operations import consistency, database_server, places, preparation
+from server.operations.data_folder import FREE_BYTES_NEEDED, PRIVATE_FILES
+from server.operations.findings import Finding, Verdict, ok, wrong
+from server.operations.places import OpenPlaces, Places
 from server.operations.schema import SchemaState, metadata, schema_state
 from server.platform import ports, postgres_url
 from server.platform.config import ConfigError, Settings, load_settings, unknown_settings
@@ -41,7 +39,8 @@ ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
 CONNECTIONS_ASIDE = 2
-"""Of each process, beside its pools: for independent transactions, and to see whether the database answers."""
+"""Of each process, beside its pools: for independent transactions, and to see whether the database
+answers."""
 REDIS_SLOTS = 16_384
 BROKEN_REMEDY = (
     "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
@@ -49,7 +48,7 @@ BROKEN_REMEDY = (
 )
 
 
-def examine() -> Iterator[Finding]:
+def examine(open_places: OpenPlaces) -> Iterator[Finding]:
     """Looks at all surroundings, each finding as soon as it is made."""
     try:
         settings = load_settings()
@@ -60,17 +59,19 @@ def examine() -> Iterator[Finding]:
     yield from check_data_folder(settings)
     yield from check_ports(settings)
     yield from check_tls(settings)
-    yield from _with_places(settings, _services_findings)
+    yield from _with_places(settings, open_places, _services_findings)
 
 
-def examine_data() -> Iterator[Finding]:
+def examine_data(open_places: OpenPlaces) -> Iterator[Finding]:
     """Looks at the invariants of the data, each finding as soon as it is made."""
     try:
         settings = load_settings()
     except ConfigError as error:
         yield from _settings_findings(error)
         return
-    yield from _with_places(settings, lambda _, found: check_invariants(found.database_url))
+    yield from _with_places(
+        settings, open_places, lambda _, found: check_invariants(found.database_url)
+    )
 
 
 def _settings_findings(error: ConfigError) -> Iterator[Finding]:
@@ -79,14 +80,16 @@ def _settings_findings(error: ConfigError) -> Iterator[Finding]:
 
 
 def _with_places(
-    settings: Settings, look: Callable[[Settings, Places], Iterator[Finding]]
+    settings: Settings,
+    open_places: OpenPlaces,
+    look: Callable[[Settings, Places], Iterator[Finding]],
 ) -> Iterator[Finding]:
     if not settings.database_url and not (settings.data_dir / "postgres").exists():
         yield ok("database", "embedded, not made yet; `deeptravel serve` makes it")
         return
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(places.open_places(settings, attach=True))
+            found = stack.enter_context(open_places(settings))
         except StartError as error:
             yield wrong("services", error)
             return
@@ -118,7 +121,9 @@ def check_invariants(database_url: str) -> Iterator[Finding]:
 
 
 def check_names(environment: Mapping[str, str]) -> Finding:
-    """Whether every variable with our prefix is a setting; others are ignored, which a misspelling should not be."""
+    """Whether every variable with our prefix is a setting; others are ignored, which a misspelling
+    should not be.
+    """
     unknown = unknown_settings(environment)
     if not unknown:
         return ok("settings", "every DEEPTRAVEL_* variable is understood")
@@ -147,7 +152,7 @@ def check_data_folder(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("data folder", f"{folder.resolve()}, {free >> 20} MB free")
-    for name in (preparation.SECRET_KEY_FILE, FILE_NAME, places.RUNNING_FILE):
+    for name in PRIVATE_FILES:
         path = folder / name
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Finding(

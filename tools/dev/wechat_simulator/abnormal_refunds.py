@@ -8,12 +8,12 @@ import re
 import time
 from typing import Any
 
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.notices import Notices
-from tools.wechat_simulator.orders import OUT_REFUND_NO, Orders
-from tools.wechat_simulator.protocol import RefusedError, decrypt_field
-from tools.wechat_simulator.store import Store
-from tools.wechat_simulator.switches import Switches
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.notices import Notices
+from tools.dev.wechat_simulator.orders import OUT_REFUND_NO, Orders
+from tools.dev.wechat_simulator.protocol import RefusedError, decrypt_field
+from tools.dev.wechat_simulator.store import Store
+from tools.dev.wechat_simulator.switches import Switches
 
 TO_TRAVELLER, TO_MERCHANT = "USER_BANK_CARD", "MERCHANT_BANK_CARD"
 FIELDS = {"out_refund_no", "type", "bank_type", "bank_account", "real_name"}

@@ -1,4 +1,4 @@
-"""What must be right before the server can start: database, Redis, schema, secret key, QR key, demo data."""
+"""What must be right before the server can start: database, Redis, schema, secret key, QR key."""
 
 import base64
 import secrets
@@ -9,9 +9,8 @@ from pydantic import SecretBytes
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from server.cli import demo_data
-from server.cli.demo_data import DemoCredentials
-from server.cli.places import CONNECT_SECONDS, Places, write_privately
+from server.operations.data_folder import SECRET_KEY_FILE, write_privately
+from server.operations.places import CONNECT_SECONDS, Places
 from server.operations.schema import SchemaState, migrate, schema_state
 from server.platform import postgres_url
 from server.platform.config import SECRET_KEY_BYTES, ConfigError, Settings
@@ -25,11 +24,11 @@ from server.tickets.keys import create_first_key, load_key_ring
 
 LEAST_POSTGRES = 15
 LEAST_REDIS = 7
-SECRET_KEY_FILE = "secret.key"  # noqa: S105 - its name
 
 
 def with_secret_key(settings: Settings, found: Places) -> Settings:
-    """The settings with a secret key; that of an embedded database lies, or is made, in the data folder.
+    """The settings with a secret key; that of an embedded database lies, or is made, in the data
+    folder.
 
     Raises ConfigError.
     """
@@ -55,7 +54,9 @@ def with_secret_key(settings: Settings, found: Places) -> Settings:
 
 
 def prepare_database(database_url: str) -> None:
-    """Checks the database and brings it to this release's schema. Raises StartError, ConfigError."""
+    """Checks the database and brings it to this release's schema. Raises StartError,
+    ConfigError.
+    """
     check_database(database_url)
     try:
         engine = postgres_url.engine(database_url)
@@ -79,7 +80,9 @@ def prepare_database(database_url: str) -> None:
 
 
 def check_database(database_url: str) -> None:
-    """Whether a PostgreSQL that is new enough answers, and its database takes every name. Raises StartError, ConfigError."""
+    """Whether a PostgreSQL that is new enough answers, and its database takes every name. Raises
+    StartError, ConfigError.
+    """
     try:
         with postgres_url.connect(database_url) as connection:
             version = connection.info.server_version // 10_000
@@ -103,7 +106,9 @@ def check_database(database_url: str) -> None:
 
 
 def check_redis(redis_url: str) -> None:
-    """Whether a Redis that is new enough answers, of a cluster one node at least. Raises StartError."""
+    """Whether a Redis that is new enough answers, of a cluster one node at least. Raises
+    StartError.
+    """
     url = read_redis_url(redis_url)
     place = show_redis_url(redis_url)
     answers = [info_of(each, CONNECT_SECONDS) for each in url.node_urls]
@@ -133,30 +138,15 @@ def check_redis(redis_url: str) -> None:
         )
 
 
-async def fill(settings: Settings, found: Places) -> DemoCredentials | None:
-    """Makes the first QR key; loads the demo data into an empty database, if it is wanted there.
-
-    Returns the demo credentials if there are any. Raises ConfigError for another secret key than the database's.
+async def make_first_key(db: Database, settings: Settings) -> None:
+    """Makes the first QR key if there is none. Raises ConfigError for another secret key than the
+    database's.
     """
     assert settings.secret_key is not None
     secret_key = settings.secret_key.get_secret_value()
-    db = Database(settings, found.database_url)
-    try:
-        async with db.transaction() as tx:
-            await load_key_ring(tx, secret_key)
-            await create_first_key(tx, secret_key, datetime.now(UTC))
-        if not (found.embedded or settings.demo_data):
-            return None
-        # The embedded database lies beside the file, so a lost one is replaced; elsewhere another server may have it.
-        path = settings.data_dir / demo_data.FILE_NAME
-        return await demo_data.load_once(db, path, replace_lost=found.embedded)
-    except OSError as error:
-        raise StartError(
-            f"{settings.data_dir} cannot be written ({error.strerror}): set DEEPTRAVEL_DATA_DIR to"
-            " another folder"
-        ) from error
-    finally:
-        await db.close()
+    async with db.transaction() as tx:
+        await load_key_ring(tx, secret_key)
+        await create_first_key(tx, secret_key, datetime.now(UTC))
 
 
 def shown(url: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.protocol import (
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.protocol import (
     Signer,
     beijing,
     by_certificate,
@@ -20,8 +20,8 @@ from tools.wechat_simulator.protocol import (
     dump,
     encrypt,
 )
-from tools.wechat_simulator.store import Notice, Store
-from tools.wechat_simulator.switches import Switches
+from tools.dev.wechat_simulator.store import Notice, Store
+from tools.dev.wechat_simulator.switches import Switches
 
 RETRY_SECONDS = (
     *(15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600),

@@ -1,4 +1,6 @@
-"""What a PostgreSQL that is not ours may lack: encoding, letters, TLS, a log without values, tables of time zones."""
+"""What a PostgreSQL that is not ours may lack: encoding, letters, TLS, a log without values, tables
+of time zones.
+"""
 
 import importlib.metadata
 import zoneinfo
@@ -11,8 +13,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import tzdata
 
-from server.cli.findings import Finding, Verdict, ok
-from server.cli.places import Places
+from server.operations.findings import Finding, Verdict, ok
+from server.operations.places import Places
 
 ASCII_LETTERS = ("C", "POSIX")
 """Locales of the C library that know no letters but these."""
@@ -105,7 +107,9 @@ def _log(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def time_zones(connection: psycopg.Connection[Any]) -> Finding:
-    """Which tables decide here, and whether the database's give the same times for the next LOOK_AHEAD_MONTHS."""
+    """Which tables decide here, and whether the database's give the same times for the next
+    LOOK_AHEAD_MONTHS.
+    """
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
     moments = [noon + timedelta(days=30 * month) for month in range(LOOK_AHEAD_MONTHS)]
     rows = connection.execute(

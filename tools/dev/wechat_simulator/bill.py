@@ -4,10 +4,10 @@ import hashlib
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.protocol import BEIJING
-from tools.wechat_simulator.store import Order, Refund, Store
-from tools.wechat_simulator.switches import Switches
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.protocol import BEIJING
+from tools.dev.wechat_simulator.store import Order, Refund, Store
+from tools.dev.wechat_simulator.switches import Switches
 
 COLUMNS = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"

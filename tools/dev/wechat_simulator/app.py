@@ -21,13 +21,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tools.wechat_simulator import pages
-from tools.wechat_simulator.abnormal_refunds import AbnormalRefunds
-from tools.wechat_simulator.bill import sha1, write_bill
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.notices import Notices
-from tools.wechat_simulator.orders import Orders
-from tools.wechat_simulator.protocol import (
+from tools.dev.wechat_simulator import pages
+from tools.dev.wechat_simulator.abnormal_refunds import AbnormalRefunds
+from tools.dev.wechat_simulator.bill import sha1, write_bill
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.notices import Notices
+from tools.dev.wechat_simulator.orders import Orders
+from tools.dev.wechat_simulator.protocol import (
     BEIJING,
     RefusedError,
     Signer,
@@ -38,8 +38,8 @@ from tools.wechat_simulator.protocol import (
     encrypt,
     verify_request,
 )
-from tools.wechat_simulator.store import Notice, Store
-from tools.wechat_simulator.switches import Operation, Switches
+from tools.dev.wechat_simulator.store import Notice, Store
+from tools.dev.wechat_simulator.switches import Operation, Switches
 
 BILL_SECONDS = 300
 BILL_DAYS = 93

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
-from tools.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.merchant import Merchant
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 WINDOW_SECONDS = 300

@@ -1,6 +1,8 @@
-"""Partners, products, stock, what travellers can buy (demo_catalog), a merchant with terminals, and accounts, to try the product with.
+"""Partners, products, stock, what travellers can buy (demo_catalog), a merchant with terminals, and
+accounts, to try the product with.
 
-May be loaded again at any time: what is there stays, what is missing comes back, and credentials that work are kept.
+May be loaded again at any time: what is there stays, what is missing comes back, and credentials
+that work are kept.
 Those that are lost are replaced by new ones, since the database has only their hashes.
 """
 
@@ -23,7 +25,6 @@ from server.audit.rules import DIRECT_CHANNEL, Fare, ProductEntitlement
 from server.audit.trail import audit
 from server.catalog import allotments, products
 from server.catalog.products import DEFAULT_GUARD_SECONDS, NewProduct
-from server.cli import demo_catalog
 from server.identity import accounts as staff
 from server.identity import credentials, models, partner_keys
 from server.identity.credentials import Passwords
@@ -33,8 +34,8 @@ from server.parties import partners, venues
 from server.parties.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
 from server.platform.database import Database, be_patient
 from server.platform.errors import DomainError, Reason
+from tools.dev import demo_catalog
 
-FILE_NAME = "demo-credentials.json"
 ACTOR = "system:demo-data"
 LOCK = 0x44545403
 """Advisory: servers that start together load the data once."""
@@ -91,7 +92,9 @@ class Account:
 
 @dataclass(frozen=True)
 class DemoCredentials:
-    """The content of the file: keys of partners CP and HK, accounts, and the terminal they stand at."""
+    """The content of the file: keys of partners CP and HK, accounts, and the terminal they stand
+    at.
+    """
 
     partner_api_key: str
     other_partner_api_key: str
@@ -124,7 +127,9 @@ class DemoCredentials:
 
 
 def publish(path: Path) -> None:
-    """Puts credentials that `load_once` made into the file: when the server answers, and not before."""
+    """Puts credentials that `load_once` made into the file: when the server answers, and not
+    before.
+    """
     with contextlib.suppress(FileNotFoundError):
         _staged(path).replace(path)
 
@@ -147,9 +152,11 @@ async def load(db: Database, path: Path) -> DemoCredentials:
 
 
 async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCredentials | None:
-    """As `load` if the database is empty, or, with `replace_lost`, if the file has no credentials for it.
+    """As `load` if the database is empty, or, with `replace_lost`, if the file has no credentials
+    for it.
 
-    Returns the credentials for this database, None if they are not known here. New ones are in the file after `publish`;
+    Returns the credentials for this database, None if they are not known here. New ones are in the
+    file after `publish`;
     those of a start that was cut off before it are found again.
     """
     known = [each for each in map(DemoCredentials.read, (_staged(path), path)) if each]

@@ -30,11 +30,11 @@ from urllib.parse import quote
 
 import psycopg
 
-from server.embedded.child import Child
+from server.operations.data_folder import FREE_BYTES_NEEDED
 from server.platform.errors import StartError
+from tools.dev.embedded.child import Child
 
 DATABASE = "deeptravel"
-FREE_BYTES_NEEDED = 300 * 1024 * 1024
 START_SECONDS = 60.0  # includes the recovery after a crash
 STOP_SECONDS = 60.0  # includes PostgreSQL's last checkpoint
 POLL_SECONDS = 0.02
@@ -440,7 +440,7 @@ def _refuse_other_version(folder: Path) -> None:
 def _stop_leftover_postgres(folder: Path) -> None:
     if not (folder / "postmaster.pid").exists():
         return
-    from server.embedded.leftovers import end_postgres  # only after a kill, and psutil with it
+    from tools.dev.embedded.leftovers import end_postgres  # only after a kill, and psutil with it
 
     leftover = end_postgres(folder, STOP_SECONDS, POLL_SECONDS)
     if leftover:

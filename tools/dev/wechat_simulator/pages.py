@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable
 
-from tools.wechat_simulator.store import Order, Refund
+from tools.dev.wechat_simulator.store import Order, Refund
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 30rem; margin: 2rem auto; padding: 0 1rem; color: #222 }

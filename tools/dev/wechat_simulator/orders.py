@@ -8,11 +8,11 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from tools.wechat_simulator.merchant import Merchant
-from tools.wechat_simulator.notices import Notices
-from tools.wechat_simulator.protocol import RefusedError, beijing, verified
-from tools.wechat_simulator.store import Order, Refund, Store
-from tools.wechat_simulator.switches import Switches
+from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.notices import Notices
+from tools.dev.wechat_simulator.protocol import RefusedError, beijing, verified
+from tools.dev.wechat_simulator.store import Order, Refund, Store
+from tools.dev.wechat_simulator.switches import Switches
 
 OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_*-]{6,32}")
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")

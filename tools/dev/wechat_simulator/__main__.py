@@ -1,4 +1,4 @@
-"""`python -m tools.wechat_simulator --help`."""
+"""`python -m tools.dev.wechat_simulator --help`."""
 
 import asyncio
 import json
@@ -12,9 +12,9 @@ import httpx2
 import typer
 from pydantic import ValidationError
 
-from tools.wechat_simulator.app import Simulator
-from tools.wechat_simulator.merchant import MERCHANT_FILE
-from tools.wechat_simulator.switches import Switches
+from tools.dev.wechat_simulator.app import Simulator
+from tools.dev.wechat_simulator.merchant import MERCHANT_FILE
+from tools.dev.wechat_simulator.switches import Switches
 
 DEFAULT_FOLDER = Path(".deeptravel/wechat")
 
@@ -169,4 +169,4 @@ def _show(content: Any) -> None:
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m tools.wechat_simulator")
+    app(prog_name="python -m tools.dev.wechat_simulator")

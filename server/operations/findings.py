@@ -14,7 +14,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at, what was found, and the remedy where something is to be done."""
+    """One thing that was looked at, what was found, and the remedy where something is to be
+    done.
+    """
 
     subject: str
     verdict: Verdict
