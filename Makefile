@@ -38,8 +38,9 @@ bench: $(STAMP) ## Measure throughput and latency of search, orders, payments an
 	@$(BIN)/python -m tools.bench $(ARGS)
 
 .PHONY: generate
-generate: $(STAMP) ## Write generated/ from protos/
+generate: $(STAMP) ## Write generated/ from protos/, and the table of settings
 	@$(BIN)/python tools/generate.py
+	@$(BIN)/python -m tools.settings_table
 
 .PHONY: lock
 lock: ## Write requirements.lock from pyproject.toml (newer versions: ARGS=--upgrade)

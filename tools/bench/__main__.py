@@ -1,7 +1,7 @@
 """`make bench`: what the product does a second, in one run on one machine; redemption beside a bare echo.
 
 Everything is included: client, server, PostgreSQL with fsync on. Prints a table and writes build/bench.json; with
-`--readme` the table in README.md too. Figures of one kind are measured in turn, `--rounds` times, and the median is
+`--docs` the table in docs/benchmarks.md too. Figures of one kind are measured in turn, `--rounds` times, and the median is
 told: shared machines are noisy, so the ratios are what counts. `--only` measures one part.
 """
 
@@ -20,7 +20,7 @@ from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "build" / "bench.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 MARKS = "<!-- bench -->", "<!-- /bench -->"
 MEMORY_REDEMPTIONS = 200_000
 PARTS = {
@@ -82,7 +82,9 @@ def main() -> None:
         "--memory", type=int, default=MEMORY_REDEMPTIONS, help="redemptions of the memory test"
     )
     parser.add_argument("--only", choices=PARTS, help="measure this part alone")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument(
+        "--docs", action="store_true", help="write the table into docs/benchmarks.md"
+    )
     options = parser.parse_args()
     figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
@@ -96,11 +98,11 @@ def main() -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2))
     print("\n" + table(result) + f"\n\nwritten to {RESULT.relative_to(ROOT)}")
-    if options.readme:
-        text = README.read_text()
+    if options.docs:
+        text = PAGE.read_text()
         begin, end = MARKS
         fresh = f"{begin}\n{table(result)}\n{end}"
-        README.write_text(re.sub(f"{begin}.*{end}", lambda _: fresh, text, flags=re.DOTALL))
+        PAGE.write_text(re.sub(f"{begin}.*{end}", lambda _: fresh, text, flags=re.DOTALL))
 
 
 if __name__ == "__main__":
