@@ -87,7 +87,7 @@ def serve(
         from server.operations import preparation
 
         settings = preparation.with_secret_key(ready, found)
-        preparation.prepare_database(found.database_url)
+        preparation.prepare_database(found.database_url, embedded=found.embedded)
         preparation.check_redis(found.redis_url)
         Certificates.of(settings)
         credentials = asyncio.run(_fill(settings, found))
@@ -118,7 +118,7 @@ def migrate() -> None:
     from server.operations import preparation
 
     with development.open_places(_settings(), attach=True) as found:
-        preparation.prepare_database(found.database_url)
+        preparation.prepare_database(found.database_url, embedded=found.embedded)
         typer.echo(f"{preparation.shown(found.database_url)} has the schema of this release")
 
 
@@ -384,7 +384,7 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
 
     with development.open_places(settings, attach=True) as found:
         settings = preparation.with_secret_key(settings, found)
-        preparation.prepare_database(found.database_url)
+        preparation.prepare_database(found.database_url, embedded=found.embedded)
         return asyncio.run(run(settings, found.database_url))
 
 

@@ -9,6 +9,7 @@ from pydantic import SecretBytes
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from server.operations import read_only
 from server.operations.data_folder import SECRET_KEY_FILE, write_privately
 from server.operations.places import CONNECT_SECONDS, Places
 from server.operations.schema import SchemaState, migrate, schema_state
@@ -53,7 +54,7 @@ def with_secret_key(settings: Settings, found: Places) -> Settings:
     return settings.model_copy(update={"secret_key": SecretBytes(key_bytes)})
 
 
-def prepare_database(database_url: str) -> None:
+def prepare_database(database_url: str, *, embedded: bool = False) -> None:
     """Checks the database and brings it to this release's schema. Raises StartError,
     ConfigError.
     """
@@ -68,7 +69,7 @@ def prepare_database(database_url: str) -> None:
         if state is SchemaState.NEWER:
             raise StartError(
                 f"the database {shown(database_url)} was migrated by a newer release (or another program):"
-                " run that release, or name another database in DEEPTRAVEL_DATABASE_URL"
+                f" run that release, or {_another_database(embedded=embedded)}"
             )
         if state is not SchemaState.CURRENT:
             migrate(database_url)
@@ -90,6 +91,10 @@ def check_database(database_url: str) -> None:
     except (ValueError, psycopg.ProgrammingError) as error:
         raise ConfigError(f"DEEPTRAVEL_DATABASE_URL {first_line(error)}") from error
     except psycopg.OperationalError as error:
+        if remedy := read_only.remedy(database_url):
+            raise StartError(
+                f"PostgreSQL at {shown(database_url)} takes no writes: {remedy}"
+            ) from error
         raise StartError(
             f"PostgreSQL at {shown(database_url)} cannot be used ({first_line(error)}): start it or correct"
             " DEEPTRAVEL_DATABASE_URL"
@@ -103,6 +108,12 @@ def check_database(database_url: str) -> None:
             f"the database {shown(database_url)} has the encoding {encoding}, in which not every name can be written:"
             " make one with ENCODING 'UTF8' TEMPLATE template0 and name it in DEEPTRAVEL_DATABASE_URL"
         )
+
+
+def _another_database(*, embedded: bool) -> str:
+    if embedded:
+        return "set DEEPTRAVEL_DATA_DIR to another folder"
+    return "name another database in DEEPTRAVEL_DATABASE_URL"
 
 
 def check_redis(redis_url: str) -> None:

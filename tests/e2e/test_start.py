@@ -17,7 +17,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from server.operations import read_only
+from tests.support import databases
 from tests.support.server_process import ServerProcess
+from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,3 +193,45 @@ def test_by_urls_it_is_said_that_nobody_can_pay_and_how(
         assert simulated.stdin
         simulated.stdin.close()
     assert json.loads((tmp_path / "wechat" / "merchant.json").read_text())["url"]
+
+
+def migrate(data_dir: Path) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "server", "migrate"],
+        env={**kept, "DEEPTRAVEL_DATA_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_embedded_database_that_takes_no_writes(tmp_path: Path) -> None:
+    """What the remedy names mends it. Seen red: it was to correct DEEPTRAVEL_DATABASE_URL."""
+    data_dir = tmp_path / "data"
+    services = EmbeddedServices.start(data_dir, durable=False)
+    databases.execute(services.database_url, f"ALTER SYSTEM SET {read_only.SETTING} = on")
+    services.stop()
+    done = migrate(data_dir)
+    assert done.returncode == 3
+    assert "takes no writes" in done.stderr
+    assert "DEEPTRAVEL_" not in done.stderr
+    file = Path(done.stderr.partition(" out of ")[2].partition(" and start again")[0])
+    assert file.is_relative_to(data_dir / "postgres")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if read_only.SETTING not in line))
+    assert migrate(data_dir).returncode == 0
+
+
+def test_embedded_database_of_a_newer_release(tmp_path: Path) -> None:
+    """Seen red: another database was to be named in DEEPTRAVEL_DATABASE_URL, which is not set."""
+    data_dir = tmp_path / "data"
+    assert migrate(data_dir).returncode == 0
+    services = EmbeddedServices.start(data_dir)
+    databases.execute(services.database_url, "UPDATE alembic_version SET version_num = '9999'")
+    services.stop()
+    done = migrate(data_dir)
+    assert done.returncode == 3
+    assert "set DEEPTRAVEL_DATA_DIR to another folder" in done.stderr
+    assert "DATABASE_URL" not in done.stderr

@@ -12,9 +12,10 @@ import tzdata
 from sqlalchemy import make_url
 
 from server.cli.development import open_places
-from server.operations import database_server, doctor, preparation
+from server.operations import database_server, doctor, preparation, read_only
 from server.operations.findings import Finding, Verdict
 from server.operations.places import Places
+from server.platform import postgres_url
 from server.platform.config import ConfigError, Settings, load_settings
 from server.platform.database import Database
 from server.platform.errors import StartError
@@ -230,6 +231,25 @@ def test_services_that_do_not_answer(settings: Settings) -> None:
         assert each.verdict is Verdict.WRONG
         assert f"correct DEEPTRAVEL_{variable}" in each.remedy
         assert "hidden-word" not in each.found
+
+
+@pytest.mark.parametrize("where", ["DATABASE {database}", "ROLE {user}"])
+def test_a_database_that_takes_no_writes(
+    services: EmbeddedServices, settings: Settings, places: Places, where: str
+) -> None:
+    """What the remedy says mends it. Seen red: it was to start PostgreSQL or correct the URL."""
+    given = postgres_url.parameters(places.database_url)
+    whose = where.format(database=given["dbname"], user=given["user"])
+    databases.execute(services.database_url, f"ALTER {whose} SET {read_only.SETTING} = on")
+    writing = databases.with_options(services.database_url, f"{read_only.SETTING}=off")
+    try:
+        (found,) = doctor.check_database(settings, places)
+        assert found.verdict is Verdict.WRONG
+        assert "takes no writes" in found.found
+        databases.execute(writing, found.remedy)
+        assert len(list(doctor.check_database(settings, places))) > 1
+    finally:
+        databases.execute(writing, f"ALTER {whose} RESET {read_only.SETTING}")
 
 
 def test_old_versions_are_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
