@@ -143,10 +143,10 @@ def check_redis(redis_url: str) -> None:
                 " redis://host:port/0 (with TLS rediss://)"
             )
     if not found:
-        raise StartError(
-            f"Redis at {place} cannot be used ({first_line(answers[0])}): start it or correct"
-            " DEEPTRAVEL_REDIS_URL"
-        )
+        reason, remedy = first_line(answers[0]), "start it or correct DEEPTRAVEL_REDIS_URL"
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            remedy = "name the file of its certificate authority in DEEPTRAVEL_REDIS_URL, ?ssl_ca_certs=…"
+        raise StartError(f"Redis at {place} cannot be used ({reason}): {remedy}")
 
 
 async def make_first_key(db: Database, settings: Settings) -> None:

@@ -206,7 +206,12 @@ def _cluster(url: str) -> RedisCluster | None:
     found = redis_url.read(url)
     if not found.is_cluster:
         return None
-    options: dict[str, Any] = dict(parse_url(found.node_urls[0]))
+    defaults = {
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": SOCKET_SECONDS,
+        "max_connections": 2 * CALLS_AT_ONCE,
+    }
+    options: dict[str, Any] = defaults | dict(parse_url(found.node_urls[0]))
     for name in ("host", "port", "db"):
         options.pop(name, None)
     if options.pop("connection_class", None) is SSLConnection:
@@ -216,9 +221,6 @@ def _cluster(url: str) -> RedisCluster | None:
         # the slots of a node that is lost must not keep us from those that are there
         require_full_coverage=False,
         retry=Retry(NoBackoff(), 0),  # see RedisClient._answer
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        max_connections=2 * CALLS_AT_ONCE,
         **options,
     )
     cluster.commands_parser = _CommandsOfAnyNode(cluster)

@@ -2,17 +2,44 @@
 
 `redis://user:password@host:6379/0` and `rediss://…` (TLS) are redis-py's, as is `unix:///path`. A cluster is
 `redis+cluster://user:password@host,host:7000,…` or `rediss+cluster://…`, with database 0 alone; one
-named node that answers is enough to find the others.
+named node that answers is enough to find the others. Options follow a `?`, as redis-py calls them.
 """
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from difflib import get_close_matches
+from urllib.parse import parse_qs, urlsplit
 
 DEFAULT_PORT = 6379
 CLUSTER = "+cluster"
 PLAIN_SCHEMES = ("redis://", "rediss://", "unix://")
 CLUSTER_SCHEMES = ("redis+cluster://", "rediss+cluster://")
+OPTIONS = frozenset(
+    [
+        "db",
+        "username",
+        "password",
+        "client_name",
+        "protocol",
+        "socket_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "health_check_interval",
+        "max_connections",
+    ]
+)
+TLS_OPTIONS = frozenset(
+    [
+        "ssl_ca_certs",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "ssl_cert_reqs",
+        "ssl_check_hostname",
+        "ssl_min_version",
+        "ssl_ciphers",
+    ]
+)
+"""With rediss:// alone; `ssl_ca_certs` names the file of a certificate authority of one's own."""
 _NODE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:,/@\s]+)(?::([0-9]{1,5}))?")
 
 
@@ -34,10 +61,12 @@ class RedisUrl:
 def read(url: str) -> RedisUrl:
     """What it says. Raises ValueError, whose text goes on behind the name of a setting."""
     if url.startswith(PLAIN_SCHEMES):
+        _check_options(url)
         return RedisUrl(is_cluster=False, nodes=(), node_urls=(url,))
     if not url.startswith(CLUSTER_SCHEMES):
         schemes = ", ".join((*PLAIN_SCHEMES, CLUSTER_SCHEMES[0]))
         raise ValueError(f"must begin with {schemes} or {CLUSTER_SCHEMES[1]}")
+    _check_options(url)
     parts = urlsplit(url)
     credentials, at, hosts = parts.netloc.rpartition("@")
     if parts.path not in ("", "/", "/0"):
@@ -56,6 +85,22 @@ def read(url: str) -> RedisUrl:
     urls = [f"{scheme}://{credentials}{at}{host}:{port}{query}" for host, port in nodes]
     bare = tuple((host.strip("[]"), port) for host, port in nodes)
     return RedisUrl(is_cluster=True, nodes=bare, node_urls=tuple(urls))
+
+
+def _check_options(url: str) -> None:
+    """Raises ValueError for one that redis-py would not know: it fails at the first connection, and not in words."""
+    has_tls = url.startswith("rediss")
+    known = OPTIONS | (TLS_OPTIONS if has_tls else frozenset())
+    for name in parse_qs(url.partition("?")[2], keep_blank_values=True):
+        if name in known:
+            continue
+        if name in TLS_OPTIONS:
+            raise ValueError(
+                f"has the option {name}, but no TLS: write rediss:// or rediss+cluster://"
+            )
+        meant = get_close_matches(name, known, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(sorted(known))}"
+        raise ValueError(f"has the option {name!r}, which is not known: {hint}")
 
 
 def shown(url: str) -> str:

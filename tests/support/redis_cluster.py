@@ -7,13 +7,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from tests.support.tls_proxy import Authority
 from tools.dev.embedded.services import _valkey_binary
 
 SLOTS = 16_384
@@ -45,13 +46,21 @@ class Node:
 
 @dataclass
 class Cluster:
-    """Three masters that share the slots evenly; a fourth node, if there is one, is the first one's replica."""
+    """Three masters that share the slots evenly; a fourth node, if there is one, is the first one's replica.
+
+    With TLS, `authority` is whose certificates they have, and clients come to `tls_ports`.
+    """
 
     nodes: list[Node]
+    authority: Authority | None = None
+    tls_ports: list[int] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         """Names three of the nodes."""
+        if self.authority:
+            hosts = ",".join(f"127.0.0.1:{port}" for port in self.tls_ports[:3])
+            return f"rediss+cluster://{hosts}?ssl_ca_certs={self.authority.certificate}"
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
 
     def owner(self, key: str) -> Node:
@@ -135,15 +144,23 @@ def _launch(folder: Path, port: int, *options: str) -> Node:
 
 
 @contextmanager
-def running(folder: Path, *, replica: bool) -> Iterator[Cluster]:
+def running(folder: Path, *, replica: bool, tls: bool = False) -> Iterator[Cluster]:
     """A cluster, until the end of the block; with `replica` the first master has one."""
     nodes: list[Node] = []
     try:
         for number in range(4 if replica else 3):
             nodes.append(_start(folder / f"node-{number}"))
         cluster = Cluster(nodes)
-        _join(cluster, replica=replica)
-        yield cluster
+        with ExitStack() as stack:
+            if tls:
+                cluster.authority = Authority(folder)
+                before = cluster.authority.before(*(node.port for node in nodes))
+                cluster.tls_ports = stack.enter_context(before)
+                for node, port in zip(nodes, cluster.tls_ports, strict=True):
+                    node.command("CONFIG SET", "cluster-announce-bus-port", node.port + 10_000)
+                    node.command("CONFIG SET", "cluster-announce-port", port)
+            _join(cluster, replica=replica)
+            yield cluster
     finally:
         for node in nodes:
             node.process.kill()

@@ -44,11 +44,29 @@ def test_urls(url: str, nodes: tuple[tuple[str, int], ...], node_urls: tuple[str
         ("redis+cluster://h1,,h2", "names the node ''"),
         ("redis+cluster://h1:70000", "names the node 'h1:70000'"),
         ("redis+cluster://h1:x", "names the node 'h1:x'"),
+        ("rediss://h?ssl_ca_crts=x", "has the option 'ssl_ca_crts', .* did you mean ssl_ca_certs"),
+        ("rediss+cluster://h?colour=", "has the option 'colour', .* there are client_name, db"),
+        ("redis+cluster://h?ssl_ca_certs=x", "has the option ssl_ca_certs, but no TLS"),
     ],
 )
 def test_urls_that_are_refused(url: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=f"DEEPTRAVEL_REDIS_URL {fault}"):
         load_settings(redis_url=url, database_url=DATABASE)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster"])
+async def test_every_option_is_known_to_the_client(scheme: str) -> None:
+    """Seen red: in a cluster's URL those that we set ourselves were given twice, and a start failed by a TypeError."""
+    names = redis_url.OPTIONS | (redis_url.TLS_OPTIONS if "rediss" in scheme else frozenset())
+    values = dict.fromkeys(names, "3") | {"ssl_cert_reqs": "none", "ssl_check_hostname": "no"}
+    options = "&".join(f"{name}={values[name]}" for name in sorted(names))
+    client = RedisClient(f"{scheme}://h1?{options}", "test")
+    if "cluster" in scheme:
+        connection = client.redis.startup_nodes[0].acquire_connection()
+    else:
+        connection = client.redis.connection_pool.make_connection()
+    assert (connection.socket_timeout, connection.client_name) == (3.0, "3")
+    await client.aclose()
 
 
 def test_passwords_are_not_shown() -> None:
