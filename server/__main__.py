@@ -92,6 +92,7 @@ def serve(
         Certificates.of(settings)
         credentials = asyncio.run(_fill(settings, found))
         settings = development.with_merchant(settings, wechat)
+        found = development.with_simulator(found, wechat)
         development.warn_if_nobody_can_pay(settings)
 
         def announce(ports: Mapping[str, int]) -> None:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,13 @@ def with_merchant(settings: Settings, simulator: "WechatSimulator | None") -> Se
     checked = load_settings(**simulator.merchant())
     fresh = {name: getattr(checked, name) for name in wechat_settings(settings)}
     return settings.model_copy(update=fresh)
+
+
+def with_simulator(found: Places, simulator: "WechatSimulator | None") -> Places:
+    """The places, with the simulator, if there is one, among the children that are kept."""
+    if simulator is None:
+        return found
+    return replace(found, children=[*found.children, *simulator.children])
 
 
 def warn_if_nobody_can_pay(settings: Settings) -> None:

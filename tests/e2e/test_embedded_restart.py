@@ -36,6 +36,21 @@ def service(server: ServerProcess, name: str) -> psutil.Process:
     return found
 
 
+def simulator(server: ServerProcess) -> psutil.Process:
+    """The WeChat simulator's process."""
+    children = psutil.Process(server.process.pid).children()
+    (found,) = [each for each in children if "tools.wechat_simulator" in each.cmdline()]
+    return found
+
+
+def logs_in(server: ServerProcess) -> bool:
+    """Whether WeChat says who a traveller is."""
+    login = {"code": "anybody"}
+    answer = httpx2.post(f"{server.url}/travellers/login", json=login, timeout=SECONDS)
+    assert answer.status_code in {200, 503}, answer.text
+    return answer.status_code == 200
+
+
 def health_of(server: ServerProcess) -> tuple[int, dict[str, Any]]:
     answer = httpx2.get(f"{server.url}/healthz", timeout=SECONDS)
     return answer.status_code, answer.json()
@@ -52,7 +67,7 @@ def watched(channel: grpc.Channel, name: str) -> Iterator[Iterator[int]]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_embedded_services_that_die_come_back_with_their_data(tmp_path: Path, workers: str) -> None:
-    """Seen red: both stayed dead, and health said SERVING."""
+    """And so does the WeChat simulator. Seen red: all stayed dead, and health said SERVING."""
     with (
         ServerProcess("--workers", workers, data_dir=tmp_path / "data") as server,
         grpc.insecure_channel(server.target) as channel,
@@ -80,7 +95,11 @@ def test_embedded_services_that_die_come_back_with_their_data(tmp_path: Path, wo
         assert health_of(server)[0] == 200
         restarted = [each for each in server.log_lines if each["event"] == "embedded.restarted"]
         assert {each["service"] for each in restarted} == {"PostgreSQL", "Valkey"}
-        processes = [service(server, "postgres"), service(server, "valkey")]
+
+        assert logs_in(server)
+        simulator(server).kill()
+        until(lambda: '"service":"WeChat simulator","seconds"' in server.log and logs_in(server))
+        processes = [service(server, "postgres"), service(server, "valkey"), simulator(server)]
     assert server.process.returncode == 0
     assert not any(each.is_running() for each in processes)
 

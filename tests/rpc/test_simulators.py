@@ -1,5 +1,6 @@
 """The WeChat simulator that `serve` starts when everything runs embedded."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from server.cli import development
 from server.platform.config import load_settings, wechat_settings
 from server.platform.errors import StartError
+from server.platform.loops import Loops
 from server.wechat.client import WechatClient
 from tests.support.wechat import WechatSimulator
 
@@ -33,6 +35,30 @@ async def test_it_runs_to_the_end_of_the_block_and_gives_a_merchant(tmp_path: Pa
         assert told.wechat_merchant_key == given.wechat_merchant_key
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(given.wechat_pay_url, trust_env=False)
+
+
+async def test_it_is_started_again_when_it_dies(tmp_path: Path) -> None:
+    """Where it was, for the same merchant. Seen red: it stayed dead."""
+    settings = load_settings(data_dir=tmp_path)
+    with development.open_wechat(settings) as running:
+        assert running
+        running.start()
+        client = WechatClient.of(development.with_merchant(settings, running))
+        assert client
+        alice = await client.code_to_session("alice")
+        (child,) = running.children
+        kept = Loops().add("simulator", child.keep)
+        kept.start()
+        for _ in range(2):
+            former = child.process
+            former.kill()
+            async with asyncio.timeout(60):
+                while child.process is former or not child.answers():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert (await client.code_to_session("alice")).openid == alice.openid
+        await kept.cancel()
+        await client.aclose()
+    assert child.process.returncode == 0
 
 
 async def test_it_is_not_started_beside_a_merchant_or_a_database(tmp_path: Path) -> None:

@@ -1,20 +1,24 @@
 """WeChat simulated beside a server that runs embedded and has no merchant: a process of its own,
 ended with this one.
 
-Whoever runs by URLs starts one by hand, if it is wanted, and is told how.
+Like the services that run embedded it is started again when it dies, where it was, with what it
+knew. Whoever runs by URLs starts one by hand, if it is wanted, and is told how.
 """
 
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from server.platform.config import Settings
 from server.platform.errors import StartError
+from tools.dev.embedded.child import Child
 
 ROOT = Path(__file__).parents[2]
 """Where `tools` is imported from."""
@@ -34,24 +38,61 @@ class WechatSimulator:
         self._folder = folder
         self._ready = folder / "ready.json"
         self._log = folder / "simulator.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0  # any, until it has one: whoever was told of it keeps that address
+        self._child: Child | None = None
+
+    @property
+    def children(self) -> list[Child]:
+        """Its process; whoever runs for long keeps it."""
+        return [self._child] if self._child else []
 
     def start(self) -> None:
         """Begins to start it; the folder must be this server's."""
-        folder = self._folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._log.write_bytes(b"")
+        self._child = Child("WeChat simulator", self._spawn, self._answers, self._log)
+
+    def merchant(self) -> dict[str, str]:
+        """Settings with which we are its merchant, once it serves. Raises StartError."""
+        assert self._child
+        until = time.monotonic() + START_SECONDS
+        while not self._ready.exists():
+            if self._child.process.poll() is not None or time.monotonic() > until:
+                last = (self._log.read_text(errors="replace").strip().splitlines() or ["nothing"])[
+                    -1
+                ]
+                raise StartError(
+                    f"the WeChat simulator did not start; its last words in {self._log}: {last}"
+                )
+            time.sleep(POLL_SECONDS)
+        told = json.loads(self._ready.read_text())
+        self._port = urlsplit(told["url"]).port or 0
+        settings: dict[str, str] = told["settings"]
+        return settings
+
+    def stop(self) -> None:
+        """Ends it; what it knows stays in the folder."""
+        if self._child is None:
+            return
+        process = self._child.process
+        assert process.stdin
+        process.stdin.close()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        if self._child and self._child.process.stdin:
+            self._child.process.stdin.close()
         self._ready.unlink(missing_ok=True)
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [
-            sys.executable,
-            "-m",
-            "tools.dev.wechat_simulator",
-            "serve",
-            "--until-input-ends",
-        ]
-        command += ["--folder", str(folder), "--port", "0", "--ready-file", str(self._ready)]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
+        command = [sys.executable, "-m", "tools.dev.wechat_simulator", "serve"]
+        command += ["--until-input-ends", "--folder", str(self._folder), "--port", str(self._port)]
+        command += ["--ready-file", str(self._ready)]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
                 command,
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,  # closed by the kernel if we die, which ends it
@@ -60,33 +101,14 @@ class WechatSimulator:
                 start_new_session=True,  # Ctrl-C reaches us, and we tell it
             )
 
-    def merchant(self) -> dict[str, str]:
-        """Settings with which we are its merchant, once it serves. Raises StartError."""
-        assert self._process
-        until = time.monotonic() + START_SECONDS
-        while not self._ready.exists():
-            if self._process.poll() is not None or time.monotonic() > until:
-                last = (self._log.read_text(errors="replace").strip().splitlines() or ["nothing"])[
-                    -1
-                ]
-                raise StartError(
-                    f"the WeChat simulator did not start; its last words in {self._log}: {last}"
-                )
-            time.sleep(POLL_SECONDS)
-        settings: dict[str, str] = json.loads(self._ready.read_text())["settings"]
-        return settings
-
-    def stop(self) -> None:
-        """Ends it; what it knows stays in the folder."""
-        if self._process is None:
-            return
-        assert self._process.stdin
-        self._process.stdin.close()
+    def _answers(self) -> bool:
+        if not self._ready.exists():
+            return False
         try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            socket.create_connection(("127.0.0.1", self._port), START_SECONDS).close()
+        except OSError:
+            return False
+        return True
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ class Child:
         output: the file that the process writes to.
 
     Attributes:
+        answers: as given.
         process: the one that runs, or ran last.
     """
 
@@ -40,7 +41,7 @@ class Child:
         self.name = name
         self.process = spawn()
         self._spawn = spawn
-        self._answers = answers
+        self.answers = answers
         self._output = output
 
     async def keep(self) -> None:
@@ -69,7 +70,7 @@ class Child:
 
     async def _tell_when_it_answers(self, born: float) -> None:
         while self.process.poll() is None:
-            if await asyncio.to_thread(self._answers):
+            if await asyncio.to_thread(self.answers):
                 seconds = round(time.monotonic() - born, 1)
                 log.info("embedded.restarted", service=self.name, seconds=seconds)
                 return
