@@ -19,8 +19,10 @@ from server.platform.loops import Loops
 from server.platform.metrics import DEGRADED
 
 PROBE_SECONDS = 0.5
-"""From the end of one look at the database, or Redis, to the next. So long health may be SERVING without a database: calls
-say DATABASE_UNAVAILABLE at once, and to look at each request for health instead would make it as slow as the database."""
+"""From the end of one look at the database, or Redis, to the next.
+
+So long health may be SERVING without a database: calls say DATABASE_UNAVAILABLE at once, and to
+look at each request for health instead would make it as slow as the database."""
 ANSWER_SECONDS = 2.0
 """So long the database has to answer."""
 DATABASE, REDIS = "database", "redis"

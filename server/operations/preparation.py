@@ -145,7 +145,9 @@ def check_redis(redis_url: str) -> None:
     if not found:
         reason, remedy = first_line(answers[0]), "start it or correct DEEPTRAVEL_REDIS_URL"
         if "CERTIFICATE_VERIFY_FAILED" in reason:
-            remedy = "name the file of its certificate authority in DEEPTRAVEL_REDIS_URL, ?ssl_ca_certs=…"
+            remedy = (
+                "name its certificate authority's file in DEEPTRAVEL_REDIS_URL: ?ssl_ca_certs=…"
+            )
         raise StartError(f"Redis at {place} cannot be used ({reason}): {remedy}")
 
 

@@ -88,7 +88,7 @@ def read(url: str) -> RedisUrl:
 
 
 def _check_options(url: str) -> None:
-    """Raises ValueError for one that redis-py would not know: it fails at the first connection, and not in words."""
+    """Raises ValueError for one that redis-py does not know; it would say so by a TypeError."""
     has_tls = url.startswith("rediss")
     known = OPTIONS | (TLS_OPTIONS if has_tls else frozenset())
     for name in parse_qs(url.partition("?")[2], keep_blank_values=True):

@@ -109,7 +109,7 @@ async def test_a_master_that_is_killed_costs_its_own_slots_alone(cluster: Cluste
 
 
 async def test_limits_over_tls(tmp_path: Path) -> None:
-    """Where the nodes say that others are, TLS is spoken too, and certificates are those of an authority of one's own.
+    """TLS is spoken with nodes that others told of, too, by an authority of one's own.
 
     Seen red with the authority left out of the nodes that are found.
     """

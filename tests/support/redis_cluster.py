@@ -46,7 +46,7 @@ class Node:
 
 @dataclass
 class Cluster:
-    """Three masters that share the slots evenly; a fourth node, if there is one, is the first one's replica.
+    """Three masters that share the slots evenly; a fourth node is the first one's replica.
 
     With TLS, `authority` is whose certificates they have, and clients come to `tls_ports`.
     """

@@ -1,4 +1,4 @@
-"""TLS in front of a server on this machine that has none, as that of Valkey which comes in a wheel."""
+"""TLS in front of a server on this machine that has none, as the wheel's Valkey."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class Authority:
 
     @contextlib.contextmanager
     def before(self, *ports: int) -> Iterator[list[int]]:
-        """For each port of 127.0.0.1 one that takes TLS and passes on what comes, until the end of the block."""
+        """For each port of 127.0.0.1 another, which takes TLS and passes on what comes."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, daemon=True)
         thread.start()

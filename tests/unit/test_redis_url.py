@@ -56,7 +56,7 @@ def test_urls_that_are_refused(url: str, fault: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster"])
 async def test_every_option_is_known_to_the_client(scheme: str) -> None:
-    """Seen red: in a cluster's URL those that we set ourselves were given twice, and a start failed by a TypeError."""
+    """Seen red: those that we set ourselves were given twice to a cluster, a TypeError."""
     names = redis_url.OPTIONS | (redis_url.TLS_OPTIONS if "rediss" in scheme else frozenset())
     values = dict.fromkeys(names, "3") | {"ssl_cert_reqs": "none", "ssl_check_hostname": "no"}
     options = "&".join(f"{name}={values[name]}" for name in sorted(names))
