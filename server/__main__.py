@@ -92,7 +92,7 @@ def serve(
         Certificates.of(settings)
         credentials = asyncio.run(_fill(settings, found))
         settings = development.with_merchant(settings, wechat)
-        found = development.with_simulator(found, wechat)
+        places = development.with_simulator(found, wechat)
         development.warn_if_nobody_can_pay(settings)
 
         def announce(ports: Mapping[str, int]) -> None:
@@ -103,9 +103,9 @@ def serve(
             welcome.show(settings, ports, credentials)
 
         if workers == 1:
-            code = serving.serve_alone(settings, found, announce)
+            code = serving.serve_alone(settings, places, announce)
         else:
-            code = serving.serve_with_workers(settings, found, announce, workers=workers)
+            code = serving.serve_with_workers(settings, places, announce, workers=workers)
     raise typer.Exit(code)
 
 

@@ -39,7 +39,7 @@ def service(server: ServerProcess, name: str) -> psutil.Process:
 def simulator(server: ServerProcess) -> psutil.Process:
     """The WeChat simulator's process."""
     children = psutil.Process(server.process.pid).children()
-    (found,) = [each for each in children if "tools.wechat_simulator" in each.cmdline()]
+    (found,) = [each for each in children if "tools.dev.wechat_simulator" in each.cmdline()]
     return found
 
 
