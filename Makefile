@@ -71,7 +71,7 @@ $(STAMP): pyproject.toml requirements.lock
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@# Also where PYTHONDONTWRITEBYTECODE is set: compiling at each start would take as long as all the rest of it.
-	@$(BIN)/python -m compileall -q server generated/deeptravel tools
+	@$(BIN)/python -m compileall -q server generated/deeptravel clients/python tools
 	@touch $@
 
 # npm and node come with the environment, so the machine needs neither.

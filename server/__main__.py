@@ -163,12 +163,9 @@ def demo(
     running = data_folder.running_port(settings)
     if not target and running:
         target = f"{settings.grpc_host}:{running}"
-    given = walk.Server.of(target, path, tls_ca) if target else None
-    try:
-        with nullcontext(given) if given else walk.own_server() as server:
-            walk.run(server)
-    except walk.StepError as error:
-        exits.complain(error, exits.WRONG)
+    given = nullcontext((target, path)) if target else walk.own_server()
+    with given as (address, file):
+        raise typer.Exit(walk.run(address, file, tls_ca))
 
 
 @keys_app.command("list")

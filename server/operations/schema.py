@@ -29,7 +29,9 @@ import server.tickets.models  # noqa: F401
 from server.platform import postgres_url
 from server.platform.database import metadata
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_IN_A_WHEEL = Path(__file__).resolve().parents[1] / "migrations"
+_IN_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = _IN_A_WHEEL if _IN_A_WHEEL.is_dir() else _IN_THE_REPOSITORY
 
 VERSION_TABLE = "alembic_version"
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,9 +47,12 @@ class ServerProcess:
         *arguments: str,
         data_dir: Path,
         env: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] = (sys.executable, "-m", "server"),
+        cwd: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
-        self._arguments = arguments
+        self._command = [*command, "serve", *arguments]
+        self._cwd = cwd
         self._env = env or {}
         self._output: list[str] = []
         self._ready = threading.Event()
@@ -132,7 +135,8 @@ class ServerProcess:
         }
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*_tied_to_us(), sys.executable, "-m", "server", "serve", *self._arguments],
+                [*_tied_to_us(), *self._command],
+                cwd=self._cwd,
                 env=kept | settings | dict(self._env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
