@@ -3,8 +3,9 @@
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar, overload
 
+import grpc
 from google.protobuf.message import Message
 
 from server.api.admission import Origin
@@ -20,6 +21,10 @@ Response = TypeVar("Response", bound=Message)
 
 
 Metadata = Mapping[str, str | bytes]
+
+
+Context = grpc.aio.ServicerContext
+"""Of a servicer method, with its messages: `Context[GetOrderRequest, GetOrderResponse]`."""
 
 
 class Caller(Protocol):
@@ -68,9 +73,28 @@ def current() -> Call:
     return current_call.get()
 
 
-def caller() -> Any:
-    """Who calls; the server has checked that the caller's role may."""
-    return current_call.get().caller
+A = TypeVar("A")
+B = TypeVar("B")
+D = TypeVar("D")
+
+
+@overload
+def caller() -> Caller: ...
+@overload
+def caller(a: type[A], /) -> A: ...
+@overload
+def caller(a: type[A], b: type[B], /) -> A | B: ...
+@overload
+def caller(a: type[A], b: type[B], c: type[D], /) -> A | B | D: ...
+def caller(*kinds: type) -> object:
+    """Who calls, as one of these kinds: those that the method's `access` option lets in.
+
+    The interceptor has refused all others, so another kind is a fault of the method.
+    """
+    found = current_call.get().caller
+    assert found is not None, "a method that anybody may call has no caller"
+    assert not kinds or isinstance(found, kinds), f"{found.role} is none of {kinds}"
+    return found
 
 
 def usable_request_id(metadata: Metadata) -> str | None:

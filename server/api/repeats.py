@@ -1,16 +1,28 @@
-"""Repeats of changing calls: the first answer is given again."""
+"""Calls that change something: each in one transaction, and a repeat gets the first answer again.
+
+A servicer writes such a method with @changing:
+
+    @changing
+    async def CancelOrder(
+        self, request: CancelOrderRequest, call: ChangingCall[Traveller]
+    ) -> CancelOrderResponse:
+        order = await orders.cancel(call.tx, call.caller, request.order_id, now=call.now)
+        return CancelOrderResponse(order=order_message(order))
+"""
 
 import functools
 import hmac
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.api.calls import Response, current
+from server.api.calls import Context, Response, current
 from server.platform import idempotency
 from server.platform.clock import now
 from server.platform.database import Database, be_patient
@@ -107,3 +119,99 @@ def _carries_secrets(descriptor: Any, around: tuple[Any, ...] = ()) -> bool:
         )
         for field in descriptor.fields
     )
+
+
+class HasRepeats(Protocol):
+    """A servicer that changes something."""
+
+    _repeats: Repeats
+
+
+C = TypeVar("C")
+S = TypeVar("S", bound=HasRepeats)
+Request = TypeVar("Request", bound=Message)
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangingCall(Generic[C]):
+    """What a changing call works with: its transaction, who calls, and the time.
+
+    After a lost race the work is done again, in another transaction, at a later time.
+    """
+
+    tx: AsyncConnection
+    caller: C
+    now: datetime
+
+
+Work = Callable[Concatenate[S, Request, ChangingCall[C], P], Awaitable[Response]]
+"""A method as it is written: with a ChangingCall instead of the context."""
+
+Method = Callable[Concatenate[S, Request, Context[Request, Response], P], Awaitable[Response]]
+"""A method as gRPC calls it. Further arguments are those of a step that another method calls."""
+
+
+def changing(work: Work[S, Request, C, P, Response]) -> Method[S, Request, Response, P]:
+    """Makes the method a transaction, and gives its first answer to a repeat (`Repeats.once`).
+
+    The types are those of its annotations. What must be had before the transaction, the method
+    gets as further arguments from the one that calls it, with the request and the context.
+    """
+    return _changing(work, None)
+
+
+def changing_within(
+    seconds: int,
+) -> Callable[[Work[S, Request, C, P, Response]], Method[S, Request, Response, P]]:
+    """As `changing`, for work that takes long: `patience_seconds` of `Repeats.once`."""
+    return lambda work: _changing(work, seconds)
+
+
+def _changing(
+    work: Work[S, Request, C, P, Response], patience_seconds: int | None
+) -> Method[S, Request, Response, P]:
+    response_type: type[Response] = work.__annotations__["return"]
+
+    @functools.wraps(work)
+    async def changed(
+        self: S,
+        request: Request,
+        _context: Context[Request, Response],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Response:
+        caller = cast("C", current().caller)
+
+        async def attempt(tx: AsyncConnection) -> Response:
+            return await work(self, request, ChangingCall(tx, caller, now()), *args, **kwargs)
+
+        return await self._repeats.once(
+            request, response_type, attempt, patience_seconds=patience_seconds
+        )
+
+    return changed
+
+
+def in_steps(method: Method[S, Request, Response, P]) -> Method[S, Request, Response, P]:
+    """For a changing call of more than one transaction: a repeat does none of it again.
+
+    It is written such that it may be begun again, and ends with a method that is @changing, which
+    keeps its answer.
+    """
+    response_type: type[Response] = method.__annotations__["return"]
+
+    @functools.wraps(method)
+    async def once(
+        self: S,
+        request: Request,
+        context: Context[Request, Response],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Response:
+        stored = await self._repeats.stored(request, response_type)
+        return await method(self, request, context, *args, **kwargs) if stored is None else stored
+
+    return once

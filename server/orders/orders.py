@@ -150,35 +150,25 @@ async def read(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Ord
     return {row.order_id: parse(row) for row in await tx.execute(query)}
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of orders, and behind which position the next one begins; None on the last."""
-
-    orders: list[Order]
-    next_after: list[str | int] | None
-
-
 async def page(
     tx: AsyncConnection,
     traveller_id: int,
     *,
     state: str,
-    after: Sequence[Any] | None,
+    before: tuple[datetime, int] | None,
     limit: int,
-) -> Page:
-    """The traveller's orders, the newest first: all or those in a state, behind the position of another page."""
+) -> list[Order]:
+    """Up to `limit` of the traveller's orders, the newest first: all or those in a state.
+
+    `before` is create_time and order_id of the last order of the page before.
+    """
     query = select(*_COLUMNS).where(orders.c.traveller_id == traveller_id)
     if state:
         query = query.where(orders.c.state == state)
-    if after:
-        position = datetime.fromisoformat(after[0]), after[1]
-        query = query.where(tuple_(orders.c.create_time, orders.c.order_id) < position)
-    query = query.order_by(orders.c.create_time.desc(), orders.c.order_id.desc()).limit(limit + 1)
-    found = [parse(row) for row in await tx.execute(query)]
-    if len(found) <= limit:
-        return Page(found, None)
-    last = found[limit - 1]
-    return Page(found[:limit], [last.create_time.isoformat(), last.order_id])
+    if before:
+        query = query.where(tuple_(orders.c.create_time, orders.c.order_id) < before)
+    query = query.order_by(orders.c.create_time.desc(), orders.c.order_id.desc()).limit(limit)
+    return [parse(row) for row in await tx.execute(query)]
 
 
 async def sold(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, list[Sold]]:

@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.api import calls, convert, paging
+from server.api import calls, convert, paging, pictures
 from server.api import repeats as repeats_module
+from server.api.calls import Context
+from server.api.paging import paged
+from server.api.repeats import ChangingCall, changing
 from server.identity.callers import Partner
 from server.orders import partner_orders as orders
 from server.orders import qr_codes
@@ -23,6 +26,7 @@ from server.stock.inventory import inventory
 from server.tickets import tickets
 from server.tickets.generation import LARGE_BATCH
 from server.tickets.issuing import Issuer, seal
+from server.tickets.qr import QrKey
 
 FIRST_TICKETS = 200
 """Of a batch, in the answer to the call that made it."""
@@ -33,7 +37,6 @@ TICKET_STATE = convert.enum_numbers(ticket_pb2.TicketState)
 TICKET_STATE_NAME = convert.enum_names(ticket_pb2.TicketState)
 CUSTOMER_TYPE = convert.enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = convert.enum_names(ticket_pb2.CustomerType)
-PICTURE_FORMAT_NAME = convert.enum_names(ticket_pb2.QrPictureFormat)
 
 
 class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
@@ -58,9 +61,9 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
     async def BulkGenerateTickets(self, request: Any, context: Any) -> Any:
         async def work(tx: Any) -> Any:
             batch = await partner_tickets.generate_batch(
-                tx, self._db, calls.caller(), _batch_request(request), **self._today()
+                tx, self._db, calls.caller(Partner), _batch_request(request), **self._today()
             )
-            return self._batch_message(batch, calls.caller())
+            return self._batch_message(batch, calls.caller(Partner))
 
         async with self._turn(request.quantity):
             return await self._repeats.once(
@@ -72,7 +75,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
 
     async def GetBatch(self, request: Any, context: Any) -> Any:
         async with self._db.transaction() as tx:
-            batch = await partner_tickets.get_batch(tx, calls.caller(), request.batch_id)
+            batch = await partner_tickets.get_batch(tx, calls.caller(Partner), request.batch_id)
         return ota_service_pb2.GetBatchResponse(
             batch_id=str(batch.batch_id),
             product_id=batch.product_id,
@@ -83,35 +86,28 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
             fares=map(_fare, batch.content["fares"]),
         )
 
-    async def ListBatchTickets(self, request: Any, context: Any) -> Any:
-        cursor = self._pages.decode(request)
+    @paged
+    async def ListBatchTickets(
+        self, request: ota_service_pb2.ListBatchTicketsRequest, page: paging.Page[Partner, int]
+    ) -> ota_service_pb2.ListBatchTicketsResponse:
         async with self._db.transaction() as tx:
-            page, next_after = await partner_tickets.batch_page(
+            found, page.next_after = await partner_tickets.batch_page(
                 tx,
-                calls.caller(),
+                page.caller,
                 request.batch_id,
-                after=cursor[0] if cursor else None,
-                limit=paging.page_size(request),
+                after=page.after,
+                limit=page.size,
                 now=clock.now(),
             )
-        response = ota_service_pb2.ListBatchTicketsResponse(
-            tickets=[
-                ota_service_pb2.BatchTicket(
-                    ticket_code=ticket.ticket_code,
-                    status=TICKET_STATE[ticket.state],
-                    encrypted_data=token,
-                )
-                for ticket, token in zip(page, await self._tokens(request, page), strict=True)
-            ]
+        tokens = await self._tokens(request, found)
+        return ota_service_pb2.ListBatchTicketsResponse(
+            tickets=map(_batch_ticket, found, tokens),
         )
-        if next_after is not None:
-            response.next_page_token = self._pages.encode(request, [next_after])
-        return response
 
     async def StreamBatchTickets(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for chunk in partner_tickets.batch_chunks(
             self._db,
-            calls.caller(),
+            calls.caller(Partner),
             request.batch_id,
             after_ticket_code=request.after_ticket_code,
             clock=clock.now,
@@ -126,7 +122,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
     async def ActivateTicket(self, request: Any, context: Any) -> Any:
         async def work(tx: Any) -> Any:
             verdict = await partner_tickets.activate_one(
-                tx, self._db, calls.caller(), _sold_ticket(request), **self._today()
+                tx, self._db, calls.caller(Partner), _sold_ticket(request), **self._today()
             )
             return ota_service_pb2.ActivateTicketResponse(
                 ticket_code=verdict.ticket_code,
@@ -140,7 +136,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         async def work(tx: Any) -> Any:
             sold = [_sold_ticket(each) for each in request.activations]
             verdicts = await partner_tickets.activate(
-                tx, self._db, calls.caller(), sold, **self._today()
+                tx, self._db, calls.caller(Partner), sold, **self._today()
             )
             return ota_service_pb2.ActivateTicketsResponse(verdicts=map(_verdict, verdicts))
 
@@ -149,7 +145,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
     async def GetInventory(self, request: Any, context: Any) -> Any:
         async with self._db.transaction() as tx:
             found = await inventory(
-                tx, partner_id=calls.caller().partner_id, product_id=request.product_id
+                tx, partner_id=calls.caller(Partner).partner_id, product_id=request.product_id
             )
         return ota_service_pb2.GetInventoryResponse(
             inventory=[
@@ -166,61 +162,71 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
 
     async def ListTickets(self, request: Any, context: Any) -> Any:
         cursor = self._pages.decode(request)
-        async with self._db.report(calls.caller().key) as tx:
+        async with self._db.report(calls.caller(Partner).key) as tx:
             page = await tickets.list_tickets(
                 tx,
-                calls.caller().partner_id,
+                calls.caller(Partner).partner_id,
                 _ticket_filter(request),
                 zone=self._zone,
                 after=cursor[0] if cursor else None,
                 most=paging.page_size(request),
             )
         response = ota_service_pb2.ListTicketsResponse(
-            tickets=[_ticket(ticket, calls.caller()) for ticket in page.tickets]
+            tickets=[_ticket(ticket, calls.caller(Partner)) for ticket in page.tickets]
         )
         if page.next_after is not None:
             response.next_page_token = self._pages.encode(request, [page.next_after])
         return response
 
-    async def IssueQr(self, request: Any, context: Any) -> Any:
-        key = await self._issuer.key()
+    async def IssueQr(
+        self,
+        request: ota_service_pb2.IssueQrRequest,
+        context: Context[ota_service_pb2.IssueQrRequest, ota_service_pb2.IssueQrResponse],
+    ) -> ota_service_pb2.IssueQrResponse:
+        issued = await self._issue_qr(request, context, await self._issuer.key())
+        return await pictures.draw(self._issuer, issued, request.picture)
 
-        async def work(tx: Any) -> Any:
-            claims = await qr_codes.partner_ticket(
-                tx, calls.caller(), request.ticket_code, rotate=request.rotate, now=clock.now()
-            )
-            (token,) = await seal([claims], key)
-            return ota_service_pb2.IssueQrResponse(
-                ticket_code=request.ticket_code,
-                jti=str(claims.jti),
-                encrypted_data=token,
-                expire_time=convert.timestamp(claims.expire_time),
-            )
+    @changing
+    async def _issue_qr(
+        self, request: ota_service_pb2.IssueQrRequest, call: ChangingCall[Partner], key: QrKey
+    ) -> ota_service_pb2.IssueQrResponse:
+        claims = await qr_codes.partner_ticket(
+            call.tx, call.caller, request.ticket_code, rotate=request.rotate, now=call.now
+        )
+        (token,) = await seal([claims], key)
+        return ota_service_pb2.IssueQrResponse(
+            ticket_code=request.ticket_code,
+            jti=str(claims.jti),
+            encrypted_data=token,
+            expire_time=convert.timestamp(claims.expire_time),
+        )
 
-        response = await self._repeats.once(request, ota_service_pb2.IssueQrResponse, work)
-        return await self._with_pictures(request, response)
+    async def IssueOrderQr(
+        self,
+        request: ota_service_pb2.IssueOrderQrRequest,
+        context: Context[ota_service_pb2.IssueOrderQrRequest, ota_service_pb2.IssueOrderQrResponse],
+    ) -> ota_service_pb2.IssueOrderQrResponse:
+        issued = await self._issue_order_qr(request, context, await self._issuer.key())
+        return await pictures.draw(self._issuer, issued, request.picture)
 
-    async def IssueOrderQr(self, request: Any, context: Any) -> Any:
-        key = await self._issuer.key()
-
-        async def work(tx: Any) -> Any:
-            claims = await qr_codes.partner_order(
-                tx, calls.caller(), request.order_id, rotate=request.rotate, now=clock.now()
-            )
-            (token,) = await seal([claims], key)
-            return ota_service_pb2.IssueOrderQrResponse(
-                order_id=request.order_id,
-                encrypted_data=token,
-                expire_time=convert.timestamp(claims.expire_time),
-            )
-
-        response = await self._repeats.once(request, ota_service_pb2.IssueOrderQrResponse, work)
-        return await self._with_pictures(request, response)
+    @changing
+    async def _issue_order_qr(
+        self, request: ota_service_pb2.IssueOrderQrRequest, call: ChangingCall[Partner], key: QrKey
+    ) -> ota_service_pb2.IssueOrderQrResponse:
+        claims = await qr_codes.partner_order(
+            call.tx, call.caller, request.order_id, rotate=request.rotate, now=call.now
+        )
+        (token,) = await seal([claims], key)
+        return ota_service_pb2.IssueOrderQrResponse(
+            order_id=request.order_id,
+            encrypted_data=token,
+            expire_time=convert.timestamp(claims.expire_time),
+        )
 
     def _turn(self, quantity: int) -> contextlib.AbstractAsyncContextManager[Any]:
         if quantity <= LARGE_BATCH:
             return contextlib.nullcontext()
-        return self._turns.turn(calls.caller().partner_id)
+        return self._turns.turn(calls.caller(Partner).partner_id)
 
     def _today(self) -> Any:
         return {"zone": self._zone, "now": clock.now()}
@@ -246,16 +252,6 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
         claims = [each.claims for each in chunk if each.claims] if request.with_qr else []
         sealed = iter(await seal(claims, await self._issuer.key()) if claims else [])
         return [next(sealed, "") if each.claims else "" for each in chunk]
-
-    async def _with_pictures(self, request: Any, response: Any) -> Any:
-        """The answer with its token drawn; not stored for repeats, as the token says it all."""
-        asked = request.picture
-        pictures = await self._issuer.draw(
-            response.encrypted_data, PICTURE_FORMAT_NAME[asked.format], asked.module_pixels
-        )
-        response.png, response.svg = pictures.png, pictures.svg
-        response.raster, response.width_pixels = pictures.raster, pictures.width_pixels
-        return response
 
 
 def _batch_request(request: Any) -> partner_tickets.BatchRequest:
@@ -339,6 +335,12 @@ def _ticket(ticket: tickets.Ticket, partner: Partner) -> Any:
             )
             for function_code, remaining, total in ticket.entitlements
         ],
+    )
+
+
+def _batch_ticket(ticket: tickets.BatchTicket, token: str) -> ota_service_pb2.BatchTicket:
+    return ota_service_pb2.BatchTicket(
+        ticket_code=ticket.ticket_code, status=TICKET_STATE[ticket.state], encrypted_data=token
     )
 
 

@@ -11,9 +11,11 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_serv
 
 from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
+from server.api.paging import paged
 from server.api.redemption import messages
 from server.api.redemption.messages import answer_message, refusal_fields
 from server.api.redemption.scan_stream import ScanStream
+from server.identity.callers import Admin, Operator, Partner
 from server.identity.service import Identity
 from server.platform import clock
 from server.platform.database import Database
@@ -72,7 +74,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         )
 
     async def Logout(self, request: Any, context: Any) -> Any:
-        await self._identity.log_out(calls.caller(), clock.now())
+        await self._identity.log_out(calls.caller(Operator, Admin), clock.now())
         return access_pb2.LogoutResponse()
 
     async def OpenValidatorSession(self, request: Any, context: Any) -> Any:
@@ -84,7 +86,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 travel_date=request.travel_date,
             )
         code = await self._identity.sessions.open(
-            calls.caller(),
+            calls.caller(Operator),
             request.terminal_device_id,
             clock.now(),
             departure=(departure.departure_id, departure.service_number) if departure else None,
@@ -92,18 +94,24 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return messages.session_message(code, departure)
 
     async def CloseValidatorSession(self, request: Any, context: Any) -> Any:
-        await self._identity.sessions.close(calls.caller(), request.session_code, clock.now())
+        await self._identity.sessions.close(
+            calls.caller(Operator), request.session_code, clock.now()
+        )
         return access_pb2.CloseValidatorSessionResponse()
 
     def _local_now(self) -> datetime:
         """The time of the call, in the time zone whose days count for the caller."""
-        return clock.now().astimezone(lookup.days_of(calls.caller(), self._zone))
+        return clock.now().astimezone(
+            lookup.days_of(calls.caller(Partner, Operator, Admin), self._zone)
+        )
 
     async def DecryptQr(self, request: Any, context: Any) -> Any:
         now = self._local_now()
         opened = await self._redeemer.open(request.encrypted_data, now)
         async with self._db.hot() as hot, hot.transaction():
-            look = await lookup.look(hot, self._snapshots, opened, caller=calls.caller(), now=now)
+            look = await lookup.look(
+                hot, self._snapshots, opened, caller=calls.caller(Partner, Operator, Admin), now=now
+            )
         response = redemption_pb2.DecryptQrResponse(
             jti=str(look.jti or ""), **refusal_fields(look.refusal)
         )
@@ -124,7 +132,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 opened=opened,
                 order_code=request.order_id,
                 now=now,
-                caller=calls.caller(),
+                caller=calls.caller(Operator, Admin),
                 after=after,
                 limit=request.page_size or ORDER_PAGE_TICKETS,
             )
@@ -174,7 +182,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 tx,
                 redemption=request.redemption_id,
                 comment=request.comment,
-                caller=calls.caller(),
+                caller=calls.caller(Operator),
                 now=clock.now(),
             )
             return redemption_pb2.ReverseRedemptionResponse(
@@ -186,31 +194,32 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
 
         return await self._repeats.once(request, redemption_pb2.ReverseRedemptionResponse, work)
 
-    async def ListRedemptions(self, request: Any, context: Any) -> Any:
-        most = paging.page_size(request)
-        cursor = self._pages.decode(request)
-        after = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
-        async with self._db.report(calls.caller().key) as tx:
-            rows = await lookup.list_events(
-                tx, _event_filter(request), caller=calls.caller(), after=after, most=most + 1
+    @paged
+    async def ListRedemptions(
+        self,
+        request: redemption_pb2.ListRedemptionsRequest,
+        page: paging.Page[Operator | Admin, tuple[datetime, int, int]],
+    ) -> redemption_pb2.ListRedemptionsResponse:
+        async with self._db.report(page.caller.key) as tx:
+            found = await lookup.list_events(
+                tx,
+                _event_filter(request),
+                caller=page.caller,
+                after=page.after,
+                most=page.size + 1,
             )
-        response = redemption_pb2.ListRedemptionsResponse(
-            redemptions=[messages.redemption_message(row) for row in rows[:most]]
+        shown = page.cut(found, lambda row: (row.occurred_time, row.event_id, row.ticket_id))
+        return redemption_pb2.ListRedemptionsResponse(
+            redemptions=map(messages.redemption_message, shown)
         )
-        if len(rows) > most:
-            last = rows[most - 1]
-            response.next_page_token = self._pages.encode(
-                request, (last.occurred_time.isoformat(), last.event_id, last.ticket_id)
-            )
-        return response
 
     async def SummarizeRedemptions(self, request: Any, context: Any) -> Any:
-        now, zone = clock.now(), lookup.days_of(calls.caller(), self._zone)
+        now, zone = clock.now(), lookup.days_of(calls.caller(Operator, Admin), self._zone)
         today = datetime.combine(now.astimezone(zone), time(), zone)
-        async with self._db.report(calls.caller().key) as tx:
+        async with self._db.report(calls.caller(Operator, Admin).key) as tx:
             rows = await lookup.summarize(
                 tx,
-                caller=calls.caller(),
+                caller=calls.caller(Operator, Admin),
                 merchant_code=request.merchant_code,
                 group_by=messages.GROUPING[request.group_by],
                 time_from=convert.moment(request, "time_from") or today,
@@ -225,7 +234,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     async def _queue(
         self, request: Any, items: list[Item], **options: Any
     ) -> asyncio.Future[list[Answer]]:
-        operator = calls.caller()
+        operator = calls.caller(Operator)
         terminal = request.terminal_device_id
         if terminal and terminal != operator.terminal_device_id:
             raise DomainError(

@@ -1,6 +1,7 @@
 """TicketingService: protobuf messages to plain arguments and back."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 from deeptravel.ticketing.v1 import (
@@ -15,13 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.refund_requests import RefundDesk
 from server.aftersales.ticket_changes import ChangeDesk
-from server.api import calls, interceptor, paging
+from server.api import calls, interceptor, paging, pictures
 from server.api import repeats as repeats_module
+from server.api.paging import Page, paged
+from server.api.repeats import ChangingCall, changing
 from server.api.ticketing import offers as offer_messages
 from server.api.ticketing import orders as order_messages
 from server.api.ticketing import payments as payment_messages
 from server.api.ticketing import refunds as refund_messages
 from server.api.ticketing import tickets as ticket_messages
+from server.identity.callers import Traveller
 from server.identity.travellers import Travellers
 from server.orders import orders, qr_codes, travel_tickets
 from server.orders.hold import Holder
@@ -108,7 +112,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     async def CreateOrder(self, request: Any, context: Any) -> Any:
         shown = await self._holder.create(
-            calls.caller(),
+            calls.caller(Traveller),
             order_messages.new_order(request),
             request_id=request.request_id,
             content_hash=self._repeats.content_hash(request),
@@ -117,45 +121,46 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     async def GetOrder(self, request: Any, context: Any) -> Any:
         async with self._db.transaction() as tx:
-            found = await orders.find(tx, calls.caller().traveller_id, request.order_id)
+            found = await orders.find(tx, calls.caller(Traveller).traveller_id, request.order_id)
             (shown,) = await self._reader.show(tx, [found])
         return order_pb2.GetOrderResponse(order=order_messages.order(shown))
 
-    async def ListOrders(self, request: Any, context: Any) -> Any:
+    @paged
+    async def ListOrders(
+        self,
+        request: order_pb2.ListOrdersRequest,
+        page: Page[Traveller, tuple[datetime, int]],
+    ) -> order_pb2.ListOrdersResponse:
         async with self._db.transaction() as tx:
-            page = await orders.page(
+            found = await orders.page(
                 tx,
-                calls.caller().traveller_id,
+                page.caller.traveller_id,
                 state=order_messages.STATE_NAMES[request.state],
-                after=self._pages.decode(request),
-                limit=paging.page_size(request),
+                before=page.after,
+                limit=page.size + 1,
             )
-            shown = await self._reader.show(tx, page.orders)
-        response = order_pb2.ListOrdersResponse(orders=map(order_messages.order, shown))
-        if page.next_after:
-            response.next_page_token = self._pages.encode(request, page.next_after)
-        return response
+            listed = page.cut(found, lambda last: (last.create_time, last.order_id))
+            shown = await self._reader.show(tx, listed)
+        return order_pb2.ListOrdersResponse(orders=map(order_messages.order, shown))
 
-    async def CancelOrder(self, request: Any, context: Any) -> Any:
-        caller = calls.caller()
-
-        async def work(tx: AsyncConnection) -> Any:
-            cancelled = await orders.cancel_by_traveller(
-                tx,
-                caller.traveller_id,
-                request.order_id,
-                actor=caller.key,
-                now=clock.now(),
-                close_payments=payments.close_waiting,
-            )
-            (shown,) = await self._reader.show(tx, [cancelled])
-            return order_pb2.CancelOrderResponse(order=order_messages.order(shown))
-
-        return await self._repeats.once(request, order_pb2.CancelOrderResponse, work)
+    @changing
+    async def CancelOrder(
+        self, request: order_pb2.CancelOrderRequest, call: ChangingCall[Traveller]
+    ) -> order_pb2.CancelOrderResponse:
+        cancelled = await orders.cancel_by_traveller(
+            call.tx,
+            call.caller.traveller_id,
+            request.order_id,
+            actor=call.caller.key,
+            now=call.now,
+            close_payments=payments.close_waiting,
+        )
+        (shown,) = await self._reader.show(call.tx, [cancelled])
+        return order_pb2.CancelOrderResponse(order=order_messages.order(shown))
 
     async def WatchOrder(self, request: Any, context: Any) -> AsyncIterator[Any]:
         moves = await self._watcher.watch(
-            calls.caller(), request.order_id, after_sequence=request.after_sequence
+            calls.caller(Traveller), request.order_id, after_sequence=request.after_sequence
         )
         await context.send_initial_metadata(interceptor.STREAM_OPEN)
         async for moved in moves:
@@ -175,7 +180,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         stored = await self._repeats.stored(request, response_type)
         if stored is not None:
             return stored
-        paying = await self._cashier.pay(calls.caller(), request.order_id, now=clock.now())
+        paying = await self._cashier.pay(calls.caller(Traveller), request.order_id, now=clock.now())
 
         async def answer(_: AsyncConnection) -> Any:
             return payment_messages.created(paying)
@@ -184,7 +189,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     async def GetPayment(self, request: Any, context: Any) -> Any:
         paying = await self._cashier.show(
-            calls.caller().traveller_id, request.order_id, now=clock.now()
+            calls.caller(Traveller).traveller_id, request.order_id, now=clock.now()
         )
         return payment_pb2.GetPaymentResponse(payment=payment_messages.payment(paying))
 
@@ -202,7 +207,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         async with self._db.transaction() as tx:
             found = await travel_tickets.page(
                 tx,
-                calls.caller().traveller_id,
+                calls.caller(Traveller).traveller_id,
                 order_code=request.order_id,
                 state=ticket_messages.STATE_NAMES[request.status],
                 behind=self._pages.decode(request),
@@ -217,7 +222,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     async def GetTicket(self, request: Any, context: Any) -> Any:
         async with self._db.transaction() as tx:
-            found = await travel_tickets.get(tx, calls.caller().traveller_id, request.ticket_code)
+            found = await travel_tickets.get(
+                tx, calls.caller(Traveller).traveller_id, request.ticket_code
+            )
         (ticket,) = ticket_messages.tickets(self._reader.seals, [found])
         return ticket_pb2.GetTicketResponse(ticket=ticket)
 
@@ -226,52 +233,48 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
         async def work(tx: AsyncConnection) -> Any:
             claims = await qr_codes.traveller_ticket(
-                tx, calls.caller(), request.ticket_code, rotate=request.rotate, now=clock.now()
+                tx,
+                calls.caller(Traveller),
+                request.ticket_code,
+                rotate=request.rotate,
+                now=clock.now(),
             )
             (token,) = await seal([claims], key)
             return ticket_messages.ticket_qr(request.ticket_code, claims, token)
 
         response = await self._repeats.once(request, ticket_pb2.IssueTicketQrResponse, work)
-        return await self._with_pictures(request, response)
+        return await pictures.draw(self._issuer, response, request.picture)
 
     async def IssueOrderQr(self, request: Any, context: Any) -> Any:
         key = await self._issuer.key()
 
         async def work(tx: AsyncConnection) -> Any:
             claims = await qr_codes.traveller_order(
-                tx, calls.caller(), request.order_id, rotate=request.rotate, now=clock.now()
+                tx,
+                calls.caller(Traveller),
+                request.order_id,
+                rotate=request.rotate,
+                now=clock.now(),
             )
             (token,) = await seal([claims], key)
             return ticket_messages.order_qr(request.order_id, claims, token)
 
         response = await self._repeats.once(request, ticket_pb2.IssueOrderQrResponse, work)
-        return await self._with_pictures(request, response)
-
-    async def _with_pictures(self, request: Any, response: Any) -> Any:
-        """The answer with its token drawn; not stored for repeats, as the token says it all."""
-        asked = request.picture
-        pictures = await self._issuer.draw(
-            response.encrypted_data,
-            ticket_messages.PICTURE_FORMAT_NAMES[asked.format],
-            asked.module_pixels,
-        )
-        response.png, response.svg = pictures.png, pictures.svg
-        response.raster, response.width_pixels = pictures.raster, pictures.width_pixels
-        return response
+        return await pictures.draw(self._issuer, response, request.picture)
 
     # Refund and change
 
     async def QuoteRefund(self, request: Any, context: Any) -> Any:
         async with self._db.transaction() as tx:
             quote = await self._refund_desk.quote(
-                tx, calls.caller(), request.order_id, request.ticket_codes, now=clock.now()
+                tx, calls.caller(Traveller), request.order_id, request.ticket_codes, now=clock.now()
             )
         return refund_messages.refund_quote(quote)
 
     async def RequestRefund(self, request: Any, context: Any) -> Any:
         async def work(tx: AsyncConnection) -> Any:
             refund = await self._refund_desk.request(
-                tx, calls.caller(), request.order_id, request.refund_quote, now=clock.now()
+                tx, calls.caller(Traveller), request.order_id, request.refund_quote, now=clock.now()
             )
             return refund_pb2.RequestRefundResponse(refund=refund_messages.refund(refund))
 
@@ -280,7 +283,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     async def ListRefunds(self, request: Any, context: Any) -> Any:
         most, (after,) = paging.page_size(request), self._pages.decode(request) or [0]
         async with self._db.transaction() as tx:
-            order = await orders.find(tx, calls.caller().traveller_id, request.order_id)
+            order = await orders.find(tx, calls.caller(Traveller).traveller_id, request.order_id)
             found = await refunds.of_order(tx, order.order_id, after=after, most=most + 1)
         response = refund_pb2.ListRefundsResponse(refunds=map(refund_messages.refund, found[:most]))
         if len(found) > most:
@@ -292,7 +295,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         async with self._db.transaction() as tx:
             quote = await self._change_desk.quote(
                 tx,
-                calls.caller(),
+                calls.caller(Traveller),
                 request.ticket_code,
                 request.offer_id,
                 prices=prices,
@@ -301,7 +304,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         return refund_messages.change_quote(quote)
 
     async def ChangeTicket(self, request: Any, context: Any) -> Any:
-        caller, prices = calls.caller(), await self._holder.prices()
+        caller, prices = calls.caller(Traveller), await self._holder.prices()
         code, quote = request.ticket_code, request.change_quote
 
         async def work(tx: AsyncConnection) -> Any:

@@ -17,7 +17,6 @@ from server.tickets import qr
 
 STATES = convert.enum_numbers(tickets_pb2.TicketState)
 STATE_NAMES = convert.enum_names(tickets_pb2.TicketState)
-PICTURE_FORMAT_NAMES = convert.enum_names(tickets_pb2.QrPictureFormat)
 DEPARTURE_CHANGES = {
     "": ticket_pb2.DEPARTURE_CHANGE_UNSPECIFIED,
     DEPARTURE_CANCELLED: ticket_pb2.DEPARTURE_CHANGE_CANCELLED,
