@@ -19,6 +19,7 @@ from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.platform.config import load_settings
 from server.platform.database import Database
+from tests.support.free_ports import free_port
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.paying import (
@@ -234,7 +235,7 @@ class Mortal:
         self.wechat = wechat
         self._urls = database_url, redis_url
         self._folder = folder
-        self._port = "0"
+        self._port = str(free_port())
         self._stack = ExitStack()
         self.process: ServerProcess
 
@@ -246,7 +247,6 @@ class Mortal:
         settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port} | patient
         server = gate_process(*self._urls, self._folder, settings=settings)
         self.process = self._stack.enter_context(server)
-        self._port = str(self.process.http_port)
 
     async def die_and_rise(self) -> None:
         """Killed, with all it was at; what it had leased is free, as it would be after a while."""
@@ -340,7 +340,7 @@ async def test_killed_before_the_notice_is_stored(mortal: Mortal, database_url: 
 @pytest.mark.parametrize("operation", ["prepay", "close", "refund"])
 async def test_killed_while_wechat_is_asked(mortal: Mortal, operation: str) -> None:
     """It is asked again under the same number."""
-    await mortal.wechat.switch(slow={operation: 2.0}, hold_notices=operation == "refund")
+    await mortal.wechat.switch(slow={operation: 60.0}, hold_notices=operation == "refund")
     async with mortal.desk() as desk:
         order = await desk.order(mortal.world.seat())
         creating = asyncio.create_task(create(desk, order))

@@ -44,7 +44,7 @@ async def bought(desk: Desk, world: World, wechat: WechatSimulator) -> Any:
     made = await desk.call("CreatePayment", request)
     wechat.pay(made.payment.out_trade_no)
     asked = payment_pb2.GetPaymentRequest(order_id=order.order_id)
-    for _ in range(100):
+    for _ in range(600):
         found = await desk.call("GetPayment", asked)
         if PAYMENT_STATE[found.payment.state] == "SUCCEEDED":
             return order
@@ -78,7 +78,7 @@ async def test_killed_between_request_and_send(
         with process(database_url, redis_url, tmp_path / "second", env) as server:
             async with grpc.aio.insecure_channel(server.target) as channel:
                 desk = Desk.of(channel, 1)
-                for _ in range(200):
+                for _ in range(600):
                     if await states(desk, order.order_id) == ["REFUNDED", "REFUNDED"]:
                         break
                     await world.sql(hasten)

@@ -11,11 +11,9 @@ and leaves the ticket it was to change CHANGING.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import random
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +22,7 @@ import grpc
 import pytest
 
 from tests.support import gate
+from tests.support.free_ports import free_port
 from tests.support.gate_server import gate_process
 from tests.support.invariants import assert_invariants
 from tests.support.server_process import ServerProcess
@@ -61,15 +60,6 @@ INSERT INTO change_feed DEFAULT VALUES
 """Terms are those of tests.support.traveller_play.TERMS; gates admit what leaves within a day."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
     async with a_world(
@@ -104,7 +94,7 @@ async def test_travellers_orders_fit_the_model(
 ) -> None:
     seed = SEED or str(random.randrange(10**9))
     rng = random.Random(seed)
-    grpc_port, http_port = free_ports(2)
+    grpc_port, http_port = free_port(), free_port()
     async with WechatSimulator(tmp_path / "wechat") as wechat:
         env = wechat.environment(f"http://127.0.0.1:{http_port}") | {
             "DEEPTRAVEL_GRPC_PORT": str(grpc_port),

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.dev.wechat_simulator.app import openid
 from tools.dev.wechat_simulator.merchant import Merchant
 
@@ -21,7 +22,6 @@ NAME = "Marked-Person-7391739"
 DOCUMENT = "E73917391"
 USER = "marked-user-7391739"
 PASSWORD = "marked password 7391739"
-PATIENCE_SECONDS = 20.0
 BROKEN_TABLES = (
     *("accounts", "travellers", "partners", "idempotency_keys"),
     *("orders", "tickets", "payments", "redemption_events", "login_failures"),

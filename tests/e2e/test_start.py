@@ -19,7 +19,9 @@ import pytest
 
 from server.operations import read_only
 from tests.support import databases
+from tests.support.free_ports import free_port
 from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).parents[2]
@@ -44,17 +46,10 @@ def is_open(port: int) -> bool:
 
 
 def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_SECONDS
     while not what():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def two_free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -80,7 +75,7 @@ def test_first_start(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     Seen red: the file was there before the ports answered, and standard output had its secrets.
     """
     data_dir = tmp_path / "data"
-    grpc_port, http_port = two_free_ports()
+    grpc_port, http_port = free_port(), free_port()
     file = data_dir / "demo-credentials.json"
     too_early: list[int] = []
     done = threading.Event()

@@ -44,7 +44,7 @@ def grpc_serves(server: ServerProcess, ca: Pair, client: Pair | None = None) -> 
     with grpc.secure_channel(server.target, credentials, options) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=30)
         except grpc.RpcError:
             return False
     return bool(answer.status == SERVING)

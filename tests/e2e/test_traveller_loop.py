@@ -23,10 +23,10 @@ import pytest
 
 from tests.support.server_process import ServerProcess
 from tests.support.travel_clients import Client, Json, OverGrpc, OverJson, RefusedError
+from tests.support.waiting import PATIENCE_SECONDS
 
 HONG_KONG = ZoneInfo("Asia/Hong_Kong")
 CHINESE, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]{2}")
-PATIENCE_SECONDS = 20.0
 
 
 def in_both(texts: Json, name: str) -> None:

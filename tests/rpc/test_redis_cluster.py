@@ -15,6 +15,7 @@ from server.platform.ratelimit import Allowance, RateLimiter
 from server.platform.redis_client import RedisClient, RedisUnavailableError
 from server.search.cache import Cache, Kind
 from tests.support import redis_cluster
+from tests.support.free_ports import free_port
 from tests.support.redis_cluster import Cluster, Node
 
 LIMIT = 3
@@ -220,4 +221,4 @@ def test_doctor_counts_nodes_and_slots(cluster: Cluster) -> None:
 
 def test_a_cluster_of_which_no_node_answers_is_refused() -> None:
     with pytest.raises(StartError, match="cannot be used"):
-        preparation.check_redis(f"redis+cluster://127.0.0.1:{redis_cluster._port()}")
+        preparation.check_redis(f"redis+cluster://127.0.0.1:{free_port()}")

@@ -366,7 +366,7 @@ async def test_promotions(db: Database, traveller: Traveller) -> None:
     now = datetime.now(UTC)
     capped = promotion(1, "TEN", capped=True, product_ids=[world.TRAIN])
     await change(db, promotions.create_promotion, capped, cap=1)
-    soon = promotion(2, None, begin_time=now + timedelta(seconds=4), product_ids=[world.FERRY])
+    soon = promotion(2, None, begin_time=now + timedelta(seconds=8), product_ids=[world.FERRY])
     await change(db, promotions.create_promotion, soon)
     over = promotion(3, "OVER", end_time=now - timedelta(seconds=1))
     await change(db, promotions.create_promotion, over)
@@ -382,7 +382,7 @@ async def test_promotions(db: Database, traveller: Traveller) -> None:
         assert refused.metadata["promotion_code"] == code
     # a window opens without any change of configuration
     assert named(plain, "N121 ECONOMY").price.total_minor == 15_000
-    await asyncio.sleep(max(0, (now + timedelta(seconds=4.1) - datetime.now(UTC)).total_seconds()))
+    await asyncio.sleep(max(0, (now + timedelta(seconds=8.1) - datetime.now(UTC)).total_seconds()))
     assert named(await traveller.search(), "N121 ECONOMY").price.total_minor == 13_500
     # the last one is taken: no second to wait, the truth is asked
     await take(db, promotion_stock_id(1), 1)

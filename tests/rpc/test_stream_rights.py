@@ -4,6 +4,7 @@ ScanStream's revocations, one by one, are in test_scan_stream.py.
 """
 
 import asyncio
+import math
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from deeptravel.ticketing.v1 import ticketing_service_pb2
 
 from server.api.streams import RECHECK_SECONDS
 from server.identity.keys import PartnerKeys
+from server.platform import change_feed
 from server.platform.errors import Reason
 from tests.support import gate
 from tests.support.gate import scan_message
@@ -129,6 +131,7 @@ async def test_an_open_stream_asks_the_database_nothing(
         return await load(self, api_key)
 
     batch = await desk.batch(400)
+    monkeypatch.setattr(change_feed, "TRUST_SECONDS", math.inf)  # however late it is read
     monkeypatch.setattr(PartnerKeys, "_load", counted)
     request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id)
     stream = desk.call("StreamBatchTickets", request)
@@ -189,7 +192,7 @@ async def test_a_stream_goes_on_with_a_log_in_that_was_refreshed(
     """Seen red: who was remembered was so with the refresh token of then, and once that was over every stream of the
     log-in ended at its first look.
     """
-    seconds = 2
+    seconds = 5
     async with (
         gate.a_world(database_url) as world,
         gate_server(database_url, redis_url) as server,

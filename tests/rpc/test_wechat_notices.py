@@ -18,6 +18,7 @@ from server.platform.config import load_settings
 from server.wechat.client import WechatClient
 from server.wechat.codec import Notice, Refund, Transaction
 from server.wechat.signatures import ContentInvalidError, SignatureInvalidError, UnknownSerialError
+from tests.support.free_ports import free_port
 from tests.support.webhook import Delivery, Webhook
 from tests.support.wechat import WechatSimulator
 
@@ -77,7 +78,7 @@ class Shop:
 
 @pytest.fixture
 async def wechat(tmp_path: Path) -> AsyncIterator[WechatSimulator]:
-    async with WechatSimulator(tmp_path / "wechat") as running:
+    async with WechatSimulator(tmp_path / "wechat", port=free_port()) as running:
         yield running
 
 

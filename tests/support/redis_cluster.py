@@ -3,23 +3,26 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from tests.support.free_ports import free_port
 from tests.support.tls_proxy import Authority
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.dev.embedded.services import _valkey_binary
 
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1_000
-START_SECONDS = 30.0
+START_SECONDS = PATIENCE_SECONDS
+BUS = 10_000
+"""So much above its port nodes talk to each other."""
 
 
 @dataclass
@@ -94,21 +97,11 @@ class Cluster:
         return len(node.command("CLUSTER NODES")) == len(self.nodes)
 
 
-def _port() -> int:
-    while True:
-        with closing(socket.socket()) as one:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-        with contextlib.suppress(OSError, OverflowError), closing(socket.socket()) as other:
-            other.bind(("127.0.0.1", port + 10_000))  # where nodes talk to each other
-            return port
-
-
 def _start(folder: Path, *options: str) -> Node:
     """Starts a node, on other ports if somebody takes its own meanwhile."""
     folder.mkdir()
     for _ in range(5):
-        node = _launch(folder, _port(), *options)
+        node = _launch(folder, free_port(also=BUS), *options)
         deadline = time.monotonic() + START_SECONDS
         while node.process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(redis.RedisError):

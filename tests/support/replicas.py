@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import psutil
 import psycopg
 
 from server.platform import postgres_url
+from tests.support.free_ports import free_port
 from tools.dev.embedded.services import _Account, _postgres_binary
 
 USER = "deeptravel"
@@ -115,7 +115,7 @@ def replicas(folder: Path) -> Iterator[Replicas]:
     folder.mkdir()
     account = _Account.choose(folder)
     account.make_folder(folder / "nodes")
-    nodes = [Node(account, folder / "nodes" / name, _free_port()) for name in ("first", "second")]
+    nodes = [Node(account, folder / "nodes" / name, free_port()) for name in ("first", "second")]
     primary, standby = nodes
     account.make_folder(primary.folder)
     account.make_folder(standby.folder)
@@ -132,9 +132,3 @@ def replicas(folder: Path) -> Iterator[Replicas]:
     finally:
         for node in nodes:
             node.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

@@ -31,15 +31,16 @@ class WechatSimulator:
     Args:
         folder: keys and state; give the same again to see them survive. Its keys are copies of one set made once for
             the whole run, so that starting costs nothing.
+        port: where it listens; one of tests.support.free_ports if it is to be restarted.
         switches: what goes wrong from the start.
     """
 
-    def __init__(self, folder: Path, **switches: Any) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, **switches: Any) -> None:
         _furnish(folder)
         self._folder = folder
         self._switches = {"refund_seconds": 0.0, "retry_scale": 0.003, **switches}
         self._simulator: Simulator | None = None
-        self._port = 0
+        self._port = port
 
     @property
     def simulator(self) -> Simulator:

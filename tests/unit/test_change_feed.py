@@ -11,6 +11,11 @@ from server.platform import change_feed
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
 
 
+@pytest.fixture(autouse=True)
+def _however_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_feed, "TRUST_SECONDS", 60.0)
+
+
 async def test_a_stop_that_comes_with_the_end_of_a_poll_is_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -87,10 +87,10 @@ def test_no_text_is_a_fault(text: str) -> None:
 
 def test_reading_costs_microseconds() -> None:
     text = token()
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(2000):
         assert TOKENS.read(text, AT)
-    assert (time.perf_counter() - began) / 2000 * 1e6 < 100  # 4 on an idle machine
+    assert (time.process_time() - began) / 2000 * 1e6 < 100  # of CPU; 4
 
 
 # Buckets
