@@ -18,7 +18,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import event
 
-from server.aftersales.departure_tasks import DepartureTasks
+from server.aftersales import tasks as aftersales_tasks
 from server.aftersales.quotes import Quotes
 from server.aftersales.refund_requests import RefundDesk
 from server.aftersales.ticket_changes import ChangeDesk
@@ -34,22 +34,23 @@ from server.api.redemption.servicer import RedemptionServicer
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingServicer
 from server.api.tls import Certificates
+from server.catalog import tasks as catalog_tasks
 from server.catalog.catalogue import Catalogues
+from server.identity import tasks as identity_tasks
 from server.identity.service import Identity
-from server.jobs import jobs
-from server.orders import completion
+from server.orders import tasks as order_tasks
 from server.orders.hold import Holder
 from server.orders.hold_expiry import Expiry
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.payments import payments
+from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeDesk
 from server.payments.payment_requests import Cashier
-from server.payments.reconciling import Reconciler
-from server.payments.refund_tasks import RefundTasks
 from server.payments.settlement import Settlement
 from server.platform import ports
+from server.platform import tasks as platform_tasks
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.config import ConfigError, Settings, is_loopback
 from server.platform.database import Database
@@ -58,7 +59,8 @@ from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
 from server.platform.outbox import Kind, Outbox
 from server.platform.ratelimit import RateLimiter
-from server.platform.schedule import Jobs
+from server.platform.schedule import Job, Jobs
+from server.redemption import tasks as redemption_tasks
 from server.redemption.redeem import Redeemer
 from server.search.cache import Cache
 from server.search.search import Search
@@ -96,6 +98,18 @@ class Service(NamedTuple):
     descriptor: ServiceDescriptor
     add: Add
     servicer: object
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """All that is done by the clock, with these settings: each room's list."""
+    return [
+        *catalog_tasks.jobs(settings),
+        *identity_tasks.jobs(settings),
+        *order_tasks.jobs(settings),
+        *payment_tasks.jobs(settings),
+        *platform_tasks.jobs(settings),
+        *redemption_tasks.jobs(settings),
+    ]
 
 
 class App:
@@ -325,11 +339,9 @@ class App:
             merchant_id=client.merchant_id if client else "",
         )
         cashier = Cashier(db, settlement, client)
-        notice_desk = NoticeDesk(db, settlement, client)
-        kinds |= cashier.kinds() | notice_desk.kinds()
-        kinds |= DepartureTasks(db).kinds() | completion.kinds(db)
-        if client:
-            kinds |= RefundTasks(db, client).kinds() | Reconciler(db, client).kinds()
+        notice_desk = NoticeDesk(db, client)
+        kinds |= aftersales_tasks.kinds(db) | order_tasks.kinds(db)
+        kinds |= payment_tasks.kinds(db, client, settlement, cashier)
         expiry = Expiry(db, payments.close_waiting, self.loops)
         expiry.start()
         _at_stop(stack, "hold expiry", expiry.stop)

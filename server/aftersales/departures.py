@@ -1,7 +1,7 @@
 """What the operator does to a single departure: cancels it, for good, or has it leave at another time.
 
 Here the departure changes, in one transaction, with its stocks locked; orders and tickets follow it at once, as work of
-the outbox (ticketing.aftersales.departure_tasks).
+tasks of the outbox (server/aftersales/tasks.py).
 """
 
 from datetime import datetime

@@ -15,7 +15,7 @@ from server.orders.content import SHARED
 from server.orders.models import orders, ticket_sales
 from server.orders.orders import Order
 from server.platform import outbox
-from server.platform.database import Database, HotStatement
+from server.platform.database import HotStatement
 from server.stock import holds
 from server.stock.holds import Counterpart
 
@@ -88,20 +88,6 @@ def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> out
     """
     payload = {"order_id": str(order_id), "actor": actor}
     return outbox.Ask(COMPLETE_ORDER, f"{order_id} {mark}", payload, now)
-
-
-def kinds(db: Database) -> dict[str, outbox.Kind]:
-    """How the outbox works those off."""
-
-    async def handle(task: outbox.Task) -> None:
-        async def work(tx: AsyncConnection) -> None:
-            actor: str = task.payload["actor"]
-            await complete(tx, [int(task.payload["order_id"])], actor=actor, now=task.now())
-            await task.done(tx)
-
-        await db.in_transaction(work)
-
-    return {COMPLETE_ORDER: outbox.Kind(handle)}
 
 
 async def withdraw(

@@ -24,22 +24,17 @@ from server.platform import outbox
 from server.platform.database import Database, LostRaceError
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.faults import fault_text
-from server.platform.outbox import GiveUpError, Kind, Postpone, Task
 from server.wechat.client import WechatClient
 from server.wechat.codec import PaySign, WechatError
 
 QUERY_PAYMENT = "payment.query"
 """Kind of outbox task: WeChat is asked whether a payment was made, in case its notice is lost; its key is the out_trade_no."""
-PATIENCE_ATTEMPTS = 500
-"""WeChat may be away for days; a payment it knows of is never given up before."""
 ASK_AGAIN = timedelta(seconds=3)
 """Travellers who look at a payment that waits make us ask WeChat so often at the most."""
 ASK_SECONDS = 3.0
 """So long they wait for WeChat; then they see what we know."""
 PREPAY_LIFE = timedelta(minutes=110)
 """A prepay_id is good for two hours."""
-PAYING_NOW = timedelta(seconds=5)
-"""A payment that the traveller is at is closed so much later."""
 DESCRIPTION = "DeepTravel 深旅 {}"
 """What the traveller reads in WeChat, with the order's number."""
 UNPAYABLE = ("CLOSED", "REVOKED")
@@ -68,15 +63,6 @@ class Cashier:
         self._db = db
         self._settlement = settlement
         self._client = client
-
-    def kinds(self) -> dict[str, Kind]:
-        """What the outbox works off; nothing without a merchant."""
-        if self._client is None:
-            return {}
-        return {
-            QUERY_PAYMENT: Kind(self._query, most_attempts=PATIENCE_ATTEMPTS),
-            CLOSE_PAYMENT: Kind(self._close, most_attempts=PATIENCE_ATTEMPTS),
-        }
 
     async def log_in(self, code: str, *, now: datetime) -> Traveller:
         """Whom the mini-program's code is of. Raises LOGIN_FAILED, REVOKED, PAYMENT_PROVIDER_UNAVAILABLE,
@@ -129,7 +115,7 @@ class Cashier:
             return paying
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                await self._look(payment.out_trade_no, now=now)
+                await self.look_up(payment.out_trade_no, now=now)
         except (DomainError, WechatError, TimeoutError) as error:  # what we know is an answer too
             log.warning("payment.not_asked", number=payment.out_trade_no, cause=fault_text(error))
         async with self._db.transaction() as tx:
@@ -212,46 +198,7 @@ class Cashier:
             raise LostRaceError
         return paying
 
-    # Tasks
-
-    async def _query(self, task: Task) -> Postpone | None:
-        """Looks for the payment whose notice may be lost."""
-        async with self._db.transaction() as tx:
-            payment = await payments.find(tx, task.key)
-        if payment is None:
-            raise GiveUpError("not a payment of ours")
-        if payment.state != "PENDING" or await self._look(task.key, now=task.now(), done=task.done):
-            return None
-        due = next_query(payment.create_time, payment.expire_time, task.now())
-        return Postpone(due) if due else None
-
-    async def _close(self, task: Task) -> Postpone | None:
-        """Makes a payment impossible; one that was made just before is taken in."""
-        async with self._db.transaction() as tx:
-            payment = await payments.find(tx, task.key)
-        if payment is None:
-            raise GiveUpError("not a payment of ours")
-        if payment.state == "SUCCEEDED":
-            return None
-        try:
-            await self._wechat().close(task.key)
-        except WechatError as error:
-            if error.says("USERPAYING"):
-                return Postpone(task.now() + PAYING_NOW)
-            if not error.says("ORDERPAID"):
-                raise
-            if await self._look(task.key, now=task.now(), done=task.done, closes=True):
-                return None
-            raise  # it says paid and not paid: later it will know
-
-        async def closed(tx: AsyncConnection) -> None:
-            await payments.close(tx, task.key, now=task.now())
-            await task.done(tx)
-
-        await self._db.in_transaction(closed)
-        return None
-
-    async def _look(
+    async def look_up(
         self,
         out_trade_no: str,
         *,

@@ -1,4 +1,4 @@
-"""The daily comparison with WeChat's bill, as work of the outbox: each day once, days missed are made up for."""
+"""The daily comparison with WeChat's bill, a task of the outbox for each day: once, days missed are made up for."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from server.payments.refund_rules import RefundPart, out_refund_no, refund_part
 from server.payments.rules import payment_of
 from server.platform import outbox
 from server.platform.database import Database
-from server.platform.outbox import Kind, Postpone, Task
+from server.platform.outbox import Postpone, Task
 from server.tickets.rules import Number
 from server.wechat.bill import BEIJING, Bill
 from server.wechat.client import WechatClient
@@ -30,8 +30,6 @@ MOST_DAYS = 30
 """So far back are days that were missed."""
 NOT_YET = timedelta(minutes=10)
 """When a bill that is not made yet is asked for again."""
-MOST_ATTEMPTS = 200
-MOST_SECONDS = 300.0
 BILL_MADE = timedelta(hours=9)
 """So long after the end of a day its bill is made; what happens to a refund later is not on it."""
 CHUNK = 5_000
@@ -91,17 +89,6 @@ class Reconciler:
         self._db = db
         self._client = client
 
-    def kinds(self) -> dict[str, Kind]:
-        """What the outbox works off."""
-        return {
-            RECONCILE: Kind(
-                self._work_off,
-                most_attempts=MOST_ATTEMPTS,
-                most_at_once=1,
-                most_seconds=MOST_SECONDS,
-            )
-        }
-
     async def run(self, day: date, *, now: datetime) -> Reconciliation:
         """Compares a day now, instead of an earlier comparison of it.
 
@@ -114,7 +101,8 @@ class Reconciler:
 
         return await self._db.in_transaction(compare)
 
-    async def _work_off(self, task: Task) -> Postpone | None:
+    async def handle(self, task: Task) -> Postpone | None:
+        """Compares the day that is the task's key; too early, while there is no bill."""
         day = date.fromisoformat(task.key)
         try:
             bill = await self._client.trade_bill(day)

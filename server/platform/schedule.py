@@ -25,6 +25,8 @@ LOOK_SECONDS = 15.0
 """How often a process looks whether a job is due."""
 
 
+PURGED_AT_ONCE = 5_000
+"""Rows removed in one transaction."""
 LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 
@@ -42,6 +44,19 @@ job_runs = Table(
 
 Work = Callable[[AsyncConnection, datetime], Awaitable[bool]]
 """One piece of a job, in a transaction; whether more is to be done at once."""
+
+
+Purge = Callable[[AsyncConnection, datetime, int], Awaitable[int]]
+"""Removes up to so many rows; how many it removed."""
+
+
+def in_chunks(purge: Purge) -> Work:
+    """The work of a job that removes rows, PURGED_AT_ONCE in a transaction, until none are left."""
+
+    async def work(tx: AsyncConnection, now: datetime) -> bool:
+        return await purge(tx, now, PURGED_AT_ONCE) == PURGED_AT_ONCE
+
+    return work
 
 
 class Job(NamedTuple):

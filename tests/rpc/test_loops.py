@@ -21,10 +21,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
 import server
-from server import jobs
 from server.api import health as health_module
 from server.api import streams
-from server.app import App
+from server.app import App, jobs
 from server.identity import keys
 from server.orders import hold_expiry, watch
 from server.platform import change_feed, outbox, schedule
@@ -51,7 +50,8 @@ NO_LOOPS = {
     "api/http/listener.py": "one connection",
     "api/http/serving.py": "what waits for the end of HTTP, at the stop",
     "platform/batching.py": "for those who wait: tests/concurrency and `test_a_batch_that_fails` below",
-    "platform/schedule.py": "the wait for the stop; the loop `jobs` ends, and is started again, when a job does",
+    "platform/schedule.py": "the wait for the stop; the loop `jobs` ends, and is started again,"
+    " when a job does",
     "platform/loops.py": "where loops are run",
     "api/streams.py": "one look at the rights of one stream",
     "platform/outbox.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
@@ -258,7 +258,7 @@ JOBS = [
 
 async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) -> None:
     assert app_server.app.loops.names == {*LOOPS, "jobs"}
-    assert sorted(f"job {job.name}" for job in jobs.jobs(load_settings())) == JOBS
+    assert sorted(f"job {job.name}" for job in jobs(load_settings())) == JOBS
 
 
 @pytest.mark.parametrize("loop", [*LOOPS, *JOBS])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from server.payments import abnormal_refunds
-from server.payments.refund_tasks import PATIENCE_ATTEMPTS, RefundTasks, watch_refunds
+from server.payments.tasks import PATIENCE_ATTEMPTS, refund_kinds, watch_refunds
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import Outbox
 from tests.support.gate_server import GateServer
@@ -306,6 +306,6 @@ async def test_a_give_up_and_a_settlement_at_once(world: World, desk: Desk, till
 
     late: Any = Late()
     await world.sql("UPDATE outbox_tasks SET attempts = %s", PATIENCE_ATTEMPTS - 1)
-    await Outbox(till.db, RefundTasks(till.db, late).kinds(), clock=till.clock).drain()
+    await Outbox(till.db, refund_kinds(till.db, late), clock=till.clock).drain()
     assert await states(desk, order.order_id) == ["REFUNDED"]
     assert await incidents(world) == []

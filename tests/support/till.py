@@ -14,12 +14,13 @@ from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from sqlalchemy import text
 
 from server.api import convert
-from server.orders import completion, orders
+from server.orders import orders
+from server.orders import tasks as order_tasks
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.payments import payments, refund_outcomes
-from server.payments.refund_tasks import RefundTasks
 from server.payments.settlement import Settlement
+from server.payments.tasks import refund_kinds
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.outbox import Outbox
@@ -175,7 +176,7 @@ class Till:
     async def drain(self) -> int:
         """Runs the due tasks of refunds and of orders that are to be completed."""
         wechat: Any = self.wechat
-        kinds = RefundTasks(self.db, wechat).kinds() | completion.kinds(self.db)
+        kinds = refund_kinds(self.db, wechat) | order_tasks.kinds(self.db)
         return await Outbox(self.db, kinds, clock=self.clock).drain()
 
     def forward(self, **by: float) -> None:

@@ -1,6 +1,6 @@
 """What was sold follows its departure. (DOMAIN: Refund and change; Stock)."""
 
-from server.aftersales.departure_tasks import LOOKED_FOR
+from server.aftersales.tasks import LOOKED_FOR
 from server.operations.consistency.invariant import Invariant
 
 DEPARTURES = (

@@ -1,5 +1,4 @@
-"""Orders and tickets follow what the operator did to their departure: the outbox's work behind CancelDeparture and
-MoveDeparture.
+"""Tasks of the outbox: orders and tickets follow what the operator did to their departure (CancelDeparture, MoveDeparture).
 
 The order of the steps is what makes them complete. After the commit that cancels a departure nothing new is taken of its
 stocks. Orders that wait for their payment are locked one after the other, which waits for whoever settles one: each is
@@ -34,7 +33,7 @@ COMES_BACK = timedelta(days=1)
 """So long after the departure's time it is looked for, and as long as a ticket is not final, but not above LOOKED_FOR."""
 LOOKED_FOR = timedelta(days=30)
 MOST_ATTEMPTS = 100
-"""Failing for half a day; then it is among the dead, for an administrator."""
+"""Failing for half a day; then it is a dead letter, for an administrator."""
 
 log = structlog.get_logger()
 
@@ -42,18 +41,20 @@ Find = Callable[[AsyncConnection, int], Awaitable[Any]]
 Follow = Callable[[AsyncConnection, int], Awaitable[None]]
 
 
+def kinds(db: Database) -> dict[str, Kind]:
+    """The kinds of tasks, by name."""
+    departures = DepartureTasks(db)
+    return {
+        FOLLOW_CANCELLATION: Kind(departures.follow_cancellation, most_attempts=MOST_ATTEMPTS),
+        FOLLOW_MOVE: Kind(departures.follow_move, most_attempts=MOST_ATTEMPTS),
+    }
+
+
 class DepartureTasks:
     """The handlers of departure.cancelled and departure.moved."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-
-    def kinds(self) -> dict[str, Kind]:
-        """The kinds of tasks, for the outbox."""
-        return {
-            FOLLOW_CANCELLATION: Kind(self.follow_cancellation, most_attempts=MOST_ATTEMPTS),
-            FOLLOW_MOVE: Kind(self.follow_move, most_attempts=MOST_ATTEMPTS),
-        }
 
     async def follow_cancellation(self, task: Task) -> Postpone | None:
         """Cancels what waits for a cancelled departure, and refunds what was sold, now or when it would have left."""

@@ -1,0 +1,36 @@
+"""What is done for orders later (tasks of the outbox) and by the clock (jobs)."""
+
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.orders import completion
+from server.orders.ticket_expiry import TicketExpiry
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.outbox import Kind, Task
+from server.platform.schedule import Job
+
+EXPIRY_CADENCE = timedelta(seconds=10)
+"""At every look, whichever process's: what one run passed over the next has within a minute. (DOMAIN, Operations)."""
+
+
+def kinds(db: Database) -> dict[str, Kind]:
+    """The kinds of tasks, by name."""
+
+    async def complete(task: Task) -> None:
+        """Completes an order that was locked by another transaction when its last ticket was used."""
+
+        async def work(tx: AsyncConnection) -> None:
+            order_id, actor = int(task.payload["order_id"]), task.payload["actor"]
+            await completion.complete(tx, [order_id], actor=actor, now=task.now())
+            await task.done(tx)
+
+        await db.in_transaction(work)
+
+    return {completion.COMPLETE_ORDER: Kind(complete)}
+
+
+def jobs(_: Settings) -> list[Job]:
+    """What is done by the clock."""
+    return [Job("expire-tickets", EXPIRY_CADENCE, TicketExpiry().work, quiet=True)]

@@ -1,0 +1,338 @@
+"""What is done for payments and refunds later (tasks of the outbox) and by the clock (jobs)."""
+
+import asyncio
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.payments import payments as payment_records
+from server.payments import refund_outcomes, refund_rules, refunds
+from server.payments.models import payments
+from server.payments.notices import NOTICE
+from server.payments.paid_orders import PaidOrders
+from server.payments.payment_requests import QUERY_PAYMENT, Cashier
+from server.payments.payments import CLOSE_PAYMENT
+from server.payments.reconciling import RECONCILE, Reconciler, ask_for_missed
+from server.payments.refund_models import refund_parts
+from server.payments.rules import MERCHANT_MISMATCH, next_query
+from server.payments.settlement import Settlement
+from server.platform import outbox
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.outbox import GiveUpError, Kind, Postpone, Task, outbox_tasks
+from server.platform.schedule import Job
+from server.wechat.client import WechatClient
+from server.wechat.codec import Refund as Outcome
+from server.wechat.codec import Transaction, WechatError
+from server.wechat.signatures import ContentInvalidError
+
+MOST_AT_ONCE = 256
+"""Notices handled at once; all but a few of them share transactions."""
+MOST_ALONE = 4
+"""Notices handled at once that need a transaction, and a connection, each."""
+PAYING_NOW = timedelta(seconds=5)
+"""A payment that the traveller is at is closed so much later."""
+RECONCILE_ATTEMPTS = 200
+RECONCILE_SECONDS = 300.0
+FIRST_QUERY = timedelta(minutes=1)
+NEXT_QUERY = timedelta(minutes=10)
+"""A notice is waited for so long before WeChat is asked."""
+PATIENT_ATTEMPTS = 10
+"""So often, over some minutes, what WeChat refuses is asked for again; then it is an administrator's."""
+PATIENCE_ATTEMPTS = 500
+"""WeChat may be away for days: no payment that it knows of is given up before, and no refund."""
+WATCHED_AFTER = timedelta(minutes=10)
+"""A part that is PROCESSING so long has somebody at it, or gets somebody."""
+REASON = "退票 Refund"
+"""What the traveller reads in WeChat."""
+
+log = structlog.get_logger()
+
+
+def kinds(
+    db: Database, client: WechatClient | None, settlement: Settlement, cashier: Cashier
+) -> dict[str, Kind]:
+    """The kinds of tasks, by name; none without a merchant."""
+    if client is None:
+        return {}
+    notices, payments_ = NoticeTasks(db, settlement, client), PaymentTasks(db, client, cashier)
+    return {
+        NOTICE: Kind(notices.handle, most_at_once=MOST_AT_ONCE),
+        QUERY_PAYMENT: Kind(payments_.query, most_attempts=PATIENCE_ATTEMPTS),
+        CLOSE_PAYMENT: Kind(payments_.close, most_attempts=PATIENCE_ATTEMPTS),
+        RECONCILE: Kind(
+            Reconciler(db, client).handle,
+            most_attempts=RECONCILE_ATTEMPTS,
+            most_at_once=1,
+            most_seconds=RECONCILE_SECONDS,
+        ),
+        **refund_kinds(db, client),
+    }
+
+
+def refund_kinds(db: Database, client: WechatClient) -> dict[str, Kind]:
+    """Those of refunds."""
+    tasks = RefundTasks(db, client)
+    patient = partial(Kind, most_attempts=PATIENCE_ATTEMPTS, on_give_up=tasks.give_up)
+    return {refunds.SEND: patient(tasks.send), refunds.QUERY: patient(tasks.query)}
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """What is done by the clock; nothing without a merchant."""
+    if not settings.wechat_merchant_id:
+        return []
+    return [
+        Job("reconcile", timedelta(minutes=10), ask_for_missed),
+        Job("watch-refunds", timedelta(minutes=10), watch_refunds),
+    ]
+
+
+class NoticeTasks:
+    """The handler of stored notices: those of payments together, all others one by one."""
+
+    def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
+        self._db = db
+        self._settlement = settlement
+        self._client = client
+        self._paid_orders = PaidOrders(db, settlement, client)
+        self._alone = asyncio.Semaphore(MOST_ALONE)
+
+    async def handle(self, task: Task) -> None:
+        """Takes in what a notice tells."""
+        if not await self._paid_orders.submit(task):
+            async with self._alone:
+                await self._handle_alone(task)
+
+    async def _handle_alone(self, task: Task) -> None:
+        client = self._client
+
+        async def work(tx: AsyncConnection) -> None:
+            body = await payment_records.notice_body(tx, task.key)
+            if body is None:
+                raise GiveUpError("there is no such notice")
+            try:
+                notice = client.open_notice(body)
+            except ContentInvalidError as error:
+                raise GiveUpError(str(error)) from error
+            match notice.content:
+                case Transaction(is_paid=True) as paid:
+                    await self._settlement.payment_succeeded(tx, paid, now=task.now())
+                case Outcome() as refund if refund.merchant_id in ("", client.merchant_id):
+                    number = refund.out_refund_no
+                    await refund_outcomes.settle_part(
+                        tx, number, refund, now=task.now(), is_notice=True
+                    )
+                case Outcome() as refund:
+                    facts = asdict(refund) | {"success_time": str(refund.success_time)}
+                    await payment_records.record_incident(
+                        tx, MERCHANT_MISMATCH, None, facts, now=task.now()
+                    )
+                case _:  # news of a kind that was not there when this was written, or not of a payment made
+                    log.info("notice.ignored", event_type=notice.event_type, notice_id=task.key)
+            await task.done(tx)
+
+        await self._db.in_transaction(work)
+
+
+class PaymentTasks:
+    """The handlers of payment.query and payment.close."""
+
+    def __init__(self, db: Database, client: WechatClient, cashier: Cashier) -> None:
+        self._db = db
+        self._client = client
+        self._cashier = cashier
+
+    async def query(self, task: Task) -> Postpone | None:
+        """Looks for the payment whose notice may be lost."""
+        async with self._db.transaction() as tx:
+            payment = await payment_records.find(tx, task.key)
+        if payment is None:
+            raise GiveUpError("not a payment of ours")
+        if payment.state != "PENDING" or await self._cashier.look_up(
+            task.key, now=task.now(), done=task.done
+        ):
+            return None
+        due = next_query(payment.create_time, payment.expire_time, task.now())
+        return Postpone(due) if due else None
+
+    async def close(self, task: Task) -> Postpone | None:
+        """Makes a payment impossible; one that was made just before is taken in."""
+        async with self._db.transaction() as tx:
+            payment = await payment_records.find(tx, task.key)
+        if payment is None:
+            raise GiveUpError("not a payment of ours")
+        if payment.state == "SUCCEEDED":
+            return None
+        try:
+            await self._client.close(task.key)
+        except WechatError as error:
+            if error.says("USERPAYING"):
+                return Postpone(task.now() + PAYING_NOW)
+            if not error.says("ORDERPAID"):
+                raise
+            if await self._cashier.look_up(task.key, now=task.now(), done=task.done, closes=True):
+                return None
+            raise  # it says paid and not paid: later it will know
+
+        async def closed(tx: AsyncConnection) -> None:
+            await payment_records.close(tx, task.key, now=task.now())
+            await task.done(tx)
+
+        await self._db.in_transaction(closed)
+        return None
+
+
+async def watch_refunds(tx: AsyncConnection, now: datetime) -> bool:
+    """A job: has WeChat asked about every part that is PROCESSING without an open task.
+
+    As one whose task is a dead letter.
+    """
+    waiting = select(refund_parts.c.out_refund_no).where(
+        refund_parts.c.state == "PROCESSING", refund_parts.c.update_time < now - WATCHED_AFTER
+    )
+    numbers = list(await tx.scalars(waiting))
+    seen_to = select(outbox_tasks.c.key).where(
+        outbox_tasks.c.kind.in_((refunds.SEND, refunds.QUERY)), outbox_tasks.c.state == "OPEN"
+    )
+    left = set(numbers) - set(await tx.scalars(seen_to)) if numbers else set()
+    if left:
+        log.error("refund.nobody_at_it", out_refund_nos=sorted(left))
+        asks = [outbox.Ask(refunds.QUERY, number, {}, now) for number in left]
+        await outbox.enqueue_many(tx, asks, now=now)
+    return False
+
+
+class _Part(NamedTuple):
+    state: str
+    is_taken_on: bool
+    amount_minor: int
+    out_trade_no: str
+    total_minor: int
+    currency_code: str
+
+
+class RefundTasks:
+    """The handlers of refund.send and refund.query."""
+
+    def __init__(self, db: Database, client: WechatClient) -> None:
+        self._db = db
+        self._client = client
+
+    async def send(self, task: Task) -> Postpone | None:
+        """Asks WeChat for the money, under a number by which it gives it back once however often it is asked.
+
+        Of one that was given up it only asks what became of it: money is asked for again by
+        RetryRefund.
+        """
+        part = await self._read(task.key)
+        if part.state == "ABNORMAL":
+            return await self.query(task)
+        if part.state != "PROCESSING":
+            return None
+        try:
+            outcome = await self._client.refund(
+                out_trade_no=part.out_trade_no,
+                out_refund_no=task.key,
+                refund_minor=part.amount_minor,
+                total_minor=part.total_minor,
+                currency_code=part.currency_code,
+                reason=REASON,
+            )
+        except WechatError as error:
+            await self._refused(task, error)
+            return None
+        await self._settle(task, outcome)
+        return None
+
+    async def query(self, task: Task) -> Postpone | None:
+        """Asks what became of a refund until it is settled: a lost notice does no harm.
+
+        Also of one that was given up, and when a settled one was taken on, if only a notice told of
+        it.
+        """
+        part = await self._read(task.key)
+        if part.state in refunds.FINAL and part.is_taken_on:
+            return None
+        outcome = await self._client.query_refund(task.key)
+        if outcome is None and part.state != "PROCESSING":
+            return None
+        if outcome is None:  # it never got there
+
+            async def again(tx: AsyncConnection) -> None:
+                await outbox.enqueue(tx, refunds.SEND, task.key, {}, due=task.now(), now=task.now())
+                await task.done(tx)
+
+            await self._db.in_transaction(again)
+            return None
+        if outcome.state == "PROCESSING" and part.state == "PROCESSING":
+            return Postpone(task.now() + NEXT_QUERY)
+        await self._settle(task, outcome)
+        return None
+
+    async def give_up(self, tx: AsyncConnection, task: Task, cause: str) -> None:
+        """Nobody asks any more: it is an administrator's, in the same transaction."""
+        await refund_outcomes.give_up_part(
+            tx, task.key, "REFUND_GIVEN_UP", {"cause": cause}, now=task.now()
+        )
+
+    async def _refused(self, task: Task, error: WechatError) -> None:
+        """Whether WeChat's no is for good is not ours to tell: the balance may be filled up, an account opened again."""
+        if task.attempt < PATIENT_ATTEMPTS:
+            raise error
+        log.warning("refund.refused", out_refund_no=task.key, code=error.code)
+
+        async def give_up(tx: AsyncConnection) -> None:
+            await refund_outcomes.give_up_part(
+                tx, task.key, "REFUND_REFUSED", {"code": error.code}, now=task.now()
+            )
+            await task.done(tx)
+
+        await self._db.in_transaction(give_up)
+
+    async def _settle(self, task: Task, outcome: Outcome) -> None:
+        async def settle(tx: AsyncConnection) -> None:
+            state = await refund_outcomes.settle_part(tx, task.key, outcome, now=task.now())
+            if state == "PROCESSING":
+                due = task.now() + FIRST_QUERY
+                await outbox.enqueue(tx, refunds.QUERY, task.key, {}, due=due, now=task.now())
+            await task.done(tx)
+
+        await self._db.in_transaction(settle)
+
+    async def _read(self, out_refund_no: str) -> _Part:
+        key = refund_rules.refund_part(out_refund_no)
+        if key is None:
+            raise GiveUpError("not a number of ours")
+        query = (
+            select(
+                refund_parts.c.out_refund_no,
+                refund_parts.c.state,
+                refund_parts.c.provider_create_time.is_not(None),
+                refund_parts.c.amount_minor,
+                payments.c.out_trade_no,
+                payments.c.amount_minor,
+                payments.c.currency_code,
+            )
+            .join(
+                payments,
+                (payments.c.order_id == refund_parts.c.payment_order_id)
+                & (payments.c.attempt == refund_parts.c.payment_attempt),
+            )
+            .where(
+                refund_parts.c.order_id == key.order_id,
+                refund_parts.c.refund_no == key.refund_no,
+                refund_parts.c.part_no == key.part_no,
+            )
+        )
+        async with self._db.transaction() as tx:
+            row = (await tx.execute(query)).one_or_none()
+        if row is None:
+            raise GiveUpError("there is no such refund")
+        number, state, *facts = row
+        # what is asked for under another number by now was closed under this one
+        return _Part(state if number == out_refund_no else "CLOSED", *facts)
