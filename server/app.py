@@ -128,6 +128,7 @@ class App:
         self._public: grpc.aio.Server
         self._private: grpc.aio.Server
         self._http: HttpServer
+        self._watcher: Watcher
         self._interceptor: interceptor.Interceptor
         self._wechat: WechatClient | None
         self._rest = AsyncExitStack()
@@ -175,6 +176,7 @@ class App:
         log.info("server.stopping")
         await self._health.say_stopping()
         self._stopping.set()
+        self._watcher.stop()
         self._interceptor.refuse()
         finished = asyncio.create_task(self._finish())
         hurried = asyncio.create_task(self._hurry.wait())
@@ -347,13 +349,14 @@ class App:
         _at_stop(stack, "hold expiry", expiry.stop)
         seats_left = SeatsLeft(db, self.loops)
         _at_stop(stack, "seats left", seats_left.stop)
+        self._watcher = Watcher(db, self.loops)
         return TicketingServicer(
             db,
             repeats,
             pages,
             holder=holder,
             reader=reader,
-            watcher=Watcher(db, self._stopping, self.loops),
+            watcher=self._watcher,
             issuer=issuer,
             travellers=identity.travellers,
             cashier=cashier,

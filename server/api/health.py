@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2
 from server.platform.connection import Connection, NoAnswerError
 from server.platform.database import Database
 from server.platform.faults import fault_text
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 from server.platform.metrics import DEGRADED
 
 PROBE_SECONDS = 0.5
@@ -79,8 +79,10 @@ class Health:
         self._told: int = _SERVING
         self._silent: tuple[str, str] | None = None
         self._loops = [
-            self.loops.add("database-probe", self._probe_database),
-            self.loops.add("redis-probe", self._probe_redis),
+            self.loops.add(
+                "database-probe", Polling(self._probe_database, PROBE_SECONDS, at_once=True)
+            ),
+            self.loops.add("redis-probe", Polling(self._probe_redis, PROBE_SECONDS, at_once=True)),
             self.loops.add("health", self._tell_always),
         ]
 
@@ -142,17 +144,15 @@ class Health:
             self._changed.set()
 
     async def _probe_database(self) -> None:
-        while True:
-            try:
-                await self._ask_database()
-            except (psycopg.Error, OSError) as error:
-                if isinstance(error, NoAnswerError) and self._connection:
-                    self._silent = self._server
-                await self._disconnect()
-                self._lose(DATABASE, fault_text(error))
-            else:
-                self._regain(DATABASE)
-            await asyncio.sleep(PROBE_SECONDS)
+        try:
+            await self._ask_database()
+        except (psycopg.Error, OSError) as error:
+            if isinstance(error, NoAnswerError) and self._connection:
+                self._silent = self._server
+            await self._disconnect()
+            self._lose(DATABASE, fault_text(error))
+        else:
+            self._regain(DATABASE)
 
     async def _ask_database(self) -> None:
         """Raises the driver's errors; the database must take writes, too."""
@@ -174,9 +174,7 @@ class Health:
             await connection.close()
 
     async def _probe_redis(self) -> None:
-        while True:
-            if await self._redis_answers():
-                self._regain(REDIS)
-            else:
-                self._lose(REDIS, "no answer")
-            await asyncio.sleep(PROBE_SECONDS)
+        if await self._redis_answers():
+            self._regain(REDIS)
+        else:
+            self._lose(REDIS, "no answer")

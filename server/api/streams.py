@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 
 RECHECK_SECONDS = 0.3
 """Between two looks. With the time until a change is read it is less than a second."""
@@ -53,7 +53,9 @@ class StreamRights:
 
     def __init__(self, loops: Loops | None = None) -> None:
         self._open: set[_Stream] = set()
-        self._loop = (loops or Loops()).add("stream-rights", self._look)
+        self._loop = (loops or Loops()).add(
+            "stream-rights", Polling(self._look, RECHECK_SECONDS, wanted=lambda: bool(self._open))
+        )
 
     async def close(self) -> None:
         """Looks no more."""
@@ -89,7 +91,5 @@ class StreamRights:
             serving.uncancel()
 
     async def _look(self) -> None:
-        while self._open:
-            await asyncio.sleep(RECHECK_SECONDS)
-            for stream in [*self._open]:
-                stream.look()
+        for stream in [*self._open]:
+            stream.look()

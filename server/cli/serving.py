@@ -21,7 +21,7 @@ from server.operations.places import Places
 from server.platform import logs
 from server.platform.config import Settings, load_settings, wechat_settings
 from server.platform.errors import StartError
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 
 FIRST_BACKOFF_SECONDS = 0.5
 MOST_BACKOFF_SECONDS = 30.0
@@ -78,7 +78,7 @@ async def _serve(
     gc.enable()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, NEVER)
-    collecting = app.loops.add("garbage-collection", _collect_now_and_then)
+    collecting = app.loops.add("garbage-collection", Polling(_collect, FULL_COLLECTION_SECONDS))
     collecting.start()
     kept = found.keep(app.loops)
     told.when_again(app.hurry)
@@ -91,10 +91,8 @@ async def _serve(
     return HURRIED if told.again else 0
 
 
-async def _collect_now_and_then() -> None:
-    while True:
-        await asyncio.sleep(FULL_COLLECTION_SECONDS)
-        gc.collect()
+async def _collect() -> None:
+    gc.collect()
 
 
 class _Told:

@@ -1,6 +1,5 @@
 """Partners' API keys: recognising them, and noting when each was last used."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subj
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.faults import fault_text
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 
 NOTE_SECONDS = 60.0
 """The last use of a key is written at most this often by each process."""
@@ -73,7 +72,7 @@ class PartnerKeys:
         )
         self._used: dict[str, float] = {}
         self._noted: dict[str, float] = {}
-        self._loop = (loops or Loops()).add("key-uses", self._note)
+        self._loop = (loops or Loops()).add("key-uses", Polling(self._note, NOTE_POLL_SECONDS))
 
     def start(self) -> None:
         """Begins to write down uses."""
@@ -120,16 +119,14 @@ class PartnerKeys:
         return _Key(row.key_id, partner, rules.networks(row.allowed_addresses))
 
     async def _note(self) -> None:
-        while True:
-            await asyncio.sleep(NOTE_POLL_SECONDS)
-            written_before = time.time() - NOTE_SECONDS
-            await self._write(
-                {
-                    key_id: used
-                    for key_id, used in self._used.items()
-                    if self._noted.get(key_id, 0.0) < written_before
-                }
-            )
+        written_before = time.time() - NOTE_SECONDS
+        await self._write(
+            {
+                key_id: used
+                for key_id, used in self._used.items()
+                if self._noted.get(key_id, 0.0) < written_before
+            }
+        )
 
     async def _write(self, uses: Mapping[str, float]) -> None:
         if not uses:

@@ -6,7 +6,6 @@ one of which anything else stays locked (its stock, what counts for its travelle
 was to change), when others must not wait for it.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,7 +16,7 @@ from server.orders import orders
 from server.platform import clock
 from server.platform.database import Database, LockedError, wait_for_locks
 from server.platform.errors import DomainError
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 
 LOOK_SECONDS = 1.0
 CHUNK_ORDERS = 200
@@ -39,8 +38,9 @@ class Expiry:
     ) -> None:
         self._db = db
         self._close_payments = close_payments
-        self._stopping = asyncio.Event()
-        self._loop = (loops or Loops()).add("hold-expiry", self._run)
+        self._loop = (loops or Loops()).add(
+            "hold-expiry", Polling(self._look, LOOK_SECONDS, tolerated=(DomainError,))
+        )
 
     def start(self) -> None:
         """Begins to look."""
@@ -48,13 +48,12 @@ class Expiry:
 
     async def stop(self) -> None:
         """Ends it, when the transaction under way is done."""
-        self._stopping.set()
         await self._loop.end()
 
     async def run(self) -> int:
         """Cancels all that is due now, in chunks; returns how many. Raises DATABASE_UNAVAILABLE, CONFLICT."""
         cancelled = 0
-        while not self._stopping.is_set():
+        while not self._loop.is_ending:
             try:
                 done = await self._cancel(CHUNK_ORDERS)
             except LockedError:
@@ -64,20 +63,12 @@ class Expiry:
                 break
         return cancelled
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._stopping.wait()
-            except TimeoutError:
-                await self._look()
-
     async def _look(self) -> None:
         try:
             if cancelled := await self.run():
                 log.info("holds.expired", orders=cancelled)
-        except DomainError as error:  # the database is away or a race is lost: next time
-            log.warning("holds.expiry_failed", error=error.message)
+        except DomainError:  # the database is away or a race is lost: next time
+            raise
         except Exception:  # one order that cannot be cancelled must not keep the others
             log.exception("holds.expiry_failed")
             await self._one_by_one(CHUNK_ORDERS)
@@ -123,7 +114,7 @@ class Expiry:
         async with self._db.transaction() as tx:
             due = [order.order_id for order in await self._with_free_stocks(tx, most, now=now)]
         for order_id in due:
-            if self._stopping.is_set():
+            if self._loop.is_ending:
                 break
             try:
                 cancelled += await self._cancel_one(order_id, now)

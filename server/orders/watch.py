@@ -6,12 +6,10 @@ moves are numbered under its row lock, so what is behind the last number seen is
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +18,7 @@ from server.orders import events, orders
 from server.orders.orders import Order
 from server.platform.database import Database, array
 from server.platform.errors import DomainError, Reason
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 
 POLL_SECONDS = 0.5
 """Between two looks."""
@@ -35,8 +33,6 @@ CROSS JOIN LATERAL (
   SELECT * FROM order_events o WHERE o.order_id = w.order_id AND o.sequence > w.behind) e
 ORDER BY e.order_id, e.sequence
 """)
-
-log = structlog.get_logger()
 
 
 class Happening(NamedTuple):
@@ -69,12 +65,19 @@ class Watcher:
     def __init__(
         self,
         db: Database,
-        stopping: asyncio.Event,
         loops: Loops | None = None,
     ) -> None:
         self._db = db
-        self._loop = (loops or Loops()).add("order-watcher", self._poll_always)
-        self._stopping = stopping
+        self._loop = (loops or Loops()).add(
+            "order-watcher",
+            Polling(
+                self._poll,
+                POLL_SECONDS,
+                tolerated=(Exception,),  # those who watch wait on
+                wanted=lambda: bool(self._watches),
+            ),
+        )
+        self._is_stopping = False
         self._watches: set[_Watch] = set()
 
     async def watch(
@@ -115,22 +118,16 @@ class Watcher:
 
     def _begin(self, watch: _Watch) -> None:
         self._watches.add(watch)
-        self._loop.start()
+        if self._is_stopping:
+            self._end_all()
+        else:
+            self._loop.start()
 
-    async def _poll_always(self) -> None:
-        while self._watches:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._stopping.wait()
-            if self._stopping.is_set():
-                self._end_all()
-                return
-            try:
-                await self._poll()
-            except DomainError as error:  # the database is away: they wait on
-                log.warning("order_watcher.poll_failed", error=error.message)
-            except Exception:  # those who watch must not wait for ever for one fault
-                log.exception("order_watcher.poll_failed")
+    def stop(self) -> None:
+        """Ends every watch, with SHUTTING_DOWN, and those that come."""
+        self._is_stopping = True
+        self._loop.cancel_soon()
+        self._end_all()
 
     def _end_all(self) -> None:
         for watch in self._watches:

@@ -17,15 +17,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import structlog
 from sqlalchemy import BigInteger, Column, DateTime, Index, Table, Text, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import Database, metadata
 from server.platform.errors import DomainError
-from server.platform.faults import fault_text
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 
 POLL_SECONDS = 0.3
 TRUST_SECONDS = 0.9
@@ -39,8 +37,6 @@ NEVER_READ = 1 << 62
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-log = structlog.get_logger()
 
 
 class ChangeKind(StrEnum):
@@ -122,7 +118,15 @@ class ChangeFeed:
         self._seen: set[tuple[Any, ...]] = set()
         self._read_at = float("-inf")
         self._polling = asyncio.Lock()
-        self._loop = (loops or Loops()).add("change-feed", self._run)
+        self._loop = (loops or Loops()).add(
+            "change-feed",
+            Polling(
+                self.poll,
+                POLL_SECONDS,
+                timeout_seconds=TRUST_SECONDS,
+                tolerated=(DomainError, TimeoutError),
+            ),
+        )
         self._refreshing: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[Collection[Subject]], None]] = []
 
@@ -182,16 +186,6 @@ class ChangeFeed:
         if changed:
             for listener in self._listeners:
                 listener(changed)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                # not wait_for, which up to Python 3.11 forgets a cancellation that comes with the result
-                async with asyncio.timeout(TRUST_SECONDS):
-                    await self.poll()
-            except (DomainError, TimeoutError) as error:
-                log.warning("change_feed.poll_failed", error=fault_text(error))
 
 
 class Remembered(Generic[K, V]):

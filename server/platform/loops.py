@@ -1,16 +1,24 @@
 """What runs in the background of a process: loops that no error ends.
 
 A loop that ends by an error is logged, waits a moment (longer each time) and is started again. Until
-it has run for STEADY_SECONDS it counts as down, and the process is not healthy. Loops handle what they
-expect themselves, such as a database that is away; this is for what nobody expected.
+it has run for STEADY_SECONDS it counts as down, and the process is not healthy.
+
+Most loops poll: they look at something again and again. Each of them is a `Polling`: its function, its
+interval and the errors after which the next look is enough, such as a database that is away; any
+other error ends the run, as above.
 """
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 
 import structlog
+
+from server.platform.errors import DomainError
+from server.platform.faults import fault_text
 
 FIRST_RESTART_SECONDS = 0.1
 MAX_RESTART_SECONDS = 5.0
@@ -22,6 +30,38 @@ FORGIVE_SECONDS = 30.0
 log = structlog.get_logger()
 
 Run = Callable[[], Awaitable[None]]
+Look = Callable[[], Awaitable[object]]
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How a loop polls.
+
+    Attributes:
+        look: one look.
+        interval_seconds: from the end of one look to the beginning of the next.
+        jitter_seconds: up to so much longer by chance, so that processes take turns.
+        spacing_seconds: from the end of a look to the next at the least, however often it is woken.
+        at_once: whether the first look comes at the start; else after the interval.
+        timeout_seconds: after them a look is cancelled, which is a TimeoutError.
+        tolerated: errors of a look that are logged, and followed by the next one; it is not woken
+            before, since that mends nothing. Any other error ends the run, to be started again.
+        wanted: whether there is something to look at; if not, the loop ends by itself.
+    """
+
+    look: Look
+    interval_seconds: float
+    _: KW_ONLY
+    jitter_seconds: float = 0.0
+    spacing_seconds: float = 0.0
+    at_once: bool = False
+    timeout_seconds: float | None = None
+    tolerated: tuple[type[Exception], ...] = ()
+    wanted: Callable[[], bool] = _always
 
 
 class Loop:
@@ -32,12 +72,13 @@ class Loop:
         is_down: whether it ended by an error and has not run steadily since.
     """
 
-    def __init__(self, name: str, run: Run, on_change: Callable[[], None]) -> None:
+    def __init__(self, name: str, run: Run | Polling, on_change: Callable[[], None]) -> None:
         self.name = name
         self.is_down = False
         self._run = run
         self._on_change = on_change
         self._ending = asyncio.Event()
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -45,18 +86,30 @@ class Loop:
         """Whether it was started and has not ended; one that waits for its restart is running."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is to end; a look that takes long returns early then."""
+        return self._ending.is_set()
+
+    def wake(self) -> None:
+        """Has a polling loop look at once, unless its last look failed."""
+        self._woken.set()
+
     def start(self) -> None:
         """Runs it, unless it is running. It ends when its function returns."""
         if not self.is_running:
             self._ending.clear()
+            self._woken.clear()
             self._task = asyncio.create_task(self._supervise(), name=self.name)
 
     async def end(self, *, within_seconds: float | None = None) -> None:
-        """Waits until its function has returned, which the caller has told it to do; never raises.
+        """Ends it, and waits until the look under way has returned; never raises.
 
-        It is not started again, whatever happens. After `within_seconds` it is cancelled.
+        One that does not poll the caller has to tell to return. It is not started again,
+        whatever happens. After `within_seconds` it is cancelled.
         """
         self._ending.set()
+        self._woken.set()
         if self._task:
             await asyncio.wait({self._task}, timeout=within_seconds)
             await self.cancel()
@@ -98,7 +151,10 @@ class Loop:
         """What ended a run; None if its function returned."""
         steady = asyncio.get_running_loop().call_later(STEADY_SECONDS, self._is_steady)
         try:
-            await self._run()
+            if isinstance(self._run, Polling):
+                await self._poll(self._run)
+            else:
+                await self._run()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task and task.cancelling():
@@ -109,6 +165,31 @@ class Loop:
         finally:
             steady.cancel()
         return None
+
+    async def _poll(self, polling: Polling) -> None:
+        if not polling.at_once:
+            await self._wait(polling, self._woken)
+        while polling.wanted() and not self.is_ending:
+            self._woken.clear()
+            waits_for = self._woken
+            try:
+                # not wait_for, which up to Python 3.11 forgets a cancellation that comes with the result
+                async with asyncio.timeout(polling.timeout_seconds):
+                    await polling.look()
+            except polling.tolerated as error:
+                waits_for = self._ending
+                if isinstance(error, DomainError | OSError):  # timeouts are OSErrors
+                    log.warning("loop.poll_failed", loop=self.name, error=fault_text(error))
+                else:
+                    log.error("loop.poll_failed", loop=self.name, exc_info=error)
+            await self._wait(polling, waits_for)
+
+    async def _wait(self, polling: Polling, event: asyncio.Event) -> None:
+        jitter = random.uniform(0.0, polling.jitter_seconds)  # noqa: S311
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(polling.interval_seconds + jitter):
+                await event.wait()
+                await asyncio.sleep(polling.spacing_seconds)
 
     def _is_steady(self) -> None:
         self._set_down(is_down=False)
@@ -136,8 +217,8 @@ class Loops:
         """The names of those that are down."""
         return sorted(loop.name for loop in self._loops.values() if loop.is_down)
 
-    def add(self, name: str, run: Run) -> Loop:
-        """A loop that is not started yet. Raises ValueError if there is one of this name."""
+    def add(self, name: str, run: Run | Polling) -> Loop:
+        """A loop that is not started yet, with its function or how it polls. Raises ValueError if there is one of this name."""
         if name in self._loops:
             raise ValueError(f"there is a loop {name} already")
         loop = self._loops[name] = Loop(name, run, self._on_change)

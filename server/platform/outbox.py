@@ -40,7 +40,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform.database import Command, Database, HotStatement, columns, metadata, round_trip
 from server.platform.errors import DomainError
 from server.platform.faults import fault_text
-from server.platform.loops import Loops
+from server.platform.loops import Loops, Polling
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 
 POLL_SECONDS = 0.5
@@ -374,27 +374,38 @@ class Outbox:
         loops: Loops | None = None,
     ) -> None:
         self._db = db
-        self._loop = (loops or Loops()).add("outbox", self._look_always)
         self._kinds = kinds
         self._clock = clock
-        self._poll_seconds = POLL_SECONDS if poll_seconds is None else poll_seconds
         self._stop_seconds = stop_seconds
         self._running: dict[asyncio.Task[None], Task] = {}
         self._full: set[str] = set()
         self._sampled: set[tuple[str, str]] = set()
-        self._woken = asyncio.Event()
-        self._stopping = asyncio.Event()
+        loops = loops or Loops()
+        self._loop = loops.add(
+            "outbox",
+            Polling(
+                self._look,
+                POLL_SECONDS if poll_seconds is None else poll_seconds,
+                spacing_seconds=SPACING_SECONDS,
+                at_once=True,
+                tolerated=(Exception,),  # one look that fails must not be the last
+            ),
+        )
+        self._sampling = loops.add(
+            "outbox-sample",
+            Polling(self.sample, SAMPLE_SECONDS, at_once=True, tolerated=(Exception,)),
+        )
 
     def start(self) -> None:
         """Begins to look, at once, and after each commit of this process that enqueues."""
-        self._db.notifications.listen(ENQUEUED, self._wake)
+        self._db.notifications.listen(ENQUEUED, self._loop.wake)
         self._loop.start()
+        self._sampling.start()
 
     async def stop(self) -> None:
         """Takes no more and lets those under way finish, for `stop_seconds` at the most; the rest is handed back."""
-        self._stopping.set()
-        self._db.notifications.unlisten(ENQUEUED, self._wake)
-        self._wake()
+        self._db.notifications.unlisten(ENQUEUED, self._loop.wake)
+        await self._sampling.end(within_seconds=CUT_OFF_SECONDS)
         deadline = asyncio.get_running_loop().time() + self._stop_seconds
         await self._loop.end(within_seconds=self._stop_seconds)
         if self._running:
@@ -429,30 +440,8 @@ class Outbox:
             age = (now - oldest.get(kind, now)).total_seconds()
             OUTBOX_OLDEST.labels(kind).set(max(0.0, age))
 
-    def _wake(self) -> None:
-        self._woken.set()
-
-    async def _look_always(self) -> None:
-        loop = asyncio.get_running_loop()
-        sample_at = loop.time()
-        while not self._stopping.is_set():
-            self._woken.clear()
-            waits_for = self._woken
-            try:
-                await self._take()
-                if loop.time() >= sample_at:
-                    sample_at = loop.time() + SAMPLE_SECONDS
-                    await self.sample()
-            except Exception as error:  # noqa: BLE001 - one look that fails must not be the last
-                trace = {} if isinstance(error, DomainError) else {"exc_info": error}
-                log.warning("outbox.look_failed", error=_told(error), **trace)
-                waits_for = self._stopping  # a wake-up does not bring the database back
-            try:
-                async with asyncio.timeout(self._poll_seconds):
-                    await waits_for.wait()
-                    await asyncio.sleep(SPACING_SECONDS)
-            except TimeoutError:
-                pass
+    async def _look(self) -> None:
+        await self._take()
 
     async def _take(self) -> int:
         """Takes what is due and lets it run; how many."""
@@ -483,7 +472,7 @@ class Outbox:
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         if self._running.pop(running).kind in self._full:
-            self._wake()  # more may be due than there was room for
+            self._loop.wake()  # more may be due than there was room for
 
     async def _work(self, task: Task) -> None:
         try:
@@ -540,7 +529,7 @@ class Outbox:
         if found is None:
             raise LeaseLostError(_told(cause) if cause else "in the end") from cause
         if found == "OPEN":
-            self._wake()  # it may be due at once
+            self._loop.wake()  # it may be due at once
         return found
 
     async def _bury(self, task: Task, give_up: GiveUp, **result: Any) -> bool:

@@ -127,9 +127,9 @@ async def test_a_stopped_worker_listens_no_more(desk: Desk) -> None:
     process = desk.outbox({})
     process.start()
     await process.stop()
-    process._woken.clear()
+    process._loop._woken.clear()
     await desk.ask("one")
-    assert not process._woken.is_set()
+    assert not process._loop._woken.is_set()
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ async def until_status(server: GateServer, status: int) -> None:
 def owner_of(app: App, loop: str) -> Any:
     """The object whose method the loop runs."""
     run: Any = app.loops._loops[loop]._run
-    return run.__self__
+    return getattr(run, "look", run).__self__
 
 
 HELD: set[asyncio.Task[None]] = set()
@@ -186,7 +186,7 @@ async def prompt(app: App, loop: str) -> None:
     elif loop == "stream-rights":
         open_stream(owner)
     elif loop == "outbox":
-        owner._wake()
+        owner._loop.wake()
     elif loop == "health":
         owner._changed.set()
         owner._told = health_pb2.HealthCheckResponse.UNKNOWN  # so that there is something to tell
@@ -214,6 +214,7 @@ async def app_server(
         (hold_expiry, "LOOK_SECONDS"),
         (change_feed, "POLL_SECONDS"),
         (outbox, "POLL_SECONDS"),
+        (outbox, "SAMPLE_SECONDS"),
         (keys, "NOTE_POLL_SECONDS"),
         (keys, "NOTE_SECONDS"),
         (watch, "POLL_SECONDS"),
@@ -239,6 +240,7 @@ LOOPS = [
     "key-uses",
     "order-watcher",
     "outbox",
+    "outbox-sample",
     "redis-probe",
     "seats-left",
     "stream-rights",

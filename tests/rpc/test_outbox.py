@@ -464,7 +464,7 @@ async def test_outbox_goes_on_when_the_database_is_back(
         process.start()
         await until(lambda: seen.keys == ["one"])
         await process.stop()
-    assert [line["event"] for line in logs] == ["outbox.look_failed"] * 2
+    assert [line["event"] for line in logs] == ["loop.poll_failed"] * 2
 
 
 async def test_figures(desk: Desk) -> None:
