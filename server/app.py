@@ -57,7 +57,7 @@ from server.platform.database import Database
 from server.platform.errors import StartError
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
-from server.platform.outbox import Kind, Outbox
+from server.platform.outbox import TaskKind, TaskWorker
 from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Job, Jobs
 from server.redemption import tasks as redemption_tasks
@@ -256,8 +256,8 @@ class App:
             token_cache=settings.token_cache,
         )
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
-        kinds: dict[str, Kind] = {}
-        outbox = Outbox(db, kinds, loops=loops)
+        kinds: dict[str, TaskKind] = {}
+        outbox = TaskWorker(db, kinds, loops=loops)
         ticketing = self._ticketing(
             stack, db, feed, identity, issuer=Issuer(key_rings), kinds=kinds
         )
@@ -315,7 +315,7 @@ class App:
         identity: Identity,
         *,
         issuer: Issuer,
-        kinds: dict[str, Kind],
+        kinds: dict[str, TaskKind],
     ) -> TicketingServicer:
         """What travellers need; fills in the kinds of tasks, before the outbox starts."""
         settings, secret_key = self._settings, _secret_key(self._settings)

@@ -21,7 +21,7 @@ from server.orders import orders
 from server.orders.departures import CANCELLED, FOLLOW_CANCELLATION, FOLLOW_MOVE
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import Kind, Postpone, Task
+from server.platform.outbox import Postpone, Task, TaskKind
 
 CHUNK_ORDERS = 100
 """Orders looked for at once, and cancelled in one transaction."""
@@ -41,12 +41,12 @@ Find = Callable[[AsyncConnection, int], Awaitable[Any]]
 Follow = Callable[[AsyncConnection, int], Awaitable[None]]
 
 
-def kinds(db: Database) -> dict[str, Kind]:
+def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
     departures = DepartureTasks(db)
     return {
-        FOLLOW_CANCELLATION: Kind(departures.follow_cancellation, most_attempts=MOST_ATTEMPTS),
-        FOLLOW_MOVE: Kind(departures.follow_move, most_attempts=MOST_ATTEMPTS),
+        FOLLOW_CANCELLATION: TaskKind(departures.follow_cancellation, most_attempts=MOST_ATTEMPTS),
+        FOLLOW_MOVE: TaskKind(departures.follow_move, most_attempts=MOST_ATTEMPTS),
     }
 
 

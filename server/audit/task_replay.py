@@ -1,4 +1,4 @@
-"""Work in the background that was given up: an administrator has it tried again."""
+"""Dead letters: an administrator has a task that was given up tried again."""
 
 from typing import Unpack
 from uuid import UUID
@@ -11,7 +11,7 @@ from server.platform import dead_letters
 
 
 async def replay(tx: AsyncConnection, task_id: str, **by: Unpack[By]) -> UUID:
-    """Has a dead task tried again; the id of the task that carries the work now. Raises NOT_FOUND."""
+    """Replays a dead letter; the id of the task that carries the work now. Raises NOT_FOUND."""
     carrier = await dead_letters.replay(tx, UUID(task_id), now=by["now"])
     await audit(
         tx,

@@ -81,13 +81,13 @@ COMPLETE_ORDER = "order.complete"
 """Kind of outbox task: an order whose last ticket may have been used while somebody else was at the order."""
 
 
-def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> outbox.Ask:
+def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> outbox.NewTask:
     """Asks for `complete` of an order that somebody else has locked; `mark` tells it from others of that order.
 
     Tasks of one key would lock each other, as the order does.
     """
     payload = {"order_id": str(order_id), "actor": actor}
-    return outbox.Ask(COMPLETE_ORDER, f"{order_id} {mark}", payload, now)
+    return outbox.NewTask(COMPLETE_ORDER, f"{order_id} {mark}", payload, now)
 
 
 async def withdraw(

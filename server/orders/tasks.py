@@ -8,14 +8,14 @@ from server.orders import completion
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.outbox import Kind, Task
+from server.platform.outbox import Task, TaskKind
 from server.platform.schedule import Job
 
 EXPIRY_CADENCE = timedelta(seconds=10)
 """At every look, whichever process's: what one run passed over the next has within a minute. (DOMAIN, Operations)."""
 
 
-def kinds(db: Database) -> dict[str, Kind]:
+def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
 
     async def complete(task: Task) -> None:
@@ -28,7 +28,7 @@ def kinds(db: Database) -> dict[str, Kind]:
 
         await db.in_transaction(work)
 
-    return {completion.COMPLETE_ORDER: Kind(complete)}
+    return {completion.COMPLETE_ORDER: TaskKind(complete)}
 
 
 def jobs(_: Settings) -> list[Job]:

@@ -20,7 +20,7 @@ from server.platform.batching import Lanes
 from server.platform.database import Database, HotConnection
 from server.platform.errors import DomainError, Reason
 from server.platform.metrics import NOTICE_BATCH, NOTICE_QUEUE, NOTICES
-from server.platform.outbox import Ask
+from server.platform.outbox import NewTask
 from server.wechat.client import WechatClient
 from server.wechat.signatures import ContentInvalidError, SignatureInvalidError
 
@@ -86,7 +86,7 @@ class NoticeDesk:
             (rows,) = await hot.round_trip([payments.storing_notices(received)])
             fresh = {notice_id for (notice_id,) in rows}
             now = received[0].receive_time
-            asks = [Ask(NOTICE, notice_id, {}, now) for notice_id in fresh]
+            asks = [NewTask(NOTICE, notice_id, {}, now) for notice_id in fresh]
             enqueueing = [(outbox.ENQUEUE, [outbox.enqueue_parameter(asks, now=now)])]
             await hot.round_trip(enqueueing if fresh else [], commit=True)
         first = {notice.notice_id: notice for notice in reversed(received)}

@@ -2,8 +2,8 @@
 
 A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything in one statement a table,
 ends their tasks and commits once. Whatever is not of this case (an order that changes a ticket or does not wait, a departure
-that is cancelled, a payment that does not fit) it leaves as it is, to be worked off alone. An order or a stock that somebody
-else has locked holds up none but its own notices. If the transaction fails, all are worked off alone.
+that is cancelled, a payment that does not fit) it leaves as it is, to be handled alone. An order or a stock that somebody
+else has locked holds up none but its own notices. If the transaction fails, all are handled alone.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class _Found(NamedTuple):
 
 
 class PaidOrders:
-    """Works off notices of payment together."""
+    """Handles notices of payment together."""
 
     def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
         self._settlement = settlement
@@ -75,7 +75,7 @@ class PaidOrders:
         )
 
     def submit(self, task: Task) -> asyncio.Future[bool]:
-        """Queues a notice; the future says whether it was worked off, with its task. If not, nothing has happened.
+        """Queues a notice; the future says whether it was handled, with its task. If not, nothing has happened.
 
         Raises (in the future) CONFLICT while its order or a stock of it is locked, and DATABASE_UNAVAILABLE, which leaves the
         outcome unknown.
@@ -96,7 +96,7 @@ class PaidOrders:
             log.info("paid_orders.race_lost", notices=len(tasks))
         except DomainError:
             raise
-        except Exception:  # one of them is to blame: worked off alone it fails alone
+        except Exception:  # one of them is to blame: handled alone it fails alone
             log.exception("paid_orders.failed", notices=len(tasks))
         for each in found.paid:
             each.told.task.is_settled = True
@@ -105,7 +105,7 @@ class PaidOrders:
         return [LockedError() if task.task_id in held else task.is_settled for task in tasks]
 
     async def _read(self, hot: HotConnection, tasks: Sequence[Task]) -> list[_Told]:
-        """What the notices tell of payments made, one of each order: another is worked off behind it."""
+        """What the notices tell of payments made, one of each order: another is handled after it."""
         async with hot.transaction():
             command = payments.reading_notices([task.key for task in tasks])
             (rows,) = await hot.round_trip([command], commit=True)

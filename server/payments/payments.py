@@ -102,7 +102,9 @@ async def close_waiting(tx: AsyncConnection, order_ids: Sequence[int], now: date
         payments.c.order_id.in_(order_ids), payments.c.state == "PENDING"
     )
     numbers = (await tx.execute(waiting)).scalars()
-    asks = [outbox.Ask(CLOSE_PAYMENT, number, {"out_trade_no": number}, now) for number in numbers]
+    asks = [
+        outbox.NewTask(CLOSE_PAYMENT, number, {"out_trade_no": number}, now) for number in numbers
+    ]
     await outbox.enqueue_many(tx, asks, now=now)
 
 

@@ -77,7 +77,7 @@ async def ask_for_missed(tx: AsyncConnection, now: datetime) -> bool:
         began = Number.unpack(oldest).day
         first = max(began, last - timedelta(days=MOST_DAYS - 1))
         missed = await reconciliation.missed_days(tx, first=first, last=last)
-        asks = [outbox.Ask(RECONCILE, day.isoformat(), {}, now) for day in missed]
+        asks = [outbox.NewTask(RECONCILE, day.isoformat(), {}, now) for day in missed]
         await outbox.enqueue_many(tx, asks, now=now)
     return False
 

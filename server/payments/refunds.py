@@ -491,7 +491,7 @@ async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetim
 
 async def ask_wechat(tx: AsyncConnection, out_refund_nos: Iterable[str], *, now: datetime) -> None:
     """Has the outbox ask WeChat for the money of parts."""
-    asks = [outbox.Ask(SEND, number, {}, now) for number in out_refund_nos]
+    asks = [outbox.NewTask(SEND, number, {}, now) for number in out_refund_nos]
     await outbox.enqueue_many(tx, asks, now=now)
 
 

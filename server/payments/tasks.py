@@ -24,7 +24,7 @@ from server.payments.settlement import Settlement
 from server.platform import outbox
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.outbox import GiveUpError, Kind, Postpone, Task, outbox_tasks
+from server.platform.outbox import GiveUpError, Postpone, Task, TaskKind, outbox_tasks
 from server.platform.schedule import Job
 from server.wechat.client import WechatClient
 from server.wechat.codec import Refund as Outcome
@@ -56,16 +56,16 @@ log = structlog.get_logger()
 
 def kinds(
     db: Database, client: WechatClient | None, settlement: Settlement, cashier: Cashier
-) -> dict[str, Kind]:
+) -> dict[str, TaskKind]:
     """The kinds of tasks, by name; none without a merchant."""
     if client is None:
         return {}
     notices, payments_ = NoticeTasks(db, settlement, client), PaymentTasks(db, client, cashier)
     return {
-        NOTICE: Kind(notices.handle, most_at_once=MOST_AT_ONCE),
-        QUERY_PAYMENT: Kind(payments_.query, most_attempts=PATIENCE_ATTEMPTS),
-        CLOSE_PAYMENT: Kind(payments_.close, most_attempts=PATIENCE_ATTEMPTS),
-        RECONCILE: Kind(
+        NOTICE: TaskKind(notices.handle, most_at_once=MOST_AT_ONCE),
+        QUERY_PAYMENT: TaskKind(payments_.query, most_attempts=PATIENCE_ATTEMPTS),
+        CLOSE_PAYMENT: TaskKind(payments_.close, most_attempts=PATIENCE_ATTEMPTS),
+        RECONCILE: TaskKind(
             Reconciler(db, client).handle,
             most_attempts=RECONCILE_ATTEMPTS,
             most_at_once=1,
@@ -75,10 +75,10 @@ def kinds(
     }
 
 
-def refund_kinds(db: Database, client: WechatClient) -> dict[str, Kind]:
+def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
     """Those of refunds."""
     tasks = RefundTasks(db, client)
-    patient = partial(Kind, most_attempts=PATIENCE_ATTEMPTS, on_give_up=tasks.give_up)
+    patient = partial(TaskKind, most_attempts=PATIENCE_ATTEMPTS, on_give_up=tasks.give_up)
     return {refunds.SEND: patient(tasks.send), refunds.QUERY: patient(tasks.query)}
 
 
@@ -202,7 +202,7 @@ async def watch_refunds(tx: AsyncConnection, now: datetime) -> bool:
     left = set(numbers) - set(await tx.scalars(seen_to)) if numbers else set()
     if left:
         log.error("refund.nobody_at_it", out_refund_nos=sorted(left))
-        asks = [outbox.Ask(refunds.QUERY, number, {}, now) for number in left]
+        asks = [outbox.NewTask(refunds.QUERY, number, {}, now) for number in left]
         await outbox.enqueue_many(tx, asks, now=now)
     return False
 

@@ -1,4 +1,4 @@
-"""Tasks of the outbox that were given up: where an administrator sees them, and may have them tried again.
+"""Dead letters: tasks that were given up, where an administrator sees them, and may replay them.
 
 (DOMAIN, Operations.)
 """
@@ -35,7 +35,7 @@ class DeadTask:
 async def dead(
     tx: AsyncConnection, *, kind: str = "", after: tuple[datetime, UUID] | None = None, most: int
 ) -> list[DeadTask]:
-    """Up to `most` dead tasks that died before `after` (update_time, task_id), latest first; "" is every kind."""
+    """Up to `most` dead letters, made so before `after` (update_time, task_id), latest first; "" is every kind."""
     columns = [_t[name] for name in DeadTask.__dataclass_fields__]
     query = (
         select(*columns)
@@ -53,7 +53,7 @@ async def dead(
 async def replay(tx: AsyncConnection, task: UUID, *, now: datetime) -> UUID:
     """Makes a dead task due now, with all its attempts; returns the id of the task that now carries the work.
 
-    That is another one if the same work was asked for again since the death: the dead one is then closed. Raises
+    That is another one if the same was enqueued again since: the dead letter is then closed. Raises
     NOT_FOUND if there is no dead task of this id.
     """
     found = (

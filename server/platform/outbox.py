@@ -1,13 +1,15 @@
-"""Work that follows a commit: what leaves the house, and what came in and is worked off later.
+"""The transactional outbox: tasks that are enqueued with a commit, and the worker that runs them afterwards.
 
-A use case asks for work in its own transaction (`enqueue`), so the work is there exactly when the change is. Every process
-takes what is due (`Outbox`), under a lease and not in a transaction: no connection is held while a handler talks to the
-outside, and what a dead process had taken another takes when the lease is over. So a task may run more than once, and a
-handler must be idempotent: what it does in the database belongs into one transaction with `Task.done`, which only the
-holder of the lease passes; what it does outside needs a key of its own that the outside knows, such as an out_refund_no.
+A use case enqueues a task in its own transaction (`enqueue`), so the task is there exactly when the
+change is. Every process takes what is due (`TaskWorker`), under a lease and not in a transaction: no
+connection is held while a handler talks to the outside, and the tasks of a process that died are
+taken by another when the lease is over. So a task may run more than once, and a handler must be
+idempotent: what it does in the database belongs into one transaction with `Task.done`, which only the
+holder of the lease passes; what it does outside needs a key of its own that the outside knows, such as
+an out_refund_no.
 
-What fails is tried again, later and later, and put among the dead in the end, where an administrator sees it and may
-replay it. (DOMAIN, Operations.)
+What fails is retried with back-off, and is a dead letter in the end, which an administrator sees and
+may replay. (DOMAIN, Operations.) How to add a task: docs/guides/adding-a-task.md.
 """
 
 import asyncio
@@ -48,15 +50,15 @@ POLL_SECONDS = 0.5
 ENQUEUED = "tasks"
 """What a transaction that enqueues a task notifies: this process's worker looks after the commit."""
 SPACING_SECONDS = 0.03
-"""Between two looks: under load one look takes many tasks, and what is worked off together costs less by the piece."""
+"""Between two looks: under load one look takes many tasks, and each of many costs less."""
 SAMPLE_SECONDS = 15.0
-"""How often a process counts open and dead tasks."""
+"""How often a process counts open tasks and dead letters."""
 DONE_TASKS_KEPT = timedelta(days=3)
 """For whoever asks what the outbox did."""
 STOP_SECONDS = 10.0
 """Tasks under way get this long at the stop."""
 CUT_OFF_SECONDS = 2.0
-"""And this long to end when they are cut off, and to be handed back."""
+"""And this long to end when they are cancelled, and to give up their leases."""
 LEASE_MARGIN_SECONDS = 10.0
 """A lease outlives the handler's time by this much, for writing down the result and for clocks that differ."""
 BACK_OFF_BASE_SECONDS = 1.0
@@ -97,7 +99,7 @@ Index("ix_outbox_tasks_dead", _t.update_time, _t.task_id, postgresql_where=_t.st
 Index("ix_outbox_tasks_done", _t.update_time, postgresql_where=_t.state == "DONE")
 
 # A conflict locks the open task: a worker's `done` comes before it, and then this inserts a new one, or after it, and
-# then finds again_time. DO NOTHING would lose what is asked for behind the worker's back.
+# then finds again_time. DO NOTHING would lose what is enqueued while a worker is at it.
 ENQUEUE = HotStatement(
     """
 INSERT INTO outbox_tasks AS o
@@ -168,8 +170,8 @@ SELECT kind, state, count(*), NULL FROM outbox_tasks WHERE state = 'DEAD' GROUP 
 Clock = Callable[[], datetime]
 
 
-class Ask(NamedTuple):
-    """Work asked for: what kind of, which of it, what its handler needs to know, and not before when.
+class NewTask(NamedTuple):
+    """A task to enqueue: its kind, its key, what its handler needs to know, and not before when.
 
     The payload becomes JSON without NUL characters; keep bodies from outside in a table of their own.
     """
@@ -189,12 +191,12 @@ async def enqueue(
     due: datetime,
     now: datetime,
 ) -> None:
-    """Asks for work in the caller's transaction; see `enqueue_many`."""
-    await enqueue_many(tx, [Ask(kind, key, payload, due)], now=now)
+    """Enqueues a task in the caller's transaction; see `enqueue_many`."""
+    await enqueue_many(tx, [NewTask(kind, key, payload, due)], now=now)
 
 
-async def enqueue_many(tx: AsyncConnection, asks: Iterable[Ask], *, now: datetime) -> None:
-    """Asks for work in the caller's transaction, at its end: it locks tasks of these keys until the commit.
+async def enqueue_many(tx: AsyncConnection, asks: Iterable[NewTask], *, now: datetime) -> None:
+    """Enqueues tasks in the caller's transaction, at its end: it locks tasks of these keys until the commit.
 
     Of one kind and key one task is open: asked for again it keeps the earlier due time, takes the newer payload and
     gets all attempts anew; while a handler is at it, it runs once more afterwards. One that is done or dead stays so,
@@ -205,9 +207,9 @@ async def enqueue_many(tx: AsyncConnection, asks: Iterable[Ask], *, now: datetim
         await round_trip(tx, [(ENQUEUE, [parameter])])
 
 
-def enqueue_parameter(asks: Iterable[Ask], *, now: datetime) -> str:
+def enqueue_parameter(asks: Iterable[NewTask], *, now: datetime) -> str:
     """The parameter of ENQUEUE."""
-    by_key: dict[tuple[str, str], Ask] = {}
+    by_key: dict[tuple[str, str], NewTask] = {}
     for ask in asks:
         earlier = by_key.get((ask.kind, ask.key), ask)
         by_key[ask.kind, ask.key] = ask._replace(due=min(ask.due, earlier.due))
@@ -228,11 +230,11 @@ class LeaseLostError(Exception):
 
 
 class _NotDeadError(Exception):
-    """A task to be buried was asked for again, or is no longer this process's."""
+    """A task to become a dead letter was enqueued again, or is no longer this process's."""
 
 
 class GiveUpError(Exception):
-    """A handler raises it for what no repeat can mend: the task is dead at once. The text is for an administrator."""
+    """A handler raises it for what no retry can mend: the task is a dead letter at once. The text is for an administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,15 +333,15 @@ GiveUp = Callable[[AsyncConnection, Task, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """How tasks of one kind are worked off.
+class TaskKind:
+    """How tasks of one kind are run.
 
     Attributes:
         handle: does one.
-        most_attempts: after so many it is dead; 20 take about two hours.
+        most_attempts: after so many it is a dead letter; 20 take about two hours.
         most_at_once: of this kind in one process; a slow vendor holds up its own kind only.
         most_seconds: after them the handler is cancelled, which is a failure.
-        on_give_up: what follows when a task is given up, in the transaction in which it is dead, with
+        on_give_up: what follows when a task is given up, in the transaction that makes it a dead letter, with
             its last error; what waits for the task is then somebody's to see to.
     """
 
@@ -360,13 +362,13 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Outbox:
-    """Works off the tasks of the given kinds in one process; those of other kinds are left to other processes."""
+class TaskWorker:
+    """Runs the tasks of the given kinds in one process; those of other kinds are left to other processes."""
 
     def __init__(
         self,
         db: Database,
-        kinds: Mapping[str, Kind],
+        kinds: Mapping[str, TaskKind],
         *,
         clock: Clock = _utc_now,
         poll_seconds: float | None = None,
@@ -415,7 +417,7 @@ class Outbox:
             await self._cut_off(dict(self._running))
 
     async def drain(self) -> int:
-        """Works off all that is due by the clock and returns how many tasks it took; for an outbox not started.
+        """Runs all that is due by the clock and returns how many tasks it took; for a worker not started.
 
         Raises DATABASE_UNAVAILABLE.
         """
@@ -427,7 +429,7 @@ class Outbox:
         return count
 
     async def sample(self) -> None:
-        """Counts open and dead tasks for the metrics. Raises DATABASE_UNAVAILABLE."""
+        """Counts open tasks and dead letters for the metrics. Raises DATABASE_UNAVAILABLE."""
         async with self._db.transaction() as tx:
             rows = (await tx.execute(_SAMPLE)).all()
         now = self._clock()
@@ -478,7 +480,7 @@ class Outbox:
         try:
             await self._try(task)
         except Exception as error:  # noqa: BLE001 - a lost lease, or no database: it runs again when the lease is over
-            self._tell(task, "LOST", error)
+            self._report(task, "LOST", error)
 
     async def _try(self, task: Task) -> None:
         kind = self._kinds[task.kind]
@@ -505,38 +507,40 @@ class Outbox:
         most = 0 if isinstance(error, GiveUpError) else self._kinds[task.kind].most_attempts
         state = "DEAD" if task.attempt >= most else "OPEN"
         due = self._clock() + timedelta(seconds=wait) if state == "OPEN" else None
-        result = {"attempts": task.attempt, "due": due, "error": _told(error)}
+        result = {"attempts": task.attempt, "due": due, "error": _error_text(error)}
         give_up = self._kinds[task.kind].on_give_up
-        if state == "DEAD" and give_up and await self._bury(task, give_up, **result):
+        if state == "DEAD" and give_up and await self._make_dead(task, give_up, **result):
             found = state
         else:
             found = await self._settle(task, state, cause=error, **result)
-        self._tell(task, "DEAD" if found == "DEAD" else "FAILED", error)
+        self._report(task, "DEAD" if found == "DEAD" else "FAILED", error)
 
-    def _tell(self, task: Task, result: str, error: Exception) -> None:
+    def _report(self, task: Task, result: str, error: Exception) -> None:
         OUTBOX_TASKS.labels(task.kind, result).inc()
         facts = {"kind": task.kind, "key": task.key, "attempt": task.attempt}
         expected = isinstance(error, DomainError | GiveUpError | LeaseLostError | OSError)
         if not expected:  # timeouts are OSErrors
             facts["exc_info"] = error
-        tell = log.error if result == "DEAD" else log.warning
-        tell(f"outbox.{result.lower()}", task_id=str(task.task_id), error=_told(error), **facts)
+        write = log.error if result == "DEAD" else log.warning
+        write(
+            f"outbox.{result.lower()}", task_id=str(task.task_id), error=_error_text(error), **facts
+        )
 
     async def _settle(
         self, task: Task, state: str, *, cause: Exception | None = None, **result: Any
     ) -> str:
         found = await self._db.in_transaction(lambda tx: task.settle(tx, state, **result))
         if found is None:
-            raise LeaseLostError(_told(cause) if cause else "in the end") from cause
+            raise LeaseLostError(_error_text(cause) if cause else "in the end") from cause
         if found == "OPEN":
             self._loop.wake()  # it may be due at once
         return found
 
-    async def _bury(self, task: Task, give_up: GiveUp, **result: Any) -> bool:
-        """Makes a task dead together with what follows from that; False, and nothing is done, if it was asked for again."""
+    async def _make_dead(self, task: Task, give_up: GiveUp, **result: Any) -> bool:
+        """Makes it a dead letter, with what follows from that; False, and nothing is done, if it was enqueued again."""
 
         async def work(tx: AsyncConnection) -> None:
-            # first, since whoever asks for work locks what it is about before the task
+            # first, since whoever enqueues a task locks what it is about before the task
             await give_up(tx, task, result["error"])
             if await task.settle(tx, "DEAD", **result) != "DEAD":
                 raise _NotDeadError
@@ -561,18 +565,18 @@ class Outbox:
             async with asyncio.timeout(CUT_OFF_SECONDS):
                 await self._db.in_transaction(hand_back)
         except Exception as error:  # noqa: BLE001 - whatever it was, they run again after their leases
-            log.warning("outbox.not_handed_back", error=_told(error))
+            log.warning("outbox.not_handed_back", error=_error_text(error))
 
 
-def _told(error: Exception) -> str:
-    """For the log and the list of dead tasks: of a DomainError its message too, which in a task is ours alone."""
+def _error_text(error: Exception) -> str:
+    """For the log and the dead letters: of a DomainError its message too, which in a task is ours alone."""
     text = f"{error.reason}: {error}" if isinstance(error, DomainError) else fault_text(error)
-    told = text.replace("\0", "")[:LONGEST_ERROR]
-    return told.encode(errors="replace").decode()
+    kept = text.replace("\0", "")[:LONGEST_ERROR]
+    return kept.encode(errors="replace").decode()
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: int) -> int:
-    """Forgets up to `most` tasks that were done longer than `keep` ago; returns how many. The dead stay."""
+    """Forgets up to `most` tasks that were done longer than `keep` ago; returns how many. Dead letters stay."""
     old = (
         select(_t.task_id)
         .where(_t.state == "DONE", _t.update_time < now - keep)

@@ -125,7 +125,7 @@ class Writes:
     # who used up a ticket, by the ticket's order, which may be COMPLETED now
     orders: dict[int, str] = field(default_factory=dict)
     # those that somebody else has locked are looked at later
-    asks: dict[int, outbox.Ask] = field(default_factory=dict)
+    asks: dict[int, outbox.NewTask] = field(default_factory=dict)
     once_guards: list[tuple[Any, ...]] = field(default_factory=list)
     multi_guards: dict[tuple[int, UUID, str], tuple[Any, ...]] = field(default_factory=dict)
     events: list[tuple[Any, ...]] = field(default_factory=list)

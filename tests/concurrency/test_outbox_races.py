@@ -20,7 +20,7 @@ from server.platform import dead_letters, outbox
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import Kind, LeaseLostError, Outbox, Task
+from server.platform.outbox import LeaseLostError, Task, TaskKind, TaskWorker
 from tests.support.outbox import Desk
 
 
@@ -57,12 +57,12 @@ async def test_two_processes_do_each_task_once(desk: Desk, other: Desk) -> None:
     keys = [f"{n:03}" for n in range(500)]
     runs: list[str] = []
 
-    def handler(of: Desk) -> Kind:
+    def handler(of: Desk) -> TaskKind:
         async def act(task: Task) -> None:
             runs.append(task.key)
             await of.act(task)
 
-        return Kind(act, most_at_once=8)
+        return TaskKind(act, most_at_once=8)
 
     await desk.ask(*keys)
     processes = [each.outbox({"tell": handler(each)}) for each in (desk, other)]
@@ -85,10 +85,10 @@ async def test_task_of_a_dead_process_is_taken_over_when_its_lease_ends(
         await asyncio.Event().wait()
 
     await desk.ask("one")
-    dying = desk.outbox({"tell": Kind(hang, most_seconds=30)})
+    dying = desk.outbox({"tell": TaskKind(hang, most_seconds=30)})
     dying.start()
     await begun.wait()
-    survivor = other.outbox({"tell": Kind(other.act, most_seconds=30)})
+    survivor = other.outbox({"tell": TaskKind(other.act, most_seconds=30)})
     assert await survivor.drain() == 0
     desk.clock.forward(39.9)
     assert await survivor.drain() == 0
@@ -105,12 +105,12 @@ async def test_task_that_kills_its_process_dies_in_the_end(desk: Desk) -> None:
     """Each time it is taken counts, also when nobody lives to write down the result."""
     await desk.ask("poison")
     for _ in range(3):
-        process = desk.outbox({"tell": Kind(desk.act, most_attempts=3)})
+        process = desk.outbox({"tell": TaskKind(desk.act, most_attempts=3)})
         await process._take()
         for running in list(process._running):
             running.cancel()  # before its first step
         desk.clock.forward(60)
-    assert await desk.outbox({"tell": Kind(desk.act, most_attempts=3)}).drain() == 1
+    assert await desk.outbox({"tell": TaskKind(desk.act, most_attempts=3)}).drain() == 1
     row = await desk.row()
     assert (row.state, row.last_error) == ("DEAD", "GiveUpError: the last attempt never ended")
     assert await desk.effects() == []
@@ -141,7 +141,7 @@ async def test_killed_processes(desk: Desk, database_url: str) -> None:
     assert 0 < len(done) < 600
     assert len(done) + len(await desk.rows(state="OPEN")) == 600
     desk.clock.now = datetime.now(UTC) + timedelta(hours=1)
-    await desk.outbox({"tell": Kind(desk.act)}).drain()
+    await desk.outbox({"tell": TaskKind(desk.act)}).drain()
     assert await desk.effects() == keys
     assert await desk.states() == {"DONE": 600}
     assert interrupted, "nothing was under way at any of the deaths"
@@ -152,7 +152,7 @@ async def test_lost_connections(desk: Desk, other: Desk, database_url: str) -> N
     keys = [f"{n:03}" for n in range(200)]
     await desk.ask(*keys)
     processes = [
-        each.outbox({"tell": Kind(each.act, most_attempts=1000)}, poll_seconds=0.02)
+        each.outbox({"tell": TaskKind(each.act, most_attempts=1000)}, poll_seconds=0.02)
         for each in (desk, other)
     ]
     for each in processes:
@@ -188,7 +188,7 @@ async def test_no_ask_is_lost(desk: Desk, other: Desk) -> None:
             text("INSERT INTO facts SELECT n::text, 0, 0 FROM generate_series(0, 4) n")
         )
 
-    def handler(of: Desk) -> Kind:
+    def handler(of: Desk) -> TaskKind:
         async def tell(task: Task) -> None:
             read = text("SELECT version FROM facts WHERE key = :key")
             async with of.db.transaction() as tx:
@@ -200,9 +200,9 @@ async def test_no_ask_is_lost(desk: Desk, other: Desk) -> None:
                 if random.random() < 0.5:
                     await task.done(tx)
 
-        return Kind(tell, most_at_once=5)
+        return TaskKind(tell, most_at_once=5)
 
-    async def change(of: Desk, process: Outbox) -> None:
+    async def change(of: Desk, process: TaskWorker) -> None:
         for _ in range(40):
             key = str(random.randrange(5))
             count_up = text("UPDATE facts SET version = version + 1 WHERE key = :key")
@@ -277,7 +277,7 @@ async def test_holders_of_one_task_in_turn(desk: Desk, other: Desk) -> None:
 
         def holder(
             of: Desk, outcomes: list[str] = outcomes, together: asyncio.Barrier = together
-        ) -> Kind:
+        ) -> TaskKind:
             async def act(task: Task) -> None:
                 await together.wait()
                 try:
@@ -287,7 +287,7 @@ async def test_holders_of_one_task_in_turn(desk: Desk, other: Desk) -> None:
                     outcomes.append("lost")
                     raise
 
-            return Kind(act)
+            return TaskKind(act)
 
         first = asyncio.create_task(desk.outbox({"tell": holder(desk)}).drain())
         while together.n_waiting == 0:  # noqa: ASYNC110 - a barrier has no event

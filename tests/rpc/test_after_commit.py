@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import dead_letters, outbox
 from server.platform.database import Database
-from server.platform.outbox import ENQUEUED, Ask, GiveUpError, Kind
+from server.platform.outbox import ENQUEUED, GiveUpError, NewTask, TaskKind
 from tests.support.operations import Manager
 from tests.support.outbox import Desk, Seen, a_desk
 from tests.support.till import Till, a_till
@@ -61,14 +61,14 @@ async def aside(db: Database) -> None:
 
 
 async def batched(db: Database) -> None:
-    parameter = outbox.enqueue_parameter([Ask("write", "one", {}, NOW)], now=NOW)
+    parameter = outbox.enqueue_parameter([NewTask("write", "one", {}, NOW)], now=NOW)
     async with db.hot() as hot, hot.transaction():
         await hot.round_trip([(outbox.ENQUEUE, [parameter])])
         await hot.round_trip([], commit=True)
 
 
 async def batched_at_once(db: Database) -> None:
-    parameter = outbox.enqueue_parameter([Ask("write", "one", {}, NOW)], now=NOW)
+    parameter = outbox.enqueue_parameter([NewTask("write", "one", {}, NOW)], now=NOW)
     async with db.hot() as hot, hot.transaction():
         await hot.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
 
@@ -102,7 +102,7 @@ async def test_nothing_wakes_when_the_transaction_rolls_back(desk: Desk, woken: 
     async with desk.db.hot() as hot:
         with suppress(ZeroDivisionError):
             async with hot.transaction():
-                parameter = outbox.enqueue_parameter([Ask("write", "one", {}, NOW)], now=NOW)
+                parameter = outbox.enqueue_parameter([NewTask("write", "one", {}, NOW)], now=NOW)
                 await hot.round_trip([(outbox.ENQUEUE, [parameter])])
                 raise ZeroDivisionError
         async with hot.transaction():
@@ -115,7 +115,7 @@ async def test_nothing_wakes_when_the_transaction_rolls_back(desk: Desk, woken: 
 
 async def test_a_replayed_dead_letter_wakes(desk: Desk, woken: list[None]) -> None:
     await desk.ask("one")
-    await desk.outbox({"tell": Kind(Seen(GiveUpError("no")).handle)}).drain()
+    await desk.outbox({"tell": TaskKind(Seen(GiveUpError("no")).handle)}).drain()
     woken.clear()
     task_id: UUID = (await desk.row()).task_id
     async with desk.db.transaction() as tx:

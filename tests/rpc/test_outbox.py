@@ -16,7 +16,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database, HotConnection, HotStatement, columns, round_trip
 from server.platform.errors import DomainError, Reason
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
-from server.platform.outbox import Ask, Kind, LeaseLostError, Outbox, Postpone, Task
+from server.platform.outbox import LeaseLostError, NewTask, Postpone, Task, TaskKind, TaskWorker
 from tests.support.outbox import Desk, Seen, a_desk, effects
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -32,7 +32,7 @@ async def desk(database_url: str) -> AsyncIterator[Desk]:
 
 async def test_work_is_there_with_the_commit_or_not_at_all(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle)})
+    process = desk.outbox({"tell": TaskKind(seen.handle)})
     with suppress(ZeroDivisionError):
         async with desk.db.transaction() as tx:
             await desk.ask_in(tx, "lost")
@@ -56,7 +56,7 @@ async def test_work_is_there_with_the_commit_or_not_at_all(desk: Desk) -> None:
 
 async def test_not_before_it_is_due(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle)})
+    process = desk.outbox({"tell": TaskKind(seen.handle)})
     await desk.ask("later", in_seconds=600)
     desk.clock.forward(599)
     assert await process.drain() == 0
@@ -81,9 +81,9 @@ async def test_same_work_is_open_once(desk: Desk) -> None:
 async def test_same_work_twice_in_one_set(desk: Desk) -> None:
     now = desk.clock.now
     asks = [
-        Ask("tell", "a", {"n": 1}, now),
-        Ask("tell", "b", {}, now),
-        Ask("tell", "a", {"n": 2}, now + timedelta(hours=1)),
+        NewTask("tell", "a", {"n": 1}, now),
+        NewTask("tell", "b", {}, now),
+        NewTask("tell", "a", {"n": 2}, now + timedelta(hours=1)),
     ]
     async with desk.db.transaction() as tx:
         await outbox.enqueue_many(tx, iter(asks), now=now)
@@ -100,19 +100,19 @@ async def test_asking_in_a_hot_transaction(desk: Desk) -> None:
     seen = Seen()
     for number in range(2):
         parameter = outbox.enqueue_parameter(
-            [Ask("tell", "hot", {"n": number}, desk.clock.now)], now=desk.clock.now
+            [NewTask("tell", "hot", {"n": number}, desk.clock.now)], now=desk.clock.now
         )
         async with desk.db.engine.connect() as connection:
             hot = await HotConnection.of(connection)
             async with hot.transaction():
                 await hot.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
-    assert await desk.outbox({"tell": Kind(seen.handle)}).drain() == 1
+    assert await desk.outbox({"tell": TaskKind(seen.handle)}).drain() == 1
     assert seen.tasks[0].payload == {"n": 1}
 
 
 async def test_asked_for_again_after_it_is_done_or_dead(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=1)})
+    process = desk.outbox({"tell": TaskKind(seen.handle, most_attempts=1)})
     for error in (None, ZeroDivisionError(), None):
         seen.error = error
         await desk.ask("one")
@@ -130,13 +130,13 @@ async def test_asked_for_again_while_it_runs(desk: Desk, how: str, in_seconds: i
         payloads.append(task.payload)
         if len(payloads) == 1:
             await desk.ask("one", in_seconds=in_seconds, version=2)
-            assert await desk.outbox({"tell": Kind(handle)}).drain() == 0  # one at a time
+            assert await desk.outbox({"tell": TaskKind(handle)}).drain() == 0  # one at a time
             if how == "fails":
                 raise ConnectionError
             if how == "done in its transaction":
                 await desk.act(task)
 
-    process = desk.outbox({"tell": Kind(handle, most_attempts=1)})
+    process = desk.outbox({"tell": TaskKind(handle, most_attempts=1)})
     await desk.ask("one", version=1)
     await process.drain()
     if in_seconds:
@@ -162,7 +162,7 @@ async def test_effect_and_done_are_one(desk: Desk) -> None:
             if task.attempt == 1:
                 raise ConnectionError("in the middle")
 
-    process = desk.outbox({"tell": Kind(fail_once)})
+    process = desk.outbox({"tell": TaskKind(fail_once)})
     await desk.ask("one")
     await process.drain()
     assert await desk.effects() == []
@@ -196,7 +196,7 @@ async def test_tasks_that_end_together(desk: Desk) -> None:
         all_here.set()
 
     await desk.ask("one", "again", "lost")
-    process = desk.outbox({"tell": Kind(together)})
+    process = desk.outbox({"tell": TaskKind(together)})
     with capture_logs() as logs:
         await process._take()
         await asyncio.wait(list(process._running))
@@ -212,7 +212,7 @@ async def test_error_after_the_commit_undoes_nothing(desk: Desk) -> None:
 
     await desk.ask("one")
     with capture_logs() as logs:
-        await desk.outbox({"tell": Kind(act_and_fail)}).drain()
+        await desk.outbox({"tell": TaskKind(act_and_fail)}).drain()
     assert (await desk.row()).state == "DONE"
     assert await desk.effects() == ["one"]
     assert [(line["event"], line["error"]) for line in logs] == [
@@ -222,7 +222,7 @@ async def test_error_after_the_commit_undoes_nothing(desk: Desk) -> None:
 
 async def test_back_off_grows_to_ten_minutes(desk: Desk) -> None:
     seen = Seen(ConnectionError("no route"))
-    process = desk.outbox({"tell": Kind(seen.handle)})
+    process = desk.outbox({"tell": TaskKind(seen.handle)})
     await desk.ask("one")
     waits = []
     for attempt in range(1, 14):
@@ -242,7 +242,7 @@ async def test_back_off_grows_to_ten_minutes(desk: Desk) -> None:
 async def test_outside_may_say_how_long_to_wait(desk: Desk) -> None:
     seen = Seen(DomainError(Reason.SERVER_BUSY, "busy", retry_seconds=120))
     await desk.ask("one")
-    await desk.outbox({"tell": Kind(seen.handle)}).drain()
+    await desk.outbox({"tell": TaskKind(seen.handle)}).drain()
     row = await desk.row()
     assert row.due_time == desk.clock.now + timedelta(seconds=120)
     assert row.last_error == "SERVER_BUSY: busy"
@@ -257,7 +257,7 @@ async def test_postponing_is_no_failure(desk: Desk) -> None:
         assert task.attempt == 1
         return Postpone(task.now() + timedelta(seconds=10)) if calls < 5 else None
 
-    process = desk.outbox({"tell": Kind(early, most_attempts=2)})
+    process = desk.outbox({"tell": TaskKind(early, most_attempts=2)})
     await desk.ask("one")
     for _ in range(5):
         await process.drain()
@@ -272,7 +272,7 @@ async def test_handler_that_takes_too_long_has_failed(desk: Desk) -> None:
         await asyncio.Event().wait()
 
     await desk.ask("one")
-    await desk.outbox({"tell": Kind(forever, most_seconds=0.05)}).drain()
+    await desk.outbox({"tell": TaskKind(forever, most_seconds=0.05)}).drain()
     row = await desk.row()
     assert (row.state, row.attempts, row.lease_until) == ("OPEN", 1, None)
     assert row.last_error.startswith("TimeoutError")
@@ -280,7 +280,7 @@ async def test_handler_that_takes_too_long_has_failed(desk: Desk) -> None:
 
 async def test_failures_log_one_line(desk: Desk) -> None:
     seen = Seen(ConnectionError("away\0\ud800" + "y" * 1000))
-    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=2)})
+    process = desk.outbox({"tell": TaskKind(seen.handle, most_attempts=2)})
     await desk.ask("one")
     with capture_logs() as logs:
         await process.drain()
@@ -298,7 +298,7 @@ async def test_unexpected_error_is_logged_with_its_trace(desk: Desk) -> None:
     await desk.ask("one")
     error = ZeroDivisionError()
     with capture_logs() as logs:
-        await desk.outbox({"tell": Kind(Seen(error).handle)}).drain()
+        await desk.outbox({"tell": TaskKind(Seen(error).handle)}).drain()
     assert [line["exc_info"] for line in logs] == [error]
 
 
@@ -309,7 +309,7 @@ async def test_slow_kind_does_not_hold_up_others(desk: Desk) -> None:
         await release.wait()
 
     await desk.ask(*map(str, range(50)), kind="slow")
-    process = desk.outbox({"slow": Kind(slow, most_at_once=3), "tell": Kind(seen.handle)})
+    process = desk.outbox({"slow": TaskKind(slow, most_at_once=3), "tell": TaskKind(seen.handle)})
     process.start()
     await until(lambda: len(process._running) == 3)
     await desk.ask("quick", kind="tell")
@@ -321,7 +321,7 @@ async def test_slow_kind_does_not_hold_up_others(desk: Desk) -> None:
 
 async def test_kinds_of_a_newer_release_are_left_alone(desk: Desk) -> None:
     await desk.ask("one", kind="of tomorrow")
-    assert await desk.outbox({"tell": Kind(Seen().handle)}).drain() == 0
+    assert await desk.outbox({"tell": TaskKind(Seen().handle)}).drain() == 0
     assert (await desk.row()).attempts == 0
 
 
@@ -330,7 +330,7 @@ async def test_kinds_of_a_newer_release_are_left_alone(desk: Desk) -> None:
 
 async def test_woken_outbox_works_at_once(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=60)
+    process = desk.outbox({"tell": TaskKind(seen.handle)}, poll_seconds=60)
     process.start()
     await asyncio.sleep(0.05)
     await desk.ask("one")
@@ -340,7 +340,7 @@ async def test_woken_outbox_works_at_once(desk: Desk) -> None:
 
 async def test_what_others_asked_for_is_found_without_a_word(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=0.05)
+    process = desk.outbox({"tell": TaskKind(seen.handle)}, poll_seconds=0.05)
     process.start()
     await asyncio.sleep(0.02)
     other = Desk(Database(load_settings(), desk.db._url))
@@ -368,7 +368,7 @@ async def test_idle_outbox_costs_one_statement_a_poll(
         return await go(hot, statements, commit=commit)
 
     monkeypatch.setattr(HotConnection, "round_trip", counted)
-    kinds = {str(n): Kind(Seen().handle) for n in range(20)}
+    kinds = {str(n): TaskKind(Seen().handle) for n in range(20)}
     process = desk.outbox(kinds, poll_seconds=0.1)
     began = time.monotonic()
     process.start()
@@ -411,7 +411,7 @@ async def test_stop_under_load_lets_those_under_way_finish(desk: Desk) -> None:
         ended += 1
 
     await desk.ask(*map(str, range(200)))
-    process = desk.outbox({"tell": Kind(slow, most_at_once=10)})
+    process = desk.outbox({"tell": TaskKind(slow, most_at_once=10)})
     process.start()
     await until(lambda: ended > 15)
     await process.stop()
@@ -428,7 +428,7 @@ async def test_stop_is_bounded_and_hands_back_the_rest(desk: Desk) -> None:
         await asyncio.Event().wait()
 
     await desk.ask("one")
-    process = desk.outbox({"tell": Kind(forever)}, stop_seconds=0.1)
+    process = desk.outbox({"tell": TaskKind(forever)}, stop_seconds=0.1)
     process.start()
     await begun.wait()
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -436,7 +436,7 @@ async def test_stop_is_bounded_and_hands_back_the_rest(desk: Desk) -> None:
     row = await desk.row()
     assert (row.state, row.lease_until, row.attempts) == ("OPEN", None, 0)
     seen = Seen()
-    assert await desk.outbox({"tell": Kind(seen.handle)}).drain() == 1
+    assert await desk.outbox({"tell": TaskKind(seen.handle)}).drain() == 1
 
 
 async def test_stop_of_an_outbox_never_started(desk: Desk) -> None:
@@ -447,10 +447,10 @@ async def test_outbox_goes_on_when_the_database_is_back(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen, failures = Seen(), 0
-    process = desk.outbox({"tell": Kind(seen.handle)}, poll_seconds=0.02)
-    take = Outbox._take
+    process = desk.outbox({"tell": TaskKind(seen.handle)}, poll_seconds=0.02)
+    take = TaskWorker._take
 
-    async def fail_twice(self: Outbox) -> int:
+    async def fail_twice(self: TaskWorker) -> int:
         nonlocal failures
         failures += 1
         if failures < 3:
@@ -458,7 +458,7 @@ async def test_outbox_goes_on_when_the_database_is_back(
             raise (ZeroDivisionError() if failures == 1 else error)
         return await take(self)
 
-    monkeypatch.setattr(Outbox, "_take", fail_twice)
+    monkeypatch.setattr(TaskWorker, "_take", fail_twice)
     await desk.ask("one")
     with capture_logs() as logs:
         process.start()
@@ -469,7 +469,7 @@ async def test_outbox_goes_on_when_the_database_is_back(
 
 async def test_figures(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"figures": Kind(seen.handle, most_attempts=1)})
+    process = desk.outbox({"figures": TaskKind(seen.handle, most_attempts=1)})
 
     def tries(result: str) -> Any:
         return OUTBOX_TASKS.labels("figures", result)._value.get()
@@ -499,13 +499,13 @@ async def test_figures(desk: Desk) -> None:
 async def test_done_by_who_does_not_hold_it(desk: Desk) -> None:
     async def too_slow(task: Task) -> None:
         desk.clock.forward(3600)
-        assert await desk.outbox({"tell": Kind(desk.act)}).drain() == 1
+        assert await desk.outbox({"tell": TaskKind(desk.act)}).drain() == 1
         with pytest.raises(LeaseLostError):
             await desk.act(task)
 
     await desk.ask("one")
     with capture_logs() as logs:
-        await desk.outbox({"tell": Kind(too_slow)}).drain()
+        await desk.outbox({"tell": TaskKind(too_slow)}).drain()
     assert await desk.effects() == ["one"]
     assert [line["event"] for line in logs] == ["outbox.lost"]
     row = await desk.row()
@@ -530,10 +530,10 @@ async def test_failure_of_who_does_not_hold_it_changes_nothing(desk: Desk) -> No
         raise ConnectionError
 
     await desk.ask("one")
-    first = asyncio.create_task(desk.outbox({"tell": Kind(fail_late)}).drain())
+    first = asyncio.create_task(desk.outbox({"tell": TaskKind(fail_late)}).drain())
     await begun.wait()
     desk.clock.forward(3600)
-    await desk.outbox({"tell": Kind(take_over)}).drain()
+    await desk.outbox({"tell": TaskKind(take_over)}).drain()
     assert states == [("OPEN", True)]
     row = await desk.row()
     assert (row.state, row.last_error) == ("DONE", None)

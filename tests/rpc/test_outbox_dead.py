@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import dead_letters, outbox
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import GiveUpError, Kind, Task
+from server.platform.outbox import GiveUpError, Task, TaskKind
 from tests.support.outbox import Desk, Seen, a_desk, effects
 
 
@@ -23,7 +23,7 @@ async def desk(database_url: str) -> AsyncIterator[Desk]:
 
 async def test_dead_letter_and_replay(desk: Desk) -> None:
     seen = Seen(ConnectionError("down"))
-    process = desk.outbox({"tell": Kind(seen.handle, most_attempts=3)})
+    process = desk.outbox({"tell": TaskKind(seen.handle, most_attempts=3)})
     await desk.ask("one", to="somebody")
     for _ in range(5):
         await process.drain()
@@ -43,7 +43,7 @@ async def test_dead_letter_and_replay(desk: Desk) -> None:
 
 async def test_hopeless_work_is_dead_at_once(desk: Desk) -> None:
     await desk.ask("one")
-    await desk.outbox({"tell": Kind(Seen(GiveUpError("no such order")).handle)}).drain()
+    await desk.outbox({"tell": TaskKind(Seen(GiveUpError("no such order")).handle)}).drain()
     row = await desk.row()
     assert (row.state, row.last_error) == ("DEAD", "GiveUpError: no such order")
 
@@ -64,14 +64,14 @@ async def test_what_follows_a_death_is_there_exactly_when_it_is(desk: Desk) -> N
         raise GiveUpError("no")
 
     await desk.ask("one")
-    await desk.outbox({"tell": Kind(again, on_give_up=mourn)}).drain()
+    await desk.outbox({"tell": TaskKind(again, on_give_up=mourn)}).drain()
     assert await desk.effects() == []
     fails = False
-    await desk.outbox({"tell": Kind(again, on_give_up=mourn)}).drain()
+    await desk.outbox({"tell": TaskKind(again, on_give_up=mourn)}).drain()
     assert (await desk.states(), await desk.effects()) == ({"OPEN": 1}, [])
     seen = Seen(GiveUpError("no such order"))
     desk.clock.forward(600)
-    await desk.outbox({"tell": Kind(seen.handle, on_give_up=mourn)}).drain()
+    await desk.outbox({"tell": TaskKind(seen.handle, on_give_up=mourn)}).drain()
     assert (await desk.states(), await desk.effects()) == ({"DEAD": 1}, ["one"])
     assert followed[-1] == ("one", "GiveUpError: no such order")
 
@@ -80,7 +80,7 @@ async def test_dead_are_paged_latest_first(desk: Desk) -> None:
     seen = Seen(GiveUpError("no"))
     for number in range(7):
         await desk.ask(str(number))
-        await desk.outbox({"tell": Kind(seen.handle)}).drain()
+        await desk.outbox({"tell": TaskKind(seen.handle)}).drain()
         desk.clock.forward(number % 2)  # some die at the same moment
     found: list[Any] = []
     async with desk.db.transaction() as tx:
@@ -96,7 +96,7 @@ async def test_dead_are_paged_latest_first(desk: Desk) -> None:
 async def test_replay_of_what_is_asked_for_again(desk: Desk) -> None:
     """One of them carries on; the other is closed."""
     await desk.ask("one")
-    await desk.outbox({"tell": Kind(Seen(GiveUpError("no")).handle)}).drain()
+    await desk.outbox({"tell": TaskKind(Seen(GiveUpError("no")).handle)}).drain()
     dead_id = (await desk.row()).task_id
     await desk.ask("one", in_seconds=60)
     twin_id = (await desk.row(state="OPEN")).task_id
@@ -117,7 +117,7 @@ async def test_only_the_dead_are_replayed(desk: Desk) -> None:
 
 async def test_done_are_forgotten_in_time(desk: Desk) -> None:
     seen = Seen()
-    process = desk.outbox({"tell": Kind(seen.handle)})
+    process = desk.outbox({"tell": TaskKind(seen.handle)})
     for keys in (["old", "older"], ["young"]):
         await desk.ask(*keys)
         await process.drain()

@@ -74,7 +74,7 @@ async def tell_at_once(till: Till, bodies: dict[str, bytes], *, quiet: bool = Fa
     received = [StoredNotice(name, "", body, "{}", now) for name, body in bodies.items()]
     async with db.transaction() as tx:
         await round_trip(tx, [payments.storing_notices(received)])
-        asks = [outbox.Ask(NOTICE, name, {}, now) for name in bodies]
+        asks = [outbox.NewTask(NOTICE, name, {}, now) for name in bodies]
         await outbox.enqueue_many(tx, asks, now=now)
     await db.close()
     if not quiet:

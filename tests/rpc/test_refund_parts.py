@@ -8,7 +8,7 @@ import pytest
 from server.payments import abnormal_refunds
 from server.payments.tasks import PATIENCE_ATTEMPTS, refund_kinds, watch_refunds
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import Outbox
+from server.platform.outbox import TaskWorker
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.refund_office import ABNORMAL, CLOSED, SUCCEEDED, Office, an_office, in_two_parts
@@ -306,6 +306,6 @@ async def test_a_give_up_and_a_settlement_at_once(world: World, desk: Desk, till
 
     late: Any = Late()
     await world.sql("UPDATE outbox_tasks SET attempts = %s", PATIENCE_ATTEMPTS - 1)
-    await Outbox(till.db, refund_kinds(till.db, late), clock=till.clock).drain()
+    await TaskWorker(till.db, refund_kinds(till.db, late), clock=till.clock).drain()
     assert await states(desk, order.order_id) == ["REFUNDED"]
     assert await incidents(world) == []

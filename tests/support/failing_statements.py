@@ -66,7 +66,7 @@ def say_everywhere(error: Exception) -> None:
     """Whatever logs an error, while it is handled."""
     interceptor.log_fault(error)
     log.warning("failed", error=error)
-    log.info("failed", error=outbox._told(error))
+    log.info("failed", error=outbox._error_text(error))
     log.exception("failed")  # noqa: LOG004 - its caller handles it
     library = logging.getLogger("library")
     library.error("failed", exc_info=error)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.outbox import Ask, Kind, Outbox, Task, enqueue_many, outbox_tasks
+from server.platform.outbox import NewTask, Task, TaskKind, TaskWorker, enqueue_many, outbox_tasks
 
 effects = Table("effects", MetaData(), Column("key", Text), Column("attempt", Integer))
 """What handlers do in the database."""
@@ -41,9 +41,9 @@ class Desk:
         self.db = db
         self.clock = Clock()
 
-    def outbox(self, kinds: Mapping[str, Kind], **options: Any) -> Outbox:
+    def outbox(self, kinds: Mapping[str, TaskKind], **options: Any) -> TaskWorker:
         """One process's."""
-        return Outbox(self.db, kinds, **{"clock": self.clock} | options)
+        return TaskWorker(self.db, kinds, **{"clock": self.clock} | options)
 
     async def ask(
         self, *keys: str, kind: str = "tell", in_seconds: float = 0, **facts: Any
@@ -60,7 +60,7 @@ class Desk:
         **facts: Any,
     ) -> None:
         due = self.clock.now + timedelta(seconds=in_seconds)
-        await enqueue_many(tx, [Ask(kind, key, facts, due) for key in keys], now=self.clock.now)
+        await enqueue_many(tx, [NewTask(kind, key, facts, due) for key in keys], now=self.clock.now)
 
     async def rows(self, **having: Any) -> list[Any]:
         """The tasks as they are, the oldest first."""
@@ -111,7 +111,9 @@ async def a_desk(url: str) -> AsyncIterator[Desk]:
 
 async def _work_for_ever(url: str, at_once: int) -> None:
     desk = Desk(Database(load_settings(), url))
-    outbox = Outbox(desk.db, {"tell": Kind(desk.act, most_at_once=at_once)}, poll_seconds=0.01)
+    outbox = TaskWorker(
+        desk.db, {"tell": TaskKind(desk.act, most_at_once=at_once)}, poll_seconds=0.01
+    )
     outbox.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

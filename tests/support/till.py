@@ -23,7 +23,7 @@ from server.payments.settlement import Settlement
 from server.payments.tasks import refund_kinds
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.outbox import Outbox
+from server.platform.outbox import TaskWorker
 from server.wechat.codec import BankAccount, Refund, Transaction
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.traveller import Desk, request_id
@@ -177,7 +177,7 @@ class Till:
         """Runs the due tasks of refunds and of orders that are to be completed."""
         wechat: Any = self.wechat
         kinds = refund_kinds(self.db, wechat) | order_tasks.kinds(self.db)
-        return await Outbox(self.db, kinds, clock=self.clock).drain()
+        return await TaskWorker(self.db, kinds, clock=self.clock).drain()
 
     def forward(self, **by: float) -> None:
         """Sets the clock forward."""

@@ -22,7 +22,7 @@ WHERE p.state = 'PENDING' AND o.state <> 'PENDING' AND t.key IS NULL
     ),
     Invariant(
         "notices",
-        "every stored notice of WeChat's is worked off, or will be: it has a task that is done or open",
+        "every stored notice of WeChat's is handled, or will be: it has a task that is done or open",
         f"""
 SELECT 'notice ' || n.notice_id, format('%s of %s: %s', n.event_type, n.receive_time,
   CASE WHEN t.key IS NULL THEN 'no task works it off' ELSE 'its task is dead' END)
