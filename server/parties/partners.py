@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,6 +30,16 @@ class Partner:
     update_time: datetime
 
 
+class NewPartner(TypedDict):
+    """The fields of a new partner."""
+
+    partner_code: str
+    display_name: str
+    requests_per_minute: int
+    allowed_addresses: Sequence[str]
+    activation_tolerance_basis_points: int
+
+
 PARTNERS = Records(
     "partner",
     partners.c.partner_code,
@@ -39,28 +49,9 @@ PARTNERS = Records(
 )
 
 
-async def create_partner(
-    tx: AsyncConnection,
-    *,
-    partner_code: str,
-    display_name: str,
-    requests_per_minute: int,
-    allowed_addresses: Sequence[str],
-    activation_tolerance_basis_points: int = 0,
-    **by: Unpack[By],
-) -> Partner:
+async def create_partner(tx: AsyncConnection, partner: NewPartner, **by: Unpack[By]) -> Partner:
     """A new partner, without keys or stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
-    values = checked(
-        {
-            "partner_code": partner_code,
-            "display_name": display_name,
-            "requests_per_minute": requests_per_minute,
-            "allowed_addresses": allowed_addresses,
-            "activation_tolerance_basis_points": activation_tolerance_basis_points,
-            "state": "ACTIVE",
-        }
-    )
-    return await PARTNERS.create(tx, values, **by)
+    return await PARTNERS.create(tx, checked({**partner, "state": "ACTIVE"}), **by)
 
 
 async def update_partner(

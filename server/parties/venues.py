@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -55,6 +55,33 @@ class Terminal:
     update_time: datetime
 
 
+class NewMerchant(TypedDict):
+    """The fields of a new merchant."""
+
+    merchant_code: str
+    display_name: str
+    function_codes: Sequence[str]
+    reversal_window_seconds: int
+
+
+class NewVenue(TypedDict):
+    """The fields of a new venue."""
+
+    venue_code: str
+    merchant_code: str
+    display_name: str
+    time_zone: str
+    function_codes: Sequence[str]
+
+
+class NewTerminal(TypedDict):
+    """The fields of a new terminal."""
+
+    terminal_device_id: str
+    venue_code: str
+    display_name: str
+
+
 MERCHANTS = Records(
     "merchant", merchants.c.merchant_code, select(merchants), Merchant, ChangeKind.MERCHANT
 )
@@ -68,26 +95,9 @@ TERMINALS = Records(
 )
 
 
-async def create_merchant(
-    tx: AsyncConnection,
-    *,
-    merchant_code: str,
-    display_name: str,
-    function_codes: Sequence[str],
-    reversal_window_seconds: int,
-    **by: Unpack[By],
-) -> Merchant:
+async def create_merchant(tx: AsyncConnection, merchant: NewMerchant, **by: Unpack[By]) -> Merchant:
     """A new merchant. Raises INVALID_FIELD, ALREADY_EXISTS."""
-    values = checked(
-        {
-            "merchant_code": merchant_code,
-            "display_name": display_name,
-            "function_codes": function_codes,
-            "reversal_window_seconds": reversal_window_seconds,
-            "state": "ACTIVE",
-        }
-    )
-    return await MERCHANTS.create(tx, values, **by)
+    return await MERCHANTS.create(tx, checked({**merchant, "state": "ACTIVE"}), **by)
 
 
 async def update_merchant(
@@ -98,29 +108,11 @@ async def update_merchant(
     return await MERCHANTS.change(tx, before, checked(values), **by)
 
 
-async def create_venue(
-    tx: AsyncConnection,
-    *,
-    venue_code: str,
-    merchant_code: str,
-    display_name: str,
-    time_zone: str,
-    function_codes: Sequence[str],
-    **by: Unpack[By],
-) -> Venue:
+async def create_venue(tx: AsyncConnection, venue: NewVenue, **by: Unpack[By]) -> Venue:
     """A new venue of a merchant. Raises INVALID_FIELD, ALREADY_EXISTS; NOT_FOUND and REVOKED for the merchant."""
-    values = checked(
-        {
-            "venue_code": venue_code,
-            "merchant_code": merchant_code,
-            "display_name": display_name,
-            "time_zone": time_zone,
-            "function_codes": function_codes,
-            "state": "ACTIVE",
-        }
-    )
-    merchant = await MERCHANTS.rely_on(tx, merchant_code)
-    _refuse_foreign_functions(merchant, function_codes)
+    values = checked({**venue, "state": "ACTIVE"})
+    merchant = await MERCHANTS.rely_on(tx, venue["merchant_code"])
+    _refuse_foreign_functions(merchant, venue["function_codes"])
     return await VENUES.create(tx, values, **by)
 
 
@@ -134,23 +126,10 @@ async def update_venue(
     return await VENUES.change(tx, before, checked(values), **by)
 
 
-async def create_terminal(
-    tx: AsyncConnection,
-    *,
-    terminal_device_id: str,
-    venue_code: str,
-    display_name: str,
-    **by: Unpack[By],
-) -> Terminal:
+async def create_terminal(tx: AsyncConnection, terminal: NewTerminal, **by: Unpack[By]) -> Terminal:
     """A new terminal. Raises ALREADY_EXISTS; NOT_FOUND and REVOKED for the venue, REVOKED for its merchant."""
-    await rely_on_venue(tx, venue_code)
-    values = {
-        "terminal_device_id": terminal_device_id,
-        "venue_code": venue_code,
-        "display_name": display_name,
-        "state": "ACTIVE",
-    }
-    return await TERMINALS.create(tx, values, **by)
+    await rely_on_venue(tx, terminal["venue_code"])
+    return await TERMINALS.create(tx, {**terminal, "state": "ACTIVE"}, **by)
 
 
 async def update_terminal(

@@ -211,14 +211,14 @@ async def _load_products(tx: AsyncConnection, by: By) -> None:
 async def _load_partners(tx: AsyncConnection, by: By) -> None:
     for code, name in PARTNERS.items():
         if await _is_missing(partners.PARTNERS.get(tx, code)):
-            await partners.create_partner(
-                tx,
+            new = partners.NewPartner(
                 partner_code=code,
                 display_name=name,
                 requests_per_minute=partners.DEFAULT_REQUESTS_PER_MINUTE,
                 allowed_addresses=[],
-                **by,
+                activation_tolerance_basis_points=0,
             )
+            await partners.create_partner(tx, new, **by)
     for channel, totals in ALLOTMENTS.items():
         for product_id, total in totals.items():
             if await _is_missing(allotments.get_allotment(tx, product_id, channel)):
@@ -229,30 +229,29 @@ async def _load_partners(tx: AsyncConnection, by: By) -> None:
 
 async def _load_venues(tx: AsyncConnection, by: By) -> None:
     if await _is_missing(venues.MERCHANTS.get(tx, MERCHANT)):
-        await venues.create_merchant(
-            tx,
+        merchant = venues.NewMerchant(
             merchant_code=MERCHANT,
             display_name="Harbour Attractions 海港景点",
             function_codes=FUNCTION_CODES,
             reversal_window_seconds=DEFAULT_REVERSAL_WINDOW_SECONDS,
-            **by,
         )
+        await venues.create_merchant(tx, merchant, **by)
     for code, (name, function_codes) in VENUES.items():
         if await _is_missing(venues.VENUES.get(tx, code)):
-            await venues.create_venue(
-                tx,
+            venue = venues.NewVenue(
                 venue_code=code,
                 merchant_code=MERCHANT,
                 display_name=name,
                 time_zone="Asia/Hong_Kong",
                 function_codes=function_codes,
-                **by,
             )
+            await venues.create_venue(tx, venue, **by)
     for device, venue_code in TERMINALS.items():
         if await _is_missing(venues.TERMINALS.get(tx, device)):
-            await venues.create_terminal(
-                tx, terminal_device_id=device, venue_code=venue_code, display_name=device, **by
+            terminal = venues.NewTerminal(
+                terminal_device_id=device, venue_code=venue_code, display_name=device
             )
+            await venues.create_terminal(tx, terminal, **by)
 
 
 async def _is_missing(found: Any) -> bool:

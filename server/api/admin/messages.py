@@ -1,58 +1,48 @@
-"""What administrators keep as protobuf messages, and the fields of update requests as plain values."""
+"""What administrators keep as protobuf messages, and requests to create it as plain values."""
 
-from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from deeptravel.admin.v1 import (
     account_pb2,
-    allotment_pb2,
     audit_pb2,
     partner_pb2,
-    product_pb2,
     state_pb2,
+    ticket_block_pb2,
     traveller_pb2,
     venue_pb2,
 )
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from server.api.admin.requests import optional
 from server.api.convert import enum_names, enum_numbers, timestamp
-from server.api.fields import is_required
 from server.audit.audit_events import AuditEvent
-from server.audit.records import refuse
-from server.audit.rules import AgeLimit, Fare, ProductEntitlement
-from server.catalog.allotments import Allotment
-from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES
-from server.catalog.products import (
-    DEFAULT_CALENDAR,
-    DEFAULT_GUARD_SECONDS,
-    DEFAULT_MAX_PER_TRAVELLER,
-    NewProduct,
-    Product,
-)
-from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.identity.accounts import Administrator, Operator
 from server.identity.partner_keys import PartnerKey
 from server.identity.traveller_blocks import Traveller
-from server.parties.partners import Partner
-from server.parties.venues import Merchant, Terminal, Venue
-from server.platform.errors import invalid
+from server.orders.ticket_blocks import TicketBlock
+from server.parties.partners import DEFAULT_REQUESTS_PER_MINUTE, NewPartner, Partner
+from server.parties.venues import (
+    DEFAULT_REVERSAL_WINDOW_SECONDS,
+    Merchant,
+    NewMerchant,
+    NewTerminal,
+    NewVenue,
+    Terminal,
+    Venue,
+)
 
 STATE = enum_numbers(state_pb2.ResourceState)
-STATE_NAME = enum_names(state_pb2.ResourceState)
 ROLE = enum_numbers(account_pb2.OperatorRole)
 ROLE_NAME = enum_names(account_pb2.OperatorRole)
-KIND = enum_numbers(product_pb2.ProductKind)
-KIND_NAME = enum_names(product_pb2.ProductKind)
-PRODUCT_STATE = enum_numbers(product_pb2.ProductState)
-PRODUCT_STATE_NAME = enum_names(product_pb2.ProductState)
-USE_MODE = enum_numbers(product_pb2.UseMode)
-USE_MODE_NAME = enum_names(product_pb2.UseMode) | {0: "ONCE_PER_QR"}
 TRAVELLER_STATE = enum_numbers(traveller_pb2.TravellerState)
-TRAVELLER_STATE_NAME = enum_names(traveller_pb2.TravellerState)
-CUSTOMER_TYPE = enum_numbers(ticket_pb2.CustomerType)
-CUSTOMER_TYPE_NAME = enum_names(ticket_pb2.CustomerType)
+TICKET_STATE = enum_numbers(ticket_pb2.TicketState)
+
+BlockResponse = TypeVar(
+    "BlockResponse", ticket_block_pb2.BlockTicketResponse, ticket_block_pb2.UnblockTicketResponse
+)
 
 
 class _Kept(Protocol):
@@ -143,63 +133,46 @@ def administrator_message(administrator: Administrator) -> account_pb2.Administr
     )
 
 
-def product_message(product: Product) -> product_pb2.Product:
-    """A product."""
-    return product_pb2.Product(
-        product_id=product.product_id,
-        kind=KIND[product.kind],
-        display_name_en=product.display_name_en,
-        display_name_zh=product.display_name_zh,
-        currency_code=product.currency_code,
-        fares=[
-            product_pb2.Fare(**{**fare, "customer_type": CUSTOMER_TYPE[fare["customer_type"]]})
-            for fare in product.fares
-        ],
-        entitlements=[
-            product_pb2.ProductEntitlement(**{**each, "use_mode": USE_MODE[each["use_mode"]]})
-            for each in product.entitlements
-        ],
-        tiers=[product_pb2.PartyTier(**tier) for tier in product.tiers],
-        policy=_policy_message(product.policy),
-        max_per_traveller=product.max_per_traveller,
-        unaccompanied_types=[CUSTOMER_TYPE[each] for each in product.unaccompanied_types],
-        age_limits=[
-            product_pb2.AgeLimit(
-                customer_type=CUSTOMER_TYPE[each["customer_type"]],
-                min_age=each["min_age"],
-                max_age=each["max_age"],
-            )
-            for each in product.age_limits
-        ],
-        city_code=product.city_code or "",
-        calendar_code=product.calendar_code,
-        boarding_minutes=product.boarding_minutes,
-        validity_days=product.validity_days,
-        blackout_dates=[day.isoformat() for day in product.blackout_dates],
-        state=PRODUCT_STATE[product.state],
-        create_time=timestamp(product.create_time),
-        update_time=timestamp(product.update_time),
+def new_partner(request: partner_pb2.CreatePartnerRequest) -> NewPartner:
+    """What CreatePartner asks for."""
+    return NewPartner(
+        partner_code=request.partner_code,
+        display_name=request.display_name,
+        requests_per_minute=request.requests_per_minute or DEFAULT_REQUESTS_PER_MINUTE,
+        allowed_addresses=list(request.allowed_addresses),
+        activation_tolerance_basis_points=request.activation_tolerance_basis_points,
     )
 
 
-def _policy_message(stored: dict[str, Any]) -> product_pb2.RefundPolicy:
-    steps = [product_pb2.RefundTier(**tier) for tier in stored.get("refund_tiers", [])]
-    rest = {"move_tolerance_minutes": DEFAULT_TOLERANCE_MINUTES} | {
-        name: value for name, value in stored.items() if name != "refund_tiers"
-    }
-    return product_pb2.RefundPolicy(refund_tiers=steps, **rest)
+def new_merchant(request: venue_pb2.CreateMerchantRequest) -> NewMerchant:
+    """What CreateMerchant asks for."""
+    return NewMerchant(
+        merchant_code=request.merchant_code,
+        display_name=request.display_name,
+        function_codes=list(request.function_codes),
+        reversal_window_seconds=optional(
+            request, "reversal_window_seconds", DEFAULT_REVERSAL_WINDOW_SECONDS
+        ),
+    )
 
 
-def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
-    """An allotment."""
-    return allotment_pb2.Allotment(
-        product_id=allotment.product_id,
-        channel=allotment.channel,
-        total=allotment.total,
-        held=allotment.held,
-        sold=allotment.sold,
-        available=allotment.total - allotment.held - allotment.sold,
-        update_time=timestamp(allotment.update_time),
+def new_venue(request: venue_pb2.CreateVenueRequest) -> NewVenue:
+    """What CreateVenue asks for."""
+    return NewVenue(
+        venue_code=request.venue_code,
+        merchant_code=request.merchant_code,
+        display_name=request.display_name,
+        time_zone=request.time_zone,
+        function_codes=list(request.function_codes),
+    )
+
+
+def new_terminal(request: venue_pb2.CreateTerminalRequest) -> NewTerminal:
+    """What CreateTerminal asks for."""
+    return NewTerminal(
+        terminal_device_id=request.terminal_device_id,
+        venue_code=request.venue_code,
+        display_name=request.display_name,
     )
 
 
@@ -231,141 +204,28 @@ def audit_message(event: AuditEvent) -> audit_pb2.AuditEvent:
     )
 
 
-def fares(messages: Iterable[product_pb2.Fare]) -> list[Fare]:
-    """The fares of a request."""
-    return [
-        Fare(
-            customer_type=CUSTOMER_TYPE_NAME[fare.customer_type],
-            day_type=fare.day_type,
-            amount_minor=fare.amount_minor,
-        )
-        for fare in messages
-    ]
-
-
-def entitlements(messages: Iterable[product_pb2.ProductEntitlement]) -> list[ProductEntitlement]:
-    """The entitlements of a request."""
-    return [
-        ProductEntitlement(
-            function_code=each.function_code,
-            display_name_en=each.display_name_en,
-            display_name_zh=each.display_name_zh,
-            total_uses=each.total_uses,
-            use_mode=USE_MODE_NAME[each.use_mode],
-            guard_seconds=optional(each, "guard_seconds", DEFAULT_GUARD_SECONDS),
-            shared=each.shared,
-        )
-        for each in messages
-    ]
-
-
-def tiers(messages: Iterable[product_pb2.PartyTier]) -> list[dict[str, int]]:
-    """The discounts of a request, as they are stored."""
-    return [{"min_party": each.min_party, "percent_off": each.percent_off} for each in messages]
-
-
-def customer_types(numbers: Iterable[int]) -> list[str]:
-    """The customer types of a request."""
-    return [CUSTOMER_TYPE_NAME[number] for number in numbers]
-
-
-def age_limits(messages: Iterable[product_pb2.AgeLimit]) -> list[AgeLimit]:
-    """The age limits of a request, as they are stored."""
-    return [
-        AgeLimit(
-            customer_type=CUSTOMER_TYPE_NAME[each.customer_type],
-            min_age=each.min_age,
-            max_age=each.max_age if each.HasField("max_age") else None,
-        )
-        for each in messages
-    ]
-
-
-def policy(message: product_pb2.RefundPolicy) -> dict[str, Any]:
-    """The policy of a request, as it is stored."""
-    return {
-        "refund_tiers": [
-            {"minutes_before": tier.minutes_before, "percent": tier.percent}
-            for tier in message.refund_tiers
-        ],
-        "refund_fee_minor": message.refund_fee_minor,
-        "changes_allowed": message.changes_allowed,
-        "change_minutes_before": message.change_minutes_before,
-        "change_fee_minor": message.change_fee_minor,
-        "pro_rata": message.pro_rata,
-        "move_tolerance_minutes": optional(
-            message, "move_tolerance_minutes", DEFAULT_TOLERANCE_MINUTES
-        ),
-        "refund_after_choice": message.refund_after_choice,
-    }
-
-
-def new_product(request: Any) -> NewProduct:
-    """What CreateProduct asks for."""
-    return NewProduct(
-        product_id=request.product_id,
-        kind=KIND_NAME[request.kind],
-        display_name_en=request.display_name_en,
-        display_name_zh=request.display_name_zh,
-        currency_code=request.currency_code,
-        fares=fares(request.fares),
-        entitlements=entitlements(request.entitlements),
-        validity_days=request.validity_days,
-        blackout_dates=list(request.blackout_dates),
-        tiers=tiers(request.tiers),
-        policy=policy(request.policy),
-        max_per_traveller=request.max_per_traveller or DEFAULT_MAX_PER_TRAVELLER,
-        unaccompanied_types=customer_types(request.unaccompanied_types),
-        age_limits=age_limits(request.age_limits),
-        city_code=request.city_code or None,
-        calendar_code=request.calendar_code or DEFAULT_CALENDAR,
-        boarding_minutes=request.boarding_minutes or DEFAULT_BOARDING_MINUTES,
+def ticket_block(block: TicketBlock, response: type[BlockResponse]) -> BlockResponse:
+    """A ticket that is blocked or unblocked."""
+    return response(
+        ticket_code=block.ticket_code,
+        status=TICKET_STATE[block.state],
+        blocked=block.blocked,
+        successor_ticket_code=block.successor_ticket_code,
     )
 
 
-def optional(message: Any, field: str, default: int) -> int:
-    """The number in a field with presence, or the default."""
-    return int(getattr(message, field)) if message.HasField(field) else default
+class _Common(TypedDict):
+    state: "state_pb2.ResourceState.ValueType"
+    create_time: Timestamp | None
+    update_time: Timestamp | None
 
 
-def changes(request: Any, **read: Callable[[Any], Any]) -> dict[str, Any]:
-    """The fields of an update request that its mask names; `read` makes plain values of those that are not.
-
-    What a request requires names the record and cannot be changed; all else can. Raises INVALID_FIELD for a mask that
-    names nothing, or anything else, or a field without a value; lists may be empty.
-    """
-    fields = {field.name: field for field in request.DESCRIPTOR.fields if not is_required(field)}
-    choice = ", ".join(fields)
-    if not request.update_mask.paths:
-        raise invalid("update_mask", f"names no field; name what to change: {choice}")
-    faults = []
-    for path in request.update_mask.paths:
-        field = fields.get(path)
-        if field is None:
-            faults.append(("update_mask", f"{path} cannot be changed; these can: {choice}"))
-        elif not field.is_repeated and not _is_set(request, field):
-            faults.append((path, "is named by update_mask and needs a value"))
-    refuse(faults)
-    plain = dict.fromkeys(fields, _plain) | read
-    return {path: plain[path](getattr(request, path)) for path in request.update_mask.paths}
-
-
-def _is_set(request: Any, field: Any) -> bool:
-    return bool(
-        request.HasField(field.name) if field.has_presence else getattr(request, field.name)
+def _common(record: _Kept) -> _Common:
+    return _Common(
+        state=STATE[record.state],
+        create_time=timestamp(record.create_time),
+        update_time=timestamp(record.update_time),
     )
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int) else list(value)
-
-
-def _common(record: _Kept) -> dict[str, Any]:
-    return {
-        "state": STATE[record.state],
-        "create_time": timestamp(record.create_time),
-        "update_time": timestamp(record.update_time),
-    }
 
 
 def _struct(content: dict[str, Any] | None) -> Struct | None:

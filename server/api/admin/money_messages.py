@@ -1,7 +1,5 @@
 """Money's nouns between protobuf and plain values."""
 
-from typing import Any
-
 from deeptravel.admin.v1 import payment_pb2, task_pb2
 from google.protobuf.struct_pb2 import Struct
 
@@ -12,7 +10,7 @@ from server.payments.reconciliation import Difference, Reconciliation
 from server.platform.dead_letters import DeadTask
 
 
-def incident(found: Incident) -> Any:
+def incident(found: Incident) -> payment_pb2.PaymentIncident:
     """Something that did not fit."""
     facts = Struct()
     facts.update(found.facts)
@@ -28,7 +26,7 @@ def incident(found: Incident) -> Any:
     )
 
 
-def reconciliation(run: Reconciliation) -> Any:
+def reconciliation(run: Reconciliation) -> payment_pb2.Reconciliation:
     """A comparison with the bill of a day."""
     return payment_pb2.Reconciliation(
         bill_date=run.bill_date.isoformat(),
@@ -41,7 +39,7 @@ def reconciliation(run: Reconciliation) -> Any:
     )
 
 
-def difference(found: Difference) -> Any:
+def difference(found: Difference) -> payment_pb2.ReconciliationDifference:
     """Something that is not the same on both sides."""
     return payment_pb2.ReconciliationDifference(
         kind=found.kind,
@@ -53,7 +51,7 @@ def difference(found: Difference) -> Any:
     )
 
 
-def dead_task(task: DeadTask) -> Any:
+def dead_task(task: DeadTask) -> task_pb2.DeadTask:
     """Work that was given up."""
     return task_pb2.DeadTask(
         task_id=str(task.task_id),

@@ -1,70 +1,81 @@
-"""The methods of AdminService that are about money, and the work in the background that moves it."""
+"""The methods of AdminService about money, and about the tasks in the background that move it."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
-from deeptravel.admin.v1 import admin_service_pb2_grpc, payment_pb2, refund_pb2, task_pb2
+from deeptravel.admin.v1 import payment_pb2, refund_pb2, task_pb2
+from deeptravel.ticketing.v1 import refund_pb2 as refund_messages_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.api import calls, convert, paging, repeats
+from server.api import convert
 from server.api.admin import money_messages
+from server.api.admin.table import AdminMethods, by
+from server.api.calls import Context, caller
+from server.api.paging import Page, paged
+from server.api.repeats import ChangingCall, changing, in_steps
 from server.api.ticketing.refunds import STATE_NAMES, refund
 from server.audit import task_replay
-from server.audit.records import By
+from server.identity.callers import Admin
 from server.payments import incidents as payments
 from server.payments import reconciliation, refund_actions
 from server.payments.payment_requests import configured
 from server.payments.payments import incidents
-from server.payments.refunds import Refund, of_state, parts_of
+from server.payments.refunds import Part, Refund, of_state, parts_of
 from server.platform import clock, dead_letters
-from server.platform.database import Database
 from server.wechat.client import WechatClient
+from server.wechat.codec import BankAccount
+from server.wechat.codec import Refund as Outcome
 
 ACCOUNT_NAMES = convert.enum_names(refund_pb2.AbnormalRefundAccount)
 
 
-def _by() -> By:
-    return By(actor=calls.caller().key, now=clock.now())
-
-
-async def _with_parts(tx: Any, found: Sequence[Refund]) -> list[Any]:
+async def _with_parts(
+    tx: AsyncConnection, found: Sequence[Refund]
+) -> list[refund_messages_pb2.Refund]:
     """Refunds with the parts that only administrators see."""
     parts = await parts_of(tx, [(each.order_id, each.refund_no) for each in found])
     return [refund(each, parts[each.order_id, each.refund_no]) for each in found]
 
 
-async def _full(tx: Any, found: Refund) -> Any:
+async def _full(tx: AsyncConnection, found: Refund) -> refund_messages_pb2.Refund:
     (message,) = await _with_parts(tx, [found])
     return message
 
 
-class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
-    """A part of AdminServicer, which makes the fields; the contract documents each method."""
+class MoneyMethods(AdminMethods):
+    """A part of AdminServicer; the contract documents each method."""
 
-    _db: Database
-    _repeats: repeats.Repeats
-    _pages: paging.PageTokens
     _wechat: WechatClient | None
 
-    async def ListRefunds(self, request: Any, context: Any) -> Any:
-        most, cursor = paging.page_size(request), self._pages.decode(request)
-        before = (datetime.fromisoformat(cursor[0]), cursor[1], cursor[2]) if cursor else None
-        async with self._db.report(calls.caller().key) as tx:
-            found = await of_state(tx, STATE_NAMES[request.state], before=before, most=most + 1)
-            response = refund_pb2.ListRefundsResponse(refunds=await _with_parts(tx, found[:most]))
-        if len(found) > most:
-            last = found[most - 1]
-            position = last.create_time.isoformat(), last.order_id, last.refund_no
-            response.next_page_token = self._pages.encode(request, position)
-        return response
+    @paged
+    async def ListRefunds(
+        self,
+        request: refund_pb2.ListRefundsRequest,
+        page: Page[Admin, tuple[datetime, int, int]],
+    ) -> refund_pb2.ListRefundsResponse:
+        async with self._db.report(page.caller.key) as tx:
+            state = STATE_NAMES[request.state]
+            found = await of_state(tx, state, before=page.after, most=page.size + 1)
+            shown = page.cut(found, lambda last: (last.create_time, last.order_id, last.refund_no))
+            return refund_pb2.ListRefundsResponse(refunds=await _with_parts(tx, shown))
 
-    async def GetRefund(self, request: Any, context: Any) -> Any:
+    async def GetRefund(
+        self,
+        request: refund_pb2.GetRefundRequest,
+        context: Context[refund_pb2.GetRefundRequest, refund_pb2.GetRefundResponse],
+    ) -> refund_pb2.GetRefundResponse:
         async with self._db.transaction() as tx:
             found = await refund_actions.get(tx, request.refund_id)
             return refund_pb2.GetRefundResponse(refund=await _full(tx, found))
 
-    async def ApplyAbnormalRefund(self, request: Any, context: Any) -> Any:
+    async def ApplyAbnormalRefund(
+        self,
+        request: refund_pb2.ApplyAbnormalRefundRequest,
+        context: Context[
+            refund_pb2.ApplyAbnormalRefundRequest, refund_pb2.ApplyAbnormalRefundResponse
+        ],
+    ) -> refund_pb2.ApplyAbnormalRefundResponse:
         client = configured(self._wechat)
         account = refund_actions.bank_account(
             ACCOUNT_NAMES[request.account],
@@ -72,128 +83,141 @@ class MoneyMethods(admin_service_pb2_grpc.AdminServiceServicer):
             request.bank_account,
             request.real_name,
         )
-        response_type = refund_pb2.ApplyAbnormalRefundResponse
-        stored = await self._repeats.stored(request, response_type)
-        if stored is not None:
-            return stored
-        by, content = _by(), self._repeats.content_hash(request)
+        return await self._send_abnormal_refund(request, context, client, account)
+
+    @in_steps
+    async def _send_abnormal_refund(
+        self,
+        request: refund_pb2.ApplyAbnormalRefundRequest,
+        context: Context[
+            refund_pb2.ApplyAbnormalRefundRequest, refund_pb2.ApplyAbnormalRefundResponse
+        ],
+        client: WechatClient,
+        account: BankAccount | None,
+    ) -> refund_pb2.ApplyAbnormalRefundResponse:
+        actor, content = caller(Admin).key, self._repeats.content_hash(request)
+        mark = refund_actions.request_mark(actor, request.request_id, content)
+        sent = {"out_refund_no": request.out_refund_no, "request": mark}
         part, outcome = await refund_actions.send_abnormal_refund(
             self._db,
             client,
             request.refund_id,
-            out_refund_no=request.out_refund_no,
             account=account,
-            request=refund_actions.request_mark(by["actor"], request.request_id, content),
-            **by,
+            actor=actor,
+            now=clock.now(),
+            **sent,
         )
+        return await self._finish_abnormal_refund(request, context, part, outcome)
 
-        async def work(tx: Any) -> Any:
-            sent = await refund_actions.finish(
-                tx, request.refund_id, part, outcome, request.comment, **_by()
-            )
-            return response_type(refund=await _full(tx, sent))
+    @changing
+    async def _finish_abnormal_refund(
+        self,
+        request: refund_pb2.ApplyAbnormalRefundRequest,
+        call: ChangingCall[Admin],
+        part: Part,
+        outcome: Outcome | None,
+    ) -> refund_pb2.ApplyAbnormalRefundResponse:
+        sent = await refund_actions.finish(
+            call.tx, request.refund_id, part, outcome, request.comment, **by(call)
+        )
+        return refund_pb2.ApplyAbnormalRefundResponse(refund=await _full(call.tx, sent))
 
-        return await self._repeats.once(request, response_type, work)
+    @changing
+    async def RetryRefund(
+        self, request: refund_pb2.RetryRefundRequest, call: ChangingCall[Admin]
+    ) -> refund_pb2.RetryRefundResponse:
+        retried = await refund_actions.retry_refund(
+            call.tx, request.refund_id, comment=request.comment, **by(call)
+        )
+        return refund_pb2.RetryRefundResponse(refund=await _full(call.tx, retried))
 
-    async def RetryRefund(self, request: Any, context: Any) -> Any:
-        async def work(tx: Any) -> Any:
-            retried = await refund_actions.retry_refund(
-                tx, request.refund_id, comment=request.comment, **_by()
-            )
-            return refund_pb2.RetryRefundResponse(refund=await _full(tx, retried))
-
-        return await self._repeats.once(request, refund_pb2.RetryRefundResponse, work)
-
-    async def SettleRefund(self, request: Any, context: Any) -> Any:
-        async def work(tx: Any) -> Any:
-            settled = await refund_actions.settle_refund(
-                tx,
-                request.refund_id,
-                state=STATE_NAMES[request.state],
-                comment=request.comment,
-                **_by(),
-            )
-            return refund_pb2.SettleRefundResponse(refund=await _full(tx, settled))
-
-        return await self._repeats.once(request, refund_pb2.SettleRefundResponse, work)
+    @changing
+    async def SettleRefund(
+        self, request: refund_pb2.SettleRefundRequest, call: ChangingCall[Admin]
+    ) -> refund_pb2.SettleRefundResponse:
+        settled = await refund_actions.settle_refund(
+            call.tx,
+            request.refund_id,
+            state=STATE_NAMES[request.state],
+            comment=request.comment,
+            **by(call),
+        )
+        return refund_pb2.SettleRefundResponse(refund=await _full(call.tx, settled))
 
     # Incidents
 
-    async def ListPaymentIncidents(self, request: Any, context: Any) -> Any:
-        most, cursor = paging.page_size(request), self._pages.decode(request)
-        async with self._db.report(calls.caller().key) as tx:
+    @paged
+    async def ListPaymentIncidents(
+        self,
+        request: payment_pb2.ListPaymentIncidentsRequest,
+        page: Page[Admin, tuple[datetime, UUID]],
+    ) -> payment_pb2.ListPaymentIncidentsResponse:
+        async with self._db.report(page.caller.key) as tx:
             found = await incidents(
                 tx,
                 unresolved_only=not request.include_resolved,
-                before=(datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None,
-                most=most + 1,
+                before=page.after,
+                most=page.size + 1,
             )
-        response = payment_pb2.ListPaymentIncidentsResponse(
-            payment_incidents=map(money_messages.incident, found[:most])
+        shown = page.cut(found, lambda last: (last.create_time, last.incident_id))
+        return payment_pb2.ListPaymentIncidentsResponse(
+            payment_incidents=map(money_messages.incident, shown)
         )
-        if len(found) > most:
-            last = found[most - 1]
-            position = last.create_time.isoformat(), str(last.incident_id)
-            response.next_page_token = self._pages.encode(request, position)
-        return response
 
-    async def ResolvePaymentIncident(self, request: Any, context: Any) -> Any:
-        async def work(tx: Any) -> Any:
-            resolved = await payments.resolve_incident(
-                tx, request.incident_id, comment=request.comment, **_by()
-            )
-            return payment_pb2.ResolvePaymentIncidentResponse(
-                payment_incident=money_messages.incident(resolved)
-            )
-
-        return await self._repeats.once(request, payment_pb2.ResolvePaymentIncidentResponse, work)
+    @changing
+    async def ResolvePaymentIncident(
+        self, request: payment_pb2.ResolvePaymentIncidentRequest, call: ChangingCall[Admin]
+    ) -> payment_pb2.ResolvePaymentIncidentResponse:
+        resolved = await payments.resolve_incident(
+            call.tx, request.incident_id, comment=request.comment, **by(call)
+        )
+        return payment_pb2.ResolvePaymentIncidentResponse(
+            payment_incident=money_messages.incident(resolved)
+        )
 
     # Reconciliation
 
-    async def ListReconciliations(self, request: Any, context: Any) -> Any:
-        most, cursor = paging.page_size(request), self._pages.decode(request)
-        before = date.fromisoformat(cursor[0]) if cursor else None
-        async with self._db.report(calls.caller().key) as tx:
-            found = await reconciliation.runs(tx, before=before, most=most + 1)
-        response = payment_pb2.ListReconciliationsResponse(
-            reconciliations=map(money_messages.reconciliation, found[:most])
+    @paged
+    async def ListReconciliations(
+        self, request: payment_pb2.ListReconciliationsRequest, page: Page[Admin, date]
+    ) -> payment_pb2.ListReconciliationsResponse:
+        async with self._db.report(page.caller.key) as tx:
+            found = await reconciliation.runs(tx, before=page.after, most=page.size + 1)
+        shown = page.cut(found, lambda last: last.bill_date)
+        return payment_pb2.ListReconciliationsResponse(
+            reconciliations=map(money_messages.reconciliation, shown)
         )
-        if len(found) > most:
-            last = found[most - 1].bill_date.isoformat()
-            response.next_page_token = self._pages.encode(request, [last])
-        return response
 
-    async def ListReconciliationDifferences(self, request: Any, context: Any) -> Any:
-        most, cursor = paging.page_size(request), self._pages.decode(request) or [0]
+    @paged
+    async def ListReconciliationDifferences(
+        self, request: payment_pb2.ListReconciliationDifferencesRequest, page: Page[Admin, int]
+    ) -> payment_pb2.ListReconciliationDifferencesResponse:
         day = payments.bill_date(request.bill_date)
-        async with self._db.report(calls.caller().key) as tx:
-            found = await reconciliation.differences_of(tx, day, after=cursor[0], most=most + 1)
-        response = payment_pb2.ListReconciliationDifferencesResponse(
-            differences=[money_messages.difference(each) for _, each in found[:most]]
+        async with self._db.report(page.caller.key) as tx:
+            found = await reconciliation.differences_of(
+                tx, day, after=page.after or 0, most=page.size + 1
+            )
+        shown = page.cut(found, lambda last: last[0])
+        return payment_pb2.ListReconciliationDifferencesResponse(
+            differences=[money_messages.difference(each) for _, each in shown]
         )
-        if len(found) > most:
-            response.next_page_token = self._pages.encode(request, [found[most - 1][0]])
-        return response
 
-    # Work that was given up
+    # Tasks that were given up
 
-    async def ListDeadTasks(self, request: Any, context: Any) -> Any:
-        most, cursor = paging.page_size(request), self._pages.decode(request)
-        after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
-        async with self._db.report(calls.caller().key) as tx:
-            found = await dead_letters.dead(tx, kind=request.kind, after=after, most=most + 1)
-        response = task_pb2.ListDeadTasksResponse(
-            dead_tasks=map(money_messages.dead_task, found[:most])
-        )
-        if len(found) > most:
-            last = found[most - 1]
-            position = last.update_time.isoformat(), str(last.task_id)
-            response.next_page_token = self._pages.encode(request, position)
-        return response
+    @paged
+    async def ListDeadTasks(
+        self, request: task_pb2.ListDeadTasksRequest, page: Page[Admin, tuple[datetime, UUID]]
+    ) -> task_pb2.ListDeadTasksResponse:
+        async with self._db.report(page.caller.key) as tx:
+            found = await dead_letters.dead(
+                tx, kind=request.kind, after=page.after, most=page.size + 1
+            )
+        shown = page.cut(found, lambda last: (last.update_time, last.task_id))
+        return task_pb2.ListDeadTasksResponse(dead_tasks=map(money_messages.dead_task, shown))
 
-    async def ReplayTask(self, request: Any, context: Any) -> Any:
-        async def work(tx: Any) -> Any:
-            carrier = await task_replay.replay(tx, request.task_id, **_by())
-            return task_pb2.ReplayTaskResponse(task_id=str(carrier))
-
-        return await self._repeats.once(request, task_pb2.ReplayTaskResponse, work)
+    @changing
+    async def ReplayTask(
+        self, request: task_pb2.ReplayTaskRequest, call: ChangingCall[Admin]
+    ) -> task_pb2.ReplayTaskResponse:
+        carrier = await task_replay.replay(call.tx, request.task_id, **by(call))
+        return task_pb2.ReplayTaskResponse(task_id=str(carrier))

@@ -1,0 +1,192 @@
+"""Products and allotments as protobuf messages, and what requests say of them as plain values."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from deeptravel.admin.v1 import allotment_pb2, product_pb2
+from deeptravel.tickets.v1 import ticket_pb2
+
+from server.api.admin.requests import optional
+from server.api.convert import enum_names, enum_numbers, timestamp
+from server.audit.rules import AgeLimit, Fare, ProductEntitlement
+from server.catalog.allotments import Allotment
+from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES
+from server.catalog.products import (
+    DEFAULT_CALENDAR,
+    DEFAULT_GUARD_SECONDS,
+    DEFAULT_MAX_PER_TRAVELLER,
+    NewProduct,
+    Product,
+)
+from server.catalog.rules import DEFAULT_BOARDING_MINUTES
+
+KIND = enum_numbers(product_pb2.ProductKind)
+KIND_NAME = enum_names(product_pb2.ProductKind)
+PRODUCT_STATE = enum_numbers(product_pb2.ProductState)
+USE_MODE = enum_numbers(product_pb2.UseMode)
+USE_MODE_NAME = enum_names(product_pb2.UseMode) | {0: "ONCE_PER_QR"}
+CUSTOMER_TYPE = enum_numbers(ticket_pb2.CustomerType)
+CUSTOMER_TYPE_NAME = enum_names(ticket_pb2.CustomerType)
+
+
+def product_message(product: Product) -> product_pb2.Product:
+    """A product."""
+    return product_pb2.Product(
+        product_id=product.product_id,
+        kind=KIND[product.kind],
+        display_name_en=product.display_name_en,
+        display_name_zh=product.display_name_zh,
+        currency_code=product.currency_code,
+        fares=[
+            product_pb2.Fare(**{**fare, "customer_type": CUSTOMER_TYPE[fare["customer_type"]]})
+            for fare in product.fares
+        ],
+        entitlements=[
+            product_pb2.ProductEntitlement(**{**each, "use_mode": USE_MODE[each["use_mode"]]})
+            for each in product.entitlements
+        ],
+        tiers=[product_pb2.PartyTier(**tier) for tier in product.tiers],
+        policy=_policy_message(product.policy),
+        max_per_traveller=product.max_per_traveller,
+        unaccompanied_types=[CUSTOMER_TYPE[each] for each in product.unaccompanied_types],
+        age_limits=[
+            product_pb2.AgeLimit(
+                customer_type=CUSTOMER_TYPE[each["customer_type"]],
+                min_age=each["min_age"],
+                max_age=each["max_age"],
+            )
+            for each in product.age_limits
+        ],
+        city_code=product.city_code or "",
+        calendar_code=product.calendar_code,
+        boarding_minutes=product.boarding_minutes,
+        validity_days=product.validity_days,
+        blackout_dates=[day.isoformat() for day in product.blackout_dates],
+        state=PRODUCT_STATE[product.state],
+        create_time=timestamp(product.create_time),
+        update_time=timestamp(product.update_time),
+    )
+
+
+def _policy_message(stored: dict[str, Any]) -> product_pb2.RefundPolicy:
+    steps = [product_pb2.RefundTier(**tier) for tier in stored.get("refund_tiers", [])]
+    rest = {"move_tolerance_minutes": DEFAULT_TOLERANCE_MINUTES} | {
+        name: value for name, value in stored.items() if name != "refund_tiers"
+    }
+    return product_pb2.RefundPolicy(refund_tiers=steps, **rest)
+
+
+def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
+    """An allotment."""
+    return allotment_pb2.Allotment(
+        product_id=allotment.product_id,
+        channel=allotment.channel,
+        total=allotment.total,
+        held=allotment.held,
+        sold=allotment.sold,
+        available=allotment.total - allotment.held - allotment.sold,
+        update_time=timestamp(allotment.update_time),
+    )
+
+
+def fares(messages: Iterable[product_pb2.Fare]) -> list[Fare]:
+    """The fares of a request."""
+    return [
+        Fare(
+            customer_type=CUSTOMER_TYPE_NAME[fare.customer_type],
+            day_type=fare.day_type,
+            amount_minor=fare.amount_minor,
+        )
+        for fare in messages
+    ]
+
+
+def entitlements(messages: Iterable[product_pb2.ProductEntitlement]) -> list[ProductEntitlement]:
+    """The entitlements of a request."""
+    return [
+        ProductEntitlement(
+            function_code=each.function_code,
+            display_name_en=each.display_name_en,
+            display_name_zh=each.display_name_zh,
+            total_uses=each.total_uses,
+            use_mode=USE_MODE_NAME[each.use_mode],
+            guard_seconds=optional(each, "guard_seconds", DEFAULT_GUARD_SECONDS),
+            shared=each.shared,
+        )
+        for each in messages
+    ]
+
+
+def tiers(messages: Iterable[product_pb2.PartyTier]) -> list[dict[str, int]]:
+    """The discounts of a request, as they are stored."""
+    return [{"min_party": each.min_party, "percent_off": each.percent_off} for each in messages]
+
+
+def customer_types(numbers: Iterable[int]) -> list[str]:
+    """The customer types of a request."""
+    return [CUSTOMER_TYPE_NAME[number] for number in numbers]
+
+
+def age_limits(messages: Iterable[product_pb2.AgeLimit]) -> list[AgeLimit]:
+    """The age limits of a request, as they are stored."""
+    return [
+        AgeLimit(
+            customer_type=CUSTOMER_TYPE_NAME[each.customer_type],
+            min_age=each.min_age,
+            max_age=each.max_age if each.HasField("max_age") else None,
+        )
+        for each in messages
+    ]
+
+
+def policy(message: product_pb2.RefundPolicy) -> dict[str, Any]:
+    """The policy of a request, as it is stored."""
+    return {
+        "refund_tiers": [
+            {"minutes_before": tier.minutes_before, "percent": tier.percent}
+            for tier in message.refund_tiers
+        ],
+        "refund_fee_minor": message.refund_fee_minor,
+        "changes_allowed": message.changes_allowed,
+        "change_minutes_before": message.change_minutes_before,
+        "change_fee_minor": message.change_fee_minor,
+        "pro_rata": message.pro_rata,
+        "move_tolerance_minutes": optional(
+            message, "move_tolerance_minutes", DEFAULT_TOLERANCE_MINUTES
+        ),
+        "refund_after_choice": message.refund_after_choice,
+    }
+
+
+def new_product(request: product_pb2.CreateProductRequest) -> NewProduct:
+    """What CreateProduct asks for."""
+    return NewProduct(
+        product_id=request.product_id,
+        kind=KIND_NAME[request.kind],
+        display_name_en=request.display_name_en,
+        display_name_zh=request.display_name_zh,
+        currency_code=request.currency_code,
+        fares=fares(request.fares),
+        entitlements=entitlements(request.entitlements),
+        validity_days=request.validity_days,
+        blackout_dates=list(request.blackout_dates),
+        tiers=tiers(request.tiers),
+        policy=policy(request.policy),
+        max_per_traveller=request.max_per_traveller or DEFAULT_MAX_PER_TRAVELLER,
+        unaccompanied_types=customer_types(request.unaccompanied_types),
+        age_limits=age_limits(request.age_limits),
+        city_code=request.city_code or None,
+        calendar_code=request.calendar_code or DEFAULT_CALENDAR,
+        boarding_minutes=request.boarding_minutes or DEFAULT_BOARDING_MINUTES,
+    )
+
+
+READ: Mapping[str, Callable[..., object]] = {
+    "fares": fares,
+    "entitlements": entitlements,
+    "tiers": tiers,
+    "policy": policy,
+    "unaccompanied_types": customer_types,
+    "age_limits": age_limits,
+}
+"""Of the fields of UpdateProduct that are no plain values."""
