@@ -21,10 +21,10 @@ STILL_BROKEN = {
     "600 lines a file": 1,
     "70 lines a function": 4,
     "20 lines a method of a servicer": 1,
-    "no Any in a servicer": 436,
-    "100 columns": 2221,
+    "no Any in a servicer": 149,
+    "100 columns": 2184,
     "a table is written in one room": 9,
-    "a class name means one thing": 31,
+    "a class name means one thing": 30,
 }
 """Places that break a rule today, by the rule's name; a rule that is not here is kept everywhere."""
 

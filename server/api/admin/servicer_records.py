@@ -7,7 +7,7 @@ no other are in `servicer.py`.
 from deeptravel.admin.v1 import account_pb2, partner_pb2, product_pb2, traveller_pb2, venue_pb2
 
 from server.api.admin import messages, product_messages
-from server.api.admin.table import AdminMethods, Create, Get, List, Retire, Noun, Update
+from server.api.admin.table import AdminMethods, Create, Get, List, Noun, Retire, Update
 from server.catalog import products
 from server.catalog.products import PRODUCTS
 from server.identity import accounts
