@@ -16,6 +16,7 @@ from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing, in_steps
 from server.api.ticketing.refunds import STATE_NAMES, refund
 from server.audit import task_replay
+from server.audit.records import By
 from server.identity.callers import Admin
 from server.payments import incidents as payments
 from server.payments import reconciliation, refund_actions
@@ -27,6 +28,9 @@ from server.wechat.client import WechatClient
 from server.wechat.codec import BankAccount
 from server.wechat.codec import Refund as Outcome
 
+ApplyContext = Context[
+    refund_pb2.ApplyAbnormalRefundRequest, refund_pb2.ApplyAbnormalRefundResponse
+]
 ACCOUNT_NAMES = convert.enum_names(refund_pb2.AbnormalRefundAccount)
 
 
@@ -72,9 +76,7 @@ class MoneyMethods(AdminMethods):
     async def ApplyAbnormalRefund(
         self,
         request: refund_pb2.ApplyAbnormalRefundRequest,
-        context: Context[
-            refund_pb2.ApplyAbnormalRefundRequest, refund_pb2.ApplyAbnormalRefundResponse
-        ],
+        context: ApplyContext,
     ) -> refund_pb2.ApplyAbnormalRefundResponse:
         client = configured(self._wechat)
         account = refund_actions.bank_account(
@@ -89,23 +91,20 @@ class MoneyMethods(AdminMethods):
     async def _send_abnormal_refund(
         self,
         request: refund_pb2.ApplyAbnormalRefundRequest,
-        context: Context[
-            refund_pb2.ApplyAbnormalRefundRequest, refund_pb2.ApplyAbnormalRefundResponse
-        ],
+        context: ApplyContext,
         client: WechatClient,
         account: BankAccount | None,
     ) -> refund_pb2.ApplyAbnormalRefundResponse:
-        actor, content = caller(Admin).key, self._repeats.content_hash(request)
-        mark = refund_actions.request_mark(actor, request.request_id, content)
-        sent = {"out_refund_no": request.out_refund_no, "request": mark}
+        caller_and_time = By(actor=caller(Admin).key, now=clock.now())
+        content = self._repeats.content_hash(request)
         part, outcome = await refund_actions.send_abnormal_refund(
             self._db,
             client,
             request.refund_id,
+            out_refund_no=request.out_refund_no,
             account=account,
-            actor=actor,
-            now=clock.now(),
-            **sent,
+            request=refund_actions.request_mark(caller(Admin).key, request.request_id, content),
+            **caller_and_time,
         )
         return await self._finish_abnormal_refund(request, context, part, outcome)
 
