@@ -105,9 +105,9 @@ class TravelTicket:
         return next(each for each in self.item.places if each.passenger == self.passenger_index)
 
     @property
-    def position(self) -> tuple[str, int, int]:
+    def position(self) -> tuple[datetime, int, int]:
         """Where it stands in the list: its order's time, that order, itself."""
-        return self.order.create_time.isoformat(), self.order_id, self.ticket_id
+        return self.order.create_time, self.order_id, self.ticket_id
 
     @property
     def offer(self) -> Offer:
@@ -259,10 +259,10 @@ async def page(
     *,
     order_code: str,
     state: str,
-    behind: Sequence[Any] | None,
+    after: tuple[datetime, int, int] | None,
     limit: int,
 ) -> list[TravelTicket]:
-    """The traveller's tickets behind a `position`, those of the newest order first.
+    """The traveller's tickets after a `position`, those of the newest order first.
 
     All, or those that an order shows, or in a state. Raises NOT_FOUND for an order that is not the traveller's.
     """
@@ -273,9 +273,8 @@ async def page(
     if state:
         query = query.where(ticket_rows.c.state == state)
     position = order_rows.c.create_time, order_rows.c.order_id
-    if behind:
-        create_time, order_id, ticket_id = behind
-        of_order = datetime.fromisoformat(create_time), order_id
+    if after:
+        *of_order, ticket_id = after
         query = query.where(
             or_(
                 tuple_(*position) < tuple_(*of_order),

@@ -81,6 +81,10 @@ class NewBatch:
             for number in range(self.first_ticket_id, behind)
         ]
 
+    def last_of_first(self, most: int) -> int | None:
+        """The last ticket of the first `most`; None if there are no others."""
+        return self.first_ticket_id + most - 1 if self.quantity > most else None
+
 
 async def generate_batch(
     tx: AsyncConnection,

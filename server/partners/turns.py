@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+
+from server.tickets.generation import LARGE_BATCH
 
 AT_ONCE = 2
 """Large batches at once in a process; others wait without a connection, as calls at the gates need
@@ -18,6 +20,10 @@ class Turns:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._free = asyncio.Semaphore(at_once)
         self._partners: dict[int, tuple[asyncio.Lock, int]] = {}
+
+    def turn_for(self, partner_id: int, quantity: int) -> AbstractAsyncContextManager[None]:
+        """The partner's turn to make a batch of so many tickets; at once, if it is not large."""
+        return self.turn(partner_id) if quantity > LARGE_BATCH else nullcontext()
 
     @asynccontextmanager
     async def turn(self, partner_id: int) -> AsyncIterator[None]:

@@ -28,7 +28,7 @@ FRAUD_REASONS = frozenset({"TOKEN_INVALID", "QR_SUPERSEDED", "ALREADY_REDEEMED"}
 """Refusals that a copied or forged QR code meets."""
 
 
-def answer_message(answer: Answer) -> Any:
+def answer_message(answer: Answer) -> redemption_pb2.RedeemResponse:
     """The RedeemResponse for an answer."""
     english, chinese = explain(answer.reason, answer.check, answer.facts)
     response = redemption_pb2.RedeemResponse(
@@ -55,7 +55,7 @@ PASSED = redemption_pb2.PerformanceMetrics(fraud_checks_passed=True)
 FAILED = redemption_pb2.PerformanceMetrics(fraud_checks_passed=False)
 
 
-def details_message(details: Details) -> Any:
+def details_message(details: Details) -> redemption_pb2.TicketDetails:
     """What a ticket is for."""
     departure = details.departure
     message = redemption_pb2.TicketDetails(
@@ -72,7 +72,7 @@ def details_message(details: Details) -> Any:
     return message
 
 
-def _journey(departure: rules.Departure) -> Any:
+def _journey(departure: rules.Departure) -> offer_pb2.Journey:
     leg = departure.leg
     journey = offer_pb2.Journey(
         departure_id=str(departure.departure_id),
@@ -89,7 +89,7 @@ def _journey(departure: rules.Departure) -> Any:
     return journey
 
 
-def _stop(stop: rules.Stop) -> Any:
+def _stop(stop: rules.Stop) -> offer_pb2.Stop:
     return offer_pb2.Stop(
         stop_code=stop.stop_code,
         city_code=stop.city_code,
@@ -124,7 +124,7 @@ def refusal_fields(refusal: rules.Refusal | None) -> dict[str, Any]:
     }
 
 
-def ticket_info(ticket: TicketView) -> Any:
+def ticket_info(ticket: TicketView) -> redemption_pb2.TicketInfo:
     """A ticket as an operator sees it."""
     info = redemption_pb2.TicketInfo(
         ticket_type=TICKET_TYPE["DIRECT" if ticket.is_direct else "OTA"],
@@ -138,7 +138,7 @@ def ticket_info(ticket: TicketView) -> Any:
     return info
 
 
-def order_message(order: OrderView) -> Any:
+def order_message(order: OrderView) -> redemption_pb2.LookupOrderResponse:
     """The tickets of an order, each with why no function of it could be redeemed, if so."""
     return redemption_pb2.LookupOrderResponse(
         order_id=order.order_code,
@@ -155,7 +155,9 @@ def order_message(order: OrderView) -> Any:
     )
 
 
-def session_message(session_code: str, departure: Departure | None) -> Any:
+def session_message(
+    session_code: str, departure: Departure | None
+) -> access_pb2.OpenValidatorSessionResponse:
     """An open session, and the departure it admits."""
     response = access_pb2.OpenValidatorSessionResponse(session_code=session_code)
     if departure:
@@ -166,7 +168,7 @@ def session_message(session_code: str, departure: Departure | None) -> Any:
     return response
 
 
-def redemption_message(row: Any) -> Any:
+def redemption_message(row: Any) -> redemption_pb2.Redemption:
     """A redemption event."""
     reversed_id = row.reversed_event_id
     return redemption_pb2.Redemption(
@@ -189,7 +191,7 @@ def redemption_message(row: Any) -> Any:
     )
 
 
-def summary_row(row: Any) -> Any:
+def summary_row(row: Any) -> redemption_pb2.SummaryRow:
     """A line of a summary."""
     return redemption_pb2.SummaryRow(
         function_code=row.function_code,

@@ -26,7 +26,7 @@ CUSTOMER_TYPE_NAMES = convert.enum_names(ticket_pb2.CustomerType)
 ADULT = "ADULT"
 
 
-def city(found: City) -> Any:
+def city(found: City) -> offer_pb2.City:
     """A city."""
     return offer_pb2.City(
         city_code=found.city_code,
@@ -36,7 +36,7 @@ def city(found: City) -> Any:
     )
 
 
-def query(request: Any) -> Query:
+def query(request: offer_pb2.SearchOffersRequest) -> Query:
     """What SearchOffers asks for."""
     return Query(
         origin_city_code=request.origin_city_code,
@@ -54,7 +54,7 @@ def query(request: Any) -> Query:
     )
 
 
-def search_response(found: Found) -> Any:
+def search_response(found: Found) -> offer_pb2.SearchOffersResponse:
     """The answer to SearchOffers, without page token."""
     response = offer_pb2.SearchOffersResponse(days=map(_day, found.days))
     parts: list[bytes] = []
@@ -92,7 +92,7 @@ def _varint(number: int) -> bytes:
 
 def offer_message(
     offer: Offer, price: Price | None, *, seats_left: int = 0, unavailable: str = ""
-) -> Any:
+) -> offer_pb2.Offer:
     """An offer with a party's price; none where somebody of the party has no fare."""
     message = offer_pb2.Offer(
         offer_id=offer.offer_id,
@@ -127,7 +127,7 @@ def encoded_price(price: Price, currency_code: str) -> bytes:
     return encoded
 
 
-def price_message(price: Price, currency_code: str) -> Any:
+def price_message(price: Price, currency_code: str) -> offer_pb2.Price:
     """What a party pays, line by line."""
     return offer_pb2.Price(
         total_minor=price.total_minor,
@@ -136,7 +136,9 @@ def price_message(price: Price, currency_code: str) -> Any:
     )
 
 
-def policy_message(policy: dict[str, Any], currency_code: str, *, departs: bool) -> Any:
+def policy_message(
+    policy: dict[str, Any], currency_code: str, *, departs: bool
+) -> offer_pb2.PolicySummary:
     """Refund and change, as numbers and in words."""
     told = _summary(orjson.dumps(policy, option=orjson.OPT_SORT_KEYS), currency_code, departs)
     rules = told.policy
@@ -153,7 +155,7 @@ def policy_message(policy: dict[str, Any], currency_code: str, *, departs: bool)
     )
 
 
-def product(catalogue: Catalogue, found: ListedProduct) -> Any:
+def product(catalogue: Catalogue, found: ListedProduct) -> offer_pb2.GetProductResponse:
     """A product as a traveller sees it."""
     is_package = found.kind == PACKAGE
     return offer_pb2.GetProductResponse(
@@ -185,7 +187,7 @@ def _summary(policy: bytes, currency_code: str, departs: bool) -> Summary:
     return summary(Policy.parse(orjson.loads(policy)), currency_code, departs=departs)
 
 
-def _journey(journey: Journey, *, numbered: bool) -> Any:
+def _journey(journey: Journey, *, numbered: bool) -> offer_pb2.Journey:
     message = offer_pb2.Journey(
         departure_id=str(journey.departure_id),
         service_number=journey.service_number,
@@ -201,7 +203,7 @@ def _journey(journey: Journey, *, numbered: bool) -> Any:
     return message
 
 
-def _stop(stop: catalog.Stop) -> Any:
+def _stop(stop: catalog.Stop) -> offer_pb2.Stop:
     return offer_pb2.Stop(
         stop_code=stop.stop_code,
         city_code=stop.city_code,
@@ -210,7 +212,7 @@ def _stop(stop: catalog.Stop) -> Any:
     )
 
 
-def _line(line: Line) -> Any:
+def _line(line: Line) -> offer_pb2.PriceLine:
     name_en, name_zh = _line_names(line)
     return offer_pb2.PriceLine(
         kind=LINE_KINDS[line.kind],
@@ -244,7 +246,7 @@ def _line_names(line: Line) -> tuple[str, str]:
     return f"Group discount {line.percent}%", f"多人优惠 {line.percent}%"
 
 
-def _entitlement(entitlement: dict[str, Any]) -> Any:
+def _entitlement(entitlement: dict[str, Any]) -> offer_pb2.OfferedEntitlement:
     return offer_pb2.OfferedEntitlement(
         function_code=entitlement["function_code"],
         display_name_en=entitlement["display_name_en"],
@@ -254,7 +256,7 @@ def _entitlement(entitlement: dict[str, Any]) -> Any:
     )
 
 
-def _day(day: OfferDay) -> Any:
+def _day(day: OfferDay) -> offer_pb2.OfferDay:
     return offer_pb2.OfferDay(
         travel_date=day.travel_date.isoformat(),
         day_type=day.day_type,

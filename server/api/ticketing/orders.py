@@ -35,12 +35,12 @@ MAX_OFFERS = 20_000
 _offers: dict[tuple[Any, str, Price], bytes] = {}
 
 
-def wishes(request: Any) -> tuple[Wish, ...]:
+def wishes(request: order_pb2.QuoteOrderRequest | order_pb2.CreateOrderRequest) -> tuple[Wish, ...]:
     """The items of a request."""
     return tuple([Wish(item.offer_id, tuple(item.passenger_indexes)) for item in request.items])
 
 
-def new_order(request: Any) -> NewOrder:
+def new_order(request: order_pb2.CreateOrderRequest) -> NewOrder:
     """What CreateOrder asks for."""
     return NewOrder(
         wishes(request),
@@ -61,12 +61,12 @@ def new_order(request: Any) -> NewOrder:
     )
 
 
-def party(request: Any) -> list[str]:
+def party(request: order_pb2.QuoteOrderRequest) -> list[str]:
     """The customer types of QuoteOrder."""
     return [CUSTOMER_TYPE_NAMES[number] or ADULT for number in request.passengers]
 
 
-def quote(priced: Priced, left: dict[int, int], hold_seconds: int) -> Any:
+def quote(priced: Priced, left: dict[int, int], hold_seconds: int) -> order_pb2.QuoteOrderResponse:
     """The answer to QuoteOrder; `left` is by stock."""
     items = [
         offers.offer_message(item.offer, item.price, seats_left=left.get(item.offer.stock_id, 0))
@@ -80,7 +80,7 @@ def quote(priced: Priced, left: dict[int, int], hold_seconds: int) -> Any:
     )
 
 
-def order(shown: Shown) -> Any:
+def order(shown: Shown) -> order_pb2.Order:
     """An order as the traveller sees it."""
     row = shown.order
     message = order_pb2.Order(
@@ -120,7 +120,7 @@ def order(shown: Shown) -> Any:
     return message
 
 
-def happening(moved: Happening) -> Any:
+def happening(moved: Happening) -> order_pb2.WatchOrderResponse:
     """A move of an order."""
     message = order_pb2.WatchOrderResponse(
         sequence=moved.sequence,

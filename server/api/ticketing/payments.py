@@ -1,11 +1,11 @@
 """Payments between protobuf and plain values."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from deeptravel.ticketing.v1 import payment_pb2
 
 from server.api import convert
+from server.api.calls import Metadata
 from server.identity.travellers import TravellerToken
 from server.payments.payment_requests import Paying
 from server.wechat.codec import PaySign
@@ -15,7 +15,7 @@ SUCCESS = "SUCCESS"
 """What WeChat reads as taken."""
 
 
-def login(traveller_id: int, token: TravellerToken) -> Any:
+def login(traveller_id: int, token: TravellerToken) -> payment_pb2.TravellerLoginResponse:
     """A traveller who has logged in."""
     return payment_pb2.TravellerLoginResponse(
         access_token=token.access_token,
@@ -24,13 +24,13 @@ def login(traveller_id: int, token: TravellerToken) -> Any:
     )
 
 
-def created(paying: Paying) -> Any:
+def created(paying: Paying) -> payment_pb2.CreatePaymentResponse:
     """The answer to CreatePayment."""
     sign = _pay_sign(paying.pay_sign) if paying.pay_sign else None
     return payment_pb2.CreatePaymentResponse(payment=payment(paying), pay_sign=sign)
 
 
-def payment(paying: Paying) -> Any:
+def payment(paying: Paying) -> payment_pb2.Payment:
     """The payment of an order; of one with nothing to pay, how it stands."""
     order, found = paying.order, paying.payment
     if found is None:
@@ -54,12 +54,12 @@ def payment(paying: Paying) -> Any:
     )
 
 
-def notice_headers(context: Any) -> Mapping[str, str]:
+def notice_headers(metadata: Metadata) -> Mapping[str, str]:
     """The headers of a notice, which came as metadata."""
-    return {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+    return {name: value for name, value in metadata.items() if isinstance(value, str)}
 
 
-def _pay_sign(sign: PaySign) -> Any:
+def _pay_sign(sign: PaySign) -> payment_pb2.PaySign:
     return payment_pb2.PaySign(
         time_stamp=sign.time_stamp,
         nonce_str=sign.nonce,

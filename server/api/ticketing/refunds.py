@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
-from typing import Any
 
-from deeptravel.ticketing.v1 import refund_pb2
+from deeptravel.ticketing.v1 import order_pb2, refund_pb2
 
 from server.aftersales import refund_requests, ticket_changes
 from server.api import convert
@@ -28,7 +27,7 @@ LAST_EN = (
 LAST_ZH = f"微信支付对每笔付款最多退款{MOST_REFUNDS}次，这是最后一次：将一并退回所有可退的票。"
 
 
-def refund_quote(quote: refund_requests.Quote) -> Any:
+def refund_quote(quote: refund_requests.Quote) -> refund_pb2.QuoteRefundResponse:
     """What tickets give back."""
     currency_code = quote.order.currency_code
     return refund_pb2.QuoteRefundResponse(
@@ -45,7 +44,7 @@ def refund_quote(quote: refund_requests.Quote) -> Any:
     )
 
 
-def refund(found: Refund, parts: Iterable[Part] = ()) -> Any:
+def refund(found: Refund, parts: Iterable[Part] = ()) -> refund_pb2.Refund:
     """A refund; with its parts for administrators alone."""
     return refund_pb2.Refund(
         refund_id=refund_code(found.order_id, found.refund_no),
@@ -61,7 +60,7 @@ def refund(found: Refund, parts: Iterable[Part] = ()) -> Any:
     )
 
 
-def _part(part: Part) -> Any:
+def _part(part: Part) -> refund_pb2.RefundPart:
     return refund_pb2.RefundPart(
         out_trade_no=part.out_trade_no,
         out_refund_no=part.out_refund_no,
@@ -75,7 +74,7 @@ def _part(part: Part) -> Any:
     )
 
 
-def change_quote(quote: ticket_changes.Quote) -> Any:
+def change_quote(quote: ticket_changes.Quote) -> refund_pb2.QuoteChangeResponse:
     """What a change costs."""
     cost, item = quote.terms.offer, quote.terms.item
     zone = quote.terms.ticket.zone
@@ -97,7 +96,9 @@ def change_quote(quote: ticket_changes.Quote) -> Any:
     )
 
 
-def change(seals: PassengerSeals, made: ticket_changes.Change, order: Any) -> Any:
+def change(
+    seals: PassengerSeals, made: ticket_changes.Change, order: order_pb2.Order
+) -> refund_pb2.ChangeTicketResponse:
     """A change that was made or begun; `order` is the new order's message."""
     response = refund_pb2.ChangeTicketResponse(order=order)
     if made.ticket:
@@ -107,7 +108,9 @@ def change(seals: PassengerSeals, made: ticket_changes.Change, order: Any) -> An
     return response
 
 
-def _ticket_refunds(found: Iterable[TicketRefund], currency_code: str) -> list[Any]:
+def _ticket_refunds(
+    found: Iterable[TicketRefund], currency_code: str
+) -> list[refund_pb2.TicketRefund]:
     messages = []
     for ticket in found:
         rule_en, rule_zh = _rule(ticket, currency_code)

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
 
 from deeptravel.ticketing.v1 import (
     offer_pb2,
@@ -12,14 +11,14 @@ from deeptravel.ticketing.v1 import (
     ticket_pb2,
     ticketing_service_pb2_grpc,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.refund_requests import RefundDesk
 from server.aftersales.ticket_changes import ChangeDesk
 from server.api import calls, interceptor, paging, pictures
 from server.api import repeats as repeats_module
+from server.api.calls import Context
 from server.api.paging import Page, paged
-from server.api.repeats import ChangingCall, changing
+from server.api.repeats import ChangingCall, changing, in_steps
 from server.api.ticketing import offers as offer_messages
 from server.api.ticketing import orders as order_messages
 from server.api.ticketing import payments as payment_messages
@@ -29,15 +28,18 @@ from server.identity.callers import Traveller
 from server.identity.travellers import Travellers
 from server.orders import orders, qr_codes, travel_tickets
 from server.orders.hold import Holder
+from server.orders.prices import Prices
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.payments import payments, refunds
 from server.payments.notices import NoticeDesk
-from server.payments.payment_requests import Cashier
+from server.payments.payment_requests import Cashier, Paying
 from server.platform import clock
 from server.platform.database import Database
+from server.search.listing import SortKey
 from server.search.search import Search
 from server.tickets.issuing import Issuer, seal
+from server.tickets.qr import QrKey
 
 
 class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
@@ -76,33 +78,37 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     # Search
 
-    async def ListHotCities(self, request: Any, context: Any) -> Any:
-        cities, next_after = await self._search.hot_cities(
-            self._pages.decode(request), paging.page_size(request)
-        )
-        response = offer_pb2.ListHotCitiesResponse(cities=map(offer_messages.city, cities))
-        if next_after:
-            response.next_page_token = self._pages.encode(request, next_after)
-        return response
+    @paged
+    async def ListHotCities(
+        self, request: offer_pb2.ListHotCitiesRequest, page: Page[None, SortKey]
+    ) -> offer_pb2.ListHotCitiesResponse:
+        cities, page.next_after = await self._search.hot_cities(page.after, page.size)
+        return offer_pb2.ListHotCitiesResponse(cities=map(offer_messages.city, cities))
 
-    async def SearchOffers(self, request: Any, context: Any) -> Any:
+    @paged
+    async def SearchOffers(
+        self, request: offer_pb2.SearchOffersRequest, page: Page[None, SortKey]
+    ) -> offer_pb2.SearchOffersResponse:
         found = await self._search.search(
-            offer_messages.query(request),
-            after=self._pages.decode(request),
-            limit=paging.page_size(request),
-            now=clock.now(),
+            offer_messages.query(request), after=page.after, limit=page.size, now=clock.now()
         )
-        response = offer_messages.search_response(found)
-        if found.next_after:
-            response.next_page_token = self._pages.encode(request, found.next_after)
-        return response
+        page.next_after = found.next_after
+        return offer_messages.search_response(found)
 
-    async def GetProduct(self, request: Any, context: Any) -> Any:
+    async def GetProduct(
+        self,
+        request: offer_pb2.GetProductRequest,
+        context: Context[offer_pb2.GetProductRequest, offer_pb2.GetProductResponse],
+    ) -> offer_pb2.GetProductResponse:
         return offer_messages.product(*await self._search.product(request.product_id))
 
     # Orders
 
-    async def QuoteOrder(self, request: Any, context: Any) -> Any:
+    async def QuoteOrder(
+        self,
+        request: order_pb2.QuoteOrderRequest,
+        context: Context[order_pb2.QuoteOrderRequest, order_pb2.QuoteOrderResponse],
+    ) -> order_pb2.QuoteOrderResponse:
         quoted = await self._holder.quote(
             order_messages.wishes(request),
             order_messages.party(request),
@@ -110,7 +116,11 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         )
         return order_messages.quote(*quoted)
 
-    async def CreateOrder(self, request: Any, context: Any) -> Any:
+    async def CreateOrder(
+        self,
+        request: order_pb2.CreateOrderRequest,
+        context: Context[order_pb2.CreateOrderRequest, order_pb2.CreateOrderResponse],
+    ) -> order_pb2.CreateOrderResponse:
         shown = await self._holder.create(
             calls.caller(Traveller),
             order_messages.new_order(request),
@@ -119,7 +129,11 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         )
         return order_pb2.CreateOrderResponse(order=order_messages.order(shown))
 
-    async def GetOrder(self, request: Any, context: Any) -> Any:
+    async def GetOrder(
+        self,
+        request: order_pb2.GetOrderRequest,
+        context: Context[order_pb2.GetOrderRequest, order_pb2.GetOrderResponse],
+    ) -> order_pb2.GetOrderResponse:
         async with self._db.transaction() as tx:
             found = await orders.find(tx, calls.caller(Traveller).traveller_id, request.order_id)
             (shown,) = await self._reader.show(tx, [found])
@@ -158,7 +172,11 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         (shown,) = await self._reader.show(call.tx, [cancelled])
         return order_pb2.CancelOrderResponse(order=order_messages.order(shown))
 
-    async def WatchOrder(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def WatchOrder(
+        self,
+        request: order_pb2.WatchOrderRequest,
+        context: Context[order_pb2.WatchOrderRequest, order_pb2.WatchOrderResponse],
+    ) -> AsyncIterator[order_pb2.WatchOrderResponse]:
         moves = await self._watcher.watch(
             calls.caller(Traveller), request.order_id, after_sequence=request.after_sequence
         )
@@ -168,33 +186,54 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     # Payments
 
-    async def TravellerLogin(self, request: Any, context: Any) -> Any:
+    async def TravellerLogin(
+        self,
+        request: payment_pb2.TravellerLoginRequest,
+        context: Context[payment_pb2.TravellerLoginRequest, payment_pb2.TravellerLoginResponse],
+    ) -> payment_pb2.TravellerLoginResponse:
         now = clock.now()
         traveller = await self._cashier.log_in(request.code, now=now)
         return payment_messages.login(
             traveller.traveller_id, self._travellers.issue(traveller, now)
         )
 
-    async def CreatePayment(self, request: Any, context: Any) -> Any:
-        response_type = payment_pb2.CreatePaymentResponse
-        stored = await self._repeats.stored(request, response_type)
-        if stored is not None:
-            return stored
-        paying = await self._cashier.pay(calls.caller(Traveller), request.order_id, now=clock.now())
+    @in_steps
+    async def CreatePayment(
+        self,
+        request: payment_pb2.CreatePaymentRequest,
+        context: Context[payment_pb2.CreatePaymentRequest, payment_pb2.CreatePaymentResponse],
+    ) -> payment_pb2.CreatePaymentResponse:
+        caller = calls.caller(Traveller)
+        paying = await self._cashier.pay(caller, request.order_id, now=clock.now())
+        return await self._keep_payment(request, context, paying)
 
-        async def answer(_: AsyncConnection) -> Any:
-            return payment_messages.created(paying)
+    @changing
+    async def _keep_payment(
+        self,
+        request: payment_pb2.CreatePaymentRequest,
+        call: ChangingCall[Traveller],
+        paying: Paying,
+    ) -> payment_pb2.CreatePaymentResponse:
+        return payment_messages.created(paying)
 
-        return await self._repeats.once(request, response_type, answer)
-
-    async def GetPayment(self, request: Any, context: Any) -> Any:
+    async def GetPayment(
+        self,
+        request: payment_pb2.GetPaymentRequest,
+        context: Context[payment_pb2.GetPaymentRequest, payment_pb2.GetPaymentResponse],
+    ) -> payment_pb2.GetPaymentResponse:
         paying = await self._cashier.show(
             calls.caller(Traveller).traveller_id, request.order_id, now=clock.now()
         )
         return payment_pb2.GetPaymentResponse(payment=payment_messages.payment(paying))
 
-    async def ReceiveWechatPayNotice(self, request: Any, context: Any) -> Any:
-        headers = payment_messages.notice_headers(context)
+    async def ReceiveWechatPayNotice(
+        self,
+        request: payment_pb2.ReceiveWechatPayNoticeRequest,
+        context: Context[
+            payment_pb2.ReceiveWechatPayNoticeRequest, payment_pb2.ReceiveWechatPayNoticeResponse
+        ],
+    ) -> payment_pb2.ReceiveWechatPayNoticeResponse:
+        headers = payment_messages.notice_headers(calls.current().metadata)
         await self._notice_desk.receive(headers, request.body.data, now=clock.now())
         return payment_pb2.ReceiveWechatPayNoticeResponse(
             code=payment_messages.SUCCESS, message=payment_messages.SUCCESS
@@ -202,25 +241,31 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     # Tickets
 
-    async def ListTickets(self, request: Any, context: Any) -> Any:
-        most = paging.page_size(request)
+    @paged
+    async def ListTickets(
+        self,
+        request: ticket_pb2.ListTicketsRequest,
+        page: Page[Traveller, tuple[datetime, int, int]],
+    ) -> ticket_pb2.ListTicketsResponse:
         async with self._db.transaction() as tx:
             found = await travel_tickets.page(
                 tx,
-                calls.caller(Traveller).traveller_id,
+                page.caller.traveller_id,
                 order_code=request.order_id,
                 state=ticket_messages.STATE_NAMES[request.status],
-                behind=self._pages.decode(request),
-                limit=most + 1,
+                after=page.after,
+                limit=page.size + 1,
             )
-        response = ticket_pb2.ListTicketsResponse(
-            tickets=ticket_messages.tickets(self._reader.seals, found[:most])
+        shown = page.cut(found, lambda last: last.position)
+        return ticket_pb2.ListTicketsResponse(
+            tickets=ticket_messages.tickets(self._reader.seals, shown)
         )
-        if len(found) > most:
-            response.next_page_token = self._pages.encode(request, found[most - 1].position)
-        return response
 
-    async def GetTicket(self, request: Any, context: Any) -> Any:
+    async def GetTicket(
+        self,
+        request: ticket_pb2.GetTicketRequest,
+        context: Context[ticket_pb2.GetTicketRequest, ticket_pb2.GetTicketResponse],
+    ) -> ticket_pb2.GetTicketResponse:
         async with self._db.transaction() as tx:
             found = await travel_tickets.get(
                 tx, calls.caller(Traveller).traveller_id, request.ticket_code
@@ -228,69 +273,87 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         (ticket,) = ticket_messages.tickets(self._reader.seals, [found])
         return ticket_pb2.GetTicketResponse(ticket=ticket)
 
-    async def IssueTicketQr(self, request: Any, context: Any) -> Any:
-        key = await self._issuer.key()
+    async def IssueTicketQr(
+        self,
+        request: ticket_pb2.IssueTicketQrRequest,
+        context: Context[ticket_pb2.IssueTicketQrRequest, ticket_pb2.IssueTicketQrResponse],
+    ) -> ticket_pb2.IssueTicketQrResponse:
+        issued = await self._issue_ticket_qr(request, context, await self._issuer.key())
+        return await pictures.draw(self._issuer, issued, request.picture)
 
-        async def work(tx: AsyncConnection) -> Any:
-            claims = await qr_codes.traveller_ticket(
-                tx,
-                calls.caller(Traveller),
-                request.ticket_code,
-                rotate=request.rotate,
-                now=clock.now(),
-            )
-            (token,) = await seal([claims], key)
-            return ticket_messages.ticket_qr(request.ticket_code, claims, token)
+    @changing
+    async def _issue_ticket_qr(
+        self,
+        request: ticket_pb2.IssueTicketQrRequest,
+        call: ChangingCall[Traveller],
+        key: QrKey,
+    ) -> ticket_pb2.IssueTicketQrResponse:
+        claims = await qr_codes.traveller_ticket(
+            call.tx, call.caller, request.ticket_code, rotate=request.rotate, now=call.now
+        )
+        (token,) = await seal([claims], key)
+        return ticket_messages.ticket_qr(request.ticket_code, claims, token)
 
-        response = await self._repeats.once(request, ticket_pb2.IssueTicketQrResponse, work)
-        return await pictures.draw(self._issuer, response, request.picture)
+    async def IssueOrderQr(
+        self,
+        request: ticket_pb2.IssueOrderQrRequest,
+        context: Context[ticket_pb2.IssueOrderQrRequest, ticket_pb2.IssueOrderQrResponse],
+    ) -> ticket_pb2.IssueOrderQrResponse:
+        issued = await self._issue_order_qr(request, context, await self._issuer.key())
+        return await pictures.draw(self._issuer, issued, request.picture)
 
-    async def IssueOrderQr(self, request: Any, context: Any) -> Any:
-        key = await self._issuer.key()
-
-        async def work(tx: AsyncConnection) -> Any:
-            claims = await qr_codes.traveller_order(
-                tx,
-                calls.caller(Traveller),
-                request.order_id,
-                rotate=request.rotate,
-                now=clock.now(),
-            )
-            (token,) = await seal([claims], key)
-            return ticket_messages.order_qr(request.order_id, claims, token)
-
-        response = await self._repeats.once(request, ticket_pb2.IssueOrderQrResponse, work)
-        return await pictures.draw(self._issuer, response, request.picture)
+    @changing
+    async def _issue_order_qr(
+        self,
+        request: ticket_pb2.IssueOrderQrRequest,
+        call: ChangingCall[Traveller],
+        key: QrKey,
+    ) -> ticket_pb2.IssueOrderQrResponse:
+        claims = await qr_codes.traveller_order(
+            call.tx, call.caller, request.order_id, rotate=request.rotate, now=call.now
+        )
+        (token,) = await seal([claims], key)
+        return ticket_messages.order_qr(request.order_id, claims, token)
 
     # Refund and change
 
-    async def QuoteRefund(self, request: Any, context: Any) -> Any:
+    async def QuoteRefund(
+        self,
+        request: refund_pb2.QuoteRefundRequest,
+        context: Context[refund_pb2.QuoteRefundRequest, refund_pb2.QuoteRefundResponse],
+    ) -> refund_pb2.QuoteRefundResponse:
         async with self._db.transaction() as tx:
             quote = await self._refund_desk.quote(
                 tx, calls.caller(Traveller), request.order_id, request.ticket_codes, now=clock.now()
             )
         return refund_messages.refund_quote(quote)
 
-    async def RequestRefund(self, request: Any, context: Any) -> Any:
-        async def work(tx: AsyncConnection) -> Any:
-            refund = await self._refund_desk.request(
-                tx, calls.caller(Traveller), request.order_id, request.refund_quote, now=clock.now()
-            )
-            return refund_pb2.RequestRefundResponse(refund=refund_messages.refund(refund))
+    @changing
+    async def RequestRefund(
+        self, request: refund_pb2.RequestRefundRequest, call: ChangingCall[Traveller]
+    ) -> refund_pb2.RequestRefundResponse:
+        refund = await self._refund_desk.request(
+            call.tx, call.caller, request.order_id, request.refund_quote, now=call.now
+        )
+        return refund_pb2.RequestRefundResponse(refund=refund_messages.refund(refund))
 
-        return await self._repeats.once(request, refund_pb2.RequestRefundResponse, work)
-
-    async def ListRefunds(self, request: Any, context: Any) -> Any:
-        most, (after,) = paging.page_size(request), self._pages.decode(request) or [0]
+    @paged
+    async def ListRefunds(
+        self, request: refund_pb2.ListRefundsRequest, page: Page[Traveller, int]
+    ) -> refund_pb2.ListRefundsResponse:
         async with self._db.transaction() as tx:
-            order = await orders.find(tx, calls.caller(Traveller).traveller_id, request.order_id)
-            found = await refunds.of_order(tx, order.order_id, after=after, most=most + 1)
-        response = refund_pb2.ListRefundsResponse(refunds=map(refund_messages.refund, found[:most]))
-        if len(found) > most:
-            response.next_page_token = self._pages.encode(request, [found[most - 1].refund_no])
-        return response
+            order = await orders.find(tx, page.caller.traveller_id, request.order_id)
+            found = await refunds.of_order(
+                tx, order.order_id, after=page.after or 0, most=page.size + 1
+            )
+        shown = page.cut(found, lambda last: last.refund_no)
+        return refund_pb2.ListRefundsResponse(refunds=map(refund_messages.refund, shown))
 
-    async def QuoteChange(self, request: Any, context: Any) -> Any:
+    async def QuoteChange(
+        self,
+        request: refund_pb2.QuoteChangeRequest,
+        context: Context[refund_pb2.QuoteChangeRequest, refund_pb2.QuoteChangeResponse],
+    ) -> refund_pb2.QuoteChangeResponse:
         prices = await self._holder.prices()
         async with self._db.transaction() as tx:
             quote = await self._change_desk.quote(
@@ -303,16 +366,28 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             )
         return refund_messages.change_quote(quote)
 
-    async def ChangeTicket(self, request: Any, context: Any) -> Any:
-        caller, prices = calls.caller(Traveller), await self._holder.prices()
-        code, quote = request.ticket_code, request.change_quote
+    async def ChangeTicket(
+        self,
+        request: refund_pb2.ChangeTicketRequest,
+        context: Context[refund_pb2.ChangeTicketRequest, refund_pb2.ChangeTicketResponse],
+    ) -> refund_pb2.ChangeTicketResponse:
+        return await self._change_ticket(request, context, await self._holder.prices())
 
-        async def work(tx: AsyncConnection) -> Any:
-            made = await self._change_desk.change(
-                tx, caller, code, quote, prices=prices, now=clock.now()
-            )
-            (shown,) = await self._reader.show(tx, [made.order])
-            order = order_messages.order(shown)
-            return refund_messages.change(self._reader.seals, made, order)
-
-        return await self._repeats.once(request, refund_pb2.ChangeTicketResponse, work)
+    @changing
+    async def _change_ticket(
+        self,
+        request: refund_pb2.ChangeTicketRequest,
+        call: ChangingCall[Traveller],
+        prices: Prices,
+    ) -> refund_pb2.ChangeTicketResponse:
+        made = await self._change_desk.change(
+            call.tx,
+            call.caller,
+            request.ticket_code,
+            request.change_quote,
+            prices=prices,
+            now=call.now,
+        )
+        (shown,) = await self._reader.show(call.tx, [made.order])
+        order = order_messages.order(shown)
+        return refund_messages.change(self._reader.seals, made, order)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
@@ -32,13 +31,15 @@ def passengers(
     return {order_id: seals.open(order_id, each) for order_id, each in sealed.items()}
 
 
-def tickets(seals: PassengerSeals, found: Sequence[TravelTicket]) -> list[Any]:
+def tickets(
+    seals: PassengerSeals, found: Sequence[TravelTicket]
+) -> list[ticket_pb2.TravellerTicket]:
     """Tickets as their owner sees them."""
     travelling = passengers(seals, found)
     return [_ticket(each, travelling[each.order_id]) for each in found]
 
 
-def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> Any:
+def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> ticket_pb2.TravellerTicket:
     offered = offer_message(ticket.offer.moved_by(ticket.moved), ticket.item.price)
     message = ticket_pb2.TravellerTicket(
         ticket_code=ticket.ticket_code,
@@ -85,7 +86,7 @@ def _sold_for(ticket: TravelTicket) -> datetime | None:
     return journey.departure_time if journey else None
 
 
-def ticket_qr(ticket_code: str, claims: qr.Claims, token: str) -> Any:
+def ticket_qr(ticket_code: str, claims: qr.Claims, token: str) -> ticket_pb2.IssueTicketQrResponse:
     """The QR of a ticket, not drawn yet."""
     return ticket_pb2.IssueTicketQrResponse(
         ticket_code=ticket_code,
@@ -95,7 +96,7 @@ def ticket_qr(ticket_code: str, claims: qr.Claims, token: str) -> Any:
     )
 
 
-def order_qr(order_code: str, claims: qr.Claims, token: str) -> Any:
+def order_qr(order_code: str, claims: qr.Claims, token: str) -> ticket_pb2.IssueOrderQrResponse:
     """The QR of an order, not drawn yet."""
     return ticket_pb2.IssueOrderQrResponse(
         order_id=order_code,

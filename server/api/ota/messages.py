@@ -1,0 +1,183 @@
+"""OtaService between protobuf and plain values: batches, tickets and activations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from deeptravel.ota.v1 import ota_service_pb2
+from deeptravel.tickets.v1 import ticket_pb2
+
+from server.api import convert
+from server.identity.callers import Partner
+from server.orders import partner_orders as orders
+from server.partners import partner_tickets
+from server.platform.errors import invalid
+from server.stock.inventory import Inventory
+from server.tickets import tickets
+
+TICKET_STATE = convert.enum_numbers(ticket_pb2.TicketState)
+TICKET_STATE_NAME = convert.enum_names(ticket_pb2.TicketState)
+CUSTOMER_TYPE = convert.enum_numbers(ticket_pb2.CustomerType)
+CUSTOMER_TYPE_NAME = convert.enum_names(ticket_pb2.CustomerType)
+
+
+def batch_request(
+    request: ota_service_pb2.BulkGenerateTicketsRequest,
+) -> partner_tickets.BatchRequest:
+    """What BulkGenerateTickets asks for. Raises INVALID_FIELD."""
+    sale = None
+    if request.HasField("activation"):
+        customer, payment = request.activation.customer, request.activation.payment
+        sale = orders.Sale(
+            customer_type=CUSTOMER_TYPE_NAME[customer.type],
+            customer_name=customer.name,
+            payment_reference=payment.reference,
+            amount_minor=payment.amount_minor,
+            currency_code=payment.currency_code,
+            ticket_count=request.quantity,
+        )
+    return partner_tickets.BatchRequest(
+        product_id=request.product_id,
+        quantity=request.quantity,
+        distributor_id=request.distributor_id,
+        sale=sale,
+        valid_from_time=convert.moment(request, "valid_from_time"),
+    )
+
+
+def sold_ticket(
+    request: ota_service_pb2.ActivateTicketRequest | ota_service_pb2.TicketActivation,
+) -> partner_tickets.SoldTicket:
+    """A ticket that is to be activated."""
+    return partner_tickets.SoldTicket(
+        ticket_code=request.ticket_code,
+        customer_type=CUSTOMER_TYPE_NAME[request.customer.type],
+        customer_name=request.customer.name,
+        payment_reference=request.payment.reference,
+        amount_minor=request.payment.amount_minor,
+        currency_code=request.payment.currency_code,
+    )
+
+
+def verdict(verdict: partner_tickets.Verdict) -> ota_service_pb2.ActivationVerdict:
+    """What became of one of many activations."""
+    return ota_service_pb2.ActivationVerdict(
+        ticket_code=verdict.ticket_code,
+        activated=verdict.reason is None,
+        status=TICKET_STATE[verdict.state] if verdict.state else None,
+        order_id=verdict.order_code,
+        reason=verdict.reason or "",
+        payment_mismatch=ota_service_pb2.PaymentMismatch(
+            expected_minor=verdict.expected.minor,
+            expected_currency_code=verdict.expected.currency_code,
+            paid_minor=verdict.paid.minor,
+            paid_currency_code=verdict.paid.currency_code,
+        )
+        if verdict.expected and verdict.paid
+        else None,
+    )
+
+
+def ticket_filter(request: ota_service_pb2.ListTicketsRequest) -> tickets.TicketFilter:
+    """Which tickets ListTickets asks for. Raises INVALID_FIELD."""
+    try:
+        batch_id = UUID(request.batch_id) if request.batch_id else None
+    except ValueError:
+        raise invalid("batch_id", "is not a UUID") from None
+    return tickets.TicketFilter(
+        state=TICKET_STATE_NAME[request.status],
+        batch_id=batch_id,
+        distributor_id=request.distributor_id,
+        create_time_from=convert.moment(request, "create_time_from"),
+        create_time_until=convert.moment(request, "create_time_until"),
+    )
+
+
+def ticket(ticket: tickets.Ticket, partner: Partner) -> ticket_pb2.Ticket:
+    """A ticket as its partner sees it."""
+    return ticket_pb2.Ticket(
+        ticket_code=ticket.ticket_code,
+        status=TICKET_STATE[ticket.state],
+        batch_id=str(ticket.batch_id or ""),
+        product_id=ticket.product_id,
+        distributor_id=ticket.distributor_id,
+        order_id="" if ticket.order_id is None else orders.order_code(ticket.order_id, partner),
+        create_time=convert.timestamp(ticket.create_time),
+        valid_from_time=convert.timestamp(ticket.valid_from_time),
+        valid_until_time=convert.timestamp(ticket.valid_until_time),
+        entitlements=[
+            ticket_pb2.Entitlement(
+                function_code=function_code, remaining_uses=remaining, total_uses=total
+            )
+            for function_code, remaining, total in ticket.entitlements
+        ],
+    )
+
+
+def batch_ticket(ticket: tickets.BatchTicket, token: str) -> ota_service_pb2.BatchTicket:
+    """A ticket of a batch; `token` is empty if it gets no QR."""
+    return ota_service_pb2.BatchTicket(
+        ticket_code=ticket.ticket_code, status=TICKET_STATE[ticket.state], encrypted_data=token
+    )
+
+
+def fare(found: Mapping[str, Any]) -> ota_service_pb2.Fare:
+    """A fare of a price snapshot."""
+    return ota_service_pb2.Fare(**{**found, "customer_type": CUSTOMER_TYPE[found["customer_type"]]})
+
+
+def new_batch(
+    made: partner_tickets.NewBatch, codes: Sequence[str]
+) -> ota_service_pb2.BulkGenerateTicketsResponse:
+    """A batch that was made, with the `codes` of its first tickets."""
+    return ota_service_pb2.BulkGenerateTicketsResponse(
+        batch_id=str(made.batch_id),
+        quantity=made.quantity,
+        tickets=[
+            ota_service_pb2.GeneratedTicket(ticket_code=code, status=TICKET_STATE[made.state])
+            for code in codes
+        ],
+        order_id=made.order_code,
+    )
+
+
+def batch(batch: tickets.Batch) -> ota_service_pb2.GetBatchResponse:
+    """A batch with its price snapshot."""
+    return ota_service_pb2.GetBatchResponse(
+        batch_id=str(batch.batch_id),
+        product_id=batch.product_id,
+        quantity=batch.quantity,
+        distributor_id=batch.distributor_id,
+        create_time=convert.timestamp(batch.create_time),
+        currency_code=batch.content["currency_code"],
+        fares=map(fare, batch.content["fares"]),
+    )
+
+
+def streamed_ticket(
+    ticket: tickets.BatchTicket, token: str
+) -> ota_service_pb2.StreamBatchTicketsResponse:
+    """A ticket of a batch; `token` is empty if it gets no QR."""
+    return ota_service_pb2.StreamBatchTicketsResponse(
+        ticket_code=ticket.ticket_code, status=TICKET_STATE[ticket.state], encrypted_data=token
+    )
+
+
+def activated(verdict: partner_tickets.Verdict) -> ota_service_pb2.ActivateTicketResponse:
+    """A ticket that was activated."""
+    return ota_service_pb2.ActivateTicketResponse(
+        ticket_code=verdict.ticket_code,
+        status=TICKET_STATE[verdict.state or ""],
+        order_id=verdict.order_code,
+    )
+
+
+def inventory(found: Inventory) -> ota_service_pb2.Inventory:
+    """The partner's stock of a product."""
+    return ota_service_pb2.Inventory(
+        product_id=found.product_id,
+        total=found.total,
+        held=found.held,
+        sold=found.sold,
+        available=found.available,
+    )
