@@ -1,6 +1,7 @@
 """Validator sessions: an operator at a terminal, for all departures or one, between opening and closing."""
 
 import contextlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -58,7 +59,8 @@ class ValidatorSessions:
 
         Raises TERMINAL_MISMATCH, and UNAUTHENTICATED if the caller logs out at the same moment.
         """
-        require_terminal(caller, terminal_device_id)
+        if terminal_device_id != caller.terminal_device_id:
+            raise _terminal_mismatch(caller, caller.terminal_device_id)
         mine = validator_sessions.c.login_id == caller.login_id
 
         async def work(tx: AsyncConnection) -> tuple[str, bool]:
@@ -127,6 +129,19 @@ class ValidatorSessions:
         await self._db.in_transaction(work)
         await self._forget()
 
+    async def bound(self, caller: Operator, terminal_device_id: str, session_code: str) -> Operator:
+        """The operator at the terminal and in the session that a call names, if it does.
+
+        Bound to the session's departure. Raises TERMINAL_MISMATCH, SESSION_NOT_OPEN.
+        """
+        if terminal_device_id and terminal_device_id != caller.terminal_device_id:
+            raise _terminal_mismatch(caller, terminal_device_id)
+        if session_code:
+            departure = await self.require(caller, session_code)
+            if departure != caller.departure:
+                return replace(caller, departure=departure)
+        return caller
+
     async def require(self, caller: Operator, session_code: str) -> tuple[int, str] | None:
         """The departure that the session is for, by number and service; None if all.
 
@@ -166,15 +181,14 @@ class ValidatorSessions:
             await self._feed.poll()
 
 
-def require_terminal(caller: Operator, terminal_device_id: str) -> None:
-    """Nothing, if the terminal is the one the caller's token is bound to. Raises TERMINAL_MISMATCH."""
-    if terminal_device_id != caller.terminal_device_id:
-        raise DomainError(
-            Reason.TERMINAL_MISMATCH,
-            f"terminal_device_id: the access token is bound to {caller.terminal_device_id};"
-            " log in at this terminal",
-            terminal_device_id=caller.terminal_device_id,
-        )
+def _terminal_mismatch(caller: Operator, terminal_device_id: str) -> DomainError:
+    """For a terminal that is not the caller's; the metadata names this one of both."""
+    return DomainError(
+        Reason.TERMINAL_MISMATCH,
+        f"terminal_device_id: the access token is bound to {caller.terminal_device_id};"
+        " log in at this terminal",
+        terminal_device_id=terminal_device_id,
+    )
 
 
 def session_departure(row: Any) -> tuple[int, str] | None:

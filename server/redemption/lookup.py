@@ -1,7 +1,7 @@
 """Looking at QR codes and orders, taking redemptions back, and reading what was redeemed."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -343,32 +343,44 @@ def days_of(caller: Caller, zone: ZoneInfo) -> ZoneInfo:
     return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else zone
 
 
+@dataclass(frozen=True, slots=True)
+class SummaryFilter:
+    """What is counted, by DAY, TERMINAL, OPERATOR, VENUE or empty; without times today until now."""
+
+    merchant_code: str
+    group_by: str
+    time_from: datetime | None
+    time_until: datetime | None
+
+
 async def summarize(
     tx: AsyncConnection,
+    wanted: SummaryFilter,
     *,
     caller: Caller,
-    merchant_code: str,
-    group_by: str,
-    time_from: datetime,
-    time_until: datetime,
+    now: datetime,
     zone: ZoneInfo,
 ) -> list[sums.Row]:
-    """Counts of events and uses by function, result, reason and `group_by` (DAY, TERMINAL, OPERATOR, VENUE or empty).
+    """Counts of events and uses by function, result, reason and `group_by`, see `days_of`.
 
-    Raises INVALID_FIELD for a span that is empty or above MAX_SUMMARY_DAYS, or an administrator without merchant.
+    Raises INVALID_FIELD for a span that is empty or above MAX_SUMMARY_DAYS, or an administrator
+    without merchant.
     """
+    days = days_of(caller, zone)
+    time_from = wanted.time_from or datetime.combine(now.astimezone(days), time(), days)
+    time_until = wanted.time_until or now
     if not timedelta() < time_until - time_from <= timedelta(days=MAX_SUMMARY_DAYS):
         raise invalid("time_until", f"must be after time_from, by {MAX_SUMMARY_DAYS} days at most")
-    merchant = caller.merchant_code if isinstance(caller, Operator) else merchant_code
+    merchant = caller.merchant_code if isinstance(caller, Operator) else wanted.merchant_code
     if not merchant:
         raise invalid("merchant_code", "is required")
     return await sums.read(
         tx,
         merchant,
-        group_by=group_by,
+        group_by=wanted.group_by,
         time_from=time_from,
         time_until=time_until,
-        zone=zone,
+        zone=days,
     )
 
 

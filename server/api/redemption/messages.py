@@ -1,7 +1,8 @@
 """RedemptionService between protobuf and plain values: answers to scans, tickets, orders, events."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 from deeptravel.ticketing.v1 import offer_pb2
@@ -9,10 +10,10 @@ from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.api import convert
-from server.redemption import redeem, rules
+from server.redemption import redeem, rules, sums
 from server.redemption.details import Details
 from server.redemption.explanations import explain
-from server.redemption.lookup import OrderView, TicketView
+from server.redemption.lookup import Look, OrderView, Reversal, TicketView
 from server.redemption.redeem import Answer
 from server.redemption.sessions import Departure
 from server.stock.ids import departure_parts
@@ -104,7 +105,7 @@ def _set(timestamp: Timestamp, moment: datetime) -> None:
     timestamp.nanos = moment.microsecond * 1000
 
 
-def entitlements(remaining: Any) -> list[Any]:
+def entitlements(remaining: Iterable[tuple[str, int]]) -> list[ticket_pb2.Entitlement]:
     """What is left of a ticket."""
     return [
         ticket_pb2.Entitlement(function_code=function, remaining_uses=uses)
@@ -112,7 +113,15 @@ def entitlements(remaining: Any) -> list[Any]:
     ]
 
 
-def refusal_fields(refusal: rules.Refusal | None) -> dict[str, Any]:
+class RefusalFields(TypedDict, total=False):
+    """The fields of an answer that say why something is refused."""
+
+    result: redemption_pb2.RedemptionResult.ValueType
+    reason: redemption_pb2.RefusalReason.ValueType
+    explanation: redemption_pb2.Explanation
+
+
+def refusal_fields(refusal: rules.Refusal | None) -> RefusalFields:
     """`result`, `reason` and `explanation` of what is refused; nothing for what is not."""
     if refusal is None:
         return {}
@@ -136,6 +145,27 @@ def ticket_info(ticket: TicketView) -> redemption_pb2.TicketInfo:
         info.customer_info.type = CUSTOMER_TYPE[ticket.customer_type or ""]
         info.customer_info.name = ticket.customer_name
     return info
+
+
+def look_message(look: Look) -> redemption_pb2.DecryptQrResponse:
+    """What a QR is."""
+    response = redemption_pb2.DecryptQrResponse(
+        jti=str(look.jti or ""), **refusal_fields(look.refusal)
+    )
+    if look.ticket:
+        response.ticket_code = look.ticket.ticket_code
+        response.ticket_info.CopyFrom(ticket_info(look.ticket))
+    return response
+
+
+def reversal_message(reversal: Reversal) -> redemption_pb2.ReverseRedemptionResponse:
+    """A redemption that was taken back."""
+    return redemption_pb2.ReverseRedemptionResponse(
+        redemption_id=reversal.redemption_id,
+        ticket_code=reversal.ticket_code,
+        ticket_status=TICKET_STATE[reversal.ticket_state],
+        entitlements=entitlements(reversal.remaining),
+    )
 
 
 def order_message(order: OrderView) -> redemption_pb2.LookupOrderResponse:
@@ -191,7 +221,7 @@ def redemption_message(row: Any) -> redemption_pb2.Redemption:
     )
 
 
-def summary_row(row: Any) -> redemption_pb2.SummaryRow:
+def summary_row(row: sums.Row) -> redemption_pb2.SummaryRow:
     """A line of a summary."""
     return redemption_pb2.SummaryRow(
         function_code=row.function_code,

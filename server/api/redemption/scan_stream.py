@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc
 from deeptravel.redemption.v1 import redemption_pb2
 
 from server.api import interceptor
+from server.api.calls import Context
 from server.api.fields import Checker
 from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
 from server.redemption.redeem import Answer
@@ -18,7 +18,7 @@ RETRY_SECONDS = 1.0
 
 _check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
 
-Submit = Callable[[Any], Awaitable[asyncio.Future[list[Answer]]]]
+Submit = Callable[[redemption_pb2.RedeemRequest], Awaitable[asyncio.Future[list[Answer]]]]
 
 
 class ScanStream:
@@ -26,9 +26,9 @@ class ScanStream:
 
     def __init__(
         self,
-        context: Any,
+        context: Context[redemption_pb2.ScanStreamRequest, redemption_pb2.ScanStreamResponse],
         submit: Submit,
-        answer_message: Callable[[Answer], Any],
+        answer_message: Callable[[Answer], redemption_pb2.RedeemResponse],
         stopping: asyncio.Event,
     ) -> None:
         self._context = context
@@ -37,7 +37,7 @@ class ScanStream:
         self._stopping = stopping
         self._in_flight: set[asyncio.Future[list[Answer]]] = set()
         self._room = asyncio.Semaphore(MAX_SCANS_IN_FLIGHT)
-        self._decided: list[Any] = []
+        self._decided: list[redemption_pb2.ScanAnswer] = []
         self._news = asyncio.Event()
         self._read_all = False
 
@@ -72,14 +72,14 @@ class ScanStream:
 
     async def _read(self) -> None:
         try:
-            while (request := await self._context.read()) is not grpc.aio.EOF:
+            while (request := await self._context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]
                 await self._room.acquire()
                 await self._take(request)
         finally:
             self._read_all = True
             self._news.set()
 
-    async def _take(self, request: Any) -> None:
+    async def _take(self, request: redemption_pb2.ScanStreamRequest) -> None:
         scan_id: str = request.scan_id
         try:
             _check(request)
@@ -104,7 +104,7 @@ class ScanStream:
             interceptor.log_fault(error)
             self._put(_failure(scan_id, DomainError(Reason.INTERNAL, "a fault of the server")))
 
-    def _put(self, answer: Any) -> None:
+    def _put(self, answer: redemption_pb2.ScanAnswer) -> None:
         self._decided.append(answer)
         self._news.set()
 
@@ -122,7 +122,7 @@ class ScanStream:
                 await self._news.wait()
 
 
-def _failure(scan_id: str, error: DomainError) -> Any:
+def _failure(scan_id: str, error: DomainError) -> redemption_pb2.ScanAnswer:
     status = grpc.StatusCode[STATUS_BY_REASON[error.reason]]
     failure = redemption_pb2.ScanFailure(
         code=status.value[0], reason=error.reason, message=error.message

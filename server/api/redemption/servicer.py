@@ -1,9 +1,9 @@
 """RedemptionService: protobuf messages to plain arguments and back."""
 
 import asyncio
-from dataclasses import replace
-from datetime import datetime, time
-from typing import Any
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,21 +11,37 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_serv
 
 from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
+from server.api.calls import Context
 from server.api.paging import paged
 from server.api.redemption import messages
-from server.api.redemption.messages import answer_message, refusal_fields
+from server.api.redemption.messages import answer_message
 from server.api.redemption.scan_stream import ScanStream
+from server.api.repeats import ChangingCall, changing
 from server.identity.callers import Admin, Operator, Partner
 from server.identity.service import Identity
 from server.platform import clock
 from server.platform.database import Database
-from server.platform.errors import DomainError, Reason, invalid
+from server.platform.errors import invalid
 from server.redemption import lookup, sessions
 from server.redemption.redeem import Answer, Item, Redeemer
 from server.redemption.statements import SnapshotCache
 
 ORDER_PAGE_TICKETS = 200
 """Of an order that is looked up, if the terminal does not say how many."""
+
+Scans = (
+    redemption_pb2.RedeemRequest
+    | redemption_pb2.RedeemManyRequest
+    | redemption_pb2.RedeemByCodeRequest
+)
+
+
+class ScanOptions(TypedDict, total=False):
+    """What makes a call another than Redeem, see `Redeemer.submit`."""
+
+    all_or_nothing: bool
+    method: str
+    comment: str
 
 
 class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
@@ -51,7 +67,11 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 
-    async def OperatorLogin(self, request: Any, context: Any) -> Any:
+    async def OperatorLogin(
+        self,
+        request: access_pb2.OperatorLoginRequest,
+        context: Context[access_pb2.OperatorLoginRequest, access_pb2.OperatorLoginResponse],
+    ) -> access_pb2.OperatorLoginResponse:
         tokens = await self._identity.log_in(
             request.username,
             request.password,
@@ -65,7 +85,11 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             expires_in=tokens.expires_in_seconds,
         )
 
-    async def RefreshToken(self, request: Any, context: Any) -> Any:
+    async def RefreshToken(
+        self,
+        request: access_pb2.RefreshTokenRequest,
+        context: Context[access_pb2.RefreshTokenRequest, access_pb2.RefreshTokenResponse],
+    ) -> access_pb2.RefreshTokenResponse:
         tokens = await self._identity.refresh(request.refresh_token, clock.now())
         return access_pb2.RefreshTokenResponse(
             access_token=tokens.access_token,
@@ -73,11 +97,21 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             expires_in=tokens.expires_in_seconds,
         )
 
-    async def Logout(self, request: Any, context: Any) -> Any:
+    async def Logout(
+        self,
+        request: access_pb2.LogoutRequest,
+        context: Context[access_pb2.LogoutRequest, access_pb2.LogoutResponse],
+    ) -> access_pb2.LogoutResponse:
         await self._identity.log_out(calls.caller(Operator, Admin), clock.now())
         return access_pb2.LogoutResponse()
 
-    async def OpenValidatorSession(self, request: Any, context: Any) -> Any:
+    async def OpenValidatorSession(
+        self,
+        request: access_pb2.OpenValidatorSessionRequest,
+        context: Context[
+            access_pb2.OpenValidatorSessionRequest, access_pb2.OpenValidatorSessionResponse
+        ],
+    ) -> access_pb2.OpenValidatorSessionResponse:
         async with self._db.transaction() as tx:
             departure = await sessions.find_departure(
                 tx,
@@ -85,15 +119,19 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 service_number=request.service_number,
                 travel_date=request.travel_date,
             )
+        admitted = (departure.departure_id, departure.service_number) if departure else None
         code = await self._identity.sessions.open(
-            calls.caller(Operator),
-            request.terminal_device_id,
-            clock.now(),
-            departure=(departure.departure_id, departure.service_number) if departure else None,
+            calls.caller(Operator), request.terminal_device_id, clock.now(), departure=admitted
         )
         return messages.session_message(code, departure)
 
-    async def CloseValidatorSession(self, request: Any, context: Any) -> Any:
+    async def CloseValidatorSession(
+        self,
+        request: access_pb2.CloseValidatorSessionRequest,
+        context: Context[
+            access_pb2.CloseValidatorSessionRequest, access_pb2.CloseValidatorSessionResponse
+        ],
+    ) -> access_pb2.CloseValidatorSessionResponse:
         await self._identity.sessions.close(
             calls.caller(Operator), request.session_code, clock.now()
         )
@@ -105,26 +143,25 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             lookup.days_of(calls.caller(Partner, Operator, Admin), self._zone)
         )
 
-    async def DecryptQr(self, request: Any, context: Any) -> Any:
+    async def DecryptQr(
+        self,
+        request: redemption_pb2.DecryptQrRequest,
+        context: Context[redemption_pb2.DecryptQrRequest, redemption_pb2.DecryptQrResponse],
+    ) -> redemption_pb2.DecryptQrResponse:
         now = self._local_now()
         opened = await self._redeemer.open(request.encrypted_data, now)
         async with self._db.hot() as hot, hot.transaction():
             look = await lookup.look(
                 hot, self._snapshots, opened, caller=calls.caller(Partner, Operator, Admin), now=now
             )
-        response = redemption_pb2.DecryptQrResponse(
-            jti=str(look.jti or ""), **refusal_fields(look.refusal)
-        )
-        if look.ticket:
-            response.ticket_code = look.ticket.ticket_code
-            response.ticket_info.CopyFrom(messages.ticket_info(look.ticket))
-        return response
+        return messages.look_message(look)
 
-    async def LookupOrder(self, request: Any, context: Any) -> Any:
-        now = self._local_now()
-        token: str = request.encrypted_data
+    @paged
+    async def LookupOrder(
+        self, request: redemption_pb2.LookupOrderRequest, page: paging.Page[Operator | Admin, int]
+    ) -> redemption_pb2.LookupOrderResponse:
+        now, token = self._local_now(), request.encrypted_data
         opened = await self._redeemer.open(token, now) if token else None
-        (after,) = self._pages.decode(request) or [0]
         async with self._db.transaction() as tx:
             order = await lookup.look_up_order(
                 tx,
@@ -132,20 +169,26 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 opened=opened,
                 order_code=request.order_id,
                 now=now,
-                caller=calls.caller(Operator, Admin),
-                after=after,
+                caller=page.caller,
+                after=page.after or 0,
                 limit=request.page_size or ORDER_PAGE_TICKETS,
             )
-        response = messages.order_message(order)
-        if order.next_after:
-            response.next_page_token = self._pages.encode(request, [order.next_after])
-        return response
+        page.next_after = order.next_after
+        return messages.order_message(order)
 
-    async def Redeem(self, request: Any, context: Any) -> Any:
+    async def Redeem(
+        self,
+        request: redemption_pb2.RedeemRequest,
+        context: Context[redemption_pb2.RedeemRequest, redemption_pb2.RedeemResponse],
+    ) -> redemption_pb2.RedeemResponse:
         (answer,) = await self._submit(request, [_item(request)])
         return answer_message(answer)
 
-    async def RedeemMany(self, request: Any, context: Any) -> Any:
+    async def RedeemMany(
+        self,
+        request: redemption_pb2.RedeemManyRequest,
+        context: Context[redemption_pb2.RedeemManyRequest, redemption_pb2.RedeemManyResponse],
+    ) -> redemption_pb2.RedeemManyResponse:
         answers = await self._submit(
             request,
             [_item(item) for item in request.items],
@@ -157,17 +200,26 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             all_redeemed=all(answer.result == "SUCCESS" for answer in answers),
         )
 
-    async def RedeemByCode(self, request: Any, context: Any) -> Any:
+    async def RedeemByCode(
+        self,
+        request: redemption_pb2.RedeemByCodeRequest,
+        context: Context[redemption_pb2.RedeemByCodeRequest, redemption_pb2.RedeemByCodeResponse],
+    ) -> redemption_pb2.RedeemByCodeResponse:
         async with self._db.transaction() as tx:
             ticket_id = await lookup.ticket_number(tx, request.ticket_code) or 0
         quantity, code = request.quantity or 1, request.ticket_code
         item = Item("", request.function_code, quantity, code, ticket_id)
-        call = {"method": "RedeemByCode", "comment": request.comment}
-        (answer,) = await self._submit(request, [item], **call)
+        (answer,) = await self._submit(
+            request, [item], method="RedeemByCode", comment=request.comment
+        )
         same = answer_message(answer).SerializeToString()
         return redemption_pb2.RedeemByCodeResponse.FromString(same)
 
-    async def ScanStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+    async def ScanStream(  # type: ignore[override]  # it writes its answers
+        self,
+        request_iterator: AsyncIterator[redemption_pb2.ScanStreamRequest],
+        context: Context[redemption_pb2.ScanStreamRequest, redemption_pb2.ScanStreamResponse],
+    ) -> None:
         stream = ScanStream(
             context,
             submit=lambda scan: self._queue(scan, [_item(scan)]),
@@ -176,23 +228,18 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         )
         await stream.run()
 
-    async def ReverseRedemption(self, request: Any, context: Any) -> Any:
-        async def work(tx: Any) -> Any:
-            reversal = await lookup.reverse(
-                tx,
-                redemption=request.redemption_id,
-                comment=request.comment,
-                caller=calls.caller(Operator),
-                now=clock.now(),
-            )
-            return redemption_pb2.ReverseRedemptionResponse(
-                redemption_id=reversal.redemption_id,
-                ticket_code=reversal.ticket_code,
-                ticket_status=messages.TICKET_STATE[reversal.ticket_state],
-                entitlements=messages.entitlements(reversal.remaining),
-            )
-
-        return await self._repeats.once(request, redemption_pb2.ReverseRedemptionResponse, work)
+    @changing
+    async def ReverseRedemption(
+        self, request: redemption_pb2.ReverseRedemptionRequest, call: ChangingCall[Operator]
+    ) -> redemption_pb2.ReverseRedemptionResponse:
+        reversal = await lookup.reverse(
+            call.tx,
+            redemption=request.redemption_id,
+            comment=request.comment,
+            caller=call.caller,
+            now=call.now,
+        )
+        return messages.reversal_message(reversal)
 
     @paged
     async def ListRedemptions(
@@ -213,40 +260,31 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             redemptions=map(messages.redemption_message, shown)
         )
 
-    async def SummarizeRedemptions(self, request: Any, context: Any) -> Any:
-        now, zone = clock.now(), lookup.days_of(calls.caller(Operator, Admin), self._zone)
-        today = datetime.combine(now.astimezone(zone), time(), zone)
-        async with self._db.report(calls.caller(Operator, Admin).key) as tx:
+    async def SummarizeRedemptions(
+        self,
+        request: redemption_pb2.SummarizeRedemptionsRequest,
+        context: Context[
+            redemption_pb2.SummarizeRedemptionsRequest, redemption_pb2.SummarizeRedemptionsResponse
+        ],
+    ) -> redemption_pb2.SummarizeRedemptionsResponse:
+        caller = calls.caller(Operator, Admin)
+        async with self._db.report(caller.key) as tx:
             rows = await lookup.summarize(
-                tx,
-                caller=calls.caller(Operator, Admin),
-                merchant_code=request.merchant_code,
-                group_by=messages.GROUPING[request.group_by],
-                time_from=convert.moment(request, "time_from") or today,
-                time_until=convert.moment(request, "time_until") or now,
-                zone=zone,
+                tx, _summary_filter(request), caller=caller, now=clock.now(), zone=self._zone
             )
         return redemption_pb2.SummarizeRedemptionsResponse(rows=map(messages.summary_row, rows))
 
-    async def _submit(self, request: Any, items: list[Item], **options: Any) -> list[Answer]:
+    async def _submit(
+        self, request: Scans, items: list[Item], **options: Unpack[ScanOptions]
+    ) -> list[Answer]:
         return await (await self._queue(request, items, **options))
 
     async def _queue(
-        self, request: Any, items: list[Item], **options: Any
+        self, request: Scans, items: list[Item], **options: Unpack[ScanOptions]
     ) -> asyncio.Future[list[Answer]]:
-        operator = calls.caller(Operator)
-        terminal = request.terminal_device_id
-        if terminal and terminal != operator.terminal_device_id:
-            raise DomainError(
-                Reason.TERMINAL_MISMATCH,
-                f"terminal_device_id: the access token is bound to {operator.terminal_device_id};"
-                " log in at this terminal",
-                terminal_device_id=terminal,
-            )
-        if request.session_code:
-            departure = await self._identity.sessions.require(operator, request.session_code)
-            if departure != operator.departure:
-                operator = replace(operator, departure=departure)
+        operator = await self._identity.sessions.bound(
+            calls.caller(Operator), request.terminal_device_id, request.session_code
+        )
         return self._redeemer.submit(
             operator,
             items,
@@ -256,11 +294,11 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         )
 
 
-def _item(request: Any) -> Item:
+def _item(request: redemption_pb2.RedeemRequest | redemption_pb2.RedeemItem) -> Item:
     return Item(request.qr_token, request.function_code, request.quantity or 1, request.ticket_code)
 
 
-def _event_filter(request: Any) -> lookup.EventFilter:
+def _event_filter(request: redemption_pb2.ListRedemptionsRequest) -> lookup.EventFilter:
     try:
         jti = UUID(request.jti) if request.jti else None
     except ValueError:
@@ -272,6 +310,15 @@ def _event_filter(request: Any) -> lookup.EventFilter:
         terminal_device_id=request.terminal_device_id,
         operator=request.operator,
         result=messages.RESULT_NAME[request.result],
+        time_from=convert.moment(request, "time_from"),
+        time_until=convert.moment(request, "time_until"),
+    )
+
+
+def _summary_filter(request: redemption_pb2.SummarizeRedemptionsRequest) -> lookup.SummaryFilter:
+    return lookup.SummaryFilter(
+        merchant_code=request.merchant_code,
+        group_by=messages.GROUPING[request.group_by],
         time_from=convert.moment(request, "time_from"),
         time_until=convert.moment(request, "time_until"),
     )
