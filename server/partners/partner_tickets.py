@@ -14,6 +14,7 @@ from server.catalog.rules import fault_of_start, valid_until
 from server.identity.callers import Partner
 from server.orders.partner_orders import Sale, create_paid, order_code
 from server.partners.rules import Amount, price_instead
+from server.partners.turns import wait_for_turn
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.stock import inventory
@@ -106,6 +107,7 @@ async def generate_batch(
         "partner_id": partner.partner_id,
         "quantity": wanted.quantity,
     }
+    await wait_for_turn(tx, partner.partner_id, wanted.quantity)
     product = await catalog.product_for_sale(tx, **stock)
     valid_from = wanted.valid_from_time or now
     fault = fault_of_start(valid_from, product.validity_days, now)

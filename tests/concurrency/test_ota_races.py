@@ -7,6 +7,7 @@ the test then failed.
 import asyncio
 import random
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +17,20 @@ import grpc
 import pytest
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
+from server.identity.credentials import new_partner_key
+from server.partners import partner_tickets
+from server.partners.turns import AT_ONCE
 from server.platform.config import load_settings
 from server.platform.errors import Reason
+from server.tickets import generation
+from server.tickets.generation import LARGE_BATCH
 from server.tickets.rules import Number
 from tests.support.gate_server import gate_server
 from tests.support.partner_desk import (
     HK,
+    KEY,
+    STATE,
+    STOCK,
     Desk,
     Market,
     a_market,
@@ -42,6 +51,12 @@ VALUES (%s, '', gen_random_uuid(), 'VOIDED', 106, 1, '', gen_random_uuid(), now(
     "stock": "SELECT %s FROM stocks FOR UPDATE",
 }
 """What an open transaction does so that a batch waits for it there; the parameter is one of its tickets."""
+
+PARTNER = """
+INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state,
+                      create_time, update_time)
+VALUES (%s, %s, 1000000, '{}', 'ACTIVE', now(), now()) RETURNING partner_id
+"""
 
 
 @pytest.fixture
@@ -138,23 +153,72 @@ async def test_one_request_id_makes_one_batch(
 
 
 async def test_other_calls_go_on_while_batches_wait(market: Market, desks: list[Desk]) -> None:
-    """Repeats and batches in a row take no connection from others.
+    """Large batches in a row, and repeats of them, take no connection from others.
 
-    Seen red: without the semaphore of large batches the repeats hold every connection of the pool, and GetInventory
-    takes as long as the batch.
+    A transaction of the test's own stops the first of them in the middle for as long as the small
+    calls take: these end while not one batch has. Seen red: without the turn in BulkGenerateTickets
+    the large ones have all connections for calls that change something, and the small batch never
+    ends.
     """
+    quantity = LARGE_BATCH + 1
+    day = datetime.now(load_settings().zone).date()
+    await market.sql("BEGIN")
+    await market.sql(BLOCKERS["tickets"], int(Number(1, day, quantity)))
     batches = [
-        asyncio.ensure_future(desks[0].batch(50_000, request_id=f"r-{index % 2}"))
+        asyncio.ensure_future(desks[0].batch(quantity, request_id=f"r-{index % 2}"))
         for index in range(30)
     ]
-    await asyncio.sleep(0.05)
-    looks = 0
-    while not any(batch.done() for batch in batches):
-        await desks[0].inventory()
-        looks += 1
-    assert looks > 5
+    await market.until("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(30):
+        for desk in (desks[0], Desk(desks[0].stub, HK.api_key)):
+            (code,) = await desk.codes(1)
+            await desk.activate(code)
+            assert await desk.listed(status=STATE["ACTIVE"]) == [code]
+            assert (await desk.inventory(106))[106][2] == 1
+    assert not any(batch.done() for batch in batches)
+    await market.sql("ROLLBACK")
     await asyncio.gather(*batches)
-    assert await market.sold() == 100_000
+    assert await market.sold() == 2 * quantity + 1
+
+
+async def test_large_batches_take_turns_over_all_processes(
+    market: Market, desks: list[Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time for a partner, two in all, whichever of two servers they were asked for at.
+
+    Seen red: with each process giving turns of its own there were two of one partner, and four in
+    all.
+    """
+    keys = [desks[0].api_key]
+    for code in ("P2", "P3", "P4"):
+        partner_id = await market.value(PARTNER, code, code)
+        key = new_partner_key()
+        keys.append(key.api_key)
+        await market.sql(KEY, key.key_id, partner_id, key.secret_hash)
+        await market.sql(STOCK, 106, partner_id, 106, partner_id, 100_000)
+    under_way: Counter[str] = Counter()
+    most_of_partner = most = 0
+    generate = generation.generate
+
+    async def counted(tx: Any, new: Any) -> None:
+        nonlocal most, most_of_partner
+        under_way[new.partner_code] += 1
+        most = max(most, under_way.total())
+        most_of_partner = max(most_of_partner, *under_way.values())
+        await generate(tx, new)
+        under_way[new.partner_code] -= 1
+
+    monkeypatch.setattr(partner_tickets, "generate", counted)
+    await asyncio.gather(
+        *(
+            Desk(desk.stub, key).batch(LARGE_BATCH + 1)
+            for desk in desks
+            for key in keys
+            for _ in range(2)
+        )
+    )
+    assert most_of_partner == 1
+    assert most <= AT_ONCE
 
 
 async def test_two_activations_of_one_ticket_make_one_order(
@@ -259,13 +323,14 @@ async def test_rotations_at_once(market: Market, desks: list[Desk]) -> None:
 async def test_killed_in_the_middle_of_a_batch(
     market: Market, database_url: str, redis_url: str, tmp_path: Path, place: str
 ) -> None:
-    """The server dies over 50,000 tickets: nothing is left but a gap in the numbers, and the retry makes the batch.
+    """The server dies over 5,000 tickets: nothing is left but a gap in the numbers, and the retry
+    makes the batch.
 
     A transaction of the test's own brings it to a stop: in the middle of the tickets, of the entitlements, or with
     all written but the stock. Seen red: with a commit behind the tickets' COPY the retry meets a key without an
     answer and gets INTERNAL, beside half a batch.
     """
-    request = ota.BulkGenerateTicketsRequest(product_id=106, quantity=50_000, request_id="r")
+    request = ota.BulkGenerateTicketsRequest(product_id=106, quantity=5_000, request_id="r")
     env = {
         "DEEPTRAVEL_DATABASE_URL": database_url,
         "DEEPTRAVEL_REDIS_URL": redis_url,
@@ -275,7 +340,7 @@ async def test_killed_in_the_middle_of_a_batch(
     async with gate_server(database_url, redis_url) as second:
         with ServerProcess(data_dir=tmp_path, env=env) as first:
             await market.sql("BEGIN")
-            await market.sql(BLOCKERS[place], int(Number(1, day, 30_000)))
+            await market.sql(BLOCKERS[place], int(Number(1, day, 3_000)))
             async with grpc.aio.insecure_channel(first.target) as channel:
                 call = asyncio.ensure_future(Desk.at(channel).call("BulkGenerateTickets", request))
                 await market.until("SELECT count(*) FROM pg_locks WHERE NOT granted")
@@ -292,9 +357,9 @@ async def test_killed_in_the_middle_of_a_batch(
         answers, refused = await retries
     assert refused == []
     assert len({answer.SerializeToString() for answer in answers}) == 1
-    assert answers[0].tickets[0].ticket_code.endswith("-050001")
-    assert await market.sold() == 50_000
+    assert answers[0].tickets[0].ticket_code.endswith("-005001")
+    assert await market.sold() == 5_000
     counts = await market.counts()
-    assert (counts["batches"], counts["tickets"], counts["snapshots"]) == (1, 50_000, 1)
-    assert counts["entitlements"] == 100_000
+    assert (counts["batches"], counts["tickets"], counts["snapshots"]) == (1, 5_000, 1)
+    assert counts["entitlements"] == 10_000
     assert await market.contradictions() == []

@@ -1,8 +1,7 @@
 """What many tickets cost others: counted in rows and rests, since seconds are the machine's."""
 
-import asyncio
+import itertools
 from collections.abc import AsyncIterator
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,6 +17,10 @@ ZONE = ZoneInfo("Asia/Hong_Kong")
 FETCHED = text("""
 SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname = 'tickets'
 """)
+COPYING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND starts_with(query, 'COPY')
+"""
 
 
 @pytest.fixture
@@ -52,20 +55,24 @@ async def test_a_page_looks_at_a_bounded_number_of_tickets(
 
 
 async def test_a_large_batch_rests_between_its_chunks(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    market: Market, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: it let others have their turn on the loop alone, and kept the database busy."""
-    rests: list[float] = []
-    sleep = asyncio.sleep
+    """REST times as long as the chunk took, also at the database, which then has written all of it.
 
-    async def rest(seconds: float, *arguments: Any) -> None:
-        rests.append(seconds)
-        await sleep(seconds, *arguments)
+    Seen red: without the sleep, and with the rests in the middle of one COPY for the whole batch,
+    which the database may be writing while its caller rests.
+    """
+    rests: list[tuple[float, int]] = []
+    seconds = itertools.cycle((0.0, 0.01, 0.0, 0.5))  # when a chunk begins and ends, by turns
+
+    async def rest(seconds: float) -> None:
+        rests.append((seconds, await market.value(COPYING)))
 
     monkeypatch.setattr(generation, "sleep", rest)
-    await desk.batch(generation.LARGE_BATCH + 1)
-    assert len(rests) == 2 * 5
-    assert all(0 < seconds <= generation.MAX_REST_SECONDS for seconds in rests)
+    monkeypatch.setattr(generation, "monotonic", lambda: next(seconds))
+    await desk.batch(2 * generation.CHUNK_TICKETS + generation.LARGE_BATCH)
+    short = 0.01 * generation.REST
+    assert rests == [(short, 0), (generation.MAX_REST_SECONDS, 0), (short, 0)]
     rests.clear()
     await desk.batch(generation.LARGE_BATCH)
-    assert rests == [0] * 2 * 4
+    assert rests == []

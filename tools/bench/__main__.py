@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.bench import paying, redemption, searching, travelling
+from tools.bench import large_batches, paying, redemption, searching, travelling
 from tools.bench.figures import Figures
 from tools.dev.embedded.services import EmbeddedServices
 
@@ -28,8 +28,9 @@ PARTS = {
     "searching": searching.measure,
     "travelling": travelling.measure,
     "paying": paying.measure,
+    "large batches": large_batches.measure,
 }
-TARGETS = searching.TARGETS | travelling.TARGETS | paying.TARGETS
+TARGETS = searching.TARGETS | travelling.TARGETS | paying.TARGETS | large_batches.TARGETS
 
 
 def report(figures: Figures, options: Any) -> dict[str, Any]:

@@ -104,8 +104,14 @@ class OtaServiceServicer:
     def BulkGenerateTickets(self, request, context):
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
         With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
-        proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+
+        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
+        take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
+        it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
+        price), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

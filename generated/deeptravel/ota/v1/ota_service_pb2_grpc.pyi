@@ -42,8 +42,14 @@ class OtaServiceStub:
     BulkGenerateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
     With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
-    proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+
+    Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
+    take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
+    it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+
+    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
+    price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
@@ -100,8 +106,14 @@ class OtaServiceAsyncStub(OtaServiceStub):
     BulkGenerateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]  # type: ignore[assignment]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
     With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
-    proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+
+    Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
+    take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
+    it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+
+    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
+    price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
@@ -161,8 +173,14 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ota_service_pb2.BulkGenerateTicketsResponse, _abc.Awaitable[_ota_service_pb2.BulkGenerateTicketsResponse]]:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
         With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the
-        proof of an `activation` is not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+
+        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
+        take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
+        it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
+        price), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
