@@ -5,6 +5,7 @@ ScanStream's revocations, one by one, are in test_scan_stream.py.
 
 import asyncio
 import math
+import socket
 from typing import Any
 
 import grpc
@@ -31,6 +32,8 @@ from tests.support.waiting import WITHIN_SECONDS
 
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
 """Little of a stream is on its way to a slow reader."""
+SMALL_BUFFER = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+"""Nor of one over HTTP: a kernel may keep megabytes, and then all of it is sent at once."""
 TICKETS = 4_000
 LOST = {
     "key": ("UPDATE partner_keys SET revoke_time = now() WHERE partner_id = 1", "UNAUTHENTICATED"),
@@ -91,7 +94,11 @@ async def test_nor_as_lines_of_json(market: Market, ota_server: GateServer, desk
     base = f"http://127.0.0.1:{ota_server.app.http_port}"
     async with (
         asyncio.timeout(60),
-        httpx2.AsyncClient(base_url=base, headers={"x-api-key": CP.api_key}) as http,
+        httpx2.AsyncClient(
+            base_url=base,
+            headers={"x-api-key": CP.api_key},
+            transport=httpx2.AsyncHTTPTransport(socket_options=SMALL_BUFFER),
+        ) as http,
         http.stream("GET", url) as answer,
     ):
         lines = (line async for line in answer.aiter_lines() if line)
@@ -110,9 +117,12 @@ async def test_in_another_process_too(
     market: Market, ota_server: GateServer, desk: Desk, database_url: str, redis_url: str
 ) -> None:
     batch = await desk.batch(TICKETS)
-    async with gate_server(database_url, redis_url) as other:
+    async with (
+        gate_server(database_url, redis_url) as other,
+        grpc.aio.insecure_channel(f"127.0.0.1:{other.app.grpc_port}", options=NARROW) as channel,
+    ):
         request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True)
-        reader = Reader(Desk.at(other.channel).call("StreamBatchTickets", request))
+        reader = Reader(Desk.at(channel).call("StreamBatchTickets", request))
         reading = asyncio.create_task(reader.reason())
         await reader.begun.wait()
         await revoke(market, LOST["key"][0])
