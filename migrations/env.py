@@ -1,4 +1,6 @@
-"""Alembic's entry: runs the migrations over the connection that server.operations.schema hands in."""
+"""Alembic's entry: runs the migrations over the connection that server.operations.schema hands
+in.
+"""
 
 from alembic import context
 from sqlalchemy import text

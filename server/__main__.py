@@ -59,10 +59,10 @@ def serve(
 ) -> None:
     """Start the server with everything it needs.
 
-    Without DEEPTRAVEL_DATABASE_URL and DEEPTRAVEL_REDIS_URL an embedded PostgreSQL and Valkey are started, with demo
-    data and a WeChat simulator. With them DEEPTRAVEL_SECRET_KEY is needed too, and no simulator starts: the log says how to
-    start one. The database is migrated first. Ctrl-C or SIGTERM ends it when the calls in flight are done; a second Ctrl-C
-    at once.
+    Without DEEPTRAVEL_DATABASE_URL and DEEPTRAVEL_REDIS_URL an embedded PostgreSQL and Valkey are
+    started, with demo data and a WeChat simulator. With them DEEPTRAVEL_SECRET_KEY is needed too,
+    and no simulator starts: the log says how to start one. The database is migrated first. Ctrl-C
+    or SIGTERM ends it when the calls in flight are done; a second Ctrl-C at once.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
@@ -71,8 +71,8 @@ def serve(
     from server.operations import data_folder
     from server.platform import ports
 
-    # While the database starts; joined before anything else is imported here, as two threads that load modules which
-    # import each other may see them half made.
+    # While the database starts; joined before anything else is imported here, as two threads that
+    # load modules which import each other may see them half made.
     embedded = settings.database_url is None
     loading = threading.Thread(target=_load, args=(embedded,), daemon=True)
     loading.start()
@@ -127,8 +127,9 @@ def migrate() -> None:
 def demo_data() -> None:
     """Load the demo data: what is missing of it, and new credentials in place of lost ones.
 
-    Partners CP and HK, products 106 to 108 with stock, a merchant with venues and terminals, an operator, a supervisor
-    and an administrator. Their credentials are written to demo-credentials.json in the data folder.
+    Partners CP and HK, products 106 to 108 with stock, a merchant with venues and terminals, an
+    operator, a supervisor and an administrator. Their credentials are written to
+    demo-credentials.json in the data folder.
     """
     from server.cli import development
 
@@ -150,10 +151,11 @@ def demo(
         Path | None, typer.Option(help="PEM file of the CA to trust, if the server has TLS.")
     ] = None,
 ) -> None:
-    """Walk through the whole main job: batch, QR, activation, look, redemption, refused double scan.
+    """Walk through the whole main job: batch, QR, activation, look, redemption, refused double
+    scan.
 
-    Against --target, else against the server that runs over the data folder, else against one that is started for it.
-    Exit code 0 only if every step held.
+    Against --target, else against the server that runs over the data folder, else against one that
+    is started for it. Exit code 0 only if every step held.
     """
     from server.cli import demo as walk
     from server.operations import data_folder
@@ -190,7 +192,9 @@ def list_keys() -> None:
 
 @keys_app.command("rotate")
 def rotate_keys() -> None:
-    """Make a new key the one that seals, without downtime; what the former one sealed stays good."""
+    """Make a new key the one that seals, without downtime; what the former one sealed stays
+    good.
+    """
     from server.audit.trail import audit
     from server.tickets import keys
 
@@ -245,7 +249,9 @@ def create_administrator(
     username: Annotated[str, typer.Argument(help="Small letters, digits, dot, dash, underscore.")],
     password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
 ) -> None:
-    """Create a platform administrator: the first one, who makes everything else over AdminService."""
+    """Create a platform administrator: the first one, who makes everything else over
+    AdminService.
+    """
     from deeptravel.admin.v1 import account_pb2
 
     from server.api.fields import Checker

@@ -20,8 +20,8 @@ from sqlalchemy import event
 
 from server.aftersales import tasks as aftersales_tasks
 from server.aftersales.quotes import Quotes
-from server.aftersales.refund_requests import RefundDesk
-from server.aftersales.ticket_changes import ChangeDesk
+from server.aftersales.refund_requests import RefundHandler
+from server.aftersales.ticket_changes import ChangeHandler
 from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
@@ -46,8 +46,8 @@ from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.payments import payments
 from server.payments import tasks as payment_tasks
-from server.payments.notices import NoticeDesk
-from server.payments.payment_requests import Cashier
+from server.payments.notices import NoticeHandler
+from server.payments.payment_requests import PaymentHandler
 from server.payments.settlement import Settlement
 from server.platform import ports
 from server.platform import tasks as platform_tasks
@@ -74,11 +74,15 @@ KEEPALIVE_SECONDS = 60
 """After this long without a word a connection is asked whether it is alive."""
 KEEPALIVE_TIMEOUT_SECONDS = 20
 MIN_PING_SECONDS = 5
-"""Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a little less as it arrives."""
+"""Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a
+little less as it arrives.
+"""
 MAX_ANSWER_BYTES = 4 << 20
 """Greater ones clients do not take, if they are not told to."""
 LEAST_PENDING_CALLS = 4096
-"""Calls that have come and wait for the loop, whatever few may be in flight: each hears SERVER_BUSY from us."""
+"""Calls that have come and wait for the loop, whatever few may be in flight: each hears
+SERVER_BUSY from us.
+"""
 LONGEST_FOLDER = 70
 """The path of a socket has 107 characters at the most."""
 STOP_STEP_SECONDS = 20.0
@@ -93,7 +97,9 @@ Add = Callable[[Any, grpc.aio.Server], None]
 
 
 class Service(NamedTuple):
-    """One of the contract's services: its descriptor, what adds it to a server, and who serves it."""
+    """One of the contract's services: its descriptor, what adds it to a server, and who serves
+    it.
+    """
 
     descriptor: ServiceDescriptor
     add: Add
@@ -148,10 +154,12 @@ class App:
     async def start(
         cls, settings: Settings, database_url: str, redis_url: str, *, shared_ports: bool = False
     ) -> Self:
-        """Starts to serve; the database is migrated and has a QR key, and the settings have a secret key.
+        """Starts to serve; the database is migrated and has a QR key, and the settings have a
+        secret key.
 
-        With `shared_ports` other processes may listen on the same ports. Raises StartError for a port that cannot be
-        had, ConfigError for TLS files and a secret key that do not fit, DATABASE_UNAVAILABLE.
+        With `shared_ports` other processes may listen on the same ports. Raises StartError for a
+        port that cannot be had, ConfigError for TLS files and a secret key that do not fit,
+        DATABASE_UNAVAILABLE.
         """
         app = cls(settings)
         async with AsyncExitStack() as stack:
@@ -169,7 +177,8 @@ class App:
         return self._health.loops
 
     async def stop(self) -> None:
-        """Says NOT_SERVING, refuses new calls, lets those in flight finish, then closes everything, last made first.
+        """Says NOT_SERVING, refuses new calls, lets those in flight finish, then closes everything,
+        last made first.
 
         Takes `drain_seconds` at the most, or until `hurry`; what is not finished then is cut off.
         """
@@ -202,8 +211,8 @@ class App:
 
     async def _finish_calls(self) -> None:
         await self._interceptor.finished.wait()
-        # A call that arrives while the listener closes is reset as CANCELLED, not refused: so it closes when nobody
-        # calls any more, unless somebody does so all the time.
+        # A call that arrives while the listener closes is reset as CANCELLED, not refused: so it
+        # closes when nobody calls any more, unless somebody does so all the time.
         began = quiet_since = time.monotonic()
         refused = self._interceptor.refused
         while time.monotonic() - quiet_since < QUIET_SECONDS:
@@ -252,7 +261,7 @@ class App:
             db,
             key_rings,
             batch=settings.redeem_batch,
-            lanes=settings.redeem_lanes,
+            workers=settings.redeem_lanes,
             token_cache=settings.token_cache,
         )
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
@@ -330,7 +339,7 @@ class App:
             zone=settings.zone,
             hold_seconds=settings.hold_seconds,
             batch=settings.order_batch,
-            lanes=settings.order_lanes,
+            workers=settings.order_lanes,
         )
         quotes = Quotes(secret_key)
         settlement = Settlement(
@@ -340,10 +349,10 @@ class App:
             app_id=client.app_id if client else "",
             merchant_id=client.merchant_id if client else "",
         )
-        cashier = Cashier(db, settlement, client)
-        notice_desk = NoticeDesk(db, client)
+        payment_handler = PaymentHandler(db, settlement, client)
+        notice_handler = NoticeHandler(db, client)
         kinds |= aftersales_tasks.kinds(db) | order_tasks.kinds(db)
-        kinds |= payment_tasks.kinds(db, client, settlement, cashier)
+        kinds |= payment_tasks.kinds(db, client, settlement, payment_handler)
         expiry = Expiry(db, payments.close_waiting, self.loops)
         expiry.start()
         _at_stop(stack, "hold expiry", expiry.stop)
@@ -359,10 +368,10 @@ class App:
             watcher=self._watcher,
             issuer=issuer,
             travellers=identity.travellers,
-            cashier=cashier,
-            notice_desk=notice_desk,
-            refund_desk=RefundDesk(quotes, quote_seconds=settings.quote_seconds),
-            change_desk=ChangeDesk(
+            payment_handler=payment_handler,
+            notice_handler=notice_handler,
+            refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
+            change_handler=ChangeHandler(
                 db,
                 holder,
                 reader.seals,
@@ -517,7 +526,8 @@ def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tu
         ("grpc.max_concurrent_streams", streams),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", int(settings.first_message_seconds * 1000)),
-        # else the library cancels calls that come faster than the loop takes them, from the thousandth on
+        # else the library cancels calls that come faster than the loop takes them, from the
+        # thousandth on
         ("grpc.server.max_pending_requests", pending),
         ("grpc.server.max_pending_requests_hard_limit", pending),
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),

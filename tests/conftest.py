@@ -44,7 +44,9 @@ def pytest_configure() -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Names that all workers agree on: a long text may be random, a lambda's name has its address."""
+    """Names that all workers agree on: a long text may be random, a lambda's name has its
+    address.
+    """
     if isinstance(val, str) and len(val) > LONGEST_TEXT_IN_A_NAME:
         return argname
     return argname if isinstance(val, types.FunctionType) and val.__name__ == "<lambda>" else None

@@ -100,7 +100,9 @@ def test_chinese_letters_are_letters(data_dir: Path) -> None:
 
 
 def test_folder_made_with_locale_c(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As before this was asked for, and where the C library has no C.UTF-8: it keeps working, and the doctor says so."""
+    """As before this was asked for, and where the C library has no C.UTF-8: it keeps working,
+    and the doctor says so.
+    """
     with monkeypatch.context() as former:
         former.setattr("tools.dev.embedded.services.letters_locale", lambda: "C")
         EmbeddedServices.start(data_dir, durable=False).stop()

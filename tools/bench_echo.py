@@ -1,7 +1,8 @@
-"""The yardstick of the benchmark: Redeem and ScanStream that answer at once, of the same message sizes.
+"""The yardstick of the benchmark: Redeem and ScanStream that answer at once, of the same message
+sizes.
 
-Without `--interceptors` nothing but gRPC, with the product's server settings; with it, the product's interceptor and
-its authentication too. Prints its port.
+Without `--interceptors` nothing but gRPC, with the product's server settings; with it, the
+product's interceptor and its authentication too. Prints its port.
 """
 
 import argparse

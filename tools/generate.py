@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def generate(protos: Path, target: Path) -> None:
-    """Compile every proto below `protos` into messages, services and their types, and an OpenAPI document.
+    """Compile every proto below `protos` into messages, services and their types, and an OpenAPI
+    document.
 
     Raises:
         subprocess.CalledProcessError: protoc refused; it has said why.

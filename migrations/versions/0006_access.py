@@ -1,4 +1,6 @@
-"""Access: rotations of QR codes counted on orders, failed log-ins by place, refresh tokens' successors"""
+"""Access: rotations of QR codes counted on orders, failed log-ins by place, refresh tokens'
+successors
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,7 +37,9 @@ def upgrade() -> None:
 
 
 def _count_rotations_until_now() -> None:
-    """When an order's code was issued was not kept: those out there do not open a ticket that was rotated."""
+    """When an order's code was issued was not kept: those out there do not open a ticket that
+    was rotated.
+    """
     connection = op.get_bind()
     rows = connection.execute(sa.text(ROTATED)).all()
     orders = {row.order_id for row in rows}

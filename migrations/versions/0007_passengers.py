@@ -1,4 +1,6 @@
-"""Passengers: limits per traveller by departure and day, journeys of documents, who may travel, promotions per traveller"""
+"""Passengers: limits per traveller by departure and day, journeys of documents, who may travel,
+promotions per traveller
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -79,7 +81,8 @@ QUOTAS_OF_STOCKS = f"""
 INSERT INTO traveller_quotas (stock_id, traveller_id, quantity)
 SELECT t.stock_id::bigint, t.traveller_id, count(*) FROM ({TAKEN}) t GROUP BY 1, 2
 """  # noqa: S608 - constants
-# an amount is of its products' currency; of several, or of all, of the only one that travellers can pay in
+# an amount is of its products' currency; of several, or of all, of the only one that travellers can
+# pay in
 CURRENCIES = """
 UPDATE promotions p SET currency_code = coalesce((
   SELECT min(f.currency_code) FROM products f WHERE f.product_id = ANY(p.product_ids)

@@ -64,7 +64,9 @@ def downgrade() -> None:
 
 
 def _constrain(more: str) -> None:
-    """Puts up the new constraints without reading the whole tables under the lock, then has them read."""
+    """Puts up the new constraints without reading the whole tables under the lock, then has them
+    read.
+    """
     for table, name, condition in (
         ("orders", "cancel_reason", CANCEL_REASONS),
         ("refunds", "cause", CAUSES),

@@ -1,4 +1,6 @@
-"""refund policy: what was sold before knows the zone of its city, whose clock its moments are shown by"""
+"""refund policy: what was sold before knows the zone of its city, whose clock its moments are
+shown by
+"""
 
 from alembic import op
 

@@ -1,4 +1,6 @@
-"""A change knows the order that its chain of changes began with; what partners may differ from their prices"""
+"""A change knows the order that its chain of changes began with; what partners may differ from
+their prices
+"""
 
 import sqlalchemy as sa
 from alembic import op

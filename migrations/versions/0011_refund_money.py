@@ -1,4 +1,6 @@
-"""Refunds: how many WeChat was asked for of a payment, and what WeChat said of each part, with its own times"""
+"""Refunds: how many WeChat was asked for of a payment, and what WeChat said of each part, with
+its own times
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -53,7 +55,8 @@ def upgrade() -> None:
 
 
 def _fill() -> None:
-    """Every number that was used so far counts, a renumbered part has as many as its last number says (…A2: two).
+    """Every number that was used so far counts, a renumbered part has as many as its last number
+    says (…A2: two).
 
     WeChat's number that is kept with a renumbered part which is not settled is of a number that
     WeChat has closed. When WeChat took a refund on is not known of those from before: the

@@ -1,4 +1,6 @@
-"""Changes of configuration: a row for each, which says what changed, instead of one row that counts them"""
+"""Changes of configuration: a row for each, which says what changed, instead of one row that
+counts them
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,6 @@
-"""Journeys of documents follow their departures: kept by departure and order, in seconds after it leaves"""
+"""Journeys of documents follow their departures: kept by departure and order, in seconds after
+it leaves
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +13,8 @@ depends_on = None
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
 KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
-# places that are held or sold on a departure: on which document, and when they were to travel, and the departure to leave
+# places that are held or sold on a departure: on which document, and when they were to travel, and
+# the departure to leave
 TAKEN = f"""
 SELECT p.place ->> 'document' AS document, o.order_id, d.departure_id, d.departure_time,
   (i.item -> 'span' ->> 0)::timestamptz AS begin_time, (i.item -> 'span' ->> 1)::timestamptz AS end_time,

@@ -1,7 +1,8 @@
-"""What an order goes through when the operator cancels or moves a departure in it: one order, one transaction.
+"""What an order goes through when the operator cancels or moves a departure in it: one order, one
+transaction.
 
-Each does what is still to be done and nothing else, so it may be done any number of times, by any process. Locks come in
-the order tickets, order, payments, stocks, as in refunds.
+Each does what is still to be done and nothing else, so it may be done any number of times, by any
+process. Locks come in the order tickets, order, payments, stocks, as in refunds.
 """
 
 from collections.abc import Sequence
@@ -52,7 +53,8 @@ WHERE s.departure_id = :departure_id AND s.passenger_index >= 0
 _READ = text("""
 SELECT departure_id, state, departure_time, cancel_refunds FROM departures WHERE departure_id = :departure_id
 """)
-# The ticket's own times tell how far it has followed, so that it follows once however often this runs.
+# The ticket's own times tell how far it has followed, so that it follows once however often this
+# runs.
 _BEHIND = text("""
 SELECT DISTINCT s.order_id
 FROM ticket_sales s
@@ -71,8 +73,10 @@ WHERE ticket_id = :ticket_id AND reference_time = :was
 """)
 
 
-class Departure(NamedTuple):
-    """A departure: SCHEDULED or CANCELLED, when it leaves or would have, and when its tickets are refunded if they are."""
+class AffectedDeparture(NamedTuple):
+    """A departure: SCHEDULED or CANCELLED, when it leaves or would have, and when its tickets
+    are refunded if they are.
+    """
 
     departure_id: int
     state: str
@@ -84,10 +88,10 @@ class Departure(NamedTuple):
         return self.refunds == AT_ONCE or now >= self.departure_time
 
 
-async def read(tx: AsyncConnection, departure_id: int) -> Departure | None:
+async def read(tx: AsyncConnection, departure_id: int) -> AffectedDeparture | None:
     """The departure as it is now; None if there is none."""
     row = (await tx.execute(_READ, {"departure_id": departure_id})).one_or_none()
-    return Departure(*row) if row else None
+    return AffectedDeparture(*row) if row else None
 
 
 async def waiting(
@@ -102,7 +106,9 @@ async def waiting(
 async def concerned(
     tx: AsyncConnection, departure_id: int, *, refunds_now: bool, after: int, limit: int
 ) -> Sequence[int]:
-    """Orders behind a number with a ticket of a cancelled departure for which something is still to be done."""
+    """Orders behind a number with a ticket of a cancelled departure for which something is still
+    to be done.
+    """
     values = {"departure_id": departure_id, "refunds": refunds_now, "after": after, "limit": limit}
     return (await tx.execute(_CONCERNED, values)).scalars().all()
 
@@ -122,7 +128,9 @@ async def count_open(tx: AsyncConnection, departure_id: int) -> int:
 
 
 async def cancel_waiting(tx: AsyncConnection, order_ids: Sequence[int], *, now: datetime) -> None:
-    """Cancels those that are still PENDING: what they hold is free, and their payments are closed at WeChat."""
+    """Cancels those that are still PENDING: what they hold is free, and their payments are
+    closed at WeChat.
+    """
     locked = await orders.lock_orders(tx, order_ids)
     pending = [order for order in locked.values() if order.state == "PENDING"]
     await orders.cancel(
@@ -136,12 +144,13 @@ async def cancel_waiting(tx: AsyncConnection, order_ids: Sequence[int], *, now: 
 
 
 async def follow_cancellation(
-    tx: AsyncConnection, order_id: int, departure: Departure, *, now: datetime
+    tx: AsyncConnection, order_id: int, departure: AffectedDeparture, *, now: datetime
 ) -> None:
-    """Says in an order's events that its departure is cancelled, and asks for the money back if that is due.
+    """Says in an order's events that its departure is cancelled, and asks for the money back if
+    that is due.
 
-    Each ticket gives back what is unused of it, whole and without a fee. What is blocked, used or boarded with stays; a
-    refund that the traveller asked for before is not topped up.
+    Each ticket gives back what is unused of it, whole and without a fee. What is blocked, used or
+    boarded with stays; a refund that the traveller asked for before is not topped up.
     """
     found = (await _locked(tx, order_id)).tickets
     mine = [
@@ -165,7 +174,9 @@ async def follow_cancellation(
 async def follow_move(
     tx: AsyncConnection, order_id: int, departure_id: int, *, now: datetime
 ) -> None:
-    """Brings the times of an order's tickets to where their departure is now; those that are over stay."""
+    """Brings the times of an order's tickets to where their departure is now; those that are
+    over stay.
+    """
     moves = []
     locked = await _locked(tx, order_id)
     for ticket in locked.tickets:
@@ -191,7 +202,9 @@ async def follow_move(
 
 @dataclass(frozen=True, slots=True)
 class _Locked:
-    """The tickets of an order, and what they share with those of others, all locked, and the orders with them."""
+    """The tickets of an order, and what they share with those of others, all locked, and the
+    orders with them.
+    """
 
     tickets: Sequence[TravelTicket]
     shared: Sequence[Shared]
@@ -251,6 +264,6 @@ async def _give_back(
     )
 
 
-def delay(departure: Departure, now: datetime) -> timedelta:
+def delay(departure: AffectedDeparture, now: datetime) -> timedelta:
     """How long after its time a cancelled departure is."""
     return now - departure.departure_time

@@ -1,7 +1,8 @@
-"""What the operator does to a single departure: cancels it, for good, or has it leave at another time.
+"""What the operator does to a single departure: cancels it, for good, or has it leave at another
+time.
 
-Here the departure changes, in one transaction, with its stocks locked; orders and tickets follow it at once, as work of
-tasks of the outbox (server/aftersales/tasks.py).
+Here the departure changes, in one transaction, with its stocks locked; orders and tickets follow it
+at once, as work of tasks of the outbox (server/aftersales/tasks.py).
 """
 
 from datetime import datetime
@@ -32,9 +33,11 @@ from server.stock.models import stocks
 async def cancel_departure(
     tx: AsyncConnection, departure: int, *, refunds: str, comment: str, **by: Unpack[By]
 ) -> None:
-    """Cancels a departure for good. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its product says.
+    """Cancels a departure for good. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its
+    product says.
 
-    A repeat changes nothing, but one that says AT_ONCE ends the waiting for choices. Raises NOT_FOUND.
+    A repeat changes nothing, but one that says AT_ONCE ends the waiting for choices. Raises
+    NOT_FOUND.
     """
     was = await _locked(tx, departure)
     if was.cancel_refunds is not None and (refunds != AT_ONCE or was.cancel_refunds == AT_ONCE):
@@ -69,7 +72,8 @@ async def move_departure(
 ) -> None:
     """Has a departure leave its first stop at another time; a repeat changes nothing.
 
-    Raises INVALID_FIELD (in the past, or too far from its timetable), NOT_FOUND, DEPARTURE_CANCELLED.
+    Raises INVALID_FIELD (in the past, or too far from its timetable), NOT_FOUND,
+    DEPARTURE_CANCELLED.
     """
     was = await _locked(tx, departure)
     if was.state == CANCELLED:
@@ -91,7 +95,8 @@ async def move_departure(
         .where(departures.c.departure_id == departure)
         .values(departure_time=departure_time, planned_time=planned_time)
     )
-    # whoever sells a ticket at once, without an order that waits, has read the old time before, and is done then
+    # whoever sells a ticket at once, without an order that waits, has read the old time before, and
+    # is done then
     await _lock_stocks(tx, departure)
     before = {"departure_time": was.departure_time}
     after = {"departure_time": departure_time, "comment": comment}

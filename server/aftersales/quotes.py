@@ -16,7 +16,8 @@ Kind = Literal["refund", "change"]
 
 
 class Quotes:
-    """Signs quotes and knows them again; a quote is good for its caller and kind alone, and any number of times.
+    """Signs quotes and knows them again; a quote is good for its caller and kind alone, and any
+    number of times.
 
     So whoever acts on one looks once more whether what it says still holds.
     """
@@ -30,7 +31,9 @@ class Quotes:
         return base64.urlsafe_b64encode(self._mac(kind, caller, body) + body).decode().rstrip("=")
 
     def open(self, kind: Kind, caller: str, quote: str, *, now: datetime) -> Any:
-        """The facts of a quote. Raises QUOTE_INVALID for one that is not ours, not the caller's, or expired."""
+        """The facts of a quote. Raises QUOTE_INVALID for one that is not ours, not the caller's,
+        or expired.
+        """
         try:
             raw = base64.urlsafe_b64decode(quote + "=" * (-len(quote) % 4))
         except ValueError:

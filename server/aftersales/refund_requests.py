@@ -1,10 +1,12 @@
 """A traveller gives tickets back: what they give back now, as a quote, and the request against it.
 
-A party discount is worked out again for those who stay (see party.py), on the prices of the order's snapshot.
+A party discount is worked out again for those who stay (see party.py), on the prices of the order's
+snapshot.
 
-The shared entitlements of an item go with the last of its travellers' tickets, those these were changed into included, and
-hold these if they are redeemed: they belong to the whole order (DOMAIN, Words). While another ticket may still come back
-they stay, and go when it is known that it does not (paying.refunds).
+The shared entitlements of an item go with the last of its travellers' tickets, those these were
+changed into included, and hold these if they are redeemed: they belong to the whole order (DOMAIN,
+Words). While another ticket may still come back they stay, and go when it is known that it does not
+(paying.refunds).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,7 +26,7 @@ from server.orders import events, orders, shared_tickets, travel_tickets
 from server.orders.orders import Order
 from server.orders.party import Party
 from server.orders.rules import WITHDRAWN
-from server.orders.shared_tickets import Member
+from server.orders.shared_tickets import SharedMember
 from server.orders.travel_tickets import TravelTicket
 from server.payments import refund_rules, refunds, travel_parties
 from server.payments.refunds import Paid, Refund, TicketRefund
@@ -36,7 +38,7 @@ _UNUSABLE = frozenset({*WITHDRAWN, "EXPIRED", "REFUNDING"})
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class RefundQuote:
     """What tickets give back until `expire_time`; `text` names the quote.
 
     `is_last`: WeChat makes one more refund of a payment, so it is of all that can be given back.
@@ -57,8 +59,10 @@ class _Offers:
     until_time: datetime
 
 
-class RefundDesk:
-    """Quotes refunds, each for `quote_seconds` or as long as its rule applies, and takes requests against the quotes."""
+class RefundHandler:
+    """Quotes refunds, each for `quote_seconds` or as long as its rule applies, and takes
+    requests against the quotes.
+    """
 
     def __init__(self, signer: Quotes, *, quote_seconds: int) -> None:
         self._quotes = signer
@@ -72,8 +76,9 @@ class RefundDesk:
         ticket_codes: Collection[str],
         *,
         now: datetime,
-    ) -> Quote:
-        """What these tickets of an order give back now; without codes all that give anything back, or may be.
+    ) -> RefundQuote:
+        """What these tickets of an order give back now; without codes all that give anything back,
+        or may be.
 
         Raises NOT_FOUND, REFUND_REFUSED.
         """
@@ -91,7 +96,7 @@ class RefundDesk:
         facts = [order.order_id, _steps([t.ticket_id for t in offers.tickets])]
         facts += [_digest(offers.tickets), sum(ticket.amount_minor for ticket in offers.tickets)]
         text = self._quotes.sign("refund", traveller.key, facts, expire_time=expire_time)
-        return Quote(text, order, offers.tickets, expire_time, is_last)
+        return RefundQuote(text, order, offers.tickets, expire_time, is_last)
 
     async def request(
         self,
@@ -146,7 +151,9 @@ class RefundDesk:
 
 
 def _better(given_back: Sequence[TicketRefund], ids: Collection[int], total: int) -> bool:
-    """Whether the same tickets give back no less than was quoted, since the operator changed their departure meanwhile."""
+    """Whether the same tickets give back no less than was quoted, since the operator changed
+    their departure meanwhile.
+    """
     return (
         {ticket.ticket_id for ticket in given_back} == ids
         and sum(ticket.amount_minor for ticket in given_back) >= total
@@ -178,10 +185,12 @@ async def start(
 
 @dataclass(frozen=True, slots=True)
 class _Sharing:
-    """The shared tickets that an order shows, and by each the travellers' tickets of its item, wherever they are now."""
+    """The shared tickets that an order shows, and by each the travellers' tickets of its item,
+    wherever they are now.
+    """
 
     tickets: Sequence[TravelTicket]
-    members: Mapping[int, Sequence[Member]]
+    members: Mapping[int, Sequence[SharedMember]]
 
     def others(self, shared: TravelTicket, ids: Collection[int]) -> set[str]:
         """The states of the item's tickets but those with these numbers."""
@@ -237,7 +246,9 @@ def _chosen(
 
 
 def _steps(ticket_ids: Collection[int]) -> list[int]:
-    """The first of the numbers, ascending, and how far each is behind the one before: short for the most tickets."""
+    """The first of the numbers, ascending, and how far each is behind the one before: short for
+    the most tickets.
+    """
     ordered = sorted(ticket_ids)
     return [number - before for before, number in zip([0, *ordered], ordered, strict=False)]
 
@@ -267,7 +278,9 @@ def _offers(
     of_items: Mapping[int, Party],
     now: datetime,
 ) -> _Offers:
-    """What the chosen tickets give back, with the shared ones that go with them. Raises REFUND_REFUSED."""
+    """What the chosen tickets give back, with the shared ones that go with them. Raises
+    REFUND_REFUSED.
+    """
     ids = {ticket.ticket_id for ticket in chosen}
     worth: dict[int, int] = {}
     for item, party in of_items.items():
@@ -305,8 +318,9 @@ def _shared_with(
 ) -> list[TravelTicket]:
     """The shared tickets of the order whose items' last tickets are chosen.
 
-    Those of another order go when the chosen are REFUNDED. Raises REFUND_REFUSED if one is redeemed that goes now or may
-    go then, and for a shared one that is chosen while a ticket of its item stays or may come back.
+    Those of another order go when the chosen are REFUNDED. Raises REFUND_REFUSED if one is redeemed
+    that goes now or may go then, and for a shared one that is chosen while a ticket of its item
+    stays or may come back.
     """
     ids = {ticket.ticket_id for ticket in chosen}
     for ticket in chosen:

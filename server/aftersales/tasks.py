@@ -1,9 +1,11 @@
-"""Tasks of the outbox: orders and tickets follow what the operator did to their departure (CancelDeparture, MoveDeparture).
+"""Tasks of the outbox: orders and tickets follow what the operator did to their departure
+(CancelDeparture, MoveDeparture).
 
-The order of the steps is what makes them complete. After the commit that cancels a departure nothing new is taken of its
-stocks. Orders that wait for their payment are locked one after the other, which waits for whoever settles one: each is
-cancelled, or has its tickets by then. Only then are tickets looked for, so none is missed; and whoever settles an order
-behind its lock sees the departure as it is now. Killed anywhere, the task runs again when its lease is over, and does what
+The order of the steps is what makes them complete. After the commit that cancels a departure
+nothing new is taken of its stocks. Orders that wait for their payment are locked one after the
+other, which waits for whoever settles one: each is cancelled, or has its tickets by then. Only then
+are tickets looked for, so none is missed; and whoever settles an order behind its lock sees the
+departure as it is now. Killed anywhere, the task runs again when its lease is over, and does what
 is left: each order is a transaction of its own, in which is seen what was done before.
 """
 
@@ -16,7 +18,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales import departure_orders
-from server.aftersales.departure_orders import Departure
+from server.aftersales.departure_orders import AffectedDeparture
 from server.orders import orders
 from server.orders.departures import CANCELLED, FOLLOW_CANCELLATION, FOLLOW_MOVE
 from server.platform.database import Database
@@ -26,11 +28,17 @@ from server.platform.outbox import Postpone, Task, TaskKind
 CHUNK_ORDERS = 100
 """Orders looked for at once, and cancelled in one transaction."""
 RUN_SECONDS = 10.0
-"""After so long a run ends and the next begins, so that the lease of a process that died is soon over."""
+"""After so long a run ends and the next begins, so that the lease of a process that died is soon
+over.
+"""
 LOOK_AGAIN = timedelta(minutes=5)
-"""A ticket of a cancelled departure may come back: unblocked, a refund closed, a change not paid, a scan reversed."""
+"""A ticket of a cancelled departure may come back: unblocked, a refund closed, a change not
+paid, a scan reversed.
+"""
 COMES_BACK = timedelta(days=1)
-"""So long after the departure's time it is looked for, and as long as a ticket is not final, but not above LOOKED_FOR."""
+"""So long after the departure's time it is looked for, and as long as a ticket is not final, but
+not above LOOKED_FOR.
+"""
 LOOKED_FOR = timedelta(days=30)
 MOST_ATTEMPTS = 100
 """Failing for half a day; then it is a dead letter, for an administrator."""
@@ -57,7 +65,9 @@ class DepartureTasks:
         self._db = db
 
     async def follow_cancellation(self, task: Task) -> Postpone | None:
-        """Cancels what waits for a cancelled departure, and refunds what was sold, now or when it would have left."""
+        """Cancels what waits for a cancelled departure, and refunds what was sold, now or when
+        it would have left.
+        """
         departure = await self._read(task)
         if departure is None or departure.state != CANCELLED or departure.refunds is None:
             return None
@@ -93,7 +103,7 @@ class DepartureTasks:
 
         return None if await self._each(find, follow, began) else Postpone(task.now())
 
-    async def _read(self, task: Task) -> Departure | None:
+    async def _read(self, task: Task) -> AffectedDeparture | None:
         async with self._db.transaction() as tx:
             return await departure_orders.read(tx, int(task.key))
 
@@ -120,7 +130,9 @@ class DepartureTasks:
         return failed
 
     async def _wait_for_settlements(self, departure_id: int) -> None:
-        """Waits for whoever settles an order and may have read the old time; who comes behind reads the new one."""
+        """Waits for whoever settles an order and may have read the old time; who comes behind
+        reads the new one.
+        """
         after = 0
         while True:
             async with self._db.transaction() as tx:
@@ -135,9 +147,11 @@ class DepartureTasks:
             after = found[-1]
 
     async def _each(self, find: Find, follow: Follow, began: float, *, failed: int = 0) -> bool:
-        """Has all orders that are found follow, each on its own; False if the time of the run was not enough.
+        """Has all orders that are found follow, each on its own; False if the time of the run was
+        not enough.
 
-        One that cannot does not keep the others: the run fails in the end, also for those that `failed` before.
+        One that cannot does not keep the others: the run fails in the end, also for those that
+        `failed` before.
         """
 
         async def one(order_id: int) -> None:
@@ -160,7 +174,7 @@ class DepartureTasks:
             )
         return True
 
-    async def _when_again(self, departure: Departure, now: datetime) -> Postpone | None:
+    async def _when_again(self, departure: AffectedDeparture, now: datetime) -> Postpone | None:
         if not departure.refunds_now(now):
             return Postpone(departure.departure_time)
         async with self._db.transaction() as tx:

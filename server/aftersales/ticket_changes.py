@@ -1,14 +1,16 @@
 """A ticket changed to another departure, class or day of the same product (改签).
 
-The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING meanwhile. When the new
-order is paid, at once if there is nothing to pay, the old ticket is CHANGED and its seat free; if it is not paid in time
-the old ticket is ACTIVE again. So at every moment exactly one of the two is, or will be, valid. Old and new of one stock,
-as another day of a package or a longer leg on the same train, are one place: nothing more is held, and the seat stays.
+The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING
+meanwhile. When the new order is paid, at once if there is nothing to pay, the old ticket is CHANGED
+and its seat free; if it is not paid in time the old ticket is ACTIVE again. So at every moment
+exactly one of the two is, or will be, valid. Old and new of one stock, as another day of a package
+or a longer leg on the same train, are one place: nothing more is held, and the seat stays.
 
-What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A blocked ticket is not
-changed; a block that is set while it is CHANGING is the new ticket's. The new price is that of one traveller of the ticket's
-customer type: no discount for a party, and no promotion with a cap. Those who stay keep theirs; only a later refund works it
-out again, without the changed ticket, which has left the party (see party.py).
+What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A
+blocked ticket is not changed; a block that is set while it is CHANGING is the new ticket's. The new
+price is that of one traveller of the ticket's customer type: no discount for a party, and no
+promotion with a cap. Those who stay keep theirs; only a later refund works it out again, without
+the changed ticket, which has left the party (see party.py).
 """
 
 from collections.abc import Sequence
@@ -35,7 +37,7 @@ from server.orders import (
     shared_tickets,
     travel_tickets,
 )
-from server.orders.content import ChangeTerms, Content, Item, Place
+from server.orders.content import ChangeTerms, Content, OrderItem, Place
 from server.orders.hold import Holder
 from server.orders.models import orders as order_rows
 from server.orders.order_numbers import OrderNumbers
@@ -56,7 +58,7 @@ from server.tickets.rules import DIRECT
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class QuotedTerms:
     """What a change to `item` costs now."""
 
     ticket: TravelTicket
@@ -65,26 +67,32 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
-    """What a change costs until `expire_time`; `text` names the quote, `seats_left` is as it is now."""
+class ChangeQuote:
+    """What a change costs until `expire_time`; `text` names the quote, `seats_left` is as it is
+    now.
+    """
 
     text: str
-    terms: Terms
+    terms: QuotedTerms
     seats_left: int
     expire_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """The order of the new ticket, PENDING while the difference is to be paid; the ticket and refund, if there are."""
+class TicketChange:
+    """The order of the new ticket, PENDING while the difference is to be paid; the ticket and
+    refund, if there are.
+    """
 
     order: Order
     ticket: TravelTicket | None
     refund: Refund | None
 
 
-class ChangeDesk:
-    """Quotes changes, each for `quote_seconds` or as long as the policy allows them, and makes them."""
+class ChangeHandler:
+    """Quotes changes, each for `quote_seconds` or as long as the policy allows them, and makes
+    them.
+    """
 
     def __init__(
         self,
@@ -113,8 +121,10 @@ class ChangeDesk:
         *,
         prices: Prices,
         now: datetime,
-    ) -> Quote:
-        """What it costs to have this offer instead. Raises NOT_FOUND, CHANGE_REFUSED, OFFER_NOT_AVAILABLE."""
+    ) -> ChangeQuote:
+        """What it costs to have this offer instead. Raises NOT_FOUND, CHANGE_REFUSED,
+        OFFER_NOT_AVAILABLE.
+        """
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
         terms = await _terms(tx, ticket, offer_id, prices, now)
         cost, new = terms.offer, terms.item.offer
@@ -126,7 +136,7 @@ class ChangeDesk:
         expire_time = min(now + timedelta(seconds=self._quote_seconds), cost.until_time)
         facts = [ticket.ticket_id, offer_id, *_quoted(cost)]
         quote = self._quotes.sign("change", traveller.key, facts, expire_time=expire_time)
-        return Quote(quote, terms, left, expire_time)
+        return ChangeQuote(quote, terms, left, expire_time)
 
     async def change(
         self,
@@ -137,11 +147,11 @@ class ChangeDesk:
         *,
         prices: Prices,
         now: datetime,
-    ) -> Change:
+    ) -> TicketChange:
         """Holds the new seat, and settles the change if there is nothing to pay.
 
-        Raises NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER,
-        DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED.
+        Raises NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE,
+        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED.
         """
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
         ticket_id, offer_id, *quoted = self._quotes.open("change", traveller.key, quote, now=now)
@@ -173,7 +183,7 @@ class ChangeDesk:
         _require_refund(ticket, cost.refund_minor, paid)
         order = await self._hold(tx, terms, now=now)
         if cost.pay_minor:
-            return Change(order, None, None)
+            return TicketChange(order, None, None)
         await self._settlement.settle(tx, order, pay_time=now, now=now, actor=traveller.key)
         refund = None
         if cost.refund_minor:
@@ -188,9 +198,9 @@ class ChangeDesk:
             )
             refund = await refunds.read(tx, order.order_id, refund_no)
         (made,) = await travel_tickets.of_order(tx, order.order_id)
-        return Change(made.order, made, refund)
+        return TicketChange(made.order, made, refund)
 
-    async def _hold(self, tx: AsyncConnection, terms: Terms, *, now: datetime) -> Order:
+    async def _hold(self, tx: AsyncConnection, terms: QuotedTerms, *, now: datetime) -> Order:
         """The new order, PENDING, with its seat held."""
         old, cost, offer = terms.ticket, terms.offer, terms.item.offer
         (order_id,) = await self._numbers.take(1, now)
@@ -279,7 +289,8 @@ UNNUMBERED = -1
 
 
 def _kept_place(old: TravelTicket, offer: Offer) -> int | None:
-    """The seat that old and new have both, if both are one place: of one stock, and on a seat that is still there.
+    """The seat that old and new have both, if both are one place: of one stock, and on a seat that
+    is still there.
 
     UNNUMBERED where seats are not numbered; None if the new one takes a place of its own.
     """
@@ -299,7 +310,7 @@ def _quoted(cost: policy.ChangeOffer) -> list[int]:
 
 async def _terms(
     tx: AsyncConnection, ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime
-) -> Terms:
+) -> QuotedTerms:
     """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE."""
     if ticket.is_shared:
         raise refused(ticket, "NOT_CHANGEABLE", "it is shared by the whole order")
@@ -340,11 +351,13 @@ async def _terms(
         now=now,
     )
     assert isinstance(cost, policy.ChangeOffer), "the price decides nothing"
-    return Terms(ticket, item, cost)
+    return QuotedTerms(ticket, item, cost)
 
 
 def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid]) -> None:
-    """Raises CHANGE_REFUSED if WeChat makes no refund for it, or the last one, which is kept for all that is left."""
+    """Raises CHANGE_REFUSED if WeChat makes no refund for it, or the last one, which is kept for
+    all that is left.
+    """
     sources = [each.source for each in paid]
     beyond = any(refund_rules.share_out(amount_minor, sources).by_hand)
     if beyond or refund_rules.takes_last(amount_minor, sources):
@@ -358,7 +371,8 @@ def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid
 async def _check_passenger(
     tx: AsyncConnection, old: TravelTicket, offer: Offer, passenger: Passenger
 ) -> None:
-    """The new ticket keeps the rules of an order: its age, and on another departure its company there.
+    """The new ticket keeps the rules of an order: its age, and on another departure its company
+    there.
 
     Raises PASSENGER_NOT_ALLOWED.
     """
@@ -374,9 +388,9 @@ async def _check_passenger(
         passenger_checks.check_companion(offer, 0, old.customer_type, company)
 
 
-def _item(item: PricedItem, place: Place) -> Item:
+def _item(item: PricedItem, place: Place) -> OrderItem:
     offer = item.offer
-    return Item(
+    return OrderItem(
         offer.offer_id,
         offer.snapshot_id,
         offer.stock_id,

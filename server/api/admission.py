@@ -1,4 +1,6 @@
-"""How many calls are worked on at once, of all and of each address, and how long one may wait for its message."""
+"""How many calls are worked on at once, of all and of each address, and how long one may wait
+for its message.
+"""
 
 import asyncio
 import functools
@@ -16,7 +18,9 @@ from server.platform.proxies import X_FORWARDED_FOR, Proxies
 BUSY_RETRY_SECONDS = 0.5
 FIRST_MESSAGE_SECONDS = 20.0
 CANCELLATION_SECONDS = 0.05
-"""The end of a call that was cancelled looks like the end of its messages; so long after it that is told."""
+"""The end of a call that was cancelled looks like the end of its messages; so long after it that
+is told.
+"""
 HURRIED_SECONDS = 1.0
 """What is left to calls without a message when the server stops."""
 
@@ -29,19 +33,25 @@ if TYPE_CHECKING:
 
 
 class Origin(NamedTuple):
-    """Where a call comes from: the caller's address, and whether it came over HTTP, by the gateway."""
+    """Where a call comes from: the caller's address, and whether it came over HTTP, by the
+    gateway.
+    """
 
     address: str
     of_gateway: bool
 
 
 def of_gateway(metadata: Metadata) -> Origin:
-    """Of a call on the private socket, which only the gateway can reach: the address is what the gateway says."""
+    """Of a call on the private socket, which only the gateway can reach: the address is what the
+    gateway says.
+    """
     return Origin(str(metadata.get(X_FORWARDED_FOR, "127.0.0.1")), of_gateway=True)
 
 
 def peer_address(peer: str) -> str:
-    """The address in gRPC's text for the peer, such as `ipv4:192.0.2.1:4711` or `ipv6:%5B2001:db8::7%5D:4711`."""
+    """The address in gRPC's text for the peer, such as `ipv4:192.0.2.1:4711` or
+    `ipv6:%5B2001:db8::7%5D:4711`.
+    """
     address = peer.split(":", 1)[1].rpartition(":")[0] if ":" in peer else peer
     return address.replace("%5B", "").replace("%5D", "").strip("[]")
 
@@ -73,7 +83,9 @@ class Admission:
         )
 
     def origin(self, context: Any, metadata: Metadata) -> Origin:
-        """Where a call comes from; where a proxy that is trusted says so, from another than the peer."""
+        """Where a call comes from; where a proxy that is trusted says so, from another than the
+        peer.
+        """
         peer: str = context.peer()
         if peer.startswith("unix:"):
             return of_gateway(metadata)
@@ -94,13 +106,17 @@ class Admission:
         self._uncount(address)
 
     def check(self, address: str) -> None:
-        """Raises SERVER_BUSY when there are more calls than are taken, of all or from this address."""
+        """Raises SERVER_BUSY when there are more calls than are taken, of all or from this
+        address.
+        """
         if self.in_flight > self._max_calls:
             raise _busy(f"{self._max_calls} calls are in flight; try again later")
         self._check_address(address)
 
     async def first_message(self, read: Awaitable[Any]) -> Any:
-        """What `read` gives. Raises DEADLINE_EXCEEDED if it does not come in time, INVALID_FIELD at the stream's end."""
+        """What `read` gives. Raises DEADLINE_EXCEEDED if it does not come in time, INVALID_FIELD
+        at the stream's end.
+        """
         try:
             async with asyncio.timeout(self._seconds) as wait:
                 self._waiting.add(wait)
@@ -126,7 +142,8 @@ class Admission:
             wait.reschedule(asyncio.get_running_loop().time() + HURRIED_SECONDS)
 
     def bounded(self, handler: Any) -> "Handler":
-        """A library's own handler (health, reflection) under the same bounds, but counted by address alone.
+        """A library's own handler (health, reflection) under the same bounds, but counted by
+        address alone.
 
         Such calls are answered also when all others are refused, and no stop waits for them.
         """

@@ -1,9 +1,10 @@
 """How large a request can be by its contract, found out before its bytes are parsed.
 
-Two bytes on the wire make an empty item of a list, and some fifty in memory: a message that gRPC lets through could be
-half a million of them. So what a message may hold at the most is worked out from the limits of its fields, and its bytes
-are searched for more than that: items of each list, fields in all, length of each message in it. The search ends at the
-first excess, and passes in one step whatever holds no list.
+Two bytes on the wire make an empty item of a list, and some fifty in memory: a message that gRPC
+lets through could be half a million of them. So what a message may hold at the most is worked out
+from the limits of its fields, and its bytes are searched for more than that: items of each list,
+fields in all, length of each message in it. The search ends at the first excess, and passes in one
+step whatever holds no list.
 """
 
 from typing import ClassVar, NamedTuple
@@ -35,13 +36,17 @@ _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _ALL_FIELDS = 0  # no field has this number
 
 Counts = dict[tuple[str, int], int]
-"""How often a field, by its message's path and its number, was found; all fields of a message under `_ALL_FIELDS`."""
+"""How often a field, by its message's path and its number, was found; all fields of a message
+under `_ALL_FIELDS`.
+"""
 
 
 class _Field(NamedTuple):
-    """A list, or a message: at most `most` of it; `inner` are the bounds of each, if it is a message.
+    """A list, or a message: at most `most` of it; `inner` are the bounds of each, if it is a
+    message.
 
-    `packed_bytes` is the greatest length of a list of numbers in one piece; 0 for a list of anything else.
+    `packed_bytes` is the greatest length of a list of numbers in one piece; 0 for a list of
+    anything else.
     """
 
     name: str
@@ -91,7 +96,8 @@ class Bounds:
     def check(self, content: bytes) -> None:
         """Searches the bytes of a message before they are parsed.
 
-        Raises INVALID_FIELD for more than the contract allows, DecodeError for bytes that are no message.
+        Raises INVALID_FIELD for more than the contract allows, DecodeError for bytes that are no
+        message.
         """
         if len(content) <= UNSEARCHED_BYTES:
             return
@@ -108,9 +114,11 @@ class Bounds:
             raise invalid(path or "request", fault)
 
     def search(self, content: bytes, at: int, end: int, path: str, counts: Counts) -> None:
-        """Searches the message that stands from `at` to `end`, and what is in it; raises as `check` does.
+        """Searches the message that stands from `at` to `end`, and what is in it; raises as `check`
+        does.
 
-        `path` is the message's, with a dot; one that is given in several parts is one, and so are its lists.
+        `path` is the message's, with a dot; one that is given in several parts is one, and so are
+        its lists.
         """
         seen, groups = counts.get((path, _ALL_FIELDS), 0), 0
         while at < end:
@@ -146,7 +154,9 @@ class Bounds:
 def _look_into(
     field: _Field, number: int, place: tuple[bytes, int, int], path: str, counts: Counts
 ) -> None:
-    """Checks the `number`-th value of a field, which stands at `place`: in these bytes, from here to there."""
+    """Checks the `number`-th value of a field, which stands at `place`: in these bytes, from
+    here to there.
+    """
     content, begin, end = place
     too_many = number > field.most or (field.packed_bytes and end - begin > field.packed_bytes)
     if field.is_list and too_many:
@@ -159,7 +169,9 @@ def _look_into(
 
 
 def _limits(field: FieldDescriptor) -> tuple[int, int]:
-    """How many of a field a message can hold, and the greatest bytes of each, unless it is a message."""
+    """How many of a field a message can hold, and the greatest bytes of each, unless it is a
+    message.
+    """
     limits = field.GetOptions().Extensions[options_pb2.limits]
     most, length = limits.max_items or DEFAULT_MAX_ITEMS, limits.max_length or DEFAULT_MAX_LENGTH
     around = field.containing_type

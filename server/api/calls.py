@@ -98,7 +98,9 @@ def caller(*kinds: type) -> object:
 
 
 def usable_request_id(metadata: Metadata) -> str | None:
-    """The caller's own id for the call, cut to length; None if a trailer could not give it back: printable ASCII only."""
+    """The caller's own id for the call, cut to length; None if a trailer could not give it back:
+    printable ASCII only.
+    """
     given = metadata.get("x-request-id", "")
     if not isinstance(given, str) or not given.isascii() or not given.isprintable():
         return None

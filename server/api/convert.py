@@ -19,7 +19,9 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def moment(request: Any, field: str) -> datetime | None:
-    """The time in a field of the request, UTC; None if unset. Raises INVALID_FIELD beyond years 1 to 9999."""
+    """The time in a field of the request, UTC; None if unset. Raises INVALID_FIELD beyond years
+    1 to 9999.
+    """
     if not request.HasField(field):
         return None
     try:
@@ -33,7 +35,9 @@ def moment(request: Any, field: str) -> datetime | None:
 
 
 def enum_numbers(enum: Any) -> dict[str, Any]:
-    """The numbers of an enum by the names the domain uses: without prefix, UNSPECIFIED as the empty name."""
+    """The numbers of an enum by the names the domain uses: without prefix, UNSPECIFIED as the
+    empty name.
+    """
     prefix = os.path.commonprefix(enum.keys())
     prefix = prefix[: prefix.rindex("_") + 1]
     return {

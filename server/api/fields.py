@@ -1,9 +1,9 @@
 """Checks requests against the annotations of their fields, so that contract and check cannot drift.
 
-Read: `google.api.field_behavior = REQUIRED` and `deeptravel.common.v1.limits`. What people type is put into the form in
-which it is kept first (`limits.text`), in the request itself, so that whoever works on it, compares a repeat with it or
-answers it sees that form alone. The checks of a message type are prepared once; a check of a typical request takes a few
-microseconds.
+Read: `google.api.field_behavior = REQUIRED` and `deeptravel.common.v1.limits`. What people type is
+put into the form in which it is kept first (`limits.text`), in the request itself, so that whoever
+works on it, compares a repeat with it or answers it sees that form alone. The checks of a message
+type are prepared once; a check of a typical request takes a few microseconds.
 """
 
 import re
@@ -23,8 +23,9 @@ from server.platform.phones import read_phone_number
 DEFAULT_MAX_LENGTH = 1024
 DEFAULT_MAX_ITEMS = 1000
 TYPED_FOR_KEPT = 4
-"""So many characters may be typed for one that is kept: spaces, hyphens, accents of their own. What is longer is refused
-unread, since to normalise a text takes the square of its length."""
+"""So many characters may be typed for one that is kept: spaces, hyphens, accents of their own. What
+is longer is refused unread, since to normalise a text takes the square of its length.
+"""
 TYPED_FOR_KEPT_IN_LISTS = 2
 """Of each text in a list, of which there may be thousands in one request."""
 
@@ -78,7 +79,9 @@ class Checker:
         return checker
 
     def check(self, message: Message) -> None:
-        """Raises INVALID_FIELD with one violation for each field that is not as annotated, up to MAX_VIOLATIONS."""
+        """Raises INVALID_FIELD with one violation for each field that is not as annotated, up to
+        MAX_VIOLATIONS.
+        """
         violations = list(islice(self.violations(message, ""), MAX_VIOLATIONS))
         if violations:
             raise invalid_fields(violations)
@@ -89,7 +92,9 @@ class Checker:
         return not self._checks and not self._inner
 
     def violations(self, message: Message, path: str) -> Iterator[Violation]:
-        """Every violation, with field paths behind `path`; the items of a list that is too long are not looked at."""
+        """Every violation, with field paths behind `path`; the items of a list that is too long
+        are not looked at.
+        """
         for name, check in self._checks:
             fault = check(message)
             if fault:

@@ -1,7 +1,8 @@
-"""Whether this process can serve, and what of it is degraded: gRPC health by service, and `/healthz`.
+"""Whether this process can serve, and what of it is degraded: gRPC health by service, and
+`/healthz`.
 
-NOT_SERVING while the database does not answer or takes no writes, while a loop of ours is down, and while the process
-stops. A lost Redis is told, and served without.
+NOT_SERVING while the database does not answer or takes no writes, while a loop of ours is down, and
+while the process stops. A lost Redis is told, and served without.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import psycopg
 import structlog
 from grpc_health.v1 import health, health_pb2
 
-from server.platform.connection import Connection, NoAnswerError
+from server.platform.connection import DriverConnection, NoAnswerError
 from server.platform.database import Database
 from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
@@ -35,7 +36,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `/healthz` tells: whether calls should be sent here, and the names of what is degraded."""
+    """What `/healthz` tells: whether calls should be sent here, and the names of what is
+    degraded.
+    """
 
     is_serving: bool
     degraded: Sequence[str]
@@ -70,7 +73,7 @@ class Health:
         self.servicer = health.aio.HealthServicer()
         self._db = db
         self._redis_answers = redis_answers
-        self._connection: Connection | None = None
+        self._connection: DriverConnection | None = None
         self._server = "", ""
         self._lost: set[str] = set()
         self._is_stopping = False
@@ -94,7 +97,9 @@ class Health:
         return Report(is_serving, [*sorted(self._lost), *down])
 
     async def start(self, ours: Sequence[str], others: Sequence[str]) -> None:
-        """Begins to look, and to tell: of `ours` (gRPC services) by what is found, of `others` that they serve."""
+        """Begins to look, and to tell: of `ours` (gRPC services) by what is found, of `others`
+        that they serve.
+        """
         self._ours = frozenset({"", *ours})
         for name in (*self._ours, *others):
             await self.servicer.set(name, _SERVING)
@@ -107,7 +112,9 @@ class Health:
         await self.servicer.enter_graceful_shutdown()
 
     def give_up_lost(self) -> None:
-        """At the stop, when nobody calls any more: what waits for a database that does not answer waits in vain."""
+        """At the stop, when nobody calls any more: what waits for a database that does not
+        answer waits in vain.
+        """
         if DATABASE in self._lost:
             self._db.abandon_all()
 

@@ -1,4 +1,6 @@
-"""What every call has in common: context, caller and rights, field checks, errors, repeats, pages, log, metrics."""
+"""What every call has in common: context, caller and rights, field checks, errors, repeats,
+pages, log, metrics.
+"""
 
 import asyncio
 import inspect
@@ -30,7 +32,9 @@ from server.platform.ratelimit import Allowance
 
 SHUTDOWN_RETRY_SECONDS = 1.0
 STREAM_OPEN = (("x-stream-open", "1"),)
-"""Initial metadata of a stream that is granted and may have nothing to say for a while: its reader need not wait."""
+"""Initial metadata of a stream that is granted and may have nothing to say for a while: its
+reader need not wait.
+"""
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -42,10 +46,14 @@ class Guards(Protocol):
     """What the interceptor needs from higher rooms; app.py gives it."""
 
     async def authenticate(self, metadata: Metadata, address: str) -> Caller | None:
-        """The caller by credentials; None without any. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+        """The caller by credentials; None without any. Raises UNAUTHENTICATED,
+        ADDRESS_NOT_ALLOWED.
+        """
 
     def recall(self, caller: Any, metadata: Metadata, address: str) -> Caller | None:
-        """The caller of a stream as it is now, if that is remembered. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
+        """The caller of a stream as it is now, if that is remembered. Raises UNAUTHENTICATED,
+        ADDRESS_NOT_ALLOWED.
+        """
 
     async def recheck(self, caller: Any, metadata: Metadata, address: str) -> Caller:
         """The caller of a stream as it is now. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED."""
@@ -66,19 +74,25 @@ class _Method:
         self.ok = CALLS.labels(name, "OK")
 
     def parse(self, content: bytes) -> Any:
-        """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold, DecodeError."""
+        """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold,
+        DecodeError.
+        """
         self._bounds.check(content)
         return self._parse(content)
 
     def read(self, content: bytes) -> Any:
-        """A request from its bytes. Raises INVALID_FIELD for what is not as annotated, DecodeError."""
+        """A request from its bytes. Raises INVALID_FIELD for what is not as annotated,
+        DecodeError.
+        """
         request = self.parse(content)
         self._checker.check(request)
         return request
 
 
 def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
-    """Every method by its path. Raises ValueError for a method without `access` option: the server must not start."""
+    """Every method by its path. Raises ValueError for a method without `access` option: the
+    server must not start.
+    """
     found = {}
     for service in services:
         for method in service.methods:
@@ -116,9 +130,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
         await self._rights.close()
 
     def refuse(self) -> None:
-        """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its requests.
+        """From now on new calls get SHUTTING_DOWN, but not the gateway's, which finishes its
+        requests.
 
-        `finished` is set when the calls that are being worked on have ended; `refused` counts those that come too late.
+        `finished` is set when the calls that are being worked on have ended; `refused` counts those
+        that come too late.
         """
         self._refuse_after = time.perf_counter()
         self._unfinished = self._admission.in_flight
@@ -135,7 +151,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Wraps each method's handler once; of what is not ours (health, reflection) only the bounds are kept."""
+        """Wraps each method's handler once; of what is not ours (health, reflection) only the
+        bounds are kept.
+        """
         path: str = handler_call_details.method
         wrapped = self._handlers.get(path)
         if wrapped is not None:
@@ -154,8 +172,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 self._streamed(method, handler.stream_stream), method.parse, serialize
             )
-        # Single requests are read by us, in bytes: so the call is counted before its message comes, who calls is known
-        # before it is looked at, and it is not waited for without end.
+        # Single requests are read by us, in bytes: so the call is counted before its message comes,
+        # who calls is known before it is looked at, and it is not waited for without end.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
                 self._streamed(method, handler.unary_stream, single=True), None, serialize
@@ -183,7 +201,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _streamed(
         self, method: _Method, behavior: Callable[..., Any], *, single: bool = False
     ) -> Any:
-        """With a `single` request, or the stream of them: how long that may be quiet is for its method to say."""
+        """With a `single` request, or the stream of them: how long that may be quiet is for its
+        method to say.
+        """
         generates = inspect.isasyncgenfunction(behavior)
 
         async def streamed(request: Any, context: Any) -> None:
@@ -250,7 +270,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
         _require_role(caller, method)
 
     async def admit(self, path: str, metadata: Metadata) -> None:
-        """Whether a caller of the gateway may make a call, before the gateway reads what it is to say.
+        """Whether a caller of the gateway may make a call, before the gateway reads what it is to
+        say.
 
         Raises as the call would, which is then logged and counted as one.
         """
@@ -264,7 +285,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
             raise
 
     def _held(self, call: Call, method: _Method) -> AbstractAsyncContextManager[None]:
-        """For as long as the caller has the right to the stream; its rights in `call` are those it has now."""
+        """For as long as the caller has the right to the stream; its rights in `call` are those
+        it has now.
+        """
 
         def remembered() -> bool:
             caller = self._guards.recall(call.caller, call.metadata, call.address)

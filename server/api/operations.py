@@ -1,7 +1,8 @@
 """What the operations address answers, which nobody but those who run the server should reach.
 
-Over HTTP `/metrics` and `/healthz`, over gRPC channelz with health and reflection. Metrics are those of
-all workers, whichever of them answers; channelz is that of the one that has the connection.
+Over HTTP `/metrics` and `/healthz`, over gRPC channelz with health and reflection. Metrics are
+those of all workers, whichever of them answers; channelz is that of the one that has the
+connection.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,9 @@ NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 def pages(metrics: Callable[[], tuple[bytes, str]], health: Callable[[], Report]) -> Starlette:
-    """The HTTP application: `metrics` is text and its content type, `health` how the server stands."""
+    """The HTTP application: `metrics` is text and its content type, `health` how the server
+    stands.
+    """
 
     async def show_metrics(_request: Request) -> Response:
         text, content_type = metrics()

@@ -1,6 +1,8 @@
-"""Server reflection under both names that clients ask for: v1, and v1alpha, the only one that grpcio-reflection serves.
+"""Server reflection under both names that clients ask for: v1, and v1alpha, the only one that
+grpcio-reflection serves.
 
-The messages of both are the same on the wire (grpc/reflection/v1/reflection.proto says so); only the package differs.
+The messages of both are the same on the wire (grpc/reflection/v1/reflection.proto says so); only
+the package differs.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,9 @@ METHOD = "ServerReflectionInfo"
 
 
 def serve(server: grpc.aio.Server, services: Sequence[str]) -> list[str]:
-    """Adds reflection over `services` (full names) and itself; returns the full names of what was added."""
+    """Adds reflection over `services` (full names) and itself; returns the full names of what
+    was added.
+    """
     names = [f"{package}.ServerReflection" for package in (STABLE, ALPHA)]
     _describe_stable()
     symbols: Any = _Symbols()
@@ -50,7 +54,9 @@ def _describe_stable() -> None:
 
 
 class _Symbols:
-    """What reflection knows: all that is imported, and methods by name, which the library does not find."""
+    """What reflection knows: all that is imported, and methods by name, which the library does
+    not find.
+    """
 
     def __init__(self) -> None:
         self._pool: Any = descriptor_pool.Default()

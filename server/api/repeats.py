@@ -25,14 +25,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.api.calls import Context, Response, current
 from server.platform import idempotency
 from server.platform.clock import now
-from server.platform.database import Database, be_patient
+from server.platform.database import Database, set_statement_timeout
 
 
 class Repeats:
     """Gives a repeated call its first answer (see server.platform.idempotency).
 
-    Answers that carry secrets are stored encrypted; what identifies a request's content is a keyed hash, so that a
-    password in it cannot be guessed from the table.
+    Answers that carry secrets are stored encrypted; what identifies a request's content is a keyed
+    hash, so that a password in it cannot be guessed from the table.
     """
 
     def __init__(self, db: Database, secret_key: bytes) -> None:
@@ -50,13 +50,15 @@ class Repeats:
         response_type: type[Response],
         work: Callable[[AsyncConnection], Awaitable[Response]],
         *,
-        patience_seconds: int | None = None,
+        statement_timeout_seconds: int | None = None,
     ) -> Response:
-        """Runs `work` in a transaction, or gives the answer of the first call with this `request_id`.
+        """Runs `work` in a transaction, or gives the answer of the first call with this
+        `request_id`.
 
-        Without a request_id every call does the work. `patience_seconds` is for work that takes long: how long its
-        statements may take, and a repeat waits for the first, instead of what the settings say. Raises
-        IDEMPOTENCY_MISMATCH, and what `work` raises: a call that failed did nothing and is not remembered.
+        Without a request_id every call does the work. `patience_seconds` is for work that takes
+        long: how long its statements may take, and a repeat waits for the first, instead of what
+        the settings say. Raises IDEMPOTENCY_MISMATCH, and what `work` raises: a call that failed
+        did nothing and is not remembered.
         """
         if not request.request_id:
             return await self._db.in_transaction(work)
@@ -67,10 +69,10 @@ class Repeats:
         secret = _carries_secrets(response_type.DESCRIPTOR)
 
         async def attempt(tx: AsyncConnection) -> Response:
-            if patience_seconds:
-                await be_patient(tx, seconds=patience_seconds)
+            if statement_timeout_seconds:
+                await set_statement_timeout(tx, seconds=statement_timeout_seconds)
             stored = await idempotency.begin(
-                tx, key, content_hash, now=now(), is_patient=patience_seconds is not None
+                tx, key, content_hash, now=now(), is_slow=statement_timeout_seconds is not None
             )
             if stored is not None:
                 return response_type.FromString(self._open(stored) if secret else stored)
@@ -82,10 +84,11 @@ class Repeats:
         return await self._db.in_transaction(attempt)
 
     async def stored(self, request: Any, response_type: type[Response]) -> Response | None:
-        """The answer of the first call with this `request_id`, for work that needs more than one transaction.
+        """The answer of the first call with this `request_id`, for work that needs more than one
+        transaction.
 
-        None if there is none: then do the work, such that it may be done again, and store its answer by `once`. Raises
-        IDEMPOTENCY_MISMATCH.
+        None if there is none: then do the work, such that it may be done again, and store its
+        answer by `once`. Raises IDEMPOTENCY_MISMATCH.
         """
         call = current()
         if not request.request_id or call.caller is None:
@@ -108,7 +111,9 @@ class Repeats:
 
 @functools.cache
 def _carries_secrets(descriptor: Any, around: tuple[Any, ...] = ()) -> bool:
-    """Whether a field of it, or of what is in it, is secret; `around` are the messages it was found in."""
+    """Whether a field of it, or of what is in it, is secret; `around` are the messages it was
+    found in.
+    """
     inside = (*around, descriptor)  # a message may hold itself, as google.protobuf.Struct does
     return any(
         field.GetOptions().debug_redact
@@ -169,7 +174,7 @@ def changing_within(
 
 
 def _changing(
-    work: Work[S, Request, C, P, Response], patience_seconds: int | None
+    work: Work[S, Request, C, P, Response], statement_timeout_seconds: int | None
 ) -> Method[S, Request, Response, P]:
     response_type: type[Response] = work.__annotations__["return"]
 
@@ -188,7 +193,7 @@ def _changing(
             return await work(self, request, ChangingCall(tx, caller, now()), *args, **kwargs)
 
         return await self._repeats.once(
-            request, response_type, attempt, patience_seconds=patience_seconds
+            request, response_type, attempt, statement_timeout_seconds=statement_timeout_seconds
         )
 
     return changed

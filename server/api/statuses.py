@@ -1,4 +1,6 @@
-"""A refused or failed call as both transports say it: google.rpc.Status with the details that callers act on."""
+"""A refused or failed call as both transports say it: google.rpc.Status with the details that
+callers act on.
+"""
 
 from collections.abc import Sequence
 
@@ -22,9 +24,9 @@ MAX_VIOLATIONS_BYTES = 1280
 def error_status(error: DomainError, request_id: str) -> status_pb2.Status:
     """The error as both transports send it, with the details that callers act on.
 
-    Many a client takes 8 KiB of trailers at the most, and the status travels in them: texts are cut, and of the
-    violations as many are told as fit, with how many of those found were left out as
-    `violations_left_out` of the ErrorInfo.
+    Many a client takes 8 KiB of trailers at the most, and the status travels in them: texts are
+    cut, and of the violations as many are told as fit, with how many of those found were left out
+    as `violations_left_out` of the ErrorInfo.
     """
     message = _cut(error.message, MAX_MESSAGE_BYTES)
     facts = {key: _cut(value, MAX_FACT_BYTES) for key, value in error.metadata.items()}

@@ -1,7 +1,8 @@
 """Streams live as long as the rights of whoever opened them, whatever method they are of.
 
-One look at all open streams of a process, a few times a second. What is remembered answers, as a rule, so that a stream
-costs the database nothing as long as nothing changes; what is not is asked for each on its own.
+One look at all open streams of a process, a few times a second. What is remembered answers, as a
+rule, so that a stream costs the database nothing as long as nothing changes; what is not is asked
+for each on its own.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ RECHECK_SECONDS = 0.3
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    """An open stream: how its rights are looked at (see `StreamRights.hold`), and why it is to end."""
+    """An open stream: how its rights are looked at (see `StreamRights.hold`), and why it is to
+    end.
+    """
 
     serving: asyncio.Task[Any]
     remembered: Callable[[], bool]
@@ -65,7 +68,8 @@ class StreamRights:
     async def hold(
         self, remembered: Callable[[], bool], recheck: Callable[[], Awaitable[None]]
     ) -> AsyncIterator[None]:
-        """Cuts the block off when its rights are gone, wherever it waits, and raises why in its place.
+        """Cuts the block off when its rights are gone, wherever it waits, and raises why in its
+        place.
 
         `remembered` says whether they are known to hold, without waiting; where it does not know,
         `recheck` finds out. Each raises when they are gone.

@@ -1,6 +1,8 @@
-"""TLS from files, on both ports: a renewed certificate, key or client CA holds from the next handshake on.
+"""TLS from files, on both ports: a renewed certificate, key or client CA holds from the next
+handshake on.
 
-Files that do not fit together, as while they are being replaced one by one, leave the former ones in force.
+Files that do not fit together, as while they are being replaced one by one, leave the former ones
+in force.
 """
 
 import ssl
@@ -19,7 +21,9 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 
 class Certificates:
-    """The server's certificate chain and key, and the CA of clients if they must have certificates."""
+    """The server's certificate chain and key, and the CA of clients if they must have
+    certificates.
+    """
 
     def __init__(self, certificate: Path, private_key: Path, client_ca: Path | None) -> None:
         """Raises ConfigError if the files cannot be used."""

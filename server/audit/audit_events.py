@@ -13,7 +13,9 @@ from server.audit.models import audit_events
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One change: `before` and `after` are the fields of what was changed, None where there was none."""
+    """One change: `before` and `after` are the fields of what was changed, None where there was
+    none.
+    """
 
     audit_id: UUID
     occurred_time: datetime
@@ -34,7 +36,9 @@ async def list_audit_events(
     most: int,
     **filters: str,
 ) -> list[AuditEvent]:
-    """Up to `most` events older than `after` (time, id), newest first; empty filters do not count."""
+    """Up to `most` events older than `after` (time, id), newest first; empty filters do not
+    count.
+    """
     time, audit_id = audit_events.c.occurred_time, audit_events.c.audit_id
     query = select(audit_events).order_by(time.desc(), audit_id.desc()).limit(most)
     for column, value in filters.items():

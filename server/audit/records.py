@@ -1,4 +1,6 @@
-"""What all that administrators keep has in common: a unique name, a state, and a trace of every change."""
+"""What all that administrators keep has in common: a unique name, a state, and a trace of every
+change.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +22,9 @@ REVOKED = "REVOKED"
 
 
 class By(TypedDict):
-    """Who makes a change (the caller's key) and when: arguments of every use case that changes something."""
+    """Who makes a change (the caller's key) and when: arguments of every use case that changes
+    something.
+    """
 
     actor: str
     now: datetime
@@ -45,7 +49,8 @@ class Records(Generic[T]):
         resource: what errors and the audit trail call one of them.
         key: the column of the name; pages come in its order.
         query: reads them, with what else they are joined.
-        record: the dataclass, of the query's columns; it goes into the audit trail whole, so it holds no secret.
+        record: the dataclass, of the query's columns; it goes into the audit trail whole, so it
+            holds no secret.
         kind: what its changes are published as.
     """
 
@@ -60,7 +65,9 @@ class Records(Generic[T]):
         return await self._read(tx, name, self.query)
 
     async def lock(self, tx: AsyncConnection, name: object) -> T:
-        """The record, which nobody else changes until the end of the transaction. Raises NOT_FOUND."""
+        """The record, which nobody else changes until the end of the transaction. Raises
+        NOT_FOUND.
+        """
         return await self._read(tx, name, self.query.with_for_update(of=self.key.table))
 
     async def lock_active(self, tx: AsyncConnection, name: object) -> T:
@@ -68,14 +75,18 @@ class Records(Generic[T]):
         return self._active(name, await self.lock(tx, name))
 
     async def rely_on(self, tx: AsyncConnection, name: object) -> T:
-        """The record, which nobody revokes until the end of the transaction. Raises NOT_FOUND, REVOKED."""
+        """The record, which nobody revokes until the end of the transaction. Raises NOT_FOUND,
+        REVOKED.
+        """
         shared = self.query.with_for_update(read=True, of=self.key.table)
         return self._active(name, await self._read(tx, name, shared))
 
     async def page(
         self, tx: AsyncConnection, *, after: object | None, most: int, **filters: object
     ) -> list[T]:
-        """Up to `most` records behind the name `after`, in the order of names; empty filters do not count."""
+        """Up to `most` records behind the name `after`, in the order of names; empty filters do
+        not count.
+        """
         query = self.query.order_by(self.key).limit(most)
         if after is not None:
             query = query.where(self.key > after)
@@ -105,7 +116,9 @@ class Records(Generic[T]):
         unshown: Mapping[str, str] | None = None,
         **by: Unpack[By],
     ) -> T:
-        """Changes a record that is locked; `unshown` are fields the record does not have, for the audit trail."""
+        """Changes a record that is locked; `unshown` are fields the record does not have, for
+        the audit trail.
+        """
         name = getattr(before, self.key.name)
         row = {**values, **self._stamped("update_time", now=by["now"])}
         await tx.execute(update(self.key.table).where(self.key == name).values(row))

@@ -1,4 +1,6 @@
-"""What the fields of administered records may be, beyond what the contract's annotations say. Pure."""
+"""What the fields of administered records may be, beyond what the contract's annotations say.
+Pure.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ Fault = tuple[str, str]
 """Field path, and what is wrong with it and what to send instead."""
 
 
-class Fare(TypedDict):
+class ProductFare(TypedDict):
     """A price in minor units, as it is stored; `day_type` is `weekday`, `weekend` or `holiday`."""
 
     customer_type: str
@@ -29,7 +31,9 @@ class Fare(TypedDict):
 
 
 class ProductEntitlement(TypedDict):
-    """What every ticket of a product allows, as it is stored; `use_mode` is ONCE_PER_QR or MULTI_USE."""
+    """What every ticket of a product allows, as it is stored; `use_mode` is ONCE_PER_QR or
+    MULTI_USE.
+    """
 
     function_code: str
     display_name_en: str
@@ -41,7 +45,9 @@ class ProductEntitlement(TypedDict):
 
 
 class AgeLimit(TypedDict):
-    """Whom a customer type's fare is for, in full years, as it is stored; no `max_age`: any from `min_age` on."""
+    """Whom a customer type's fare is for, in full years, as it is stored; no `max_age`: any from
+    `min_age` on.
+    """
 
     customer_type: str
     min_age: int
@@ -85,7 +91,7 @@ def _venue_codes(codes: Sequence[str]) -> Iterator[Fault]:
     yield from _repeated("venue_codes", codes)
 
 
-def _fares(fares: Sequence[Fare]) -> Iterator[Fault]:
+def _fares(fares: Sequence[ProductFare]) -> Iterator[Fault]:
     if not fares:
         yield "fares", "needs at least one"
     yield from _repeated("fares", [f"{fare['customer_type']} {fare['day_type']}" for fare in fares])

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.models import audit_events
-from server.platform.database import HotStatement
+from server.platform.pipeline import PreparedStatement
 
 SECRET_WORDS = ("password", "secret", "api_key", "_token")
 REDACTED = "(not recorded)"
@@ -18,7 +18,7 @@ REDACTED = "(not recorded)"
 State = Mapping[str, object] | None
 
 
-class Change(NamedTuple):
+class AuditedChange(NamedTuple):
     """What was done to what, as `audit` says."""
 
     action: str
@@ -28,7 +28,7 @@ class Change(NamedTuple):
     after: State
 
 
-RECORD_CHANGES = HotStatement("""
+RECORD_CHANGES = PreparedStatement("""
 INSERT INTO audit_events (audit_id, occurred_time, actor, action, resource, name, before, after)
 SELECT v.audit_id, $1::timestamptz, v.actor, v.action, v.resource, v.name, v.before::jsonb, v.after::jsonb
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
@@ -37,7 +37,7 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 """Records changes in a hot transaction: the time, then the columns of `row`s."""
 
 
-def row(change: Change, *, actor: str) -> tuple[Any, ...]:
+def row(change: AuditedChange, *, actor: str) -> tuple[Any, ...]:
     """A change as RECORD_CHANGES takes it."""
     states = [_written(state) for state in (change.before, change.after)]
     return uuid4(), actor, change.action, change.resource, str(change.name), *states
@@ -60,15 +60,18 @@ async def audit(
 ) -> None:
     """Records a change, in the transaction that makes it.
 
-    `actor` is the caller's key, `action` a verb (`create`, `update`, `revoke`), `resource` and `name` say what was
-    changed; `before` and `after` are its fields, None where there is none. Values may be what JSON has, times, UUIDs
-    and sets; whatever a field's name says is secret is replaced.
+    `actor` is the caller's key, `action` a verb (`create`, `update`, `revoke`), `resource` and
+    `name` say what was changed; `before` and `after` are its fields, None where there is none.
+    Values may be what JSON has, times, UUIDs and sets; whatever a field's name says is secret is
+    replaced.
     """
-    await audit_all(tx, [Change(action, resource, name, before, after)], actor=actor, now=now)
+    await audit_all(
+        tx, [AuditedChange(action, resource, name, before, after)], actor=actor, now=now
+    )
 
 
 async def audit_all(
-    tx: AsyncConnection, changes: Iterable[Change], *, actor: str, now: datetime
+    tx: AsyncConnection, changes: Iterable[AuditedChange], *, actor: str, now: datetime
 ) -> None:
     """Records changes as `audit` does, in one statement."""
     rows = [

@@ -107,7 +107,9 @@ async def get_allotment(
 async def list_allotments(
     tx: AsyncConnection, *, product_id: int, channel: str, after: int | None, most: int
 ) -> list[Allotment]:
-    """Up to `most` allotments behind the stock id `after`; empty filters do not count. Raises NOT_FOUND (channel)."""
+    """Up to `most` allotments behind the stock id `after`; empty filters do not count. Raises
+    NOT_FOUND (channel).
+    """
     query = ALLOTMENTS.order_by(stocks.c.stock_id).limit(most)
     if product_id:
         query = query.where(stocks.c.product_id == product_id)
@@ -144,7 +146,8 @@ async def move_allotment(
 ) -> tuple[Allotment, Allotment]:
     """Moves stock between channels; returns the one that shrank and the one that grew.
 
-    Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE, and REVOKED for the partner whose stock would grow.
+    Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE, and REVOKED for the partner whose stock would
+    grow.
     """
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")

@@ -1,10 +1,12 @@
-"""The catalogue: offers, made from products, routes, timetables and departures as they are configured now.
+"""The catalogue: offers, made from products, routes, timetables and departures as they are
+configured now.
 
-A transport offer is one departure from a stop to a later one, in one fare class; its tickets are valid from the first
-moment of the travel date (the day of boarding by the clock of the origin's city) until VALID_AFTER_ARRIVAL; gates admit
-them from `boarding_minutes` before the departure on, also on the evening before. A departure
-sells one seat for its whole run, however short the part of it that is travelled. A package offer is a product on its first
-day of use, and its tickets are valid as `rules.valid_until` says.
+A transport offer is one departure from a stop to a later one, in one fare class; its tickets are
+valid from the first moment of the travel date (the day of boarding by the clock of the origin's
+city) until VALID_AFTER_ARRIVAL; gates admit them from `boarding_minutes` before the departure on,
+also on the evening before. A departure sells one seat for its whole run, however short the part of
+it that is travelled. A package offer is a product on its first day of use, and its tickets are
+valid as `rules.valid_until` says.
 """
 
 import hashlib
@@ -21,7 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import pricing
-from server.catalog.offers import Journey, Offer, Stop
+from server.catalog.offers import Offer, OfferJourney, OfferStop
 from server.catalog.rules import valid_until
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.database import Database
@@ -47,7 +49,7 @@ ENDED_PROMOTIONS_KEPT = timedelta(days=30)
 TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
 
 
-class City(NamedTuple):
+class CatalogueCity(NamedTuple):
     """A city; `hot_rank` is its place in the hot list, None if it is not in it."""
 
     city_code: str
@@ -84,7 +86,7 @@ class ListedProduct(NamedTuple):
     age_limits: list[dict[str, Any]]
 
 
-class Holiday(NamedTuple):
+class CatalogueHoliday(NamedTuple):
     """A day of a calendar that is not what its weekday says."""
 
     day_type: str
@@ -95,7 +97,7 @@ class Holiday(NamedTuple):
 class _Call(NamedTuple):
     """A stop of a route, minutes behind the departure at the first."""
 
-    stop: Stop
+    stop: OfferStop
     arrive_minutes: int
     depart_minutes: int
 
@@ -134,10 +136,12 @@ class _Timetable(NamedTuple):
 
 
 class Catalogue:
-    """Everything on sale under one configuration. Nothing of it changes, but that offers are made when they are asked for.
+    """Everything on sale under one configuration. Nothing of it changes, but that offers are made
+    when they are asked for.
 
     Attributes:
-        edition: a hash of all it was made from: the same offers have the same edition, in every process.
+        edition: a hash of all it was made from: the same offers have the same edition, in every
+            process.
         cities: all cities by code.
         products: all products on sale by number.
         capped: the promotions whose uses are counted.
@@ -147,9 +151,9 @@ class Catalogue:
     def __init__(self, facts: Mapping[str, list[tuple[Any, ...]]]) -> None:
         content = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
         self.edition = hashlib.blake2b(content, digest_size=12).hexdigest()
-        self.cities = {row[0]: City(*row) for row in facts["cities"]}
+        self.cities = {row[0]: CatalogueCity(*row) for row in facts["cities"]}
         self.products = {row[0]: ListedProduct(*row) for row in facts["products"]}
-        stops = {row[0]: Stop(*row) for row in facts["stops"]}
+        stops = {row[0]: OfferStop(*row) for row in facts["stops"]}
         self._zones = {code: city.zone for code, city in self.cities.items()}
         routes = [_route(row, self.products, stops) for row in facts["routes"]]
         self._routes = {route.route_id: route for route in routes}
@@ -164,7 +168,7 @@ class Catalogue:
             for row in facts["departures"]
         }
         self._hold_seconds: dict[int, int | None] = {row[0]: row[1] for row in facts["stocks"]}
-        self._holidays = {(row[0], row[1]): Holiday(*row[2:]) for row in facts["holidays"]}
+        self._holidays = {(row[0], row[1]): CatalogueHoliday(*row[2:]) for row in facts["holidays"]}
         self._day_types: defaultdict[str, dict[date, str]] = defaultdict(dict)
         for calendar_code, day, day_type, *_ in facts["holidays"]:
             self._day_types[calendar_code][day] = day_type
@@ -211,33 +215,39 @@ class Catalogue:
             now=now,
         )
 
-    def hot_cities(self) -> list[City]:
+    def hot_cities(self) -> list[CatalogueCity]:
         """The cities of the hot list, the first first."""
-        hot = [city for city in self.cities.values() if city.hot_rank is not None]
-        return sorted(hot, key=lambda city: (city.hot_rank or 0, city.city_code))
+        pipeline = [city for city in self.cities.values() if city.hot_rank is not None]
+        return sorted(pipeline, key=lambda city: (city.hot_rank or 0, city.city_code))
 
     def day_type(self, calendar_code: str, day: date) -> str:
         """`weekday`, `weekend` or `holiday`."""
         return pricing.day_type(day, self._day_types.get(calendar_code, {}))
 
-    def holidays(self, calendar_code: str) -> dict[date, Holiday]:
+    def holidays(self, calendar_code: str) -> dict[date, CatalogueHoliday]:
         """The days of a calendar that are not what their weekday says."""
         return {key[1]: day for key, day in self._holidays.items() if key[0] == calendar_code}
 
     def calendar_between(self, origin_city: str, destination_city: str) -> str:
-        """The calendar whose days count for what is sold there; the platform's own if nothing is."""
+        """The calendar whose days count for what is sold there; the platform's own if nothing
+        is.
+        """
         for route, *_ in self._legs.get((origin_city, destination_city), ()):
             return route.product.calendar_code
         return next((p.calendar_code for p in self._packages(destination_city)), "HK")
 
     def vehicle(self, product_id: int) -> str:
-        """What a product travels by: TRAIN, FERRY, BUS; PACKAGE for a package, empty if no route has it."""
+        """What a product travels by: TRAIN, FERRY, BUS; PACKAGE for a package, empty if no route
+        has it.
+        """
         if self.products[product_id].kind == PACKAGE:
             return PACKAGE
         return next((r.vehicle for r in self._routes.values() if r.product[0] == product_id), "")
 
     def offer_ids(self, origin_city: str, destination_city: str, day: date) -> list[str]:
-        """The offers for a day: departures from city to city in each class that has a fare, and packages there."""
+        """The offers for a day: departures from city to city in each class that has a fare, and
+        packages there.
+        """
         found = []
         for route, origin, destination in self._legs.get((origin_city, destination_city), ()):
             zone = self._zones[origin_city]
@@ -257,7 +267,8 @@ class Catalogue:
         return found
 
     def sale_from(self, origin_city: str, destination_city: str, day: date) -> datetime | None:
-        """From when on something that goes on that day will be sold, though there may be no departure yet.
+        """From when on something that goes on that day will be sold, though there may be no
+        departure yet.
 
         None if no timetable says that anything goes.
         """
@@ -282,7 +293,9 @@ class Catalogue:
         ]
 
     def _boarding(self, timetable: _Timetable, call: _Call, day: date, zone: ZoneInfo) -> list[int]:
-        """The departures of a timetable that call at a stop on that day, by the stop's clock; one, unless some were moved."""
+        """The departures of a timetable that call at a stop on that day, by the stop's clock;
+        one, unless some were moved.
+        """
         departures = self._departures.get(timetable.timetable_id, {})
         found = []
         for behind in range(-MOVED_DAYS, OVERNIGHT_DAYS + MOVED_DAYS + 1):
@@ -334,7 +347,7 @@ class Catalogue:
         fares = route.fares_of(fare_class["class_code"], origin, destination)
         made = _Made(
             kind=route.vehicle,
-            journey=Journey(
+            journey=OfferJourney(
                 departure_id=departure_id,
                 service_number=timetable.service_number,
                 fare_class=fare_class["class_code"],
@@ -425,10 +438,12 @@ class Catalogue:
 
 
 class _Made(NamedTuple):
-    """What of an offer is its own, not its product's, by the names of `Offer`; the seat map as it is stored."""
+    """What of an offer is its own, not its product's, by the names of `Offer`; the seat map as
+    it is stored.
+    """
 
     kind: str
-    journey: Journey | None
+    journey: OfferJourney | None
     stock_id: int
     seat_map: dict[str, Any] | None
     static_fault: str
@@ -454,7 +469,9 @@ class Catalogues:
         return self._remembered.peek("")
 
     async def get(self) -> Catalogue:
-        """The catalogue; the same object as long as nothing of it changes. Raises DATABASE_UNAVAILABLE."""
+        """The catalogue; the same object as long as nothing of it changes. Raises
+        DATABASE_UNAVAILABLE.
+        """
         return await self._remembered.get("")
 
     async def _load(self, _: str) -> Catalogue:
@@ -485,7 +502,8 @@ _QUERIES = {
         " closing_minutes FROM timetables JOIN routes r USING (route_id)"
         " JOIN products p USING (product_id) WHERE timetables.state = 'ACTIVE'"
         " AND r.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",
-        # a row for each timetable, not for each departure, of which there are a hundred times as many
+        # a row for each timetable, not for each departure, of which there are a hundred times as
+        # many
         "departures": "SELECT timetable_id, array_agg(travel_date - CAST(:epoch AS date) ORDER BY travel_date),"
         " array_agg(extract(epoch FROM departure_time)::bigint ORDER BY travel_date),"
         " array_agg(state = 'CANCELLED' ORDER BY travel_date)"
@@ -515,7 +533,7 @@ async def _facts(tx: AsyncConnection, now: datetime) -> dict[str, list[tuple[Any
 
 
 def _route(
-    row: tuple[Any, ...], products: Mapping[int, ListedProduct], stops: Mapping[str, Stop]
+    row: tuple[Any, ...], products: Mapping[int, ListedProduct], stops: Mapping[str, OfferStop]
 ) -> _Route:
     route_id, product_id, vehicle, calls, classes, fares = row
     by_leg: defaultdict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)

@@ -1,4 +1,6 @@
-"""What is sold, where it goes and when, what it costs, and how much of it each sales channel has."""
+"""What is sold, where it goes and when, what it costs, and how much of it each sales channel
+has.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -30,7 +32,8 @@ products = Table(
     Column("currency_code", Text, nullable=False),
     # a list of {customer_type, day_type, amount_minor}
     Column("fares", JSONB, nullable=False),
-    # a list of {function_code, display_name_en/zh, total_uses, use_mode, guard_seconds, shared}; shared may be left out
+    # a list of {function_code, display_name_en/zh, total_uses, use_mode, guard_seconds, shared};
+    # shared may be left out
     Column("entitlements", JSONB, nullable=False),
     # discounts by party size, see pricing.parse_tiers
     Column("tiers", JSONB, nullable=False, server_default=text("'[]'")),
@@ -40,7 +43,8 @@ products = Table(
     Column("max_per_traveller", Integer, nullable=False, server_default="9"),
     # boarding of its departures opens so many minutes before each leaves
     Column("boarding_minutes", Integer, nullable=False, server_default="120"),
-    # customer types that may travel alone, of those who must not if nothing is said: see ticketing.passenger_rules
+    # customer types that may travel alone, of those who must not if nothing is said: see
+    # ticketing.passenger_rules
     Column("unaccompanied_types", ARRAY(Text), nullable=False, server_default="{}"),
     # whom fares are for, a list of {customer_type, min_age, max_age}; max_age may be null
     Column("age_limits", JSONB, nullable=False, server_default=text("'[]'")),
@@ -88,11 +92,14 @@ routes = Table(
     # of kind TRANSPORT: names, entitlements, policy and blackout dates are the product's
     Column("product_id", ForeignKey(products.c.product_id), nullable=False),
     Column("vehicle", Text, nullable=False),
-    # a list of {stop_code, arrive_minutes, depart_minutes} since the departure of the first, in the order they are called at
+    # a list of {stop_code, arrive_minutes, depart_minutes} since the departure of the first, in the
+    # order they are called at
     Column("stops", JSONB, nullable=False),
-    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see seating.py) or null: not numbered
+    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see seating.py)
+    # or null: not numbered
     Column("fare_classes", JSONB, nullable=False),
-    # a list of {class_code, origin, destination, customer_type, day_type, amount_minor}; what has no fare is not sold
+    # a list of {class_code, origin, destination, customer_type, day_type, amount_minor}; what has
+    # no fare is not sold
     Column("fares", JSONB, nullable=False),
     Column("state", Text, nullable=False),
     CheckConstraint("vehicle IN ('TRAIN', 'FERRY', 'BUS')", name="vehicle"),
@@ -102,7 +109,8 @@ routes = Table(
 timetables = Table(
     "timetables",
     metadata,
-    # one service that runs on certain days, as GTFS's trip and calendar; 20 bits, since it leads the departure ids
+    # one service that runs on certain days, as GTFS's trip and calendar; 20 bits, since it leads
+    # the departure ids
     Column("timetable_id", Integer, primary_key=True, autoincrement=False),
     Column("route_id", ForeignKey(routes.c.route_id), nullable=False),
     Column("service_number", Text, nullable=False),
@@ -138,8 +146,8 @@ departures = Table(
     Column("state", Text, nullable=False),
     # departure_time before it was first moved; none if it never was
     Column("planned_time", DateTime(timezone=True)),
-    # when it was cancelled, and whether its tickets are refunded AT_ONCE or AFTER_CHOICE; none of one that was
-    # cancelled before tickets followed their departure
+    # when it was cancelled, and whether its tickets are refunded AT_ONCE or AFTER_CHOICE; none of
+    # one that was cancelled before tickets followed their departure
     Column("cancel_time", DateTime(timezone=True)),
     Column("cancel_refunds", Text),
     CheckConstraint("state IN ('SCHEDULED', 'CANCELLED')", name="state"),

@@ -15,7 +15,7 @@ from server.stock.seating import SeatMap
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class OfferStop:
     """A station or pier."""
 
     stop_code: str
@@ -25,11 +25,12 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
-    """A departure in one fare class, from where the party boards to where it leaves; times are there.
+class OfferJourney:
+    """A departure in one fare class, from where the party boards to where it leaves; times are
+    there.
 
-    `service_time` is when it leaves its first stop, by which it is known how far it was moved since; None in what was sold
-    before that was kept, when no departure was ever moved.
+    `service_time` is when it leaves its first stop, by which it is known how far it was moved
+    since; None in what was sold before that was kept, when no departure was ever moved.
     """
 
     departure_id: int
@@ -38,8 +39,8 @@ class Journey:
     class_index: int
     fare_class_name_en: str
     fare_class_name_zh: str
-    origin: Stop
-    destination: Stop
+    origin: OfferStop
+    destination: OfferStop
     departure_time: datetime
     arrival_time: datetime
     service_time: datetime | None = None
@@ -49,13 +50,14 @@ class Journey:
 class Offer:
     """Something a party can buy, as it is configured now or, `from_snapshot`, as it was sold.
 
-    `kind` is TRAIN, FERRY, BUS or PACKAGE; `fares` are by customer type and day type, `policy` and `entitlements` as they
-    are stored. `passenger_rules` are the product's, {unaccompanied_types, age_limits}, empty in what was sold before there
-    were any; `travel_date` is the day of boarding or first use. `snapshot` is what an order keeps of it (JSON),
-    `snapshot_id` a hash of that. `reference_time` is what
-    refund and change count from: the departure, or the first moment of use. `static_fault` is why nobody can buy it at any
-    time: BLACKOUT, CANCELLED, NO_FARE; empty if there is nothing. `hold_seconds` None is the setting's. `span` is when it
-    travels, if it does, and `ride` the same from when its departure leaves, where `service_time` is known.
+    `kind` is TRAIN, FERRY, BUS or PACKAGE; `fares` are by customer type and day type, `policy` and
+    `entitlements` as they are stored. `passenger_rules` are the product's, {unaccompanied_types,
+    age_limits}, empty in what was sold before there were any; `travel_date` is the day of boarding
+    or first use. `snapshot` is what an order keeps of it (JSON), `snapshot_id` a hash of that.
+    `reference_time` is what refund and change count from: the departure, or the first moment of
+    use. `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE; empty if
+    there is nothing. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
+    and `ride` the same from when its departure leaves, where `service_time` is known.
     """
 
     offer_id: str
@@ -64,7 +66,7 @@ class Offer:
     display_name_en: str
     display_name_zh: str
     currency_code: str
-    journey: Journey | None
+    journey: OfferJourney | None
     stock_id: int
     seat_map: SeatMap | None
     fares: Mapping[tuple[str, str], int]
@@ -97,7 +99,9 @@ class Offer:
         object.__setattr__(self, "ride", Ride.of(span, leaves) if span and leaves else None)
 
     def unavailable(self, now: datetime) -> str:
-        """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty if it can."""
+        """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty
+        if it can.
+        """
         if self.static_fault:
             return self.static_fault
         if now < self.sale_from_time:
@@ -105,7 +109,9 @@ class Offer:
         return "SALE_CLOSED" if now >= self.sale_until_time else ""
 
     def moved_by(self, moved: timedelta) -> Self:
-        """As it was sold, with all its times so much later, as its departure leaves later now; earlier below zero."""
+        """As it was sold, with all its times so much later, as its departure leaves later now;
+        earlier below zero.
+        """
         if not moved or self.journey is None:
             return self
         journey = self.journey
@@ -128,9 +134,9 @@ class Offer:
         made = content["offer"]
         journey = made["journey"]
         if journey:
-            journey = Journey(
+            journey = OfferJourney(
                 **journey
-                | {key: Stop(**journey[key]) for key in ("origin", "destination")}
+                | {key: OfferStop(**journey[key]) for key in ("origin", "destination")}
                 | {key: _moment(journey[key]) for key in _JOURNEY_MOMENTS if journey.get(key)}
             )
         return cls(

@@ -1,4 +1,5 @@
-"""What the operator does to a departure that was sold: it is cancelled, or it leaves at another time. Pure.
+"""What the operator does to a departure that was sold: it is cancelled, or it leaves at another
+time. Pure.
 
 Then refund and change are free (DOMAIN, Refund and change).
 """
@@ -8,13 +9,17 @@ from datetime import timedelta
 DEPARTURE_CANCELLED = "DEPARTURE_CANCELLED"
 DEPARTURE_MOVED = "DEPARTURE_MOVED"
 OPERATOR_CAUSES = frozenset({DEPARTURE_CANCELLED, DEPARTURE_MOVED})
-"""Every cause; a ticket of a departure that runs as it was sold has none, which is written as an empty text."""
+"""Every cause; a ticket of a departure that runs as it was sold has none, which is written as an
+empty text.
+"""
 
 DEFAULT_TOLERANCE_MINUTES = 30
 """A departure that moves by no more than this runs as it was sold."""
 MAX_TOLERANCE_MINUTES = 24 * 60
 MAX_MOVE = timedelta(hours=24)
-"""A departure moves by no more than this from the time in its timetable; beyond, it is another departure."""
+"""A departure moves by no more than this from the time in its timetable; beyond, it is another
+departure.
+"""
 
 REFUND_TEXTS = {
     DEPARTURE_CANCELLED: (
@@ -26,7 +31,9 @@ REFUND_TEXTS = {
         "营运方已调整该班次的时间：出发前{at}全额退款，不收手续费",
     ),
 }
-"""Why all is given back, by cause, in English and Chinese, without a full stop; `at` is when it leaves, in brackets."""
+"""Why all is given back, by cause, in English and Chinese, without a full stop; `at` is when it
+leaves, in brackets.
+"""
 CHANGE_TEXTS = {
     DEPARTURE_CANCELLED: (
         "The operator cancelled the departure: the change has no fee and does not count.",
@@ -38,7 +45,9 @@ CHANGE_TEXTS = {
     ),
     "": ("", ""),
 }
-"""Why a change is free, by cause, in English and Chinese; empty for one that is not. `at` is as above."""
+"""Why a change is free, by cause, in English and Chinese; empty for one that is not. `at` is as
+above.
+"""
 
 
 def operator_cause(state: str | None, moved: timedelta, tolerance_minutes: int) -> str:

@@ -1,6 +1,7 @@
 """Refund and change: what a policy gives back for a ticket, and what a change costs. Pure.
 
-Source: DOMAIN, Refund and change; States. Amounts are integers in minor units of the ticket's currency, times are aware.
+Source: DOMAIN, Refund and change; States. Amounts are integers in minor units of the ticket's
+currency, times are aware.
 """
 
 from collections.abc import Mapping
@@ -46,8 +47,9 @@ REASONS = frozenset(
 """Every reason of a Refused."""
 
 RULES = frozenset({"FREE", "TIER", "PRO_RATA"}) | OPERATOR_CAUSES
-"""Every rule of a RefundOffer: all of it back; a share or all less a fee; in proportion to the uses left; what the
-operator did to the departure, for which all that is unused comes back."""
+"""Every rule of a RefundOffer: all of it back; a share or all less a fee; in proportion to the uses
+left; what the operator did to the departure, for which all that is unused comes back.
+"""
 
 _REFUSED_STATES = {
     "PRE_GENERATED": "NOT_ACTIVE",
@@ -62,8 +64,8 @@ _REFUSED_STATES = {
 class RefundTier(NamedTuple):
     """`percent` back of what was paid, until `minutes_before` departure or the first moment of use.
 
-    Negative minutes are after it. 0 is until departure or, for what does not depart, until the validity ends: so long
-    nothing need be used (DOMAIN, Refund and change).
+    Negative minutes are after it. 0 is until departure or, for what does not depart, until the
+    validity ends: so long nothing need be used (DOMAIN, Refund and change).
     """
 
     minutes_before: int
@@ -74,14 +76,15 @@ class RefundTier(NamedTuple):
 class Policy:
     """What may be given back or changed, and until when.
 
-    `refund_tiers` stand from the earliest to the last, their percentages never rising; behind the last nothing is given
-    back, and none at all is not refundable. `refund_fee_minor` is kept of each ticket, `change_fee_minor` added to each
-    change. A ticket may be changed `changes_allowed` times, until `change_minutes_before`, which counts as a tier's. With
-    `pro_rata` a partly redeemed ticket is refunded in proportion to the uses left; without, not at all.
+    `refund_tiers` stand from the earliest to the last, their percentages never rising; behind the
+    last nothing is given back, and none at all is not refundable. `refund_fee_minor` is kept of
+    each ticket, `change_fee_minor` added to each change. A ticket may be changed `changes_allowed`
+    times, until `change_minutes_before`, which counts as a tier's. With `pro_rata` a partly
+    redeemed ticket is refunded in proportion to the uses left; without, not at all.
 
-    When the operator moves a departure by more than `move_tolerance_minutes`, or cancels it, refund and change are free.
-    With `refund_after_choice` a cancelled departure is not refunded at once but when it would have left, so that the
-    traveller may change instead.
+    When the operator moves a departure by more than `move_tolerance_minutes`, or cancels it, refund
+    and change are free. With `refund_after_choice` a cancelled departure is not refunded at once
+    but when it would have left, so that the traveller may change instead.
     """
 
     refund_tiers: tuple[RefundTier, ...] = ()
@@ -95,8 +98,8 @@ class Policy:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
-        """From its JSON, as `content` returns it; what is left out is as in Policy(), so {} gives nothing back and changes
-        nothing.
+        """From its JSON, as `content` returns it; what is left out is as in Policy(), so {} gives
+        nothing back and changes nothing.
 
         Raises ValueError, with the field, what is wrong and what to send instead.
         """
@@ -132,16 +135,17 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class PolicyTicket:
     """A sold ticket as these decisions see it.
 
-    `paid_minor` is what was paid for it, all changes included. `value_minor` is what leaves its order with it when it is
-    given back, after the party discount of those who stay was worked out again (see party.py); None: what was paid.
-    `reference_time` is the departure of its leg, or the first moment of use for what does not depart;
-    `remaining_uses` and `total_uses` are over all its entitlements. `operator_cause` is what the operator did to its
-    departure, one of OPERATOR_CAUSES or empty; `boarded` is whether its boarding was redeemed. `refund_percent_cap` is
-    what the tickets it was changed from would have got back at their changes, the least of them. Moments in facts are in
-    `zone`, the city's.
+    `paid_minor` is what was paid for it, all changes included. `value_minor` is what leaves its
+    order with it when it is given back, after the party discount of those who stay was worked out
+    again (see party.py); None: what was paid. `reference_time` is the departure of its leg, or the
+    first moment of use for what does not depart; `remaining_uses` and `total_uses` are over all its
+    entitlements. `operator_cause` is what the operator did to its departure, one of OPERATOR_CAUSES
+    or empty; `boarded` is whether its boarding was redeemed. `refund_percent_cap` is what the
+    tickets it was changed from would have got back at their changes, the least of them. Moments in
+    facts are in `zone`, the city's.
     """
 
     state: str
@@ -169,12 +173,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class RefundOffer:
-    """What comes back of a ticket, and what is kept of it: amount, fee and party discount are together what was paid.
+    """What comes back of a ticket, and what is kept of it: amount, fee and party discount are
+    together what was paid.
 
-    `party_discount_minor` is the discount that those who stay lose; below zero if one that an earlier refund has kept is
-    given back with this ticket. `fee_minor` is all else that is kept: the share that the tier does not give, the uses
-    made, the fee. `amount_minor` may be 0, if they are all of it. `rule` is one of RULES, `facts` the values it was
-    decided on. The offer holds until `until_time`, when its tier ends or the validity does.
+    `party_discount_minor` is the discount that those who stay lose; below zero if one that an
+    earlier refund has kept is given back with this ticket. `fee_minor` is all else that is kept:
+    the share that the tier does not give, the uses made, the fee. `amount_minor` may be 0, if they
+    are all of it. `rule` is one of RULES, `facts` the values it was decided on. The offer holds
+    until `until_time`, when its tier ends or the validity does.
     """
 
     amount_minor: int
@@ -188,13 +194,15 @@ class RefundOffer:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOffer:
-    """What a change costs: `pay_minor` to be paid or `refund_minor` to be given back, one of them 0.
+    """What a change costs: `pay_minor` to be paid or `refund_minor` to be given back, one of them
+    0.
 
-    `fee_minor` is contained. `forfeited_minor` is what is kept of the difference to something cheaper besides the fee:
-    old + pay = new + fee + forfeited + refund. `refund_percent` is the share that the old ticket would have got as a
-    refund now, and the most that the new one ever gets. The offer holds until `until_time`, when that share falls or
-    the ticket can no longer be changed. With an `operator_cause` the change is free, does not count, and leaves the
-    share as it was.
+    `fee_minor` is contained. `forfeited_minor` is what is kept of the difference to something
+    cheaper besides the fee: old + pay = new + fee + forfeited + refund. `refund_percent` is the
+    share that the old ticket would have got as a refund now, and the most that the new one ever
+    gets. The offer holds until `until_time`, when that share falls or the ticket can no longer be
+    changed. With an `operator_cause` the change is free, does not count, and leaves the share as it
+    was.
     """
 
     pay_minor: int
@@ -221,13 +229,13 @@ class Summary:
     operator_zh: str = ""
 
 
-def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refused:
+def refund(ticket: PolicyTicket, policy: Policy, now: datetime) -> RefundOffer | Refused:
     """What is given back of a ticket at `now`.
 
-    The share of the tier, never above the ticket's cap, and with `pro_rata` that of the uses left, is taken at once of
-    the ticket's value and rounded half-up; then the fee is kept, as far as there is something to keep it of. Of a
-    departure that the operator cancelled, or moved and that has not left yet, all that is unused is given back, whatever
-    policy and cap say.
+    The share of the tier, never above the ticket's cap, and with `pro_rata` that of the uses left,
+    is taken at once of the ticket's value and rounded half-up; then the fee is kept, as far as
+    there is something to keep it of. Of a departure that the operator cancelled, or moved and that
+    has not left yet, all that is unused is given back, whatever policy and cap say.
     """
     if _operator_answers(ticket, now):
         return _operator_refund(ticket, now)
@@ -274,14 +282,16 @@ def refund(ticket: Ticket, policy: Policy, now: datetime) -> RefundOffer | Refus
 
 
 def change(
-    ticket: Ticket, policy: Policy, *, changes_made: int, new_price_minor: int, now: datetime
+    ticket: PolicyTicket, policy: Policy, *, changes_made: int, new_price_minor: int, now: datetime
 ) -> ChangeOffer | Refused:
-    """What it costs at `now` to change a ticket, already changed `changes_made` times, to one of `new_price_minor`.
+    """What it costs at `now` to change a ticket, already changed `changes_made` times, to one of
+    `new_price_minor`.
 
-    Of what the new one is cheaper the share comes back that a refund of the old one would have given, rounded half-up,
-    less the fee of the change (the fee of a refund is kept of what is given back, which this ticket is not). So a
-    change never gives back what a refund would not (DOMAIN, Refund and change). Free, and as often as that happens, while
-    its departure is cancelled or moved and would not have left yet.
+    Of what the new one is cheaper the share comes back that a refund of the old one would have
+    given, rounded half-up, less the fee of the change (the fee of a refund is kept of what is given
+    back, which this ticket is not). So a change never gives back what a refund would not (DOMAIN,
+    Refund and change). Free, and as often as that happens, while its departure is cancelled or
+    moved and would not have left yet.
     """
     refused = _standing(ticket, now, partly_redeemed=False)
     if refused:
@@ -330,7 +340,9 @@ def change(
 
 
 def deadline(refused: Refused) -> dict[str, Any]:
-    """The moment after which it is refused, as {"deadline_time": ISO 8601 in the city's zone}; empty if there is none."""
+    """The moment after which it is refused, as {"deadline_time": ISO 8601 in the city's zone};
+    empty if there is none.
+    """
     for name in ("deadline_time", "valid_until_time"):
         if name in refused.facts:
             return {"deadline_time": str(refused.facts[name])}
@@ -338,7 +350,8 @@ def deadline(refused: Refused) -> dict[str, Any]:
 
 
 def summary(policy: Policy, currency_code: str, *, departs: bool) -> Summary:
-    """A policy in words, until departure or, if nothing departs, by first day of use and end of validity.
+    """A policy in words, until departure or, if nothing departs, by first day of use and end of
+    validity.
 
     Fees are in `currency_code`.
     """
@@ -425,15 +438,18 @@ def _duration(minutes: int) -> tuple[int, tuple[str, str]]:
     return minutes, ("minute", "分钟")
 
 
-def _operator_answers(ticket: Ticket, now: datetime) -> bool:
-    """Whether what the operator did decides: for good when the departure is cancelled, until it leaves when it moved."""
+def _operator_answers(ticket: PolicyTicket, now: datetime) -> bool:
+    """Whether what the operator did decides: for good when the departure is cancelled, until it
+    leaves when it moved.
+    """
     if ticket.operator_cause == DEPARTURE_CANCELLED:
         return True
     return bool(ticket.operator_cause) and now <= ticket.reference_time
 
 
-def _operator_refund(ticket: Ticket, now: datetime) -> RefundOffer | Refused:
-    """All of what was paid, or of a partly redeemed ticket the share of the uses left; nothing once it was boarded with.
+def _operator_refund(ticket: PolicyTicket, now: datetime) -> RefundOffer | Refused:
+    """All of what was paid, or of a partly redeemed ticket the share of the uses left; nothing once
+    it was boarded with.
 
     A cancelled departure is answered for also when the validity is over meanwhile.
     """
@@ -462,9 +478,11 @@ def _operator_refund(ticket: Ticket, now: datetime) -> RefundOffer | Refused:
 
 
 def _standing(
-    ticket: Ticket, now: datetime, *, partly_redeemed: bool, ignores_validity: bool = False
+    ticket: PolicyTicket, now: datetime, *, partly_redeemed: bool, ignores_validity: bool = False
 ) -> Refused | None:
-    """Whether the ticket, by itself, can be neither refunded nor changed; the first check that fails decides."""
+    """Whether the ticket, by itself, can be neither refunded nor changed; the first check that
+    fails decides.
+    """
     reason = _REFUSED_STATES.get(ticket.state)
     if reason == "EXPIRED":  # in the words of one that will be within a minute
         return _over(ticket)
@@ -487,20 +505,24 @@ def _standing(
     return None
 
 
-def _over(ticket: Ticket) -> Refused:
+def _over(ticket: PolicyTicket) -> Refused:
     return Refused("EXPIRED", {"valid_until_time": _shown(ticket, ticket.valid_until_time)})
 
 
 def _reachable(policy: Policy, departs: bool) -> list[RefundTier]:
-    """The tiers that may ever apply: what does not depart has none behind the one until its validity ends."""
+    """The tiers that may ever apply: what does not depart has none behind the one until its
+    validity ends.
+    """
     tiers = list(policy.refund_tiers)
     if departs or not any(tier.minutes_before == 0 for tier in tiers):
         return tiers
     return [tier for tier in tiers if tier.minutes_before >= 0]
 
 
-def _steps(ticket: Ticket, policy: Policy) -> list[RefundTier]:
-    """The tiers that give something back under the ticket's cap; of those that give as much, the last."""
+def _steps(ticket: PolicyTicket, policy: Policy) -> list[RefundTier]:
+    """The tiers that give something back under the ticket's cap; of those that give as much, the
+    last.
+    """
     steps: dict[int, RefundTier] = {}
     for tier in _reachable(policy, ticket.departs):
         percent = min(tier.percent, ticket.refund_percent_cap)
@@ -514,17 +536,17 @@ def _share(amount_minor: int, part: int, whole: int) -> int:
     return (amount_minor * part * 2 + whole) // (2 * whole)
 
 
-def _moment(ticket: Ticket, minutes_before: int) -> datetime:
+def _moment(ticket: PolicyTicket, minutes_before: int) -> datetime:
     if not minutes_before and not ticket.departs:
         return ticket.valid_until_time
     return ticket.reference_time - timedelta(minutes=minutes_before)
 
 
-def _shown(ticket: Ticket, moment: datetime) -> str:
+def _shown(ticket: PolicyTicket, moment: datetime) -> str:
     return moment.astimezone(ticket.zone).isoformat()
 
 
-def _deadline(ticket: Ticket, minutes_before: int) -> dict[str, str | int]:
+def _deadline(ticket: PolicyTicket, minutes_before: int) -> dict[str, str | int]:
     return {
         "deadline_time": _shown(ticket, _moment(ticket, minutes_before)),
         "minutes_before": minutes_before,

@@ -1,8 +1,10 @@
-"""The price of one order item for a party, line by line; one function for search, quote, order and batch. Pure.
+"""The price of one order item for a party, line by line; one function for search, quote, order and
+batch. Pure.
 
-Source: DOMAIN, Price. Amounts are integers in minor units of one currency, the product's. Every step is done per
-ticket: the fare of the customer type and day type, less the tier of the party's size, less the promotions. What a step
-leaves of a ticket's price is rounded half-up to the minor unit and never below zero.
+Source: DOMAIN, Price. Amounts are integers in minor units of one currency, the product's. Every
+step is done per ticket: the fare of the customer type and day type, less the tier of the party's
+size, less the promotions. What a step leaves of a ticket's price is rounded half-up to the minor
+unit and never below zero.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,7 +46,9 @@ class Fare:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """`percent_off` (0 to 100) for parties of `min_party` tickets and more; the greatest that is reached applies (阶梯)."""
+    """`percent_off` (0 to 100) for parties of `min_party` tickets and more; the greatest that is
+    reached applies (阶梯).
+    """
 
     min_party: int
     percent_off: int
@@ -52,10 +56,12 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A discount in a window of time, from `begin` on and before `end`, for parties of `min_party` tickets and more.
+    """A discount in a window of time, from `begin` on and before `end`, for parties of `min_party`
+    tickets and more.
 
-    Either `basis_points_off` (of 10,000) or `amount_off_minor` (per ticket, of prices in `currency_code`) is set, not
-    both. An empty `code` is automatic; empty `product_ids` are all products.
+    Either `basis_points_off` (of 10,000) or `amount_off_minor` (per ticket, of prices in
+    `currency_code`) is set, not both. An empty `code` is automatic; empty `product_ids` are all
+    products.
     """
 
     promotion_id: int
@@ -77,10 +83,12 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a breakdown: `amount_minor` is `quantity` times `unit_minor`, both negative for a discount.
+class PriceLine:
+    """One line of a breakdown: `amount_minor` is `quantity` times `unit_minor`, both negative for a
+    discount.
 
-    `percent` is the tier's; `promotion_id`, `code` (empty if automatic) and names are the promotion's.
+    `percent` is the tier's; `promotion_id`, `code` (empty if automatic) and names are the
+    promotion's.
     """
 
     kind: str
@@ -99,14 +107,15 @@ class Line:
 class Price:
     """The price of a party; lines and tickets each add up to `total_minor`.
 
-    `lines` stand by customer type in the party's order, each fare before its discounts in the order they were taken;
-    a discount of nothing has no line. `ticket_minor` is what each ticket costs, in the party's order. `promotion_ids`
-    are those that took something off, ascending: the ones that count against a cap. `considered` are all that applied,
-    for `price_again`; they are no part of what it is equal to.
+    `lines` stand by customer type in the party's order, each fare before its discounts in the order
+    they were taken; a discount of nothing has no line. `ticket_minor` is what each ticket costs, in
+    the party's order. `promotion_ids` are those that took something off, ascending: the ones that
+    count against a cap. `considered` are all that applied, for `price_again`; they are no part of
+    what it is equal to.
     """
 
     total_minor: int
-    lines: tuple[Line, ...]
+    lines: tuple[PriceLine, ...]
     ticket_minor: tuple[int, ...]
     promotion_ids: tuple[int, ...]
     considered: tuple[Promotion, ...] = field(default=(), compare=False)
@@ -115,7 +124,9 @@ class Price:
     )
 
     def content(self) -> dict[str, Any]:
-        """The price as it is stored in JSON, as a snapshot; not to be changed: many orders have one price."""
+        """The price as it is stored in JSON, as a snapshot; not to be changed: many orders have
+        one price.
+        """
         if not self._content:
             self._content.append(self._work_out())
         return self._content[0]
@@ -136,7 +147,7 @@ class Price:
         """From what `content` returned."""
         return cls(
             content["total_minor"],
-            tuple(Line(**line) for line in content["lines"]),
+            tuple(PriceLine(**line) for line in content["lines"]),
             tuple(content["ticket_minor"]),
             tuple(content["promotion_ids"]),
             tuple([_considered(each) for each in content.get("considered", ())]),
@@ -154,12 +165,14 @@ def price(
     currency_code: str,
     now: datetime,
 ) -> Price:
-    """Prices one item for a party, given as the customer type of each ticket; each counts in the party's size.
+    """Prices one item for a party, given as the customer type of each ticket; each counts in the
+    party's size.
 
-    `fares` are by customer type and day type. `promotions` are the automatic ones and those whose code was typed in;
-    the ones out of their window, for larger parties, other products or currencies are passed over here. One that is not stackable
-    excludes all others: the traveller gets the best of these alone, or all stackable ones together, whichever costs
-    less; if equal, the ones with the lowest ids. Stackable ones are taken off in this order: shares before amounts
+    `fares` are by customer type and day type. `promotions` are the automatic ones and those whose
+    code was typed in; the ones out of their window, for larger parties, other products or
+    currencies are passed over here. One that is not stackable excludes all others: the traveller
+    gets the best of these alone, or all stackable ones together, whichever costs less; if equal,
+    the ones with the lowest ids. Stackable ones are taken off in this order: shares before amounts
     (which is the cheaper way round), each by id.
 
     Raises NoFare if a customer type has no fare.
@@ -177,11 +190,13 @@ def price_again(
     *,
     tiers: Iterable[Tier],
 ) -> Price:
-    """What an item that was sold for the price `sold` costs a part of its party, on the terms of then.
+    """What an item that was sold for the price `sold` costs a part of its party, on the terms of
+    then.
 
-    `fares`, `day_type` and `tiers` are those of its snapshot. Of the promotions that applied then, those that do not
-    ask for a larger party are chosen from anew. A price stored before promotions were kept with it has only what they
-    took off: that is taken off again, whatever the party's size.
+    `fares`, `day_type` and `tiers` are those of its snapshot. Of the promotions that applied then,
+    those that do not ask for a larger party are chosen from anew. A price stored before promotions
+    were kept with it has only what they took off: that is taken off again, whatever the party's
+    size.
     """
     if sold.promotion_ids and not sold.considered:
         as_sold = partial(_as_sold, sold)
@@ -200,19 +215,21 @@ def _price(
     promote: "Callable[[_Units, _Units], tuple[_Units, _Taken]]",
     considered: Sequence[Promotion],
 ) -> Price:
-    """Fares, less the tier, less what `promote` takes off prices per ticket, given these and the quantities."""
+    """Fares, less the tier, less what `promote` takes off prices per ticket, given these and the
+    quantities.
+    """
     units = {customer: fare_of(fares, customer, day_type) for customer in dict.fromkeys(party)}
     quantities = {customer: party.count(customer) for customer in units}
     percent = percent_off(tiers, len(party))
     reduced = {customer: _less(unit, percent * 100) for customer, unit in units.items()}
     paid, taken = promote(reduced, quantities)
-    lines: list[Line] = []
+    lines: list[PriceLine] = []
     for customer, unit in units.items():
         quantity = quantities[customer]
-        lines.append(Line(FARE, customer, quantity, unit, quantity * unit))
+        lines.append(PriceLine(FARE, customer, quantity, unit, quantity * unit))
         off = reduced[customer] - unit
         if off:
-            lines.append(Line(TIER, customer, quantity, off, quantity * off, percent))
+            lines.append(PriceLine(TIER, customer, quantity, off, quantity * off, percent))
         for promotion, discounts in taken:
             off = discounts[customer]
             if off:
@@ -236,7 +253,8 @@ def _as_sold(sold: Price, units: "_Units", _: "_Units") -> "tuple[_Units, _Taken
 
 
 def fare_of(fares: Mapping[tuple[str, str], int], customer_type: str, day_type: str) -> int:
-    """The fare in minor units; a holiday without one has the weekend's, a weekend without one the weekday's.
+    """The fare in minor units; a holiday without one has the weekend's, a weekend without one the
+    weekday's.
 
     Raises NoFare if there is none at all.
     """
@@ -255,7 +273,9 @@ def fare_table(fares: Iterable[Fare]) -> dict[tuple[str, str], int]:
 
 
 def percent_off(tiers: Iterable[Tier], party_size: int) -> int:
-    """The percentage of the tier with the greatest `min_party` that the party reaches; 0 if it reaches none."""
+    """The percentage of the tier with the greatest `min_party` that the party reaches; 0 if it
+    reaches none.
+    """
     reached = percent = 0
     for tier in tiers:
         if reached <= tier.min_party <= party_size:
@@ -264,7 +284,9 @@ def percent_off(tiers: Iterable[Tier], party_size: int) -> int:
 
 
 def day_type(day: date, calendar: Mapping[date, str]) -> str:
-    """`weekday`, `weekend` or `holiday`. The calendar overrides the week: a Saturday may be a working day (调休)."""
+    """`weekday`, `weekend` or `holiday`. The calendar overrides the week: a Saturday may be a
+    working day (调休).
+    """
     return calendar.get(day) or (WEEKEND if day.weekday() >= 5 else WEEKDAY)
 
 
@@ -277,10 +299,11 @@ def promotion_fault(
     currency_code: str,
     now: datetime,
 ) -> str | None:
-    """Why a code somebody typed in takes nothing off this item, to stand behind its field's name; None if it may.
+    """Why a code somebody typed in takes nothing off this item, to stand behind its field's name;
+    None if it may.
 
-    `promotion` is the one found by the code, None if there is none. That a better promotion can win over this one is
-    no fault.
+    `promotion` is the one found by the code, None if there is none. That a better promotion can win
+    over this one is no fault.
     """
     if promotion is None or promotion.code != code:
         return f"{code!r} is no promotion code"
@@ -383,8 +406,8 @@ def _take(units: _Units, promotions: Sequence[Promotion]) -> tuple[_Units, _Take
     return units, taken
 
 
-def _promotion_line(promotion: Promotion, customer: str, quantity: int, off: int) -> Line:
-    return Line(
+def _promotion_line(promotion: Promotion, customer: str, quantity: int, off: int) -> PriceLine:
+    return PriceLine(
         PROMOTION,
         customer,
         quantity,
@@ -416,7 +439,9 @@ def _promotion_content(promotion: Promotion) -> dict[str, Any]:
 
 
 def _considered(content: Mapping[str, Any]) -> Promotion:
-    """From what `_promotion_content` returned: that it was in its window and for this product is known."""
+    """From what `_promotion_content` returned: that it was in its window and for this product is
+    known.
+    """
     begin, end = _ALWAYS
     return Promotion(
         promotion_id=content["promotion_id"],
@@ -435,7 +460,7 @@ def _considered(content: Mapping[str, Any]) -> Promotion:
     )
 
 
-def _line_content(line: Line) -> dict[str, Any]:
+def _line_content(line: PriceLine) -> dict[str, Any]:
     content: dict[str, Any] = {
         "kind": line.kind,
         "customer_type": line.customer_type,

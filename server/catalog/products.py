@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, checked
-from server.audit.rules import AgeLimit, Fare, ProductEntitlement
+from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
 from server.catalog import pricing
 from server.catalog.models import cities, products
 from server.catalog.policy import Policy
@@ -33,7 +33,7 @@ class Product:
     display_name_en: str
     display_name_zh: str
     currency_code: str
-    fares: list[Fare]
+    fares: list[ProductFare]
     entitlements: list[ProductEntitlement]
     validity_days: int
     blackout_dates: list[date]
@@ -58,7 +58,7 @@ class NewProduct(TypedDict):
     display_name_en: str
     display_name_zh: str
     currency_code: str
-    fares: list[Fare]
+    fares: list[ProductFare]
     entitlements: list[ProductEntitlement]
     validity_days: int
     blackout_dates: list[str]

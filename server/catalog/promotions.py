@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, already_exists, refuse, with_names
 from server.audit.rules import Fault
-from server.audit.trail import Change, audit_all
+from server.audit.trail import AuditedChange, audit_all
 from server.catalog.allotments import MOST_TOTAL
 from server.catalog.models import holidays, promotions
 from server.catalog.pricing import BASIS_POINTS
@@ -29,11 +29,13 @@ MOST_PER_TRAVELLER = 1000
 
 
 @dataclass(frozen=True)
-class Promotion:
-    """A discount, see pricing.Promotion; without a code it applies by itself. `capped` if its uses are counted.
+class PromotionRecord:
+    """A discount, see pricing.Promotion; without a code it applies by itself. `capped` if its uses
+    are counted.
 
-    An amount has the `currency_code` of the prices it is for. One traveller may use it in `max_per_traveller` orders that
-    are held or paid, any number if None; that takes a code, since nobody knows who asks for a price.
+    An amount has the `currency_code` of the prices it is for. One traveller may use it in
+    `max_per_traveller` orders that are held or paid, any number if None; that takes a code, since
+    nobody knows who asks for a price.
     """
 
     promotion_id: int
@@ -64,9 +66,11 @@ class Holiday:
 
 
 async def create_promotion(
-    tx: AsyncConnection, promotion: Promotion, *, cap: int = 0, **by: Unpack[By]
+    tx: AsyncConnection, promotion: PromotionRecord, *, cap: int = 0, **by: Unpack[By]
 ) -> None:
-    """A new promotion, for `cap` orders if it is capped. Raises INVALID_FIELD, ALREADY_EXISTS (also for the code)."""
+    """A new promotion, for `cap` orders if it is capped. Raises INVALID_FIELD, ALREADY_EXISTS
+    (also for the code).
+    """
     code = None if promotion.code is None else read_code(promotion.code)
     promotion = with_names(replace(promotion, code=code))
     refuse(list(_faults(promotion, cap)))
@@ -141,7 +145,7 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
         added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=told)
     )
     made = [
-        Change("update", "holiday", _name(*key), known.get(key), row)
+        AuditedChange("update", "holiday", _name(*key), known.get(key), row)
         for key, row in changed.items()
     ]
     await audit_all(tx, made, **by)
@@ -165,7 +169,7 @@ def _name(calendar_code: str, day: date) -> str:
     return f"{calendar_code}/{day}"
 
 
-def _faults(promotion: Promotion, cap: int) -> Iterator[Fault]:
+def _faults(promotion: PromotionRecord, cap: int) -> Iterator[Fault]:
     if not 1 <= promotion.promotion_id < 1 << 31:
         yield "promotion_id", "is not within 1 to 2147483647"
     if promotion.code is not None and not 1 <= len(promotion.code) <= MOST_CODE_LENGTH:
@@ -179,7 +183,7 @@ def _faults(promotion: Promotion, cap: int) -> Iterator[Fault]:
         yield from _cap_faults(cap)
 
 
-def _discount_faults(promotion: Promotion) -> Iterator[Fault]:
+def _discount_faults(promotion: PromotionRecord) -> Iterator[Fault]:
     if (promotion.basis_points_off > 0) == (promotion.amount_off_minor > 0):
         yield "basis_points_off", "is one of two ways, beside amount_off_minor; send exactly one"
     if not 0 <= promotion.basis_points_off <= BASIS_POINTS:

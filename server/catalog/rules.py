@@ -1,9 +1,13 @@
-"""The decisions of the catalogue: which stock a sale takes from, and how long what is sold is valid. Pure."""
+"""The decisions of the catalogue: which stock a sale takes from, and how long what is sold is
+valid. Pure.
+"""
 
 from datetime import datetime, time, timedelta, tzinfo
 
 DEFAULT_BOARDING_MINUTES = 120
-"""Boarding of a departure opens so many minutes before it leaves, if the product says nothing else."""
+"""Boarding of a departure opens so many minutes before it leaves, if the product says nothing
+else.
+"""
 
 MAX_ADVANCE = timedelta(days=730)
 """A validity begins at most this long after the sale."""

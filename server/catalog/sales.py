@@ -28,10 +28,11 @@ _ROUTE_ZONE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class ProductForSale:
     """A product as it is sold now; `fares` and `entitlements` as they are stored.
 
-    `time_zone` is that of the city where it is used, or where its first route begins; None for one without a city.
+    `time_zone` is that of the city where it is used, or where its first route begins; None for one
+    without a city.
     """
 
     product_id: int
@@ -61,7 +62,7 @@ class Product:
 
 async def product_for_sale(
     tx: AsyncConnection, *, product_id: int, partner_id: int, quantity: int
-) -> Product:
+) -> ProductForSale:
     """The product, if so much of it can be sold by this channel now; `take_sold` is what decides.
 
     Raises PRODUCT_NOT_ON_SALE, SOLD_OUT.
@@ -89,4 +90,4 @@ async def product_for_sale(
         raise not_on_sale(product_id)
     if row.available < quantity:
         raise sold_out(product_id, quantity, row.available)
-    return Product(*row[:-1])
+    return ProductForSale(*row[:-1])

@@ -9,11 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import change_feed
 
 MARGIN_DAYS = 2
-"""Departures are made so many days before their sale begins, so that a day without this job is no day without them."""
+"""Departures are made so many days before their sale begins, so that a day without this job is
+no day without them.
+"""
 
 _ZONES = text("SELECT DISTINCT time_zone FROM cities")
-# The day is the one of the city of the first stop. EXISTS, not the date of the last run: a stop of the job, a new timetable
-# and a longer sale all need no care. Of a class that the route has not, no stock is made.
+# The day is the one of the city of the first stop. EXISTS, not the date of the last run: a stop of
+# the job, a new timetable and a longer sale all need no care. Of a class that the route has not, no
+# stock is made.
 _MISSING = text("""
 WITH running AS (
   SELECT t.timetable_id, t.departure_clock, t.weekdays, c.time_zone,
@@ -66,7 +69,8 @@ ON CONFLICT DO NOTHING
 
 
 async def _make_missing(tx: AsyncConnection, now: datetime) -> int:
-    # Clocks become moments here, not in the database: its tables of time zones may be other than ours.
+    # Clocks become moments here, not in the database: its tables of time zones may be other than
+    # ours.
     zones = [zone for (zone,) in await tx.execute(_ZONES)]
     todays = [now.astimezone(ZoneInfo(zone)).date() for zone in zones]
     missing = await tx.execute(_MISSING, {"zones": zones, "todays": todays, "margin": MARGIN_DAYS})
@@ -86,9 +90,11 @@ async def _make_missing(tx: AsyncConnection, now: datetime) -> int:
 
 
 async def make_departures(tx: AsyncConnection, now: datetime) -> int:
-    """Makes the departures that timetables say there are from now until their sale begins, and their seats.
+    """Makes the departures that timetables say there are from now until their sale begins, and
+    their seats.
 
-    What is there stays as it is, also if its timetable has been changed since. Returns how many rows were made.
+    What is there stays as it is, also if its timetable has been changed since. Returns how many
+    rows were made.
     """
     departures = await _make_missing(tx, now)
     stocks = await tx.execute(_MAKE_STOCKS, {"now": now, "since": (now - timedelta(days=1)).date()})

@@ -1,4 +1,6 @@
-"""Cities, stops, routes with their fares, timetables, and single departures: what goes where, when and for how much."""
+"""Cities, stops, routes with their fares, timetables, and single departures: what goes where,
+when and for how much.
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -15,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit import rules
 from server.audit.records import By, already_exists, refuse, with_names
 from server.audit.rules import Fault
-from server.audit.trail import Change, audit, audit_all
+from server.audit.trail import AuditedChange, audit, audit_all
 from server.catalog import pricing
 from server.catalog.allotments import MOST_TOTAL
 from server.catalog.models import cities, departures, routes, stops, timetables
@@ -64,7 +66,9 @@ class Stop:
 
 @dataclass(frozen=True)
 class Route:
-    """Where something goes, in classes for fares. Lists as they are stored, see catalog.models.routes."""
+    """Where something goes, in classes for fares. Lists as they are stored, see
+    catalog.models.routes.
+    """
 
     route_id: int
     product_id: int
@@ -76,7 +80,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Timetable:
-    """A service that runs on certain days; bit 0 of `weekdays` is Monday, `seats` are our own by class code."""
+    """A service that runs on certain days; bit 0 of `weekdays` is Monday, `seats` are our own by
+    class code.
+    """
 
     timetable_id: int
     route_id: int
@@ -103,7 +109,8 @@ class Seats(NamedTuple):
 class Departure:
     """A service on a day, with our own seats by class.
 
-    `planned_time` is when it was to leave before it was first moved; it and what is about its cancelling are None before.
+    `planned_time` is when it was to leave before it was first moved; it and what is about its
+    cancelling are None before.
     """
 
     departure_id: int
@@ -140,7 +147,9 @@ async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By
 
 
 async def create_route(tx: AsyncConnection, route: Route, **by: Unpack[By]) -> None:
-    """A new route. Raises INVALID_FIELD, NOT_FOUND (product), PRODUCT_NOT_ON_SALE, ALREADY_EXISTS."""
+    """A new route. Raises INVALID_FIELD, NOT_FOUND (product), PRODUCT_NOT_ON_SALE,
+    ALREADY_EXISTS.
+    """
     product = await PRODUCTS.rely_on(tx, route.product_id)
     refuse_archived(product)
     if product.kind != "TRANSPORT":
@@ -171,7 +180,9 @@ async def set_fares(
 async def create_timetables(
     tx: AsyncConnection, new: Sequence[Timetable], **by: Unpack[By]
 ) -> None:
-    """New timetables, and their departures as far as they are near. Raises INVALID_FIELD, NOT_FOUND, ALREADY_EXISTS."""
+    """New timetables, and their departures as far as they are near. Raises INVALID_FIELD,
+    NOT_FOUND, ALREADY_EXISTS.
+    """
     of_route = {
         route_id: await _locked(tx, routes, "route", route_id, Route)
         for route_id in sorted({timetable.route_id for timetable in new})
@@ -183,7 +194,9 @@ async def create_timetables(
 
 
 async def archive_timetable(tx: AsyncConnection, timetable_id: int, **by: Unpack[By]) -> None:
-    """Takes a service off sale, for good; tickets sold stay valid. A repeat changes nothing. Raises NOT_FOUND."""
+    """Takes a service off sale, for good; tickets sold stay valid. A repeat changes nothing.
+    Raises NOT_FOUND.
+    """
     await _locked(tx, timetables, "timetable", timetable_id, Timetable)
     changed = await tx.execute(
         update(timetables)
@@ -198,7 +211,9 @@ async def archive_timetable(tx: AsyncConnection, timetable_id: int, **by: Unpack
 async def set_departure_total(
     tx: AsyncConnection, departure: int, fare_class: str, total: int, **by: Unpack[By]
 ) -> None:
-    """Our own seats of a class. Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE if fewer than are held and sold."""
+    """Our own seats of a class. Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE if fewer than are
+    held and sold.
+    """
     timetable_id, _ = departure_parts(departure)
     route_id = await tx.scalar(
         select(timetables.c.route_id).where(timetables.c.timetable_id == timetable_id)
@@ -328,7 +343,7 @@ async def create(
     added = await tx.scalars(pg_insert(table).values(rows).on_conflict_do_nothing().returning(key))
     for name in named.keys() - set(added):
         raise already_exists(resource, name)
-    created = [Change("create", resource, name, None, row) for name, row in named.items()]
+    created = [AuditedChange("create", resource, name, None, row) for name, row in named.items()]
     await audit_all(tx, created, **by)
     await change_feed.publish(tx, ChangeKind.CATALOGUE)
 

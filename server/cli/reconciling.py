@@ -20,10 +20,11 @@ MOST_SHOWN = 1000
 async def reconcile(
     db: Database, settings: Settings, day: date | None
 ) -> tuple[Reconciliation, list[Difference]]:
-    """Compares a day in Beijing, yesterday if none is given; the comparison and its first differences.
+    """Compares a day in Beijing, yesterday if none is given; the comparison and its first
+    differences.
 
-    Raises ConfigError without a merchant, StartError for a bill that is not there or cannot be read,
-    PAYMENT_PROVIDER_UNAVAILABLE.
+    Raises ConfigError without a merchant, StartError for a bill that is not there or cannot be
+    read, PAYMENT_PROVIDER_UNAVAILABLE.
     """
     now = datetime.now(UTC)
     client = WechatClient.of(settings)

@@ -31,8 +31,9 @@ KILL_AFTER_DRAIN_SECONDS = 10.0
 HURRIED = 130
 """Exit code when a second Ctrl-C cut calls off."""
 FULL_COLLECTION_SECONDS = 600.0
-"""A collection that walks over all the server remembers stops it for 30 ms and more, several times a minute if Python
-has its way, and finds next to nothing: garbage is found young."""
+"""A collection that walks over all the server remembers stops it for 30 ms and more, several times
+a minute if Python has its way, and finds next to nothing: garbage is found young.
+"""
 NEVER = (1 << 31) - 1
 
 log = structlog.get_logger()
@@ -51,7 +52,9 @@ def serve_alone(settings: Settings, found: Places, announce: Announce) -> int:
 
 
 def serve_as_worker() -> int:
-    """Serves in a process of `serve_with_workers`, which says the rest on standard input and ends it by closing that."""
+    """Serves in a process of `serve_with_workers`, which says the rest on standard input and
+    ends it by closing that.
+    """
     given = json.loads(sys.stdin.buffer.readline())
     settings = load_settings(**given["settings"])
     found = Places(**given["places"])
@@ -72,8 +75,8 @@ async def _serve(
     if is_worker:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.end_by_parent)
     app = await App.start(settings, found.database_url, found.redis_url, shared_ports=True)
-    # What is there now stays, and no collection need walk over it; a first one would take a fifth of a second and find
-    # next to nothing.
+    # What is there now stays, and no collection need walk over it; a first one would take a fifth
+    # of a second and find next to nothing.
     gc.freeze()
     gc.enable()
     young, middle, _ = gc.get_threshold()
@@ -123,7 +126,8 @@ class _Told:
 def serve_with_workers(
     settings: Settings, found: Places, announce: Announce, *, workers: int
 ) -> int:
-    """Serves in `workers` processes, replacing those that die, on ports that are kept for them; returns the exit code.
+    """Serves in `workers` processes, replacing those that die, on ports that are kept for them;
+    returns the exit code.
 
     Raises StartError.
     """

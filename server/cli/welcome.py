@@ -1,4 +1,5 @@
-"""What `serve` prints when it serves: where, which file has the demo credentials, and commands to paste that read it.
+"""What `serve` prints when it serves: where, which file has the demo credentials, and commands to
+paste that read it.
 
 No secret is printed: standard output is often a file that others may read.
 """
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -f 4; }"""
 """A shell function: the first value of a field of some JSON."""
-PASSWORD = """PASSWORD=$(grep -A 2 '"operator": {' "$FILE" | pick password)"""  # noqa: S105 - reads it
+# reads it
+PASSWORD = """PASSWORD=$(grep -A 2 '"operator": {' "$FILE" | pick password)"""  # noqa: S105
 OTA_STEPS = "batch, QR, look, redeem, refused double scan, with"
 TRAVELLER_STEPS = "search, order, pay as a phone does, ticket, QR, refund, with"
 TRAVEL_DAYS = timedelta(days=3)
@@ -132,7 +134,9 @@ call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"funct
 
 
 def traveller_curl_commands(settings: Settings, url: str, day: date) -> str:
-    """What a traveller does, the payment included, which otherwise the phone makes; any code logs somebody in."""
+    """What a traveller does, the payment included, which otherwise the phone makes; any code
+    logs somebody in.
+    """
     return f"""\
 URL={url} WECHAT={settings.wechat_pay_url}
 {PICK}

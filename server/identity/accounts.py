@@ -19,11 +19,11 @@ from server.platform.errors import DomainError, Reason, invalid, not_found
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class OperatorAccount:
     """An operator's or supervisor's account; without venues it works at all of the merchant's.
 
-    `failed_logins` in a row, at the terminal and address with the most of them, are forgotten, and a lock-out by them is
-    over, at `failed_logins_expire_time`.
+    `failed_logins` in a row, at the terminal and address with the most of them, are forgotten, and
+    a lock-out by them is over, at `failed_logins_expire_time`.
     """
 
     username: str
@@ -76,7 +76,7 @@ OPERATORS = Records(
         accounts.c.create_time,
         accounts.c.update_time,
     ).where(accounts.c.role != "ADMIN"),
-    Operator,
+    OperatorAccount,
     ChangeKind.ACCOUNT,
 )
 ADMINISTRATORS = Records(
@@ -105,10 +105,11 @@ async def create_operator(
     display_name: str,
     password: str,
     **by: Unpack[By],
-) -> Operator:
+) -> OperatorAccount:
     """A new account of a merchant's staff; `role` is OPERATOR or SUPERVISOR.
 
-    Raises INVALID_FIELD, ALREADY_EXISTS; NOT_FOUND and REVOKED for the merchant and its venues; SERVER_BUSY.
+    Raises INVALID_FIELD, ALREADY_EXISTS; NOT_FOUND and REVOKED for the merchant and its venues;
+    SERVER_BUSY.
     """
     values = checked(
         {
@@ -132,8 +133,9 @@ async def update_operator(
     username: str,
     values: Mapping[str, Any],
     **by: Unpack[By],
-) -> Operator:
-    """Changes the given fields; a `password` ends the log-ins and the lock-out, `locked` false the lock-out alone.
+) -> OperatorAccount:
+    """Changes the given fields; a `password` ends the log-ins and the lock-out, `locked` false the
+    lock-out alone.
 
     Raises INVALID_FIELD, NOT_FOUND and REVOKED, also for venues, SERVER_BUSY.
     """

@@ -32,8 +32,8 @@ class Partner:
 class Operator:
     """A merchant's operator or supervisor, logged in at a terminal.
 
-    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's. `departure` is the one that
-    the open session is for, by number and service; None if all.
+    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's.
+    `departure` is the one that the open session is for, by number and service; None if all.
     """
 
     role: Literal["OPERATOR", "SUPERVISOR"]
@@ -49,7 +49,9 @@ class Operator:
 
     @property
     def key(self) -> str:
-        """E.g. `terminal:TERMINAL-CP-001`: a repeat comes from the same terminal, whoever stands at it."""
+        """E.g. `terminal:TERMINAL-CP-001`: a repeat comes from the same terminal, whoever stands
+        at it.
+        """
         return f"terminal:{self.terminal_device_id}"
 
 

@@ -1,7 +1,8 @@
 """API keys, tokens, session codes and passwords: how they are made, read and compared.
 
-Keys and tokens are `<kind>_<id>_<secret>`: the id finds the row, the secret has 256 bits, so that its SHA-256 is all
-that is stored. Base32 in lower case keeps them in one piece under a double click.
+Keys and tokens are `<kind>_<id>_<secret>`: the id finds the row, the secret has 256 bits, so that
+its SHA-256 is all that is stored. Base32 in lower case keeps them in one piece under a double
+click.
 """
 
 import asyncio
@@ -34,7 +35,9 @@ _TOKEN = re.compile(r"dt([ar])_([0-9a-f]{32})_([a-z2-7]{52})")
 ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 HASHING_THREADS = 1
-"""Passwords hashed at once in a process: a flood of log-ins takes this much CPU and 19 MiB of each, not more."""
+"""Passwords hashed at once in a process: a flood of log-ins takes this much CPU and 19 MiB of
+each, not more.
+"""
 
 _hasher = PasswordHasher(
     time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=1, salt_len=16, hash_len=32
@@ -104,7 +107,9 @@ def _new_secret() -> str:
 
 
 def hash_password(password: str) -> str:
-    """Argon2id hash with its parameters and salt; blocks for about 30 ms (in the server: `Passwords.hash`)."""
+    """Argon2id hash with its parameters and salt; blocks for about 30 ms (in the server:
+    `Passwords.hash`).
+    """
     return _hasher.hash(password)
 
 

@@ -1,8 +1,9 @@
 """Whose password is hashed next: a bounded queue in which nobody can take another's turn.
 
-Hashing is slow on purpose, so who sends many passwords could keep everybody from logging in. Those who wait are told apart
-by their share: where they have logged in before, or else where they call from. Shares take turns, whatever waits in each;
-and those that have logged in from there before have every second turn, however many others wait.
+Hashing is slow on purpose, so who sends many passwords could keep everybody from logging in. Those
+who wait are told apart by their share: where they have logged in before, or else where they call
+from. Shares take turns, whatever waits in each; and those that have logged in from there before
+have every second turn, however many others wait.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from server.platform.errors import DomainError, Reason
 SHARE_WAITING = 16
 """Of one share; further ones are told to come again."""
 MOST_WAITING = 64
-"""Of all shares of a kind. One that comes then takes the last place of the share with most, not of one with a single place."""
+"""Of all shares of a kind. One that comes then takes the last place of the share with most, not
+of one with a single place.
+"""
 SECONDS_EACH = 0.05
 """About what a password takes, for the hint when to come again."""
 
@@ -41,7 +44,9 @@ class HashingQueue:
         self._next_is_known = True
 
     async def take(self, share: Share) -> None:
-        """Waits for a turn, which `give_back` ends. Raises SERVER_BUSY when too many wait, also while it waits."""
+        """Waits for a turn, which `give_back` ends. Raises SERVER_BUSY when too many wait, also
+        while it waits.
+        """
         if self._free:
             self._free -= 1
             return

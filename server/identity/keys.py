@@ -57,7 +57,9 @@ class _Key:
 
 
 class PartnerKeys:
-    """The live keys, as far as they were used lately. A key that is not live is never remembered."""
+    """The live keys, as far as they were used lately. A key that is not live is never
+    remembered.
+    """
 
     def __init__(self, db: Database, feed: ChangeFeed, loops: Loops | None = None) -> None:
         self._db = db
@@ -88,7 +90,9 @@ class PartnerKeys:
         return self._admit(self._keys.peek(api_key) or await self._keys.get(api_key), address)
 
     def recall(self, api_key: str, address: str) -> Partner | None:
-        """`recognise` for a key that is remembered; None for one that is not. Raises ADDRESS_NOT_ALLOWED."""
+        """`recognise` for a key that is remembered; None for one that is not. Raises
+        ADDRESS_NOT_ALLOWED.
+        """
         key = self._keys.peek(api_key)
         return None if key is None else self._admit(key, address)
 

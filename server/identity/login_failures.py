@@ -1,9 +1,11 @@
-"""Failed log-ins, counted in PostgreSQL: of each name at each place, and of each address over all names.
+"""Failed log-ins, counted in PostgreSQL: of each name at each place, and of each address over all
+names.
 
-A place is the terminal that the caller names together with the address it calls from, so that whoever guesses from
-elsewhere locks out the guesser, not the operator at the own terminal (DOMAIN, Operations). The address bounds who tries many
-names or terminals; an account at a terminal where it may act is not kept out by it, since others may call from the same
-address, behind a proxy or from one venue.
+A place is the terminal that the caller names together with the address it calls from, so that
+whoever guesses from elsewhere locks out the guesser, not the operator at the own terminal (DOMAIN,
+Operations). The address bounds who tries many names or terminals; an account at a terminal where it
+may act is not kept out by it, since others may call from the same address, behind a proxy or from
+one venue.
 """
 
 from dataclasses import dataclass
@@ -42,7 +44,8 @@ class Attempt:
         return cls((secret_hash(username), secret_hash(place)), (ANY_NAME, secret_hash(source)))
 
     def share(self, *, own_terminal: bool, known: bool) -> Share:
-        """Whose turn it is when its password is hashed: the name's at its place, if it may act there or has before.
+        """Whose turn it is when its password is hashed: the name's at its place, if it may act
+        there or has before.
 
         Of all others who call from one address it is the address's.
         """
@@ -63,7 +66,8 @@ class LoginFailures:
     ) -> None:
         """Raises LOGIN_LOCKED for a name that is locked out at its place, or an address that is.
 
-        With `own_terminal` the address does not count: the account may act at the terminal it names.
+        With `own_terminal` the address does not count: the account may act at the terminal it
+        names.
         """
         keys = [attempt.name_at_place] if own_terminal else [attempt.name_at_place, attempt.address]
         found = await tx.execute(_ROWS.where(or_(*map(_under, keys))))
@@ -74,7 +78,8 @@ class LoginFailures:
     async def count(
         self, tx: AsyncConnection, attempt: Attempt, now: datetime, *, own_terminal: bool
     ) -> DomainError | None:
-        """One failure more, and LOGIN_LOCKED to be raised behind the commit, if the address is locked out anyway.
+        """One failure more, and LOGIN_LOCKED to be raised behind the commit, if the address is
+        locked out anyway.
 
         Raises LOGIN_LOCKED if others, at the same moment, were enough already.
         """
@@ -91,7 +96,9 @@ class LoginFailures:
         return locked
 
     async def succeed(self, tx: AsyncConnection, attempt: Attempt, now: datetime) -> None:
-        """Forgets the failures of the name at its place. Raises LOGIN_LOCKED if they are too many by now."""
+        """Forgets the failures of the name at its place. Raises LOGIN_LOCKED if they are too
+        many by now.
+        """
         which = _under(attempt.name_at_place)
         row = (await tx.execute(_ROWS.where(which).with_for_update())).one_or_none()
         if row:
@@ -148,7 +155,9 @@ def _under(key: Key) -> ColumnElement[bool]:
 
 
 async def _locked_row(tx: AsyncConnection, key: Key, now: datetime) -> rules.Failures:
-    """What is counted under a key, locked: by an update that changes nothing, whether it was there or not."""
+    """What is counted under a key, locked: by an update that changes nothing, whether it was
+    there or not.
+    """
     new = insert(login_failures).values(
         username_hash=key[0], place_hash=key[1], failures=0, expire_time=now
     )

@@ -1,6 +1,8 @@
-"""Where each name has logged in: a place from which an operator came before keeps a way in when others send guesses.
+"""Where each name has logged in: a place from which an operator came before keeps a way in when
+others send guesses.
 
-A place is the terminal together with the address, as for failed log-ins: whoever names a terminal from elsewhere is not at it.
+A place is the terminal together with the address, as for failed log-ins: whoever names a terminal
+from elsewhere is not at it.
 """
 
 from datetime import datetime, timedelta

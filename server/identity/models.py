@@ -1,4 +1,6 @@
-"""Who calls: partners and their keys, merchants, venues, terminals, accounts, log-ins, travellers, and the audit trail."""
+"""Who calls: partners and their keys, merchants, venues, terminals, accounts, log-ins,
+travellers, and the audit trail.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -52,8 +54,9 @@ accounts = Table(
 login_failures = Table(
     "login_failures",
     metadata,
-    # of the name as it was typed: names that do not exist are locked out like all others, and a password typed into
-    # the wrong field is not kept; of no name for what is counted over all of an address
+    # of the name as it was typed: names that do not exist are locked out like all others, and a
+    # password typed into the wrong field is not kept; of no name for what is counted over all of an
+    # address
     Column("username_hash", LargeBinary, primary_key=True),
     # of terminal and address, or of the address
     Column("place_hash", LargeBinary, primary_key=True),
@@ -84,7 +87,8 @@ logins = Table(
     Column("refresh_hash", LargeBinary, nullable=False),
     Column("refresh_expire_time", DateTime(timezone=True), nullable=False),
     Column("end_time", DateTime(timezone=True)),
-    # the refresh token before, and the tokens it gave, sealed under its own secret: for a repeat, see refreshing.py
+    # the refresh token before, and the tokens it gave, sealed under its own secret: for a repeat,
+    # see refreshing.py
     Column("former_refresh_hash", LargeBinary),
     Column("successor_sealed", LargeBinary),
 )

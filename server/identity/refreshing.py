@@ -1,4 +1,5 @@
-"""What a refresh token gave, kept for its repeat: sealed under the token's own secret, which only its owner has.
+"""What a refresh token gave, kept for its repeat: sealed under the token's own secret, which only
+its owner has.
 
 Neither the database nor the server's key opens it; of the token itself the database has the hash.
 """

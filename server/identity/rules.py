@@ -1,4 +1,6 @@
-"""The decisions about callers: lock-out, who may stand at which terminal, addresses, used tokens. Pure."""
+"""The decisions about callers: lock-out, who may stand at which terminal, addresses, used
+tokens. Pure.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ Network = IPv4Network | IPv6Network
 REFRESH_REPEAT = timedelta(seconds=30)
 """How long the refresh token before gives the same successor again (DOMAIN, Operations)."""
 REFRESH_RACE = timedelta(seconds=10)
-"""How soon after a refresh a token older still may come and be taken for a late retry, not for a theft."""
+"""How soon after a refresh a token older still may come and be taken for a late retry, not for a
+theft.
+"""
 ONE_CALLER_IPV6_BITS = 64
 """Of an address of IPv6 those that one caller cannot change at will."""
 
@@ -35,7 +39,8 @@ class Failures:
         return Failures(before + 1, now + lock)
 
     def another_in_window(self, now: datetime, *, lock: timedelta, most: int) -> "Failures":
-        """One failure more of those of many people, which are not in a row: forgotten `lock` after the first.
+        """One failure more of those of many people, which are not in a row: forgotten `lock` after
+        the first.
 
         The one that makes them `most` locks for as long from then on.
         """
@@ -72,8 +77,8 @@ class Standing:
     def fault(self) -> str | None:
         """Why the account may not act here, for the log; None if it may.
 
-        An administrator acts without a terminal. An operator needs an active terminal at an active venue of the own,
-        active merchant, one of the account's venues if it names any.
+        An administrator acts without a terminal. An operator needs an active terminal at an active
+        venue of the own, active merchant, one of the account's venues if it names any.
         """
         if self.state != "ACTIVE":
             return "account revoked"
@@ -96,28 +101,36 @@ class Standing:
 
 
 def function_codes(merchant: Iterable[str], venue: Iterable[str]) -> frozenset[str]:
-    """What may be redeemed at a venue: the merchant's functions, narrowed by the venue's if it names any."""
+    """What may be redeemed at a venue: the merchant's functions, narrowed by the venue's if it
+    names any.
+    """
     allowed = frozenset(merchant)
     narrowed = frozenset(venue)
     return allowed & narrowed if narrowed else allowed
 
 
 def gets_successor_again(issue_time: datetime, now: datetime) -> bool:
-    """Whether the refresh token before is most likely repeated because the answer of `issue_time` was lost."""
+    """Whether the refresh token before is most likely repeated because the answer of
+    `issue_time` was lost.
+    """
     return now - issue_time < REFRESH_REPEAT
 
 
 def is_theft(issue_time: datetime, now: datetime) -> bool:
-    """Whether a refresh token that is no longer valid, nor the one before, shows that somebody else has it.
+    """Whether a refresh token that is no longer valid, nor the one before, shows that somebody else
+    has it.
 
-    Right after a refresh it is more likely a late repeat: such a call is refused, too, and the log-in lives on. Later,
-    the log-in is ended: either the one who comes now or the one who came before is not its owner.
+    Right after a refresh it is more likely a late repeat: such a call is refused, too, and the
+    log-in lives on. Later, the log-in is ended: either the one who comes now or the one who came
+    before is not its owner.
     """
     return now - issue_time >= REFRESH_RACE
 
 
 def login_source(address: str) -> str:
-    """Who an address is to the count of failed log-ins: itself, of IPv6 the network of one caller."""
+    """Who an address is to the count of failed log-ins: itself, of IPv6 the network of one
+    caller.
+    """
     try:
         ip = ip_address(address)
     except ValueError:
@@ -131,12 +144,16 @@ def login_source(address: str) -> str:
 
 
 def networks(allowed: Iterable[str]) -> tuple[Network, ...]:
-    """An allow-list of addresses (`192.0.2.7`) and ranges (`2001:db8::/32`). Raises ValueError naming the bad one."""
+    """An allow-list of addresses (`192.0.2.7`) and ranges (`2001:db8::/32`). Raises ValueError
+    naming the bad one.
+    """
     return tuple(ip_network(entry, strict=False) for entry in allowed)
 
 
 def address_allowed(address: str, allowed: tuple[Network, ...]) -> bool:
-    """Whether a partner may call from the address; an empty list allows all, an unreadable address is allowed none."""
+    """Whether a partner may call from the address; an empty list allows all, an unreadable
+    address is allowed none.
+    """
     if not allowed:
         return True
     try:

@@ -1,7 +1,8 @@
 """Who calls: keys, log-ins, tokens and validator sessions.
 
-What a credential stands for is remembered (`server.platform.change_feed`), so that a call costs no statement for it; revoking a
-key, partner, account, terminal, venue or merchant, and logging out, end it within a second in every process.
+What a credential stands for is remembered (`server.platform.change_feed`), so that a call costs no
+statement for it; revoking a key, partner, account, terminal, venue or merchant, and logging out,
+end it within a second in every process.
 """
 
 import contextlib
@@ -102,7 +103,7 @@ LOGIN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class LoginTokens:
     """What a log-in or refresh gives: both tokens, and the access token's life."""
 
     access_token: str
@@ -138,7 +139,9 @@ def _subjects(login: _Login) -> Iterator[Subject]:
 
 
 class Identity:
-    """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it with the server."""
+    """Tells who calls, logs people in and out, and keeps their sessions. `start` and `stop` it
+    with the server.
+    """
 
     def __init__(
         self,
@@ -180,8 +183,8 @@ class Identity:
     ) -> Caller | None:
         """The caller by `x-api-key`, else by `authorization: Bearer`; None without either.
 
-        `address` is where a partner's call comes from. Raises UNAUTHENTICATED, alike for what is unknown, wrong,
-        expired and revoked, and ADDRESS_NOT_ALLOWED.
+        `address` is where a partner's call comes from. Raises UNAUTHENTICATED, alike for what is
+        unknown, wrong, expired and revoked, and ADDRESS_NOT_ALLOWED.
         """
         api_key = metadata.get("x-api-key")
         if api_key is not None:
@@ -201,7 +204,9 @@ class Identity:
         return login.caller
 
     async def allowance(self, caller: object) -> Allowance | None:
-        """Counts a call of a partner or traveller against its limit; None for all others, and if Redis is lost."""
+        """Counts a call of a partner or traveller against its limit; None for all others, and if
+        Redis is lost.
+        """
         if isinstance(caller, Traveller):
             return self.travellers.allowance(caller)
         if not isinstance(caller, Partner):
@@ -217,7 +222,8 @@ class Identity:
         if isinstance(caller, Traveller):
             return self.travellers.recall(caller)
         login = self._logins.peek(caller.login_id)
-        # one that is over may have been refreshed, which is not published: tokens are nobody's configuration
+        # one that is over may have been refreshed, which is not published: tokens are nobody's
+        # configuration
         return None if login is None or _is_over(login) else login.caller
 
     async def recheck(
@@ -228,7 +234,8 @@ class Identity:
     ) -> Caller:
         """The caller as it is now, for streams, which outlive the access token.
 
-        `metadata` and `address` are those it was recognised by. Raises UNAUTHENTICATED, ADDRESS_NOT_ALLOWED.
+        `metadata` and `address` are those it was recognised by. Raises UNAUTHENTICATED,
+        ADDRESS_NOT_ALLOWED.
         """
         if isinstance(caller, Partner):
             return await self._keys.recognise(str(metadata["x-api-key"]), address)
@@ -270,13 +277,14 @@ class Identity:
         now: datetime,
         *,
         address: str = "",
-    ) -> Tokens:
+    ) -> LoginTokens:
         """Logs an operator in at a terminal, or an administrator without one; may be repeated.
 
-        `address` is where the call comes from. Raises LOGIN_FAILED, alike for an unknown user, a wrong password and a
-        terminal the user may not stand at (the log says which), LOGIN_LOCKED after `login_failures` of them in a row
-        from this terminal and address, also under names that do not exist, or `login_failures_per_address` of all names
-        from this address, and SERVER_BUSY.
+        `address` is where the call comes from. Raises LOGIN_FAILED, alike for an unknown user, a
+        wrong password and a terminal the user may not stand at (the log says which), LOGIN_LOCKED
+        after `login_failures` of them in a row from this terminal and address, also under names
+        that do not exist, or `login_failures_per_address` of all names from this address, and
+        SERVER_BUSY.
         """
         attempt = Attempt.of(username, terminal_device_id, address)
         async with self._db.transaction() as tx:
@@ -310,7 +318,7 @@ class Identity:
             new_hash = await self.passwords.hash(password, share)
         login_id = uuid4()
 
-        async def work(tx: AsyncConnection) -> Tokens:
+        async def work(tx: AsyncConnection) -> LoginTokens:
             await self._failures.succeed(tx, attempt, now)
             await login_places.note(tx, attempt, now)
             await _confirm_password(tx, username, row.password_hash, new_hash)
@@ -327,12 +335,13 @@ class Identity:
 
         return await self._db.in_transaction(work)
 
-    async def refresh(self, refresh_token: str, now: datetime) -> Tokens:
-        """New tokens for a refresh token; the same again for a repeat within 30 s, whose answer may have been lost.
+    async def refresh(self, refresh_token: str, now: datetime) -> LoginTokens:
+        """New tokens for a refresh token; the same again for a repeat within 30 s, whose answer may
+        have been lost.
 
-        One that was used before that is refused, and shows a theft: it ends the log-in, unless it comes so soon after
-        its use that it is a late retry (`rules.is_theft`). The access token before is good for what is left of its life
-        where it is remembered. Raises UNAUTHENTICATED.
+        One that was used before that is refused, and shows a theft: it ends the log-in, unless it
+        comes so soon after its use that it is a late retry (`rules.is_theft`). The access token
+        before is good for what is left of its life where it is remembered. Raises UNAUTHENTICATED.
         """
         given = credentials.read_token("r", refresh_token)
         if given is None:
@@ -353,7 +362,7 @@ class Identity:
                 _live(row)
                 successor = refreshing.unseal(refresh_token, row.successor_sealed)
                 left = max(0, round((row.access_expire_time - now).total_seconds()))
-                return Tokens(*successor, left)
+                return LoginTokens(*successor, left)
         if row.end_time is None and rules.is_theft(row.issue_time, now):
             log.warning("login.refresh_token_reused", username=row.username, login_id=login_id)
             await self._end(login_id, now)
@@ -368,7 +377,7 @@ class Identity:
 
     async def _succeed(
         self, login_id: UUID, refresh_token: str, given_hash: bytes, now: datetime
-    ) -> Tokens | None:
+    ) -> LoginTokens | None:
         """New tokens for a refresh token; None if it is no longer the one that is valid."""
         columns, tokens = self._issue(login_id, now)
         successor = refreshing.Successor(tokens.access_token, tokens.refresh_token)
@@ -400,7 +409,7 @@ class Identity:
         await self._db.in_transaction(work)
         await self._forget()
 
-    def _issue(self, login_id: UUID, now: datetime) -> tuple[dict[str, Any], Tokens]:
+    def _issue(self, login_id: UUID, now: datetime) -> tuple[dict[str, Any], LoginTokens]:
         access: NewToken = credentials.new_token("a", login_id)
         refresh: NewToken = credentials.new_token("r", login_id)
         seconds = self._settings.access_token_seconds
@@ -411,27 +420,33 @@ class Identity:
             "refresh_hash": refresh.secret_hash,
             "refresh_expire_time": now + timedelta(seconds=self._settings.refresh_token_seconds),
         }
-        return columns, Tokens(access.text, refresh.text, seconds)
+        return columns, LoginTokens(access.text, refresh.text, seconds)
 
     # Keeping memory and table in step
 
     async def _forget(self) -> None:
-        """Lets this process see its own change at once; if that fails, it sees it as soon as the others."""
+        """Lets this process see its own change at once; if that fails, it sees it as soon as the
+        others.
+        """
         with contextlib.suppress(DomainError):
             await self._feed.poll()
 
 
 async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
-    """Ends all log-ins of an account and forgets its failures: after a new password, or a revocation."""
+    """Ends all log-ins of an account and forgets its failures: after a new password, or a
+    revocation.
+    """
     if await _end_logins(tx, logins.c.username == username, now):
         await change_feed.publish(tx, ChangeKind.ACCOUNT, username)
     await login_failures.unlock(tx, username)
 
 
 async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
-    """Removes up to `most` log-ins none of whose tokens can be used again, with their sessions; returns how many.
+    """Removes up to `most` log-ins none of whose tokens can be used again, with their sessions;
+    returns how many.
 
-    Failures that no longer count go, too, as many at the most, and places where nobody has been for long.
+    Failures that no longer count go, too, as many at the most, and places where nobody has been for
+    long.
     """
     old = logins.c.refresh_expire_time < now, logins.c.access_expire_time < now
     gone = await tx.execute(
@@ -478,7 +493,9 @@ async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: date
 async def _confirm_password(
     tx: AsyncConnection, username: str, verified_hash: str, new_hash: str
 ) -> None:
-    """Locks the account, whose password may have changed while it was verified. Raises LOGIN_FAILED."""
+    """Locks the account, whose password may have changed while it was verified. Raises
+    LOGIN_FAILED.
+    """
     confirmed = await tx.execute(
         update(accounts)
         .where(
@@ -508,7 +525,9 @@ def _standing(row: Row[*tuple[Any, ...]]) -> rules.Standing:
 
 
 def _live(row: Row[*tuple[Any, ...]]) -> _Login:
-    """The log-in of a row of LOGIN. Raises UNAUTHENTICATED if it is ended, or its owner may no longer act there."""
+    """The log-in of a row of LOGIN. Raises UNAUTHENTICATED if it is ended, or its owner may no
+    longer act there.
+    """
     fault = "logged out" if row.end_time else _standing(row).fault()
     if fault:
         log.info("login.refused", username=row.username, login_id=row.login_id, detail=fault)

@@ -1,4 +1,6 @@
-"""Validator sessions: an operator at a terminal, for all departures or one, between opening and closing."""
+"""Validator sessions: an operator at a terminal, for all departures or one, between opening and
+closing.
+"""
 
 import contextlib
 from dataclasses import replace
@@ -20,7 +22,9 @@ from server.platform.errors import DomainError, Reason
 
 
 class _Session(NamedTuple):
-    """An open session: whose, where, and the departure it is for, by number and service; None if all."""
+    """An open session: whose, where, and the departure it is for, by number and service; None if
+    all.
+    """
 
     login_id: UUID
     username: str
@@ -29,7 +33,9 @@ class _Session(NamedTuple):
 
 
 class ValidatorSessions:
-    """The sessions of operators; what is open is remembered, so that a scan costs no statement for it."""
+    """The sessions of operators; what is open is remembered, so that a scan costs no statement
+    for it.
+    """
 
     def __init__(self, db: Database, feed: ChangeFeed) -> None:
         self._db = db
@@ -54,8 +60,9 @@ class ValidatorSessions:
     ) -> str:
         """The code of the caller's session at its terminal: the open one, else a new one.
 
-        `departure`, by number and service, is the only one that it admits; an open session for another, or for all, is
-        closed. While one for a departure is open the caller is bound to it, in every process within a second.
+        `departure`, by number and service, is the only one that it admits; an open session for
+        another, or for all, is closed. While one for a departure is open the caller is bound to it,
+        in every process within a second.
 
         Raises TERMINAL_MISMATCH, and UNAUTHENTICATED if the caller logs out at the same moment.
         """
@@ -101,7 +108,9 @@ class ValidatorSessions:
         return code
 
     async def close(self, caller: Operator, session_code: str, now: datetime) -> None:
-        """Closes a session of the caller at its terminal; a repeat does nothing. Raises SESSION_NOT_OPEN."""
+        """Closes a session of the caller at its terminal; a repeat does nothing. Raises
+        SESSION_NOT_OPEN.
+        """
 
         async def work(tx: AsyncConnection) -> None:
             session = (
@@ -176,7 +185,9 @@ class ValidatorSessions:
         return _Session(row.login_id, row.username, row.terminal_device_id, session_departure(row))
 
     async def _forget(self) -> None:
-        """Lets this process see its own change at once; if that fails, it sees it as soon as the others."""
+        """Lets this process see its own change at once; if that fails, it sees it as soon as the
+        others.
+        """
         with contextlib.suppress(DomainError):
             await self._feed.poll()
 

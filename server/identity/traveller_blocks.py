@@ -15,7 +15,7 @@ from server.platform.change_feed import ChangeKind
 
 
 @dataclass(frozen=True, slots=True)
-class Traveller:
+class TravellerRecord:
     """A traveller who has logged in by the mini-program."""
 
     traveller_id: int
@@ -29,27 +29,33 @@ class Traveller:
 
 
 TRAVELLERS = Records(
-    "traveller", travellers.c.traveller_id, select(travellers), Traveller, ChangeKind.TRAVELLER
+    "traveller",
+    travellers.c.traveller_id,
+    select(travellers),
+    TravellerRecord,
+    ChangeKind.TRAVELLER,
 )
 
 
 async def block_traveller(
     tx: AsyncConnection, traveller_id: int, *, comment: str, **by: Unpack[By]
-) -> Traveller:
-    """Ends the traveller's tokens within a second, and log-ins at once; a repeat changes nothing. Raises NOT_FOUND."""
+) -> TravellerRecord:
+    """Ends the traveller's tokens within a second, and log-ins at once; a repeat changes
+    nothing. Raises NOT_FOUND.
+    """
     return await _move(tx, traveller_id, "block", "BLOCKED", comment, **by)
 
 
 async def unblock_traveller(
     tx: AsyncConnection, traveller_id: int, *, comment: str, **by: Unpack[By]
-) -> Traveller:
+) -> TravellerRecord:
     """Lets the traveller in again; a repeat changes nothing. Raises NOT_FOUND."""
     return await _move(tx, traveller_id, "unblock", "ACTIVE", comment, **by)
 
 
 async def _move(
     tx: AsyncConnection, traveller_id: int, action: str, state: str, comment: str, **by: Unpack[By]
-) -> Traveller:
+) -> TravellerRecord:
     before = await TRAVELLERS.lock(tx, traveller_id)
     if before.state == state:
         return before

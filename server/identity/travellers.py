@@ -1,9 +1,10 @@
 """Travellers: who logs in by the mini-program, their access tokens, and which of them are blocked.
 
-An access token is not stored. It says whose it is and until when, under our MAC, so that recognising it costs
-microseconds and no statement. There is no refresh token: `wx.login` gives the mini-program a code for a new token
-whenever it asks. Before its time a token ends by a block alone, within a second in every process: the ids of the blocked,
-normally a handful, are remembered (`server.platform.change_feed`).
+An access token is not stored. It says whose it is and until when, under our MAC, so that
+recognising it costs microseconds and no statement. There is no refresh token: `wx.login` gives the
+mini-program a code for a new token whenever it asks. Before its time a token ends by a block alone,
+within a second in every process: the ids of the blocked, normally a handful, are remembered
+(`server.platform.change_feed`).
 """
 
 import base64
@@ -64,8 +65,9 @@ async def log_in(
 ) -> Traveller:
     """The traveller whom WeChat calls `openid` in the mini-program, made at the first log-in.
 
-    A `unionid` once told is kept where WeChat does not tell it again. Raises REVOKED for one who is blocked, and
-    LostRaceError if the new id is another's already: `Database.in_transaction` draws again.
+    A `unionid` once told is kept where WeChat does not tell it again. Raises REVOKED for one who is
+    blocked, and LostRaceError if the new id is another's already: `Database.in_transaction` draws
+    again.
     """
     new = insert(travellers).values(
         traveller_id=_new_id(now),
@@ -117,8 +119,10 @@ def _new_id(now: datetime) -> int:
     return seconds << _ID_RANDOM_BITS | random.getrandbits(_ID_RANDOM_BITS)
 
 
-class Tokens:
-    """Makes travellers' access tokens and reads them; every process with the same secret key reads them alike."""
+class TravellerTokens:
+    """Makes travellers' access tokens and reads them; every process with the same secret key
+    reads them alike.
+    """
 
     def __init__(self, secret_key: bytes, *, life_seconds: int) -> None:
         self._key = hmac.digest(secret_key, b"deeptravel traveller tokens", "sha256")
@@ -133,7 +137,9 @@ class Tokens:
         return TravellerToken(TOKEN_PREFIX + text, self._life_seconds)
 
     def read(self, token: str, at: float) -> Traveller | None:
-        """Whose token it is; None for one that is forged, of another key or kind, or expired by `at` (Unix seconds)."""
+        """Whose token it is; None for one that is forged, of another key or kind, or expired by
+        `at` (Unix seconds).
+        """
         match = _TOKEN.fullmatch(token)
         if match is None:
             return None
@@ -157,7 +163,7 @@ class Travellers:
         assert settings.secret_key is not None, "whoever serves has one"
         secret_key = settings.secret_key.get_secret_value()
         self._db = db
-        self._tokens = Tokens(secret_key, life_seconds=settings.traveller_token_seconds)
+        self._tokens = TravellerTokens(secret_key, life_seconds=settings.traveller_token_seconds)
         self._buckets = TokenBuckets(settings.traveller_requests_per_minute)
         self._blocked: Remembered[str, frozenset[int]] = Remembered(
             feed, self._load_blocked, kinds=[ChangeKind.TRAVELLER]
@@ -168,7 +174,9 @@ class Travellers:
         return self._tokens.issue(traveller, now)
 
     async def recognise(self, token: str) -> Traveller:
-        """Whose live token this is. Raises UNAUTHENTICATED, alike for what is wrong, expired and blocked."""
+        """Whose live token this is. Raises UNAUTHENTICATED, alike for what is wrong, expired and
+        blocked.
+        """
         traveller = self._tokens.read(token, time.time())
         if traveller is None:
             raise unauthenticated()
@@ -185,7 +193,9 @@ class Travellers:
             _require_unblocked(traveller, await self._blocked.get(""))
 
     def recall(self, traveller: Traveller) -> Traveller | None:
-        """The traveller, if it is remembered who is blocked; None if not. Raises UNAUTHENTICATED for one who is."""
+        """The traveller, if it is remembered who is blocked; None if not. Raises UNAUTHENTICATED
+        for one who is.
+        """
         blocked = self._blocked.peek("")
         if blocked is None:
             return None

@@ -369,7 +369,7 @@ def _connections(connection: psycopg.Connection[Any], settings: Settings) -> Fin
         " - (SELECT count(*) FROM pg_stat_activity"
         "    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())"
     ).fetchone() or (0,)
-    pools = settings.database_pool + settings.hot_connections + settings.report_pool
+    pools = settings.database_pool + settings.pipeline_connections + settings.report_pool
     needed = pools + CONNECTIONS_ASIDE
     found = f"{free} are free, each server process takes up to {needed}"
     if free < needed:

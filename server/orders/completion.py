@@ -1,7 +1,8 @@
-"""Orders whose tickets are all final become COMPLETED or CANCELLED; a reversed redemption opens one again.
+"""Orders whose tickets are all final become COMPLETED or CANCELLED; a reversed redemption opens one
+again.
 
-Whoever makes a ticket final calls `complete` in the same transaction, behind the locks of the tickets; the redeem path sends
-the statements along with its own. (DOMAIN, States.)
+Whoever makes a ticket final calls `complete` in the same transaction, behind the locks of the
+tickets; the redeem path sends the statements along with its own. (DOMAIN, States.)
 """
 
 from collections.abc import Collection
@@ -15,7 +16,7 @@ from server.orders.content import SHARED
 from server.orders.models import orders, ticket_sales
 from server.orders.orders import Order
 from server.platform import outbox
-from server.platform.database import HotStatement
+from server.platform.pipeline import PreparedStatement
 from server.stock import holds
 from server.stock.holds import Counterpart
 
@@ -23,9 +24,9 @@ _LOCK = """
 SELECT order_id FROM orders WHERE order_id = ANY(CAST($1 AS bigint[]))
 ORDER BY order_id FOR NO KEY UPDATE
 """
-# A partner's order may have 50,000 tickets, and most of them are open when one becomes final: one that is open is
-# remembered with the order, and only when that has become final another is looked for. It is chosen by a hash, so that it
-# is seldom the next one to end, in whatever order they do.
+# A partner's order may have 50,000 tickets, and most of them are open when one becomes final: one
+# that is open is remembered with the order, and only when that has become final another is looked
+# for. It is chosen by a hash, so that it is seldom the next one to end, in whatever order they do.
 _COMPLETE = """
 WITH looked AS (
   SELECT o.order_id, a.actor,
@@ -56,18 +57,21 @@ _LOCK_TEXT, _COMPLETE_TEXT = (
     text(sql.replace("$1", ":p1").replace("$2", ":p2").replace("$3", ":p3"))
     for sql in (_LOCK, _COMPLETE)
 )
-LOCK_ORDERS = HotStatement(_LOCK)
-COMPLETE = HotStatement(_COMPLETE)
-"""`complete` for a hot transaction: LOCK_ORDERS with the orders, then this with orders, actors and time."""
+LOCK_ORDERS = PreparedStatement(_LOCK)
+COMPLETE = PreparedStatement(_COMPLETE)
+"""`complete` for a hot transaction: LOCK_ORDERS with the orders, then this with orders, actors
+and time.
+"""
 
 
 async def complete(
     tx: AsyncConnection, order_ids: Collection[int], *, actor: str, now: datetime
 ) -> list[int]:
-    """Moves those of the orders that are PAID and have no open ticket any more to COMPLETED or CANCELLED.
+    """Moves those of the orders that are PAID and have no open ticket any more to COMPLETED or
+    CANCELLED.
 
-    To be called behind the tickets' moves, in their transaction. Gives those that are CANCELLED now. The orders stay
-    locked.
+    To be called behind the tickets' moves, in their transaction. Gives those that are CANCELLED
+    now. The orders stay locked.
     """
     ids = "{" + ",".join(map(str, sorted(order_ids))) + "}"
     await tx.execute(_LOCK_TEXT, {"p1": ids})
@@ -78,11 +82,14 @@ async def complete(
 
 
 COMPLETE_ORDER = "order.complete"
-"""Kind of outbox task: an order whose last ticket may have been used while somebody else was at the order."""
+"""Kind of outbox task: an order whose last ticket may have been used while somebody else was at
+the order.
+"""
 
 
 def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> outbox.NewTask:
-    """Asks for `complete` of an order that somebody else has locked; `mark` tells it from others of that order.
+    """Asks for `complete` of an order that somebody else has locked; `mark` tells it from others of
+    that order.
 
     Tasks of one key would lock each other, as the order does.
     """
@@ -99,10 +106,12 @@ async def withdraw(
     now: datetime,
     successor: Counterpart | None = None,
 ) -> None:
-    """What follows when tickets of a locked order have become REFUNDED or CHANGED: all they took is free again.
+    """What follows when tickets of a locked order have become REFUNDED or CHANGED: all they took is
+    free again.
 
-    So is the cap of a promotion, and what it counts for the traveller, when the order is CANCELLED by it. What the
-    `successor` of a changed ticket takes too stays that one's. Locks stocks: call it last.
+    So is the cap of a promotion, and what it counts for the traveller, when the order is CANCELLED
+    by it. What the `successor` of a changed ticket takes too stays that one's. Locks stocks: call
+    it last.
     """
     cancelled = await complete(tx, [order.order_id], actor=actor, now=now)
     query = select(
@@ -132,7 +141,9 @@ async def withdraw(
 
 
 async def reopen(tx: AsyncConnection, order_id: int, *, actor: str, now: datetime) -> None:
-    """A COMPLETED order is PAID again, since one of its tickets is no longer final; any other stays as it is."""
+    """A COMPLETED order is PAID again, since one of its tickets is no longer final; any other
+    stays as it is.
+    """
     query = select(orders.c.state).where(orders.c.order_id == order_id)
     if await tx.scalar(query.with_for_update(key_share=True)) == "COMPLETED":
         await events.record(tx, [events.Move(order_id, events.REOPENED, actor, "PAID")], now=now)

@@ -1,6 +1,8 @@
-"""What a traveller ordered, as it is kept in `orders.content`: offers under their snapshots, prices, places. Never updated.
+"""What a traveller ordered, as it is kept in `orders.content`: offers under their snapshots,
+prices, places. Never updated.
 
-A shared entitlement has no place: each item gets, with the payment, one more ticket for each (passenger -1, amount 0).
+A shared entitlement has no place: each item gets, with the payment, one more ticket for each
+(passenger -1, amount 0).
 """
 
 from collections.abc import Mapping
@@ -20,7 +22,9 @@ SHARED = -1
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One ticket to be: whose (position in the order's passengers), for how much, on which seat, on which document."""
+    """One ticket to be: whose (position in the order's passengers), for how much, on which seat,
+    on which document.
+    """
 
     passenger: int
     customer_type: str
@@ -55,8 +59,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One offer that was ordered, under the snapshot it was sold under; `span` is when it was to travel then, if it does."""
+class OrderItem:
+    """One offer that was ordered, under the snapshot it was sold under; `span` is when it was to
+    travel then, if it does.
+    """
 
     offer_id: str
     snapshot_id: UUID
@@ -100,9 +106,10 @@ class Item:
 class ChangeTerms(NamedTuple):
     """What a change was made on, in minor units: old + paid = new + fee + forfeited + given back.
 
-    `old_minor` is what had been paid for the old ticket, `forfeited_minor` what of the difference to something cheaper
-    is kept besides the fee. `refund_percent` is what a refund would have given then, and the most it ever gives now. With
-    an `operator_cause` the change does not count, since the operator cancelled or moved the departure.
+    `old_minor` is what had been paid for the old ticket, `forfeited_minor` what of the difference
+    to something cheaper is kept besides the fee. `refund_percent` is what a refund would have given
+    then, and the most it ever gives now. With an `operator_cause` the change does not count, since
+    the operator cancelled or moved the departure.
     """
 
     old_minor: int
@@ -114,13 +121,15 @@ class ChangeTerms(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of an order, and the caps of promotions it counts against, once each; of one that changes a ticket, its terms.
+    """All of an order, and the caps of promotions it counts against, once each; of one that changes
+    a ticket, its terms.
 
-    `change` is None in an order that changes none, or was made before the terms were kept. `promotion_limits` are the
-    promotions (id, limit) of which one traveller may use so many. `replaces` is the ticket that it changes.
+    `change` is None in an order that changes none, or was made before the terms were kept.
+    `promotion_limits` are the promotions (id, limit) of which one traveller may use so many.
+    `replaces` is the ticket that it changes.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[OrderItem, ...]
     capped_stock_ids: tuple[int, ...] = ()
     change: ChangeTerms | None = None
     promotion_limits: tuple[tuple[int, int], ...] = ()
@@ -142,7 +151,7 @@ class Content:
     def parse(cls, content: Mapping[str, Any]) -> Self:
         """From what `dump` returned."""
         return cls(
-            tuple([Item.parse(item) for item in content["items"]]),
+            tuple([OrderItem.parse(item) for item in content["items"]]),
             tuple(content["capped_stock_ids"]),
             ChangeTerms(**content["change"]) if "change" in content else None,
             tuple([(each[0], each[1]) for each in content.get("promotion_limits", ())]),
@@ -155,7 +164,7 @@ class Content:
         takes += self.caps(order_id, traveller_id)
         return sorted(takes, key=lambda take: take.stock_id)
 
-    def take_of(self, item: Item, order_id: int, traveller_id: int) -> Take:
+    def take_of(self, item: OrderItem, order_id: int, traveller_id: int) -> Take:
         """What the order holds by one of its items."""
         return Take(
             stock_id=item.stock_id,
@@ -177,7 +186,9 @@ class Content:
         ]
 
     def uses(self, traveller_id: int) -> list[Use]:
-        """What it counts as, beside its tickets: once for each promotion with a limit per traveller."""
+        """What it counts as, beside its tickets: once for each promotion with a limit per
+        traveller.
+        """
         return [
             Use(promotion_quota_id(promotion_id), traveller_id, 1)
             for promotion_id, _ in self.promotion_limits

@@ -1,4 +1,6 @@
-"""The departures that travellers' orders are for, as they are now: cancelled, or moved since they were sold."""
+"""The departures that travellers' orders are for, as they are now: cancelled, or moved since
+they were sold.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -8,17 +10,19 @@ from typing import Any, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
-from server.platform.database import Command, HotStatement, array, round_trip
 from server.platform.errors import DomainError, Reason
+from server.platform.pipeline import Command, PreparedStatement, array, round_trip
 
 CANCELLED = "CANCELLED"
 FOLLOW_CANCELLATION = "departure.cancelled"
 FOLLOW_MOVE = "departure.moved"
 """Kinds of outbox tasks: orders and tickets follow their departure; the key is its number."""
 AT_ONCE, AFTER_CHOICE = "AT_ONCE", "AFTER_CHOICE"
-"""When the tickets of a cancelled departure are refunded by themselves: now, or when it would have left."""
+"""When the tickets of a cancelled departure are refunded by themselves: now, or when it would
+have left.
+"""
 
-_OF_ORDERS = HotStatement("""
+_OF_ORDERS = PreparedStatement("""
 SELECT o.order_id, d.departure_id, d.state, d.departure_time, coalesce(d.planned_time, d.departure_time)
 FROM orders o
 CROSS JOIN LATERAL jsonb_array_elements(o.content -> 'items') AS i (item)
@@ -27,8 +31,10 @@ WHERE o.order_id = ANY($1::bigint[])
 """)
 
 
-class Departure(NamedTuple):
-    """A departure as it is now: SCHEDULED or CANCELLED, when it leaves its first stop, and when it first was to."""
+class OrderedDeparture(NamedTuple):
+    """A departure as it is now: SCHEDULED or CANCELLED, when it leaves its first stop, and when
+    it first was to.
+    """
 
     departure_id: int
     state: str
@@ -49,20 +55,22 @@ class Departure(NamedTuple):
         return offer.moved_by(self.moved(offer.journey.service_time))
 
 
-Departures = Mapping[int, Departure]
+Departures = Mapping[int, OrderedDeparture]
 """The departures of an order, by number."""
 
 
 def reading(order_ids: Collection[int]) -> Command:
-    """Reads the departures of orders in a hot transaction, for `parse`; read behind the orders' locks."""
+    """Reads the departures of orders in a hot transaction, for `parse`; read behind the orders'
+    locks.
+    """
     return _OF_ORDERS, [array(list(order_ids))]
 
 
 def parse(rows: Iterable[tuple[Any, ...]]) -> dict[int, Departures]:
     """The departures by order; those without have no entry."""
-    found: defaultdict[int, dict[int, Departure]] = defaultdict(dict)
+    found: defaultdict[int, dict[int, OrderedDeparture]] = defaultdict(dict)
     for order_id, *values in rows:
-        departure = Departure(*values)
+        departure = OrderedDeparture(*values)
         found[order_id][departure.departure_id] = departure
     return dict(found)
 

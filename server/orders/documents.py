@@ -1,7 +1,8 @@
 """Travel documents: how a number is read, what is wrong with it, and whose birthday it tells. Pure.
 
-Source: DOMAIN, Price (Documents). Looked at is what a number says of itself (form, check character, date of birth), never
-whether such a document was issued: districts are founded, merged and renamed, and a number outlives its district.
+Source: DOMAIN, Price (Documents). Looked at is what a number says of itself (form, check character,
+date of birth), never whether such a document was issued: districts are founded, merged and renamed,
+and a number outlives its district.
 """
 
 import re
@@ -33,7 +34,9 @@ CLOCK = timezone(timedelta(hours=8))
 
 
 def document_number(number: str) -> str:
-    """A number as it is compared and stored: NFKC, capitals, without spaces, hyphens, brackets and what is invisible."""
+    """A number as it is compared and stored: NFKC, capitals, without spaces, hyphens, brackets
+    and what is invisible.
+    """
     if number.isascii() and number.isalnum():
         return number.upper()
     kept = (c for c in unicodedata.normalize("NFKC", number) if not _is_dropped(c))
@@ -41,7 +44,8 @@ def document_number(number: str) -> str:
 
 
 def document_fault(document_type: str, number: str, *, today: date) -> str | None:
-    """What is wrong with a document, to stand behind its field's name; None if nothing is. The number is not in it.
+    """What is wrong with a document, to stand behind its field's name; None if nothing is. The
+    number is not in it.
 
     `today` is the day by CLOCK: nobody travels who is not born yet.
     """
@@ -62,7 +66,8 @@ def document_fault(document_type: str, number: str, *, today: date) -> str | Non
 
 
 def birth_date(document_type: str, number: str) -> date | None:
-    """The holder's date of birth if the number tells it, of a document without fault; None if it does not.
+    """The holder's date of birth if the number tells it, of a document without fault; None if it
+    does not.
 
     The foreign resident card before 2023 has two digits for the year: which century is not told.
     """
@@ -73,15 +78,17 @@ def birth_date(document_type: str, number: str) -> date | None:
 
 
 def age_on(day: date, born: date) -> int:
-    """Full years of age on a day; below 0 before the birth. Who is born on February 29 grows older on March 1."""
+    """Full years of age on a day; below 0 before the birth. Who is born on February 29 grows
+    older on March 1.
+    """
     return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 
 def identity(document_type: str, number: str) -> tuple[str, str]:
     """What all spellings of one document have in common, as (type, number).
 
-    Numbers made as a resident id are of one series, whichever type they are given under. Permits that also print how
-    often the holder got one name the holder without it.
+    Numbers made as a resident id are of one series, whichever type they are given under. Permits
+    that also print how often the holder got one name the holder without it.
     """
     number = document_number(number)
     if document_type in _TELL_BIRTH and len(number) == _RESIDENT_LENGTH:
@@ -90,9 +97,11 @@ def identity(document_type: str, number: str) -> tuple[str, str]:
 
 
 def mask(number: str) -> str:
-    """A document number for people who know it: its ends, and an asterisk for each character between.
+    """A document number for people who know it: its ends, and an asterisk for each character
+    between.
 
-    Two first and three last characters of 10 and more, one and two of 6 and more, none of a shorter one.
+    Two first and three last characters of 10 and more, one and two of 6 and more, none of a shorter
+    one.
     """
     first, last = (2, 3) if len(number) >= 10 else (1, 2) if len(number) >= 6 else (0, 0)
     return number[:first] + "*" * (len(number) - first - last) + number[len(number) - last :]
@@ -148,7 +157,8 @@ _FORMS = {
         re.compile(r"[157]\d{7}", re.ASCII),
         "8 digits, the first of them 1, 5 or 7, as 1234567(8)",
     ),
-    # of 2023: as a resident id, 9 before province and state; before: state, district, birth, number and check digit
+    # of 2023: as a resident id, 9 before province and state; before: state, district, birth, number
+    # and check digit
     FOREIGN_PERMANENT_RESIDENT_CARD: (
         re.compile(r"9\d{16}[\dX]|[A-Z]{3}\d{12}", re.ASCII),
         "18 characters, from 9 on, or 3 letters and 12 digits, as USA110090123105",
@@ -175,7 +185,9 @@ def _birth(number: str) -> date | None:
 
 
 def _resident_fault(number: str, today: date) -> str | None:
-    """GB 11643: six digits of region, eight of birth, three of sequence, and a check character (ISO 7064, MOD 11-2)."""
+    """GB 11643: six digits of region, eight of birth, three of sequence, and a check character
+    (ISO 7064, MOD 11-2).
+    """
     born = _birth(number)
     if born is None:
         return _NO_BIRTH.format(7, 14)
@@ -186,9 +198,11 @@ def _resident_fault(number: str, today: date) -> str | None:
 
 
 def _first_resident_card_fault(number: str) -> str | None:
-    """The card before 2023: three letters of state, four digits of district, six of birth, one more, and a check digit.
+    """The card before 2023: three letters of state, four digits of district, six of birth, one
+    more, and a check digit.
 
-    The check is that of machine-readable passports (ICAO 9303): weights 7, 3, 1, modulo 10, with A for 10.
+    The check is that of machine-readable passports (ICAO 9303): weights 7, 3, 1, modulo 10, with A
+    for 10.
     """
     try:
         date(2000 + int(number[7:9]), int(number[9:11]), int(number[11:13]))
@@ -199,7 +213,9 @@ def _first_resident_card_fault(number: str) -> str | None:
 
 
 def _hkid_check(body: str) -> str:
-    """Letters are 10 to 35, a missing first one 36, weights 9 to 2: with the check character the sum is 0 modulo 11."""
+    """Letters are 10 to 35, a missing first one 36, weights 9 to 2: with the check character the
+    sum is 0 modulo 11.
+    """
     values = [36 if character == " " else int(character, 36) for character in f"{body:>8}"]
     rest = -sum(value * (9 - at) for at, value in enumerate(values)) % 11
     return "A" if rest == 10 else str(rest)

@@ -1,6 +1,8 @@
-"""The moves of travellers' orders: each counts the order's sequence up and leaves an event, in the same transaction.
+"""The moves of travellers' orders: each counts the order's sequence up and leaves an event, in the
+same transaction.
 
-`order.created` has sequence 1 and no row: the order's own tells it. WatchOrder reads what is written here.
+`order.created` has sequence 1 and no row: the order's own tells it. WatchOrder reads what is
+written here.
 """
 
 from collections.abc import Iterable
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders.rules import ORDER_MOVES
-from server.platform.database import Command, HotStatement, array, columns, round_trip
+from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
 
 CREATED = "order.created"
 PAID = "order.paid"
@@ -28,17 +30,17 @@ PAYMENT_REFUNDED = "payment.refunded"
 DEPARTURE_CANCELLED = "departure.cancelled"
 DEPARTURE_MOVED = "departure.moved"
 
-_LOCK = HotStatement("""
+_LOCK = PreparedStatement("""
 SELECT order_id, sequence, state, cancel_reason, pay_time
 FROM orders WHERE order_id = ANY($1::bigint[]) ORDER BY order_id FOR NO KEY UPDATE
 """)
-_MOVE = HotStatement("""
+_MOVE = PreparedStatement("""
 UPDATE orders o SET sequence = v.sequence, state = v.state, cancel_reason = v.cancel_reason, pay_time = v.pay_time
 FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])
   AS v (order_id, sequence, state, cancel_reason, pay_time)
 WHERE o.order_id = v.order_id
 """)
-_RECORD = HotStatement("""
+_RECORD = PreparedStatement("""
 INSERT INTO order_events (order_id, sequence, event, state, cancel_reason, ticket_id, actor, occurred_time)
 SELECT v.*, $1::timestamptz
 FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[]) v
@@ -49,7 +51,8 @@ FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::big
 class Move:
     """Something that happens to an order: by `actor` (`traveller:…`, `system`, `admin:…`).
 
-    With a `state` the order moves there, with `cancel_reason` if it is CANCELLED; `pay_time` is set if given.
+    With a `state` the order moves there, with `cancel_reason` if it is CANCELLED; `pay_time` is set
+    if given.
     """
 
     order_id: int
@@ -61,7 +64,7 @@ class Move:
     ticket_id: int | None = None
 
 
-class Standing(NamedTuple):
+class OrderStanding(NamedTuple):
     """Where a locked order stands before it moves."""
 
     order_id: int
@@ -72,19 +75,21 @@ class Standing(NamedTuple):
 
 
 async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -> None:
-    """Writes the moves, those of one order in the order they are given; locks the order rows, in the order of their ids.
+    """Writes the moves, those of one order in the order they are given; locks the order rows, in
+    the order of their ids.
 
-    Whether a move may be made is decided before, under the same lock; one that DOMAIN does not know fails here.
+    Whether a move may be made is decided before, under the same lock; one that DOMAIN does not know
+    fails here.
     """
     moves = list(moves)
     if moves:
         ids = {move.order_id for move in moves}
         (rows,) = await round_trip(tx, [(_LOCK, [array(list(ids))])])
-        await round_trip(tx, recording([Standing(*row) for row in rows], moves, now=now))
+        await round_trip(tx, recording([OrderStanding(*row) for row in rows], moves, now=now))
 
 
 def recording(
-    standings: Iterable[Standing], moves: Iterable[Move], *, now: datetime
+    standings: Iterable[OrderStanding], moves: Iterable[Move], *, now: datetime
 ) -> list[Command]:
     """`record` for a hot transaction that has locked the orders."""
     orders = {standing.order_id: standing for standing in standings}
@@ -100,11 +105,11 @@ def recording(
     return [(_MOVE, columns(rows)), (_RECORD, [now.isoformat(), *columns(events)])]
 
 
-def _moved(order: Standing, move: Move) -> Standing:
+def _moved(order: OrderStanding, move: Move) -> OrderStanding:
     state, cancel_reason = order.state, order.cancel_reason
     if move.state is not None:
         step = order.state, move.state
         assert step in ORDER_MOVES, f"order {move.order_id} cannot go from {step[0]} to {step[1]}"
         state, cancel_reason = move.state, move.cancel_reason
     pay_time = move.pay_time or order.pay_time
-    return Standing(order.order_id, order.sequence + 1, state, cancel_reason, pay_time)
+    return OrderStanding(order.order_id, order.sequence + 1, state, cancel_reason, pay_time)

@@ -1,12 +1,14 @@
 """CreateOrder: the orders that arrive together share one transaction, each decided on its own.
 
-A lane takes all orders that wait, locks the stocks they want in one ordered statement, decides each in the order they
-came, in memory, writes everything in one statement a table, commits once, and answers. While its commit is on the way to
-the disk the next lane takes what has arrived since. Once a stock was locked for longer than orders lock it, the orders
-that want it are put off, see lanes.py.
+A lane takes all orders that wait, locks the stocks they want in one ordered statement, decides each
+in the order they came, in memory, writes everything in one statement a table, commits once, and
+answers. While its commit is on the way to the disk the next lane takes what has arrived since. Once
+a stock was locked for longer than orders lock it, the orders that want it are put off, see
+lanes.py.
 
-What keeps a seat from being sold twice, in PostgreSQL alone: the row lock on the stock and its constraint no_oversell,
-the primary key of taken_seats. That a document is on one departure at a time: see catalog.journeys.
+What keeps a seat from being sold twice, in PostgreSQL alone: the row lock on the stock and its
+constraint no_oversell, the primary key of taken_seats. That a document is on one departure at a
+time: see catalog.journeys.
 """
 
 import asyncio
@@ -25,16 +27,18 @@ from server.catalog.offers import Offer
 from server.identity.callers import Traveller
 from server.orders import hold_statements, orders, passenger_checks
 from server.orders import prices as asked
-from server.orders.content import Content, Item, Place
+from server.orders.content import Content, OrderItem, Place
 from server.orders.order_numbers import OrderNumbers
 from server.orders.orders import Order, order_code
 from server.orders.prices import NewOrder, Priced, PricedItem, Prices, Wish
 from server.orders.reader import OrderReader, Shown
 from server.platform import idempotency
-from server.platform.batching import Lanes
-from server.platform.database import Database, HotConnection, LockedError
+from server.platform.batching import Batcher
+from server.platform.database import Database
+from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
+from server.platform.pipeline import PipelineConnection
 from server.stock import holds, seating
 from server.stock.holds import duplicate_passenger, overlapping_journey, sold_out, too_many
 from server.stock.ids import promotion_quota_id, promotion_stock_id, quota_id
@@ -53,14 +57,16 @@ _CREATED = ORDERS.labels("CREATED")
 
 
 class Held(NamedTuple):
-    """A new order, and what was ordered; or, with nothing but `repeated`, the id of an earlier call's."""
+    """A new order, and what was ordered; or, with nothing but `repeated`, the id of an earlier
+    call's.
+    """
 
     order: Order | None
     offers: tuple[Offer, ...]
     repeated: int = 0
 
 
-class Quote(NamedTuple):
+class OrderQuote(NamedTuple):
     """What an order would cost, what is left by stock, and how long it would be held."""
 
     priced: Priced
@@ -69,7 +75,7 @@ class Quote(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Unit:
+class HoldUnit:
     """One call. What it asks for is priced by one catalogue, or why it is refused."""
 
     traveller: Traveller
@@ -102,7 +108,7 @@ class Holder:
         zone: ZoneInfo,
         hold_seconds: int,
         batch: int,
-        lanes: int,
+        workers: int,
     ) -> None:
         self._db = db
         self._catalogues = catalogues
@@ -112,31 +118,34 @@ class Holder:
         self._hold_seconds = hold_seconds
         self._prices: Prices | None = None
         self._stored: set[UUID] = set()
-        self._lanes: Lanes[Unit, Held] = Lanes(
+        self._workers: Batcher[HoldUnit, Held] = Batcher(
             db,
             self._work,
             batch=batch,
-            lanes=lanes,
+            workers=workers,
             queue=ORDER_QUEUE,
             batches=ORDER_BATCH,
             told=_count,
         )
-        self._lanes.retries_seconds = RETRIES_SECONDS
+        self._workers.retries_seconds = RETRIES_SECONDS
 
     def submit(
         self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
     ) -> asyncio.Future[Held]:
         """Queues a call; the future gives the order as it was made, or raises.
 
-        A future that is cancelled before its turn is not worked on. Raises (in the future) what CreateOrder may, CONFLICT
-        and DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
+        A future that is cancelled before its turn is not worked on. Raises (in the future) what
+        CreateOrder may, CONFLICT and DATABASE_UNAVAILABLE: after the latter only a repeat with the
+        same request_id tells the outcome.
         """
-        return self._lanes.submit(Unit(traveller, new, request_id, content_hash))
+        return self._workers.submit(HoldUnit(traveller, new, request_id, content_hash))
 
     async def create(
         self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
     ) -> Shown:
-        """The new order; for a repeat the first answer, that is the order as it was made. Raises as `submit` does."""
+        """The new order; for a repeat the first answer, that is the order as it was made. Raises
+        as `submit` does.
+        """
         held = await self.submit(traveller, new, request_id=request_id, content_hash=content_hash)
         if held.order:
             return Shown(held.order, new.passengers, held.offers, (), new.contact_phone)
@@ -153,8 +162,10 @@ class Holder:
 
     async def quote(
         self, wishes: Sequence[Wish], types: Sequence[str], codes: tuple[str, ...]
-    ) -> Quote:
-        """What an order would cost now, and what is left. Raises as `Prices.price` does, and PASSENGER_NOT_ALLOWED."""
+    ) -> OrderQuote:
+        """What an order would cost now, and what is left. Raises as `Prices.price` does, and
+        PASSENGER_NOT_ALLOWED.
+        """
         prices, now = await self.prices(), datetime.now(UTC)
         priced = prices.price(wishes, types, codes, now=now)
         passenger_checks.check_company(types, priced.items)
@@ -164,33 +175,37 @@ class Holder:
         priced = prices.without_used_up(
             priced, wishes, types, codes, left=lambda stock_id: left.get(stock_id, 0), now=now
         )
-        return Quote(priced, left, self.hold_seconds([item.offer for item in priced.items]))
+        return OrderQuote(priced, left, self.hold_seconds([item.offer for item in priced.items]))
 
     def hold_seconds(self, offers: Iterable[Offer]) -> int:
         """How long an order of these holds its stock: as long as the shortest of them."""
         return min(offer.hold_seconds or self._hold_seconds for offer in offers)
 
-    async def _work(self, hot: HotConnection, units: list[Unit], *, careful: bool) -> list[Outcome]:
+    async def _work(
+        self, pipeline: PipelineConnection, units: list[HoldUnit], *, careful: bool
+    ) -> list[Outcome]:
         prices = await self.prices()
         now = datetime.now(UTC)
         for unit in units:
             if unit.catalogue is not prices.catalogue:
                 self._prepare(unit, prices, now)
         numbers = await self._numbers.take(sum(unit.fault is None for unit in units), now)
-        async with hot.transaction():
-            facts = await _read(hot, units, prices, careful=careful)
+        async with pipeline.transaction():
+            facts = await _read(pipeline, units, prices, careful=careful)
             # behind the locks, which may have taken a while: a hold has its whole time
             batch = _Batch(self, facts, numbers, prices, datetime.now(UTC))
             outcomes = [batch.settle(unit) for unit in units]
-            await hold_statements.write(hot, batch.writes, facts, batch.now)
+            await hold_statements.write(pipeline, batch.writes, facts, batch.now)
         self._numbers.give_back(numbers, now)
         if len(self._stored) >= MAX_SNAPSHOTS:
             self._stored.clear()
         self._stored.update(batch.writes.snapshots)
         return outcomes
 
-    def _prepare(self, unit: Unit, prices: Prices, now: datetime) -> None:
-        """Checks and prices what is asked for; a fault is kept, since a repeat gets the first answer all the same."""
+    def _prepare(self, unit: HoldUnit, prices: Prices, now: datetime) -> None:
+        """Checks and prices what is asked for; a fault is kept, since a repeat gets the first
+        answer all the same.
+        """
         new = unit.new
         unit.catalogue, unit.priced, unit.fault = prices.catalogue, None, None
         if not unit.documents:
@@ -212,14 +227,14 @@ class Holder:
         """Whether this process has stored the snapshot."""
         return snapshot_id in self._stored
 
-    def seal(self, order_id: int, unit: Unit) -> bytes:
+    def seal(self, order_id: int, unit: HoldUnit) -> bytes:
         """The passengers of the order that a call makes, and how to reach them."""
         return self._seals.seal(order_id, unit.new.passengers, contact_phone=unit.new.contact_phone)
 
 
 async def _read(
-    hot: HotConnection, units: Iterable[Unit], prices: Prices, *, careful: bool
-) -> hold_statements.Facts:
+    pipeline: PipelineConnection, units: Iterable[HoldUnit], prices: Prices, *, careful: bool
+) -> hold_statements.HoldFacts:
     stock_ids: set[int] = set()
     seated: set[int] = set()
     quotas: set[tuple[int, int]] = set()
@@ -239,7 +254,7 @@ async def _read(
             if offer.journey:
                 documents.update([document for document in unit.documents if document])
     return await hold_statements.read(
-        hot,
+        pipeline,
         stock_ids=stock_ids,
         seated=seated,
         quotas=quotas,
@@ -249,7 +264,7 @@ async def _read(
     )
 
 
-def _stocks(unit: Unit, prices: Prices) -> set[int]:
+def _stocks(unit: HoldUnit, prices: Prices) -> set[int]:
     """The stocks of what is ordered, and the caps of promotions that may come into play."""
     if unit.priced is None:
         return set()
@@ -261,25 +276,29 @@ def _stocks(unit: Unit, prices: Prices) -> set[int]:
 
 
 class _Batch:
-    """The orders of one transaction, decided one after the other on what the database held before it."""
+    """The orders of one transaction, decided one after the other on what the database held
+    before it.
+    """
 
     def __init__(
         self,
         holder: Holder,
-        facts: hold_statements.Facts,
+        facts: hold_statements.HoldFacts,
         numbers: deque[int],
         prices: Prices,
         now: datetime,
     ) -> None:
-        self.writes = hold_statements.Writes()
+        self.writes = hold_statements.HoldWrites()
         self._holder = holder
         self._facts = facts
         self._numbers = numbers
         self._prices = prices
         self.now = now
 
-    def settle(self, unit: Unit) -> Outcome:
-        """Decides one call and notes what it writes; one that is refused, or whose stock is locked, leaves no trace."""
+    def settle(self, unit: HoldUnit) -> Outcome:
+        """Decides one call and notes what it writes; one that is refused, or whose stock is
+        locked, leaves no trace.
+        """
         stored = self._facts.stored.get(unit.key)
         if stored is not None:
             if stored[0] != unit.content_hash:
@@ -318,9 +337,9 @@ class _Batch:
         if left < quantity:
             raise sold_out(item.offer.offer_id, item.offer.product_id, quantity, max(left, 0))
 
-    def _check_rights(self, unit: Unit, priced: Priced) -> None:
-        """Raises SOLD_OUT and TOO_MANY_FOR_TRAVELLER (for items that count together), DUPLICATE_PASSENGER,
-        OVERLAPPING_JOURNEY.
+    def _check_rights(self, unit: HoldUnit, priced: Priced) -> None:
+        """Raises SOLD_OUT and TOO_MANY_FOR_TRAVELLER (for items that count together),
+        DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY.
         """
         wanted: dict[int, int] = {}
         counted: dict[int, int] = {}
@@ -340,9 +359,11 @@ class _Batch:
             self._check_journeys(unit, item, journeys)
 
     def _check_journeys(
-        self, unit: Unit, item: PricedItem, before: dict[bytes, list[tuple[int, Span]]]
+        self, unit: HoldUnit, item: PricedItem, before: dict[bytes, list[tuple[int, Span]]]
     ) -> None:
-        """Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY. `before` are the journeys of the items before it."""
+        """Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY. `before` are the journeys of the
+        items before it.
+        """
         offer = item.offer
         if offer.journey is None or offer.span is None:
             return
@@ -361,7 +382,9 @@ class _Batch:
             before[document] = [*earlier, (departure_id, span)]
 
     def _seat(self, priced: Priced) -> list[Sequence[int | None]]:
-        """The seats of each item's passengers; None where seats are not numbered. Raises SOLD_OUT."""
+        """The seats of each item's passengers; None where seats are not numbered. Raises
+        SOLD_OUT.
+        """
         taken: dict[int, int] = {}
         seats: list[Sequence[int | None]] = []
         for item in priced.items:
@@ -378,7 +401,7 @@ class _Batch:
             seats.append(found)
         return seats
 
-    def _hold(self, unit: Unit, priced: Priced, seats: list[Sequence[int | None]]) -> Held:
+    def _hold(self, unit: HoldUnit, priced: Priced, seats: list[Sequence[int | None]]) -> Held:
         offers = tuple([item.offer for item in priced.items])
         order_id = self._numbers.popleft()
         seconds = self._holder.hold_seconds(offers)
@@ -403,7 +426,7 @@ class _Batch:
         self._note(unit, order, offers)
         return Held(order, offers)
 
-    def _note(self, unit: Unit, order: Order, offers: tuple[Offer, ...]) -> None:
+    def _note(self, unit: HoldUnit, order: Order, offers: tuple[Offer, ...]) -> None:
         """Notes what the order writes, and takes it off what the orders behind it find."""
         facts, writes = self._facts, self.writes
         tickets = 0
@@ -446,7 +469,7 @@ class _Batch:
             )
         )
 
-    def _travel(self, order_id: int, item: Item, offer: Offer) -> None:
+    def _travel(self, order_id: int, item: OrderItem, offer: Offer) -> None:
         """Notes where the documents of an item travel."""
         if item.departure_id is None or offer.span is None or offer.ride is None:
             return
@@ -467,7 +490,7 @@ class _Batch:
         self.writes.quotas[key] = added + quantity, limit
 
 
-def _item(unit: Unit, item: PricedItem, seats: Sequence[int | None]) -> Item:
+def _item(unit: HoldUnit, item: PricedItem, seats: Sequence[int | None]) -> OrderItem:
     offer = item.offer
     labels = offer.seat_map.labels if offer.seat_map else ()
     departs = offer.journey is not None
@@ -484,7 +507,7 @@ def _item(unit: Unit, item: PricedItem, seats: Sequence[int | None]) -> Item:
             item.passengers, item.price.ticket_minor, seats, strict=True
         )
     ]
-    return Item(
+    return OrderItem(
         offer.offer_id,
         offer.snapshot_id,
         offer.stock_id,

@@ -1,9 +1,11 @@
-"""Holds whose time is over: their orders are cancelled and the stock is given back, by whichever process comes first.
+"""Holds whose time is over: their orders are cancelled and the stock is given back, by whichever
+process comes first.
 
-Every process looks each second, so stock is back within five of its time, also when the process that held it is gone
-(DOMAIN, Stock). An order whose row somebody has locked, say to settle its payment, is passed over and looked at again; so is
-one of which anything else stays locked (its stock, what counts for its traveller, where its passengers travel, the ticket it
-was to change), when others must not wait for it.
+Every process looks each second, so stock is back within five of its time, also when the process
+that held it is gone (DOMAIN, Stock). An order whose row somebody has locked, say to settle its
+payment, is passed over and looked at again; so is one of which anything else stays locked (its
+stock, what counts for its traveller, where its passengers travel, the ticket it was to change),
+when others must not wait for it.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import orders
 from server.platform import clock
-from server.platform.database import Database, LockedError, wait_for_locks
+from server.platform.database import Database, wait_for_locks
+from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
 
@@ -51,7 +54,9 @@ class Expiry:
         await self._loop.end()
 
     async def run(self) -> int:
-        """Cancels all that is due now, in chunks; returns how many. Raises DATABASE_UNAVAILABLE, CONFLICT."""
+        """Cancels all that is due now, in chunks; returns how many. Raises DATABASE_UNAVAILABLE,
+        CONFLICT.
+        """
         cancelled = 0
         while not self._loop.is_ending:
             try:

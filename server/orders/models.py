@@ -1,4 +1,6 @@
-"""Orders: what was ordered and by whom, and what happened to it; what each direct ticket was sold for; refunds."""
+"""Orders: what was ordered and by whom, and what happened to it; what each direct ticket was
+sold for; refunds.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -48,10 +50,12 @@ orders = Table(
     Column("hold_expire_time", DateTime(timezone=True)),
     Column("pay_time", DateTime(timezone=True)),
     Column("cancel_reason", Text),
-    # the ticket this order changes into another, the order of that, and what of the amount is covered by it
+    # the ticket this order changes into another, the order of that, and what of the amount is
+    # covered by it
     Column("changes_ticket_id", BigInteger),
     Column("changes_order_id", BigInteger),
-    # of a change: the order its chain of changes began with, and the item there; what that item shares is also this one's
+    # of a change: the order its chain of changes began with, and the item there; what that item
+    # shares is also this one's
     Column("first_order_id", BigInteger),
     Column("first_item_index", SmallInteger),
     Column("credit_minor", BigInteger, nullable=False, server_default="0"),

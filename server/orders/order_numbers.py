@@ -1,4 +1,6 @@
-"""The numbers of travellers' orders and tickets, reserved in blocks: a gap stays where a process ends, or an order fails."""
+"""The numbers of travellers' orders and tickets, reserved in blocks: a gap stays where a process
+ends, or an order fails.
+"""
 
 import asyncio
 from collections import deque
@@ -15,7 +17,9 @@ BLOCK = 1_000
 
 
 class OrderNumbers:
-    """The numbers one process gives out, of orders (O) or tickets (T); the day in them is that of `zone`."""
+    """The numbers one process gives out, of orders (O) or tickets (T); the day in them is that
+    of `zone`.
+    """
 
     def __init__(self, db: Database, zone: ZoneInfo, kind: Literal["O", "T"] = "O") -> None:
         self._db = db
@@ -26,7 +30,9 @@ class OrderNumbers:
         self._reserving = asyncio.Lock()
 
     async def take(self, quantity: int, now: datetime) -> deque[int]:
-        """So many numbers of the day. Reserved before stock is locked: nobody waits for it with a lock in hand."""
+        """So many numbers of the day. Reserved before stock is locked: nobody waits for it with
+        a lock in hand.
+        """
         day = now.astimezone(self._zone).date()
         async with self._reserving:
             if day != self._day:

@@ -1,4 +1,6 @@
-"""Travellers' orders: reading them, and giving back what one holds. How one is made is in holds.py."""
+"""Travellers' orders: reading them, and giving back what one holds. How one is made is in
+holds.py.
+"""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -11,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.orders import events
 from server.orders.content import Content
 from server.orders.models import orders, ticket_sales
-from server.platform.database import Command, HotStatement, array, round_trip
 from server.platform.errors import DomainError, Reason, not_found
+from server.platform.pipeline import Command, PreparedStatement, array, round_trip
 from server.stock import holds
 from server.stock.quotas import Use
 from server.tickets.models import tickets
@@ -20,7 +22,9 @@ from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code, Number
 from server.tickets.tickets import move
 
 ClosePayments = Callable[[AsyncConnection, Sequence[int], datetime], Awaitable[None]]
-"""Sees to it that payments which wait for these orders, by order_id, are closed at WeChat after the commit."""
+"""Sees to it that payments which wait for these orders, by order_id, are closed at WeChat after
+the commit.
+"""
 
 CancelReason = Literal["TRAVELLER", "HOLD_EXPIRED", "REFUNDED", "DEPARTURE_CANCELLED"]
 
@@ -50,8 +54,8 @@ SELECT {", ".join(column.name for column in _COLUMNS)}
 FROM orders WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL
 ORDER BY order_id FOR NO KEY UPDATE
 """  # noqa: S608 - names of columns
-_LOCK_ONE = HotStatement(_LOCK)
-_LOCK_FREE = HotStatement(f"{_LOCK} SKIP LOCKED")
+_LOCK_ONE = PreparedStatement(_LOCK)
+_LOCK_FREE = PreparedStatement(f"{_LOCK} SKIP LOCKED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,8 @@ def order_code(order_id: int) -> str:
 async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:
     """The traveller's order, locked until the end of the transaction; None if there is none.
 
-    Locked first of all rows, and with it the right to move it; tickets, payments and stocks come behind.
+    Locked first of all rows, and with it the right to move it; tickets, payments and stocks come
+    behind.
     """
     (rows,) = await round_trip(tx, [(_LOCK_ONE, [array([order_id])])])
     return parse(rows[0]) if rows else None
@@ -127,7 +132,9 @@ async def lock_orders(tx: AsyncConnection, order_ids: Collection[int]) -> dict[i
 
 
 def locking_free(order_ids: Collection[int]) -> Command:
-    """`lock_order` of several in a hot transaction, for `parse`; those that others have locked are passed over."""
+    """`lock_order` of several in a hot transaction, for `parse`; those that others have locked
+    are passed over.
+    """
     return _LOCK_FREE, [array(list(order_ids))]
 
 
@@ -202,7 +209,8 @@ async def cancel(
 ) -> None:
     """Cancels PENDING orders, which the caller has locked, and gives back all they hold.
 
-    A ticket that one of them was to change is ACTIVE again, and payments that wait are to be closed at WeChat.
+    A ticket that one of them was to change is ACTIVE again, and payments that wait are to be closed
+    at WeChat.
     """
     if not pending:
         return
@@ -259,7 +267,9 @@ async def cancel_by_traveller(
 
 
 async def lock_expired(tx: AsyncConnection, *, now: datetime, most: int) -> list[Order]:
-    """Up to `most` PENDING orders whose time is over, locked; those that others have locked are passed over."""
+    """Up to `most` PENDING orders whose time is over, locked; those that others have locked are
+    passed over.
+    """
     query = (
         select(*_COLUMNS)
         .where(orders.c.state == "PENDING", orders.c.hold_expire_time <= now, _THEIRS)

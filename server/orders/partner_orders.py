@@ -1,4 +1,6 @@
-"""The orders of partners: made as PAID when their tickets are activated. Those of travellers are in orders.py."""
+"""The orders of partners: made as PAID when their tickets are activated. Those of travellers are
+in orders.py.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +43,7 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True)
-class NewOrder:
+class NewPartnerOrder:
     """An order that was created: its number, and the readable form of that."""
 
     order_id: int
@@ -61,14 +63,16 @@ async def create_paid(
     *,
     zone: ZoneInfo,
     now: datetime,
-) -> list[NewOrder]:
-    """An order in the state PAID for each sale, in their order. The tickets are the caller's part."""
+) -> list[NewPartnerOrder]:
+    """An order in the state PAID for each sale, in their order. The tickets are the caller's
+    part.
+    """
     if not sales:
         return []
     day = now.astimezone(zone).date()
     first = await reserve_numbers(db, partner.partner_id, day, "O", len(sales))
     created = [
-        NewOrder(order_id, order_code(order_id, partner))
+        NewPartnerOrder(order_id, order_code(order_id, partner))
         for order_id in range(first, first + len(sales))
     ]
     rows = [(order, sale, uuid4()) for order, sale in zip(created, sales, strict=True)]

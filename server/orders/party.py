@@ -1,15 +1,17 @@
-"""What the tickets of a party are worth when some of it leave: a party discount is worked out again. Pure.
+"""What the tickets of a party are worth when some of it leave: a party discount is worked out
+again. Pure.
 
-Source: DOMAIN, Refund and change: refund = paid so far - price of the remaining party at the order's snapshot - fee, never
-below zero. Amounts are integers in minor units. A party is the travellers of one item of an order; what an item shares is
-nobody's and costs nothing. Whoever was given back or changed has left it, and takes the value that was agreed then along.
+Source: DOMAIN, Refund and change: refund = paid so far - price of the remaining party at the
+order's snapshot - fee, never below zero. Amounts are integers in minor units. A party is the
+travellers of one item of an order; what an item shares is nobody's and costs nothing. Whoever was
+given back or changed has left it, and takes the value that was agreed then along.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 
-class Member(NamedTuple):
+class PartyMember(NamedTuple):
     """A ticket of somebody who stays so far, and what was paid for it."""
 
     ticket_id: int
@@ -18,12 +20,13 @@ class Member(NamedTuple):
 
 
 class Party(NamedTuple):
-    """Who stays so far, and what those who left lost of the discount for those who stay (`kept_minor`).
+    """Who stays so far, and what those who left lost of the discount for those who stay
+    (`kept_minor`).
 
     `price` is what a party of these customer types costs at the order's snapshot.
     """
 
-    members: Sequence[Member]
+    members: Sequence[PartyMember]
     kept_minor: int
     price: Callable[[Sequence[str]], int]
 
@@ -33,12 +36,15 @@ class Party(NamedTuple):
         return sum(member.paid_minor for member in self.members) + self.kept_minor
 
     def leaving_minor(self, ticket_ids: Collection[int], *, keep_discount: bool = False) -> int:
-        """What leaves with these tickets: what was paid so far less the price of those who stay, never below zero.
+        """What leaves with these tickets: what was paid so far less the price of those who stay,
+        never below zero.
 
-        With `keep_discount` at least what was paid for them, as far as it is still there: those who stay lose nothing.
+        With `keep_discount` at least what was paid for them, as far as it is still there: those who
+        stay lose nothing.
 
-        In several rounds as much as at once, wherever a smaller party does not cost more than a larger one; where it
-        does, a round may bring nothing, and no later one takes back what an earlier one gave.
+        In several rounds as much as at once, wherever a smaller party does not cost more than a
+        larger one; where it does, a round may bring nothing, and no later one takes back what an
+        earlier one gave.
         """
         rest = [m.customer_type for m in self.members if m.ticket_id not in ticket_ids]
         least = 0
@@ -48,7 +54,8 @@ class Party(NamedTuple):
         return max(0, min(self.paid_minor, max(least, leaves)))
 
     def values(self, ticket_ids: Collection[int], *, keep_discount: bool = False) -> dict[int, int]:
-        """What leaves with each of these tickets, by ticket; `keep_discount` as for `leaving_minor`.
+        """What leaves with each of these tickets, by ticket; `keep_discount` as for
+        `leaving_minor`.
 
         The lost discount is shared out in proportion to what was paid for each, to the minor unit.
         """
@@ -66,11 +73,13 @@ class Party(NamedTuple):
         return values
 
     def credit_minor(self, ticket_id: int) -> int:
-        """What a ticket is worth in a change: what was paid for it, and what has been kept for it since.
+        """What a ticket is worth in a change: what was paid for it, and what has been kept for it
+        since.
 
-        A change takes no discount from those who stay, as the new ticket has none: but it takes along what earlier
-        refunds kept, as far as those who stay do not need it, and no more: where a party costs more than its parts do,
-        what those who stay are worth beside their own price is theirs.
+        A change takes no discount from those who stay, as the new ticket has none: but it takes
+        along what earlier refunds kept, as far as those who stay do not need it, and no more: where
+        a party costs more than its parts do, what those who stay are worth beside their own price
+        is theirs.
         """
         paid = sum(m.paid_minor for m in self.members if m.ticket_id == ticket_id)
         most = paid + max(0, self.kept_minor)

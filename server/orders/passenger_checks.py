@@ -1,4 +1,6 @@
-"""Who travels in an order: with which document, in whose company, at which age. No I/O in here. (DOMAIN: Price)."""
+"""Who travels in an order: with which document, in whose company, at which age. No I/O in here.
+(DOMAIN: Price).
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -58,10 +60,11 @@ def _check_twice(documents: Sequence[bytes | None], items: Sequence[PricedItem])
 
 
 def check_company(party: Sequence[str], items: Sequence[PricedItem]) -> None:
-    """Children and pets travel with somebody, unless the product lets them travel alone. Raises PASSENGER_NOT_ALLOWED.
+    """Children and pets travel with somebody, unless the product lets them travel alone. Raises
+    PASSENGER_NOT_ALLOWED.
 
-    `party` are the customer types of all passengers. On a departure the company is whoever is on it too, in whichever
-    class; for a package all of the order.
+    `party` are the customer types of all passengers. On a departure the company is whoever is on it
+    too, in whichever class; for a package all of the order.
     """
     if ACCOMPANYING.issuperset(party):
         return
@@ -92,7 +95,9 @@ def check_companion(
 
 
 def check_age(offer: Offer, position: int, passenger: Passenger) -> None:
-    """The fare is for somebody of this age, where the document tells it. Raises PASSENGER_NOT_ALLOWED."""
+    """The fare is for somebody of this age, where the document tells it. Raises
+    PASSENGER_NOT_ALLOWED.
+    """
     born = birth_date(passenger.document_type, passenger.document_number)
     if born is None or offer.travel_date is None:
         return
@@ -115,7 +120,9 @@ def check_age(offer: Offer, position: int, passenger: Passenger) -> None:
 def not_allowed(
     offer_id: str, passenger_index: int, rule: str, why: str, **facts: str | int
 ) -> DomainError:
-    """PASSENGER_NOT_ALLOWED: which rule keeps a passenger from travelling so, with what it looked at."""
+    """PASSENGER_NOT_ALLOWED: which rule keeps a passenger from travelling so, with what it
+    looked at.
+    """
     metadata: dict[str, Any] = {
         "offer_id": offer_id,
         "passenger_index": passenger_index,

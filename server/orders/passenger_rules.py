@@ -1,14 +1,16 @@
 """Who may travel on which fare: in whose company, and at which age. Pure.
 
-Source: DOMAIN, Price. The ages are ours where a product says nothing: children of the mainland's railways are under 14,
-seniors of its parks and ferries are 60 and older.
+Source: DOMAIN, Price. The ages are ours where a product says nothing: children of the mainland's
+railways are under 14, seniors of its parks and ferries are 60 and older.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 ACCOMPANYING = frozenset({"ADULT", "SENIOR", "STUDENT"})
-"""Customer types that may travel alone, and with whom those travel who may not: children and pets."""
+"""Customer types that may travel alone, and with whom those travel who may not: children and
+pets.
+"""
 
 COMPANION_REQUIRED, AGE_LIMIT = "COMPANION_REQUIRED", "AGE_LIMIT"
 """The rules, as PASSENGER_NOT_ALLOWED names them."""
@@ -42,7 +44,9 @@ def needs_companion(
 
 
 def ages_of(customer_type: str, limits: Iterable[Mapping[str, Any]]) -> Ages:
-    """Whom a fare is for, by the product's limits ({customer_type, min_age, max_age}) or else the default."""
+    """Whom a fare is for, by the product's limits ({customer_type, min_age, max_age}) or else
+    the default.
+    """
     for limit in limits:
         if limit["customer_type"] == customer_type:
             return Ages(limit["min_age"], limit["max_age"])

@@ -1,4 +1,6 @@
-"""Who travels: names and documents, kept encrypted with the order, compared by keyed hashes, shown masked."""
+"""Who travels: names and documents, kept encrypted with the order, compared by keyed hashes,
+shown masked.
+"""
 
 import hmac
 import os
@@ -33,15 +35,19 @@ class Passenger:
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
-    """Who travels, and a telephone number to reach them in the form E.164, empty if none was said."""
+class PassengerParty:
+    """Who travels, and a telephone number to reach them in the form E.164, empty if none was
+    said.
+    """
 
     passengers: list[Passenger]
     contact_phone: str = ""
 
 
 class PassengerSeals:
-    """Seals the passengers of orders (`orders.passengers_sealed`: nonce, then AES-256-GCM bound to the order's id)."""
+    """Seals the passengers of orders (`orders.passengers_sealed`: nonce, then AES-256-GCM bound
+    to the order's id).
+    """
 
     def __init__(self, secret_key: bytes) -> None:
         self._cipher = AESGCM(hmac.digest(secret_key, b"deeptravel passengers", "sha256"))
@@ -64,7 +70,7 @@ class PassengerSeals:
         """The passengers of this order. Raises as `open_party`."""
         return self.open_party(order_id, sealed).passengers
 
-    def open_party(self, order_id: int, sealed: bytes) -> Party:
+    def open_party(self, order_id: int, sealed: bytes) -> PassengerParty:
         """The passengers of this order, and how to reach them.
 
         Raises InvalidTag for what is not, or was not sealed with our key.
@@ -75,10 +81,12 @@ class PassengerSeals:
         contact_phone = ""
         if isinstance(content, dict):
             content, contact_phone = content["passengers"], content["contact_phone"]
-        return Party([Passenger(*fields) for fields in content], contact_phone)
+        return PassengerParty([Passenger(*fields) for fields in content], contact_phone)
 
     def document_hash(self, passenger: Passenger) -> bytes:
-        """What stands for the document in `document_journeys`: 16 bytes that tell nothing without our key."""
+        """What stands for the document in `document_journeys`: 16 bytes that tell nothing
+        without our key.
+        """
         document = documents.identity(passenger.document_type, passenger.document_number)
         hashed = blake2b("\0".join(document).encode(), key=self._hash_key, digest_size=_HASH_BYTES)
         return hashed.digest()

@@ -1,7 +1,8 @@
-"""What a traveller asks for: checked against the catalogue and priced, before anything is held. No I/O in here.
+"""What a traveller asks for: checked against the catalogue and priced, before anything is held. No
+I/O in here.
 
-Order and quote are priced by the same functions. What an offer costs a party is worked out once and remembered with the
-catalogue it was worked out from.
+Order and quote are priced by the same functions. What an offer costs a party is worked out once and
+remembered with the catalogue it was worked out from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """All that an order is asked with; `quoted_minor` None is not compared, `contact_phone` is E.164 or empty."""
+    """All that an order is asked with; `quoted_minor` None is not compared, `contact_phone` is
+    E.164 or empty.
+    """
 
     wishes: tuple[Wish, ...]
     passengers: tuple[Passenger, ...]
@@ -57,8 +60,8 @@ class PricedItem(NamedTuple):
 class Priced:
     """What is asked for, with what it costs.
 
-    `capped` are the promotions in it whose uses are counted, `limits` those (id, limit) of which one traveller may use so
-    many.
+    `capped` are the promotions in it whose uses are counted, `limits` those (id, limit) of which
+    one traveller may use so many.
     """
 
     items: tuple[PricedItem, ...]
@@ -86,7 +89,8 @@ class Prices:
         now: datetime,
         used_up: frozenset[int] = frozenset(),
     ) -> Priced:
-        """Prices an order for a party, given as customer types, without the promotions that are `used_up`.
+        """Prices an order for a party, given as customer types, without the promotions that are
+        `used_up`.
 
         Raises INVALID_FIELD, NOT_FOUND (offer), OFFER_NOT_AVAILABLE, PROMOTION_NOT_APPLICABLE.
         """
@@ -148,7 +152,8 @@ class Prices:
         used: Callable[[int], int] = lambda _: 0,
         now: datetime,
     ) -> Priced:
-        """The same order without the promotions that are used up; of `left`, by stock id, nothing is left.
+        """The same order without the promotions that are used up; of `left`, by stock id, nothing
+        is left.
 
         Or the traveller has `used`, by quota id, as many as one may. Raises as `price` does.
         """
@@ -198,7 +203,9 @@ class Prices:
         return price
 
     def _kept(self, price: pricing.Price) -> pricing.Price:
-        """The price with the promotions it may be worked out under again: none whose use was not counted for it."""
+        """The price with the promotions it may be worked out under again: none whose use was not
+        counted for it.
+        """
         counted = (self.catalogue.capped | self.catalogue.limits.keys()) - set(price.promotion_ids)
         considered = [each for each in price.considered if each.promotion_id not in counted]
         return replace(price, considered=tuple(considered))

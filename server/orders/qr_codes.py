@@ -1,9 +1,9 @@
 """What the QR codes of tickets and orders say, for whoever owns them: partners and travellers.
 
-A rotation supersedes what was issued before (DOMAIN, QR token). Each rotation of a ticket's own QR is counted on its
-order under the order's row lock, and the id in an order's QR says how many there had been when it was issued
-(`rules.order_qr_jti`): so an order's QR never opens a ticket whose own QR was rotated later, and one that is issued
-after that does. No clock decides.
+A rotation supersedes what was issued before (DOMAIN, QR token). Each rotation of a ticket's own QR
+is counted on its order under the order's row lock, and the id in an order's QR says how many there
+had been when it was issued (`rules.order_qr_jti`): so an order's QR never opens a ticket whose own
+QR was rotated later, and one that is issued after that does. No clock decides.
 """
 
 from datetime import datetime
@@ -85,7 +85,8 @@ async def traveller_order(
 ) -> qr.Claims:
     """What the QR of the traveller's own order says; with `rotate` under a new jti.
 
-    It expires with the last of the tickets it shows. Raises NOT_FOUND, ORDER_STATE_REFUSES for an order without tickets.
+    It expires with the last of the tickets it shows. Raises NOT_FOUND, ORDER_STATE_REFUSES for an
+    order without tickets.
     """
     order = await find(tx, traveller.traveller_id, code, lock=rotate)
     if order.state not in ("PAID", "COMPLETED"):
@@ -128,7 +129,8 @@ async def _ticket(
 async def _count_rotation(tx: AsyncConnection, order_id: int) -> int:
     """Counts a rotation of the QR of one of the order's tickets; which one it is, from 1.
 
-    Counted is on the order that a chain of changes began with: what is shared there the orders of the changes show too.
+    Counted is on the order that a chain of changes began with: what is shared there the orders of
+    the changes show too.
     """
     order = orders.alias("shown")
     first = func.coalesce(order.c.first_order_id, order.c.order_id)
@@ -153,7 +155,7 @@ async def _order(
     jti, rotations = await _standing(tx, which)
     until = select(func.max(ticket_rows.c.valid_until_time)).where(shown_in(order_id))
     expire_time = (await tx.execute(until)).scalar_one()
-    return qr.Claims(order_qr_jti(jti, rotations), order_id, expire_time, kind=qr.Kind.ORDER)
+    return qr.Claims(order_qr_jti(jti, rotations), order_id, expire_time, kind=qr.QrKind.ORDER)
 
 
 async def _standing(tx: AsyncConnection, which: ColumnElement[bool]) -> tuple[UUID, int]:

@@ -1,4 +1,6 @@
-"""What an answer shows of travellers' orders: passengers opened, offers as they were, tickets as far as there are."""
+"""What an answer shows of travellers' orders: passengers opened, offers as they were, tickets as
+far as there are.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +12,7 @@ from server.catalog.offers import Offer
 from server.orders import orders
 from server.orders.orders import Order, Sold
 from server.orders.passengers import Passenger, PassengerSeals
-from server.platform.database import HotConnection, array
+from server.platform.pipeline import PipelineConnection, array
 from server.tickets.tickets import READ_SNAPSHOTS
 
 MAX_OFFERS = 20_000
@@ -19,7 +21,9 @@ MAX_OFFERS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An order, who travels, an offer for each item of its content, and its tickets, ascending; none before it is paid."""
+    """An order, who travels, an offer for each item of its content, and its tickets, ascending;
+    none before it is paid.
+    """
 
     order: Order
     passengers: Sequence[Passenger]
@@ -37,20 +41,21 @@ class OrderReader:
 
     async def show(self, tx: AsyncConnection, found: Sequence[Order]) -> list[Shown]:
         """What answers show of these orders."""
-        # an order that was paid between its read and this one is shown as it was read: without tickets
+        # an order that was paid between its read and this one is shown as it was read: without
+        # tickets
         paid = [order.order_id for order in found if order.pay_time is not None]
         sold = await orders.sold(tx, paid) if paid else {}
-        offers = await self.sold_offers(await HotConnection.of(tx), found)
+        offers = await self.sold_offers(await PipelineConnection.of(tx), found)
         return [self._shown(order, offers, sold.get(order.order_id, ())) for order in found]
 
     async def show_as_made(self, tx: AsyncConnection, order: Order) -> Shown:
         """What the answer to CreateOrder showed, whatever has become of the order since."""
         made = replace(order, state="PENDING", sequence=1, pay_time=None, cancel_reason=None)
-        offers = await self.sold_offers(await HotConnection.of(tx), [made])
+        offers = await self.sold_offers(await PipelineConnection.of(tx), [made])
         return self._shown(made, offers, ())
 
     async def sold_offers(
-        self, hot: HotConnection, found: Iterable[Order]
+        self, pipeline: PipelineConnection, found: Iterable[Order]
     ) -> dict[tuple[UUID, str], Offer]:
         """The offers of the orders' items as they were sold, by snapshot and offer."""
         wanted = {(i.snapshot_id, i.offer_id) for order in found for i in order.content.items}
@@ -60,7 +65,7 @@ class OrderReader:
                 self._offers.clear()
                 missing = wanted
             ids = {snapshot_id for snapshot_id, _ in missing}
-            (rows,) = await hot.round_trip([(READ_SNAPSHOTS, [array(list(ids))])])
+            (rows,) = await pipeline.round_trip([(READ_SNAPSHOTS, [array(list(ids))])])
             content = dict(rows)
             for snapshot_id, offer_id in missing:
                 self._offers[snapshot_id, offer_id] = Offer.from_snapshot(

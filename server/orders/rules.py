@@ -12,7 +12,8 @@ ORDER_MOVES = frozenset(
         ("PENDING", "CANCELLED"),
         ("PAID", "COMPLETED"),
         ("PAID", "CANCELLED"),
-        # a payment that arrives after its hold expired, if stock could be taken again (DOMAIN, Payment)
+        # a payment that arrives after its hold expired, if stock could be taken again (DOMAIN,
+        # Payment)
         ("CANCELLED", "PAID"),
         # a supervisor reverses a redemption, and a ticket is no longer used up (DOMAIN, States)
         ("COMPLETED", "PAID"),
@@ -33,9 +34,10 @@ _ORDER_QR_COUNT = (1 << _ORDER_QR_COUNT_BITS) - 1
 def order_qr_jti(order_jti: UUID, rotations: int) -> UUID:
     """The id in an order's QR that is issued now.
 
-    `order_jti` is the order's, new with each rotation of the order's QR; `rotations` says how often a QR of one of its
-    tickets was rotated until now. It is added to the last 32 bits, so that the QR itself says before and after which of
-    these rotations it was issued. Those issued before any of them carry `order_jti` as it is.
+    `order_jti` is the order's, new with each rotation of the order's QR; `rotations` says how often
+    a QR of one of its tickets was rotated until now. It is added to the last 32 bits, so that the
+    QR itself says before and after which of these rotations it was issued. Those issued before any
+    of them carry `order_jti` as it is.
     """
     number = order_jti.int
     count = number + rotations & _ORDER_QR_COUNT
@@ -43,7 +45,8 @@ def order_qr_jti(order_jti: UUID, rotations: int) -> UUID:
 
 
 def rotations_of_order_qr(order_jti: UUID, jti: UUID) -> int | None:
-    """How many rotations of tickets an order's QR was issued after; None for one that the order's rotation superseded.
+    """How many rotations of tickets an order's QR was issued after; None for one that the order's
+    rotation superseded.
 
     A ticket whose own QR was rotated as one later than that is not opened by it (DOMAIN, QR token).
     """
@@ -55,9 +58,10 @@ def rotations_of_order_qr(order_jti: UUID, jti: UUID) -> int | None:
 def order_state_after(ticket_states: Iterable[str]) -> str:
     """The state of a paid order by those of its tickets: PAID, COMPLETED or CANCELLED.
 
-    PAID while one is not final; then COMPLETED if one was used or expired, else CANCELLED. A changed ticket is final:
-    the ticket that took its place counts in the order it is in, so an order whose tickets were all changed into others'
-    or refunded is CANCELLED. Raises ValueError for an order without tickets, which there is not.
+    PAID while one is not final; then COMPLETED if one was used or expired, else CANCELLED. A
+    changed ticket is final: the ticket that took its place counts in the order it is in, so an
+    order whose tickets were all changed into others' or refunded is CANCELLED. Raises ValueError
+    for an order without tickets, which there is not.
     """
     states = set(ticket_states)
     if not states:

@@ -1,11 +1,12 @@
 """Tickets of shared entitlements, and the travellers' tickets whose fate they share.
 
-A shared entitlement belongs to an item of the order it was bought in. The item's tickets may be changed, and go on in orders
-of their own (`orders.first_order_id`), but what they share stays where it is: valid while one of them is or may come back
-(CHANGING, REFUNDING), from the first of them until the last, and over with the last (DOMAIN, Refund and change).
+A shared entitlement belongs to an item of the order it was bought in. The item's tickets may be
+changed, and go on in orders of their own (`orders.first_order_id`), but what they share stays where
+it is: valid while one of them is or may come back (CHANGING, REFUNDING), from the first of them
+until the last, and over with the last (DOMAIN, Refund and change).
 
-Whoever makes one of the item's tickets REFUNDED or CHANGED, or gives it a successor, locks what it shares before: that lock
-decides who is the last.
+Whoever makes one of the item's tickets REFUNDED or CHANGED, or gives it a successor, locks what it
+shares before: that lock decides who is the last.
 """
 
 from collections.abc import Collection
@@ -27,7 +28,7 @@ class Shared(NamedTuple):
     order_id: int
 
 
-class Member(NamedTuple):
+class SharedMember(NamedTuple):
     """A traveller's ticket of the item, and its state now."""
 
     ticket_id: int
@@ -38,7 +39,9 @@ SHOWN_IN = """
 SELECT t.ticket_id FROM orders o JOIN tickets t ON t.order_id = o.first_order_id AND o.pay_time IS NOT NULL
 JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = o.first_item_index AND s.passenger_index < 0
 """
-"""The shared tickets of other orders that the paid order of a change `o` shows as well; to be narrowed to some of these."""
+"""The shared tickets of other orders that the paid order of a change `o` shows as well; to be
+narrowed to some of these.
+"""
 
 _OF_TICKETS = text("""
 SELECT DISTINCT t.ticket_id, t.order_id
@@ -64,7 +67,8 @@ wanted AS (
   SELECT ticket_id, order_id, item_index FROM ticket_sales
   WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND passenger_index < 0)
 """
-_READ_MEMBERS = text(f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m")  # noqa: S608 - our own
+# our own
+_READ_MEMBERS = text(f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m")  # noqa: S608
 # what is used up may be reversed, so it goes along; what was given back, or is over, does not
 _FOLLOW = text(f"""
 WITH {_WANTED}, validity AS (
@@ -88,14 +92,17 @@ WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND valid_from_time < :now
 
 
 def shown_in(order_id: int) -> ColumnElement[bool]:
-    """Whether a ticket is shown in an order: one of its own, or one that a change shares with others."""
+    """Whether a ticket is shown in an order: one of its own, or one that a change shares with
+    others.
+    """
     shared = text(f"{SHOWN_IN} WHERE o.order_id = :of_order_id").bindparams(of_order_id=order_id)
     shared_ids = shared.columns(ticket_rows.c.ticket_id).scalar_subquery()
     return or_(ticket_rows.c.order_id == order_id, ticket_rows.c.ticket_id.in_(shared_ids))
 
 
 async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> list[Shared]:
-    """Locks tickets and what they share with others, in the order of their numbers; gives what they share.
+    """Locks tickets and what they share with others, in the order of their numbers; gives what they
+    share.
 
     Which these are never changes, so they are found before the locks.
     """
@@ -105,20 +112,24 @@ async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> list[Shared]
     return shared
 
 
-async def members(tx: AsyncConnection, shared_ids: Collection[int]) -> dict[int, list[Member]]:
+async def members(
+    tx: AsyncConnection, shared_ids: Collection[int]
+) -> dict[int, list[SharedMember]]:
     """The travellers' tickets of each shared one's item, those of changes included."""
-    found: dict[int, list[Member]] = {shared_id: [] for shared_id in shared_ids}
+    found: dict[int, list[SharedMember]] = {shared_id: [] for shared_id in shared_ids}
     if shared_ids:
         values = {"ticket_ids": _array(shared_ids)}
         for shared_id, *member in await tx.execute(_READ_MEMBERS, values):
-            found[shared_id].append(Member(*member))
+            found[shared_id].append(SharedMember(*member))
     return found
 
 
 async def follow(
     tx: AsyncConnection, shared: Collection[Shared], *, actor: str, now: datetime
 ) -> None:
-    """Makes locked shared tickets valid as long as the latest of their items' tickets, and records it."""
+    """Makes locked shared tickets valid as long as the latest of their items' tickets, and
+    records it.
+    """
     if not shared:
         return
     values = {
@@ -132,7 +143,9 @@ async def follow(
 
 
 async def left_over(tx: AsyncConnection, shared: Collection[Shared]) -> list[Shared]:
-    """Those of the locked shared tickets that can still be used though the last of their items' tickets is gone."""
+    """Those of the locked shared tickets that can still be used though the last of their items'
+    tickets is gone.
+    """
     if not shared:
         return []
     values = {"ticket_ids": _array([each.ticket_id for each in shared])}
@@ -146,7 +159,9 @@ async def left_over(tx: AsyncConnection, shared: Collection[Shared]) -> list[Sha
 
 
 async def is_over(tx: AsyncConnection, ticket_id: int) -> bool:
-    """Whether a locked ticket is one that an item shares, and the last of the item's tickets is gone."""
+    """Whether a locked ticket is one that an item shares, and the last of the item's tickets is
+    gone.
+    """
     found = (await members(tx, [ticket_id]))[ticket_id]
     return bool(found) and all(member.state in WITHDRAWN for member in found)
 
@@ -154,7 +169,9 @@ async def is_over(tx: AsyncConnection, ticket_id: int) -> bool:
 async def expire(
     tx: AsyncConnection, ticket_ids: Collection[int], *, actor: str, now: datetime
 ) -> None:
-    """Ends those of locked shared tickets that were redeemed in part: their validity is over now."""
+    """Ends those of locked shared tickets that were redeemed in part: their validity is over
+    now.
+    """
     ended = await tickets.move(
         tx,
         ticket_ids,

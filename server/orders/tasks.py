@@ -12,14 +12,18 @@ from server.platform.outbox import Task, TaskKind
 from server.platform.schedule import Job
 
 EXPIRY_CADENCE = timedelta(seconds=10)
-"""At every look, whichever process's: what one run passed over the next has within a minute. (DOMAIN, Operations)."""
+"""At every look, whichever process's: what one run passed over the next has within a minute.
+(DOMAIN, Operations).
+"""
 
 
 def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
 
     async def complete(task: Task) -> None:
-        """Completes an order that was locked by another transaction when its last ticket was used."""
+        """Completes an order that was locked by another transaction when its last ticket was
+        used.
+        """
 
         async def work(tx: AsyncConnection) -> None:
             order_id, actor = int(task.payload["order_id"]), task.payload["actor"]

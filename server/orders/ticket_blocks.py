@@ -1,6 +1,7 @@
 """Blocks of single tickets: a blocked one is refused at every gate, whatever its state.
 
-A block goes along with a change: it is set on and lifted from what the ticket was changed into as well.
+A block goes along with a change: it is set on and lifted from what the ticket was changed into as
+well.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from server.audit.records import By
 from server.audit.trail import audit
 from server.orders.travel_tickets import changed_into
 from server.parties.models import partners
-from server.platform.database import LostRaceError
+from server.platform.driver_errors import LostRaceError
 from server.platform.errors import not_found
 from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, Code
@@ -22,7 +23,9 @@ from server.tickets.tickets import lock, record
 
 @dataclass(frozen=True, slots=True)
 class TicketBlock:
-    """A ticket, whether it is blocked, and what it was changed into at last; empty if it was not."""
+    """A ticket, whether it is blocked, and what it was changed into at last; empty if it was
+    not.
+    """
 
     ticket_code: str
     state: str
@@ -35,7 +38,8 @@ async def block_ticket(
 ) -> TicketBlock:
     """Blocks or unblocks a ticket of whatever channel, and what took its place if it was changed.
 
-    A repeat changes nothing. Raises NOT_FOUND, and LostRaceError if it is being changed at this moment.
+    A repeat changes nothing. Raises NOT_FOUND, and LostRaceError if it is being changed at this
+    moment.
     """
     ticket_id = await _ticket_id(tx, ticket_code)
     chain = await changed_into(tx, ticket_id)

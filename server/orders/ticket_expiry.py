@@ -1,10 +1,13 @@
-"""Tickets whose validity is over become EXPIRED, and their orders COMPLETED. (DOMAIN: States, Operations).
+"""Tickets whose validity is over become EXPIRED, and their orders COMPLETED. (DOMAIN: States,
+Operations).
 
-A page of tickets at a time, each in a short transaction, by the job `expire-tickets`, which one process does at a time. It
-waits for nobody's lock: a ticket that a gate has, or whose order somebody has, is passed over and looked at again by the
-next run. A gate that comes meanwhile waits for one page at the most, and then reads EXPIRED.
+A page of tickets at a time, each in a short transaction, by the job `expire-tickets`, which one
+process does at a time. It waits for nobody's lock: a ticket that a gate has, or whose order
+somebody has, is passed over and looked at again by the next run. A gate that comes meanwhile waits
+for one page at the most, and then reads EXPIRED.
 
-What was sold stays sold: an expired ticket gives back neither its place nor what it counts against a limit.
+What was sold stays sold: an expired ticket gives back neither its place nor what it counts against
+a limit.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,9 +29,9 @@ ACTOR = "system"
 OPEN = ("ACTIVE", "PARTIALLY_REDEEMED")
 """States of a ticket that its validity ends. (DOMAIN, States)."""
 
-# Of a ticket `t` that was sold as `s`: what its departure `d` keeps from expiring. Cancelled, it still gives back what is
-# unused of it, also when its validity is over, unless it was boarded with (policy.refund). Moved, and the ticket does not
-# know yet, it is valid as much longer.
+# Of a ticket `t` that was sold as `s`: what its departure `d` keeps from expiring. Cancelled, it
+# still gives back what is unused of it, also when its validity is over, unless it was boarded with
+# (policy.refund). Moved, and the ticket does not know yet, it is valid as much longer.
 KEPT_BY_DEPARTURE = f"""(
   d.state = 'CANCELLED' AND NOT EXISTS (
     SELECT FROM entitlements e
@@ -72,7 +75,8 @@ class _Due(NamedTuple):
 
 
 class TicketExpiry:
-    """The expiry of tickets, as work of a job: each call does a page, from where the call before ended.
+    """The expiry of tickets, as work of a job: each call does a page, from where the call before
+    ended.
 
     `page_tickets` is how many tickets a page has at the most.
     """
@@ -82,9 +86,11 @@ class TicketExpiry:
         self._after = _BEGINNING
 
     async def work(self, tx: AsyncConnection, now: datetime) -> bool:
-        """Expires what is due of the next page; whether there may be more. Raises as transactions do.
+        """Expires what is due of the next page; whether there may be more. Raises as transactions
+        do.
 
-        A ticket that cannot be moved keeps no other: that is logged, and tried again by the next run.
+        A ticket that cannot be moved keeps no other: that is logged, and tried again by the next
+        run.
         """
         values = {"now": now, "after_time": self._after[0], "after_id": self._after[1]}
         limit = {"limit": self._page_tickets}
@@ -101,7 +107,9 @@ class TicketExpiry:
 
 
 class _Orders(NamedTuple):
-    """Tickets whose orders are locked too; `of_travellers` are the orders of these that have events of their tickets."""
+    """Tickets whose orders are locked too; `of_travellers` are the orders of these that have
+    events of their tickets.
+    """
 
     due: list[_Due]
     of_travellers: set[int]
@@ -160,7 +168,9 @@ async def _move(tx: AsyncConnection, ticket_ids: Collection[int], *, now: dateti
 
 
 async def _last_of(tx: AsyncConnection, shared: Collection[int]) -> set[int]:
-    """Those of locked shared tickets whose items' tickets are all final; one that may come back keeps what it shares."""
+    """Those of locked shared tickets whose items' tickets are all final; one that may come back
+    keeps what it shares.
+    """
     found = await shared_tickets.members(tx, shared)
     return {
         ticket_id

@@ -1,4 +1,6 @@
-"""Travellers' tickets: reading them with all they were sold under, and the QR codes their owners show."""
+"""Travellers' tickets: reading them with all they were sold under, and the QR codes their owners
+show.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +17,10 @@ from server.catalog.models import departures
 from server.catalog.offers import Offer
 from server.catalog.operator_cause import operator_cause
 from server.catalog.policy import Policy
-from server.catalog.policy import Ticket as Standing
+from server.catalog.policy import PolicyTicket as Standing
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
-from server.orders.content import SHARED, Item, Place
-from server.orders.departures import Departure
+from server.orders.content import SHARED, OrderItem, Place
+from server.orders.departures import OrderedDeparture
 from server.orders.models import orders as order_rows
 from server.orders.models import ticket_sales
 from server.orders.orders import Order, find, read
@@ -36,8 +38,8 @@ BOARDING = "boarding"
 class TravelTicket:
     """A ticket with its order, its place there, and the snapshot it was sold under.
 
-    `uses` are (function_code, remaining_uses, total_uses) by code; `passenger_index` is SHARED for a shared entitlement.
-    The columns of its departure are as it is now; all are None for a package.
+    `uses` are (function_code, remaining_uses, total_uses) by code; `passenger_index` is SHARED for
+    a shared entitlement. The columns of its departure are as it is now; all are None for a package.
     """
 
     order: Order
@@ -65,13 +67,15 @@ class TravelTicket:
     planned_time: datetime | None = None
 
     @property
-    def departure(self) -> Departure | None:
+    def departure(self) -> OrderedDeparture | None:
         """Its departure as it is now; None for a package."""
         if self.departure_id is None or self.departure_state is None:
             return None
         assert self.departure_time is not None, "a departure leaves at some time"
         planned_time = self.planned_time or self.departure_time
-        return Departure(self.departure_id, self.departure_state, self.departure_time, planned_time)
+        return OrderedDeparture(
+            self.departure_id, self.departure_state, self.departure_time, planned_time
+        )
 
     @property
     def moved(self) -> timedelta:
@@ -84,7 +88,9 @@ class TravelTicket:
 
     @property
     def operator_cause(self) -> str:
-        """What the operator did to its departure, for which refund and change are free; empty if nothing."""
+        """What the operator did to its departure, for which refund and change are free; empty if
+        nothing.
+        """
         if self.departure is None:
             return ""
         return operator_cause(self.departure.state, self.moved, self.policy.move_tolerance_minutes)
@@ -95,7 +101,7 @@ class TravelTicket:
         return self.passenger_index == SHARED
 
     @property
-    def item(self) -> Item:
+    def item(self) -> OrderItem:
         """What it was ordered as."""
         return self.order.content.items[self.item_index]
 
@@ -240,7 +246,8 @@ async def get(tx: AsyncConnection, traveller_id: int, code: str) -> TravelTicket
 async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
     """All tickets of a traveller's order, in the order of their numbers.
 
-    They are as many as its items have passengers and shared entitlements, some hundreds at the most.
+    They are as many as its items have passengers and shared entitlements, some hundreds at the
+    most.
     """
     query = _TICKETS.where(order_rows.c.order_id == order_id).order_by(ticket_rows.c.ticket_id)
     return await _complete(tx, (await tx.execute(query)).all())
@@ -264,7 +271,8 @@ async def page(
 ) -> list[TravelTicket]:
     """The traveller's tickets after a `position`, those of the newest order first.
 
-    All, or those that an order shows, or in a state. Raises NOT_FOUND for an order that is not the traveller's.
+    All, or those that an order shows, or in a state. Raises NOT_FOUND for an order that is not the
+    traveller's.
     """
     query = _TICKETS.where(order_rows.c.traveller_id == traveller_id)
     if order_code:

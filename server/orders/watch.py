@@ -1,7 +1,8 @@
 """WatchOrder: the moves of an order as they happen, from the database, whichever process made them.
 
-All watched orders of a process are asked for in one query twice a second, and only while somebody watches. Each order's
-moves are numbered under its row lock, so what is behind the last number seen is all that is new.
+All watched orders of a process are asked for in one query twice a second, and only while somebody
+watches. Each order's moves are numbered under its row lock, so what is behind the last number seen
+is all that is new.
 """
 
 import asyncio
@@ -16,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.identity.callers import Traveller
 from server.orders import events, orders
 from server.orders.orders import Order
-from server.platform.database import Database, array
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loops, Polling
+from server.platform.pipeline import array
 
 POLL_SECONDS = 0.5
 """Between two looks."""

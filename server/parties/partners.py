@@ -16,7 +16,7 @@ DEFAULT_REQUESTS_PER_MINUTE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Partner:
+class PartnerRecord:
     """An OTA partner."""
 
     partner_id: int
@@ -44,19 +44,21 @@ PARTNERS = Records(
     "partner",
     partners.c.partner_code,
     select(partners),
-    Partner,
+    PartnerRecord,
     ChangeKind.PARTNER,
 )
 
 
-async def create_partner(tx: AsyncConnection, partner: NewPartner, **by: Unpack[By]) -> Partner:
+async def create_partner(
+    tx: AsyncConnection, partner: NewPartner, **by: Unpack[By]
+) -> PartnerRecord:
     """A new partner, without keys or stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
     return await PARTNERS.create(tx, checked({**partner, "state": "ACTIVE"}), **by)
 
 
 async def update_partner(
     tx: AsyncConnection, partner_code: str, values: Mapping[str, Any], **by: Unpack[By]
-) -> Partner:
+) -> PartnerRecord:
     """Changes the given fields. Raises INVALID_FIELD, NOT_FOUND, REVOKED."""
     before = await PARTNERS.lock_active(tx, partner_code)
     return await PARTNERS.change(tx, before, checked(values), **by)

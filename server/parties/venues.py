@@ -109,7 +109,9 @@ async def update_merchant(
 
 
 async def create_venue(tx: AsyncConnection, venue: NewVenue, **by: Unpack[By]) -> Venue:
-    """A new venue of a merchant. Raises INVALID_FIELD, ALREADY_EXISTS; NOT_FOUND and REVOKED for the merchant."""
+    """A new venue of a merchant. Raises INVALID_FIELD, ALREADY_EXISTS; NOT_FOUND and REVOKED for
+    the merchant.
+    """
     values = checked({**venue, "state": "ACTIVE"})
     merchant = await MERCHANTS.rely_on(tx, venue["merchant_code"])
     _refuse_foreign_functions(merchant, venue["function_codes"])
@@ -127,7 +129,9 @@ async def update_venue(
 
 
 async def create_terminal(tx: AsyncConnection, terminal: NewTerminal, **by: Unpack[By]) -> Terminal:
-    """A new terminal. Raises ALREADY_EXISTS; NOT_FOUND and REVOKED for the venue, REVOKED for its merchant."""
+    """A new terminal. Raises ALREADY_EXISTS; NOT_FOUND and REVOKED for the venue, REVOKED for
+    its merchant.
+    """
     await rely_on_venue(tx, terminal["venue_code"])
     return await TERMINALS.create(tx, {**terminal, "state": "ACTIVE"}, **by)
 
@@ -143,7 +147,9 @@ async def update_terminal(
 
 
 async def rely_on_venue(tx: AsyncConnection, venue_code: str) -> Venue:
-    """The venue; neither it nor its merchant is revoked until the end of the transaction. Raises NOT_FOUND, REVOKED."""
+    """The venue; neither it nor its merchant is revoked until the end of the transaction. Raises
+    NOT_FOUND, REVOKED.
+    """
     venue = await VENUES.rely_on(tx, venue_code)
     await MERCHANTS.rely_on(tx, venue.merchant_code)
     return venue

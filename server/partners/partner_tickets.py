@@ -1,4 +1,6 @@
-"""What OTA partners do with their stock: make batches of tickets, and activate them when they are sold."""
+"""What OTA partners do with their stock: make batches of tickets, and activate them when they
+are sold.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,8 +40,9 @@ class SoldTicket:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of an activation: `reason` is empty if it was done; `state` None if there is no such ticket.
+class ActivationVerdict:
+    """What became of an activation: `reason` is empty if it was done; `state` None if there is no
+    such ticket.
 
     With PAYMENT_MISMATCH, what was `paid` and what was `expected`.
     """
@@ -55,7 +58,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """Tickets that a partner asks for; with a `sale` they are sold already, without `valid_from_time` valid at once."""
+    """Tickets that a partner asks for; with a `sale` they are sold already, without
+    `valid_from_time` valid at once.
+    """
 
     product_id: int
     quantity: int
@@ -66,7 +71,9 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """A batch that was made: its tickets have `quantity` numbers from `first_ticket_id` on, and all one state."""
+    """A batch that was made: its tickets have `quantity` numbers from `first_ticket_id` on, and
+    all one state.
+    """
 
     batch_id: UUID
     first_ticket_id: int
@@ -96,11 +103,12 @@ async def generate_batch(
     zone: ZoneInfo,
     now: datetime,
 ) -> NewBatch:
-    """Makes tickets out of the partner's stock; with a sale they are born ACTIVE and belong to one order.
+    """Makes tickets out of the partner's stock; with a sale they are born ACTIVE and belong to one
+    order.
 
-    They are valid by the days of the city where the product is used; `zone` is whose days count in codes. Stock is taken
-    last, so that its row is not locked while the tickets are written. Raises SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD,
-    PAYMENT_MISMATCH.
+    They are valid by the days of the city where the product is used; `zone` is whose days count in
+    codes. Stock is taken last, so that its row is not locked while the tickets are written. Raises
+    SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD, PAYMENT_MISMATCH.
     """
     stock = {
         "product_id": wanted.product_id,
@@ -163,7 +171,9 @@ async def batch_page(
     limit: int,
     now: datetime,
 ) -> tuple[list[tickets.BatchTicket], int | None]:
-    """Up to `limit` tickets of a batch behind the number `after`, and the number to go on from. Raises NOT_FOUND."""
+    """Up to `limit` tickets of a batch behind the number `after`, and the number to go on from.
+    Raises NOT_FOUND.
+    """
     batch = await get_batch(tx, partner, batch_id)
     after = batch.first_ticket_id - 1 if after is None else after
     found = await tickets.batch_tickets(tx, batch, after=after, most=limit, now=now)
@@ -181,7 +191,8 @@ async def batch_chunks(
 ) -> AsyncIterator[list[tickets.BatchTicket]]:
     """All tickets of a batch behind the given one, chunk by chunk.
 
-    No transaction is open between two chunks, however slow the reader. Raises NOT_FOUND, INVALID_FIELD.
+    No transaction is open between two chunks, however slow the reader. Raises NOT_FOUND,
+    INVALID_FIELD.
     """
     async with db.transaction() as tx:
         batch = await get_batch(tx, partner, batch_id)
@@ -208,11 +219,12 @@ async def activate(
     *,
     zone: ZoneInfo,
     now: datetime,
-) -> list[Verdict]:
-    """Activates what can be activated of the sold tickets, each at most once; one verdict for each, in order.
+) -> list[ActivationVerdict]:
+    """Activates what can be activated of the sold tickets, each at most once; one verdict for each,
+    in order.
 
-    Tickets under one payment reference share an order. Raises INVALID_FIELD for a ticket that stands there twice, and
-    a payment in two currencies.
+    Tickets under one payment reference share an order. Raises INVALID_FIELD for a ticket that
+    stands there twice, and a payment in two currencies.
     """
     _refuse_contradictions(sold)
     numbers = [tickets.ticket_number(each.ticket_code, partner) for each in sold]
@@ -220,7 +232,7 @@ async def activate(
         tx, partner.partner_id, [n for n in numbers if n is not None]
     )
     content = await tickets.read_snapshots(tx, {row.snapshot_id for row in known.values()})
-    verdicts: list[Verdict | None] = []
+    verdicts: list[ActivationVerdict | None] = []
     sales: dict[str, list[tuple[int, SoldTicket]]] = {}
     for number, each in zip(numbers, sold, strict=True):
         ticket: Any = known.get(number or 0)
@@ -243,7 +255,7 @@ async def activate(
             )
     await tickets.activate(tx, activations, actor=partner.key, now=now)
     return [
-        verdict or Verdict(each.ticket_code, "ACTIVE", codes[number or 0])
+        verdict or ActivationVerdict(each.ticket_code, "ACTIVE", codes[number or 0])
         for verdict, each, number in zip(verdicts, sold, numbers, strict=True)
     ]
 
@@ -256,7 +268,7 @@ async def activate_one(
     *,
     zone: ZoneInfo,
     now: datetime,
-) -> Verdict:
+) -> ActivationVerdict:
     """Activates one sold ticket. Raises NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH."""
     (verdict,) = await activate(tx, db, partner, [sold], zone=zone, now=now)
     if verdict.state is None:
@@ -285,21 +297,23 @@ def _refuse_contradictions(sold: Sequence[SoldTicket]) -> None:
             )
 
 
-def _refusal(ticket_code: str, ticket: Any, partner: Partner, now: datetime) -> Verdict | None:
+def _refusal(
+    ticket_code: str, ticket: Any, partner: Partner, now: datetime
+) -> ActivationVerdict | None:
     if ticket is None:
-        return Verdict(ticket_code, reason=Reason.NOT_FOUND)
+        return ActivationVerdict(ticket_code, reason=Reason.NOT_FOUND)
     why_not = why_not_activated(
         ticket.state, blocked=ticket.blocked, valid_until_time=ticket.valid_until_time, now=now
     )
     if why_not is None:
         return None
     order = "" if ticket.order_id is None else order_code(ticket.order_id, partner)
-    return Verdict(ticket_code, ticket.state, order, Reason.TICKET_STATE_REFUSES, why_not)
+    return ActivationVerdict(ticket_code, ticket.state, order, Reason.TICKET_STATE_REFUSES, why_not)
 
 
 def _mismatch(
     sold: SoldTicket, state: str, snapshot: Mapping[str, Any], partner: Partner
-) -> Verdict | None:
+) -> ActivationVerdict | None:
     """The verdict on a payment that is not what the ticket was to cost; None if it is."""
     paid = Amount(sold.amount_minor, sold.currency_code)
     expected = price_instead(
@@ -311,7 +325,7 @@ def _mismatch(
     if expected is None:
         return None
     reason = Reason.PAYMENT_MISMATCH
-    return Verdict(sold.ticket_code, state, reason=reason, paid=paid, expected=expected)
+    return ActivationVerdict(sold.ticket_code, state, reason=reason, paid=paid, expected=expected)
 
 
 def _require_price(partner: Partner, sale: Sale, snapshot: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""The decisions of an activation: whether what was paid is what the ticket's price snapshot asks for. Pure.
+"""The decisions of an activation: whether what was paid is what the ticket's price snapshot asks
+for. Pure.
 
 Source: DOMAIN, OTA partners; Price. Amounts are integers in minor units.
 """
@@ -25,12 +26,13 @@ def price_instead(
     quantity: int = 1,
     tolerance_basis_points: int = 0,
 ) -> Amount | None:
-    """The price that the snapshot asks for where another amount or currency was paid; None if it fits.
+    """The price that the snapshot asks for where another amount or currency was paid; None if it
+    fits.
 
-    A ticket is bound to no day, so the fare of any day type will do; the one nearest to what was paid is the one that is
-    named. A customer type without a fare of its own, or none, pays an adult's. The currency is the snapshot's whatever
-    the tolerance, which is a share of the price either way. A snapshot without fares names no price: only the currency
-    is compared.
+    A ticket is bound to no day, so the fare of any day type will do; the one nearest to what was
+    paid is the one that is named. A customer type without a fare of its own, or none, pays an
+    adult's. The currency is the snapshot's whatever the tolerance, which is a share of the price
+    either way. A snapshot without fares names no price: only the currency is compared.
     """
     currency_code = str(snapshot["currency_code"])
     prices = [quantity * amount for amount in _fares(snapshot["fares"], customer_type)]

@@ -1,4 +1,5 @@
-"""Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or settled by hand.
+"""Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or
+settled by hand.
 
 All of it concerns the ABNORMAL parts of a refund alone; whatever else it has was given back, or may
 be yet.
@@ -12,10 +13,12 @@ from server.payments import refund_outcomes, refund_rules, refunds
 from server.payments.refunds import Locked, Part, Refund
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, not_found
-from server.wechat.codec import Refund as Outcome
+from server.wechat.codec import WechatRefund as Outcome
 
 QUERY_AFTER = timedelta(minutes=1)
-"""Whatever becomes of the call that sends a refund to another account, WeChat is asked so much later."""
+"""Whatever becomes of the call that sends a refund to another account, WeChat is asked so much
+later.
+"""
 
 
 async def retry(
@@ -53,7 +56,8 @@ async def retry(
 async def settle_by_hand(
     tx: AsyncConnection, order_id: int, refund_no: int, *, given: bool, actor: str, now: datetime
 ) -> Refund:
-    """An administrator's word on the ABNORMAL parts of a refund: given another way, or not given and all is as before.
+    """An administrator's word on the ABNORMAL parts of a refund: given another way, or not given
+    and all is as before.
 
     Raises NOT_FOUND, and REFUND_REFUSED for a refund in another state, while WeChat is at a part,
     or, not given, with a part that was.
@@ -82,7 +86,8 @@ async def begin_sending(
     actor: str,
     now: datetime,
 ) -> Part:
-    """Moves a part that is ABNORMAL at WeChat to PROCESSING, before WeChat is asked to send it to another account.
+    """Moves a part that is ABNORMAL at WeChat to PROCESSING, before WeChat is asked to send it to
+    another account.
 
     Whatever becomes of that call, and of this process, WeChat is asked later what became of the
     part. Without a number it is the only one that is ABNORMAL at WeChat. `account` is
@@ -113,7 +118,8 @@ async def finish_sending(
     actor: str,
     now: datetime,
 ) -> Refund:
-    """Takes WeChat's answer to the call of a part that `begin_sending` gave; None if WeChat refused, and all is as before.
+    """Takes WeChat's answer to the call of a part that `begin_sending` gave; None if WeChat
+    refused, and all is as before.
 
     None, too, for a part that WeChat has given back before, since it is not asked again then.
     """

@@ -1,4 +1,6 @@
-"""Money: payments at WeChat, its notices, what did not fit, and the daily comparison with its bill."""
+"""Money: payments at WeChat, its notices, what did not fit, and the daily comparison with its
+bill.
+"""
 
 from sqlalchemy import (
     BigInteger,

@@ -1,7 +1,9 @@
-"""WeChat's notices: verified as they came, stored once under WeChat's id, answered, and handled by a task.
+"""WeChat's notices: verified as they came, stored once under WeChat's id, answered, and handled by
+a task.
 
-What is not proven to be WeChat's is refused and believed in nothing; an administrator hears of it, once in a while. What is
-WeChat's may still not fit our orders: that is found when its task is run. (DOMAIN, Payment.)
+What is not proven to be WeChat's is refused and believed in nothing; an administrator hears of it,
+once in a while. What is WeChat's may still not fit our orders: that is found when its task is run.
+(DOMAIN, Payment.)
 """
 
 import time
@@ -16,18 +18,21 @@ from server.payments.payment_requests import configured
 from server.payments.payments import StoredNotice
 from server.payments.rules import NOTICE_REFUSED, NOTICE_UNREADABLE
 from server.platform import outbox
-from server.platform.batching import Lanes
-from server.platform.database import Database, HotConnection
+from server.platform.batching import Batcher
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.metrics import NOTICE_BATCH, NOTICE_QUEUE, NOTICES
 from server.platform.outbox import NewTask
+from server.platform.pipeline import PipelineConnection
 from server.wechat.client import WechatClient
 from server.wechat.signatures import ContentInvalidError, SignatureInvalidError
 
 NOTICE = "notice"
 """Kind of outbox task: a stored notice is handled; its key is WeChat's id of it."""
 REPORT_SECONDS = 60.0
-"""Between two incidents of refused notices, in one process: whoever sends forgeries must not fill the list."""
+"""Between two incidents of refused notices, in one process: whoever sends forgeries must not
+fill the list.
+"""
 BATCH = 128
 """Notices stored in one shared transaction."""
 LANES = 2
@@ -38,7 +43,7 @@ HEADER_PREFIX = "wechatpay-"
 log = structlog.get_logger()
 
 
-class NoticeDesk:
+class NoticeHandler:
     """Takes notices in; `client` is None where no merchant is set."""
 
     def __init__(
@@ -49,8 +54,8 @@ class NoticeDesk:
         self._db = db
         self._client = client
         self._report_after: dict[str, float] = {}
-        self._lanes: Lanes[StoredNotice, bool] = Lanes(
-            db, self._store, batch=BATCH, lanes=LANES, queue=NOTICE_QUEUE, batches=NOTICE_BATCH
+        self._workers: Batcher[StoredNotice, bool] = Batcher(
+            db, self._store, batch=BATCH, workers=LANES, queue=NOTICE_QUEUE, batches=NOTICE_BATCH
         )
 
     async def receive(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:
@@ -67,7 +72,7 @@ class NoticeDesk:
             raise await self._refused(NOTICE_UNREADABLE, str(error), now) from error
         kept = {name: value for name, value in headers.items() if name.startswith(HEADER_PREFIX)}
 
-        fresh = await self._lanes.submit(
+        fresh = await self._workers.submit(
             StoredNotice(
                 notice.notice_id, notice.event_type, body, orjson.dumps(kept).decode(), now
             )
@@ -76,19 +81,21 @@ class NoticeDesk:
 
     async def _store(
         self,
-        hot: HotConnection,
+        pipeline: PipelineConnection,
         received: list[StoredNotice],
         *,
         careful: bool,  # noqa: ARG002
     ) -> list[bool | DomainError]:
-        """Whether each came for the first time; then a task is enqueued. Nobody locks what is new."""
-        async with hot.transaction():
-            (rows,) = await hot.round_trip([payments.storing_notices(received)])
+        """Whether each came for the first time; then a task is enqueued. Nobody locks what is
+        new.
+        """
+        async with pipeline.transaction():
+            (rows,) = await pipeline.round_trip([payments.storing_notices(received)])
             fresh = {notice_id for (notice_id,) in rows}
             now = received[0].receive_time
             asks = [NewTask(NOTICE, notice_id, {}, now) for notice_id in fresh]
             enqueueing = [(outbox.ENQUEUE, [outbox.enqueue_parameter(asks, now=now)])]
-            await hot.round_trip(enqueueing if fresh else [], commit=True)
+            await pipeline.round_trip(enqueueing if fresh else [], commit=True)
         first = {notice.notice_id: notice for notice in reversed(received)}
         return [n.notice_id in fresh and n is first[n.notice_id] for n in received]
 

@@ -1,9 +1,11 @@
-"""Orders paid as nearly all are: notices that fit orders which wait for them share one transaction, each decided on its own.
+"""Orders paid as nearly all are: notices that fit orders which wait for them share one transaction,
+each decided on its own.
 
-A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything in one statement a table,
-ends their tasks and commits once. Whatever is not of this case (an order that changes a ticket or does not wait, a departure
-that is cancelled, a payment that does not fit) it leaves as it is, to be handled alone. An order or a stock that somebody
-else has locked holds up none but its own notices. If the transaction fails, all are handled alone.
+A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything
+in one statement a table, ends their tasks and commits once. Whatever is not of this case (an order
+that changes a ticket or does not wait, a departure that is cancelled, a payment that does not fit)
+it leaves as it is, to be handled alone. An order or a stock that somebody else has locked holds up
+none but its own notices. If the transaction fails, all are handled alone.
 """
 
 import asyncio
@@ -15,18 +17,20 @@ import structlog
 
 from server.orders import departures, events, orders
 from server.orders.departures import Departures
-from server.orders.events import Move, Standing
+from server.orders.events import Move, OrderStanding
 from server.orders.orders import Order
 from server.payments import payments
 from server.payments import rules as payment_rules
 from server.payments.payments import Payment
 from server.payments.settlement import SYSTEM, Issue, Settlement, taken_in
 from server.platform import outbox
-from server.platform.batching import Lanes
-from server.platform.database import Database, HotConnection, LockedError, LostRaceError
+from server.platform.batching import Batcher
+from server.platform.database import Database
+from server.platform.driver_errors import LockedError, LostRaceError
 from server.platform.errors import DomainError
 from server.platform.metrics import PAYMENT_BATCH, PAYMENT_QUEUE
 from server.platform.outbox import Task
+from server.platform.pipeline import PipelineConnection
 from server.stock import holds
 from server.wechat.client import WechatClient
 from server.wechat.codec import Transaction
@@ -41,7 +45,9 @@ log = structlog.get_logger()
 
 
 class _Told(NamedTuple):
-    """A notice of a payment that was made: its task, and which payment (order and attempt) it names."""
+    """A notice of a payment that was made: its task, and which payment (order and attempt) it
+    names.
+    """
 
     task: Task
     transaction: Transaction
@@ -50,7 +56,9 @@ class _Told(NamedTuple):
 
 
 class _Paid(NamedTuple):
-    """An order that was waiting for the payment it is told of; it is locked. All its departures run."""
+    """An order that was waiting for the payment it is told of; it is locked. All its departures
+    run.
+    """
 
     told: _Told
     order: Order
@@ -70,26 +78,27 @@ class PaidOrders:
     def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
         self._settlement = settlement
         self._client = client
-        self._lanes: Lanes[Task, bool] = Lanes(
-            db, self._work, batch=BATCH, lanes=LANES, queue=PAYMENT_QUEUE, batches=PAYMENT_BATCH
+        self._workers: Batcher[Task, bool] = Batcher(
+            db, self._work, batch=BATCH, workers=LANES, queue=PAYMENT_QUEUE, batches=PAYMENT_BATCH
         )
 
     def submit(self, task: Task) -> asyncio.Future[bool]:
-        """Queues a notice; the future says whether it was handled, with its task. If not, nothing has happened.
+        """Queues a notice; the future says whether it was handled, with its task. If not, nothing
+        has happened.
 
-        Raises (in the future) CONFLICT while its order or a stock of it is locked, and DATABASE_UNAVAILABLE, which leaves the
-        outcome unknown.
+        Raises (in the future) CONFLICT while its order or a stock of it is locked, and
+        DATABASE_UNAVAILABLE, which leaves the outcome unknown.
         """
-        return self._lanes.submit(task)
+        return self._workers.submit(task)
 
     async def _work(
-        self, hot: HotConnection, tasks: list[Task], *, careful: bool
+        self, pipeline: PipelineConnection, tasks: list[Task], *, careful: bool
     ) -> list[bool | DomainError]:
         found = _Found([], [])
         try:
-            told = await self._read(hot, tasks)
-            async with hot.transaction():
-                found = await self._settle(hot, told, careful=careful)
+            told = await self._read(pipeline, tasks)
+            async with pipeline.transaction():
+                found = await self._settle(pipeline, told, careful=careful)
         except LockedError:
             raise
         except LostRaceError:
@@ -104,11 +113,13 @@ class PaidOrders:
         held = {told.task.task_id for told in found.held}
         return [LockedError() if task.task_id in held else task.is_settled for task in tasks]
 
-    async def _read(self, hot: HotConnection, tasks: Sequence[Task]) -> list[_Told]:
-        """What the notices tell of payments made, one of each order: another is handled after it."""
-        async with hot.transaction():
+    async def _read(self, pipeline: PipelineConnection, tasks: Sequence[Task]) -> list[_Told]:
+        """What the notices tell of payments made, one of each order: another is handled after
+        it.
+        """
+        async with pipeline.transaction():
             command = payments.reading_notices([task.key for task in tasks])
-            (rows,) = await hot.round_trip([command], commit=True)
+            (rows,) = await pipeline.round_trip([command], commit=True)
         bodies = dict(rows)
         by_order: dict[int, _Told] = {}
         for task in tasks:
@@ -128,19 +139,23 @@ class PaidOrders:
         assert content.success_time is not None, "what is paid was paid at some time"
         return _Told(task, content, content.success_time, named) if named else None
 
-    async def _settle(self, hot: HotConnection, told: Sequence[_Told], *, careful: bool) -> _Found:
-        """Settles those of this module's case, and commits; those behind whose tasks another process is stay as they are."""
-        found = await self._lock(hot, told) if told else _Found([], [])
+    async def _settle(
+        self, pipeline: PipelineConnection, told: Sequence[_Told], *, careful: bool
+    ) -> _Found:
+        """Settles those of this module's case, and commits; those behind whose tasks another
+        process is stay as they are.
+        """
+        found = await self._lock(pipeline, told) if told else _Found([], [])
         if careful and found.paid:
-            found = await _pass_over_locked_stocks(hot, found)
+            found = await _pass_over_locked_stocks(pipeline, found)
         paid = found.paid
         if paid:
             # behind the locks, which may have taken a while
             now = paid[0].told.task.now()
             issues = [Issue(each.order, each.departures) for each in paid]
-            rows = await self._settlement.issue(hot, issues, now=now)
+            rows = await self._settlement.issue(pipeline, issues, now=now)
             takes = [take for each in paid for take in each.order.takes]
-            succeeded, *_, sold, done = await hot.round_trip(
+            succeeded, *_, sold, done = await pipeline.round_trip(
                 [
                     payments.succeeding(map(_success, paid), now=now),
                     *events.recording(map(_standing, paid), map(_move, paid), now=now),
@@ -152,12 +167,12 @@ class PaidOrders:
             assert len(succeeded) == len(paid), "nobody moves a payment whose order is locked"
             assert len(sold) == len({take.stock_id for take in takes}), "what is held is there"
             assert len(done) == len(paid), "nobody takes a task that is locked"
-        await hot.round_trip([], commit=True)
+        await pipeline.round_trip([], commit=True)
         return found
 
-    async def _lock(self, hot: HotConnection, told: Sequence[_Told]) -> _Found:
+    async def _lock(self, pipeline: PipelineConnection, told: Sequence[_Told]) -> _Found:
         named = [each.named[0] for each in told]
-        rows, running, found, held = await hot.round_trip(
+        rows, running, found, held = await pipeline.round_trip(
             [
                 orders.locking_free(named),
                 departures.reading(named),
@@ -184,9 +199,9 @@ class PaidOrders:
         return _Found(paid, passed_over)
 
 
-async def _pass_over_locked_stocks(hot: HotConnection, found: _Found) -> _Found:
+async def _pass_over_locked_stocks(pipeline: PipelineConnection, found: _Found) -> _Found:
     takes = [take for each in found.paid for take in each.order.takes]
-    (rows,) = await hot.round_trip([holds.locking_free(takes)])
+    (rows,) = await pipeline.round_trip([holds.locking_free(takes)])
     ours = {stock_id for (stock_id,) in rows}
     paid, held = [], list(found.held)
     for each in found.paid:
@@ -205,9 +220,9 @@ def _success(paid: _Paid) -> tuple[int, int, str, datetime]:
     return *paid.told.named, paid.told.transaction.transaction_id, paid.told.success_time
 
 
-def _standing(paid: _Paid) -> Standing:
+def _standing(paid: _Paid) -> OrderStanding:
     order = paid.order
-    return Standing(
+    return OrderStanding(
         order.order_id, order.sequence, order.state, order.cancel_reason, order.pay_time
     )
 

@@ -1,7 +1,9 @@
-"""Paying an order: the payment asked for at WeChat, looked at while it waits, closed when it is not to be made any more.
+"""Paying an order: the payment asked for at WeChat, looked at while it waits, closed when it is not
+to be made any more.
 
-WeChat is asked outside of transactions, always under the number of the payment, which was stored before: whatever is lost
-on the way, a process included, is asked for again under the same number, or found by a query.
+WeChat is asked outside of transactions, always under the number of the payment, which was stored
+before: whatever is lost on the way, a process included, is asked for again under the same number,
+or found by a query.
 """
 
 import asyncio
@@ -21,14 +23,17 @@ from server.payments.payments import CLOSE_PAYMENT, Payment
 from server.payments.rules import next_query
 from server.payments.settlement import Settlement
 from server.platform import outbox
-from server.platform.database import Database, LostRaceError
+from server.platform.database import Database
+from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.faults import fault_text
 from server.wechat.client import WechatClient
 from server.wechat.codec import PaySign, WechatError
 
 QUERY_PAYMENT = "payment.query"
-"""Kind of outbox task: WeChat is asked whether a payment was made, in case its notice is lost; its key is the out_trade_no."""
+"""Kind of outbox task: WeChat is asked whether a payment was made, in case its notice is lost;
+its key is the out_trade_no.
+"""
 ASK_AGAIN = timedelta(seconds=3)
 """Travellers who look at a payment that waits make us ask WeChat so often at the most."""
 ASK_SECONDS = 3.0
@@ -44,14 +49,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Paying:
-    """An order and its latest payment, none if there was nothing to pay; `pay_sign` while it waits to be paid."""
+    """An order and its latest payment, none if there was nothing to pay; `pay_sign` while it
+    waits to be paid.
+    """
 
     order: Order
     payment: Payment | None
     pay_sign: PaySign | None = None
 
 
-class Cashier:
+class PaymentHandler:
     """Takes travellers' payments; `client` is None where no merchant is set."""
 
     def __init__(
@@ -65,8 +72,8 @@ class Cashier:
         self._client = client
 
     async def log_in(self, code: str, *, now: datetime) -> Traveller:
-        """Whom the mini-program's code is of. Raises LOGIN_FAILED, REVOKED, PAYMENT_PROVIDER_UNAVAILABLE,
-        PAYMENTS_NOT_CONFIGURED.
+        """Whom the mini-program's code is of. Raises LOGIN_FAILED, REVOKED,
+        PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
         client = self._wechat()
         session = await client.code_to_session(code)
@@ -81,10 +88,11 @@ class Cashier:
         )
 
     async def pay(self, traveller: Traveller, order_code: str, *, now: datetime) -> Paying:
-        """Asks WeChat for the payment of the traveller's held order; a repeat leads to the same payment.
+        """Asks WeChat for the payment of the traveller's held order; a repeat leads to the same
+        payment.
 
-        With nothing to pay the order is settled at once. Raises NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES,
-        PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+        With nothing to pay the order is settled at once. Raises NOT_FOUND, DEPARTURE_CANCELLED,
+        ORDER_STATE_REFUSES, PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
         paying = await self._db.in_transaction(
             lambda tx: self._begin(tx, traveller, order_code, now=now)
@@ -102,7 +110,9 @@ class Cashier:
         return Paying(paying.order, paying.payment, sign)
 
     async def show(self, traveller_id: int, order_code: str, *, now: datetime) -> Paying:
-        """The latest payment of the traveller's order; WeChat is asked about one that waits. Raises NOT_FOUND."""
+        """The latest payment of the traveller's order; WeChat is asked about one that waits.
+        Raises NOT_FOUND.
+        """
         async with self._db.transaction() as tx:
             paying = await _read(tx, traveller_id, order_code)
             payment = paying.payment
@@ -180,7 +190,9 @@ class Cashier:
     async def _keep(
         self, traveller: Traveller, payment: Payment, prepay_id: str, *, now: datetime
     ) -> Paying:
-        """Stores WeChat's answer; an order that was cancelled meanwhile, or whose hold is over, is closed once more."""
+        """Stores WeChat's answer; an order that was cancelled meanwhile, or whose hold is over,
+        is closed once more.
+        """
 
         async def keep(tx: AsyncConnection) -> Paying:
             stored = await payments.store_prepay(tx, payment, prepay_id, now=now)
@@ -206,7 +218,8 @@ class Cashier:
         done: Callable[[AsyncConnection], Awaitable[None]] | None = None,
         closes: bool = False,
     ) -> bool:
-        """Asks WeChat what became of a payment, and takes it in; whether that ends it. `done` ends the task, if it does.
+        """Asks WeChat what became of a payment, and takes it in; whether that ends it. `done` ends
+        the task, if it does.
 
         With `closes` one that does not fit, and so is an administrator's, is closed with us.
         """

@@ -1,6 +1,7 @@
 """Payments, the notices of them, and what did not fit: rows that the rooms above lock and move.
 
-Who moves a payment has locked its order; so payments need no locks of their own, but their statements state the move again.
+Who moves a payment has locked its order; so payments need no locks of their own, but their
+statements state the move again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,15 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.payments import rules
 from server.payments.models import payment_incidents, payments
 from server.platform import outbox
-from server.platform.database import Command, HotStatement, array, columns, round_trip
 from server.platform.errors import not_found
+from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
 
 _INCIDENTS = UUID("6f0e5a3e-3c52-4d6e-9a58-1f6f1f5a2b11")
 """The namespace of their ids."""
 
 
 CLOSE_PAYMENT = "payment.close"
-"""Kind of outbox task: WeChat is told that a payment is not to be made any more; its key is the out_trade_no."""
+"""Kind of outbox task: WeChat is told that a payment is not to be made any more; its key is the
+out_trade_no.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,11 @@ class Incident:
     comment: str | None
 
 
-_FIND = HotStatement(f"""
+_FIND = PreparedStatement(f"""
 SELECT {", ".join(Payment.__dataclass_fields__)}
 FROM unnest($1::bigint[], $2::int[]) AS v (order_id, attempt) JOIN payments p USING (order_id, attempt)
 """)  # noqa: S608 - names of columns
-_SUCCEED = HotStatement("""
+_SUCCEED = PreparedStatement("""
 UPDATE payments p SET
   state = 'SUCCEEDED', transaction_id = v.transaction_id, success_time = v.success_time, update_time = $1::timestamptz
 FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[])
@@ -73,12 +76,12 @@ FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[])
 WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state <> 'SUCCEEDED'
 RETURNING p.order_id
 """)
-_STORE_NOTICES = HotStatement("""
+_STORE_NOTICES = PreparedStatement("""
 INSERT INTO notices (notice_id, event_type, body, headers, receive_time)
 SELECT v.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[], $5::timestamptz[]) v
 ON CONFLICT DO NOTHING RETURNING notice_id
 """)
-_READ_NOTICES = HotStatement(
+_READ_NOTICES = PreparedStatement(
     "SELECT notice_id, body FROM notices WHERE notice_id = ANY($1::text[])"
 )
 
@@ -125,7 +128,9 @@ async def find(tx: AsyncConnection, out_trade_no: str) -> Payment | None:
 
 
 def finding(named: Sequence[tuple[int, int]]) -> Command:
-    """Finds payments by order and attempt, in a hot transaction; the rows are those of `Payment`."""
+    """Finds payments by order and attempt, in a hot transaction; the rows are those of
+    `Payment`.
+    """
     return _FIND, columns(named)
 
 
@@ -184,7 +189,9 @@ async def succeed(
 
 
 def succeeding(successes: Iterable[tuple[int, int, str, datetime]], *, now: datetime) -> Command:
-    """`succeed` for a hot transaction, of (order_id, attempt, transaction_id, success_time); a row for each."""
+    """`succeed` for a hot transaction, of (order_id, attempt, transaction_id, success_time); a
+    row for each.
+    """
     rows = [(*success, success_time.isoformat()) for *success, success_time in successes]
     return _SUCCEED, [now.isoformat(), *columns(rows)]
 
@@ -203,7 +210,9 @@ async def close(tx: AsyncConnection, out_trade_no: str, *, now: datetime) -> Non
 async def claim_query(
     tx: AsyncConnection, payment: Payment, *, untouched_since: datetime, now: datetime
 ) -> bool:
-    """Whether the caller is the one to ask WeChat about a payment that waits, as nobody has since then."""
+    """Whether the caller is the one to ask WeChat about a payment that waits, as nobody has
+    since then.
+    """
     claimed = await tx.execute(
         update(payments)
         .where(
@@ -235,7 +244,9 @@ class StoredNotice:
 
 
 def storing_notices(received: Iterable[StoredNotice]) -> Command:
-    """Keeps notices in a hot transaction; the rows are (notice_id,) of those that did not come before."""
+    """Keeps notices in a hot transaction; the rows are (notice_id,) of those that did not come
+    before.
+    """
     rows = [
         (
             notice.notice_id,
@@ -271,7 +282,8 @@ async def record_incident(
     *,
     now: datetime,
 ) -> None:
-    """Puts what does not fit on the administrator's list; the same facts once more are the same incident.
+    """Puts what does not fit on the administrator's list; the same facts once more are the same
+    incident.
 
     Of something that may happen again, and is then another, the time belongs to the facts.
     """
@@ -309,7 +321,9 @@ async def incidents(
 async def resolve_incident(
     tx: AsyncConnection, incident_id: UUID, *, actor: str, comment: str, now: datetime
 ) -> tuple[Incident, Incident]:
-    """An administrator has seen to it: as it was and as it is; who did first stays. Raises NOT_FOUND."""
+    """An administrator has seen to it: as it was and as it is; who did first stays. Raises
+    NOT_FOUND.
+    """
     query = _FOUND.where(payment_incidents.c.incident_id == incident_id)
     row = (await tx.execute(query.with_for_update(key_share=True))).one_or_none()
     if row is None:

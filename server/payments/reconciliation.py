@@ -1,4 +1,5 @@
-"""The daily comparison of our payments and refunds with WeChat's bill: what differs is listed, nothing is put right by itself.
+"""The daily comparison of our payments and refunds with WeChat's bill: what differs is listed,
+nothing is put right by itself.
 
 Both are told apart by WeChat's own times: a payment by when it was paid, a refund by when WeChat
 took it on, not when we asked for it nor when the money was given back ("trade bill", field
@@ -39,8 +40,8 @@ PAID, REFUNDED = "SUCCESS", "REFUND"
 class Ours:
     """A payment or a refund of ours; `counts` if the bill of the day must have it.
 
-    `by_bill` is whether WeChat had done it when the bill was made: a refund may have been given back later, or by hand, and
-    then the bill says rightly that it failed.
+    `by_bill` is whether WeChat had done it when the bill was made: a refund may have been given
+    back later, or by hand, and then the bill says rightly that it failed.
     """
 
     out_trade_no: str
@@ -94,7 +95,9 @@ def day_begins(day: date) -> datetime:
 
 
 def compare(bill: Bill, payments: Iterable[Ours], refunds: Iterable[Ours]) -> list[Difference]:
-    """What differs, payments first; `payments` and `refunds` hold ours that the bill names, and those that count."""
+    """What differs, payments first; `payments` and `refunds` hold ours that the bill names, and
+    those that count.
+    """
     other = [line for line in bill.lines if line.state not in (PAID, REFUNDED)]
     return [
         *_compare("PAYMENT", bill.payments, list(payments)),
@@ -214,7 +217,9 @@ async def runs(tx: AsyncConnection, *, before: date | None, most: int) -> list[R
 async def differences_of(
     tx: AsyncConnection, day: date, *, after: int, most: int
 ) -> list[tuple[int, Difference]]:
-    """Up to `most` numbered differences of a day behind a number. Raises NOT_FOUND for a day that was not compared."""
+    """Up to `most` numbered differences of a day behind a number. Raises NOT_FOUND for a day
+    that was not compared.
+    """
     compared = select(reconciliations.c.bill_date).where(reconciliations.c.bill_date == day)
     if await tx.scalar(compared) is None:
         raise not_found("reconciliation", day.isoformat())

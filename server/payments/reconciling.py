@@ -1,4 +1,6 @@
-"""The daily comparison with WeChat's bill, a task of the outbox for each day: once, days missed are made up for."""
+"""The daily comparison with WeChat's bill, a task of the outbox for each day: once, days missed
+are made up for.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -92,7 +94,8 @@ class Reconciler:
     async def run(self, day: date, *, now: datetime) -> Reconciliation:
         """Compares a day now, instead of an earlier comparison of it.
 
-        Raises PAYMENT_PROVIDER_UNAVAILABLE, WechatError (STATEMENT_CREATING: there is no bill yet), ContentInvalidError.
+        Raises PAYMENT_PROVIDER_UNAVAILABLE, WechatError (STATEMENT_CREATING: there is no bill yet),
+        ContentInvalidError.
         """
         bill = await self._client.trade_bill(day)
 

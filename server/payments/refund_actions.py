@@ -1,4 +1,6 @@
-"""Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or settled by hand."""
+"""Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or
+settled by hand.
+"""
 
 import hashlib
 import re
@@ -15,7 +17,7 @@ from server.platform.database import Database
 from server.platform.errors import invalid, not_found
 from server.wechat.client import WechatClient
 from server.wechat.codec import BankAccount, WechatError
-from server.wechat.codec import Refund as Outcome
+from server.wechat.codec import WechatRefund as Outcome
 
 BY_HAND = frozenset({"SUCCEEDED", "CLOSED"})
 TO_TRAVELLER = "USER_BANK_CARD"
@@ -45,7 +47,9 @@ async def retry_refund(tx: AsyncConnection, code: str, *, comment: str, **by: Un
 async def settle_refund(
     tx: AsyncConnection, code: str, *, state: str, comment: str, **by: Unpack[By]
 ) -> Refund:
-    """Settles what is ABNORMAL as SUCCEEDED or CLOSED. Raises INVALID_FIELD, NOT_FOUND, REFUND_REFUSED."""
+    """Settles what is ABNORMAL as SUCCEEDED or CLOSED. Raises INVALID_FIELD, NOT_FOUND,
+    REFUND_REFUSED.
+    """
     if state not in BY_HAND:
         raise invalid("state", "is neither SUCCEEDED nor CLOSED")
     order_id, refund_no = _number(code)
@@ -56,7 +60,9 @@ async def settle_refund(
 
 
 def bank_account(account: str, bank_type: str, number: str, real_name: str) -> BankAccount | None:
-    """The traveller's card; None for the merchant's own account. Raises INVALID_FIELD, which names no value."""
+    """The traveller's card; None for the merchant's own account. Raises INVALID_FIELD, which
+    names no value.
+    """
     if not account:
         raise invalid("account", "is missing; name USER_BANK_CARD or MERCHANT_BANK_CARD")
     if account != TO_TRAVELLER:
@@ -89,7 +95,8 @@ async def send_abnormal_refund(
     request: str,
     **by: Unpack[By],
 ) -> tuple[Part, Outcome | None]:
-    """Has WeChat send a part to another account, which is in no transaction; WeChat's answer is for `finish`.
+    """Has WeChat send a part to another account, which is in no transaction; WeChat's answer is for
+    `finish`.
 
     None if WeChat has given it back already, to a call whose answer was lost.
 
@@ -134,7 +141,9 @@ async def finish(
     comment: str,
     **by: Unpack[By],
 ) -> Refund:
-    """Takes WeChat's answer, and puts down who asked; nothing of the account is in the trail but its kind."""
+    """Takes WeChat's answer, and puts down who asked; nothing of the account is in the trail but
+    its kind.
+    """
     order_id, refund_no = _number(code)
     refund = await abnormal_refunds.finish_sending(tx, order_id, refund_no, part, outcome, **by)
     await _audit(tx, "apply-abnormal-refund", code, refund, comment, **by)

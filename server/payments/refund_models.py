@@ -22,7 +22,8 @@ refunds = Table(
     Column("refund_no", Integer, primary_key=True, autoincrement=False),
     Column("state", Text, nullable=False),
     Column("cause", Text, nullable=False),
-    # a list of {ticket_id, paid_minor, amount_minor, fee_minor, percent, rule, facts, state (before)}
+    # a list of {ticket_id, paid_minor, amount_minor, fee_minor, percent, rule, facts, state
+    # (before)}
     Column("tickets", JSONB, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),

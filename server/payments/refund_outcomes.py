@@ -1,4 +1,6 @@
-"""What becomes of a refund at WeChat, as it says in notices and answers, or does not say for days."""
+"""What becomes of a refund at WeChat, as it says in notices and answers, or does not say for
+days.
+"""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -9,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.payments import refund_rules, refunds
 from server.payments.refunds import Part
 from server.platform import outbox
-from server.wechat.codec import Refund as Outcome
+from server.wechat.codec import WechatRefund as Outcome
 
 STATES = {
     "SUCCESS": "SUCCEEDED",
@@ -28,7 +30,8 @@ async def settle_part(
     now: datetime,
     is_notice: bool = False,
 ) -> str | None:
-    """Takes what WeChat says of one of our refunds, in a notice or an answer, any number of times and in any order.
+    """Takes what WeChat says of one of our refunds, in a notice or an answer, any number of times
+    and in any order.
 
     Gives the state the part has then; None for a number that is not ours. What does not fit is an
     incident, and changes nothing. A notice may be old: of a part that was ABNORMAL before it is not
@@ -92,7 +95,9 @@ def _was_abnormal(part: Part) -> bool:
 async def _learn(
     tx: AsyncConnection, part: Part, told: str, outcome: Outcome, *, is_notice: bool, now: datetime
 ) -> None:
-    """Keeps what WeChat said of a part; a notice does not say when it was taken on, so WeChat is asked for that."""
+    """Keeps what WeChat said of a part; a notice does not say when it was taken on, so WeChat is
+    asked for that.
+    """
     if told == "PROCESSING" and part.provider_state in refunds.FINAL:
         return  # news of yesterday
     create_time = outcome.create_time or part.provider_create_time
@@ -108,7 +113,9 @@ async def _learn(
 
 
 def _renumbered(part: Part) -> dict[str, Any]:
-    """Another number for a part that WeChat has closed, for when it is asked again; nothing is known of that one yet."""
+    """Another number for a part that WeChat has closed, for when it is asked again; nothing is
+    known of that one yet.
+    """
     key = refund_rules.refund_part(part.out_refund_no)
     assert key is not None, "made by ourselves"
     return {

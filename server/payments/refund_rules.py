@@ -5,15 +5,18 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MOST_REFUNDS = 50
-"""Refunds of one payment that WeChat takes on (pay.weixin.qq.com, "refund", note 1). Every number counts under which it was
-asked, also one that it closed: the documents do not say that this one is free again.
+"""Refunds of one payment that WeChat takes on (pay.weixin.qq.com, "refund", note 1). Every number
+counts under which it was asked, also one that it closed: the documents do not say that this one is
+free again.
 """
 
 
 def allot_refund(amount_minor: int, remaining: Sequence[int]) -> list[int]:
-    """What each payment gives back of a refund, in the order of `remaining`: what each has left, newest first.
+    """What each payment gives back of a refund, in the order of `remaining`: what each has left,
+    newest first.
 
-    The newest gives all it can before the next does. Raises ValueError if all together have too little left.
+    The newest gives all it can before the next does. Raises ValueError if all together have too
+    little left.
     """
     shares = []
     for left in remaining:
@@ -26,7 +29,9 @@ def allot_refund(amount_minor: int, remaining: Sequence[int]) -> list[int]:
 
 
 class Source(NamedTuple):
-    """A payment to give back of: what is left of it, and how many refunds of it WeChat was asked for."""
+    """A payment to give back of: what is left of it, and how many refunds of it WeChat was asked
+    for.
+    """
 
     left_minor: int
     refund_count: int
@@ -38,14 +43,17 @@ class Source(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """What each payment gives back of a refund by WeChat, and what only by hand since WeChat does not."""
+    """What each payment gives back of a refund by WeChat, and what only by hand since WeChat
+    does not.
+    """
 
     by_wechat: list[int]
     by_hand: list[int]
 
 
 def share_out(amount_minor: int, sources: Sequence[Source]) -> Shares:
-    """What each payment gives back of a refund, newest first; by hand only what WeChat does not give.
+    """What each payment gives back of a refund, newest first; by hand only what WeChat does not
+    give.
 
     Raises ValueError if all together have too little left.
     """
@@ -56,7 +64,9 @@ def share_out(amount_minor: int, sources: Sequence[Source]) -> Shares:
 
 
 def takes_last(amount_minor: int, sources: Sequence[Source]) -> bool:
-    """Whether it is the last refund of a payment of which something is left, that nobody gets back afterwards."""
+    """Whether it is the last refund of a payment of which something is left, that nobody gets
+    back afterwards.
+    """
     shares = share_out(amount_minor, sources).by_wechat
     return any(
         share and source.refund_count + 1 == MOST_REFUNDS and share < source.left_minor
@@ -92,8 +102,8 @@ def refund_part(out_refund_no: str) -> RefundPart | None:
 def part_state(told: str, *, is_alone: bool, has_tickets: bool) -> str:
     """The state of a part that WeChat settles as SUCCEEDED, CLOSED or ABNORMAL.
 
-    Closed for good is only what undoes the whole refund, tickets and all; else the traveller would be left without
-    ticket or money, and it is an administrator's.
+    Closed for good is only what undoes the whole refund, tickets and all; else the traveller would
+    be left without ticket or money, and it is an administrator's.
     """
     return "ABNORMAL" if told == "CLOSED" and not (is_alone and has_tickets) else told
 

@@ -1,8 +1,10 @@
-"""Refunds: money asked back, of which payments it comes, and what becomes of the tickets when it settles.
+"""Refunds: money asked back, of which payments it comes, and what becomes of the tickets when it
+settles.
 
-A refund has a part for each payment it draws on; each part is one refund at WeChat, asked for by the outbox under one stable
-number until it settles (DOMAIN, Refund and change). Locks come in the order tickets, orders, payments, stocks. When the
-last of an item's tickets is given back, what they shared ends with it.
+A refund has a part for each payment it draws on; each part is one refund at WeChat, asked for by
+the outbox under one stable number until it settles (DOMAIN, Refund and change). Locks come in the
+order tickets, orders, payments, stocks. When the last of an item's tickets is given back, what they
+shared ends with it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,18 +30,24 @@ from server.stock import holds
 from server.tickets import tickets
 
 SEND, QUERY = "refund.send", "refund.query"
-"""Kinds of outbox tasks: WeChat is asked for the money; WeChat is asked what became of it. Their key is out_refund_no."""
+"""Kinds of outbox tasks: WeChat is asked for the money; WeChat is asked what became of it. Their
+key is out_refund_no.
+"""
 
 SYSTEM = "system"
 FINAL = frozenset({"SUCCEEDED", "CLOSED"})
 """The states of a refund, and of a part, that are not left."""
 
 ASKED_BY_TRAVELLER = frozenset({"TRAVELLER", "CHANGE"})
-"""Causes of refunds that are refused if WeChat does not give them; any other is owed, and an administrator's then."""
+"""Causes of refunds that are refused if WeChat does not give them; any other is owed, and an
+administrator's then.
+"""
 REFUNDS_USED_UP = "REFUNDS_USED_UP"
 """Why a refund, or a change that gives something back, is refused."""
 TO_MERCHANT = "MERCHANT_BANK_CARD"
-"""Where WeChat may send an ABNORMAL refund instead: to our own account, from where the traveller is yet to get it."""
+"""Where WeChat may send an ABNORMAL refund instead: to our own account, from where the traveller
+is yet to get it.
+"""
 
 _NOTHING_KEPT: dict[str, str | int] = {
     "percent": 100,
@@ -101,7 +109,9 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a refund gives back of one payment: WeChat's refund; the columns of models.refund_parts."""
+    """What a refund gives back of one payment: WeChat's refund; the columns of
+    models.refund_parts.
+    """
 
     payment_order_id: int
     payment_attempt: int
@@ -199,7 +209,9 @@ async def of_state(
     before: tuple[datetime, int, int] | None,
     most: int,
 ) -> list[Refund]:
-    """Up to `most` refunds in a state, asked for before (create_time, order_id, refund_no), the newest first."""
+    """Up to `most` refunds in a state, asked for before (create_time, order_id, refund_no), the
+    newest first.
+    """
     position = refunds.c.create_time, refunds.c.order_id, refunds.c.refund_no
     query = _REFUNDS.where(refunds.c.state == state) if state else _REFUNDS
     if before:
@@ -223,7 +235,8 @@ async def parts_of(
 
 
 async def payments_of(tx: AsyncConnection, order_id: int, *, lock: bool = True) -> list[Paid]:
-    """The payments behind an order's tickets: its own, the newest first, then those of the order it changes.
+    """The payments behind an order's tickets: its own, the newest first, then those of the order it
+    changes.
 
     They are locked, but for a quote.
     """
@@ -245,7 +258,8 @@ async def ask(
     payments_newest_first: Sequence[Paid],
     now: datetime,
 ) -> int:
-    """Asks for money back, in the transaction of the caller, who has locked the order; the refund's number in the order.
+    """Asks for money back, in the transaction of the caller, who has locked the order; the refund's
+    number in the order.
 
     The tickets, which are REFUNDING by now, become REFUNDED when it settles; at once if nothing is
     to be given back. What WeChat gives back no more, since it has
@@ -288,7 +302,8 @@ async def ask(
 async def refund_whole_payment(
     tx: AsyncConnection, order_id: int, attempt: int, cause: Cause, *, now: datetime
 ) -> int:
-    """Asks for all that is left of one payment, as of one that came too late; the caller has locked the order.
+    """Asks for all that is left of one payment, as of one that came too late; the caller has locked
+    the order.
 
     Gives the refund's number in the order.
     """
@@ -307,7 +322,9 @@ async def refund_whole_payment(
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A refund whose tickets and order are locked, and so is what the tickets share, with its order."""
+    """A refund whose tickets and order are locked, and so is what the tickets share, with its
+    order.
+    """
 
     refund: Refund
     order: Order
@@ -330,7 +347,9 @@ async def lock(tx: AsyncConnection, order_id: int, refund_no: int) -> Locked | N
 
 
 async def lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[Locked | None, Part | None]:
-    """The refund that a number is of, and the part, whose number may be another by now; None for what there is not."""
+    """The refund that a number is of, and the part, whose number may be another by now; None for
+    what there is not.
+    """
     named = refund_rules.refund_part(out_refund_no)
     locked = await lock(tx, named.order_id, named.refund_no) if named else None
     if locked is None or named is None or not 0 < named.part_no <= len(locked.parts):
@@ -350,7 +369,9 @@ async def conclude(
     now: datetime,
     is_abnormal_news: bool = False,
 ) -> None:
-    """Brings a refund to the state its parts say; a part that has become ABNORMAL is an incident, which names all that are."""
+    """Brings a refund to the state its parts say; a part that has become ABNORMAL is an
+    incident, which names all that are.
+    """
     locked = await lock(tx, order_id, refund_no)
     assert locked is not None, "it was locked before"
     refund = locked.refund
@@ -423,9 +444,11 @@ async def _enter(
 
 
 async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: datetime) -> None:
-    """What the tickets of a refund shared lasts as long as the latest of those that are left, or ends with the last.
+    """What the tickets of a refund shared lasts as long as the latest of those that are left, or
+    ends with the last.
 
-    It has no price of its own, so there is nothing to give back for it; one that was redeemed in part is EXPIRED.
+    It has no price of its own, so there is nothing to give back for it; one that was redeemed in
+    part is EXPIRED.
     """
     over = await shared_tickets.left_over(tx, locked.shared)
     await shared_tickets.follow(tx, locked.shared, actor=actor, now=now)
@@ -464,7 +487,8 @@ def _event(order: Order, event: str, actor: str, ticket_id: int | None = None) -
 async def draw(
     tx: AsyncConnection, draws: Iterable[tuple[int, int, int, int]], *, now: datetime
 ) -> None:
-    """Counts what is given back of payments, as (order_id, attempt, amount, how many refunds WeChat is asked for).
+    """Counts what is given back of payments, as (order_id, attempt, amount, how many refunds WeChat
+    is asked for).
 
     The amount is less than 0 if it is not given back after all.
     """
@@ -532,7 +556,9 @@ async def report(
 
 
 def used_up() -> DomainError:
-    """REFUND_REFUSED for what WeChat gives back no more: it has as many refunds of the payment as it takes on."""
+    """REFUND_REFUSED for what WeChat gives back no more: it has as many refunds of the payment
+    as it takes on.
+    """
     return DomainError(
         Reason.REFUND_REFUSED,
         f"WeChat takes on {refund_rules.MOST_REFUNDS} refunds of a payment, and has had them all",

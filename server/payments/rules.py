@@ -1,4 +1,6 @@
-"""The decisions of a payment: its number at WeChat, whether what was paid is what was asked for, when to ask. Pure."""
+"""The decisions of a payment: its number at WeChat, whether what was paid is what was asked for,
+when to ask. Pure.
+"""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +27,9 @@ _OUT_TRADE_NO = re.compile(r"DT(\d{1,19})P(\d{1,4})", re.ASCII)
 
 
 def out_trade_no(order_id: int, attempt: int) -> str:
-    """Our number, at WeChat, of an attempt to have an order paid; at most 26 of the 32 characters it takes."""
+    """Our number, at WeChat, of an attempt to have an order paid; at most 26 of the 32
+    characters it takes.
+    """
     return f"DT{order_id}P{attempt}"
 
 
@@ -39,7 +43,9 @@ def payment_of(number: str) -> tuple[int, int] | None:
 
 
 def misfit(asked: Sequence[object], paid: Sequence[object]) -> str | None:
-    """What does not fit of a payment, each side as (app, merchant, currency, amount); None if all does."""
+    """What does not fit of a payment, each side as (app, merchant, currency, amount); None if
+    all does.
+    """
     names = (MERCHANT_MISMATCH, MERCHANT_MISMATCH, CURRENCY_MISMATCH, AMOUNT_MISMATCH)
     for name, ours, theirs in zip(names, asked, paid, strict=True):
         if ours != theirs:

@@ -1,8 +1,10 @@
-"""What follows a payment, all in one transaction: the order PAID, its tickets there, its stock sold.
+"""What follows a payment, all in one transaction: the order PAID, its tickets there, its stock
+sold.
 
-So nobody ever sees an order that is paid without its tickets, or tickets that are not paid. A payment is taken in under the
-lock of its order, any number of times and in any order; what does not fit is put down for an administrator, and money that
-buys nothing goes back by itself (DOMAIN, Payment).
+So nobody ever sees an order that is paid without its tickets, or tickets that are not paid. A
+payment is taken in under the lock of its order, any number of times and in any order; what does not
+fit is put down for an administrator, and money that buys nothing goes back by itself (DOMAIN,
+Payment).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.offers import Offer
 from server.orders import completion, departures, events, orders, shared_tickets, travel_tickets
-from server.orders.content import Item
+from server.orders.content import OrderItem
 from server.orders.departures import Departures
 from server.orders.models import ticket_sales
 from server.orders.order_numbers import OrderNumbers
@@ -28,10 +30,11 @@ from server.payments import payments, refunds, travel_parties
 from server.payments import rules as payment_rules
 from server.payments.payments import Payment
 from server.payments.ticket_statements import TicketRows, new_tickets
-from server.platform.database import Database, HotConnection, round_trip
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.faults import fault_text
 from server.platform.metrics import PAYMENTS
+from server.platform.pipeline import PipelineConnection, round_trip
 from server.stock import holds, quotas
 from server.stock.journeys import Ride
 from server.tickets import tickets
@@ -49,7 +52,9 @@ GONE = (
 """Why the stock of an order whose hold is over cannot be taken again."""
 
 Outcome = Literal["PAID", "KNOWN", "REFUNDED", "MISFIT", "UNKNOWN"]
-"""What became of a payment: it paid its order, was taken in before, goes back, or is an administrator's (two causes)."""
+"""What became of a payment: it paid its order, was taken in before, goes back, or is an
+administrator's (two causes).
+"""
 
 log = structlog.get_logger()
 
@@ -65,7 +70,8 @@ class _GoneError(Exception):
 
 
 class _Change(NamedTuple):
-    """The ticket that an order changes: its order, how often it was changed before, and whether it is blocked.
+    """The ticket that an order changes: its order, how often it was changed before, and whether it
+    is blocked.
 
     `shared` are the locked tickets of what it shares with others.
     """
@@ -79,10 +85,11 @@ class _Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """An order that gets its tickets: with `changes_made` if it changes one, which was changed so often before it.
+    """An order that gets its tickets: with `changes_made` if it changes one, which was changed so
+    often before it.
 
-    `seats`, by item, are others than those ordered. `departures` are the order's, as they are now. With `blocked` its
-    tickets are born blocked, as the changed one is.
+    `seats`, by item, are others than those ordered. `departures` are the order's, as they are now.
+    With `blocked` its tickets are born blocked, as the changed one is.
     """
 
     order: Order
@@ -93,7 +100,9 @@ class Issue:
 
 
 class Settlement:
-    """Settles travellers' orders, for the payments of one merchant: `app_id` and `merchant_id` as WeChat knows us."""
+    """Settles travellers' orders, for the payments of one merchant: `app_id` and `merchant_id`
+    as WeChat knows us.
+    """
 
     def __init__(
         self,
@@ -118,11 +127,13 @@ class Settlement:
         actor: str,
         seats: Mapping[int, tuple[int, ...]] | None = None,
     ) -> list[int]:
-        """Makes an order PAID that is locked and holds its stock; the numbers of its tickets, in the order of its places.
+        """Makes an order PAID that is locked and holds its stock; the numbers of its tickets, in
+        the order of its places.
 
-        If it changes a ticket that one, CHANGING so far, is CHANGED and all it took is free; a block that was set on it
-        meanwhile is the new one's, and what it shares is valid as long as the new one, if that is the latest. `seats`, by item, are others
-        than those ordered, of a payment that came too late. Locks stocks: call it last.
+        If it changes a ticket that one, CHANGING so far, is CHANGED and all it took is free; a
+        block that was set on it meanwhile is the new one's, and what it shares is valid as long as
+        the new one, if that is the latest. `seats`, by item, are others than those ordered, of a
+        payment that came too late. Locks stocks: call it last.
         """
         change = await self._change(tx, order, actor=actor, now=now)
         moves = [events.Move(order.order_id, events.PAID, actor, "PAID", pay_time=pay_time)]
@@ -143,7 +154,7 @@ class Settlement:
             seats,
             blocked=change is not None and change.blocked,
         )
-        rows = await self.issue(await HotConnection.of(tx), [issue], now=now)
+        rows = await self.issue(await PipelineConnection.of(tx), [issue], now=now)
         await round_trip(tx, rows.writing(now))
         if change:
             if change.blocked:
@@ -159,9 +170,9 @@ class Settlement:
     ) -> Outcome:
         """Takes in what WeChat says was paid, in a notice or an answer.
 
-        Whatever the order is meanwhile: a payment that is too late for it is honoured if the stock can be taken again,
-        unless the traveller has cancelled; else it goes back, as does a second one, and one for a departure that the
-        operator has cancelled.
+        Whatever the order is meanwhile: a payment that is too late for it is honoured if the stock
+        can be taken again, unless the traveller has cancelled; else it goes back, as does a second
+        one, and one for a departure that the operator has cancelled.
         """
         outcome = await self._take_in(tx, transaction, now=now)
         taken_in(transaction, outcome)
@@ -218,8 +229,8 @@ class Settlement:
     def judge(self, order: Order | None, payment: Payment | None, transaction: Transaction) -> str:
         """What a payment that was made is to us, given the order and payment it names.
 
-        WAITS: the order has waited for it. LATE: the order is not PENDING any more. KNOWN: it was taken in before.
-        Else the kind of an incident.
+        WAITS: the order has waited for it. LATE: the order is not PENDING any more. KNOWN: it was
+        taken in before. Else the kind of an incident.
         """
         if order is None or payment is None:
             return payment_rules.UNKNOWN_ORDER
@@ -243,10 +254,10 @@ class Settlement:
     # Tickets
 
     async def issue(
-        self, hot: HotConnection, issues: Sequence[Issue], *, now: datetime
+        self, pipeline: PipelineConnection, issues: Sequence[Issue], *, now: datetime
     ) -> TicketRows:
         """The tickets of orders, to be written in the transaction that makes them PAID."""
-        offers = await self._reader.sold_offers(hot, [issue.order for issue in issues])
+        offers = await self._reader.sold_offers(pipeline, [issue.order for issue in issues])
         new = [
             [
                 ticket
@@ -340,7 +351,9 @@ class Settlement:
     async def _settle_late(
         self, tx: AsyncConnection, order: Order, *, pay_time: datetime, now: datetime
     ) -> bool:
-        """Takes an expired order's stock again and settles it; False, and nothing is done, if that cannot be."""
+        """Takes an expired order's stock again and settles it; False, and nothing is done, if
+        that cannot be.
+        """
         try:
             async with tx.begin_nested():
                 seats = await self._take_again(tx, order, now=now)
@@ -355,8 +368,10 @@ class Settlement:
     async def _take_again(
         self, tx: AsyncConnection, order: Order, *, now: datetime
     ) -> dict[int, tuple[int, ...]]:
-        """The seats of each item, others than before if those are taken. Raises _GoneError, or one of GONE."""
-        offers = await self._reader.sold_offers(await HotConnection.of(tx), [order])
+        """The seats of each item, others than before if those are taken. Raises _GoneError, or
+        one of GONE.
+        """
+        offers = await self._reader.sold_offers(await PipelineConnection.of(tx), [order])
         items = list(enumerate(order.content.items))
         running = await departures.of_order(tx, order.order_id)
         for _, item in items:
@@ -396,7 +411,8 @@ class Settlement:
     async def _change_again(
         self, tx: AsyncConnection, order: Order, *, now: datetime
     ) -> Order | None:
-        """Puts the ticket that the order was to change back to CHANGING, and gives its order, locked.
+        """Puts the ticket that the order was to change back to CHANGING, and gives its order,
+        locked.
 
         Raises _GoneError for a ticket that is not ACTIVE any more, or was blocked, and for one that
         is not worth any more what it was to count for, since what had been kept for it was given
@@ -445,13 +461,13 @@ def taken_in(transaction: Transaction, outcome: Outcome) -> None:
     log.info("payment.taken_in", out_trade_no=transaction.out_trade_no, outcome=outcome)
 
 
-def _as_it_is(offer: Offer, item: Item, running: Departures) -> Offer:
+def _as_it_is(offer: Offer, item: OrderItem, running: Departures) -> Offer:
     """What was sold, with the times of its departure as they are now."""
     departure = running.get(item.departure_id) if item.departure_id is not None else None
     return departure.as_it_is(offer) if departure else offer
 
 
-def _ride(item: Item, offer: Offer, running: Departures) -> Ride | None:
+def _ride(item: OrderItem, offer: Offer, running: Departures) -> Ride | None:
     """When what was sold travels, from when its departure leaves; None for a package."""
     departure = running.get(item.departure_id) if item.departure_id is not None else None
     if departure is None or offer.journey is None or offer.span is None:
@@ -459,8 +475,10 @@ def _ride(item: Item, offer: Offer, running: Departures) -> Ride | None:
     return Ride.of(offer.span, departure.sold_for(offer.journey.service_time))
 
 
-def _require_still_sold(item: Item, offer: Offer, running: Departures, now: datetime) -> None:
-    """Raises _GoneError for what is not sold any more: its time is over, or the departure was cancelled."""
+def _require_still_sold(item: OrderItem, offer: Offer, running: Departures, now: datetime) -> None:
+    """Raises _GoneError for what is not sold any more: its time is over, or the departure was
+    cancelled.
+    """
     departure = running.get(item.departure_id) if item.departure_id is not None else None
     is_cancelled = departure is not None and departure.state == departures.CANCELLED
     if now >= offer.sale_until_time or is_cancelled:

@@ -15,7 +15,7 @@ from server.payments import refund_outcomes, refund_rules, refunds
 from server.payments.models import payments
 from server.payments.notices import NOTICE
 from server.payments.paid_orders import PaidOrders
-from server.payments.payment_requests import QUERY_PAYMENT, Cashier
+from server.payments.payment_requests import QUERY_PAYMENT, PaymentHandler
 from server.payments.payments import CLOSE_PAYMENT
 from server.payments.reconciling import RECONCILE, Reconciler, ask_for_missed
 from server.payments.refund_models import refund_parts
@@ -27,8 +27,8 @@ from server.platform.database import Database
 from server.platform.outbox import GiveUpError, Postpone, Task, TaskKind, outbox_tasks
 from server.platform.schedule import Job
 from server.wechat.client import WechatClient
-from server.wechat.codec import Refund as Outcome
 from server.wechat.codec import Transaction, WechatError
+from server.wechat.codec import WechatRefund as Outcome
 from server.wechat.signatures import ContentInvalidError
 
 MOST_AT_ONCE = 256
@@ -43,8 +43,10 @@ FIRST_QUERY = timedelta(minutes=1)
 NEXT_QUERY = timedelta(minutes=10)
 """A notice is waited for so long before WeChat is asked."""
 PATIENT_ATTEMPTS = 10
-"""So often, over some minutes, what WeChat refuses is asked for again; then it is an administrator's."""
-PATIENCE_ATTEMPTS = 500
+"""So often, over some minutes, what WeChat refuses is asked for again; then it is an
+administrator's.
+"""
+MOST_ATTEMPTS = 500
 """WeChat may be away for days: no payment that it knows of is given up before, and no refund."""
 WATCHED_AFTER = timedelta(minutes=10)
 """A part that is PROCESSING so long has somebody at it, or gets somebody."""
@@ -55,16 +57,22 @@ log = structlog.get_logger()
 
 
 def kinds(
-    db: Database, client: WechatClient | None, settlement: Settlement, cashier: Cashier
+    db: Database,
+    client: WechatClient | None,
+    settlement: Settlement,
+    payment_handler: PaymentHandler,
 ) -> dict[str, TaskKind]:
     """The kinds of tasks, by name; none without a merchant."""
     if client is None:
         return {}
-    notices, payments_ = NoticeTasks(db, settlement, client), PaymentTasks(db, client, cashier)
+    notices, payments_ = (
+        NoticeTasks(db, settlement, client),
+        PaymentTasks(db, client, payment_handler),
+    )
     return {
         NOTICE: TaskKind(notices.handle, most_at_once=MOST_AT_ONCE),
-        QUERY_PAYMENT: TaskKind(payments_.query, most_attempts=PATIENCE_ATTEMPTS),
-        CLOSE_PAYMENT: TaskKind(payments_.close, most_attempts=PATIENCE_ATTEMPTS),
+        QUERY_PAYMENT: TaskKind(payments_.query, most_attempts=MOST_ATTEMPTS),
+        CLOSE_PAYMENT: TaskKind(payments_.close, most_attempts=MOST_ATTEMPTS),
         RECONCILE: TaskKind(
             Reconciler(db, client).handle,
             most_attempts=RECONCILE_ATTEMPTS,
@@ -78,7 +86,7 @@ def kinds(
 def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
     """Those of refunds."""
     tasks = RefundTasks(db, client)
-    patient = partial(TaskKind, most_attempts=PATIENCE_ATTEMPTS, on_give_up=tasks.give_up)
+    patient = partial(TaskKind, most_attempts=MOST_ATTEMPTS, on_give_up=tasks.give_up)
     return {refunds.SEND: patient(tasks.send), refunds.QUERY: patient(tasks.query)}
 
 
@@ -132,7 +140,8 @@ class NoticeTasks:
                     await payment_records.record_incident(
                         tx, MERCHANT_MISMATCH, None, facts, now=task.now()
                     )
-                case _:  # news of a kind that was not there when this was written, or not of a payment made
+                # news of a kind that was not there when this was written, or not of a payment made
+                case _:
                     log.info("notice.ignored", event_type=notice.event_type, notice_id=task.key)
             await task.done(tx)
 
@@ -142,10 +151,10 @@ class NoticeTasks:
 class PaymentTasks:
     """The handlers of payment.query and payment.close."""
 
-    def __init__(self, db: Database, client: WechatClient, cashier: Cashier) -> None:
+    def __init__(self, db: Database, client: WechatClient, payment_handler: PaymentHandler) -> None:
         self._db = db
         self._client = client
-        self._cashier = cashier
+        self._payment_handler = payment_handler
 
     async def query(self, task: Task) -> Postpone | None:
         """Looks for the payment whose notice may be lost."""
@@ -153,7 +162,7 @@ class PaymentTasks:
             payment = await payment_records.find(tx, task.key)
         if payment is None:
             raise GiveUpError("not a payment of ours")
-        if payment.state != "PENDING" or await self._cashier.look_up(
+        if payment.state != "PENDING" or await self._payment_handler.look_up(
             task.key, now=task.now(), done=task.done
         ):
             return None
@@ -175,7 +184,9 @@ class PaymentTasks:
                 return Postpone(task.now() + PAYING_NOW)
             if not error.says("ORDERPAID"):
                 raise
-            if await self._cashier.look_up(task.key, now=task.now(), done=task.done, closes=True):
+            if await self._payment_handler.look_up(
+                task.key, now=task.now(), done=task.done, closes=True
+            ):
                 return None
             raise  # it says paid and not paid: later it will know
 
@@ -224,7 +235,8 @@ class RefundTasks:
         self._client = client
 
     async def send(self, task: Task) -> Postpone | None:
-        """Asks WeChat for the money, under a number by which it gives it back once however often it is asked.
+        """Asks WeChat for the money, under a number by which it gives it back once however often it
+        is asked.
 
         Of one that was given up it only asks what became of it: money is asked for again by
         RetryRefund.
@@ -281,7 +293,9 @@ class RefundTasks:
         )
 
     async def _refused(self, task: Task, error: WechatError) -> None:
-        """Whether WeChat's no is for good is not ours to tell: the balance may be filled up, an account opened again."""
+        """Whether WeChat's no is for good is not ours to tell: the balance may be filled up, an
+        account opened again.
+        """
         if task.attempt < PATIENT_ATTEMPTS:
             raise error
         log.warning("refund.refused", out_refund_no=task.key, code=error.code)

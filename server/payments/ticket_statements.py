@@ -1,4 +1,6 @@
-"""The tickets that paid orders get, and how they were sold: one statement a table, however many orders there are."""
+"""The tickets that paid orders get, and how they were sold: one statement a table, however many
+orders there are.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,12 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 from server.catalog.offers import Offer
-from server.orders.content import SHARED, Item, Place
+from server.orders.content import SHARED, OrderItem, Place
 from server.orders.orders import Order
-from server.platform.database import Command, HotStatement, columns
+from server.platform.pipeline import Command, PreparedStatement, columns
 from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX, Number
 
-_TICKETS = HotStatement("""
+_TICKETS = PreparedStatement("""
 INSERT INTO tickets (ticket_id, ticket_code, jti, state, blocked, product_id, partner_id, distributor_id, snapshot_id,
   order_id, customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time)
 SELECT v.ticket_id, v.ticket_code, v.jti, 'ACTIVE', v.blocked, v.product_id, 0, '', v.snapshot_id,
@@ -22,12 +24,12 @@ FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::int[], $6::uuid[], $7::big
   AS v (ticket_id, ticket_code, jti, product_id, snapshot_id, order_id, customer_type, customer_name,
         valid_from, valid_until, blocked)
 """)
-_ENTITLEMENTS = HotStatement("""
+_ENTITLEMENTS = PreparedStatement("""
 INSERT INTO entitlements (ticket_id, function_code, total_uses, remaining_uses)
 SELECT v.ticket_id, v.function_code, v.uses, v.uses
 FROM unnest($1::bigint[], $2::text[], $3::int[]) AS v (ticket_id, function_code, uses)
 """)
-_SALES = HotStatement("""
+_SALES = PreparedStatement("""
 INSERT INTO ticket_sales (ticket_id, order_id, item_index, passenger_index, stock_id, departure_id, seat_index, seat,
   amount_minor, reference_time, changes_made)
 SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
@@ -41,7 +43,7 @@ class NewTicket:
 
     item_index: int
     offer: Offer
-    item: Item
+    item: OrderItem
     place: Place | None
     seat_index: int | None
     entitlements: list[dict[str, Any]]
@@ -65,7 +67,9 @@ class TicketRows:
         changes_made: int,
         blocked: bool,
     ) -> None:
-        """A ticket of an order; `names` are those of its passengers. With `blocked` every gate refuses it."""
+        """A ticket of an order; `names` are those of its passengers. With `blocked` every gate
+        refuses it.
+        """
         place, offer = new.place, new.offer
         seat = None
         if new.seat_index is not None and offer.seat_map:
@@ -113,9 +117,11 @@ class TicketRows:
 
 
 def new_tickets(
-    index: int, item: Item, offer: Offer, seats: Sequence[int] | None, *, shares: bool
+    index: int, item: OrderItem, offer: Offer, seats: Sequence[int] | None, *, shares: bool
 ) -> Iterable[NewTicket]:
-    """One for each place, on `seats` if those are others than ordered, and one for each shared entitlement."""
+    """One for each place, on `seats` if those are others than ordered, and one for each shared
+    entitlement.
+    """
     own = [each for each in offer.entitlements if not each.get("shared")]
     for n, place in enumerate(item.places):
         seat_index = seats[n] if seats else place.seat_index

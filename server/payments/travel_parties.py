@@ -9,18 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import pricing
 from server.orders.content import Content
 from server.orders.models import orders as order_rows
-from server.orders.party import Member, Party
+from server.orders.party import Party, PartyMember
 from server.orders.travel_tickets import TravelTicket
 from server.payments.refund_models import refunds
 
 LEFT = frozenset({"REFUNDING", "REFUNDED", "CHANGING", "CHANGED", "VOIDED"})
-"""States of a ticket that has left its party, or has if all goes well; if it comes back, so does its value."""
+"""States of a ticket that has left its party, or has if all goes well; if it comes back, so does
+its value.
+"""
 
 
 async def read(tx: AsyncConnection, found: Sequence[TravelTicket]) -> dict[int, Party]:
     """The parties by item, of all tickets of one order."""
     kept = await _kept(tx, found)
-    members: dict[int, list[Member]] = {}
+    members: dict[int, list[PartyMember]] = {}
     by_item: dict[int, TravelTicket] = {}
     for ticket in found:
         if ticket.is_shared:
@@ -28,7 +30,7 @@ async def read(tx: AsyncConnection, found: Sequence[TravelTicket]) -> dict[int, 
         by_item[ticket.item_index] = ticket
         of_item = members.setdefault(ticket.item_index, [])
         if ticket.state not in LEFT:
-            of_item.append(Member(ticket.ticket_id, ticket.customer_type, ticket.amount_minor))
+            of_item.append(PartyMember(ticket.ticket_id, ticket.customer_type, ticket.amount_minor))
     return {
         item: Party(members[item], kept[item], _price_of(ticket))
         for item, ticket in by_item.items()
@@ -36,7 +38,9 @@ async def read(tx: AsyncConnection, found: Sequence[TravelTicket]) -> dict[int, 
 
 
 async def _kept(tx: AsyncConnection, found: Sequence[TravelTicket]) -> Counter[int]:
-    """By item: the discounts that refunds kept of those who left, less what was added to the credit of changes."""
+    """By item: the discounts that refunds kept of those who left, less what was added to the
+    credit of changes.
+    """
     by_id = {ticket.ticket_id: ticket for ticket in found}
     kept: Counter[int] = Counter()
     if not found or not any(ticket.state in LEFT for ticket in found):

@@ -1,10 +1,12 @@
-"""Calls that arrive together share one transaction, each decided on its own: the hot paths' way to commit once for many.
+"""Calls that arrive together share one transaction, each decided on its own: the hot paths' way to
+commit once for many.
 
-A lane takes all calls that wait, has them worked on together, and answers. While its commit is on the way to the disk the
-next lane takes what has arrived since.
+A lane takes all calls that wait, has them worked on together, and answers. While its commit is on
+the way to the disk the next lane takes what has arrived since.
 
-No call waits for a row that another call needs: what somebody else has locked is left out, tried again a few times within a
-quarter of a second, since an ordinary race is over by then, and refused with CONFLICT if it is locked still.
+No call waits for a row that another call needs: what somebody else has locked is left out, tried
+again a few times within a quarter of a second, since an ordinary race is over by then, and refused
+with CONFLICT if it is locked still.
 """
 
 import asyncio
@@ -14,28 +16,29 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
 from prometheus_client import Gauge, Histogram
 
-from server.platform.database import (
-    RACE_ATTEMPTS,
-    Database,
-    HotConnection,
-    LockedError,
-    LostRaceError,
-)
+from server.platform.database import RACE_ATTEMPTS, Database
+from server.platform.driver_errors import LockedError, LostRaceError
 from server.platform.errors import DomainError
 from server.platform.metrics import LOCKED_CALLS
+from server.platform.pipeline import PipelineConnection
 
-STALL_SECONDS = 0.05
-"""A second lane opens when a call has waited this long, say for a row that somebody has locked: one lane alone gives the
-larger transactions."""
-LINGER_SECONDS = 0.002
-"""While calls come together a lane waits this long for more: a transaction costs as much as several calls in it."""
+SECOND_WORKER_SECONDS = 0.05
+"""A second lane opens when a call has waited this long, say for a row that somebody has locked: one
+lane alone gives the larger transactions.
+"""
+BATCH_WINDOW_SECONDS = 0.002
+"""While calls come together a lane waits this long for more: a transaction costs as much as
+several calls in it.
+"""
 
 RETRIES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
 """How long a call whose row is locked is put off, each time; then it is CONFLICT."""
 CAREFUL_SECONDS = 1.0
 """So long after a time-out no shared transaction waits for a lock."""
 MOST_WAITS = 4
-"""So many calls of a transaction that failed wait for a lock, each on its own; those behind them are put off."""
+"""So many calls of a transaction that failed wait for a lock, each on its own; those behind them
+are put off.
+"""
 
 U = TypeVar("U")
 O = TypeVar("O")  # noqa: E741 - outcome
@@ -51,16 +54,17 @@ class _Waiting(NamedTuple, Generic[U, O]):
 class Work(Protocol[U, O]):
     """Decides units in one transaction of its own on the connection and commits it.
 
-    An outcome for each, a DomainError for one that is refused, LockedError for one whose row is locked, which did nothing.
-    Raises LockedError where it had to wait for a lock; with `careful` it waits only where it cannot tell before whom for.
+    An outcome for each, a DomainError for one that is refused, LockedError for one whose row is
+    locked, which did nothing. Raises LockedError where it had to wait for a lock; with `careful` it
+    waits only where it cannot tell before whom for.
     """
 
     async def __call__(  # noqa: D102
-        self, hot: HotConnection, units: list[U], /, *, careful: bool
+        self, pipeline: PipelineConnection, units: list[U], /, *, careful: bool
     ) -> list[O | DomainError]: ...
 
 
-class Lanes(Generic[U, O]):
+class Batcher(Generic[U, O]):
     """Works on calls (units), in `lanes` shared transactions at once of at most `batch` each.
 
     `size` is what a unit counts in a batch; `told` hears of every outcome and error.
@@ -75,7 +79,7 @@ class Lanes(Generic[U, O]):
         work: Work[U, O],
         *,
         batch: int,
-        lanes: int,
+        workers: int,
         queue: Gauge,
         batches: Histogram,
         size: Callable[[U], int] = lambda _: 1,
@@ -84,7 +88,7 @@ class Lanes(Generic[U, O]):
         self._db = db
         self._work = work
         self._batch = batch
-        self._free_lanes = lanes
+        self._free_workers = workers
         self._queue = queue
         self._batches = batches
         self._size = size
@@ -97,8 +101,9 @@ class Lanes(Generic[U, O]):
     def submit(self, unit: U) -> asyncio.Future[O]:
         """Queues a call; the future gives its outcome, or raises it.
 
-        A future that is cancelled before its turn is not worked on. Raises (in the future) what `work` does, CONFLICT and
-        DATABASE_UNAVAILABLE: after the latter only a repeat tells what became of the call.
+        A future that is cancelled before its turn is not worked on. Raises (in the future) what
+        `work` does, CONFLICT and DATABASE_UNAVAILABLE: after the latter only a repeat tells what
+        became of the call.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[O] = loop.create_future()
@@ -108,32 +113,33 @@ class Lanes(Generic[U, O]):
     def _enqueue(self, waiting: _Waiting[U, O]) -> None:
         self._waiting.append(waiting)
         self._queue.set(len(self._waiting))
-        stalled = waiting.queued_at - self._waiting[0].queued_at > STALL_SECONDS
-        if self._free_lanes and (stalled or not self._running):
-            self._free_lanes -= 1
-            self._running.add(asyncio.create_task(self._lane(), name="lane"))
+        stalled = waiting.queued_at - self._waiting[0].queued_at > SECOND_WORKER_SECONDS
+        if self._free_workers and (stalled or not self._running):
+            self._free_workers -= 1
+            self._running.add(asyncio.create_task(self._worker(), name="lane"))
 
-    async def _lane(self) -> None:
+    async def _worker(self) -> None:
         try:
             while self._waiting:
                 try:
-                    async with self._db.hot() as hot:
-                        await self._serve(hot)
+                    async with self._db.pipeline() as pipeline:
+                        await self._serve(pipeline)
                 except Exception as error:  # noqa: BLE001 - those who wait must hear of it
                     self._fail(self._take(), error)
         finally:
-            self._free_lanes += 1
-            # here, not in a callback: one who submits between the two would wait for a lane that has ended
+            self._free_workers += 1
+            # here, not in a callback: one who submits between the two would wait for a lane that
+            # has ended
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _serve(self, hot: HotConnection) -> None:
+    async def _serve(self, pipeline: PipelineConnection) -> None:
         busy = False
-        while self._waiting and not hot.is_lost:
-            await asyncio.sleep(LINGER_SECONDS if busy else 0)
+        while self._waiting and not pipeline.is_lost:
+            await asyncio.sleep(BATCH_WINDOW_SECONDS if busy else 0)
             taken = self._take()
             busy = len(taken) > 1
             if taken:
-                await self._run(hot, taken)
+                await self._run(pipeline, taken)
 
     def _take(self) -> list[_Waiting[U, O]]:
         taken: list[_Waiting[U, O]] = []
@@ -146,44 +152,47 @@ class Lanes(Generic[U, O]):
         self._queue.set(len(self._waiting))
         return taken
 
-    async def _run(self, hot: HotConnection, taken: list[_Waiting[U, O]]) -> None:
+    async def _run(self, pipeline: PipelineConnection, taken: list[_Waiting[U, O]]) -> None:
         self._batches.observe(len(taken))
         try:
-            outcomes = await self._work_together(hot, [waiting.unit for waiting in taken])
+            outcomes = await self._work_together(pipeline, [waiting.unit for waiting in taken])
         except LostRaceError as error:
             # the race of one call must not cost the others: each again, on its own
-            await self._run_one_by_one(hot, taken, error)
-        except Exception as error:  # noqa: BLE001 - whatever happened, those who wait must hear of it
+            await self._run_one_by_one(pipeline, taken, error)
+        # whatever happened, those who wait must hear of it
+        except Exception as error:  # noqa: BLE001
             self._fail(taken, error)
         else:
             self._answer(taken, outcomes)
 
-    async def _work_together(self, hot: HotConnection, units: list[U]) -> list[O | DomainError]:
+    async def _work_together(
+        self, pipeline: PipelineConnection, units: list[U]
+    ) -> list[O | DomainError]:
         loop = asyncio.get_running_loop()
         if loop.time() >= self._careful_until:
             try:
-                return await self._work(hot, units, careful=False)
+                return await self._work(pipeline, units, careful=False)
             except LockedError:
                 self._careful_until = loop.time() + CAREFUL_SECONDS
-        return await self._work(hot, units, careful=True)
+        return await self._work(pipeline, units, careful=True)
 
     async def _run_one_by_one(
-        self, hot: HotConnection, taken: list[_Waiting[U, O]], error: LostRaceError
+        self, pipeline: PipelineConnection, taken: list[_Waiting[U, O]], error: LostRaceError
     ) -> None:
         waits = 0
         for waiting in taken:
             if waits < MOST_WAITS:
-                waits += await self._run_alone(hot, waiting, error)
+                waits += await self._run_alone(pipeline, waiting, error)
             else:  # others wait behind them
                 self._answer([waiting], [LockedError()])
 
     async def _run_alone(
-        self, hot: HotConnection, waiting: _Waiting[U, O], error: Exception
+        self, pipeline: PipelineConnection, waiting: _Waiting[U, O], error: Exception
     ) -> bool:
         """Whether it had to wait for a lock, in vain."""
         for _ in range(RACE_ATTEMPTS):
             try:
-                outcomes = await self._work(hot, [waiting.unit], careful=True)
+                outcomes = await self._work(pipeline, [waiting.unit], careful=True)
             except LockedError as locked:
                 self._fail([waiting], locked)
                 return True

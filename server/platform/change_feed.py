@@ -1,4 +1,5 @@
-"""Configuration that changes: every process sees a change within a second, without asking for every call.
+"""Configuration that changes: every process sees a change within a second, without asking for every
+call.
 
 Whoever changes configuration, or ends a log-in, says so by a row of `change_feed` in the same
 transaction (`publish`): of which kind, and of which one of the kind. Rows are only ever added, so
@@ -89,10 +90,13 @@ LEFT JOIN change_feed f ON f.transaction_id >= :since
 
 
 async def publish(tx: AsyncConnection, kind: ChangeKind, *keys: object) -> None:
-    """Says that these of a kind change, or all of it; every process sees it within a second of the commit."""
+    """Says that these of a kind change, or all of it; every process sees it within a second of
+    the commit.
+    """
     told = [{"kind": kind.value, "key": str(key)} for key in dict.fromkeys(keys or [""])]
     adding = insert(change_feed).values(told)
-    # the same again in one transaction; or a row restored from another server's dump, which must look new
+    # the same again in one transaction; or a row restored from another server's dump, which must
+    # look new
     await tx.execute(
         adding.on_conflict_do_update(
             index_elements=list(change_feed.primary_key.columns), set_={"create_time": func.now()}
@@ -148,7 +152,8 @@ class ChangeFeed:
             self._take(rows, began)
 
     async def refresh(self) -> bool:
-        """Polls unless the last poll is recent, once for all who ask meanwhile; whether it is recent now.
+        """Polls unless the last poll is recent, once for all who ask meanwhile; whether it is
+        recent now.
 
         Raises DATABASE_UNAVAILABLE.
         """
@@ -189,10 +194,12 @@ class ChangeFeed:
 
 
 class Remembered(Generic[K, V]):
-    """What `load(key)` gave, remembered until it changes; bounded, and loaded once for all who wait.
+    """What `load(key)` gave, remembered until it changes; bounded, and loaded once for all who
+    wait.
 
-    `kinds` are what the values are made of. With `subjects`, which says what one value is made of, a
-    change of one drops the values made of it; without, and where a change has no key, all are dropped.
+    `kinds` are what the values are made of. With `subjects`, which says what one value is made of,
+    a change of one drops the values made of it; without, and where a change has no key, all are
+    dropped.
     """
 
     def __init__(
@@ -220,7 +227,8 @@ class Remembered(Generic[K, V]):
 
     async def get(self, key: K) -> V:
         """The value, loaded if it is not remembered. Exceptions of `load` are not remembered."""
-        # a busy server polls late: each of its calls must not load all anew, which makes it busier still
+        # a busy server polls late: each of its calls must not load all anew, which makes it busier
+        # still
         if not await self._feed.refresh():
             return await self._load(key)
         entry = self._values.get(key)
@@ -234,7 +242,9 @@ class Remembered(Generic[K, V]):
         return await asyncio.shield(loading)
 
     def forget(self, key: K) -> None:
-        """Drops a value that is known to be out of date, though nobody has published that: by time, say."""
+        """Drops a value that is known to be out of date, though nobody has published that: by
+        time, say.
+        """
         self._values.pop(key, None)
 
     def _loaded(self, key: K, done: asyncio.Future[V]) -> None:

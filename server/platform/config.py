@@ -1,4 +1,6 @@
-"""The settings: one frozen object, read once at start from `DEEPTRAVEL_*`; all faults are reported together."""
+"""The settings: one frozen object, read once at start from `DEEPTRAVEL_*`; all faults are
+reported together.
+"""
 
 import base64
 import binascii
@@ -29,7 +31,9 @@ from server.platform.redis_url import read as read_redis_url
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
 HOT_CONNECTIONS_BESIDE = 8
-"""Of the hot paths of each process, beside those that redeem and order: notices, looks at QR codes, seats left, tasks."""
+"""Of the hot paths of each process, beside those that redeem and order: notices, looks at QR
+codes, seats left, tasks.
+"""
 PUBLIC_KEY_ID = "PUB_KEY_ID_"
 MAX_PORT = 65535
 OPERATIONS_PORTS_ABOVE = 1000
@@ -42,11 +46,15 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 class ConfigError(Exception):
-    """The settings are wrong; the text lists every fault with the variable's name and the remedy."""
+    """The settings are wrong; the text lists every fault with the variable's name and the
+    remedy.
+    """
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default. The variable is the name in upper case behind `DEEPTRAVEL_`."""
+    """Every setting, with its default. The variable is the name in upper case behind
+    `DEEPTRAVEL_`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="DEEPTRAVEL_", frozen=True, env_ignore_empty=True)
 
@@ -360,7 +368,9 @@ class Settings(BaseSettings):
 
     @property
     def listeners(self) -> dict[str, tuple[str, int, str]]:
-        """By the name of the setting of each port: address, port, and the setting without _HOST and _PORT."""
+        """By the name of the setting of each port: address, port, and the setting without _HOST
+        and _PORT.
+        """
         return {
             "grpc_port": (self.grpc_host, self.grpc_port, "DEEPTRAVEL_GRPC"),
             "http_port": (self.http_host, self.http_port, "DEEPTRAVEL_HTTP"),
@@ -388,8 +398,10 @@ class Settings(BaseSettings):
         return _parts(self.cors_origins)
 
     @property
-    def hot_connections(self) -> int:
-        """Connections that the hot paths have for themselves: each shared transaction's, and for what is read beside."""
+    def pipeline_connections(self) -> int:
+        """Connections that the hot paths have for themselves: each shared transaction's, and for
+        what is read beside.
+        """
         return self.redeem_lanes + self.order_lanes + HOT_CONNECTIONS_BESIDE
 
     @property
@@ -421,7 +433,8 @@ def is_loopback(host: str) -> bool:
 
 
 def unknown_settings(names: Iterable[str]) -> dict[str, str]:
-    """Variables with our prefix that are no setting and have no effect, each with the setting that is probably meant.
+    """Variables with our prefix that are no setting and have no effect, each with the setting that
+    is probably meant.
 
     `names` are those of the environment; an empty text where no setting is like it.
     """
@@ -448,7 +461,9 @@ def wechat_settings(settings: Settings) -> dict[str, str | None]:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Reads the settings from the environment; `overrides` win. Raises ConfigError with all faults at once."""
+    """Reads the settings from the environment; `overrides` win. Raises ConfigError with all
+    faults at once.
+    """
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL that never wait for ever: every round trip has a deadline on our side.
 
-The server's own statement time-out does not end a wait for a server that is frozen or unreachable. So each wait
-on the socket ends after the statement time-out and a margin; then the connection is closed, since its answer may
-still come.
+The server's own statement time-out does not end a wait for a server that is frozen or unreachable.
+So each wait on the socket ends after the statement time-out and a margin; then the connection is
+closed, since its answer may still come.
 """
 
 import asyncio
@@ -19,10 +19,14 @@ from psycopg.abc import PQGen
 MARGIN_SECONDS = 1.0
 """A round trip may take this much longer than the server's time-out of a statement."""
 CANCEL_SECONDS = 1.0
-"""So long we try to have a statement cancelled that nobody waits for any more, before we close its connection."""
+"""So long we try to have a statement cancelled that nobody waits for any more, before we close
+its connection.
+"""
 CHECK_SECONDS = 0.1
 UNCONFIRMED_COMMIT = "01000"
-"""SQLSTATE of the warning with which a COMMIT stops waiting for its standby: it has happened here only."""
+"""SQLSTATE of the warning with which a COMMIT stops waiting for its standby: it has happened
+here only.
+"""
 
 RV = TypeVar("RV")
 
@@ -60,14 +64,14 @@ class Notifications:
             listener()
 
 
-class Connection(psycopg.AsyncConnection[Any]):
+class DriverConnection(psycopg.AsyncConnection[Any]):
     """A connection whose round trips have a deadline.
 
     Attributes:
         answer_seconds: how long one round trip may take.
         notifications: what `notify` reaches.
-        is_committing: whether a COMMIT is under way. It is never cancelled: what a cancelled one has done is
-            seen by others before the standby has it.
+        is_committing: whether a COMMIT is under way. It is never cancelled: what a cancelled
+            one has done is seen by others before the standby has it.
     """
 
     answer_seconds: float = 10.0 + MARGIN_SECONDS
@@ -93,7 +97,9 @@ class Connection(psycopg.AsyncConnection[Any]):
             self._is_unconfirmed = True
 
     def abandon(self) -> None:
-        """Ends the round trip under way within CHECK_SECONDS: another server has taken this one's place."""
+        """Ends the round trip under way within CHECK_SECONDS: another server has taken this
+        one's place.
+        """
         self._is_abandoned = True
 
     @property

@@ -35,7 +35,9 @@ class DeadTask:
 async def dead(
     tx: AsyncConnection, *, kind: str = "", after: tuple[datetime, UUID] | None = None, most: int
 ) -> list[DeadTask]:
-    """Up to `most` dead letters, made so before `after` (update_time, task_id), latest first; "" is every kind."""
+    """Up to `most` dead letters, made so before `after` (update_time, task_id), latest first; ""
+    is every kind.
+    """
     columns = [_t[name] for name in DeadTask.__dataclass_fields__]
     query = (
         select(*columns)
@@ -51,7 +53,8 @@ async def dead(
 
 
 async def replay(tx: AsyncConnection, task: UUID, *, now: datetime) -> UUID:
-    """Makes a dead task due now, with all its attempts; returns the id of the task that now carries the work.
+    """Makes a dead task due now, with all its attempts; returns the id of the task that now carries
+    the work.
 
     That is another one if the same was enqueued again since: the dead letter is then closed. Raises
     NOT_FOUND if there is no dead task of this id.

@@ -5,7 +5,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a call failed. Mirrors `ErrorReason` of deeptravel.common.v1, which documents each value."""
+    """Why a call failed. Mirrors `ErrorReason` of deeptravel.common.v1, which documents each
+    value.
+    """
 
     INVALID_FIELD = "INVALID_FIELD"
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
@@ -99,22 +101,29 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.PASSENGER_NOT_ALLOWED: "FAILED_PRECONDITION",
     Reason.RANGE_TOO_LARGE: "FAILED_PRECONDITION",
 }
-"""gRPC status code name for each reason; a test holds it complete and equal to the contract's comments."""
+"""gRPC status code name for each reason; a test holds it complete and equal to the contract's
+comments.
+"""
 
 
 MAX_VIOLATIONS = 50
-"""The check of a request ends at this many; nobody mends more at once, and a status tells of even fewer."""
+"""The check of a request ends at this many; nobody mends more at once, and a status tells of
+even fewer.
+"""
 
 
 class StartError(Exception):
-    """What the server needs to run is missing or in use; the text says what and the remedy, for a person."""
+    """What the server needs to run is missing or in use; the text says what and the remedy, for
+    a person.
+    """
 
 
 class DomainError(Exception):
     """A call that cannot be done, for a reason the caller can act on.
 
-    `message` names the field and the remedy, in English. `metadata` are the facts the contract promises for the
-    reason; `violations` are (field path, description) pairs for INVALID_FIELD; `retry_seconds` becomes a RetryInfo.
+    `message` names the field and the remedy, in English. `metadata` are the facts the contract
+    promises for the reason; `violations` are (field path, description) pairs for INVALID_FIELD;
+    `retry_seconds` becomes a RetryInfo.
     """
 
     def __init__(
@@ -135,7 +144,9 @@ class DomainError(Exception):
 
 
 def invalid(field: str, description: str) -> DomainError:
-    """INVALID_FIELD for one field (its path as in the request) with what is wrong and what to send instead."""
+    """INVALID_FIELD for one field (its path as in the request) with what is wrong and what to
+    send instead.
+    """
     return DomainError(
         Reason.INVALID_FIELD, f"{field}: {description}", violations=[(field, description)]
     )

@@ -1,7 +1,9 @@
-"""What a log may say of an error: which one, and where; never a value, which may be somebody's name or openid.
+"""What a log may say of an error: which one, and where; never a value, which may be somebody's name
+or openid.
 
-PostgreSQL repeats values in its errors ("Key (openid)=(…) already exists", "invalid input syntax …"), and so do Python's
-and the libraries' ("invalid literal for int(): …"). So only the texts of errors that are about the program are shown.
+PostgreSQL repeats values in its errors ("Key (openid)=(…) already exists", "invalid input syntax
+…"), and so do Python's and the libraries' ("invalid literal for int(): …"). So only the texts of
+errors that are about the program are shown.
 """
 
 import linecache
@@ -28,8 +30,9 @@ CONNECTION_MODULES = ("httpcore2", "httpx2", "redis")
 WITHOUT_VALUES = frozenset({"08", "0A", "23", "25", "28", "3D", "40", "42", "53", "54", "55"}) | {
     *("57", "58", "XX")
 }
-"""Classes of SQLSTATE whose first line names tables, constraints and roles, but no values; 22, the bad values, does not
-belong to them. DETAIL, HINT and CONTEXT hold values in any class."""
+"""Classes of SQLSTATE whose first line names tables, constraints and roles, but no values; 22, the
+bad values, does not belong to them. DETAIL, HINT and CONTEXT hold values in any class.
+"""
 LONGEST_TEXT = 500
 MOST_ERRORS = 12
 """Errors of one chain that are shown."""

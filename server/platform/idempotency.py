@@ -1,8 +1,8 @@
 """A repeat of a changing call gets the first answer again.
 
-The row is inserted before the work, in the same transaction: a repeat that comes while the first is still at it waits
-on the primary key, and finds the answer, or finds nothing because the first rolled back and does the work itself.
-(DOMAIN, Redemption 3.)
+The row is inserted before the work, in the same transaction: a repeat that comes while the first is
+still at it waits on the primary key, and finds the answer, or finds nothing because the first
+rolled back and does the work itself. (DOMAIN, Redemption 3.)
 """
 
 from datetime import datetime, timedelta
@@ -21,8 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.database import Command, HotStatement, metadata, round_trip
+from server.platform.database import metadata
 from server.platform.errors import DomainError, Reason
+from server.platform.pipeline import Command, PreparedStatement, round_trip
 
 idempotency_records = Table(
     "idempotency_records",
@@ -34,30 +35,35 @@ idempotency_records = Table(
     Column("answer", LargeBinary),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
-# rows arrive in the order of time, so a block range index finds the old ones at next to no cost for the new
+# rows arrive in the order of time, so a block range index finds the old ones at next to no cost for
+# the new
 Index("ix_idempotency_records_time", idempotency_records.c.create_time, postgresql_using="brin")
 
-READ_ANSWERS = HotStatement("""
+READ_ANSWERS = PreparedStatement("""
 SELECT r.caller, r.method, r.request_id, r.content_hash, r.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (caller, method, request_id)
 JOIN idempotency_records r USING (caller, method, request_id)
 """)
 """The answers of many keys, for hot transactions; parameters are the columns of the keys."""
-STORE_ANSWERS = HotStatement("""
+STORE_ANSWERS = PreparedStatement("""
 INSERT INTO idempotency_records (caller, method, request_id, content_hash, answer, create_time)
 SELECT v.*, $1::timestamptz
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) v
 """)
-"""Stores many: the time, then the columns. A key that is there already loses the race by its primary key."""
+"""Stores many: the time, then the columns. A key that is there already loses the race by its
+primary key.
+"""
 
 REPEAT_WAITS_SECONDS = 5
-"""So long a repeat waits for the first call, if that is still at it; for any other row a call waits much shorter."""
-_WAIT = HotStatement("SELECT set_config('lock_timeout', $1, true)")
-_CLAIM = HotStatement("""
+"""So long a repeat waits for the first call, if that is still at it; for any other row a call
+waits much shorter.
+"""
+_WAIT = PreparedStatement("SELECT set_config('lock_timeout', $1, true)")
+_CLAIM = PreparedStatement("""
 INSERT INTO idempotency_records (caller, method, request_id, content_hash, create_time)
 VALUES ($1, $2, $3, $4::bytea, $5::timestamptz) ON CONFLICT DO NOTHING RETURNING request_id
 """)
-_WAIT_AS_USUAL = HotStatement("SET LOCAL lock_timeout TO DEFAULT")
+_WAIT_AS_USUAL = PreparedStatement("SET LOCAL lock_timeout TO DEFAULT")
 
 Key = tuple[str, str, str]
 """Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
@@ -77,16 +83,16 @@ async def begin(
     content_hash: bytes,
     *,
     now: datetime,
-    is_patient: bool = False,
+    is_slow: bool = False,
 ) -> bytes | None:
     """Claims the key: None if the caller is to do the work and `finish`, else the first answer.
 
-    Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, REPEAT_WAITS_SECONDS at the most, or as long
-    as the transaction waits for any lock if it `is_patient`.
+    Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, REPEAT_WAITS_SECONDS
+    at the most, or as long as the transaction waits for any lock if it `is_patient`.
     """
     claim = [*key, "\\x" + content_hash.hex(), now.isoformat()]
-    before: list[Command] = [] if is_patient else [(_WAIT, [f"{REPEAT_WAITS_SECONDS}s"])]
-    behind: list[Command] = [] if is_patient else [(_WAIT_AS_USUAL, [])]
+    before: list[Command] = [] if is_slow else [(_WAIT, [f"{REPEAT_WAITS_SECONDS}s"])]
+    behind: list[Command] = [] if is_slow else [(_WAIT_AS_USUAL, [])]
     # in one round trip
     results = await round_trip(tx, [*before, (_CLAIM, claim), *behind])
     if results[len(before)]:

@@ -1,6 +1,7 @@
 """The log: one JSON object a line on standard error, or coloured text on a terminal.
 
-Errors are shown as server.platform.faults does, whoever logs them: no values of rows, parameters or fields.
+Errors are shown as server.platform.faults does, whoever logs them: no values of rows, parameters or
+fields.
 """
 
 import asyncio
@@ -130,7 +131,9 @@ def guard_process() -> None:
 
 
 def loop_fault(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """An event loop's exception handler: asyncio's own shows tasks and callbacks with their arguments."""
+    """An event loop's exception handler: asyncio's own shows tasks and callbacks with their
+    arguments.
+    """
     error, task = context.get("exception"), context.get("task") or context.get("future")
     _log.error(
         "loop.fault",
@@ -156,7 +159,9 @@ def _show_errors(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
 
 
 def _is_no_complaint_about_metadata(record: logging.LogRecord) -> bool:
-    """What anybody sends as metadata is no fault of ours; grpcio shows each value that is no UTF-8, with a traceback."""
+    """What anybody sends as metadata is no fault of ours; grpcio shows each value that is no
+    UTF-8, with a traceback.
+    """
     return not str(record.msg).startswith("Invalid encoding")
 
 

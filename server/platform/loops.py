@@ -1,11 +1,11 @@
 """What runs in the background of a process: loops that no error ends.
 
-A loop that ends by an error is logged, waits a moment (longer each time) and is started again. Until
-it has run for STEADY_SECONDS it counts as down, and the process is not healthy.
+A loop that ends by an error is logged, waits a moment (longer each time) and is started again.
+Until it has run for STEADY_SECONDS it counts as down, and the process is not healthy.
 
-Most loops poll: they look at something again and again. Each of them is a `Polling`: its function, its
-interval and the errors after which the next look is enough, such as a database that is away; any
-other error ends the run, as above.
+Most loops poll: they look at something again and again. Each of them is a `Polling`: its function,
+its interval and the errors after which the next look is enough, such as a database that is away;
+any other error ends the run, as above.
 """
 
 import asyncio
@@ -173,7 +173,8 @@ class Loop:
             self._woken.clear()
             waits_for = self._woken
             try:
-                # not wait_for, which up to Python 3.11 forgets a cancellation that comes with the result
+                # not wait_for, which up to Python 3.11 forgets a cancellation that comes with the
+                # result
                 async with asyncio.timeout(polling.timeout_seconds):
                     await polling.look()
             except polling.tolerated as error:
@@ -218,7 +219,9 @@ class Loops:
         return sorted(loop.name for loop in self._loops.values() if loop.is_down)
 
     def add(self, name: str, run: Run | Polling) -> Loop:
-        """A loop that is not started yet, with its function or how it polls. Raises ValueError if there is one of this name."""
+        """A loop that is not started yet, with its function or how it polls. Raises ValueError
+        if there is one of this name.
+        """
         if name in self._loops:
             raise ValueError(f"there is a loop {name} already")
         loop = self._loops[name] = Loop(name, run, self._on_change)

@@ -1,4 +1,6 @@
-"""What Prometheus reads from `/metrics` on the operations address; with several workers the figures of all of them together."""
+"""What Prometheus reads from `/metrics` on the operations address; with several workers the
+figures of all of them together.
+"""
 
 import os
 

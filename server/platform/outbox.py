@@ -1,15 +1,16 @@
-"""The transactional outbox: tasks that are enqueued with a commit, and the worker that runs them afterwards.
+"""The transactional outbox: tasks that are enqueued with a commit, and the worker that runs them
+afterwards.
 
 A use case enqueues a task in its own transaction (`enqueue`), so the task is there exactly when the
-change is. Every process takes what is due (`TaskWorker`), under a lease and not in a transaction: no
-connection is held while a handler talks to the outside, and the tasks of a process that died are
+change is. Every process takes what is due (`TaskWorker`), under a lease and not in a transaction:
+no connection is held while a handler talks to the outside, and the tasks of a process that died are
 taken by another when the lease is over. So a task may run more than once, and a handler must be
-idempotent: what it does in the database belongs into one transaction with `Task.done`, which only the
-holder of the lease passes; what it does outside needs a key of its own that the outside knows, such as
-an out_refund_no.
+idempotent: what it does in the database belongs into one transaction with `Task.done`, which only
+the holder of the lease passes; what it does outside needs a key of its own that the outside knows,
+such as an out_refund_no.
 
-What fails is retried with back-off, and is a dead letter in the end, which an administrator sees and
-may replay. (DOMAIN, Operations.) How to add a task: docs/guides/adding-a-task.md.
+What fails is retried with back-off, and is a dead letter in the end, which an administrator sees
+and may replay. (DOMAIN, Operations.) How to add a task: docs/guides/adding-a-task.md.
 """
 
 import asyncio
@@ -39,16 +40,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.database import Command, Database, HotStatement, columns, metadata, round_trip
+from server.platform.database import Database, metadata
 from server.platform.errors import DomainError
 from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
+from server.platform.pipeline import Command, PreparedStatement, columns, round_trip
 
 POLL_SECONDS = 0.5
 """How often a process looks for due tasks that another one has enqueued."""
 ENQUEUED = "tasks"
-"""What a transaction that enqueues a task notifies: this process's worker looks after the commit."""
+"""What a transaction that enqueues a task notifies: this process's worker looks after the
+commit.
+"""
 SPACING_SECONDS = 0.03
 """Between two looks: under load one look takes many tasks, and each of many costs less."""
 SAMPLE_SECONDS = 15.0
@@ -60,7 +64,9 @@ STOP_SECONDS = 10.0
 CUT_OFF_SECONDS = 2.0
 """And this long to end when they are cancelled, and to give up their leases."""
 LEASE_MARGIN_SECONDS = 10.0
-"""A lease outlives the handler's time by this much, for writing down the result and for clocks that differ."""
+"""A lease outlives the handler's time by this much, for writing down the result and for clocks
+that differ.
+"""
 BACK_OFF_BASE_SECONDS = 1.0
 BACK_OFF_MOST_SECONDS = 600.0
 LONGEST_ERROR = 500
@@ -81,7 +87,8 @@ outbox_tasks = Table(
     Column("attempts", Integer, nullable=False),
     # who took it holds it so long; the value is also the proof of holding it
     Column("lease_until", DateTime(timezone=True)),
-    # asked for again while somebody is at it, who may have read the old state: then it is due once more
+    # asked for again while somebody is at it, who may have read the old state: then it is due once
+    # more
     Column("again_time", DateTime(timezone=True)),
     Column("last_error", Text),
     Column("create_time", DateTime(timezone=True), nullable=False),
@@ -98,9 +105,10 @@ Index("ix_outbox_tasks_due", _t.kind, _t.due_time, postgresql_where=_t.state == 
 Index("ix_outbox_tasks_dead", _t.update_time, _t.task_id, postgresql_where=_t.state == "DEAD")
 Index("ix_outbox_tasks_done", _t.update_time, postgresql_where=_t.state == "DONE")
 
-# A conflict locks the open task: a worker's `done` comes before it, and then this inserts a new one, or after it, and
-# then finds again_time. DO NOTHING would lose what is enqueued while a worker is at it.
-ENQUEUE = HotStatement(
+# A conflict locks the open task: a worker's `done` comes before it, and then this inserts a new
+# one, or after it, and then finds again_time. DO NOTHING would lose what is enqueued while a worker
+# is at it.
+ENQUEUE = PreparedStatement(
     """
 INSERT INTO outbox_tasks AS o
   (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)
@@ -121,7 +129,7 @@ ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
 """`enqueue_many` for a hot transaction; its one parameter is made by `enqueue_parameter`."""
 
 # ARRAY, not a join: the planner would expect many and read the whole table
-_TAKE = HotStatement("""
+_TAKE = PreparedStatement("""
 WITH due AS MATERIALIZED (
   SELECT t.task_id
   FROM unnest($1::text[], $2::int[]) AS k (kind, room)
@@ -140,7 +148,7 @@ RETURNING task_id, kind, key, payload, attempts, create_time, lease_until
 """)
 
 # only the holder of the lease; LEAST passes over NULLs
-_SETTLE = HotStatement("""
+_SETTLE = PreparedStatement("""
 UPDATE outbox_tasks t SET
   state = CASE WHEN again_time IS NULL THEN v.state ELSE 'OPEN' END,
   due_time = COALESCE(LEAST(again_time, v.due), due_time),
@@ -152,7 +160,7 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestampt
 WHERE t.task_id = v.task_id AND t.state = 'OPEN' AND t.lease_until = v.lease_until
 RETURNING t.state
 """)
-_LOCK_LEASES = HotStatement("""
+_LOCK_LEASES = PreparedStatement("""
 SELECT t.task_id
 FROM unnest($1::uuid[], $2::timestamptz[]) AS v (task_id, lease_until)
 JOIN outbox_tasks t USING (task_id)
@@ -173,7 +181,8 @@ Clock = Callable[[], datetime]
 class NewTask(NamedTuple):
     """A task to enqueue: its kind, its key, what its handler needs to know, and not before when.
 
-    The payload becomes JSON without NUL characters; keep bodies from outside in a table of their own.
+    The payload becomes JSON without NUL characters; keep bodies from outside in a table of their
+    own.
     """
 
     kind: str
@@ -196,11 +205,13 @@ async def enqueue(
 
 
 async def enqueue_many(tx: AsyncConnection, asks: Iterable[NewTask], *, now: datetime) -> None:
-    """Enqueues tasks in the caller's transaction, at its end: it locks tasks of these keys until the commit.
+    """Enqueues tasks in the caller's transaction, at its end: it locks tasks of these keys until
+    the commit.
 
-    Of one kind and key one task is open: asked for again it keeps the earlier due time, takes the newer payload and
-    gets all attempts anew; while a handler is at it, it runs once more afterwards. One that is done or dead stays so,
-    and another is made. After the commit this process looks at once.
+    Of one kind and key one task is open: asked for again it keeps the earlier due time, takes the
+    newer payload and gets all attempts anew; while a handler is at it, it runs once more
+    afterwards. One that is done or dead stays so, and another is made. After the commit this
+    process looks at once.
     """
     parameter = enqueue_parameter(asks, now=now)
     if parameter != "[]":
@@ -220,13 +231,17 @@ def enqueue_parameter(asks: Iterable[NewTask], *, now: datetime) -> str:
 
 
 def task_id(now: datetime) -> UUID:
-    """An id in the order of time, so that new tasks stand together in the index (RFC 9562, version 7)."""
+    """An id in the order of time, so that new tasks stand together in the index (RFC 9562,
+    version 7).
+    """
     milliseconds = int(now.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | 7 << 76 | uuid4().int & ((1 << 76) - 1))
 
 
 class LeaseLostError(Exception):
-    """The task is no longer this process's: it took too long and another took it, or it was finished before."""
+    """The task is no longer this process's: it took too long and another took it, or it was
+    finished before.
+    """
 
 
 class _NotDeadError(Exception):
@@ -234,12 +249,16 @@ class _NotDeadError(Exception):
 
 
 class GiveUpError(Exception):
-    """A handler raises it for what no retry can mend: the task is a dead letter at once. The text is for an administrator."""
+    """A handler raises it for what no retry can mend: the task is a dead letter at once. The
+    text is for an administrator.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Postpone:
-    """A handler's answer that it was too early: the task is due again then, and nothing has failed."""
+    """A handler's answer that it was too early: the task is due again then, and nothing has
+    failed.
+    """
 
     due: datetime
 
@@ -265,10 +284,11 @@ class Task:
     is_settled: bool = field(default=False, init=False)
 
     async def done(self, tx: AsyncConnection) -> None:
-        """Marks it done in the handler's transaction, at its end, so that effect and mark are committed as one.
+        """Marks it done in the handler's transaction, at its end, so that effect and mark are
+        committed as one.
 
-        Raises LeaseLostError, which must roll the effect back. To be called once in each transaction that is tried;
-        the last of them must be committed when the handler returns.
+        Raises LeaseLostError, which must roll the effect back. To be called once in each
+        transaction that is tried; the last of them must be committed when the handler returns.
         """
         if await self.settle(tx, "DONE", attempts=self.attempt) is None:
             raise LeaseLostError(f"{self.kind} {self.key}")
@@ -283,7 +303,8 @@ class Task:
         due: datetime | None = None,
         error: str | None = None,
     ) -> str | None:
-        """Gives up the lease with this result; the state it has now, OPEN if it was asked for again meanwhile.
+        """Gives up the lease with this result; the state it has now, OPEN if it was asked for again
+        meanwhile.
 
         None if the lease was lost.
         """
@@ -306,7 +327,8 @@ class Task:
 
 
 def lock_leases(tasks: Iterable[Task]) -> Command:
-    """Locks those of the tasks whose leases are still held, unless others have them locked; each row is (task_id,).
+    """Locks those of the tasks whose leases are still held, unless others have them locked; each
+    row is (task_id,).
 
     For several tasks whose effects are committed as one: `done_together` ends them.
     """
@@ -315,7 +337,8 @@ def lock_leases(tasks: Iterable[Task]) -> Command:
 
 
 def done_together(tasks: Iterable[Task]) -> Command:
-    """`Task.done` of several tasks in one hot transaction, which has their leases locked; a row for each.
+    """`Task.done` of several tasks in one hot transaction, which has their leases locked; a row for
+    each.
 
     Set `is_settled` of each after the commit.
     """
@@ -323,7 +346,8 @@ def done_together(tasks: Iterable[Task]) -> Command:
 
 
 Handler = Callable[[Task], Awaitable[Postpone | None]]
-"""Does the work, idempotently. An exception is a failure; DomainError.retry_seconds is the least wait after it.
+"""Does the work, idempotently. An exception is a failure; DomainError.retry_seconds is the least
+wait after it.
 
 The exception's text is kept and logged: it must not hold secrets or personal data.
 """
@@ -341,8 +365,8 @@ class TaskKind:
         most_attempts: after so many it is a dead letter; 20 take about two hours.
         most_at_once: of this kind in one process; a slow vendor holds up its own kind only.
         most_seconds: after them the handler is cancelled, which is a failure.
-        on_give_up: what follows when a task is given up, in the transaction that makes it a dead letter, with
-            its last error; what waits for the task is then somebody's to see to.
+        on_give_up: what follows when a task is given up, in the transaction that makes it a
+            dead letter, with its last error; what waits for the task is then somebody's to see to.
     """
 
     handle: Handler
@@ -353,7 +377,9 @@ class TaskKind:
 
 
 def back_off_seconds(attempt: int) -> float:
-    """The wait after a failed attempt: doubled each time up to the most, less up to a half by chance."""
+    """The wait after a failed attempt: doubled each time up to the most, less up to a half by
+    chance.
+    """
     longest = min(BACK_OFF_MOST_SECONDS, BACK_OFF_BASE_SECONDS * 2.0 ** min(attempt - 1, 30))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311
 
@@ -363,7 +389,9 @@ def _utc_now() -> datetime:
 
 
 class TaskWorker:
-    """Runs the tasks of the given kinds in one process; those of other kinds are left to other processes."""
+    """Runs the tasks of the given kinds in one process; those of other kinds are left to other
+    processes.
+    """
 
     def __init__(
         self,
@@ -405,7 +433,9 @@ class TaskWorker:
         self._sampling.start()
 
     async def stop(self) -> None:
-        """Takes no more and lets those under way finish, for `stop_seconds` at the most; the rest is handed back."""
+        """Takes no more and lets those under way finish, for `stop_seconds` at the most; the
+        rest is handed back.
+        """
         self._db.notifications.unlisten(ENQUEUED, self._loop.wake)
         await self._sampling.end(within_seconds=CUT_OFF_SECONDS)
         deadline = asyncio.get_running_loop().time() + self._stop_seconds
@@ -417,7 +447,8 @@ class TaskWorker:
             await self._cut_off(dict(self._running))
 
     async def drain(self) -> int:
-        """Runs all that is due by the clock and returns how many tasks it took; for a worker not started.
+        """Runs all that is due by the clock and returns how many tasks it took; for a worker not
+        started.
 
         Raises DATABASE_UNAVAILABLE.
         """
@@ -461,8 +492,8 @@ class TaskWorker:
         leases = [(now + timedelta(seconds=lease)).isoformat() for lease in seconds]
         wanted = [(*room, lease) for room, lease in zip(rooms.items(), leases, strict=True)]
         parameters = [*columns(wanted), now.isoformat()]
-        async with self._db.hot() as hot, hot.transaction():
-            (rows,) = await hot.round_trip([(_TAKE, parameters)], commit=True)
+        async with self._db.pipeline() as pipeline, pipeline.transaction():
+            (rows,) = await pipeline.round_trip([(_TAKE, parameters)], commit=True)
         tasks = [Task(*(*row, self._clock)) for row in rows]
         for task in tasks:
             running = asyncio.create_task(self._work(task), name=f"outbox {task.kind} {task.key}")
@@ -479,7 +510,8 @@ class TaskWorker:
     async def _work(self, task: Task) -> None:
         try:
             await self._try(task)
-        except Exception as error:  # noqa: BLE001 - a lost lease, or no database: it runs again when the lease is over
+        # a lost lease, or no database: it runs again when the lease is over
+        except Exception as error:  # noqa: BLE001
             self._report(task, "LOST", error)
 
     async def _try(self, task: Task) -> None:
@@ -537,7 +569,9 @@ class TaskWorker:
         return found
 
     async def _make_dead(self, task: Task, give_up: GiveUp, **result: Any) -> bool:
-        """Makes it a dead letter, with what follows from that; False, and nothing is done, if it was enqueued again."""
+        """Makes it a dead letter, with what follows from that; False, and nothing is done, if it
+        was enqueued again.
+        """
 
         async def work(tx: AsyncConnection) -> None:
             # first, since whoever enqueues a task locks what it is about before the task
@@ -564,19 +598,24 @@ class TaskWorker:
         try:
             async with asyncio.timeout(CUT_OFF_SECONDS):
                 await self._db.in_transaction(hand_back)
-        except Exception as error:  # noqa: BLE001 - whatever it was, they run again after their leases
+        # whatever it was, they run again after their leases
+        except Exception as error:  # noqa: BLE001
             log.warning("outbox.not_handed_back", error=_error_text(error))
 
 
 def _error_text(error: Exception) -> str:
-    """For the log and the dead letters: of a DomainError its message too, which in a task is ours alone."""
+    """For the log and the dead letters: of a DomainError its message too, which in a task is
+    ours alone.
+    """
     text = f"{error.reason}: {error}" if isinstance(error, DomainError) else fault_text(error)
     kept = text.replace("\0", "")[:LONGEST_ERROR]
     return kept.encode(errors="replace").decode()
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: int) -> int:
-    """Forgets up to `most` tasks that were done longer than `keep` ago; returns how many. Dead letters stay."""
+    """Forgets up to `most` tasks that were done longer than `keep` ago; returns how many. Dead
+    letters stay.
+    """
     old = (
         select(_t.task_id)
         .where(_t.state == "DONE", _t.update_time < now - keep)

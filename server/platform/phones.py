@@ -10,9 +10,10 @@ DEFAULT_REGION = "HK"
 """Where a number without a country's code is from."""
 
 _INTERNATIONAL = re.compile(r"[^\d+]*00")
-"""What is dialled before a country's code in most of the world; in Hong Kong itself it is 001, and 0086 would be read as
-0011-6…, a number of another country. Before it there may be brackets, `Tel:`, or the marks of direction that telephones copy
-with a number."""
+"""What is dialled before a country's code in most of the world; in Hong Kong itself it is 001, and
+0086 would be read as 0011-6…, a number of another country. Before it there may be brackets, `Tel:`,
+or the marks of direction that telephones copy with a number.
+"""
 _MAX_CHARS = 64
 _REMEDY = "is no telephone number there can be; send it with + and the country's code, e.g. +852 9123 4567"
 
@@ -39,7 +40,9 @@ def read_phone_number(text: str) -> str:
 
 
 def country_of(phone_number: str) -> str:
-    """The country of a number in the form E.164, as ISO 3166-1 alpha-2, e.g. `HK`; empty for none, e.g. satellites."""
+    """The country of a number in the form E.164, as ISO 3166-1 alpha-2, e.g. `HK`; empty for
+    none, e.g. satellites.
+    """
     import phonenumbers
 
     region = phonenumbers.region_code_for_number(phonenumbers.parse(phone_number))

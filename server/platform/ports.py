@@ -14,8 +14,8 @@ BACKLOG = 2048
 def listen(host: str, port: int, setting: str, *, shared: bool = False) -> list[socket.socket]:
     """Listening sockets on every address of `host`, all on one port; 0 takes a free one.
 
-    `shared` lets other processes of this user listen on the same port, if all of them say so. `setting` is the
-    variable to name in the StartError that is raised if the port cannot be had.
+    `shared` lets other processes of this user listen on the same port, if all of them say so.
+    `setting` is the variable to name in the StartError that is raised if the port cannot be had.
     """
     sockets = bind(host, port, setting, shared=shared)
     for each in sockets:
@@ -56,8 +56,8 @@ def require_free(host: str, port: int, setting: str) -> None:
 def kept(settings: Settings) -> Iterator[Settings]:
     """Keeps all ports from others until the block ends; nobody is answered there yet.
 
-    Gives the settings with the ports' numbers, also where they say 0. In the block this user's processes listen there as
-    sharers. Raises StartError.
+    Gives the settings with the ports' numbers, also where they say 0. In the block this user's
+    processes listen there as sharers. Raises StartError.
     """
     with contextlib.ExitStack() as stack:
         chosen = {}

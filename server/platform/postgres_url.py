@@ -1,7 +1,8 @@
-"""URLs of PostgreSQL as libpq writes them: several hosts, IPv6, unix sockets, percent-encoded parts.
+"""URLs of PostgreSQL as libpq writes them: several hosts, IPv6, unix sockets, percent-encoded
+parts.
 
-The driver reads them, nothing of ours does: what libpq understands, we take. Errors and `shown` never hold a
-password, nor a part of one that was not percent-encoded.
+The driver reads them, nothing of ours does: what libpq understands, we take. Errors and `shown`
+never hold a password, nor a part of one that was not percent-encoded.
 """
 
 import re
@@ -42,7 +43,9 @@ _PARTS = re.compile(r"(postgresql://[^/?]*)(?:/[^?]*)?(\?.*)?", re.DOTALL)
 
 
 def normalised(url: str) -> str:
-    """The URL, beginning with postgresql://. Raises ValueError, with the remedy, if libpq cannot read it."""
+    """The URL, beginning with postgresql://. Raises ValueError, with the remedy, if libpq cannot
+    read it.
+    """
     for scheme in OTHER_SCHEMES:
         if url.startswith(scheme):
             url = SCHEME + url.removeprefix(scheme)
@@ -76,7 +79,8 @@ def parameters(url: str) -> dict[str, str]:
 
 
 def preferring(given: dict[str, str], server: tuple[str, str]) -> dict[str, str]:
-    """Parameters whose hosts are tried in the same order, but for this one (host and port), which comes first.
+    """Parameters whose hosts are tried in the same order, but for this one (host and port), which
+    comes first.
 
     As they are, if they do not name it, or say in which order to try.
     """
@@ -123,7 +127,9 @@ def with_database(url: str, database: str) -> str:
 
 
 def connect(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
-    """A connection for a command, which has no event loop. Raises ValueError, and the driver's errors."""
+    """A connection for a command, which has no event loop. Raises ValueError, and the driver's
+    errors.
+    """
     given: dict[str, Any] = {**parameters(url)}
     return psycopg.connect("", autocommit=autocommit, **given)
 

@@ -1,8 +1,9 @@
 """Who calls when a proxy stands between: only a proxy that the settings trust may say so.
 
-`X-Forwarded-For` and `Forwarded` (RFC 7239) hold the way of a request, each proxy adding whom it was called by at the
-end. They are read from there, as far as the proxies are trusted: what is to the left of the first address that is no
-trusted proxy was written by that caller, and may be invented.
+`X-Forwarded-For` and `Forwarded` (RFC 7239) hold the way of a request, each proxy adding whom it
+was called by at the end. They are read from there, as far as the proxies are trusted: what is to
+the left of the first address that is no trusted proxy was written by that caller, and may be
+invented.
 """
 
 import re
@@ -36,9 +37,11 @@ class Proxies:
         return found is not None and self._is_trusted(found)
 
     def caller(self, peer: str, values: Iterable[str]) -> str:
-        """The address of who calls, from that of the connection's peer and the values of `header`, as they came.
+        """The address of who calls, from that of the connection's peer and the values of `header`,
+        as they came.
 
-        The last trusted proxy itself where it names nobody, or somebody that is no address (`unknown`, `_hidden`).
+        The last trusted proxy itself where it names nobody, or somebody that is no address
+        (`unknown`, `_hidden`).
         """
         nearest = _address(peer)
         if nearest is None:
@@ -68,7 +71,9 @@ class Proxies:
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Addresses and networks with commas between. Raises ValueError, which names the one that is none."""
+    """Addresses and networks with commas between. Raises ValueError, which names the one that is
+    none.
+    """
     found = []
     for each in text.split(","):
         name = each.strip()

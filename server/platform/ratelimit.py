@@ -1,9 +1,11 @@
-"""Requests a minute: of each partner counted in Redis over all processes, of each traveller in each process by itself.
+"""Requests a minute: of each partner counted in Redis over all processes, of each traveller in each
+process by itself.
 
-Redis may be lost: then calls are let through, with a warning in the log and a count in the metrics, since a limit is
-there to protect, and refusing all partners would not. Asking Redis costs a call half a millisecond of CPU (measured), a
-bucket of this process five microseconds: a partner's limit is agreed on and has to be exact, a traveller's only keeps one
-device from taking what is everybody's.
+Redis may be lost: then calls are let through, with a warning in the log and a count in the metrics,
+since a limit is there to protect, and refusing all partners would not. Asking Redis costs a call
+half a millisecond of CPU (measured), a bucket of this process five microseconds: a partner's limit
+is agreed on and has to be exact, a traveller's only keeps one device from taking what is
+everybody's.
 """
 
 import math
@@ -24,7 +26,9 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a caller's limit: requests a minute, requests left, whole seconds until more are free."""
+    """What is left of a caller's limit: requests a minute, requests left, whole seconds until
+    more are free.
+    """
 
     limit: int
     remaining: int
@@ -48,7 +52,9 @@ class RateLimiter:
         return await self._client.answers()
 
     async def hit(self, key: str, limit: int) -> Allowance | None:
-        """Counts one request of `key`; None if Redis did not answer and the request is let through."""
+        """Counts one request of `key`; None if Redis did not answer and the request is let
+        through.
+        """
         item = RateLimitItemPerMinute(limit)
         tagged = f"{{{key}}}"
 
@@ -86,7 +92,8 @@ class _Storage(RedisStorage):
 
 
 class TokenBuckets:
-    """Requests a minute of each key, as far as this process serves them: a bucket of a minute's, filled steadily.
+    """Requests a minute of each key, as far as this process serves them: a bucket of a minute's,
+    filled steadily.
 
     A bucket nobody has drawn from for a minute is full, and forgotten within the next.
     """

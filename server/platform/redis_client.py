@@ -1,9 +1,11 @@
-"""A client of Redis, one server or a cluster, whose calls end in time and which knows who does not answer.
+"""A client of Redis, one server or a cluster, whose calls end in time and which knows who does not
+answer.
 
 Redis holds only what can be lost, so whoever asks goes on without an answer. A server that does not
 answer is not asked again for a second, and then by one call alone, so that its loss costs next to
-nothing. In a cluster that holds for each node by itself, and an error that concerns one key (its value
-is of another type, its node is out of memory) is that call's alone: neither keeps the others from Redis.
+nothing. In a cluster that holds for each node by itself, and an error that concerns one key (its
+value is of another type, its node is out of memory) is that call's alone: neither keeps the others
+from Redis.
 """
 
 import asyncio
@@ -37,7 +39,9 @@ CALLS_AT_ONCE = 16
 SILENT_SECONDS = 1.0
 """Who did not answer is not asked again for this long."""
 UNKNOWN = ""
-"""The node of keys whose node is not known: no node of the cluster answers, or none has their slot."""
+"""The node of keys whose node is not known: no node of the cluster answers, or none has their
+slot.
+"""
 
 AWAY = (
     RedisConnectionError,
@@ -99,7 +103,9 @@ class RedisClient:
             await self._cluster.nodes_manager.aclose(nodes)
 
     async def call(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives, which asks for keys in the slot of `key` alone. Raises RedisUnavailableError."""
+        """What `work` gives, which asks for keys in the slot of `key` alone. Raises
+        RedisUnavailableError.
+        """
         name = self._node_of(key)
         node = self._nodes.setdefault(name, _Node())
         async with node.turns:
@@ -161,7 +167,9 @@ class RedisClient:
         return str(node.name) if node else UNKNOWN
 
     def _find_nodes(self) -> asyncio.Task[None]:
-        """Asks who has which slots, beside the calls: one that is cut off in it would close all connections."""
+        """Asks who has which slots, beside the calls: one that is cut off in it would close all
+        connections.
+        """
         assert self._cluster
         if self._finding is None or self._finding.done():
             finding = _initialize(self._cluster, self._named)
@@ -175,7 +183,9 @@ class RedisClient:
 
 
 class Script:
-    """A Lua script. Unlike redis-py's it is loaded where its key is, not at every node, one of which may be away."""
+    """A Lua script. Unlike redis-py's it is loaded where its key is, not at every node, one of
+    which may be away.
+    """
 
     def __init__(self, redis: Any, source: bytes | str) -> None:
         self._redis = redis
@@ -228,14 +238,18 @@ def _cluster(url: str) -> RedisCluster | None:
 
 
 class _CommandsOfAnyNode(AsyncCommandsParser):
-    """The table of commands from a node that answers; redis-py asks the first master, which may be the lost one."""
+    """The table of commands from a node that answers; redis-py asks the first master, which may
+    be the lost one.
+    """
 
     def __init__(self, cluster: RedisCluster) -> None:
         super().__init__()
         self._cluster = cluster
 
     async def initialize(self, node: Any | None = None) -> None:  # noqa: ARG002 - its name is given
-        """Called by the cluster's client, with its default node. Raises redis-py's errors if none answers."""
+        """Called by the cluster's client, with its default node. Raises redis-py's errors if
+        none answers.
+        """
         lost: Exception | None = None
         for each in self._cluster.get_primaries():
             try:

@@ -1,8 +1,9 @@
 """The URL of Redis: one server, or a cluster of which some nodes are named.
 
-`redis://user:password@host:6379/0` and `rediss://…` (TLS) are redis-py's, as is `unix:///path`. A cluster is
-`redis+cluster://user:password@host,host:7000,…` or `rediss+cluster://…`, with database 0 alone; one
-named node that answers is enough to find the others. Options follow a `?`, as redis-py calls them.
+`redis://user:password@host:6379/0` and `rediss://…` (TLS) are redis-py's, as is `unix:///path`. A
+cluster is `redis+cluster://user:password@host,host:7000,…` or `rediss+cluster://…`, with database 0
+alone; one named node that answers is enough to find the others. Options follow a `?`, as redis-py
+calls them.
 """
 
 import re

@@ -1,7 +1,8 @@
 """Work by the clock, each once however many processes run, and caught up with after an outage.
 
-Every process looks every few seconds whether a job is due. The one that gets the job's lock does a piece of it and, when
-nothing is left, writes down that it ran, all in one transaction: a process that dies leaves the job due.
+Every process looks every few seconds whether a job is due. The one that gets the job's lock does a
+piece of it and, when nothing is left, writes down that it ran, all in one transaction: a process
+that dies leaves the job due.
 """
 
 import asyncio
@@ -91,7 +92,9 @@ class Jobs:
         await self._loop.end()
 
     async def run_if_due(self, job: Job) -> None:
-        """Does the job unless it ran within its cadence or another process is at it; a failure is logged."""
+        """Does the job unless it ran within its cadence or another process is at it; a failure
+        is logged.
+        """
         try:
             while not self._stopping.is_set() and await self._run_piece(job, datetime.now(UTC)):
                 pass
@@ -101,7 +104,9 @@ class Jobs:
             log.exception("job.failed", job=job.name)
 
     async def _schedule(self) -> None:
-        """Has each job looked at until the stop; an error that a look lets out ends it, to be started again."""
+        """Has each job looked at until the stop; an error that a look lets out ends it, to be
+        started again.
+        """
         scheduler = AsyncIOScheduler(timezone=UTC)
         ended: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
         failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -1,7 +1,7 @@
 """Text that people type, read as they mean it: names, comments, and codes (DOMAIN, Price). Pure.
 
-A reader answers the text as it is kept, or raises ValueError with what is wrong and what to send instead; the text itself,
-which may be somebody's name, stays out of that.
+A reader answers the text as it is kept, or raises ValueError with what is wrong and what to send
+instead; the text itself, which may be somebody's name, stays out of that.
 """
 
 import re
@@ -30,7 +30,9 @@ _INVISIBLE = re.compile(f"[{_BLANKS}{_IGNORED}{_SELECTORS}]*")
 _BLANK = re.compile(f"[{_BLANKS}{_IGNORED}]*")
 _LETTER = r"!-~\u3400-\u4dbf\u4e00-\u9fff"
 _AS_KEPT = re.compile(f"[{_LETTER}](?:[ {_LETTER}]*[{_LETTER}])?")
-"""Names of ASCII and Chinese characters that need nothing done to them, as nearly all do: told in one look."""
+"""Names of ASCII and Chinese characters that need nothing done to them, as nearly all do: told
+in one look.
+"""
 _LINE_BREAKS = re.compile("\r\n?")
 
 _SEPARATORS = re.compile(
@@ -47,7 +49,9 @@ _FIRST_YEAR, _LAST_YEAR = 2020, 2199
 """Of the days in codes, see tickets.rules."""
 
 MAX_SCANNED_CHARS = 1024
-"""Of a QR's text with what a scanner adds; of a longer one nothing is taken away, so that the work is bounded."""
+"""Of a QR's text with what a scanner adds; of a longer one nothing is taken away, so that the
+work is bounded.
+"""
 _AS_SEALED = re.compile(r"[A-Z2-7:]*")
 _AIM_IDENTIFIER = re.compile(r"\]Q[0-9]")
 # Not `str.upper`: that makes letters of ours of others, as I of a dotless i.
@@ -57,7 +61,8 @@ _FOLDED |= {code: code - 32 for code in range(97, 123)}
 
 
 def clock_time(moment: datetime, timespec: str = "minutes") -> str:
-    """A moment as the clocks of its zone show it, e.g. `2026-12-04 07:00 UTC+08:00`; `timespec` as `isoformat` has it.
+    """A moment as the clocks of its zone show it, e.g. `2026-12-04 07:00 UTC+08:00`; `timespec` as
+    `isoformat` has it.
 
     With the offset, not the zone's letters: CST is the name of clocks 14 hours apart.
     """
@@ -69,8 +74,8 @@ def clock_time(moment: datetime, timespec: str = "minutes") -> str:
 def read_name(text: str) -> str:
     """A name for people to read: NFKC-normalised and trimmed.
 
-    Raises ValueError if nothing visible is left, or for control characters and those that change the direction of
-    writing, with which a name looks like another on a screen.
+    Raises ValueError if nothing visible is left, or for control characters and those that change
+    the direction of writing, with which a name looks like another on a screen.
     """
     if _AS_KEPT.fullmatch(text):
         return text
@@ -91,15 +96,17 @@ def read_comment(text: str) -> str:
 
 
 def read_code(text: str) -> str:
-    """A code that somebody typed, e.g. a promotion's: NFKC, without spaces and hyphens, in upper case."""
+    """A code that somebody typed, e.g. a promotion's: NFKC, without spaces and hyphens, in upper
+    case.
+    """
     return _SEPARATORS.sub("", unicodedata.normalize("NFKC", text)).upper()
 
 
 def read_ticket_code(text: str) -> str:
     """The code of a ticket or order, e.g. `OTA-CP-20251103-000001`, however it was typed.
 
-    Spaces and hyphens may be missing, too many, or of another kind, letters small or full-width. What cannot be read as
-    one code, and no other, is answered as it came: there is no such ticket.
+    Spaces and hyphens may be missing, too many, or of another kind, letters small or full-width.
+    What cannot be read as one code, and no other, is answered as it came: there is no such ticket.
     """
     if _TICKET_CODE.fullmatch(text):
         return text
@@ -117,10 +124,12 @@ def read_ticket_code(text: str) -> str:
 
 
 def read_scanned(text: str) -> str:
-    """The text of a QR code without what its scanner added or turned into other forms (DOMAIN, QR token).
+    """The text of a QR code without what its scanner added or turned into other forms (DOMAIN, QR
+    token).
 
-    White space and control characters at both ends, an AIM symbology identifier of QR codes (`]Q1`), full-width forms,
-    which a Chinese keyboard gives for colons too, small ASCII letters. Never raises.
+    White space and control characters at both ends, an AIM symbology identifier of QR codes
+    (`]Q1`), full-width forms, which a Chinese keyboard gives for colons too, small ASCII letters.
+    Never raises.
     """
     if _AS_SEALED.fullmatch(text) or len(text) > MAX_SCANNED_CHARS:
         return text

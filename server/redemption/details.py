@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from server.redemption.rules import Departure, Leg, Stop, Ticket
+from server.redemption.rules import ScannedTicket, TicketDeparture, TicketLeg, TicketStop
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What an operator looks at before he admits anybody; `departure` is None for a ticket of none."""
+    """What an operator looks at before he admits anybody; `departure` is None for a ticket of
+    none.
+    """
 
     product_id: int
     display_name_en: str
     display_name_zh: str
-    departure: Departure | None
+    departure: TicketDeparture | None
     valid_from_time: datetime
     valid_until_time: datetime
 
 
-def details(ticket: Ticket) -> Details:
+def details(ticket: ScannedTicket) -> Details:
     """What the ticket is for."""
     return Details(
         ticket.product_id,
@@ -37,9 +39,11 @@ def parse(stored: Mapping[str, Any]) -> Details:
     departure = stored["departure"]
     if departure:
         leg = departure["leg"]
-        stops = {end: Stop(**leg[end]) for end in ("origin", "destination")}
+        stops = {end: TicketStop(**leg[end]) for end in ("origin", "destination")}
         departs = datetime.fromisoformat(departure["departure_time"])
-        departure = Departure(**departure | {"leg": Leg(**leg | stops), "departure_time": departs})
+        departure = TicketDeparture(
+            **departure | {"leg": TicketLeg(**leg | stops), "departure_time": departs}
+        )
     names = "valid_from_time", "valid_until_time"
     times = {name: datetime.fromisoformat(stored[name]) for name in names}
     return Details(**{**stored, "departure": departure, **times})

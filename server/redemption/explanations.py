@@ -1,4 +1,6 @@
-"""Every decision in words, for the operator's screen, in English and Chinese (DOMAIN, Redemption 5). Pure."""
+"""Every decision in words, for the operator's screen, in English and Chinese (DOMAIN, Redemption
+5). Pure.
+"""
 
 from collections.abc import Mapping
 

@@ -27,8 +27,8 @@ from server.orders.models import orders
 from server.orders.rules import rotations_of_order_qr
 from server.orders.shared_tickets import shown_in
 from server.parties.models import partners
-from server.platform.database import HotConnection
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.pipeline import PipelineConnection
 from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
 from server.redemption.models import redemption_events, redemption_guards
@@ -70,7 +70,9 @@ class TicketView:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a QR is; `refusal` says why no function of it could be redeemed, `ticket` is absent if it is unknown."""
+    """What a QR is; `refusal` says why no function of it could be redeemed, `ticket` is absent
+    if it is unknown.
+    """
 
     jti: UUID | None
     ticket: TicketView | None
@@ -79,7 +81,9 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """A page of an order's tickets, or why its QR is no good; `next_after` is where the next page begins, if there is."""
+    """A page of an order's tickets, or why its QR is no good; `next_after` is where the next
+    page begins, if there is.
+    """
 
     order_code: str
     ticket_count: int
@@ -89,7 +93,7 @@ class OrderView:
 
 
 async def look(
-    hot: HotConnection,
+    pipeline: PipelineConnection,
     snapshots: statements.SnapshotCache,
     opened: qr.Valid | qr.Expired | qr.Invalid,
     *,
@@ -104,9 +108,9 @@ async def look(
         return Look(None, None, INVALID_TOKEN)
     claims = opened.claims
     expired = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
-    if claims.kind is qr.Kind.ORDER:
-        return Look(claims.jti, None, expired or await _look_at_order(hot, claims, caller))
-    found = await statements.look(hot, snapshots, [claims.number], commit=True)
+    if claims.kind is qr.QrKind.ORDER:
+        return Look(claims.jti, None, expired or await _look_at_order(pipeline, claims, caller))
+    found = await statements.look(pipeline, snapshots, [claims.number], commit=True)
     seen = found.get(claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
@@ -114,11 +118,15 @@ async def look(
     return Look(claims.jti, view, expired or view.refusal)
 
 
-async def _look_at_order(hot: HotConnection, claims: qr.Claims, caller: Caller) -> rules.Refusal:
-    """An order's QR is no ticket's, and may be superseded. Another partner's order is none to a partner."""
+async def _look_at_order(
+    pipeline: PipelineConnection, claims: qr.Claims, caller: Caller
+) -> rules.Refusal:
+    """An order's QR is no ticket's, and may be superseded. Another partner's order is none to a
+    partner.
+    """
     if isinstance(caller, Partner) and Number.unpack(claims.number).partner_id != caller.partner_id:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
-    order_jti = await statements.look_at_order(hot, claims.number)
+    order_jti = await statements.look_at_order(pipeline, claims.number)
     if order_jti is None:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
     issued_after = rotations_of_order_qr(order_jti, claims.jti)
@@ -137,11 +145,13 @@ async def look_up_order(
     after: int,
     limit: int,
 ) -> OrderView:
-    """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of them, or its code.
+    """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of
+    them, or its code.
 
-    By its code alone it is there only for administrators and for operators who may redeem a function in it: codes can be
-    counted up, and its tickets have names (DOMAIN, Redemption 8). `now` is in the time zone whose days count, see
-    `days_of`. Raises INVALID_FIELD unless exactly one is given, NOT_FOUND for an unknown code.
+    By its code alone it is there only for administrators and for operators who may redeem a
+    function in it: codes can be counted up, and its tickets have names (DOMAIN, Redemption 8).
+    `now` is in the time zone whose days count, see `days_of`. Raises INVALID_FIELD unless exactly
+    one is given, NOT_FOUND for an unknown code.
     """
     if (opened is None) == (not order_code):
         raise invalid("encrypted_data", "send either encrypted_data or order_id")
@@ -164,10 +174,11 @@ async def look_up_order(
     query = query.order_by(tickets.c.ticket_id).limit(limit + 1)
     found = list((await tx.execute(query)).scalars())
     ids = found[:limit]
-    seen = await statements.look(await HotConnection.of(tx), snapshots, ids, commit=False)
+    seen = await statements.look(await PipelineConnection.of(tx), snapshots, ids, commit=False)
     # an order's QR stands for the QRs of its tickets that are valid now
     views = [_view(each, each.ticket.jti, caller, now, issued_after) for each in seen.values()]
-    # an order that changes a ticket shows what that shared, too; one that waits for payment has none yet
+    # an order that changes a ticket shows what that shared, too; one that waits for payment has
+    # none yet
     count = select(func.count()).select_from(tickets).where(shown_in(order.order_id))
     ticket_count = max(order.ticket_count, (await tx.execute(count)).scalar_one())
     next_after = ids[-1] if len(found) > limit else None
@@ -187,7 +198,8 @@ class Reversal:
 async def reverse(
     tx: AsyncConnection, *, redemption: str, comment: str, caller: Operator, now: datetime
 ) -> Reversal:
-    """Takes a redemption back: the uses are free again, and so is (jti, function_code) (DOMAIN, Redemption 9).
+    """Takes a redemption back: the uses are free again, and so is (jti, function_code) (DOMAIN,
+    Redemption 9).
 
     Raises NOT_FOUND for a redemption that is not of the caller's merchant, REVERSAL_REFUSED.
     """
@@ -304,9 +316,11 @@ async def list_events(
     after: tuple[datetime, int, int] | None,
     most: int,
 ) -> list[Row[Any]]:
-    """The next `most` events behind (time, event_id, ticket_id), newest first; operators see their own merchant's.
+    """The next `most` events behind (time, event_id, ticket_id), newest first; operators see their
+    own merchant's.
 
-    Raises INVALID_FIELD if an administrator names neither merchant, ticket nor jti: no index serves that.
+    Raises INVALID_FIELD if an administrator names neither merchant, ticket nor jti: no index serves
+    that.
     """
     events = redemption_events.c
     merchant = caller.merchant_code if isinstance(caller, Operator) else wanted.merchant_code
@@ -339,13 +353,17 @@ async def list_events(
 
 
 def days_of(caller: Caller, zone: ZoneInfo) -> ZoneInfo:
-    """Whose days count for a caller: those of an operator's venue, else those of the platform, `zone`."""
+    """Whose days count for a caller: those of an operator's venue, else those of the platform,
+    `zone`.
+    """
     return ZoneInfo(caller.venue_time_zone) if isinstance(caller, Operator) else zone
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryFilter:
-    """What is counted, by DAY, TERMINAL, OPERATOR, VENUE or empty; without times today until now."""
+    """What is counted, by DAY, TERMINAL, OPERATOR, VENUE or empty; without times today until
+    now.
+    """
 
     merchant_code: str
     group_by: str
@@ -399,7 +417,8 @@ def _view(
 ) -> TicketView:
     """A ticket under the QR with that jti, as the caller sees it at the `local` time.
 
-    `issued_after` is of the order's QR that was shown, see rules.order_qr_standing; None without one.
+    `issued_after` is of the order's QR that was shown, see rules.order_qr_standing; None without
+    one.
     """
     ticket = seen.ticket
     admits = sessions.admits(caller) if isinstance(caller, Operator) else None
@@ -434,7 +453,9 @@ def _redeems_in(order_id: int | None, caller: Operator) -> ColumnElement[bool]:
 
 
 async def ticket_number(tx: AsyncConnection, code: str) -> int | None:
-    """The number that the code of a ticket spells; None if it is no code of ours. There need not be such a ticket."""
+    """The number that the code of a ticket spells; None if it is no code of ours. There need not
+    be such a ticket.
+    """
     return await _number(tx, code, PARTNER_PREFIX, DIRECT_PREFIX)
 
 
@@ -462,7 +483,7 @@ async def _order_of_token(
     claims = opened.claims
     if isinstance(opened, qr.Expired):
         return expired_token(claims, local)
-    if claims.kind is qr.Kind.TICKET:
+    if claims.kind is qr.QrKind.TICKET:
         query = select(tickets.c.jti, tickets.c.order_id, tickets.c.state)
         row = (await tx.execute(query.where(tickets.c.ticket_id == claims.number))).one_or_none()
     else:
@@ -470,7 +491,7 @@ async def _order_of_token(
         row = (await tx.execute(query.where(orders.c.order_id == claims.number))).one_or_none()
     if row is None:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
-    if claims.kind is qr.Kind.ORDER:
+    if claims.kind is qr.QrKind.ORDER:
         issued_after = rotations_of_order_qr(row.jti, claims.jti)
         return rules.order_qr_standing(issued_after, None) or (row.order_id, issued_after)
     if row.jti != claims.jti:

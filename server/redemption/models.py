@@ -83,7 +83,8 @@ Index(
     postgresql_where=redemption_events.c.reversed_event_id.is_not(None),
 )
 
-# What happened in an hour, or a day of UTC, once as a whole and once by venue, terminal and operator (`member`). See sums.py.
+# What happened in an hour, or a day of UTC, once as a whole and once by venue, terminal and
+# operator (`member`). See sums.py.
 redemption_sums = Table(
     "redemption_sums",
     metadata,

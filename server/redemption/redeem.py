@@ -1,12 +1,14 @@
 """Redeem: the scans that arrive together share one transaction, each decided on its own.
 
-A lane takes all scans that wait, opens their tokens, locks their tickets in one ordered statement, decides each by
-rules.py in the order they came, writes everything in one statement a table, commits once, and answers. While its
-commit is on the way to the disk the next lane takes what has arrived since. It waits for no ticket: a scan of one that
-somebody else has locked is decided a little later, see lanes.py.
+A lane takes all scans that wait, opens their tokens, locks their tickets in one ordered statement,
+decides each by rules.py in the order they came, writes everything in one statement a table, commits
+once, and answers. While its commit is on the way to the disk the next lane takes what has arrived
+since. It waits for no ticket: a scan of one that somebody else has locked is decided a little
+later, see lanes.py.
 
-What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket (everybody who changes
-uses takes it first), the guard's primary key (ticket_id, jti, function_code), the check on remaining_uses.
+What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket
+(everybody who changes uses takes it first), the guard's primary key (ticket_id, jti,
+function_code), the check on remaining_uses.
 """
 
 import asyncio
@@ -25,11 +27,13 @@ from server.identity.callers import Operator
 from server.orders import completion
 from server.orders.rules import rotations_of_order_qr
 from server.platform import idempotency
-from server.platform.batching import Lanes
+from server.platform.batching import Batcher
 from server.platform.change_feed import Remembered
-from server.platform.database import Database, HotConnection, LockedError
+from server.platform.database import Database
+from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
+from server.platform.pipeline import PipelineConnection
 from server.platform.texts import clock_time
 from server.redemption import rules, sessions, statements
 from server.redemption.details import Details, details
@@ -46,7 +50,7 @@ INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ScanItem:
     """One redemption that is asked for: the QR's text, and with an order's QR which of its tickets.
 
     Without a QR the ticket's code, and the number that this spells; 0 if none.
@@ -79,11 +83,13 @@ Outcome = list[Answer] | DomainError
 
 
 @dataclass(slots=True, eq=False)
-class Unit:
-    """One call: its items are decided together, and with `all_or_nothing` stand or fall together."""
+class ScanUnit:
+    """One call: its items are decided together, and with `all_or_nothing` stand or fall
+    together.
+    """
 
     operator: Operator
-    items: Sequence[Item]
+    items: Sequence[ScanItem]
     request_id: str
     session_code: str
     all_or_nothing: bool
@@ -109,7 +115,9 @@ class _Token:
 
 
 def redemption_id(ticket_id: int, event_id: int) -> str:
-    """The public id of an event, 32 hexadecimal digits: it names the ticket's rows and the event in them."""
+    """The public id of an event, 32 hexadecimal digits: it names the ticket's rows and the event
+    in them.
+    """
     return f"{ticket_id:016x}{event_id:016x}"
 
 
@@ -122,17 +130,17 @@ class Redeemer:
         key_rings: Remembered[str, qr.KeyRing],
         *,
         batch: int,
-        lanes: int,
+        workers: int,
         token_cache: int,
     ) -> None:
         self._key_rings = key_rings
         self._verified = qr.VerifiedTokens(token_cache)
         self._snapshots = statements.SnapshotCache()
-        self._lanes: Lanes[Unit, list[Answer]] = Lanes(
+        self._workers: Batcher[ScanUnit, list[Answer]] = Batcher(
             db,
             self._work,
             batch=batch,
-            lanes=lanes,
+            workers=workers,
             queue=SCAN_QUEUE,
             batches=SCAN_BATCH,
             size=lambda unit: len(unit.items),
@@ -142,7 +150,7 @@ class Redeemer:
     def submit(
         self,
         operator: Operator,
-        items: Sequence[Item],
+        items: Sequence[ScanItem],
         *,
         request_id: str,
         session_code: str,
@@ -152,29 +160,32 @@ class Redeemer:
     ) -> asyncio.Future[list[Answer]]:
         """Queues a call; the future gives one answer for each item, or raises.
 
-        `comment` says why items are redeemed by code; the call stands in the audit trail then.
-        A future that is cancelled before its turn is not worked on. Raises (in the future) IDEMPOTENCY_MISMATCH,
-        CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with the same request_id tells the outcome.
+        `comment` says why items are redeemed by code; the call stands in the audit trail then. A
+        future that is cancelled before its turn is not worked on. Raises (in the future)
+        IDEMPOTENCY_MISMATCH, CONFLICT, DATABASE_UNAVAILABLE: after the latter only a repeat with
+        the same request_id tells the outcome.
         """
         content_hash = b""
         if request_id:
             content_hash = _content_hash(items, comment, all_or_nothing=all_or_nothing)
         call = request_id, session_code, all_or_nothing, method, content_hash, comment
-        return self._lanes.submit(Unit(operator, items, *call))
+        return self._workers.submit(ScanUnit(operator, items, *call))
 
     async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
         """What a QR says, with its signature verified once for a look and the scan after it."""
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return self._open(token, ring, now)
 
-    async def _work(self, hot: HotConnection, units: list[Unit], *, careful: bool) -> list[Outcome]:
+    async def _work(
+        self, pipeline: PipelineConnection, units: list[ScanUnit], *, careful: bool
+    ) -> list[Outcome]:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         now = datetime.now(UTC)
         tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
         named = [token for of_unit in tokens for token in of_unit]
-        async with hot.transaction():
+        async with pipeline.transaction():
             facts = await statements.read(
-                hot,
+                pipeline,
                 self._snapshots,
                 ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
                 order_ids=list({token.order_id for token in named if token.order_id}),
@@ -183,12 +194,12 @@ class Redeemer:
             )
             # behind the locks: the events of a ticket have the order of their times
             now = datetime.now(UTC)
-            writes = statements.Writes()
+            writes = statements.ScanWrites()
             outcomes = [
                 self._settle(unit, of_unit, facts, writes, now)
                 for unit, of_unit in zip(units, tokens, strict=True)
             ]
-            await statements.write(hot, facts, writes, now)
+            await statements.write(pipeline, facts, writes, now)
         return outcomes
 
     def _open(
@@ -206,7 +217,7 @@ class Redeemer:
             self._verified.put(unverified, claims)
         return qr.check_expiry(claims, now)
 
-    def _resolve(self, unit: Unit, item: Item, ring: qr.KeyRing, now: datetime) -> _Token:
+    def _resolve(self, unit: ScanUnit, item: ScanItem, ring: qr.KeyRing, now: datetime) -> _Token:
         if item.ticket_id is not None:
             return _Token(item.ticket_id, is_code=True)
         opened = self._open(item.qr_token, ring, now)
@@ -215,7 +226,7 @@ class Redeemer:
         claims, refusal = opened.claims, None
         if isinstance(opened, qr.Expired):
             refusal = expired_token(claims, _clock(unit, now))
-        if claims.kind is qr.Kind.TICKET:
+        if claims.kind is qr.QrKind.TICKET:
             return _Token(claims.number, claims.jti, refusal=refusal)
         code = Code.parse(item.ticket_code)
         if code is None:
@@ -226,13 +237,15 @@ class Redeemer:
 
     def _settle(
         self,
-        unit: Unit,
+        unit: ScanUnit,
         tokens: list[_Token],
-        facts: statements.Facts,
-        writes: statements.Writes,
+        facts: statements.ScanFacts,
+        writes: statements.ScanWrites,
         now: datetime,
     ) -> Outcome:
-        """Decides one call and notes what it writes; LockedError, and nothing, if it needs a row that is locked."""
+        """Decides one call and notes what it writes; LockedError, and nothing, if it needs a row
+        that is locked.
+        """
         stored = facts.stored.get(unit.key) if unit.request_id else None
         if stored is not None:
             same = stored[0] == unit.content_hash
@@ -270,7 +283,7 @@ class Redeemer:
         return answers
 
 
-def _clock(unit: Unit, now: datetime) -> datetime:
+def _clock(unit: ScanUnit, now: datetime) -> datetime:
     return now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
 
 
@@ -278,16 +291,16 @@ def _clock(unit: Unit, now: datetime) -> datetime:
 class _Decided:
     """One item, what it names, and its answer."""
 
-    item: Item
+    item: ScanItem
     token: _Token
-    ticket: rules.Ticket | None
+    ticket: rules.ScannedTicket | None
     jti: UUID | None
     event_id: int
     answer: Answer
 
 
 def _decide(
-    unit: Unit, item: Item, token: _Token, facts: statements.Facts, clock: datetime
+    unit: ScanUnit, item: ScanItem, token: _Token, facts: statements.ScanFacts, clock: datetime
 ) -> _Decided:
     ticket = facts.tickets.get(token.ticket_id)
     jti, refusal = token.jti, token.refusal
@@ -315,7 +328,9 @@ def _decide(
         if refusal is None:
             place = unit.operator.terminal_device_id, unit.operator.venue_code
             rules.apply(scan, ticket, rules.Earlier(event_id, clock, *place))
-    answer = _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.Ticket, ticket))
+    answer = (
+        _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.ScannedTicket, ticket))
+    )
     by_own_qr = token.order_id is None and not token.is_code
     named = token.ticket_id if ticket or by_own_qr else 0
     answer = replace(answer, redemption_id=redemption_id(named, event_id))
@@ -326,20 +341,24 @@ def _issued_after(order_jti: UUID | None, jti: UUID | None) -> int | None:
     return rotations_of_order_qr(order_jti, jti) if order_jti and jti else None
 
 
-def _scan(unit: Unit, item: Item, jti: UUID, clock: datetime) -> rules.Scan:
+def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, clock: datetime) -> rules.Scan:
     allowed = unit.operator.function_codes
     return rules.Scan(
         jti, item.function_code, item.quantity, allowed, clock, sessions.admits(unit.operator)
     )
 
 
-def _opens(order_id: int, item: Item, ticket: rules.Ticket, facts: statements.Facts) -> bool:
-    """Whether an order's QR stands for this ticket: its own, or one that it shares with the order it was changed from."""
+def _opens(
+    order_id: int, item: ScanItem, ticket: rules.ScannedTicket, facts: statements.ScanFacts
+) -> bool:
+    """Whether an order's QR stands for this ticket: its own, or one that it shares with the
+    order it was changed from.
+    """
     shows = ticket.order_id == order_id or ticket.ticket_id in facts.also_shown.get(order_id, ())
     return shows and ticket.ticket_code == item.ticket_code
 
 
-def _admitted(item: Item, ticket: rules.Ticket) -> Answer:
+def _admitted(item: ScanItem, ticket: rules.ScannedTicket) -> Answer:
     uses = ticket.uses[item.function_code]
     facts: dict[str, str | int] = {
         "function": item.function_code,
@@ -351,7 +370,7 @@ def _admitted(item: Item, ticket: rules.Ticket) -> Answer:
     return Answer("SUCCESS", "", "admitted", facts, *known, details=details(ticket))
 
 
-def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
+def _refused(refusal: rules.Refusal, ticket: rules.ScannedTicket | None) -> Answer:
     answer = Answer("REJECT", refusal.reason, refusal.check, refusal.facts)
     if ticket is None:
         return answer
@@ -374,8 +393,12 @@ def _refused(refusal: rules.Refusal, ticket: rules.Ticket | None) -> Answer:
     )
 
 
-def _as_it_stays(unit: Unit, scan: _Decided, ticket: rules.Ticket, clock: datetime) -> _Decided:
-    """One item of a call that did nothing, told of the ticket as it is without the call's other items."""
+def _as_it_stays(
+    unit: ScanUnit, scan: _Decided, ticket: rules.ScannedTicket, clock: datetime
+) -> _Decided:
+    """One item of a call that did nothing, told of the ticket as it is without the call's other
+    items.
+    """
     answer, left = scan.answer, remaining(ticket)
     if answer.result == "SUCCESS":
         known = ticket.ticket_code, ticket.state, left
@@ -397,7 +420,7 @@ def _as_it_stays(unit: Unit, scan: _Decided, ticket: rules.Ticket, clock: dateti
     return replace(scan, answer=answer)
 
 
-def remaining(ticket: rules.Ticket) -> tuple[tuple[str, int], ...]:
+def remaining(ticket: rules.ScannedTicket) -> tuple[tuple[str, int], ...]:
     """What is left of each entitlement, by function code."""
     return tuple((function, uses.remaining) for function, uses in ticket.uses.items())
 
@@ -411,9 +434,15 @@ def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
 
 
 def _note_order(
-    unit: Unit, scan: _Decided, facts: statements.Facts, writes: statements.Writes, now: datetime
+    unit: ScanUnit,
+    scan: _Decided,
+    facts: statements.ScanFacts,
+    writes: statements.ScanWrites,
+    now: datetime,
 ) -> None:
-    """Notes the order of a ticket that is used up: it may be COMPLETED now, or as soon as nobody else is at it."""
+    """Notes the order of a ticket that is used up: it may be COMPLETED now, or as soon as nobody
+    else is at it.
+    """
     ticket = scan.ticket
     if scan.answer.result != "SUCCESS" or ticket is None or ticket.state != "USED":
         return
@@ -424,7 +453,7 @@ def _note_order(
         writes.orders[ticket.order_id] = unit.operator.key
 
 
-def _note(unit: Unit, scan: _Decided, writes: statements.Writes) -> None:
+def _note(unit: ScanUnit, scan: _Decided, writes: statements.ScanWrites) -> None:
     """Notes what a decided item writes; a withheld one leaves no trace."""
     answer, item, operator, ticket = scan.answer, scan.item, unit.operator, scan.ticket
     if answer.result == "WITHHELD":
@@ -463,7 +492,7 @@ def _note(unit: Unit, scan: _Decided, writes: statements.Writes) -> None:
         )
 
 
-def _by_code(unit: Unit, scan: _Decided) -> trail.Change:
+def _by_code(unit: ScanUnit, scan: _Decided) -> trail.AuditedChange:
     """A redemption without a QR, for the audit trail; who did it is the actor."""
     answer, item, operator = scan.answer, scan.item, unit.operator
     done = {
@@ -477,10 +506,10 @@ def _by_code(unit: Unit, scan: _Decided) -> trail.Change:
         "venue_code": operator.venue_code,
         "terminal_device_id": operator.terminal_device_id,
     }
-    return trail.Change("redeem_by_code", "ticket", item.ticket_code, None, done)
+    return trail.AuditedChange("redeem_by_code", "ticket", item.ticket_code, None, done)
 
 
-def _content_hash(items: Iterable[Item], comment: str, *, all_or_nothing: bool) -> bytes:
+def _content_hash(items: Iterable[ScanItem], comment: str, *, all_or_nothing: bool) -> bytes:
     content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
     said = [comment] if comment else []
     return hashlib.sha256(orjson.dumps([all_or_nothing, content, *said])).digest()

@@ -1,6 +1,7 @@
 """The decision of a scan: facts and time in, admitted or refused with a reason out. Pure.
 
-Source: DOMAIN, Redemption 2, 4, 5 and 7; the reasons are `RefusalReason` of deeptravel.redemption.v1.
+Source: DOMAIN, Redemption 2, 4, 5 and 7; the reasons are `RefusalReason` of
+deeptravel.redemption.v1.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ _REVERSIBLE_STATES = frozenset({"ACTIVE", "PARTIALLY_REDEEMED", "USED"})
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class TicketTerms:
     """How an entitlement may be used, from the ticket's snapshot."""
 
     use_mode: str
@@ -34,7 +35,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class TicketStop:
     """A station or pier."""
 
     stop_code: str
@@ -44,40 +45,44 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
-    """What of a departure was sold: in which class, from where to where; `travel_seconds` on the way by plan."""
+class TicketLeg:
+    """What of a departure was sold: in which class, from where to where; `travel_seconds` on the
+    way by plan.
+    """
 
     service_number: str
     fare_class: str
     fare_class_name_en: str
     fare_class_name_zh: str
-    origin: Stop
-    destination: Stop
+    origin: TicketStop
+    destination: TicketStop
     travel_seconds: int
     numbered_seats: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rules a ticket was sold under: entitlements by function code, and the days it is not valid.
+    """The rules a ticket was sold under: entitlements by function code, and the days it is not
+    valid.
 
-    And what it was sold as: the product's names, the leg of a departure, when boarding of that opens.
+    And what it was sold as: the product's names, the leg of a departure, when boarding of that
+    opens.
     """
 
-    terms: Mapping[str, Terms]
+    terms: Mapping[str, TicketTerms]
     blackout_dates: frozenset[date]
     display_name_en: str = ""
     display_name_zh: str = ""
-    leg: Leg | None = None
+    leg: TicketLeg | None = None
     boarding_minutes: int = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class TicketDeparture:
     """The departure a ticket is for, as it is planned now where the customer boards.
 
-    `is_shared` of a ticket for a shared entitlement: it was sold with the departure, but is not bound to it, since those
-    who share it may have changed to others.
+    `is_shared` of a ticket for a shared entitlement: it was sold with the departure, but is not
+    bound to it, since those who share it may have changed to others.
     """
 
     departure_id: int
@@ -85,7 +90,7 @@ class Departure:
     seat: str
     is_cancelled: bool
     is_shared: bool
-    leg: Leg
+    leg: TicketLeg
     boarding_minutes: int
 
     @property
@@ -118,8 +123,10 @@ class Earlier:
 
 
 @dataclass(slots=True)
-class Ticket:
-    """A locked ticket as the decision sees it; `apply` keeps it true for the next scan of the same transaction."""
+class ScannedTicket:
+    """A locked ticket as the decision sees it; `apply` keeps it true for the next scan of the
+    same transaction.
+    """
 
     ticket_id: int
     ticket_code: str
@@ -133,13 +140,14 @@ class Ticket:
     snapshot: Snapshot
     # which of its order's rotations the last of its own QR was, see `order_qr_standing`
     rotation: int = 0
-    departure: Departure | None = None
+    departure: TicketDeparture | None = None
     uses: dict[str, Uses] = field(default_factory=dict)
     guards: dict[tuple[UUID, str], Earlier] = field(default_factory=dict)
 
     @property
     def begin_time(self) -> datetime:
-        """From when on it is admitted: a departure's from the opening of boarding, others as they were sold.
+        """From when on it is admitted: a departure's from the opening of boarding, others as they
+        were sold.
 
         A shared one from the earlier of both.
         """
@@ -149,11 +157,11 @@ class Ticket:
         return min(opens, self.valid_from_time) if self.departure.is_shared else opens
 
     @property
-    def bound_to(self) -> Departure | None:
+    def bound_to(self) -> TicketDeparture | None:
         """The departure it goes by; None for a ticket of none, and for a shared one."""
         return self.departure if self.departure and not self.departure.is_shared else None
 
-    def copy(self) -> "Ticket":
+    def copy(self) -> "ScannedTicket":
         """The ticket as it is now, to go back to."""
         uses = {function: replace(uses) for function, uses in self.uses.items()}
         return replace(self, uses=uses, guards=dict(self.guards))
@@ -161,10 +169,11 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is asked: `quantity` uses of `function_code`, at a place that redeems `allowed` functions.
+    """What is asked: `quantity` uses of `function_code`, at a place that redeems `allowed`
+    functions.
 
-    `now` is in the venue's time zone: its date is the one that counts, its clock the one the operator reads. `admits` is
-    the departure that the operator's session is for, None if all.
+    `now` is in the venue's time zone: its date is the one that counts, its clock the one the
+    operator reads. `admits` is the departure that the operator's session is for, None if all.
     """
 
     jti: UUID
@@ -186,7 +195,9 @@ class Admits:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a scan is refused: the reason, the check that decided, the values it saw, and what stands in the way."""
+    """Why a scan is refused: the reason, the check that decided, the values it saw, and what
+    stands in the way.
+    """
 
     reason: str
     check: str
@@ -194,7 +205,7 @@ class Refusal:
     earlier: Earlier | None = None
 
 
-def decide(scan: Scan, ticket: Ticket) -> Refusal | None:
+def decide(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
     """Whether the scan is admitted (None) or refused; the first check that fails decides."""
     return (
         _place(scan)
@@ -206,7 +217,7 @@ def decide(scan: Scan, ticket: Ticket) -> Refusal | None:
     )
 
 
-def apply(scan: Scan, ticket: Ticket, earlier: Earlier) -> None:
+def apply(scan: Scan, ticket: ScannedTicket, earlier: Earlier) -> None:
     """Consumes the uses of an admitted scan; `earlier` is what the scan is to scans after it."""
     ticket.uses[scan.function_code].remaining -= scan.quantity
     ticket.guards[scan.jti, scan.function_code] = earlier
@@ -214,10 +225,11 @@ def apply(scan: Scan, ticket: Ticket, earlier: Earlier) -> None:
     ticket.state = "USED" if left == 0 else "PARTIALLY_REDEEMED"
 
 
-def standing(ticket: Ticket, jti: UUID, now: datetime) -> Refusal | None:
+def standing(ticket: ScannedTicket, jti: UUID, now: datetime) -> Refusal | None:
     """Whether the ticket, by itself, keeps this QR from redeeming anything.
 
-    A cancelled departure is named whatever its ticket is meanwhile, but for one that was changed to another departure.
+    A cancelled departure is named whatever its ticket is meanwhile, but for one that was changed to
+    another departure.
     """
     if jti != ticket.jti:
         return Refusal("QR_SUPERSEDED", "jti")
@@ -234,11 +246,11 @@ def standing(ticket: Ticket, jti: UUID, now: datetime) -> Refusal | None:
     return None
 
 
-def order_qr_standing(issued_after: int | None, ticket: Ticket | None) -> Refusal | None:
+def order_qr_standing(issued_after: int | None, ticket: ScannedTicket | None) -> Refusal | None:
     """Whether an order's QR is superseded: as a whole, or for this ticket of the order.
 
-    `issued_after` says how many rotations of the order's tickets it was issued after, None if the order's own QR was
-    rotated since; `ticket.rotation` which of them the ticket's last was.
+    `issued_after` says how many rotations of the order's tickets it was issued after, None if the
+    order's own QR was rotated since; `ticket.rotation` which of them the ticket's last was.
     """
     if issued_after is None:
         return Refusal("QR_SUPERSEDED", "jti")
@@ -247,8 +259,10 @@ def order_qr_standing(issued_after: int | None, ticket: Ticket | None) -> Refusa
     return None
 
 
-def wrong_departure(ticket: Ticket, admits: Admits | None, now: datetime) -> Refusal | None:
-    """Whether the ticket is for another departure than the session's; one that goes by none is not."""
+def wrong_departure(ticket: ScannedTicket, admits: Admits | None, now: datetime) -> Refusal | None:
+    """Whether the ticket is for another departure than the session's; one that goes by none is
+    not.
+    """
     departure = ticket.bound_to
     if admits is None or departure is None or departure.departure_id == admits.departure_id:
         return None
@@ -256,10 +270,11 @@ def wrong_departure(ticket: Ticket, admits: Admits | None, now: datetime) -> Ref
     return Refusal("WRONG_DEPARTURE", "departure", {**_named(departure, now), "here": here})
 
 
-def validity(ticket: Ticket, now: datetime) -> Refusal | None:
+def validity(ticket: ScannedTicket, now: datetime) -> Refusal | None:
     """Whether the ticket is outside its validity, or its day is a blackout date of its product.
 
-    A departure's ticket is valid from the opening of boarding, whatever day that is; its day is that of the departure.
+    A departure's ticket is valid from the opening of boarding, whatever day that is; its day is
+    that of the departure.
     """
     begin, departure = ticket.begin_time, ticket.bound_to
     facts: dict[str, str | int]
@@ -276,12 +291,12 @@ def validity(ticket: Ticket, now: datetime) -> Refusal | None:
     return None
 
 
-def _over(ticket: Ticket, now: datetime) -> Refusal:
+def _over(ticket: ScannedTicket, now: datetime) -> Refusal:
     facts: dict[str, str | int] = {"valid_until": _clock(ticket.valid_until_time, now)}
     return Refusal("TICKET_EXPIRED", "validity", facts)
 
 
-def _named(departure: Departure, now: datetime) -> dict[str, str | int]:
+def _named(departure: TicketDeparture, now: datetime) -> dict[str, str | int]:
     leg = departure.leg
     return {
         "service": leg.service_number,
@@ -307,7 +322,7 @@ def _place(scan: Scan) -> Refusal | None:
     return Refusal("FUNCTION_NOT_ALLOWED_HERE", "place", facts)
 
 
-def _guard(scan: Scan, ticket: Ticket) -> Refusal | None:
+def _guard(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
     if scan.function_code not in ticket.uses:
         included = ", ".join(sorted(ticket.uses)) or "-"
         facts: dict[str, str | int] = {"function": scan.function_code, "included": included}
@@ -332,7 +347,7 @@ def _guard(scan: Scan, ticket: Ticket) -> Refusal | None:
     return None
 
 
-def _uses(scan: Scan, ticket: Ticket) -> Refusal | None:
+def _uses(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
     uses = ticket.uses[scan.function_code]
     if scan.quantity <= uses.remaining:
         return None

@@ -14,7 +14,7 @@ from server.stock.ids import departure_parts
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class SessionDeparture:
     """A departure as it is planned now, at its first stop."""
 
     departure_id: int
@@ -24,10 +24,11 @@ class Departure:
 
 async def find_departure(
     tx: AsyncConnection, *, departure_id: str, service_number: str, travel_date: str
-) -> Departure | None:
+) -> SessionDeparture | None:
     """The departure that a session is asked for; None if all fields are empty.
 
-    Raises INVALID_FIELD, also where several departures of a day have the service's number, NOT_FOUND.
+    Raises INVALID_FIELD, also where several departures of a day have the service's number,
+    NOT_FOUND.
     """
     if departure_id and (service_number or travel_date):
         raise invalid("departure_id", "send this, or service_number with travel_date")
@@ -54,7 +55,7 @@ async def find_departure(
     if len(found) > 1:
         numbers = ", ".join(str(row.departure_id) for row in found)
         raise invalid("service_number", f"has several departures that day: {numbers}; name one")
-    return Departure(*found[0])
+    return SessionDeparture(*found[0])
 
 
 def admits(caller: Operator) -> Admits | None:

@@ -1,8 +1,10 @@
-"""Sums of redemption events by hour and day, so that a report of a month reads some rows a day and not each event.
+"""Sums of redemption events by hour and day, so that a report of a month reads some rows a day and
+not each event.
 
-A job sums the hours that are over (`sum_up`); what came since then is read from the events themselves, so a summary is right
-at any moment. Nothing is added to a scan's transaction. Days here are those of UTC and only join hours: the days of a report
-are made of hours, in whatever zone it wants.
+A job sums the hours that are over (`sum_up`); what came since then is read from the events
+themselves, so a summary is right at any moment. Nothing is added to a scan's transaction. Days here
+are those of UTC and only join hours: the days of a report are made of hours, in whatever zone it
+wants.
 """
 
 from collections.abc import Sequence
@@ -13,14 +15,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.database import be_patient
+from server.platform.database import set_statement_timeout
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SETTLED_AFTER = timedelta(minutes=10)
-"""An hour is summed so long after its end: calls are far shorter, and clocks differ by less. Nothing is summed that a
-transaction under way may still add to, however long that takes."""
+"""An hour is summed so long after its end: calls are far shorter, and clocks differ by less.
+Nothing is summed that a transaction under way may still add to, however long that takes.
+"""
 SUM_SECONDS = 300
-"""For each statement of the job: a day that takes longer than a statement may would else never be summed."""
+"""For each statement of the job: a day that takes longer than a statement may would else never
+be summed.
+"""
 
 _COLUMNS = {"VENUE": "venue_code", "TERMINAL": "terminal_device_id", "OPERATOR": "operator"}
 _MEMBER = " ".join(f"WHEN '{name}' THEN e.{column}" for name, column in _COLUMNS.items())
@@ -80,12 +85,14 @@ class Row(NamedTuple):
 
 
 async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
-    """Sums up to a day of what is not summed and over; whether there may be more. One at a time: a job."""
+    """Sums up to a day of what is not summed and over; whether there may be more. One at a time:
+    a job.
+    """
     begin: datetime = (await tx.execute(_MARK)).scalar_one()
     settled = _hour(now - SETTLED_AFTER)
     if begin >= settled:
         return False
-    await be_patient(tx, seconds=SUM_SECONDS)
+    await set_statement_timeout(tx, seconds=SUM_SECONDS)
     oldest: datetime | None = await tx.scalar(_OLDEST)
     if oldest is not None:
         settled = min(settled, _hour(oldest - SETTLED_AFTER))
@@ -190,7 +197,9 @@ def _spans(
 
 
 def _days_of(zone: ZoneInfo, time_from: datetime, time_until: datetime) -> dict[str, datetime]:
-    """When each day of the span begins, by our tables of time zones: the database's may be other ones."""
+    """When each day of the span begins, by our tables of time zones: the database's may be other
+    ones.
+    """
     day, last = (moment.astimezone(zone).date() for moment in (time_from, time_until))
     days = {}
     while day <= last:

@@ -1,8 +1,9 @@
 """What takes long to work out, kept in this process and in Redis for all of them, and never stale.
 
-A value carries the edition of what it was made from and counts only for whoever asks with the same: a change of the
-catalogue makes every older value a miss, at once, and a database that was restored cannot bring one back. Redis holds
-nothing that cannot be lost: without it each process makes its own values.
+A value carries the edition of what it was made from and counts only for whoever asks with the same:
+a change of the catalogue makes every older value a miss, at once, and a database that was restored
+cannot bring one back. Redis holds nothing that cannot be lost: without it each process makes its
+own values.
 """
 
 import asyncio
@@ -25,9 +26,13 @@ WAIT_SECONDS = 0.5
 """Others wait this long for it, then make the value themselves."""
 LOOK_SECONDS = 0.01
 JITTER = 0.1
-"""Lives are shortened by up to this share, so that what was made together does not expire together."""
+"""Lives are shortened by up to this share, so that what was made together does not expire
+together.
+"""
 MAX_REMEMBERED = 500
-"""Values kept in this process, the last used, of some 100 KB each, and as much again for how queries list them."""
+"""Values kept in this process, the last used, of some 100 KB each, and as much again for how
+queries list them.
+"""
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -36,8 +41,10 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Kind(Generic[V]):
-    """Values of one kind: the first part of their keys, how long Redis keeps them, and how they become bytes and back."""
+class CacheKind(Generic[V]):
+    """Values of one kind: the first part of their keys, how long Redis keeps them, and how they
+    become bytes and back.
+    """
 
     purpose: str
     seconds: int
@@ -63,7 +70,7 @@ class Cache:
         """Closes the connections."""
         await self._client.aclose()
 
-    def peek(self, kind: Kind[V], name: str, edition: str) -> V | None:
+    def peek(self, kind: CacheKind[V], name: str, edition: str) -> V | None:
         """The value if this process has it."""
         key = _key(kind, name)
         found = self._values.pop(key, None)
@@ -73,8 +80,10 @@ class Cache:
         kind.remembered.inc()
         return cast("V", found[1])
 
-    async def get(self, kind: Kind[V], name: str, edition: str, make: Callable[[], V]) -> V:
-        """The value under that name and edition: from here, from Redis, or made; once for all who ask meanwhile."""
+    async def get(self, kind: CacheKind[V], name: str, edition: str, make: Callable[[], V]) -> V:
+        """The value under that name and edition: from here, from Redis, or made; once for all
+        who ask meanwhile.
+        """
         value = self.peek(kind, name, edition)
         if value is not None:
             return value
@@ -86,7 +95,7 @@ class Cache:
             making.add_done_callback(lambda _: self._making.pop((key, edition)))
         return cast("V", await asyncio.shield(making))
 
-    async def _find(self, kind: Kind[V], key: str, edition: str, make: Callable[[], V]) -> V:
+    async def _find(self, kind: CacheKind[V], key: str, edition: str, make: Callable[[], V]) -> V:
         value = await self._read(kind, key, edition)
         lock = f"{key}:lock:{edition}"
         if value is None:
@@ -105,7 +114,7 @@ class Cache:
             del self._values[next(iter(self._values))]  # the one not used for longest
         return value
 
-    async def _wait(self, kind: Kind[V], key: str, edition: str) -> V | None:
+    async def _wait(self, kind: CacheKind[V], key: str, edition: str) -> V | None:
         """What another process is making; None if it takes too long."""
         until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until:
@@ -115,7 +124,7 @@ class Cache:
                 return value
         return None
 
-    async def _read(self, kind: Kind[V], key: str, edition: str) -> V | None:
+    async def _read(self, kind: CacheKind[V], key: str, edition: str) -> V | None:
         stored: Any = await self._ask(key, lambda: self._redis.get(key), None)
         prefix = f"{edition}\n".encode()
         if not stored or not stored.startswith(prefix):
@@ -134,7 +143,7 @@ class Cache:
             )
         )
 
-    async def _write(self, kind: Kind[V], key: str, edition: str, value: V, lock: str) -> None:
+    async def _write(self, kind: CacheKind[V], key: str, edition: str, value: V, lock: str) -> None:
         seconds = round(kind.seconds * (1 - JITTER * random.random()))  # noqa: S311
 
         async def write() -> None:
@@ -153,5 +162,5 @@ class Cache:
             return otherwise
 
 
-def _key(kind: Kind[Any], name: str) -> str:
+def _key(kind: CacheKind[Any], name: str) -> str:
     return f"{kind.purpose}:{{{name}}}"

@@ -1,4 +1,6 @@
-"""What is offered between two cities on a day, as it is cached: nothing in it depends on the moment, or on the party."""
+"""What is offered between two cities on a day, as it is cached: nothing in it depends on the
+moment, or on the party.
+"""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ import orjson
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer
-from server.search.cache import Kind
+from server.search.cache import CacheKind
 
 SEARCH_SECONDS = 24 * 3600
 CALENDAR_SECONDS = 365 * 24 * 3600
@@ -24,8 +26,9 @@ EncodeOffer = Callable[[Offer], bytes]
 class Card(NamedTuple):
     """An offer as search looks at it.
 
-    `tariff` is the position of its prices. `departs` is in seconds since 1970 and `clock` the same by the clock of the
-    stop, HH:MM; `minutes` are on the way; all three are empty for a package. Sale begins and ends at seconds since 1970.
+    `tariff` is the position of its prices. `departs` is in seconds since 1970 and `clock` the same
+    by the clock of the stop, HH:MM; `minutes` are on the way; all three are empty for a package.
+    Sale begins and ends at seconds since 1970.
     """
 
     offer_id: str
@@ -50,7 +53,9 @@ class Card(NamedTuple):
 
 
 class Tariff(NamedTuple):
-    """What the prices of some offers are made from; fares are (customer type, day type, amount), tiers (party, percent)."""
+    """What the prices of some offers are made from; fares are (customer type, day type, amount),
+    tiers (party, percent).
+    """
 
     product_id: int
     currency_code: str
@@ -81,8 +86,8 @@ class Tariff(NamedTuple):
 class Day:
     """What is offered, and each offer as it is sent, but for price and what is left.
 
-    `sale_from` is when what goes that day begins to be sold, also if there is no departure yet, in seconds since 1970;
-    0 if nothing goes. `listings` remembers how queries list it.
+    `sale_from` is when what goes that day begins to be sold, also if there is no departure yet, in
+    seconds since 1970; 0 if nothing goes. `listings` remembers how queries list it.
     """
 
     cards: list[Card]
@@ -132,7 +137,9 @@ class Day:
 
 
 Calendar = dict[str, list[str]]
-"""The days of a year (YYYY-MM-DD) that are not what their weekday says: day type, name in English, name in Chinese."""
+"""The days of a year (YYYY-MM-DD) that are not what their weekday says: day type, name in
+English, name in Chinese.
+"""
 
 
 def calendar_of(catalogue: Catalogue, calendar_code: str, year: int) -> Calendar:
@@ -144,8 +151,8 @@ def calendar_of(catalogue: Catalogue, calendar_code: str, year: int) -> Calendar
     }
 
 
-DAYS: Kind[Day] = Kind("search", SEARCH_SECONDS, Day.dump, Day.parse)
-CALENDARS: Kind[Calendar] = Kind("calendar", CALENDAR_SECONDS, orjson.dumps, orjson.loads)
+DAYS: CacheKind[Day] = CacheKind("search", SEARCH_SECONDS, Day.dump, Day.parse)
+CALENDARS: CacheKind[Calendar] = CacheKind("calendar", CALENDAR_SECONDS, orjson.dumps, orjson.loads)
 
 
 def _tuples(lists: list[list[Any]]) -> tuple[Any, ...]:

@@ -1,4 +1,5 @@
-"""The offers of a day as a query lists them, in its order and with its party's prices, remembered with the day.
+"""The offers of a day as a query lists them, in its order and with its party's prices, remembered
+with the day.
 
 All that can be said of them but what is left, which is looked at for every search.
 """
@@ -26,7 +27,8 @@ SortKey = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for; `party` are customer types, times of the day HH:MM, and what is empty is no filter.
+    """What is asked for; `party` are customer types, times of the day HH:MM, and what is empty is
+    no filter.
 
     Filters by fare class or time of the day leave departures only.
     """
@@ -46,10 +48,12 @@ class Query:
 
 
 class Listing(NamedTuple):
-    """Offers in the order asked for, each at the same place of every list; true until the moment `until`.
+    """Offers in the order asked for, each at the same place of every list; true until the moment
+    `until`.
 
-    `messages` are the offers as they are sent, and what is put behind them for their prices. `whys` say why an offer
-    cannot be bought whatever is left, and are empty if it can; `cheapest` are the places of these, the least price first.
+    `messages` are the offers as they are sent, and what is put behind them for their prices. `whys`
+    say why an offer cannot be bought whatever is left, and are empty if it can; `cheapest` are the
+    places of these, the least price first.
     """
 
     until: float
@@ -71,7 +75,9 @@ class Listing(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An offer as it is sent, and its price, what is left of it now, and why it cannot be bought; empty if it can."""
+    """An offer as it is sent, and its price, what is left of it now, and why it cannot be
+    bought; empty if it can.
+    """
 
     message: bytes
     price: bytes
@@ -192,7 +198,9 @@ class Lister(NamedTuple):
 
 
 class _Priced(NamedTuple):
-    """What the party pays under a tariff, also as it is sent; NO_PRICE and nothing if somebody has no fare."""
+    """What the party pays under a tariff, also as it is sent; NO_PRICE and nothing if somebody
+    has no fare.
+    """
 
     currency_code: str
     total_minor: int
@@ -204,7 +212,9 @@ def _by_departure(card: Card, price: _Priced) -> SortKey:
 
 
 def _by_price(card: Card, price: _Priced) -> SortKey:
-    """What nobody can name a price of comes last; currencies cannot be compared, so each has its own part."""
+    """What nobody can name a price of comes last; currencies cannot be compared, so each has its
+    own part.
+    """
     currency_code, total, _ = price
     return (total == NO_PRICE) + 0, currency_code, total, card.departs, card.offer_id
 

@@ -1,7 +1,7 @@
 """Search: what a party can buy for a day, and how the days around it look.
 
-What is offered comes from the cache; prices under the promotions of the moment, beginning and end of sale, and what is
-left are looked at for every search.
+What is offered comes from the cache; prices under the promotions of the moment, beginning and end
+of sale, and what is left are looked at for every search.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from server.catalog import pricing
-from server.catalog.catalogue import Catalogue, Catalogues, City, ListedProduct
+from server.catalog.catalogue import Catalogue, CatalogueCity, Catalogues, ListedProduct
 from server.catalog.rules import MAX_ADVANCE
 from server.orders.prices import not_applicable
 from server.platform.errors import invalid, not_found
@@ -22,7 +22,9 @@ from server.search.seats_left import SeatsLeft
 from server.stock.ids import promotion_stock_id
 
 WHY_EMPTY = ("SOLD_OUT", "NOT_YET_ON_SALE", "BLACKOUT", "SALE_CLOSED", "CANCELLED", "NO_FARE")
-"""Of several reasons for an empty day the first is told: what one can still do something about, or was late for."""
+"""Of several reasons for an empty day the first is told: what one can still do something about,
+or was late for.
+"""
 OVER = Day([], [], [])
 
 
@@ -40,7 +42,9 @@ class OfferDay(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A page of offers, the days (with the first page only), and what the next page is behind; None on the last."""
+    """A page of offers, the days (with the first page only), and what the next page is behind;
+    None on the last.
+    """
 
     offers: list[Listed]
     days: list[OfferDay]
@@ -48,7 +52,9 @@ class Found(NamedTuple):
 
 
 class Search:
-    """Searches the catalogue. What answers are put together from comes encoded: offers, and prices by themselves."""
+    """Searches the catalogue. What answers are put together from comes encoded: offers, and
+    prices by themselves.
+    """
 
     def __init__(
         self,
@@ -71,8 +77,10 @@ class Search:
 
     async def hot_cities(
         self, after: Sequence[int | str] | None, limit: int
-    ) -> tuple[list[City], SortKey | None]:
-        """The `limit` hot cities behind `after`, and what the next page is behind. Raises DATABASE_UNAVAILABLE."""
+    ) -> tuple[list[CatalogueCity], SortKey | None]:
+        """The `limit` hot cities behind `after`, and what the next page is behind. Raises
+        DATABASE_UNAVAILABLE.
+        """
         catalogue = await self.catalogue()
         keyed = [((city.hot_rank or 0, city.city_code), city) for city in catalogue.hot_cities()]
         if after is not None:
@@ -194,7 +202,9 @@ def _days_asked(catalogue: Catalogue, query: Query, now: datetime) -> tuple[date
 
 
 def _check_codes(lister: Lister, day: Day) -> None:
-    """Each code must be good for something that is offered on the day. Raises PROMOTION_NOT_APPLICABLE."""
+    """Each code must be good for something that is offered on the day. Raises
+    PROMOTION_NOT_APPLICABLE.
+    """
     for code in lister.query.promotion_codes:
         promotion = lister.catalogue.promotion(code)
         if promotion and promotion.promotion_id in lister.used_up:
@@ -219,7 +229,9 @@ def _check_codes(lister: Lister, day: Day) -> None:
 
 
 def _why(day: Day, reasons: Sequence[str], now: datetime) -> str:
-    """Why the party can buy nothing on a day, given why it cannot buy each offer; empty if it can."""
+    """Why the party can buy nothing on a day, given why it cannot buy each offer; empty if it
+    can.
+    """
     if "" in reasons:
         return ""
     for reason in WHY_EMPTY:

@@ -1,19 +1,24 @@
-"""How much is left of stocks, read from the truth for each search, but for all that ask at once in one statement."""
+"""How much is left of stocks, read from the truth for each search, but for all that ask at once
+in one statement.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Collection
 from typing import NamedTuple
 
-from server.platform.database import Database, HotConnection, HotStatement, array
+from server.platform.database import Database
 from server.platform.loops import Loops
+from server.platform.pipeline import PipelineConnection, PreparedStatement, array
 
 MAX_AT_ONCE = 20_000
 """Stocks in one statement, unless a single search asks for more."""
 KEEP_SECONDS = 0.1
-"""So long the connection is kept for the next search: to take one from the pool costs more than the statement does."""
+"""So long the connection is kept for the next search: to take one from the pool costs more than
+the statement does.
+"""
 
-_LEFT = HotStatement(
+_LEFT = PreparedStatement(
     "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])"
 )
 
@@ -49,9 +54,9 @@ class SeatsLeft:
     async def _run(self) -> None:
         while self._waiting:
             try:
-                async with self._db.hot() as hot:
-                    while not hot.is_lost and await self._asked():
-                        await self._read(hot)
+                async with self._db.pipeline() as pipeline:
+                    while not pipeline.is_lost and await self._asked():
+                        await self._read(pipeline)
             except Exception as error:  # noqa: BLE001 - those who wait get it
                 _fail(self._take(), error)
 
@@ -64,14 +69,14 @@ class SeatsLeft:
                     await self._more.wait()
         return bool(self._waiting)
 
-    async def _read(self, hot: HotConnection) -> None:
+    async def _read(self, pipeline: PipelineConnection) -> None:
         asked = self._take()
         wanted: set[int] = set()
         for each in asked:
             wanted.update(each.stock_ids)
         try:
-            async with hot.transaction():
-                (rows,) = await hot.round_trip([(_LEFT, [array(list(wanted))])], alone=True)
+            async with pipeline.transaction():
+                (rows,) = await pipeline.round_trip([(_LEFT, [array(list(wanted))])], alone=True)
         except Exception as error:  # noqa: BLE001 - those who wait get it
             _fail(asked, error)
             return

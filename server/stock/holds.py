@@ -1,8 +1,9 @@
-"""Stock that is held and sold: what an order takes, given back or confirmed in a few statements for all that is asked.
+"""Stock that is held and sold: what an order takes, given back or confirmed in a few statements for
+all that is asked.
 
-Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats of a stock are written only
-behind it. What counts for a traveller, and where a document travels, is of several stocks: each is a guarded write of one
-row (quotas.py, journeys.py).
+Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats of a stock
+are written only behind it. What counts for a traveller, and where a document travels, is of several
+stocks: each is a guarded write of one row (quotas.py, journeys.py).
 """
 
 from collections import Counter
@@ -15,8 +16,8 @@ import orjson
 from sqlalchemy import ColumnElement, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.database import Command, HotStatement, array, columns, round_trip
 from server.platform.errors import DomainError, Reason
+from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
 from server.stock import journeys, quotas, seating
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
@@ -29,10 +30,11 @@ Column = Literal["held", "sold"]
 
 @dataclass(frozen=True, slots=True)
 class Counterpart:
-    """The other ticket of a change (改签): what both take counts once, and stays with the one that is not given back.
+    """The other ticket of a change (改签): what both take counts once, and stays with the one that is
+    not given back.
 
-    `stock_id` is the stock of both if they are one place of it (DOMAIN, Refund and change), with the seat if it is
-    numbered; None if each takes its own.
+    `stock_id` is the stock of both if they are one place of it (DOMAIN, Refund and change), with
+    the seat if it is numbered; None if each takes its own.
     """
 
     offer_id: str
@@ -42,10 +44,12 @@ class Counterpart:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a promotion.
+    """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a
+    promotion.
 
-    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel on the departure: when,
-    says `ride`, which is known where it is taken. `changes_order_id` is the order of the counterpart.
+    `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel
+    on the departure: when, says `ride`, which is known where it is taken. `changes_order_id` is the
+    order of the counterpart.
     """
 
     stock_id: int
@@ -95,13 +99,13 @@ WHERE s.stock_id = v.stock_id
 RETURNING s.stock_id
 """
 _RELEASE = {
-    column: HotStatement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"))
+    column: PreparedStatement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"))
     for column in ("held", "sold")
 }
-_CONFIRM = HotStatement(
+_CONFIRM = PreparedStatement(
     _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity")
 )
-_LOCK_FREE = HotStatement("""
+_LOCK_FREE = PreparedStatement("""
 SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])
 ORDER BY stock_id FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -120,10 +124,12 @@ async def release(
     now: datetime,
     uses: Iterable[Use] = (),
 ) -> None:
-    """Gives back what was taken and is held, or sold: stock, seats, journeys and what counts for the traveller.
+    """Gives back what was taken and is held, or sold: stock, seats, journeys and what counts for
+    the traveller.
 
-    `uses` are what else does not count any more: of promotions. The stock rows stay locked until the commit: call it
-    last. Once for each take: the caller holds the lock of the order that says it is still taken.
+    `uses` are what else does not count any more: of promotions. The stock rows stay locked until
+    the commit: call it last. Once for each take: the caller holds the lock of the order that says
+    it is still taken.
     """
     takes = list(takes)
     await _move(tx, _RELEASE[column], takes, now)
@@ -153,12 +159,14 @@ async def take(
     max_per_traveller: int,
     now: datetime,
 ) -> tuple[int, ...]:
-    """Holds what is wanted, one take at a time, and gives the seats: for changes and payments that came too late.
+    """Holds what is wanted, one take at a time, and gives the seats: for changes and payments that
+    came too late.
 
-    The wanted seats if they are free, else others; with no wanted seats any; empty where there is no seat map. Several
-    takes of one transaction come in the order of their stock ids, and `travel` for all of them behind the last. Raises
-    SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is
-    taken too, with SOLD_OUT where it is used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
+    The wanted seats if they are free, else others; with no wanted seats any; empty where there is
+    no seat map. Several takes of one transaction come in the order of their stock ids, and `travel`
+    for all of them behind the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE
+    where the departure is cancelled. The cap of a promotion is taken too, with SOLD_OUT where it is
+    used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
     """
     row = (
         await tx.execute(
@@ -195,7 +203,9 @@ async def take(
 
 
 async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
-    """Has the documents of what was taken travel. Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY."""
+    """Has the documents of what was taken travel. Raises DUPLICATE_PASSENGER,
+    OVERLAPPING_JOURNEY.
+    """
     takes = [take for take in takes if take.legs]
     await journeys.lock(tx, {leg.document for take in takes for leg in take.legs})
     for take in takes:
@@ -220,13 +230,17 @@ async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -
 
 
 async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
-    """Locks in the order of their numbers what the statements of one transaction lock one after the other."""
+    """Locks in the order of their numbers what the statements of one transaction lock one after
+    the other.
+    """
     query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
     await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
 
 
 def locking_free(takes: Iterable[Take]) -> Command:
-    """Locks the stocks of what was taken, but not those that others have locked; a row (stock_id,) for each."""
+    """Locks the stocks of what was taken, but not those that others have locked; a row
+    (stock_id,) for each.
+    """
     return _LOCK_FREE, [array(sorted({take.stock_id for take in takes}))]
 
 
@@ -293,7 +307,7 @@ def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
 
 
 async def _move(
-    tx: AsyncConnection, statement: HotStatement, takes: Iterable[Take], now: datetime
+    tx: AsyncConnection, statement: PreparedStatement, takes: Iterable[Take], now: datetime
 ) -> None:
     takes = [take for take in takes if take.has_own_place]
     if takes:
@@ -302,7 +316,7 @@ async def _move(
         assert len(moved) == len(stock_ids), "a stock that something was taken of is there"
 
 
-def _moving(statement: HotStatement, takes: Iterable[Take], now: datetime) -> Command:
+def _moving(statement: PreparedStatement, takes: Iterable[Take], now: datetime) -> Command:
     quantities: Counter[int] = Counter()
     for one in takes:
         quantities[one.stock_id] += one.quantity

@@ -68,14 +68,17 @@ def is_promotion_stock(number: int) -> bool:
 
 @lru_cache(maxsize=20_000)
 def quota_id(offer_id: str) -> int:
-    """The key of what a limit per traveller counts an offer as: its departure, or its product on its first day of use.
+    """The key of what a limit per traveller counts an offer as: its departure, or its product on
+    its first day of use.
 
-    So all classes and legs of a departure count together, and each day of a package for itself (DOMAIN, Stock).
+    So all classes and legs of a departure count together, and each day of a package for itself
+    (DOMAIN, Stock).
     """
     kind, number, *rest = offer_id.split("-")
     if kind == TRANSPORT_OFFER:
         return DEPARTURE_STOCK | int(number)
-    return int(number) << DAY_BITS | _days(datetime.strptime(rest[0], "%Y%m%d").date())  # noqa: DTZ007 - a day
+    # a day
+    return int(number) << DAY_BITS | _days(datetime.strptime(rest[0], "%Y%m%d").date())  # noqa: DTZ007
 
 
 def promotion_quota_id(promotion_id: int) -> int:

@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.database import Command, HotStatement, array, columns, round_trip
+from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
 
 
 class Span(NamedTuple):
@@ -42,7 +42,9 @@ class Span(NamedTuple):
 
 
 class Ride(NamedTuple):
-    """From where one boards until one leaves, in seconds after the departure leaves its first stop."""
+    """From where one boards until one leaves, in seconds after the departure leaves its first
+    stop.
+    """
 
     begin_seconds: int
     end_seconds: int
@@ -84,7 +86,7 @@ class Leg(NamedTuple):
     order_id: int
 
 
-READ = HotStatement("""
+READ = PreparedStatement("""
 SELECT d.document_hash, d.version, p.departure_id, split_part(j.key, ':', 2)::bigint,
   p.departure_time + make_interval(secs => (j.ride ->> 0)::int),
   p.departure_time + make_interval(secs => (j.ride ->> 1)::int)
@@ -96,7 +98,7 @@ WHERE d.document_hash = ANY($1::bytea[])
 """The journeys of documents, for `parse`."""
 # what was added since the version that was read would violate the check; a journey of null, which
 # is over, is dropped
-ADD = HotStatement("""
+ADD = PreparedStatement("""
 INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
 SELECT v.document_hash, v.journeys, $1::bigint, v.seen_version
 FROM unnest($2::bytea[], $3::jsonb[], $4::bigint[]) AS v (document_hash, journeys, seen_version)
@@ -112,7 +114,7 @@ SELECT decode(v.document, 'hex'), '{}', v.version, 0
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, version bigint) ORDER BY 1
 ON CONFLICT (document_hash) DO UPDATE SET version = excluded.version, seen_version = d.version
 """)
-_LEAVES = HotStatement("SELECT departure_time FROM departures WHERE departure_id = $1::bigint")
+_LEAVES = PreparedStatement("SELECT departure_time FROM departures WHERE departure_id = $1::bigint")
 _ADD_LOCKED = text("""
 UPDATE document_journeys d SET journeys = jsonb_strip_nulls(d.journeys || v.journeys)
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, journeys jsonb)

@@ -1,4 +1,6 @@
-"""Tables of stock: allotments and seats, who sits where, who travels when, and limits per traveller."""
+"""Tables of stock: allotments and seats, who sits where, who travels when, and limits per
+traveller.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -21,7 +23,8 @@ from server.platform.database import metadata
 stocks = Table(
     "stocks",
     metadata,
-    # see rules.stock_id, rules.departure_stock_id, rules.promotion_stock_id: the key states what it is the stock of
+    # see rules.stock_id, rules.departure_stock_id, rules.promotion_stock_id: the key states what it
+    # is the stock of
     Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
     # none for the cap of a promotion
     Column("product_id", ForeignKey("products.product_id")),
@@ -85,9 +88,11 @@ taken_seats = Table(
 document_journeys = Table(
     "document_journeys",
     metadata,
-    # where a document travels: its journeys that are held or sold; those that are over are dropped in time
+    # where a document travels: its journeys that are held or sold; those that are over are dropped
+    # in time
     Column("document_hash", LargeBinary, primary_key=True),
-    # {"<departure_id>:<order_id>": [from, until]}, in seconds after the departure leaves its first stop
+    # {"<departure_id>:<order_id>": [from, until]}, in seconds after the departure leaves its first
+    # stop
     Column("journeys", JSONB, nullable=False),
     # drawn anew with each journey that is added, and which one was there before
     Column("version", BigInteger, nullable=False),
@@ -100,8 +105,8 @@ document_journeys = Table(
 traveller_quotas = Table(
     "traveller_quotas",
     metadata,
-    # tickets that a traveller holds and has of a departure or of a product on a day, or orders that use a promotion: see
-    # rules.quota_id, rules.promotion_quota_id
+    # tickets that a traveller holds and has of a departure or of a product on a day, or orders that
+    # use a promotion: see rules.quota_id, rules.promotion_quota_id
     Column("quota_id", BigInteger, primary_key=True, autoincrement=False),
     Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
     Column("quantity", Integer, nullable=False),

@@ -1,7 +1,8 @@
-"""What one traveller has of a departure, of a product on a day of use, or of a promotion: counted, so that it has a limit.
+"""What one traveller has of a departure, of a product on a day of use, or of a promotion: counted,
+so that it has a limit.
 
-Counted is what is held or sold. A row is one guarded write, so the limit holds whatever races; its keys are made by
-`rules.quota_id` and `rules.promotion_quota_id`. (DOMAIN: Stock; Price.)
+Counted is what is held or sold. A row is one guarded write, so the limit holds whatever races; its
+keys are made by `rules.quota_id` and `rules.promotion_quota_id`. (DOMAIN: Stock; Price.)
 """
 
 from collections import Counter
@@ -51,7 +52,9 @@ WHERE q.quota_id = v.quota_id AND q.traveller_id = v.traveller_id AND q.quantity
 
 
 async def count(tx: AsyncConnection, use: Use, *, limit: int) -> int | None:
-    """Counts a use if the traveller then has no more than `limit`; if not, what is counted already, and nothing is done."""
+    """Counts a use if the traveller then has no more than `limit`; if not, what is counted
+    already, and nothing is done.
+    """
     if use.quantity <= limit and await tx.scalar(_COUNT, {**use._asdict(), "limit": limit}):
         return None
     query = select(traveller_quotas.c.quantity).where(
@@ -62,7 +65,9 @@ async def count(tx: AsyncConnection, use: Use, *, limit: int) -> int | None:
 
 
 async def give_back(tx: AsyncConnection, uses: Iterable[Use]) -> None:
-    """These uses do not count any more. Once for each: the caller holds the lock of the order that says it counts."""
+    """These uses do not count any more. Once for each: the caller holds the lock of the order
+    that says it counts.
+    """
     quantities: Counter[tuple[int, int]] = Counter()
     for use in uses:
         quantities[use[:2]] += use.quantity

@@ -1,7 +1,7 @@
 """Seat maps, and which seats a party gets. Pure.
 
-A seat is a dense index from 0 on, row by row; its label is row and column, e.g. 12F. Sets of seats are integers with
-the bit of each index set: on them 5,000 seats are searched in some microseconds.
+A seat is a dense index from 0 on, row by row; its label is row and column, e.g. 12F. Sets of seats
+are integers with the bit of each index set: on them 5,000 seats are searched in some microseconds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,9 @@ AISLE = " "
 class SeatMap:
     """The seats of a vehicle: `labels` by index, `indexes` by label.
 
-    `row_starts` are the index of each row's first seat, and behind them the number of seats. `abreast` has the bit of
-    each seat whose next one is beside it; `in_row`, of each whose next one is in its row, be it across an aisle or a
-    missing seat. `longest_row` is in seats.
+    `row_starts` are the index of each row's first seat, and behind them the number of seats.
+    `abreast` has the bit of each seat whose next one is beside it; `in_row`, of each whose next one
+    is in its row, be it across an aisle or a missing seat. `longest_row` is in seats.
     """
 
     labels: tuple[str, ...]
@@ -31,10 +31,12 @@ class SeatMap:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
-        """From its JSON: {"rows": how many, or a list of their numbers, "columns": "ABC DF", "missing": ["1A"]}.
+        """From its JSON: {"rows": how many, or a list of their numbers, "columns": "ABC DF",
+        "missing": ["1A"]}.
 
-        A space in `columns` is an aisle; `missing` may be left out. Raises ValueError, with what is wrong and what to
-        send instead, if it is not such a map or has no seat or room for more than 5,000.
+        A space in `columns` is an aisle; `missing` may be left out. Raises ValueError, with what is
+        wrong and what to send instead, if it is not such a map or has no seat or room for more than
+        5,000.
         """
         if unknown := content.keys() - {"rows", "columns", "missing"}:
             raise ValueError(f"has unknown fields {sorted(unknown)}")
@@ -83,12 +85,14 @@ def bitmap(seats: Iterable[int]) -> int:
 
 
 def allot(seat_map: SeatMap, taken: int, party: int) -> list[int] | None:
-    """The indexes of the seats a party gets, ascending; None if too few are free. The same facts give the same seats.
+    """The indexes of the seats a party gets, ascending; None if too few are free. The same facts
+    give the same seats.
 
-    `taken` is the bitmap of the seats that are not free; add `bitmap(seats)` to it before the next party is seated. The
-    first of these that there is: seats beside each other; seats of one row with only an aisle or a missing seat between;
-    the fewest neighbouring rows that have room, the foremost if several do. A gap of just the party's size is taken
-    first, one that would be left with a single seat last, else the smallest, and of these the foremost.
+    `taken` is the bitmap of the seats that are not free; add `bitmap(seats)` to it before the next
+    party is seated. The first of these that there is: seats beside each other; seats of one row
+    with only an aisle or a missing seat between; the fewest neighbouring rows that have room, the
+    foremost if several do. A gap of just the party's size is taken first, one that would be left
+    with a single seat last, else the smallest, and of these the foremost.
     """
     if party < 1:
         raise ValueError(f"a party of {party}")
@@ -99,7 +103,9 @@ def allot(seat_map: SeatMap, taken: int, party: int) -> list[int] | None:
 
 
 def _one_row(seat_map: SeatMap, free: int, party: int) -> list[int]:
-    """Free seats of one row, beside each other or else with only aisles between; none if there are none."""
+    """Free seats of one row, beside each other or else with only aisles between; none if there
+    are none.
+    """
     for beside in (seat_map.abreast, seat_map.in_row):
         first = _gap(free, beside, party, seat_map.longest_row)
         if first is not None:
@@ -108,7 +114,9 @@ def _one_row(seat_map: SeatMap, free: int, party: int) -> list[int]:
 
 
 def _gap(free: int, beside: int, party: int, longest: int) -> int | None:
-    """The first seat of the gap to fill: of free seats each of which is beside the next; None if no gap is so large."""
+    """The first seat of the gap to fill: of free seats each of which is beside the next; None if
+    no gap is so large.
+    """
     joined = free & free >> 1 & beside  # free, and so is the one beside it
     first = free & ~(joined << 1)  # of its gap
     start = free  # of `length` free seats beside each other
@@ -128,9 +136,11 @@ def _gap(free: int, beside: int, party: int, longest: int) -> int | None:
 
 
 def _neighbouring_rows(seat_map: SeatMap, free: int, party: int) -> list[int]:
-    """Seats of the fewest neighbouring rows with room for the party; there is room in all rows together.
+    """Seats of the fewest neighbouring rows with room for the party; there is room in all rows
+    together.
 
-    Every row but the last is then taken as a whole, and in that one the seats are chosen as if for a party of their own.
+    Every row but the last is then taken as a whole, and in that one the seats are chosen as if for
+    a party of their own.
     """
     starts = seat_map.row_starts
     picture = f"{free:0{seat_map.size}b}"[::-1]

@@ -1,4 +1,5 @@
-"""Making tickets: the numbers they get, and the rows, written by COPY so that 50,000 take a few seconds.
+"""Making tickets: the numbers they get, and the rows, written by COPY so that 50,000 take a few
+seconds.
 
 The rows are built as text by hand, a chunk at a time, and each chunk is a COPY of its own: when it
 ends, the database has written it. Then a large batch rests as long as that took, times REST, so
@@ -56,7 +57,9 @@ ENTITLEMENT_COLUMNS = ("ticket_id", "function_code", "total_uses", "remaining_us
 
 @dataclass(frozen=True, slots=True)
 class NewTickets:
-    """Tickets that differ only in number and jti; `entitlements` are (function_code, total_uses)."""
+    """Tickets that differ only in number and jti; `entitlements` are (function_code,
+    total_uses).
+    """
 
     first_ticket_id: int
     quantity: int
@@ -78,10 +81,11 @@ class NewTickets:
 async def reserve_numbers(
     db: Database, partner_id: int, day: date, kind: Literal["T", "O"], quantity: int
 ) -> int:
-    """The first of `quantity` numbers for a channel's tickets (T) or orders (O) of a day, which nobody else gets.
+    """The first of `quantity` numbers for a channel's tickets (T) or orders (O) of a day, which
+    nobody else gets.
 
-    Reserved in a transaction of its own, so that callers do not wait for each other's work. Numbers are not given
-    back: where the work fails a gap stays.
+    Reserved in a transaction of its own, so that callers do not wait for each other's work. Numbers
+    are not given back: where the work fails a gap stays.
     """
     first = pg_insert(numberings).values(
         partner_id=partner_id, day=day, kind=kind, next_sequence=1 + quantity
@@ -90,7 +94,7 @@ async def reserve_numbers(
         index_elements=[numberings.c.partner_id, numberings.c.day, numberings.c.kind],
         set_={"next_sequence": numberings.c.next_sequence + quantity},
     ).returning(numberings.c.next_sequence - literal(quantity))
-    async with db.aside() as tx:
+    async with db.independent_transaction() as tx:
         sequence: int = (await tx.execute(statement)).scalar_one()
     return int(Number(partner_id, day, sequence))
 
@@ -175,7 +179,9 @@ _VARIANT_1 = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 def random_uuids(quantity: int) -> list[str]:
-    """Random UUIDs (version 4) as 32 hexadecimal digits, from one read of the system's randomness."""
+    """Random UUIDs (version 4) as 32 hexadecimal digits, from one read of the system's
+    randomness.
+    """
     raw = bytearray(os.urandom(16 * quantity))
     raw[6::16] = raw[6::16].translate(_VERSION_4)
     raw[8::16] = raw[8::16].translate(_VARIANT_1)

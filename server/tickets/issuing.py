@@ -1,4 +1,6 @@
-"""Issuing QR codes: tokens sealed and pictures drawn in threads, so that calls at the gates are not held up."""
+"""Issuing QR codes: tokens sealed and pictures drawn in threads, so that calls at the gates are
+not held up.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +25,8 @@ class Issuer:
 
     def __init__(self, key_rings: Remembered[str, qr.KeyRing]) -> None:
         self._key_rings = key_rings
-        # Drawing is all Python and holds the interpreter: one at a time leaves half of it to the event loop.
+        # Drawing is all Python and holds the interpreter: one at a time leaves half of it to the
+        # event loop.
         self._drawing = asyncio.Semaphore(1)
 
     async def key(self) -> qr.QrKey:
@@ -32,7 +35,9 @@ class Issuer:
         return ring.active
 
     async def draw(self, token: str, kind: str = "", module_pixels: int = 0) -> Pictures:
-        """The pictures of a token: `kind` is PNG, SVG, ESC_POS or BITMAP, empty for PNG and SVG; 0 pixels are 8."""
+        """The pictures of a token: `kind` is PNG, SVG, ESC_POS or BITMAP, empty for PNG and SVG;
+        0 pixels are 8.
+        """
         size = module_pixels or picture.MODULE_PIXELS
         async with self._drawing:
             return await asyncio.to_thread(_draw, token, kind, size)

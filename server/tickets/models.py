@@ -1,4 +1,6 @@
-"""Tickets and what they entitle to, the snapshots they were sold under, and the keys of their QR codes."""
+"""Tickets and what they entitle to, the snapshots they were sold under, and the keys of their QR
+codes.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -85,7 +87,8 @@ tickets = Table(
     Column("valid_until_time", DateTime(timezone=True), nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
-    # which of its order's `ticket_rotations` the last of its own QR was; 0: none since it has an order
+    # which of its order's `ticket_rotations` the last of its own QR was; 0: none since it has an
+    # order
     Column("rotation", Integer, nullable=False, server_default="0"),
     CheckConstraint(
         "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING', 'REFUNDED',"
@@ -99,7 +102,8 @@ tickets = Table(
     # room on the page for the states to come
     postgresql_with={"fillfactor": 85},
 )
-# those whose validity ends them, see ticketing.ticket_expiry; final ones, most of all that were ever sold, are not in it
+# those whose validity ends them, see ticketing.ticket_expiry; final ones, most of all that were
+# ever sold, are not in it
 Index(
     "ix_tickets_open_until",
     tickets.c.valid_until_time,

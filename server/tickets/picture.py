@@ -19,7 +19,9 @@ MOST_MODULE_PIXELS = 32
 PAPER_58_MM_DOTS = 384
 
 _RASTER_COMMAND = b"\x1dv0\x00"
-"""ESC/POS GS v 0 in normal size; width in bytes and height in dots follow, two bytes each, the low one first."""
+"""ESC/POS GS v 0 in normal size; width in bytes and height in dots follow, two bytes each, the
+low one first.
+"""
 
 
 def draw(token: str) -> "segno.QRCode":

@@ -9,8 +9,9 @@ Text `iv:encrypted:authTag:signature`, each part unpadded upper-case Base32, 203
     authTag       16  of AES-256-GCM
     signature     64  Ed25519 over SIGNATURE_PREFIX and the text before the third colon
 
-Numbers are big-endian. One content has one text: any other spelling of the same bytes is refused. What scanners add to
-that text is not a spelling: `texts.read_scanned` takes it away before any check.
+Numbers are big-endian. One content has one text: any other spelling of the same bytes is refused.
+What scanners add to that text is not a spelling: `texts.read_scanned` takes it away before any
+check.
 
 `unseal` does everything. Who has many scans at once takes its steps apart: `VerifiedTokens.get`
 (4 µs), `parse` (6 µs), `verify` (64 µs, of which 55 are libsodium's), `check_expiry`. A thread that
@@ -66,7 +67,7 @@ _TO_DIGITS = bytes(
 )
 
 
-class Kind(enum.IntEnum):
+class QrKind(enum.IntEnum):
     """What a token stands for."""
 
     TICKET = 1
@@ -80,7 +81,7 @@ class Claims:
     jti: UUID  # id of this QR; a ticket's former ones are superseded
     number: int  # ticket_id, or order_id where kind is ORDER; 0 to 2^64 - 1
     expire_time: datetime  # the first moment at which it is no longer good; whole seconds
-    kind: Kind = Kind.TICKET
+    kind: QrKind = QrKind.TICKET
     flags: int = 0  # none is defined yet; unknown ones are to be ignored
 
 
@@ -317,7 +318,7 @@ def _pack(claims: Claims) -> bytes:
 def _unpack(plaintext: bytes) -> Claims:
     jti, number, expiry, kind, flags = _CLAIMS.unpack(plaintext)
     expire_time = datetime.fromtimestamp(expiry, UTC)
-    return Claims(UUID(bytes=jti), number, expire_time, Kind(kind), flags)
+    return Claims(UUID(bytes=jti), number, expire_time, QrKind(kind), flags)
 
 
 def _encode(part: bytes) -> str:

@@ -13,7 +13,9 @@ EPOCH = date(2020, 1, 1)
 DIRECT = 0
 """The partner number of our own sales channel."""
 DIRECT_CODE = "DT"
-"""What stands for the partner's code in the codes of our own sales channel; no partner may have it."""
+"""What stands for the partner's code in the codes of our own sales channel; no partner may have
+it.
+"""
 
 PARTNER_PREFIX = "OTA"
 DIRECT_PREFIX = "DIR"
@@ -55,8 +57,8 @@ _CODE = re.compile(r"(OTA|DIR|ORD)-([A-Z0-9]{1,12})-(\d{8})-(\d{6,9})", re.ASCII
 class Number:
     """The number of a ticket or order: channel, day and sequence packed into 63 bits.
 
-    The token carries it, the readable code spells it, so neither needs an index of its own; the tickets of a partner,
-    a day or a batch are a range of numbers.
+    The token carries it, the readable code spells it, so neither needs an index of its own; the
+    tickets of a partner, a day or a batch are a range of numbers.
     """
 
     partner_id: int
@@ -135,10 +137,11 @@ def partner_range(partner_id: int) -> tuple[int, int]:
 def number_range(
     partner_id: int, time_from: datetime | None, time_until: datetime | None, zone: tzinfo
 ) -> tuple[int, int]:
-    """The numbers a partner's tickets have that were made from `time_from` on and before `time_until`.
+    """The numbers a partner's tickets have that were made from `time_from` on and before
+    `time_until`.
 
-    They share their days in `zone`, the one that counts in codes, with some that were made before or after. Both ends
-    belong to the range.
+    They share their days in `zone`, the one that counts in codes, with some that were made before
+    or after. Both ends belong to the range.
     """
     first, behind = partner_range(partner_id)
     last = behind - 1

@@ -23,8 +23,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner
-from server.platform.database import HotStatement, LostRaceError
+from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
+from server.platform.pipeline import PreparedStatement
 from server.tickets import qr
 from server.tickets.models import batches, entitlements, snapshots, tickets
 from server.tickets.rules import (
@@ -37,11 +38,13 @@ from server.tickets.rules import (
 )
 
 MAX_SCANNED = 5_000
-"""A page looks at this many tickets at the most; if fewer match than it could hold, it is short. Some 10 ms of the database."""
+"""A page looks at this many tickets at the most; if fewer match than it could hold, it is short.
+Some 10 ms of the database.
+"""
 
 EVENT_RANDOM_BITS = 22
 
-READ_SNAPSHOTS = HotStatement(
+READ_SNAPSHOTS = PreparedStatement(
     "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
 )
 
@@ -79,7 +82,9 @@ SELECT unnest(CAST(:ticket_ids AS bigint[])), :event_id, :action, :state, :actor
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tickets made in one call; their numbers follow each other. `content` is the snapshot they were made under."""
+    """Tickets made in one call; their numbers follow each other. `content` is the snapshot they
+    were made under.
+    """
 
     batch_id: UUID
     product_id: int
@@ -97,7 +102,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket as its partner sees it; `entitlements` are (function_code, remaining_uses, total_uses) by code."""
+    """A ticket as its partner sees it; `entitlements` are (function_code, remaining_uses,
+    total_uses) by code.
+    """
 
     ticket_id: int
     ticket_code: str
@@ -124,7 +131,9 @@ class TicketFilter:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether those that it takes may lie far apart: it is not all of a partner's, or of a batch."""
+        """Whether those that it takes may lie far apart: it is not all of a partner's, or of a
+        batch.
+        """
         return bool(
             self.state or self.distributor_id or self.create_time_from or self.create_time_until
         )
@@ -158,12 +167,16 @@ class Activation:
 
 
 def new_event_id(now: datetime) -> int:
-    """An id in the order of time: milliseconds, then random bits; it has to be unique only within its ticket."""
+    """An id in the order of time: milliseconds, then random bits; it has to be unique only
+    within its ticket.
+    """
     return int(now.timestamp() * 1000) << EVENT_RANDOM_BITS | random.getrandbits(EVENT_RANDOM_BITS)
 
 
 def ticket_number(ticket_code: str, partner: Partner) -> int | None:
-    """The number of a partner's ticket by its code; None if it is no code of this partner's tickets."""
+    """The number of a partner's ticket by its code; None if it is no code of this partner's
+    tickets.
+    """
     code = Code.parse(ticket_code)
     if code is None or (code.prefix, code.partner_code) != (PARTNER_PREFIX, partner.partner_code):
         return None
@@ -232,8 +245,8 @@ async def list_tickets(
 ) -> TicketPage:
     """Up to `most` of a partner's tickets behind the number `after`.
 
-    A page may be short, or empty, and not the last: it looks at MAX_SCANNED tickets (those before the distributor's
-    next batch do not count) and leaves the rest to the next.
+    A page may be short, or empty, and not the last: it looks at MAX_SCANNED tickets (those before
+    the distributor's next batch do not count) and leaves the rest to the next.
     """
     first, last = number_range(partner_id, wanted.create_time_from, wanted.create_time_until, zone)
     if wanted.batch_id:
@@ -256,7 +269,9 @@ async def list_tickets(
 async def _next_of_distributor(
     tx: AsyncConnection, partner_id: int, distributor_id: str, first: int, last: int
 ) -> int:
-    """The first number from `first` on in a batch of the distributor; one behind `last` if there is none."""
+    """The first number from `first` on in a batch of the distributor; one behind `last` if there
+    is none.
+    """
     starts = batches.c.first_ticket_id
     query = select(starts, batches.c.quantity).where(
         batches.c.partner_id == partner_id, batches.c.distributor_id == distributor_id
@@ -271,14 +286,18 @@ async def _next_of_distributor(
 
 
 def _last_looked_at(first: int, last: int) -> Any:
-    """The ticket of a range to which a page of it looks; none if it can look at all. Along the primary key alone."""
+    """The ticket of a range to which a page of it looks; none if it can look at all. Along the
+    primary key alone.
+    """
     number = tickets.c.ticket_id
     query = select(number).where(number.between(first, last)).order_by(number)
     return query.offset(MAX_SCANNED - 1).limit(1)
 
 
 def _page_query(first: int, last: int, wanted: TicketFilter, most: int) -> Any:
-    """The matching tickets of a range, and one more: along the primary key, which ends as soon as the page is full."""
+    """The matching tickets of a range, and one more: along the primary key, which ends as soon
+    as the page is full.
+    """
     conditions: list[ColumnElement[bool]] = [tickets.c.ticket_id.between(first, last)]
     if wanted.state:
         conditions.append(tickets.c.state == wanted.state)
@@ -333,7 +352,9 @@ async def _with_entitlements(tx: AsyncConnection, rows: Sequence[Any]) -> list[T
 async def lock_tickets(
     tx: AsyncConnection, partner_id: int, ticket_ids: Sequence[int]
 ) -> dict[int, Any]:
-    """A partner's tickets by number, locked until the end of the transaction in the order of their numbers."""
+    """A partner's tickets by number, locked until the end of the transaction in the order of
+    their numbers.
+    """
     values = {"ticket_ids": _array(ticket_ids), "partner_id": partner_id}
     return {row.ticket_id: row for row in await tx.execute(LOCK, values)}
 
@@ -349,7 +370,9 @@ async def activate(
 
 
 async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> None:
-    """Locks tickets until the end of the transaction in the order of their numbers, as whoever moves them does."""
+    """Locks tickets until the end of the transaction in the order of their numbers, as whoever
+    moves them does.
+    """
     await tx.execute(LOCK_ANY, {"ticket_ids": _array(ticket_ids)})
 
 
@@ -363,7 +386,8 @@ async def move(
     actor: str,
     now: datetime,
 ) -> set[int]:
-    """Moves those of the tickets that are in one of `from_states`, and records it; the numbers of those that moved.
+    """Moves those of the tickets that are in one of `from_states`, and records it; the numbers of
+    those that moved.
 
     All of them stay locked. Only moves of rules.MOVES are to be asked for.
     """
@@ -384,7 +408,9 @@ async def move(
 async def shift(
     tx: AsyncConnection, ticket_id: int, by: timedelta, *, state: str, actor: str, now: datetime
 ) -> None:
-    """Moves the validity of a ticket that is locked, in `state`, with its departure, and records it."""
+    """Moves the validity of a ticket that is locked, in `state`, with its departure, and records
+    it.
+    """
     shifted = await tx.execute(
         update(tickets)
         .where(tickets.c.ticket_id == ticket_id)
@@ -432,10 +458,11 @@ async def rotate(
     actor: str,
     now: datetime,
 ) -> qr.Claims:
-    """Gives a ticket's QR a new jti, which supersedes the one before, and the order's codes issued until now.
+    """Gives a ticket's QR a new jti, which supersedes the one before, and the order's codes issued
+    until now.
 
-    `rotation` is the count of `order_id`, the ticket's order. Raises TICKET_STATE_REFUSES for a ticket that gets no QR,
-    and LostRaceError if it got its order meanwhile.
+    `rotation` is the count of `order_id`, the ticket's order. Raises TICKET_STATE_REFUSES for a
+    ticket that gets no QR, and LostRaceError if it got its order meanwhile.
     """
     query = _QR_FACTS.where(tickets.c.ticket_id == ticket_id).with_for_update(key_share=True)
     row = (await tx.execute(query)).one()

@@ -1,7 +1,8 @@
-"""WeChat Pay's trade bill of a day as it ships it: CSV with a byte order mark, a back-tick before each value, yuan.
+"""WeChat Pay's trade bill of a day as it ships it: CSV with a byte order mark, a back-tick before
+each value, yuan.
 
-First a row of names and a row for each payment and refund, then a row of other names and one row of sums. Source:
-pay.weixin.qq.com, "download bill", "trade bill".
+First a row of names and a row for each payment and refund, then a row of other names and one row of
+sums. Source: pay.weixin.qq.com, "download bill", "trade bill".
 """
 
 import hashlib
@@ -87,8 +88,8 @@ def parse_bill(content: bytes, *, bill_date: date, sha1: str) -> Bill:
         sha1: in hexadecimal, as told beside the place to download it from.
 
     Raises:
-        ContentInvalidError: another SHA-1, a column missing, a value that cannot be read, a line of another day, or
-            sums that do not agree with the lines.
+        ContentInvalidError: another SHA-1, a column missing, a value that cannot be read, a
+            line of another day, or sums that do not agree with the lines.
     """
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != sha1.lower():
         raise ContentInvalidError("the bill is not the one announced: another SHA-1")

@@ -1,7 +1,9 @@
-"""Talks to WeChat: the codec's requests sent, what is safe to repeat repeated, every answer's signature verified.
+"""Talks to WeChat: the codec's requests sent, what is safe to repeat repeated, every answer's
+signature verified.
 
-What WeChat refuses is a WechatError with WeChat's code. When it cannot be reached, or answers what is not proven to be its
-own, the outcome is unknown: PAYMENT_PROVIDER_UNAVAILABLE, and the caller asks again later under the same number.
+What WeChat refuses is a WechatError with WeChat's code. When it cannot be reached, or answers what
+is not proven to be its own, the outcome is unknown: PAYMENT_PROVIDER_UNAVAILABLE, and the caller
+asks again later under the same number.
 """
 
 import asyncio
@@ -27,20 +29,20 @@ from server.wechat.codec import (
     BankAccount,
     Notice,
     PaySign,
-    Refund,
     Request,
     Session,
     Transaction,
     WechatError,
+    WechatRefund,
 )
 from server.wechat.signatures import (
     PUBLIC_KEY_PREFIX,
     ContentInvalidError,
-    Merchant,
     PlatformKey,
     PlatformKeys,
     SignatureInvalidError,
     UnknownSerialError,
+    WechatMerchant,
     load_private_key,
     load_public_key,
     parse_certificates,
@@ -50,11 +52,15 @@ CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 6.0
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.2
-"""Before the second attempt; twice as long before the third; up to as much again is added by chance."""
+"""Before the second attempt; twice as long before the third; up to as much again is added by
+chance.
+"""
 RETRY_SECONDS = 5.0
 """When a caller is told to come again."""
 REFRESH_SECONDS = 60.0
-"""Between two fetches of certificates, however many unknown serials come in; less after one that failed."""
+"""Between two fetches of certificates, however many unknown serials come in; less after one that
+failed.
+"""
 FAILED_REFRESH_SECONDS = 5.0
 NOTICE_PATH = "/webhooks/wechatpay/notices"
 """Where the contract takes notices of payments and refunds."""
@@ -82,16 +88,18 @@ class _Answer:
 class WechatClient:
     """WeChat Pay and the mini program's log-in, for one merchant.
 
-    Every method raises DomainError PAYMENT_PROVIDER_UNAVAILABLE when the outcome is not known, and, but for the log-in,
-    WechatError for what WeChat refuses.
+    Every method raises DomainError PAYMENT_PROVIDER_UNAVAILABLE when the outcome is not known, and,
+    but for the log-in, WechatError for what WeChat refuses.
 
     Args:
         merchant: who we are.
-        keys: WeChat's public key, if the merchant has one; platform certificates are fetched when they are met.
+        keys: WeChat's public key, if the merchant has one; platform certificates are fetched
+            when they are met.
         app_secret: of the mini program.
         pay_url: where WeChat Pay is.
         login_url: where code2Session is.
-        notify_url: under which our gateway is reached from outside; may be set later, before the first order.
+        notify_url: under which our gateway is reached from outside; may be set later, before
+            the first order.
         answer_seconds: how long WeChat has for one answer.
         clock: aware; for tests.
 
@@ -101,7 +109,7 @@ class WechatClient:
 
     def __init__(
         self,
-        merchant: Merchant,
+        merchant: WechatMerchant,
         keys: PlatformKeys,
         *,
         app_secret: str,
@@ -135,7 +143,9 @@ class WechatClient:
     def of(
         cls, settings: Settings, *, answer_seconds: float = ANSWER_SECONDS
     ) -> "WechatClient | None":
-        """The client of the settings; None if they name no merchant. Raises ConfigError for files that hold no key."""
+        """The client of the settings; None if they name no merchant. Raises ConfigError for
+        files that hold no key.
+        """
         if not (
             settings.wechat_app_id
             and settings.wechat_app_secret
@@ -149,7 +159,7 @@ class WechatClient:
         if settings.wechat_public_key and settings.wechat_public_key_id:
             public_key = _load("WECHAT_PUBLIC_KEY", settings.wechat_public_key, load_public_key)
             public_keys.append(PlatformKey(settings.wechat_public_key_id, public_key))
-        merchant = Merchant(
+        merchant = WechatMerchant(
             app_id=settings.wechat_app_id,
             merchant_id=settings.wechat_merchant_id,
             serial=settings.wechat_merchant_serial,
@@ -180,7 +190,9 @@ class WechatClient:
         return self._merchant.merchant_id
 
     def start(self) -> None:
-        """Fetches the platform certificates behind the scenes, so that the first notice finds them; raises nothing."""
+        """Fetches the platform certificates behind the scenes, so that the first notice finds
+        them; raises nothing.
+        """
         self._refresh_behind()
 
     async def aclose(self) -> None:
@@ -192,9 +204,11 @@ class WechatClient:
         await self._login.aclose()
 
     async def code_to_session(self, code: str) -> Session:
-        """Who the mini program's `wx.login` code is for. Raises LOGIN_FAILED for a code WeChat refuses.
+        """Who the mini program's `wx.login` code is for. Raises LOGIN_FAILED for a code WeChat
+        refuses.
 
-        A code works once, so the request is not repeated when its answer is lost; the traveller gets a new code.
+        A code works once, so the request is not repeated when its answer is lost; the traveller
+        gets a new code.
         """
         target = codec.session_target(self._merchant.app_id, self._app_secret, code)
         answer = await self._exchange(
@@ -224,7 +238,8 @@ class WechatClient:
         openid: str,
         expire_time: datetime,
     ) -> str:
-        """Registers an order that may be paid until `expire_time`; returns its prepay_id, good for two hours.
+        """Registers an order that may be paid until `expire_time`; returns its prepay_id, good for
+        two hours.
 
         The same arguments give the same order however often it is called.
         """
@@ -257,7 +272,8 @@ class WechatClient:
         return _parsed(codec.parse_transaction, answer, "query")
 
     async def close(self, out_trade_no: str) -> None:
-        """Makes an order unpayable; nothing happens if it is already, or if WeChat has none of this number.
+        """Makes an order unpayable; nothing happens if it is already, or if WeChat has none of this
+        number.
 
         Raises WechatError ORDERPAID for one that is paid; USERPAYING while the traveller is at it.
         """
@@ -277,11 +293,12 @@ class WechatClient:
         total_minor: int,
         currency_code: str,
         reason: str,
-    ) -> Refund:
-        """Asks for money back to the traveller, in most cases PROCESSING at first; once for each `out_refund_no`.
+    ) -> WechatRefund:
+        """Asks for money back to the traveller, in most cases PROCESSING at first; once for each
+        `out_refund_no`.
 
-        A lost answer is read back, never asked for again blindly. Raises WechatError NOT_ENOUGH while the merchant's
-        balance does not suffice.
+        A lost answer is read back, never asked for again blindly. Raises WechatError NOT_ENOUGH
+        while the merchant's balance does not suffice.
         """
         request = codec.refund_request(
             out_trade_no=out_trade_no,
@@ -303,11 +320,13 @@ class WechatClient:
 
     async def abnormal_refund(
         self, refund_id: str, *, out_refund_no: str, account: BankAccount | None
-    ) -> Refund:
-        """Sends an ABNORMAL refund to the traveller's card, or to the merchant's own account if `account` is None.
+    ) -> WechatRefund:
+        """Sends an ABNORMAL refund to the traveller's card, or to the merchant's own account if
+        `account` is None.
 
-        `refund_id` is WeChat's number of it. Safe to repeat: it is given back once. Raises WechatError INVALID_REQUEST
-        for one that is not ABNORMAL, PARAM_ERROR for an account that cannot be.
+        `refund_id` is WeChat's number of it. Safe to repeat: it is given back once. Raises
+        WechatError INVALID_REQUEST for one that is not ABNORMAL, PARAM_ERROR for an account that
+        cannot be.
         """
         key = await self._encryption_key() if account else None
         request = codec.abnormal_refund_request(
@@ -324,7 +343,7 @@ class WechatClient:
             raise _unavailable("abnormal_refund", "there is no key of WeChat's to encrypt with")
         return key
 
-    async def query_refund(self, out_refund_no: str) -> Refund | None:
+    async def query_refund(self, out_refund_no: str) -> WechatRefund | None:
         """What became of a refund; None if WeChat has none of this number."""
         try:
             answer = await self._ask(codec.query_refund_request(out_refund_no), "query_refund")
@@ -337,8 +356,8 @@ class WechatClient:
     async def trade_bill(self, bill_date: date) -> Bill:
         """The bill of a day in Beijing; an empty one if nothing happened on it.
 
-        Raises WechatError STATEMENT_CREATING before it is made, which may be until ten o'clock of the next day;
-        ContentInvalidError for a bill that cannot be read or does not add up.
+        Raises WechatError STATEMENT_CREATING before it is made, which may be until ten o'clock of
+        the next day; ContentInvalidError for a bill that cannot be read or does not add up.
         """
         try:
             answer = await self._ask(codec.bill_request(bill_date), "trade_bill")
@@ -356,7 +375,8 @@ class WechatClient:
     def verify_notice(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notice:
         """Reads a notice as it came to us.
 
-        After an unknown serial the certificates are fetched behind the scenes; WeChat sends the notice again soon.
+        After an unknown serial the certificates are fetched behind the scenes; WeChat sends the
+        notice again soon.
 
         Raises:
             SignatureInvalidError: it is not proven to be WeChat's; UnknownSerialError is one.
@@ -407,7 +427,9 @@ class WechatClient:
     async def _exchange(
         self, send: Callable[[], Awaitable[httpx2.Response]], *, operation: str, repeat: bool
     ) -> _Answer:
-        """The first answer that is not a passing failure; with `repeat` also a request that may have arrived is repeated."""
+        """The first answer that is not a passing failure; with `repeat` also a request that may
+        have arrived is repeated.
+        """
         cause = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -442,7 +464,9 @@ class WechatClient:
             raise _unavailable(operation, str(error)) from error
 
     async def _refresh(self) -> None:
-        """Fetches the platform certificates, if that was not tried just now; what cannot be proven changes nothing."""
+        """Fetches the platform certificates, if that was not tried just now; what cannot be
+        proven changes nothing.
+        """
         async with self._refreshing:
             if time.monotonic() < self._refresh_after:
                 return
@@ -466,7 +490,9 @@ class WechatClient:
 
 @functools.cache
 def _authorities(*, needed: bool) -> ssl.SSLContext:
-    """Those whose certificates are believed: the machine's, whose reading takes a while, or none for who has no TLS."""
+    """Those whose certificates are believed: the machine's, whose reading takes a while, or none
+    for who has no TLS.
+    """
     return httpx2.create_ssl_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

@@ -1,8 +1,10 @@
-"""WeChat Pay's API v3 and the mini program's log-in as bytes: requests built, answers and notices read. No I/O, no clock.
+"""WeChat Pay's API v3 and the mini program's log-in as bytes: requests built, answers and notices
+read. No I/O, no clock.
 
-Amounts are integers in minor units (fen), times are aware. Source: pay.weixin.qq.com, "JSAPI order", "query order",
-"close order", "refund", "query refund", "apply for an abnormal refund", "trade bill", "payment notice" and "refund notice"; developers.weixin.qq.com,
-"code2Session" and "wx.requestPayment". What the documents leave optional may be missing here, too.
+Amounts are integers in minor units (fen), times are aware. Source: pay.weixin.qq.com, "JSAPI
+order", "query order", "close order", "refund", "query refund", "apply for an abnormal refund",
+"trade bill", "payment notice" and "refund notice"; developers.weixin.qq.com, "code2Session" and
+"wx.requestPayment". What the documents leave optional may be missing here, too.
 """
 
 import json
@@ -15,9 +17,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from server.wechat.signatures import (
     ContentInvalidError,
-    Merchant,
     PlatformKey,
     PlatformKeys,
+    WechatMerchant,
     authorization,
     decrypt,
     encrypt_field,
@@ -51,7 +53,9 @@ class WechatError(Exception):
         self.status = status
 
     def says(self, *codes: str) -> bool:
-        """Whether the code is one of these; WeChat writes some with and without underscores (ORDERPAID, ORDER_PAID)."""
+        """Whether the code is one of these; WeChat writes some with and without underscores
+        (ORDERPAID, ORDER_PAID).
+        """
         return self.code.replace("_", "") in {code.replace("_", "") for code in codes}
 
 
@@ -59,7 +63,8 @@ class WechatError(Exception):
 class Request:
     """What to send: method, path with query, and body (empty for GET).
 
-    `encrypted_for` is the serial of WeChat's key with which fields of the body are encrypted; empty if none is.
+    `encrypted_for` is the serial of WeChat's key with which fields of the body are encrypted; empty
+    if none is.
     """
 
     method: str
@@ -67,7 +72,7 @@ class Request:
     body: bytes = b""
     encrypted_for: str = ""
 
-    def headers(self, merchant: Merchant, *, now: datetime, nonce: str) -> dict[str, str]:
+    def headers(self, merchant: WechatMerchant, *, now: datetime, nonce: str) -> dict[str, str]:
         """Headers to send it with, signed; `nonce` is fresh, at most 32 letters and digits."""
         signed = authorization(merchant, self.method, self.target, self.body, now=now, nonce=nonce)
         headers = {"Authorization": signed, "Accept": "application/json"}
@@ -80,7 +85,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PaySign:
-    """The five fields a mini program gives to wx.requestPayment; their names there are those of `fields`."""
+    """The five fields a mini program gives to wx.requestPayment; their names there are those of
+    `fields`.
+    """
 
     time_stamp: str
     nonce: str
@@ -96,7 +103,9 @@ class PaySign:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who logged in to the mini program: `openid` there; `unionid`, across the company's programs, may be empty."""
+    """Who logged in to the mini program: `openid` there; `unionid`, across the company's
+    programs, may be empty.
+    """
 
     openid: str
     session_key: str
@@ -110,12 +119,14 @@ class Transaction:
     Attributes:
         out_trade_no: ours.
         transaction_id: WeChat's; empty until it is paid.
-        state: SUCCESS, REFUND (paid, and refunded in part or whole), NOTPAY, CLOSED, REVOKED, USERPAYING, PAYERROR.
+        state: SUCCESS, REFUND (paid, and refunded in part or whole), NOTPAY, CLOSED, REVOKED,
+            USERPAYING, PAYERROR.
         state_description: WeChat's words.
         app_id: as WeChat has it.
         merchant_id: likewise.
         openid: of the payer; empty until it is paid.
-        total_minor: amount of the order in fen; 0 if WeChat does not say, which it may while it is not paid.
+        total_minor: amount of the order in fen; 0 if WeChat does not say, which it may while it
+            is not paid.
         currency_code: of it.
         success_time: when it was paid.
         bank_type: where the money came from.
@@ -142,7 +153,7 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class WechatRefund:
     """A refund as WeChat tells it, in a notice or an answer.
 
     Attributes:
@@ -150,14 +161,16 @@ class Refund:
         refund_id: WeChat's.
         out_trade_no: of the payment, ours.
         transaction_id: of the payment, WeChat's.
-        state: PROCESSING, SUCCESS, CLOSED (will not happen), ABNORMAL (the traveller's account does not take it).
+        state: PROCESSING, SUCCESS, CLOSED (will not happen), ABNORMAL (the traveller's account
+            does not take it).
         merchant_id: as WeChat has it; empty in answers, which do not say.
         refund_minor: asked back, in fen.
         total_minor: of the payment, in fen.
         currency_code: of both.
         success_time: when the money was given back.
         received_account: where it went, in WeChat's words.
-        create_time: when WeChat took it on, by which the bill counts it; None in notices, which do not say.
+        create_time: when WeChat took it on, by which the bill counts it; None in notices, which
+            do not say.
     """
 
     out_refund_no: str
@@ -188,12 +201,14 @@ class Notice:
     notice_id: str
     event_type: str
     create_time: datetime | None
-    content: Transaction | Refund | None
+    content: Transaction | WechatRefund | None
 
 
 @dataclass(frozen=True, slots=True)
 class BankAccount:
-    """A traveller's debit card: the bank as WeChat names it, such as ICBC_DEBIT, its number, and whose it is."""
+    """A traveller's debit card: the bank as WeChat names it, such as ICBC_DEBIT, its number, and
+    whose it is.
+    """
 
     bank_type: str
     number: str = field(repr=False)
@@ -209,7 +224,7 @@ class BillFile:
 
 
 def prepay_request(
-    merchant: Merchant,
+    merchant: WechatMerchant,
     *,
     out_trade_no: str,
     description: str,
@@ -221,8 +236,8 @@ def prepay_request(
 ) -> Request:
     """Registers an order that a mini program (JSAPI) may then pay until `expire_time`.
 
-    `out_trade_no` has 6 to 32 letters, digits, `_`, `-` or `*`; `description` is cut to 127 characters;
-    `notify_url` has no query. Repeating it with the same arguments is safe.
+    `out_trade_no` has 6 to 32 letters, digits, `_`, `-` or `*`; `description` is cut to 127
+    characters; `notify_url` has no query. Repeating it with the same arguments is safe.
     """
     content = {
         "appid": merchant.app_id,
@@ -237,14 +252,16 @@ def prepay_request(
     return Request("POST", "/v3/pay/transactions/jsapi", _dump(content))
 
 
-def query_request(merchant: Merchant, out_trade_no: str) -> Request:
+def query_request(merchant: WechatMerchant, out_trade_no: str) -> Request:
     """Asks what became of an order."""
     query = urlencode({"mchid": merchant.merchant_id})
     return Request("GET", f"{_order(out_trade_no)}?{query}")
 
 
-def close_request(merchant: Merchant, out_trade_no: str) -> Request:
-    """Makes an order unpayable; the answer is 204 also if it was closed already, and if there is none."""
+def close_request(merchant: WechatMerchant, out_trade_no: str) -> Request:
+    """Makes an order unpayable; the answer is 204 also if it was closed already, and if there is
+    none.
+    """
     return Request("POST", f"{_order(out_trade_no)}/close", _dump({"mchid": merchant.merchant_id}))
 
 
@@ -258,10 +275,11 @@ def refund_request(
     notify_url: str,
     currency_code: str = "CNY",
 ) -> Request:
-    """Asks for money back to the traveller; repeated with the same number and amounts, it is given back once.
+    """Asks for money back to the traveller; repeated with the same number and amounts, it is given
+    back once.
 
-    `out_refund_no` has up to 64 letters, digits or `_-|*@`; `total_minor` is the whole payment; `reason`, which the
-    traveller reads, is cut to 80 bytes.
+    `out_refund_no` has up to 64 letters, digits or `_-|*@`; `total_minor` is the whole payment;
+    `reason`, which the traveller reads, is cut to 80 bytes.
     """
     content: dict[str, Any] = {
         "out_trade_no": out_trade_no,
@@ -277,11 +295,12 @@ def refund_request(
 def abnormal_refund_request(
     refund_id: str, *, out_refund_no: str, account: BankAccount | None, key: PlatformKey | None
 ) -> Request:
-    """Sends an ABNORMAL refund to another account: the traveller's card, or the merchant's own if `account` is None.
+    """Sends an ABNORMAL refund to another account: the traveller's card, or the merchant's own if
+    `account` is None.
 
-    `refund_id` is WeChat's number of the refund. `key` is what the card's number and the name are encrypted with; it may
-    be None where there is no account. Repeated with the same arguments, it is given back once. Source: "apply for an
-    abnormal refund".
+    `refund_id` is WeChat's number of the refund. `key` is what the card's number and the name are
+    encrypted with; it may be None where there is no account. Repeated with the same arguments, it
+    is given back once. Source: "apply for an abnormal refund".
     """
     content = {"out_refund_no": out_refund_no, "type": "MERCHANT_BANK_CARD"}
     if account:
@@ -308,13 +327,17 @@ def certificates_request() -> Request:
 
 
 def bill_request(bill_date: date) -> Request:
-    """Asks where the bill of a day (in Beijing) is; there is one from ten o'clock of the next day, for three months."""
+    """Asks where the bill of a day (in Beijing) is; there is one from ten o'clock of the next
+    day, for three months.
+    """
     query = urlencode({"bill_date": bill_date.isoformat(), "bill_type": "ALL"})
     return Request("GET", f"/v3/bill/tradebill?{query}")
 
 
 def session_target(app_id: str, app_secret: str, code: str) -> str:
-    """Path and query of code2Session, which is not signed but carries the secret: keep it out of logs."""
+    """Path and query of code2Session, which is not signed but carries the secret: keep it out of
+    logs.
+    """
     query = {
         "appid": app_id,
         "secret": app_secret,
@@ -324,7 +347,7 @@ def session_target(app_id: str, app_secret: str, code: str) -> str:
     return f"/sns/jscode2session?{urlencode(query)}"
 
 
-def pay_sign(merchant: Merchant, prepay_id: str, *, now: datetime, nonce: str) -> PaySign:
+def pay_sign(merchant: WechatMerchant, prepay_id: str, *, now: datetime, nonce: str) -> PaySign:
     """What the mini program needs to ask the traveller for the money."""
     stamp, package = str(int(now.timestamp())), f"prepay_id={prepay_id}"
     signature = sign(merchant.private_key, merchant.app_id, stamp, nonce, package)
@@ -337,11 +360,13 @@ def parse_prepay(body: bytes) -> str:
 
 
 def parse_transaction(body: bytes) -> Transaction:
-    """The answer of `query_request`, and what a payment notice holds. Raises ContentInvalidError."""
+    """The answer of `query_request`, and what a payment notice holds. Raises
+    ContentInvalidError.
+    """
     return _transaction(_load(body))
 
 
-def parse_refund(body: bytes) -> Refund:
+def parse_refund(body: bytes) -> WechatRefund:
     """The answer of `refund_request` and `query_refund_request`. Raises ContentInvalidError."""
     return _refund(_load(body))
 
@@ -356,7 +381,9 @@ def parse_bill_file(body: bytes) -> BillFile:
 
 
 def parse_session(body: bytes) -> Session:
-    """The answer of code2Session, which has status 200 also for errors. Raises WechatError, ContentInvalidError."""
+    """The answer of code2Session, which has status 200 also for errors. Raises WechatError,
+    ContentInvalidError.
+    """
     content = _load(body)
     if content.get("errcode"):
         code = str(content["errcode"])[:LONGEST_TEXT]
@@ -366,7 +393,9 @@ def parse_session(body: bytes) -> Session:
 
 
 def parse_error(status: int, body: bytes) -> WechatError:
-    """An answer with a status other than the expected one; with an empty code if it is none of WeChat's."""
+    """An answer with a status other than the expected one; with an empty code if it is none of
+    WeChat's.
+    """
     try:
         content = _load(body)
     except ContentInvalidError:
@@ -376,14 +405,15 @@ def parse_error(status: int, body: bytes) -> WechatError:
 
 
 def parse_notice(
-    merchant: Merchant,
+    merchant: WechatMerchant,
     keys: PlatformKeys,
     headers: Mapping[str, str],
     body: bytes,
     *,
     now: datetime,
 ) -> Notice:
-    """A notice as it came to us; every check of its origin is made before anything in it is looked at.
+    """A notice as it came to us; every check of its origin is made before anything in it is looked
+    at.
 
     Raises:
         SignatureInvalidError: not WeChat's, or older than five minutes.
@@ -396,11 +426,13 @@ def parse_notice(
     return open_notice(merchant, body)
 
 
-def open_notice(merchant: Merchant, body: bytes) -> Notice:
-    """A notice that was verified when it came. Raises ContentInvalidError for one that is not to be understood."""
+def open_notice(merchant: WechatMerchant, body: bytes) -> Notice:
+    """A notice that was verified when it came. Raises ContentInvalidError for one that is not to
+    be understood.
+    """
     content = _load(body)
     event_type = _text(content, "event_type")
-    found: Transaction | Refund | None = None
+    found: Transaction | WechatRefund | None = None
     if event_type.startswith((TRANSACTION_EVENTS, REFUND_EVENTS)):
         opened = _load(decrypt(merchant.api_v3_key, _object(content, "resource")))
         is_refund = event_type.startswith(REFUND_EVENTS)
@@ -457,11 +489,11 @@ def _transaction(content: Mapping[str, Any]) -> Transaction:
     )
 
 
-def _refund(content: Mapping[str, Any]) -> Refund:
+def _refund(content: Mapping[str, Any]) -> WechatRefund:
     amount = _object(content, "amount")
     # `refund_status` in a notice, `status` in an answer
     state_field = "refund_status" if "refund_status" in content else "status"
-    return Refund(
+    return WechatRefund(
         out_refund_no=_text(content, "out_refund_no"),
         refund_id=_text(content, "refund_id"),
         out_trade_no=_text(content, "out_trade_no"),

@@ -1,9 +1,10 @@
 """Signatures and encryption of WeChat Pay's API v3: bytes in, bytes out, no I/O and no clock.
 
-WeChat signs with the key of a platform certificate (one or several at a time, they roll over) or with its "public key"
-(ids begin with `PUB_KEY_ID_`); while a merchant moves from one to the other both are in use, and the serial in the
-header says which. Source: pay.weixin.qq.com, "APIv3 signature generation", "signature verification",
-"WeChat Pay public key" and "decryption of certificates and notices".
+WeChat signs with the key of a platform certificate (one or several at a time, they roll over) or
+with its "public key" (ids begin with `PUB_KEY_ID_`); while a merchant moves from one to the other
+both are in use, and the serial in the header says which. Source: pay.weixin.qq.com, "APIv3
+signature generation", "signature verification", "WeChat Pay public key" and "decryption of
+certificates and notices".
 """
 
 import base64
@@ -31,11 +32,15 @@ MOST_HEADER_CHARACTERS = 1024
 
 
 class SignatureInvalidError(Exception):
-    """What claims to be WeChat's is not proven to be: nothing in it may be believed. The text says what is wrong."""
+    """What claims to be WeChat's is not proven to be: nothing in it may be believed. The text
+    says what is wrong.
+    """
 
 
 class UnknownSerialError(SignatureInvalidError):
-    """It is signed with a key we do not have (or no longer trust); it may be proven once its certificate is fetched."""
+    """It is signed with a key we do not have (or no longer trust); it may be proven once its
+    certificate is fetched.
+    """
 
     def __init__(self, serial: str) -> None:
         super().__init__(f"signed with the key {serial!r}, which is not among ours")
@@ -47,7 +52,7 @@ class ContentInvalidError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Merchant:
+class WechatMerchant:
     """Who we are at WeChat.
 
     Attributes:
@@ -56,7 +61,8 @@ class Merchant:
         serial: serial number of our API certificate, upper-case hexadecimal.
         private_key: of that certificate.
         api_v3_key: 32 bytes that decrypt notices and platform certificates.
-        answer_serial: id of the public key WeChat is to sign its answers with; empty for its platform certificate.
+        answer_serial: id of the public key WeChat is to sign its answers with; empty for its
+            platform certificate.
     """
 
     app_id: str
@@ -102,13 +108,17 @@ class PlatformKeys:
         return serial in self._keys
 
     def joined(self, keys: Iterable[PlatformKey], now: datetime) -> "PlatformKeys":
-        """These and `keys`, without certificates that have run out; the public key is never replaced by a certificate."""
+        """These and `keys`, without certificates that have run out; the public key is never
+        replaced by a certificate.
+        """
         kept = [key for key in self._keys.values() if key.is_valid(now)]
         fresh = [key for key in keys if not key.serial.startswith(PUBLIC_KEY_PREFIX)]
         return PlatformKeys([*kept, *fresh])
 
     def for_encryption(self, now: datetime) -> PlatformKey | None:
-        """The key to encrypt with what only WeChat may read: its public key, else the certificate that lasts longest."""
+        """The key to encrypt with what only WeChat may read: its public key, else the
+        certificate that lasts longest.
+        """
         valid = [key for key in self._keys.values() if key.is_valid(now)]
         return max(valid, key=_preference, default=None)
 
@@ -122,8 +132,9 @@ class PlatformKeys:
 
         Raises:
             UnknownSerialError: the key is not among these.
-            SignatureInvalidError: a header is missing or malformed, it is older or newer than five minutes, or the
-                signature does not fit, as that of WeChat's own probes (`WECHATPAY/SIGNTEST/…`).
+            SignatureInvalidError: a header is missing or malformed, it is older or newer than
+                five minutes, or the signature does not fit, as that of WeChat's own probes
+                (`WECHATPAY/SIGNTEST/…`).
         """
         given = {name.lower(): value for name, value in headers.items()}
         if given.get("wechatpay-signature-type", SIGNATURE_TYPE) != SIGNATURE_TYPE:
@@ -166,7 +177,7 @@ def sign(key: rsa.RSAPrivateKey, *lines: str | bytes) -> str:
 
 
 def authorization(
-    merchant: Merchant, method: str, target: str, body: bytes, *, now: datetime, nonce: str
+    merchant: WechatMerchant, method: str, target: str, body: bytes, *, now: datetime, nonce: str
 ) -> str:
     """The header `Authorization` of a request.
 
@@ -193,7 +204,8 @@ def decrypt(api_v3_key: bytes, resource: Mapping[str, Any]) -> bytes:
     """Opens the `resource` of a notice or the `encrypt_certificate` of a certificate.
 
     Raises:
-        ContentInvalidError: another algorithm, a part missing, or another key, nonce or associated data.
+        ContentInvalidError: another algorithm, a part missing, or another key, nonce or
+            associated data.
     """
     try:
         algorithm, nonce = resource["algorithm"], resource["nonce"].encode()
@@ -210,7 +222,8 @@ def decrypt(api_v3_key: bytes, resource: Mapping[str, Any]) -> bytes:
 
 
 def encrypt_field(key: PlatformKey, text: str) -> str:
-    """A sensitive field of a request, such as a card's number, in Base64: RSAES-OAEP with SHA-1 and MGF1.
+    """A sensitive field of a request, such as a card's number, in Base64: RSAES-OAEP with SHA-1 and
+    MGF1.
 
     Of up to 214 bytes. Source: "encryption of sensitive information".
     """
@@ -221,10 +234,12 @@ def encrypt_field(key: PlatformKey, text: str) -> str:
 def parse_certificates(api_v3_key: bytes, body: bytes) -> list[PlatformKey]:
     """The platform certificates in the answer of `/v3/certificates`.
 
-    They are sealed with our API v3 key, which only WeChat and we have; the answer itself is signed with one of them.
+    They are sealed with our API v3 key, which only WeChat and we have; the answer itself is signed
+    with one of them.
 
     Raises:
-        ContentInvalidError: not such an answer, or a certificate that does not open or is of another serial.
+        ContentInvalidError: not such an answer, or a certificate that does not open or is of
+            another serial.
     """
     try:
         entries = list(json.loads(body)["data"])
@@ -248,7 +263,9 @@ def _certificate(api_v3_key: bytes, entry: Mapping[str, Any]) -> PlatformKey:
 
 
 def load_private_key(pem: bytes) -> rsa.RSAPrivateKey:
-    """Our key, `apiclient_key.pem` as WeChat's tool writes it. Raises ValueError if it is no RSA key in PEM."""
+    """Our key, `apiclient_key.pem` as WeChat's tool writes it. Raises ValueError if it is no RSA
+    key in PEM.
+    """
     try:
         key = load_pem_private_key(pem, password=None)
     except (TypeError, ValueError) as error:
@@ -259,7 +276,9 @@ def load_private_key(pem: bytes) -> rsa.RSAPrivateKey:
 
 
 def load_public_key(pem: bytes) -> rsa.RSAPublicKey:
-    """WeChat's public key, `pub_key.pem` as the merchant platform gives it. Raises ValueError if it is no RSA key."""
+    """WeChat's public key, `pub_key.pem` as the merchant platform gives it. Raises ValueError if
+    it is no RSA key.
+    """
     try:
         key = load_pem_public_key(pem)
     except ValueError as error:

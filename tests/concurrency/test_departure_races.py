@@ -1,4 +1,6 @@
-"""A departure is cancelled or moved while orders are paid, and the server is killed in the middle of what follows."""
+"""A departure is cancelled or moved while orders are paid, and the server is killed in the
+middle of what follows.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,10 +15,17 @@ import pytest
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves, look_again
-from tests.support.paying import NOTICES, a_till, envelope, merchant_settings, transaction
-from tests.support.till import Till, states
-from tests.support.till import a_till as a_plain_till
-from tests.support.traveller import SECOND, Desk, World, a_world, passenger, traveller_server
+from tests.support.order_scenario import OrderScenario, states
+from tests.support.order_scenario import a_scenario as a_plain_scenario
+from tests.support.paying import NOTICES, a_scenario, envelope, merchant_settings, transaction
+from tests.support.traveller import (
+    SECOND,
+    TravellerClient,
+    World,
+    a_world,
+    passenger,
+    traveller_server,
+)
 from tools.dev.wechat_simulator.protocol import by_public_key
 
 ORDERS = 24
@@ -35,9 +44,9 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_plain_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_plain_scenario(database_url) as scenario:
+        yield scenario
 
 
 async def ends(world: World) -> set[tuple[Any, ...]]:
@@ -52,10 +61,12 @@ async def ends(world: World) -> set[tuple[Any, ...]]:
     )
 
 
-def hold_up(till: Till) -> tuple[asyncio.Event, asyncio.Event]:
-    """Has the till's settlements stop when their tickets are made up: says when, and goes on when told to."""
+def hold_up(scenario: OrderScenario) -> tuple[asyncio.Event, asyncio.Event]:
+    """Has the till's settlements stop when their tickets are made up: says when, and goes on
+    when told to.
+    """
     settled, go_on = asyncio.Event(), asyncio.Event()
-    issue = till.settlement.issue
+    issue = scenario.settlement.issue
 
     async def held_up(*args: Any, **more: Any) -> Any:
         rows = await issue(*args, **more)
@@ -63,7 +74,7 @@ def hold_up(till: Till) -> tuple[asyncio.Event, asyncio.Event]:
         await go_on.wait()
         return rows
 
-    till.settlement.issue = held_up  # type: ignore[method-assign]
+    scenario.settlement.issue = held_up  # type: ignore[method-assign]
     return settled, go_on
 
 
@@ -74,24 +85,32 @@ BACK_WHOLE = ("CANCELLED", "DEPARTURE_CANCELLED", None, "LATE_PAYMENT 10000")
 async def test_paid_and_cancelled_at_the_same_moment(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Two processes take the notices in while a third call cancels: each order ends in exactly one of two ways."""
+    """Two processes take the notices in while a third call cancels: each order ends in exactly
+    one of two ways.
+    """
     async with (
-        a_till(database_url, redis_url, tmp_path, seats=100, max_per_traveller=ORDERS) as till,
-        gate_server(database_url, redis_url, **merchant_settings(till.wechat)) as other,
-        a_plain_till(database_url) as plain,
+        a_scenario(
+            database_url, redis_url, tmp_path, seats=100, max_per_traveller=ORDERS
+        ) as scenario,
+        gate_server(database_url, redis_url, **merchant_settings(scenario.wechat)) as other,
+        a_plain_scenario(database_url) as plain,
         httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
     ):
         manager = await Manager.hired(plain.db, other.channel)
-        await till.wechat.switch(hold_notices=True)
-        offer = till.world.seat(fare_class=SECOND)
-        orders = [await till.desk.order(offer, passengers=[passenger()]) for _ in range(ORDERS)]
-        numbers = [await till.pay(order) for order in orders]
-        signer = by_public_key(till.wechat.merchant)
-        urls = [till.url, f"http://127.0.0.1:{other.app.http_port}"]
+        await scenario.wechat.switch(hold_notices=True)
+        offer = scenario.world.seat(fare_class=SECOND)
+        orders = [
+            await scenario.client.order(offer, passengers=[passenger()]) for _ in range(ORDERS)
+        ]
+        numbers = [await scenario.pay(order) for order in orders]
+        signer = by_public_key(scenario.wechat.merchant)
+        urls = [scenario.url, f"http://127.0.0.1:{other.app.http_port}"]
 
         async def notice(n: int, number: str) -> None:
             await asyncio.sleep(n * 0.01)
-            body = envelope(till, transaction(till, number, total=10_000), number=f"EV-{number}")
+            body = envelope(
+                scenario, transaction(scenario, number, total=10_000), number=f"EV-{number}"
+            )
             answer = await http.post(
                 urls[n % 2] + NOTICES, content=body, headers=signer.headers(body)
             )
@@ -99,23 +118,26 @@ async def test_paid_and_cancelled_at_the_same_moment(
 
         async def cancel() -> None:
             await asyncio.sleep(ORDERS * 0.005)
-            await manager.cancel(till.world.departure_id())
+            await manager.cancel(scenario.world.departure_id())
 
         await asyncio.gather(*(notice(*pair) for pair in enumerate(numbers)), cancel())
-        await till.wechat.switch(hold_notices=False)
-        await till.idle_of("notice")
-        await till.idle_of("payment.close")
-        await followed(till.world)
-        await till.world.until("SELECT count(*) = 0 FROM refunds WHERE state <> 'SUCCEEDED'")
-        assert await ends(till.world) <= {PAID_AND_BACK, BACK_WHOLE}
-        assert await till.world.value("SELECT count(*) FROM refunds") == ORDERS
-        assert await till.world.value("SELECT sum(refunded_minor) FROM payments") == ORDERS * 10_000
-        assert await till.world.stock(fare_class=SECOND) == (100, 0, 0)
-        await till.sound()
+        await scenario.wechat.switch(hold_notices=False)
+        await scenario.idle_of("notice")
+        await scenario.idle_of("payment.close")
+        await followed(scenario.world)
+        await scenario.world.until("SELECT count(*) = 0 FROM refunds WHERE state <> 'SUCCEEDED'")
+        assert await ends(scenario.world) <= {PAID_AND_BACK, BACK_WHOLE}
+        assert await scenario.world.value("SELECT count(*) FROM refunds") == ORDERS
+        assert (
+            await scenario.world.value("SELECT sum(refunded_minor) FROM payments")
+            == ORDERS * 10_000
+        )
+        assert await scenario.world.stock(fare_class=SECOND) == (100, 0, 0)
+        await scenario.sound()
 
 
 async def test_who_settles_while_it_is_cancelled_is_waited_for(
-    world: World, till: Till, database_url: str, redis_url: str
+    world: World, scenario: OrderScenario, database_url: str, redis_url: str
 ) -> None:
     """The departure was read before it was cancelled, the tickets are there behind it.
 
@@ -123,35 +145,35 @@ async def test_who_settles_while_it_is_cancelled_is_waited_for(
     settles.
     """
     async with traveller_server(database_url, redis_url) as server:
-        manager = await Manager.hired(till.db, server.channel)
-        order = await Desk.of(server.channel).order(
+        manager = await Manager.hired(scenario.db, server.channel)
+        order = await TravellerClient.of(server.channel).order(
             world.seat(fare_class=SECOND), passengers=[passenger()]
         )
-        bill = await till.bill(order.order_id)
-        settled, go_on = hold_up(till)
-        settling = asyncio.create_task(till.take_in(bill))
+        bill = await scenario.bill(order.order_id)
+        settled, go_on = hold_up(scenario)
+        settling = asyncio.create_task(scenario.take_in(bill))
         await settled.wait()
         await manager.cancel(world.departure_id())
         await world.until(LOCKED)
         go_on.set()
         assert await settling == "PAID"
         await followed(world)
-        await till.drain()
+        await scenario.drain()
         assert await ends(world) == {PAID_AND_BACK}
 
 
 async def test_who_settles_while_it_is_moved_is_waited_for(
-    world: World, till: Till, database_url: str, redis_url: str
+    world: World, scenario: OrderScenario, database_url: str, redis_url: str
 ) -> None:
     """Seen red without _wait_for_settlements: the ticket kept the time of before."""
     async with traveller_server(database_url, redis_url) as server:
-        manager = await Manager.hired(till.db, server.channel)
-        order = await Desk.of(server.channel).order(
+        manager = await Manager.hired(scenario.db, server.channel)
+        order = await TravellerClient.of(server.channel).order(
             world.seat(fare_class=SECOND), passengers=[passenger()]
         )
-        bill, planned = await till.bill(order.order_id), await leaves(world)
-        settled, go_on = hold_up(till)
-        settling = asyncio.create_task(till.take_in(bill))
+        bill, planned = await scenario.bill(order.order_id), await leaves(world)
+        settled, go_on = hold_up(scenario)
+        settling = asyncio.create_task(scenario.take_in(bill))
         await settled.wait()
         await manager.move(world.departure_id(), planned + timedelta(hours=2))
         await world.until(
@@ -167,17 +189,18 @@ async def test_who_settles_while_it_is_moved_is_waited_for(
 
 
 async def test_killed_between_two_refunds(
-    world: World, till: Till, database_url: str, redis_url: str, tmp_path: Path
+    world: World, scenario: OrderScenario, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """The server dies in the middle of the orders of a cancelled departure; the next one does what is left, once.
+    """The server dies in the middle of the orders of a cancelled departure; the next one does what
+    is left, once.
 
     Seen red with a task that is done before it begins: what was left stayed ACTIVE.
     """
     async with traveller_server(database_url, redis_url) as server:
-        await Manager.hired(till.db, server.channel)
-        desk = Desk.of(server.channel)
+        await Manager.hired(scenario.db, server.channel)
+        client = TravellerClient.of(server.channel)
         offer = world.seat(fare_class=SECOND)
-        orders = [await till.sell(desk, offer, passengers=[passenger()]) for _ in range(9)]
+        orders = [await scenario.sell(client, offer, passengers=[passenger()]) for _ in range(9)]
     with gate_process(database_url, redis_url, tmp_path / "first") as process:
         async with grpc.aio.insecure_channel(process.target) as channel:
             manager = await Manager.at(channel)
@@ -194,10 +217,10 @@ async def test_killed_between_two_refunds(
     await world.sql("UPDATE outbox_tasks SET lease_until = NULL WHERE state = 'OPEN'")
     async with traveller_server(database_url, redis_url) as server:
         await look_again(world)
-        await till.drain()
-        desk = Desk.of(server.channel)
+        await scenario.drain()
+        client = TravellerClient.of(server.channel)
         for order in orders:
-            assert await states(desk, order.order_id) == ["REFUNDED"]
+            assert await states(client, order.order_id) == ["REFUNDED"]
     assert await world.value("SELECT count(*) FROM refunds") == len(orders)
     assert await world.value("SELECT sum(refunded_minor) FROM payments") == 10_000 * len(orders)
     told = "SELECT count(*) FROM order_events WHERE event = 'departure.cancelled'"

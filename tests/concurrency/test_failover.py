@@ -1,7 +1,9 @@
-"""A primary that is frozen, or waits for its standby: nobody waits for ever, and nothing is done twice or lost.
+"""A primary that is frozen, or waits for its standby: nobody waits for ever, and nothing is done
+twice or lost.
 
-Seen red: without a deadline of ours no Redeem succeeded in time after the primary was frozen (161 s in a trial), and a
-call whose client had gone had its COMMIT cancelled, so that others saw what the standby did not have.
+Seen red: without a deadline of ours no Redeem succeeded in time after the primary was frozen (161 s
+in a trial), and a call whose client had gone had its COMMIT cancelled, so that others saw what the
+standby did not have.
 """
 
 import asyncio
@@ -52,7 +54,9 @@ async def server(world: World, pair: Replicas, redis_url: str) -> AsyncIterator[
 
 
 def test_commands_read_urls_of_several_hosts(pair: Replicas, redis_url: str) -> None:
-    """Also where the first host is the standby, which takes no writes. Seen red: refused as not understood."""
+    """Also where the first host is the standby, which takes no writes. Seen red: refused as not
+    understood.
+    """
     hosts = f"127.0.0.1:{pair.standby.port},127.0.0.1:{pair.primary.port}"
     url = f"postgresql://deeptravel:s%40cret@{hosts}/{DATABASE}"
     preparation.prepare_database(url)
@@ -69,7 +73,9 @@ def test_commands_read_urls_of_several_hosts(pair: Replicas, redis_url: str) -> 
 
 
 async def until_it_succeeds(terminal: Terminal, token: str, request_id: str) -> Any:
-    """Redeems as a terminal does: again, with the same id, as long as the server is not available."""
+    """Redeems as a terminal does: again, with the same id, as long as the server is not
+    available.
+    """
     while True:
         try:
             return await terminal.redeem(token, request_id=request_id)
@@ -115,7 +121,9 @@ def events(pair: Replicas) -> int:
 async def test_calls_whose_clients_leave_while_the_standby_is_awaited(
     pair: Replicas, world: World, server: GateServer
 ) -> None:
-    """One call is batched with others, and decided without its client; the other is ended with its client."""
+    """One call is batched with others, and decided without its client; the other is ended with
+    its client.
+    """
     terminal = await Terminal.log_in(server.channel)
     supervisor = await world.log_in(server.channel, "sam", "T-2")
     used, ticket = await world.ticket(), await world.ticket()

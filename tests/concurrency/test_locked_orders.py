@@ -1,7 +1,8 @@
-"""Stocks, orders and tickets that somebody keeps locked: what needs one gets CONFLICT or is done later, all else goes on.
+"""Stocks, orders and tickets that somebody keeps locked: what needs one gets CONFLICT or is done
+later, all else goes on.
 
-Seen red, all but the payments for a locked stock, with locks that are waited for, five seconds and five times: what is expected of others while the
-lock is held came behind it, or they lost with it.
+Seen red, all but the payments for a locked stock, with locks that are waited for, five seconds and
+five times: what is expected of others while the lock is held came behind it, or they lost with it.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ import pytest
 from sqlalchemy import make_url
 
 from server.platform.errors import Reason
-from tests.support import partner_desk, patience
+from tests.support import partner_client, patience
 from tests.support.gate_server import gate_server
-from tests.support.paying import Till, a_till
+from tests.support.paying import PaymentScenario, a_scenario
 from tests.support.rpc_server import refusal
-from tests.support.traveller import Desk, passenger
+from tests.support.traveller import TravellerClient, passenger
 
 OTHERS = 12
 LATEST_SECONDS = 20.0
@@ -36,16 +37,18 @@ def _own_waits() -> Iterator[None]:
 
 
 @pytest.fixture
-async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
-    async with a_till(database_url, redis_url, tmp_path, seats=100, departures=2) as furnished:
-        await furnished.world.enrol(*range(3, OTHERS + 3))
+async def scenario(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[PaymentScenario]:
+    async with a_scenario(database_url, redis_url, tmp_path, seats=100, departures=2) as seeded:
+        await seeded.world.enrol(*range(3, OTHERS + 3))
         openids = "UPDATE travellers SET app_id = %s, openid = %s WHERE traveller_id = %s"
         for number in range(3, OTHERS + 3):
-            openid = furnished.wechat.openid(f"traveller-{number}")
-            app_id = furnished.wechat.merchant.app_id
-            await furnished.world.sql(openids, app_id, openid, number)
-        yield furnished
-        await furnished.sound()
+            openid = seeded.wechat.openid(f"traveller-{number}")
+            app_id = seeded.wechat.merchant.app_id
+            await seeded.world.sql(openids, app_id, openid, number)
+        yield seeded
+        await seeded.sound()
 
 
 @asynccontextmanager
@@ -66,108 +69,118 @@ async def conflict(call: Any) -> None:
     assert refused.retry_seconds
 
 
-def one_seat(till: Till, traveller_id: int, departure: int, request_id: str) -> Any:
-    desk = Desk.of(till.server.channel, traveller_id)
-    offer = till.world.seat(departure)
-    return desk.create(offer, passengers=[passenger()], request_id=request_id)
+def one_seat(scenario: PaymentScenario, traveller_id: int, departure: int, request_id: str) -> Any:
+    client = TravellerClient.of(scenario.server.channel, traveller_id)
+    offer = scenario.world.seat(departure)
+    return client.create(offer, passengers=[passenger()], request_id=request_id)
 
 
-async def test_orders_of_a_locked_stock_keep_no_other_waiting(till: Till) -> None:
+async def test_orders_of_a_locked_stock_keep_no_other_waiting(scenario: PaymentScenario) -> None:
     who = range(3, OTHERS + 3)
-    async with locked(till.database_url, STOCK, till.world.stock_id(1)):
-        held = [asyncio.create_task(conflict(one_seat(till, n, 1, f"a{n}"))) for n in who]
-        made = asyncio.gather(*(one_seat(till, n, 2, f"b{n}") for n in who))
+    async with locked(scenario.database_url, STOCK, scenario.world.stock_id(1)):
+        held = [asyncio.create_task(conflict(one_seat(scenario, n, 1, f"a{n}"))) for n in who]
+        made = asyncio.gather(*(one_seat(scenario, n, 2, f"b{n}") for n in who))
         assert len(await asyncio.wait_for(made, LATEST_SECONDS)) == OTHERS
         await asyncio.gather(*held)
-    assert (await one_seat(till, 3, 1, "a3")).order.order_id
-    assert await till.world.stock(1) == (100, 1, 0)
-    assert await till.world.stock(2) == (100, OTHERS, 0)
+    assert (await one_seat(scenario, 3, 1, "a3")).order.order_id
+    assert await scenario.world.stock(1) == (100, 1, 0)
+    assert await scenario.world.stock(2) == (100, OTHERS, 0)
 
 
-async def test_a_locked_order_is_told_of_its_payment_later_and_no_other(till: Till) -> None:
+async def test_a_locked_order_is_told_of_its_payment_later_and_no_other(
+    scenario: PaymentScenario,
+) -> None:
     """Whatever is called about it says CONFLICT."""
-    stuck = await till.desk.order(till.world.seat(1), passengers=[passenger()])
-    orders = [(await one_seat(till, n, 1, f"a{n}")).order for n in range(3, OTHERS + 3)]
-    await till.wechat.switch(hold_notices=True)
-    await till.pay(stuck)
+    stuck = await scenario.client.order(scenario.world.seat(1), passengers=[passenger()])
+    orders = [(await one_seat(scenario, n, 1, f"a{n}")).order for n in range(3, OTHERS + 3)]
+    await scenario.wechat.switch(hold_notices=True)
+    await scenario.pay(stuck)
     for number, order in enumerate(orders, 3):
-        await _pay(till, number, order)
-    async with locked(till.database_url, ORDER, stuck.order_id):
-        await till.wechat.switch(hold_notices=False)
-        await conflict(till.desk.cancel(stuck.order_id, "c"))
-        await _all_are(till, orders, "PAID")
+        await _pay(scenario, number, order)
+    async with locked(scenario.database_url, ORDER, stuck.order_id):
+        await scenario.wechat.switch(hold_notices=False)
+        await conflict(scenario.client.cancel(stuck.order_id, "c"))
+        await _all_are(scenario, orders, "PAID")
         state = "SELECT state FROM orders WHERE order_code = %s"
-        assert await till.world.value(state, stuck.order_id) == "PENDING"
-    await till.paid(stuck)
+        assert await scenario.world.value(state, stuck.order_id) == "PENDING"
+    await scenario.paid(stuck)
 
 
-async def test_payments_for_a_locked_stock_are_taken_in_later_and_no_others(till: Till) -> None:
-    stuck = [(await one_seat(till, n, 1, f"a{n}")).order for n in range(3, 6)]
-    orders = [(await one_seat(till, n, 2, f"b{n}")).order for n in range(6, OTHERS + 3)]
-    await till.wechat.switch(hold_notices=True)
+async def test_payments_for_a_locked_stock_are_taken_in_later_and_no_others(
+    scenario: PaymentScenario,
+) -> None:
+    stuck = [(await one_seat(scenario, n, 1, f"a{n}")).order for n in range(3, 6)]
+    orders = [(await one_seat(scenario, n, 2, f"b{n}")).order for n in range(6, OTHERS + 3)]
+    await scenario.wechat.switch(hold_notices=True)
     for number, order in enumerate([*stuck, *orders], 3):
-        await _pay(till, number, order)
-    async with locked(till.database_url, STOCK, till.world.stock_id(1)):
-        await till.wechat.switch(hold_notices=False)
-        await _all_are(till, orders, "PAID")
-    await _all_are(till, stuck, "PAID")
-    assert await till.world.stock(1) == (100, 0, len(stuck))
+        await _pay(scenario, number, order)
+    async with locked(scenario.database_url, STOCK, scenario.world.stock_id(1)):
+        await scenario.wechat.switch(hold_notices=False)
+        await _all_are(scenario, orders, "PAID")
+    await _all_are(scenario, stuck, "PAID")
+    assert await scenario.world.stock(1) == (100, 0, len(stuck))
 
 
-async def test_holds_of_a_locked_stock_end_later_and_no_others(till: Till) -> None:
+async def test_holds_of_a_locked_stock_end_later_and_no_others(scenario: PaymentScenario) -> None:
     """Seen red besides with one transaction for all that is due: nothing was given back."""
-    stuck = [(await one_seat(till, n, 1, f"a{n}")).order for n in range(3, 6)]
-    orders = [(await one_seat(till, n, 2, f"b{n}")).order for n in range(6, OTHERS + 3)]
-    async with locked(till.database_url, STOCK, till.world.stock_id(1)):
+    stuck = [(await one_seat(scenario, n, 1, f"a{n}")).order for n in range(3, 6)]
+    orders = [(await one_seat(scenario, n, 2, f"b{n}")).order for n in range(6, OTHERS + 3)]
+    async with locked(scenario.database_url, STOCK, scenario.world.stock_id(1)):
         for order in (*stuck, *orders):
-            await till.world.expire(order.order_id)
-        await _all_are(till, orders, "CANCELLED")
-        assert await till.world.stock(2) == (100, 0, 0)
-    await _all_are(till, stuck, "CANCELLED")
+            await scenario.world.expire(order.order_id)
+        await _all_are(scenario, orders, "CANCELLED")
+        assert await scenario.world.stock(2) == (100, 0, 0)
+    await _all_are(scenario, stuck, "CANCELLED")
 
 
 @pytest.mark.parametrize("row", ["QUOTA", "JOURNEYS"])
-async def test_holds_end_beside_one_of_which_something_else_is_locked(till: Till, row: str) -> None:
-    """Seen red when only stocks were passed over: as long as the row was locked no hold of anybody ended."""
+async def test_holds_end_beside_one_of_which_something_else_is_locked(
+    scenario: PaymentScenario, row: str
+) -> None:
+    """Seen red when only stocks were passed over: as long as the row was locked no hold of
+    anybody ended.
+    """
     locks = {
         "QUOTA": "SELECT FROM traveller_quotas WHERE traveller_id = %s FOR UPDATE",
         "JOURNEYS": "SELECT FROM document_journeys WHERE journeys::text LIKE '%%:' || %s || '\"%%' FOR UPDATE",
     }
-    stuck = (await one_seat(till, 3, 1, "a3")).order
-    orders = [(await one_seat(till, n, 1, f"a{n}")).order for n in range(4, OTHERS + 3)]
+    stuck = (await one_seat(scenario, 3, 1, "a3")).order
+    orders = [(await one_seat(scenario, n, 1, f"a{n}")).order for n in range(4, OTHERS + 3)]
     number = "SELECT order_id FROM orders WHERE order_code = %s"
-    whose = 3 if row == "QUOTA" else str(await till.world.value(number, stuck.order_id))
-    async with locked(till.database_url, locks[row], whose):
+    whose = 3 if row == "QUOTA" else str(await scenario.world.value(number, stuck.order_id))
+    async with locked(scenario.database_url, locks[row], whose):
         for order in (stuck, *orders):
-            await till.world.expire(order.order_id)
-        await _all_are(till, orders, "CANCELLED")
-        await _all_are(till, [stuck], "PENDING")
-        assert await till.world.stock(1) == (100, 1, 0)
-    await _all_are(till, [stuck], "CANCELLED")
+            await scenario.world.expire(order.order_id)
+        await _all_are(scenario, orders, "CANCELLED")
+        await _all_are(scenario, [stuck], "PENDING")
+        assert await scenario.world.stock(1) == (100, 1, 0)
+    await _all_are(scenario, [stuck], "CANCELLED")
 
 
 async def test_activation_of_a_locked_ticket(database_url: str, redis_url: str) -> None:
     async with (
-        partner_desk.a_market(database_url),
+        partner_client.a_market(database_url),
         gate_server(database_url, redis_url) as server,
     ):
-        desk = partner_desk.Desk.at(server.channel)
-        stuck, *others = await desk.codes(OTHERS)
+        client = partner_client.PartnerClient.at(server.channel)
+        stuck, *others = await client.codes(OTHERS)
         ticket = "SELECT FROM tickets WHERE ticket_code = %s FOR UPDATE"
         async with locked(database_url, ticket, stuck):
-            held = asyncio.create_task(conflict(desk.activate(stuck, request_id="r")))
-            done = asyncio.gather(*(desk.activate(code) for code in others))
+            held = asyncio.create_task(conflict(client.activate(stuck, request_id="r")))
+            done = asyncio.gather(*(client.activate(code) for code in others))
             await asyncio.wait_for(done, LATEST_SECONDS)
             await held
-        await desk.activate(stuck, request_id="r")
+        await client.activate(stuck, request_id="r")
 
 
-async def _pay(till: Till, traveller_id: int, order: Any) -> None:
-    desk = Desk.of(till.server.channel, traveller_id)
-    theirs = Till(till.world, till.wechat, till.server, desk, till.database_url)
+async def _pay(scenario: PaymentScenario, traveller_id: int, order: Any) -> None:
+    client = TravellerClient.of(scenario.server.channel, traveller_id)
+    theirs = PaymentScenario(
+        scenario.world, scenario.wechat, scenario.server, client, scenario.database_url
+    )
     await theirs.pay(order)
 
 
-async def _all_are(till: Till, orders: list[Any], state: str) -> None:
+async def _all_are(scenario: PaymentScenario, orders: list[Any], state: str) -> None:
     codes = [order.order_id for order in orders]
-    await till.world.until(MANY_STATES, len(codes), codes, state)
+    await scenario.world.until(MANY_STATES, len(codes), codes, state)

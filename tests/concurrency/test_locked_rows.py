@@ -1,6 +1,8 @@
-"""Rows that somebody keeps locked: a call that needs one gets CONFLICT soon, and nobody else waits with it.
+"""Rows that somebody keeps locked: a call that needs one gets CONFLICT soon, and nobody else waits
+with it.
 
-Seen red, each of them, with locks that are waited for, five seconds and five times: others missed their deadline.
+Seen red, each of them, with locks that are waited for, five seconds and five times: others missed
+their deadline.
 """
 
 import asyncio
@@ -107,9 +109,11 @@ async def test_one_locked_row_stops_no_other_scan(
 async def test_a_locked_order_stops_no_scan_of_its_tickets(
     world: World, server: GateServer
 ) -> None:
-    """Not even of the last one: the order is COMPLETED when nobody is at it any more. So a large order is no bottleneck.
+    """Not even of the last one: the order is COMPLETED when nobody is at it any more. So a large
+    order is no bottleneck.
 
-    Seen red with scans that wait for the order, and with those that refuse: CONFLICT for each ticket that was used up.
+    Seen red with scans that wait for the order, and with those that refuse: CONFLICT for each
+    ticket that was used up.
     """
     gate = await world.log_in(server.channel)
     order, tickets = await world.order(12)
@@ -170,7 +174,8 @@ async def test_a_reversal_of_a_locked_ticket(world: World, server: GateServer) -
 async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
     world: World, server: GateServer, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Its scan has locked the ticket and read all about it when it stops. Others go on, and soon that ticket, too.
+    """Its scan has locked the ticket and read all about it when it stops. Others go on, and soon
+    that ticket, too.
 
     Seen red with an idle time-out of a minute.
     """

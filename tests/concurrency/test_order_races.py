@@ -32,7 +32,7 @@ from tests.support.gate_server import GateServer, gate_process
 from tests.support.rpc_server import SECRET_KEY, read_refusal, refusal_or_none
 from tests.support.traveller import (
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -51,9 +51,9 @@ LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=2) as furnished:
-        yield furnished
-        assert await furnished.contradictions() == []
+    async with a_world(database_url, departures=2) as seeded:
+        yield seeded
+        assert await seeded.contradictions() == []
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ async def outcome(call: Awaitable[Any]) -> str:
 async def decided(channel: grpc.aio.Channel, world: World, number: int) -> str:
     """The outcome of an order, which is repeated where it came behind too many others."""
     request = one_way(world, number, 0)
-    while (found := await outcome(Desk.of(channel, number).call("CreateOrder", request))) == (
-        Reason.CONFLICT
-    ):
+    while (
+        found := await outcome(TravellerClient.of(channel, number).call("CreateOrder", request))
+    ) == (Reason.CONFLICT):
         pass
     return found
 
@@ -113,7 +113,9 @@ async def test_ten_thousand_at_once_for_five_thousand_seats(
 async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Who lost the connection repeats with the same request_id, at the next server, until there is an answer."""
+    """Who lost the connection repeats with the same request_id, at the next server, until there
+    is an answer.
+    """
     async with a_world(database_url, seats=SEATS) as world:
         running = [
             gate_process(database_url, redis_url, tmp_path / "0", settings=ONE_ADDRESS).start()
@@ -126,7 +128,7 @@ async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
             request = one_way(world, number, 0)
             while number not in answers:
                 try:
-                    await Desk.of(channels[-1], number).call("CreateOrder", request)
+                    await TravellerClient.of(channels[-1], number).call("CreateOrder", request)
                     answers[number] = "OK"
                 except grpc.aio.AioRpcError as error:
                     if error.code() in LOST:
@@ -166,14 +168,14 @@ async def test_two_processes_never_sell_a_seat_twice(
     """Parties of one to three for ten seats, numbered and not."""
     async with traveller_server(database_url, redis_url) as elsewhere:
         for fare_class in (0, SECOND):
-            desks = [
-                Desk.of(channel, number)
+            clients = [
+                TravellerClient.of(channel, number)
                 for number in range(1, 21)
                 for channel in (server.channel, elsewhere.channel)
             ]
             calls = [
-                desk.create(world.seat(1, fare_class), passengers=party(1 + number % 3))
-                for number, desk in enumerate(desks)
+                client.create(world.seat(1, fare_class), passengers=party(1 + number % 3))
+                for number, client in enumerate(clients)
             ]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             made = [answer.order for answer in answers if not isinstance(answer, BaseException)]
@@ -190,14 +192,20 @@ async def test_two_processes_never_sell_a_seat_twice(
 async def test_one_document_in_two_classes_at_two_processes(
     world: World, server: GateServer, database_url: str, redis_url: str
 ) -> None:
-    """The classes have stocks of their own, so no common lock: the version of document_journeys decides."""
+    """The classes have stocks of their own, so no common lock: the version of document_journeys
+    decides.
+    """
     async with traveller_server(database_url, redis_url) as elsewhere:
         for number in range(20):
             who = [passenger(document_number=f"E77{number:05}")]
             outcomes = await asyncio.gather(
-                outcome(Desk.of(server.channel, 1).create(world.seat(2), passengers=who)),
                 outcome(
-                    Desk.of(elsewhere.channel, 2).create(world.seat(2, SECOND), passengers=who)
+                    TravellerClient.of(server.channel, 1).create(world.seat(2), passengers=who)
+                ),
+                outcome(
+                    TravellerClient.of(elsewhere.channel, 2).create(
+                        world.seat(2, SECOND), passengers=who
+                    )
                 ),
             )
             assert sorted(outcomes) == [Reason.DUPLICATE_PASSENGER, "OK"]
@@ -209,19 +217,23 @@ async def test_one_request_at_two_processes(
     world: World, server: GateServer, database_url: str, redis_url: str
 ) -> None:
     async with traveller_server(database_url, redis_url) as elsewhere:
-        desks = [Desk.of(channel, 1) for channel in (server.channel, elsewhere.channel)]
+        clients = [
+            TravellerClient.of(channel, 1) for channel in (server.channel, elsewhere.channel)
+        ]
         for number in range(20):
             request = one_way(world, number, number % 2)
-            answers = await asyncio.gather(*[d.call("CreateOrder", request) for d in desks * 2])
+            answers = await asyncio.gather(*[d.call("CreateOrder", request) for d in clients * 2])
             assert all(answer == answers[0] for answer in answers)
             assert await world.value("SELECT count(*) FROM orders WHERE state = 'PENDING'") == 1
-            await desks[0].cancel(answers[0].order.order_id)
+            await clients[0].cancel(answers[0].order.order_id)
 
 
 async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
     world: World, database_url: str
 ) -> None:
-    """Seen red: with the lane leaving `_running` in a done-callback the second or third round waits for ever."""
+    """Seen red: with the lane leaving `_running` in a done-callback the second or third round
+    waits for ever.
+    """
     await world.sql("UPDATE stocks SET total = 10000")
     settings = load_settings(secret_key=SECRET_KEY)
     db = Database(settings, database_url)
@@ -234,7 +246,7 @@ async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
         zone=settings.zone,
         hold_seconds=600,
         batch=16,
-        lanes=2,
+        workers=2,
     )
     for number in range(20):
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -257,7 +269,7 @@ async def test_calls_that_are_given_up_do_all_or_nothing(world: World, server: G
     requests = [one_way(world, number, SECOND) for number in range(100)]
 
     async def hasty(number: int, request: Any) -> Any:
-        call = Desk.of(server.channel, number + 1).call(
+        call = TravellerClient.of(server.channel, number + 1).call(
             "CreateOrder", request, timeout=0.002 + 0.0005 * (number % 40)
         )
         with contextlib.suppress(grpc.aio.AioRpcError):
@@ -267,7 +279,7 @@ async def test_calls_that_are_given_up_do_all_or_nothing(world: World, server: G
     hurried = await asyncio.gather(*[hasty(n, request) for n, request in enumerate(requests)])
     assert await world.contradictions() == []
     again = [
-        outcome(Desk.of(server.channel, n + 1).call("CreateOrder", request))
+        outcome(TravellerClient.of(server.channel, n + 1).call("CreateOrder", request))
         for n, request in enumerate(requests)
     ]
     outcomes = await asyncio.gather(*again)
@@ -280,8 +292,8 @@ async def test_an_order_that_is_being_settled_does_not_expire(
     world: World, server: GateServer, database_url: str
 ) -> None:
     """Nor does the expiry wait for it: other orders expire in time."""
-    desk = Desk.of(server.channel, 1)
-    settled, other = await desk.order(world.seat()), await desk.order(world.seat())
+    client = TravellerClient.of(server.channel, 1)
+    settled, other = await client.order(world.seat()), await client.order(world.seat())
     await world.sql("UPDATE orders SET hold_expire_time = now() + interval '5 seconds'")
     db = Database(load_settings(), database_url)
     async with db.transaction() as tx:
@@ -290,7 +302,7 @@ async def test_an_order_that_is_being_settled_does_not_expire(
             await world.until(
                 "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", other.order_id
             )
-        assert (await desk.get(settled.order_id)).sequence == 1
+        assert (await client.get(settled.order_id)).sequence == 1
         assert order.state == "PENDING"
     async with asyncio.timeout(PATIENCE_SECONDS):
         await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
@@ -300,13 +312,13 @@ async def test_an_order_that_is_being_settled_does_not_expire(
 async def test_a_cancellation_and_the_expiry_at_once(
     world: World, server: GateServer, database_url: str
 ) -> None:
-    desk = Desk.of(server.channel, 1)
+    client = TravellerClient.of(server.channel, 1)
     db = Database(load_settings(), database_url)
     another = Expiry(db, payments.close_waiting)
     for _ in range(20):
-        order = await desk.order(world.seat())
+        order = await client.order(world.seat())
         await world.expire(order.order_id)
-        cancelled, _ = await asyncio.gather(outcome(desk.cancel(order.order_id)), another.run())
+        cancelled, _ = await asyncio.gather(outcome(client.cancel(order.order_id)), another.run())
         (events,) = await world.sql(
             "SELECT count(*) FROM order_events JOIN orders USING (order_id) WHERE order_code = %s",
             order.order_id,
@@ -322,7 +334,9 @@ async def test_two_processes_expire_many_once_each(
 ) -> None:
     """Three hundred orders, more than one transaction takes, in several processes at once."""
     await world.sql("UPDATE stocks SET total = 1000")
-    made = [Desk.of(server.channel, n).create(world.seat(1, SECOND)) for n in range(1, 301)]
+    made = [
+        TravellerClient.of(server.channel, n).create(world.seat(1, SECOND)) for n in range(1, 301)
+    ]
     await asyncio.gather(*made)
     await world.sql("UPDATE orders SET hold_expire_time = %s", now())
     databases = [Database(load_settings(), database_url) for _ in range(3)]
@@ -340,7 +354,7 @@ async def test_the_holds_of_a_dead_process_are_returned_by_another(
     async with a_world(database_url) as world:
         with gate_process(database_url, redis_url, tmp_path / "0") as dying:
             async with grpc.aio.insecure_channel(dying.target) as channel:
-                order = await Desk.of(channel, 1).order(world.seat())
+                order = await TravellerClient.of(channel, 1).order(world.seat())
             dying.kill()
         await world.expire(order.order_id)
         assert await world.stock() == (10, 2, 0)
@@ -352,8 +366,8 @@ async def test_the_holds_of_a_dead_process_are_returned_by_another(
 async def test_orders_and_expiry_go_on_after_the_database_was_away(
     world: World, server: GateServer
 ) -> None:
-    desk = Desk.of(server.channel, 1)
-    order = await desk.order(world.seat())
+    client = TravellerClient.of(server.channel, 1)
+    order = await client.order(world.seat())
     await world.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -363,7 +377,7 @@ async def test_orders_and_expiry_go_on_after_the_database_was_away(
         await world.until("SELECT state = 'CANCELLED' FROM orders")
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):
-                await desk.order(world.seat())
+                await client.order(world.seat())
                 break
     await world.sql("UPDATE orders SET hold_expire_time = now() WHERE state = 'PENDING'")
     await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")

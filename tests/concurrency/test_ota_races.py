@@ -1,7 +1,8 @@
-"""Partners' calls that meet: on stock, on one request_id, on one ticket, and with the death of the server.
+"""Partners' calls that meet: on stock, on one request_id, on one ticket, and with the death of the
+server.
 
-Two servers over one database stand for two processes. "Seen red" in a test says which guard was taken out, and that
-the test then failed.
+Two servers over one database stand for two processes. "Seen red" in a test says which guard was
+taken out, and that the test then failed.
 """
 
 import asyncio
@@ -26,13 +27,13 @@ from server.tickets import generation
 from server.tickets.generation import LARGE_BATCH
 from server.tickets.rules import Number
 from tests.support.gate_server import gate_server
-from tests.support.partner_desk import (
+from tests.support.partner_client import (
     HK,
     KEY,
     STATE,
     STOCK,
-    Desk,
     Market,
+    PartnerClient,
     a_market,
     customer,
     payment,
@@ -50,7 +51,9 @@ VALUES (%s, '', gen_random_uuid(), 'VOIDED', 106, 1, '', gen_random_uuid(), now(
     "entitlements": "INSERT INTO entitlements VALUES (%s, 'gift', 1, 1)",
     "stock": "SELECT %s FROM stocks FOR UPDATE",
 }
-"""What an open transaction does so that a batch waits for it there; the parameter is one of its tickets."""
+"""What an open transaction does so that a batch waits for it there; the parameter is one of its
+tickets.
+"""
 
 PARTNER = """
 INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state,
@@ -66,13 +69,15 @@ async def market(database_url: str) -> AsyncIterator[Market]:
 
 
 @pytest.fixture
-async def desks(market: Market, database_url: str, redis_url: str) -> AsyncIterator[list[Desk]]:
+async def clients(
+    market: Market, database_url: str, redis_url: str
+) -> AsyncIterator[list[PartnerClient]]:
     """A partner that calls two servers."""
     async with (
         gate_server(database_url, redis_url) as one,
         gate_server(database_url, redis_url) as two,
     ):
-        yield [Desk.at(one.channel), Desk.at(two.channel)]
+        yield [PartnerClient.at(one.channel), PartnerClient.at(two.channel)]
 
 
 async def outcomes(calls: Iterable[Awaitable[Any]]) -> tuple[list[Any], list[Refusal]]:
@@ -91,13 +96,14 @@ async def outcomes(calls: Iterable[Awaitable[Any]]) -> tuple[list[Any], list[Ref
     return [each for each in found if not isinstance(each, Refusal)], refused
 
 
-async def test_batches_never_oversell(market: Market, desks: list[Desk]) -> None:
-    """60 batches on an allotment of 1,000: what was made is what was sold, and what is left is too little.
+async def test_batches_never_oversell(market: Market, clients: list[PartnerClient]) -> None:
+    """60 batches on an allotment of 1,000: what was made is what was sold, and what is left is too
+    little.
 
-    Seen red: without the condition in the UPDATE of take_sold the constraint no_oversell breaks in its place and the
-    losers get INTERNAL; without the constraint too, 1,000 are oversold.
+    Seen red: without the condition in the UPDATE of take_sold the constraint no_oversell breaks in
+    its place and the losers get INTERNAL; without the constraint too, 1,000 are oversold.
     """
-    partner = [Desk(desk.stub, HK.api_key) for desk in desks]
+    partner = [PartnerClient(client.stub, HK.api_key) for client in clients]
     sizes = [random.Random(index).randint(1, 60) for index in range(60)]
     made, refused = await outcomes(
         partner[index % 2].batch(size) for index, size in enumerate(sizes)
@@ -118,14 +124,16 @@ async def test_batches_never_oversell(market: Market, desks: list[Desk]) -> None
     assert await market.contradictions() == []
 
 
-async def test_loser_of_the_last_stock_leaves_nothing(market: Market, desks: list[Desk]) -> None:
+async def test_loser_of_the_last_stock_leaves_nothing(
+    market: Market, clients: list[PartnerClient]
+) -> None:
     """Both batches see enough stock when they begin; the one that ends later is undone whole."""
-    partner = [Desk(desk.stub, HK.api_key) for desk in desks]
+    partner = [PartnerClient(client.stub, HK.api_key) for client in clients]
     for attempt in range(5):
         before = await market.sold(partner_id=2)
         available = 1000 - before
         size = available // 2 + 1
-        made, refused = await outcomes(desk.batch(size) for desk in partner)
+        made, refused = await outcomes(client.batch(size) for client in partner)
         assert [batch.quantity for batch in made] == [size], attempt
         assert [each.reason for each in refused] == [Reason.SOLD_OUT]
         assert await market.sold(partner_id=2) == before + size
@@ -135,14 +143,14 @@ async def test_loser_of_the_last_stock_leaves_nothing(market: Market, desks: lis
 
 @pytest.mark.parametrize("quantity", [3, 4000])
 async def test_one_request_id_makes_one_batch(
-    market: Market, desks: list[Desk], quantity: int
+    market: Market, clients: list[PartnerClient], quantity: int
 ) -> None:
     """20 at once, on two servers: one does the work, the others wait and get its answer.
 
     Seen red: with idempotency.begin answering None at once, 20 batches are made.
     """
     answers, refused = await outcomes(
-        desks[index % 2].batch(quantity, request_id="r") for index in range(20)
+        clients[index % 2].batch(quantity, request_id="r") for index in range(20)
     )
     assert refused == []
     assert len({answer.SerializeToString() for answer in answers}) == 1
@@ -152,7 +160,9 @@ async def test_one_request_id_makes_one_batch(
     assert await market.contradictions() == []
 
 
-async def test_other_calls_go_on_while_batches_wait(market: Market, desks: list[Desk]) -> None:
+async def test_other_calls_go_on_while_batches_wait(
+    market: Market, clients: list[PartnerClient]
+) -> None:
     """Large batches in a row, and repeats of them, take no connection from others.
 
     A transaction of the test's own stops the first of them in the middle for as long as the small
@@ -165,16 +175,16 @@ async def test_other_calls_go_on_while_batches_wait(market: Market, desks: list[
     await market.sql("BEGIN")
     await market.sql(BLOCKERS["tickets"], int(Number(1, day, quantity)))
     batches = [
-        asyncio.ensure_future(desks[0].batch(quantity, request_id=f"r-{index % 2}"))
+        asyncio.ensure_future(clients[0].batch(quantity, request_id=f"r-{index % 2}"))
         for index in range(30)
     ]
     await market.until("SELECT count(*) FROM pg_locks WHERE NOT granted")
     async with asyncio.timeout(30):
-        for desk in (desks[0], Desk(desks[0].stub, HK.api_key)):
-            (code,) = await desk.codes(1)
-            await desk.activate(code)
-            assert await desk.listed(status=STATE["ACTIVE"]) == [code]
-            assert (await desk.inventory(106))[106][2] == 1
+        for client in (clients[0], PartnerClient(clients[0].stub, HK.api_key)):
+            (code,) = await client.codes(1)
+            await client.activate(code)
+            assert await client.listed(status=STATE["ACTIVE"]) == [code]
+            assert (await client.inventory(106))[106][2] == 1
     assert not any(batch.done() for batch in batches)
     await market.sql("ROLLBACK")
     await asyncio.gather(*batches)
@@ -182,14 +192,14 @@ async def test_other_calls_go_on_while_batches_wait(market: Market, desks: list[
 
 
 async def test_large_batches_take_turns_over_all_processes(
-    market: Market, desks: list[Desk], monkeypatch: pytest.MonkeyPatch
+    market: Market, clients: list[PartnerClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One at a time for a partner, two in all, whichever of two servers they were asked for at.
 
     Seen red: with each process giving turns of its own there were two of one partner, and four in
     all.
     """
-    keys = [desks[0].api_key]
+    keys = [clients[0].api_key]
     for code in ("P2", "P3", "P4"):
         partner_id = await market.value(PARTNER, code, code)
         key = new_partner_key()
@@ -211,8 +221,8 @@ async def test_large_batches_take_turns_over_all_processes(
     monkeypatch.setattr(partner_tickets, "generate", counted)
     await asyncio.gather(
         *(
-            Desk(desk.stub, key).batch(LARGE_BATCH + 1)
-            for desk in desks
+            PartnerClient(client.stub, key).batch(LARGE_BATCH + 1)
+            for client in clients
             for key in keys
             for _ in range(2)
         )
@@ -222,16 +232,16 @@ async def test_large_batches_take_turns_over_all_processes(
 
 
 async def test_two_activations_of_one_ticket_make_one_order(
-    market: Market, desks: list[Desk]
+    market: Market, clients: list[PartnerClient]
 ) -> None:
-    """Seen red: without FOR UPDATE in lock_tickets both decide to activate, and the guarded UPDATE fails the loser
-    with INTERNAL; without its condition too, the ticket gets two orders.
+    """Seen red: without FOR UPDATE in lock_tickets both decide to activate, and the guarded UPDATE
+    fails the loser with INTERNAL; without its condition too, the ticket gets two orders.
     """
-    codes = await desks[0].codes(20)
+    codes = await clients[0].codes(20)
     for code in codes:
         made, refused = await outcomes(
-            desk.activate(code, payment=payment(f"P-{index}"))
-            for index, desk in enumerate(desks * 2)
+            client.activate(code, payment=payment(f"P-{index}"))
+            for index, client in enumerate(clients * 2)
         )
         assert len(made) == 1
         assert [each.reason for each in refused] == [Reason.TICKET_STATE_REFUSES] * 3
@@ -241,21 +251,22 @@ async def test_two_activations_of_one_ticket_make_one_order(
 
 
 async def test_activations_in_any_order_do_not_block_each_other(
-    market: Market, desks: list[Desk]
+    market: Market, clients: list[PartnerClient]
 ) -> None:
-    """Sets that overlap, each in an order of its own: every ticket is activated once, nobody meets a deadlock.
+    """Sets that overlap, each in an order of its own: every ticket is activated once, nobody meets
+    a deadlock.
 
-    Seen red: without ORDER BY in lock_tickets PostgreSQL reports deadlocks (they are retried, and seen in its
-    statistics).
+    Seen red: without ORDER BY in lock_tickets PostgreSQL reports deadlocks (they are retried, and
+    seen in its statistics).
     """
-    codes = await desks[0].codes(100)
+    codes = await clients[0].codes(100)
     shuffle = random.Random(7).sample
 
     def sales(index: int) -> list[Any]:
         return [(code, customer(), payment(f"P-{index}")) for code in shuffle(codes, 60)]
 
     answers, refused = await outcomes(
-        desks[index % 2].activate_many(sales(index)) for index in range(16)
+        clients[index % 2].activate_many(sales(index)) for index in range(16)
     )
     assert refused == []
     activated = [
@@ -275,42 +286,44 @@ async def test_activations_in_any_order_do_not_block_each_other(
     assert await market.value(deadlocks) == 0
 
 
-async def test_more_calls_than_connections(market: Market, desks: list[Desk]) -> None:
+async def test_more_calls_than_connections(market: Market, clients: list[PartnerClient]) -> None:
     """Each takes an order number beside its own transaction, on a connection that is kept for it.
 
     Seen red: with a second one of the pool's in reserve_numbers all wait for each other, and get
     DATABASE_UNAVAILABLE.
     """
-    batch = await desks[0].batch(60)
+    batch = await clients[0].batch(60)
     answers, refused = await outcomes(
-        desks[0].activate(ticket.ticket_code) for ticket in batch.tickets
+        clients[0].activate(ticket.ticket_code) for ticket in batch.tickets
     )
     assert refused == []
     assert len({answer.order_id for answer in answers}) == 60
     assert await market.contradictions() == []
 
 
-async def test_one_request_id_activates_once(market: Market, desks: list[Desk]) -> None:
-    (code,) = await desks[0].codes(1)
+async def test_one_request_id_activates_once(market: Market, clients: list[PartnerClient]) -> None:
+    (code,) = await clients[0].codes(1)
     answers, refused = await outcomes(
-        desks[index % 2].activate(code, request_id="a") for index in range(20)
+        clients[index % 2].activate(code, request_id="a") for index in range(20)
     )
     assert refused == []
     assert len({answer.SerializeToString() for answer in answers}) == 1
     assert (await market.counts())["orders"] == 1
 
 
-async def test_rotations_at_once(market: Market, desks: list[Desk]) -> None:
-    """One under one request_id; each under its own otherwise, and the last is the one that counts."""
-    (code,) = await desks[0].codes(1)
+async def test_rotations_at_once(market: Market, clients: list[PartnerClient]) -> None:
+    """One under one request_id; each under its own otherwise, and the last is the one that
+    counts.
+    """
+    (code,) = await clients[0].codes(1)
     answers, refused = await outcomes(
-        desks[index % 2].qr(code, rotate=True, request_id="r") for index in range(10)
+        clients[index % 2].qr(code, rotate=True, request_id="r") for index in range(10)
     )
     assert refused == []
     assert len({answer.encrypted_data for answer in answers}) == 1
     assert await market.value("SELECT count(*) FROM ticket_events") == 1
     answers, refused = await outcomes(
-        desks[index % 2].qr(code, rotate=True, request_id=request_id()) for index in range(10)
+        clients[index % 2].qr(code, rotate=True, request_id=request_id()) for index in range(10)
     )
     assert refused == []
     jtis = {answer.jti for answer in answers}
@@ -326,9 +339,9 @@ async def test_killed_in_the_middle_of_a_batch(
     """The server dies over 5,000 tickets: nothing is left but a gap in the numbers, and the retry
     makes the batch.
 
-    A transaction of the test's own brings it to a stop: in the middle of the tickets, of the entitlements, or with
-    all written but the stock. Seen red: with a commit behind the tickets' COPY the retry meets a key without an
-    answer and gets INTERNAL, beside half a batch.
+    A transaction of the test's own brings it to a stop: in the middle of the tickets, of the
+    entitlements, or with all written but the stock. Seen red: with a commit behind the tickets'
+    COPY the retry meets a key without an answer and gets INTERNAL, beside half a batch.
     """
     request = ota.BulkGenerateTicketsRequest(product_id=106, quantity=5_000, request_id="r")
     env = {
@@ -342,17 +355,19 @@ async def test_killed_in_the_middle_of_a_batch(
             await market.sql("BEGIN")
             await market.sql(BLOCKERS[place], int(Number(1, day, 3_000)))
             async with grpc.aio.insecure_channel(first.target) as channel:
-                call = asyncio.ensure_future(Desk.at(channel).call("BulkGenerateTickets", request))
+                call = asyncio.ensure_future(
+                    PartnerClient.at(channel).call("BulkGenerateTickets", request)
+                )
                 await market.until("SELECT count(*) FROM pg_locks WHERE NOT granted")
                 first.kill()
                 with pytest.raises(grpc.aio.AioRpcError) as error:
                     await call
                 assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-        desk = Desk.at(second.channel)
-        calls = outcomes(desk.call("BulkGenerateTickets", request) for _ in range(3))
+        client = PartnerClient.at(second.channel)
+        calls = outcomes(client.call("BulkGenerateTickets", request) for _ in range(3))
         retries = asyncio.create_task(calls)
         await asyncio.sleep(0.1)
-        assert (await desk.inventory(106))[106][2] == 0
+        assert (await client.inventory(106))[106][2] == 0
         await market.sql("ROLLBACK")
         answers, refused = await retries
     assert refused == []

@@ -1,4 +1,5 @@
-"""Processes that share the work, die at it, and are asked for more meanwhile: each effect once, no ask lost.
+"""Processes that share the work, die at it, and are asked for more meanwhile: each effect once, no
+ask lost.
 
 "Seen red" in a test says which guard was taken out, and that the test then failed.
 """
@@ -21,62 +22,62 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import LeaseLostError, Task, TaskKind, TaskWorker
-from tests.support.outbox import Desk
+from tests.support.outbox import TaskHandler
 
 
 @asynccontextmanager
-async def process(url: str, *, pool: int = 10) -> AsyncIterator[Desk]:
+async def process(url: str, *, pool: int = 10) -> AsyncIterator[TaskHandler]:
     """What a process has of its own: the connections."""
     db = Database(load_settings(database_pool=pool), url)
-    yield Desk(db)
+    yield TaskHandler(db)
     await db.close()
 
 
 @pytest.fixture
-async def desk(database_url: str) -> AsyncIterator[Desk]:
-    async with process(database_url) as desk:
-        await desk.prepare_effects()
-        yield desk
+async def client(database_url: str) -> AsyncIterator[TaskHandler]:
+    async with process(database_url) as client:
+        await client.prepare_effects()
+        yield client
 
 
 @pytest.fixture
-async def other(database_url: str, desk: Desk) -> AsyncIterator[Desk]:
+async def other(database_url: str, client: TaskHandler) -> AsyncIterator[TaskHandler]:
     async with process(database_url) as other:
-        other.clock = desk.clock
+        other.clock = client.clock
         yield other
 
 
-async def all_done(desk: Desk) -> None:
+async def all_done(client: TaskHandler) -> None:
     async with asyncio.timeout(30):
-        while set(await desk.states()) != {"DONE"}:  # noqa: ASYNC110 - of two processes
+        while set(await client.states()) != {"DONE"}:  # noqa: ASYNC110 - of two processes
             await asyncio.sleep(0.05)
 
 
-async def test_two_processes_do_each_task_once(desk: Desk, other: Desk) -> None:
+async def test_two_processes_do_each_task_once(client: TaskHandler, other: TaskHandler) -> None:
     """Seen red without FOR UPDATE SKIP LOCKED: tasks ran twice."""
     keys = [f"{n:03}" for n in range(500)]
     runs: list[str] = []
 
-    def handler(of: Desk) -> TaskKind:
+    def handler(of: TaskHandler) -> TaskKind:
         async def act(task: Task) -> None:
             runs.append(task.key)
             await of.act(task)
 
         return TaskKind(act, most_at_once=8)
 
-    await desk.ask(*keys)
-    processes = [each.outbox({"tell": handler(each)}) for each in (desk, other)]
+    await client.ask(*keys)
+    processes = [each.outbox({"tell": handler(each)}) for each in (client, other)]
     for each in processes:
         each.start()
-    await all_done(desk)
+    await all_done(client)
     for each in processes:
         await each.stop()
     assert sorted(runs) == keys
-    assert await desk.effects() == keys
+    assert await client.effects() == keys
 
 
 async def test_task_of_a_dead_process_is_taken_over_when_its_lease_ends(
-    desk: Desk, other: Desk
+    client: TaskHandler, other: TaskHandler
 ) -> None:
     begun = asyncio.Event()
 
@@ -84,46 +85,47 @@ async def test_task_of_a_dead_process_is_taken_over_when_its_lease_ends(
         begun.set()
         await asyncio.Event().wait()
 
-    await desk.ask("one")
-    dying = desk.outbox({"tell": TaskKind(hang, most_seconds=30)})
+    await client.ask("one")
+    dying = client.outbox({"tell": TaskKind(hang, most_seconds=30)})
     dying.start()
     await begun.wait()
     survivor = other.outbox({"tell": TaskKind(other.act, most_seconds=30)})
     assert await survivor.drain() == 0
-    desk.clock.forward(39.9)
+    client.clock.forward(39.9)
     assert await survivor.drain() == 0
-    desk.clock.forward(0.1)
+    client.clock.forward(0.1)
     assert await survivor.drain() == 1
-    assert await desk.effects() == ["one"]
-    assert (await desk.row()).attempts == 2
+    assert await client.effects() == ["one"]
+    assert (await client.row()).attempts == 2
     for running in list(dying._running):
         running.cancel()
     await dying.stop()
 
 
-async def test_task_that_kills_its_process_dies_in_the_end(desk: Desk) -> None:
+async def test_task_that_kills_its_process_dies_in_the_end(client: TaskHandler) -> None:
     """Each time it is taken counts, also when nobody lives to write down the result."""
-    await desk.ask("poison")
+    await client.ask("poison")
     for _ in range(3):
-        process = desk.outbox({"tell": TaskKind(desk.act, most_attempts=3)})
+        process = client.outbox({"tell": TaskKind(client.act, most_attempts=3)})
         await process._take()
         for running in list(process._running):
             running.cancel()  # before its first step
-        desk.clock.forward(60)
-    assert await desk.outbox({"tell": TaskKind(desk.act, most_attempts=3)}).drain() == 1
-    row = await desk.row()
+        client.clock.forward(60)
+    assert await client.outbox({"tell": TaskKind(client.act, most_attempts=3)}).drain() == 1
+    row = await client.row()
     assert (row.state, row.last_error) == ("DEAD", "GiveUpError: the last attempt never ended")
-    assert await desk.effects() == []
+    assert await client.effects() == []
 
 
-async def test_killed_processes(desk: Desk, database_url: str) -> None:
+async def test_killed_processes(client: TaskHandler, database_url: str) -> None:
     """SIGKILL at any moment of 600 tasks; a survivor whose clock is ahead does what is left.
 
-    Seen red without `done` in the transaction of the effect: there were effects of tasks still open.
+    Seen red without `done` in the transaction of the effect: there were effects of tasks still
+    open.
     """
     keys = [f"{n:03}" for n in range(600)]
-    desk.clock.now = datetime.now(UTC)
-    await desk.ask(*keys)
+    client.clock.now = datetime.now(UTC)
+    await client.ask(*keys)
     command = [sys.executable, "-m", "tests.support.outbox", database_url, "8"]
     interrupted: list[str] = []
     for _ in range(4):
@@ -131,29 +133,30 @@ async def test_killed_processes(desk: Desk, database_url: str) -> None:
             assert working.stdout
             await asyncio.to_thread(working.stdout.readline)
             async with asyncio.timeout(30):
-                while not await desk.effects():  # noqa: ASYNC110 - of another process; a loaded one takes its time
+                # of another process; a loaded one takes its time
+                while not await client.effects():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             await asyncio.sleep(random.uniform(0.05, 0.2))
             working.kill()
             await asyncio.to_thread(working.wait)
-        interrupted += [row.key for row in await desk.rows(state="OPEN") if row.lease_until]
-    done = await desk.effects()
+        interrupted += [row.key for row in await client.rows(state="OPEN") if row.lease_until]
+    done = await client.effects()
     assert 0 < len(done) < 600
-    assert len(done) + len(await desk.rows(state="OPEN")) == 600
-    desk.clock.now = datetime.now(UTC) + timedelta(hours=1)
-    await desk.outbox({"tell": TaskKind(desk.act)}).drain()
-    assert await desk.effects() == keys
-    assert await desk.states() == {"DONE": 600}
+    assert len(done) + len(await client.rows(state="OPEN")) == 600
+    client.clock.now = datetime.now(UTC) + timedelta(hours=1)
+    await client.outbox({"tell": TaskKind(client.act)}).drain()
+    assert await client.effects() == keys
+    assert await client.states() == {"DONE": 600}
     assert interrupted, "nothing was under way at any of the deaths"
 
 
-async def test_lost_connections(desk: Desk, other: Desk, database_url: str) -> None:
+async def test_lost_connections(client: TaskHandler, other: TaskHandler, database_url: str) -> None:
     """The server ends connections all the time, also in the middle of a commit."""
     keys = [f"{n:03}" for n in range(200)]
-    await desk.ask(*keys)
+    await client.ask(*keys)
     processes = [
         each.outbox({"tell": TaskKind(each.act, most_attempts=1000)}, poll_seconds=0.02)
-        for each in (desk, other)
+        for each in (client, other)
     ]
     for each in processes:
         each.start()
@@ -170,25 +173,26 @@ async def test_lost_connections(desk: Desk, other: Desk, database_url: str) -> N
     for each in processes:
         await each.stop()
     for _ in range(20):
-        desk.clock.forward(3600)
+        client.clock.forward(3600)
         with suppress(DomainError):  # a connection found dead only now
             await processes[0].drain()
-    assert await desk.effects() == keys
-    assert await desk.states() == {"DONE": 200}
+    assert await client.effects() == keys
+    assert await client.states() == {"DONE": 200}
 
 
-async def test_no_ask_is_lost(desk: Desk, other: Desk) -> None:
-    """What was asked for behind a handler's back is worked off too: the last told is the last there is.
+async def test_no_ask_is_lost(client: TaskHandler, other: TaskHandler) -> None:
+    """What was asked for behind a handler's back is worked off too: the last told is the last there
+    is.
 
     Seen red with ON CONFLICT DO NOTHING, and with an update that leaves out again_time.
     """
-    async with desk.db.transaction() as tx:
+    async with client.db.transaction() as tx:
         await tx.execute(text("CREATE TABLE facts (key text PRIMARY KEY, version int, told int)"))
         await tx.execute(
             text("INSERT INTO facts SELECT n::text, 0, 0 FROM generate_series(0, 4) n")
         )
 
-    def handler(of: Desk) -> TaskKind:
+    def handler(of: TaskHandler) -> TaskKind:
         async def tell(task: Task) -> None:
             read = text("SELECT version FROM facts WHERE key = :key")
             async with of.db.transaction() as tx:
@@ -202,7 +206,7 @@ async def test_no_ask_is_lost(desk: Desk, other: Desk) -> None:
 
         return TaskKind(tell, most_at_once=5)
 
-    async def change(of: Desk, process: TaskWorker) -> None:
+    async def change(of: TaskHandler, process: TaskWorker) -> None:
         for _ in range(40):
             key = str(random.randrange(5))
             count_up = text("UPDATE facts SET version = version + 1 WHERE key = :key")
@@ -211,46 +215,48 @@ async def test_no_ask_is_lost(desk: Desk, other: Desk) -> None:
                 await of.ask_in(tx, key)
             await asyncio.sleep(random.uniform(0, 0.005))
 
-    processes = {each: each.outbox({"tell": handler(each)}) for each in (desk, other)}
+    processes = {each: each.outbox({"tell": handler(each)}) for each in (client, other)}
     for each in processes.values():
         each.start()
     await asyncio.gather(*(change(*pair) for pair in processes.items() for _ in range(2)))
-    await all_done(desk)
+    await all_done(client)
     for each in processes.values():
         await each.stop()
-    async with desk.db.transaction() as tx:
+    async with client.db.transaction() as tx:
         facts = (
             await tx.execute(text("SELECT sum(version), sum(version - told) FROM facts"))
         ).one()
     assert tuple(facts) == (160, 0)
 
 
-async def test_many_ask_for_the_same_at_once(desk: Desk, other: Desk) -> None:
+async def test_many_ask_for_the_same_at_once(client: TaskHandler, other: TaskHandler) -> None:
     """Also for sets that overlap, in any order: one task each, and no deadlock.
 
     Seen red without the sorting: deadlocks.
     """
     keys = [str(n) for n in range(20)]
 
-    async def ask(of: Desk) -> None:
+    async def ask(of: TaskHandler) -> None:
         for _ in range(10):
             await of.ask(*random.sample(keys, 10))
 
-    await asyncio.gather(*(ask(each) for each in (desk, other) for _ in range(8)))
-    assert sorted(row.key for row in await desk.rows()) == sorted(keys)
+    await asyncio.gather(*(ask(each) for each in (client, other) for _ in range(8)))
+    assert sorted(row.key for row in await client.rows()) == sorted(keys)
 
 
-async def test_replay_at_once(desk: Desk, other: Desk) -> None:
-    """Two administrators, and the same work asked for at the same moment: one task is open in the end."""
+async def test_replay_at_once(client: TaskHandler, other: TaskHandler) -> None:
+    """Two administrators, and the same work asked for at the same moment: one task is open in
+    the end.
+    """
     for number in range(20):
         key = str(number)
-        async with desk.db.transaction() as tx:
-            now = desk.clock.now
+        async with client.db.transaction() as tx:
+            now = client.clock.now
             await outbox.enqueue(tx, "tell", key, {}, due=now, now=now)
             await tx.execute(text("UPDATE outbox_tasks SET state = 'DEAD', last_error = ''"))
-        task_id = (await desk.row(key=key)).task_id
+        task_id = (await client.row(key=key)).task_id
 
-        async def replay(of: Desk, task_id: UUID = task_id) -> Reason | None:
+        async def replay(of: TaskHandler, task_id: UUID = task_id) -> Reason | None:
             try:
                 await of.db.in_transaction(
                     lambda tx: dead_letters.replay(tx, task_id, now=of.clock.now)
@@ -259,24 +265,25 @@ async def test_replay_at_once(desk: Desk, other: Desk) -> None:
                 return error.reason
             return None
 
-        *results, _ = await asyncio.gather(replay(desk), replay(other), other.ask(key))
+        *results, _ = await asyncio.gather(replay(client), replay(other), other.ask(key))
         assert sorted(results, key=str) == [Reason.NOT_FOUND, None]
-        assert len(await desk.rows(key=key, state="OPEN")) == 1
-        assert not await desk.rows(key=key, state="DEAD")
+        assert len(await client.rows(key=key, state="OPEN")) == 1
+        assert not await client.rows(key=key, state="DEAD")
 
 
-async def test_holders_of_one_task_in_turn(desk: Desk, other: Desk) -> None:
-    """One that was too slow and one that took over finish at the same moment: one of them has done it.
+async def test_holders_of_one_task_in_turn(client: TaskHandler, other: TaskHandler) -> None:
+    """One that was too slow and one that took over finish at the same moment: one of them has done
+    it.
 
     Seen red without lease and state in the UPDATE of `settle`: both had.
     """
     for number in range(20):
-        await desk.ask(str(number))
+        await client.ask(str(number))
         outcomes: list[str] = []
         together = asyncio.Barrier(2)
 
         def holder(
-            of: Desk, outcomes: list[str] = outcomes, together: asyncio.Barrier = together
+            of: TaskHandler, outcomes: list[str] = outcomes, together: asyncio.Barrier = together
         ) -> TaskKind:
             async def act(task: Task) -> None:
                 await together.wait()
@@ -289,11 +296,11 @@ async def test_holders_of_one_task_in_turn(desk: Desk, other: Desk) -> None:
 
             return TaskKind(act)
 
-        first = asyncio.create_task(desk.outbox({"tell": holder(desk)}).drain())
+        first = asyncio.create_task(client.outbox({"tell": holder(client)}).drain())
         while together.n_waiting == 0:  # noqa: ASYNC110 - a barrier has no event
             await asyncio.sleep(0.001)
-        desk.clock.forward(3600)
+        client.clock.forward(3600)
         await other.outbox({"tell": holder(other)}).drain()
         await first
         assert sorted(outcomes) == ["done", "lost"]
-    assert await desk.effects() == sorted(str(n) for n in range(20))
+    assert await client.effects() == sorted(str(n) for n in range(20))

@@ -1,4 +1,5 @@
-"""Limits per traveller and journeys of a document, where no lock is common to those who race: two processes, two stocks.
+"""Limits per traveller and journeys of a document, where no lock is common to those who race: two
+processes, two stocks.
 
 "Seen red" in a test says what was taken out, and how the test then failed.
 """
@@ -24,7 +25,7 @@ from tests.support.traveller import (
     BUMP,
     FIRST,
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -81,7 +82,9 @@ async def test_the_limit_holds_over_classes_and_processes(
     """
     for number in range(1, RACES + 1):
         calls = [
-            Desk.of(channel, number).create(world.seat(1, fare_class), passengers=party(1))
+            TravellerClient.of(channel, number).create(
+                world.seat(1, fare_class), passengers=party(1)
+            )
             for channel, fare_class in zip(channels, (FIRST, SECOND), strict=True)
             for _ in range(4)
         ]
@@ -98,7 +101,9 @@ async def test_a_document_is_on_one_of_two_departures(world: World, channels: li
     for number in range(1, RACES + 1):
         who = [passenger(document_number=f"E99{number:05}")]
         calls = [
-            Desk.of(channel, 2 * number + index).create(world.seat(1 + index), passengers=who)
+            TravellerClient.of(channel, 2 * number + index).create(
+                world.seat(1 + index), passengers=who
+            )
             for index, channel in enumerate(channels)
         ]
         outcomes = sorted(await asyncio.gather(*map(outcome, calls)))
@@ -109,7 +114,8 @@ async def test_a_document_is_on_one_of_two_departures(world: World, channels: li
 async def test_who_takes_a_place_for_a_document_waits_for_whoever_does_so_too(
     world: World, database_url: str
 ) -> None:
-    """Changes and late payments, of tickets that have nothing else in common; the document has no row yet.
+    """Changes and late payments, of tickets that have nothing else in common; the document has no
+    row yet.
 
     Seen red: without `journeys.lock` nobody waited.
     """
@@ -156,7 +162,7 @@ async def test_a_promotion_is_used_once_by_each(world: World, channels: list[Any
     await asyncio.sleep(1)
     for number in range(1, RACES + 1):
         calls = [
-            Desk.of(channel, number).create(
+            TravellerClient.of(channel, number).create(
                 world.seat(1 + index), passengers=party(1), promotion_codes=["ONCE"]
             )
             for index, channel in enumerate(channels)
@@ -176,18 +182,18 @@ async def test_what_is_given_back_in_two_ways_at_once_is_given_back_once(
     """
     await world.promote(1, "OFTEN", cap=None, each=100)
     await asyncio.sleep(1)
-    desks = [Desk.of(channel, 1) for channel in channels]
+    clients = [TravellerClient.of(channel, 1) for channel in channels]
     for _ in range(RACES):
-        order = await desks[0].order(world.seat(), passengers=party(1), promotion_codes=["OFTEN"])
+        order = await clients[0].order(world.seat(), passengers=party(1), promotion_codes=["OFTEN"])
         await world.expire(order.order_id)
         made, *_ = await asyncio.gather(
-            desks[1].order(world.seat(1, SECOND), passengers=party(1), promotion_codes=["OFTEN"]),
-            *[outcome(desk.cancel(order.order_id)) for desk in desks],
+            clients[1].order(world.seat(1, SECOND), passengers=party(1), promotion_codes=["OFTEN"]),
+            *[outcome(client.cancel(order.order_id)) for client in clients],
         )
         await world.until(
             "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", order.order_id
         )
         counted = await world.sql("SELECT quantity FROM traveller_quotas ORDER BY quota_id")
         assert counted == [(1,), (1,)]
-        await desks[1].cancel(made.order_id)
+        await clients[1].cancel(made.order_id)
     await give_all_back(world)

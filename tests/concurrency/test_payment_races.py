@@ -1,4 +1,6 @@
-"""Payments under races and crashes: one payment, one set of tickets, and no money without one or the other."""
+"""Payments under races and crashes: one payment, one set of tickets, and no money without one or
+the other.
+"""
 
 import asyncio
 import random
@@ -24,15 +26,15 @@ from tests.support.gate_server import gate_process, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.paying import (
     NOTICES,
-    Till,
-    a_till,
+    PaymentScenario,
+    a_scenario,
     envelope,
     merchant_settings,
     transaction,
 )
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
-from tests.support.traveller import Desk, World, a_world, passenger
+from tests.support.traveller import TravellerClient, World, a_world, passenger
 from tests.support.wechat import WechatSimulator
 from tools.dev.wechat_simulator.protocol import RefusedError, by_public_key
 
@@ -41,84 +43,93 @@ COPIES = 50
 
 
 @pytest.fixture
-async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
-    async with a_till(database_url, redis_url, tmp_path, seats=100) as furnished:
-        yield furnished
-        await furnished.sound()
+async def scenario(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[PaymentScenario]:
+    async with a_scenario(database_url, redis_url, tmp_path, seats=100) as seeded:
+        yield seeded
+        await seeded.sound()
 
 
-def notices(till: Till) -> list[tuple[bytes, dict[str, str]]]:
+def notices(scenario: PaymentScenario) -> list[tuple[bytes, dict[str, str]]]:
     """What WeChat holds back, as it would post it."""
-    sender = till.wechat.simulator._notices
+    sender = scenario.wechat.simulator._notices
     return [
-        (body, by_public_key(till.wechat.merchant).headers(body))
-        for body in map(sender._body, till.wechat.notices("HELD"))
+        (body, by_public_key(scenario.wechat.merchant).headers(body))
+        for body in map(sender._body, scenario.wechat.notices("HELD"))
     ]
 
 
-async def test_an_order_that_is_paid_while_it_is_read_is_shown_as_of_one_moment(till: Till) -> None:
+async def test_an_order_that_is_paid_while_it_is_read_is_shown_as_of_one_moment(
+    scenario: PaymentScenario,
+) -> None:
     """Seen red: PENDING, with tickets."""
     order, db = (
-        await till.desk.order(till.world.seat()),
-        Database(load_settings(), till.database_url),
+        await scenario.client.order(scenario.world.seat()),
+        Database(load_settings(), scenario.database_url),
     )
     async with db.transaction() as tx:
-        found = await orders.find(tx, till.desk.traveller_id, order.order_id)
-        await till.pay(order)
-        await till.paid(order)
+        found = await orders.find(tx, scenario.client.traveller_id, order.order_id)
+        await scenario.pay(order)
+        await scenario.paid(order)
         (shown,) = await OrderReader(PassengerSeals(SECRET_KEY)).show(tx, [found])
     await db.close()
     assert (shown.order.state, list(shown.sold)) == ("PENDING", [])
 
 
 async def test_fifty_at_once_through_two_processes(
-    till: Till, database_url: str, redis_url: str
+    scenario: PaymentScenario, database_url: str, redis_url: str
 ) -> None:
-    await till.wechat.switch(hold_notices=True)
-    order = await till.desk.order(till.world.seat())
-    await till.pay(order)
-    ((body, headers),) = notices(till)
+    await scenario.wechat.switch(hold_notices=True)
+    order = await scenario.client.order(scenario.world.seat())
+    await scenario.pay(order)
+    ((body, headers),) = notices(scenario)
     async with (
-        gate_server(database_url, redis_url, **merchant_settings(till.wechat)) as other,
+        gate_server(database_url, redis_url, **merchant_settings(scenario.wechat)) as other,
         httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
     ):
-        urls = [till.url, f"http://127.0.0.1:{other.app.http_port}"]
+        urls = [scenario.url, f"http://127.0.0.1:{other.app.http_port}"]
         answers = await asyncio.gather(
             *(
                 http.post(urls[n % 2] + NOTICES, content=body, headers=headers)
                 for n in range(COPIES)
             ),
-            *(till.payment(order) for _ in range(5)),
+            *(scenario.payment(order) for _ in range(5)),
         )
         assert {answer.status_code for answer in answers[:COPIES]} == {200}
-        await till.paid(order)
-        await till.idle_of("notice")
-    assert await till.world.value("SELECT count(*) FROM notices") == 1
-    assert len(await till.tickets(order)) == 2
-    assert await till.world.stock() == (100, 0, 2)
-    assert await till.incidents() == []
-    assert await till.refunds(order) == []
+        await scenario.paid(order)
+        await scenario.idle_of("notice")
+    assert await scenario.world.value("SELECT count(*) FROM notices") == 1
+    assert len(await scenario.tickets(order)) == 2
+    assert await scenario.world.stock() == (100, 0, 2)
+    assert await scenario.incidents() == []
+    assert await scenario.refunds(order) == []
 
 
 async def test_many_orders_told_of_again_and_again_through_two_processes(
-    till: Till, database_url: str, redis_url: str
+    scenario: PaymentScenario, database_url: str, redis_url: str
 ) -> None:
     """Batches of both processes meet at the same orders: each is paid once."""
-    orders = [await till.desk.order(till.world.seat(), passengers=[passenger()]) for _ in range(9)]
-    numbers = [str((await till.create(order)).payment.out_trade_no) for order in orders]
+    orders = [
+        await scenario.client.order(scenario.world.seat(), passengers=[passenger()])
+        for _ in range(9)
+    ]
+    numbers = [str((await scenario.create(order)).payment.out_trade_no) for order in orders]
     dice = random.Random(5)
     bodies = [
-        envelope(till, transaction(till, number, total=20_000), number=f"EV-{number}-{copy}")
+        envelope(
+            scenario, transaction(scenario, number, total=20_000), number=f"EV-{number}-{copy}"
+        )
         for number in numbers
         for copy in range(6)
     ]
     dice.shuffle(bodies)
     async with (
-        gate_server(database_url, redis_url, **merchant_settings(till.wechat)) as other,
+        gate_server(database_url, redis_url, **merchant_settings(scenario.wechat)) as other,
         httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
     ):
-        urls = [till.url, f"http://127.0.0.1:{other.app.http_port}"]
-        signer = by_public_key(till.wechat.merchant)
+        urls = [scenario.url, f"http://127.0.0.1:{other.app.http_port}"]
+        signer = by_public_key(scenario.wechat.merchant)
         answers = await asyncio.gather(
             *(
                 http.post(urls[n % 2] + NOTICES, content=body, headers=signer.headers(body))
@@ -126,65 +137,67 @@ async def test_many_orders_told_of_again_and_again_through_two_processes(
             )
         )
         assert {answer.status_code for answer in answers} == {200}
-        await till.idle_of("notice")
-    assert await till.world.value("SELECT count(*) FROM tickets") == len(orders)
-    assert await till.world.stock() == (100, 0, len(orders))
+        await scenario.idle_of("notice")
+    assert await scenario.world.value("SELECT count(*) FROM tickets") == len(orders)
+    assert await scenario.world.stock() == (100, 0, len(orders))
     undone = "SELECT count(*) FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
-    assert await till.world.value(undone) == 0
-    assert await till.incidents() == []
-    assert await till.world.value("SELECT count(*) FROM refunds") == 0
+    assert await scenario.world.value(undone) == 0
+    assert await scenario.incidents() == []
+    assert await scenario.world.value("SELECT count(*) FROM refunds") == 0
 
 
-async def test_payment_expiry_and_cancellation_at_the_same_moment(till: Till) -> None:
+async def test_payment_expiry_and_cancellation_at_the_same_moment(
+    scenario: PaymentScenario,
+) -> None:
     """Whichever wins: paid with tickets, or cancelled and the money back, or never paid."""
     orders = [
-        await till.desk.order(till.world.seat(fare_class=1), passengers=[passenger()])
+        await scenario.client.order(scenario.world.seat(fare_class=1), passengers=[passenger()])
         for _ in range(9)
     ]
     orders += [
-        await Desk.of(till.server.channel, 2).order(
-            till.world.seat(fare_class=0), passengers=[passenger()]
+        await TravellerClient.of(scenario.server.channel, 2).order(
+            scenario.world.seat(fare_class=0), passengers=[passenger()]
         )
         for _ in range(9)
     ]
-    desks = [till.desk] * 9 + [Desk.of(till.server.channel, 2)] * 9
+    clients = [scenario.client] * 9 + [TravellerClient.of(scenario.server.channel, 2)] * 9
     numbers = []
-    for order, desk in zip(orders, desks, strict=True):
+    for order, client in zip(orders, clients, strict=True):
         request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
-        numbers.append((await desk.call("CreatePayment", request)).payment.out_trade_no)
+        numbers.append((await client.call("CreatePayment", request)).payment.out_trade_no)
     dice = random.Random(7)
 
     async def pay(number: str) -> None:
         await asyncio.sleep(dice.random() * 0.3)
         try:
-            till.wechat.pay(number)
+            scenario.wechat.pay(number)
         except RefusedError as refused:
             assert refused.code == "ORDER_CLOSED"  # noqa: PT017 - it may or may not be
 
-    async def end(order: Any, desk: Desk, how: int) -> None:
+    async def end(order: Any, client: TravellerClient, how: int) -> None:
         await asyncio.sleep(dice.random() * 0.3)
         if how == 0:
-            await till.world.expire(order.order_id)
+            await scenario.world.expire(order.order_id)
         elif how == 1:
             try:
-                await desk.cancel(order.order_id)
+                await client.cancel(order.order_id)
             except grpc.aio.AioRpcError as error:
                 assert error.code() is grpc.StatusCode.FAILED_PRECONDITION  # noqa: PT017
 
     await asyncio.gather(
         *map(pay, numbers),
         *(
-            end(order, desk, n % 3)
-            for n, (order, desk) in enumerate(zip(orders, desks, strict=True))
+            end(order, client, n % 3)
+            for n, (order, client) in enumerate(zip(orders, clients, strict=True))
         ),
     )
-    await till.world.until(
+    await scenario.world.until(
         "SELECT count(*) = 0 FROM payments p JOIN orders o USING (order_id)"
         " WHERE p.state = 'PENDING' OR o.state = 'PENDING'"
     )
-    await till.world.until("SELECT count(*) = 0 FROM refunds WHERE state <> 'SUCCEEDED'")
-    await till.idle()
-    outcomes = await till.world.sql(
+    await scenario.world.until("SELECT count(*) = 0 FROM refunds WHERE state <> 'SUCCEEDED'")
+    await scenario.idle()
+    outcomes = await scenario.world.sql(
         "SELECT o.state, p.state, p.refunded_minor = p.amount_minor,"
         " (SELECT count(*) FROM tickets t WHERE t.order_id = o.order_id)"
         " FROM orders o JOIN payments p USING (order_id)"
@@ -197,29 +210,33 @@ async def test_payment_expiry_and_cancellation_at_the_same_moment(till: Till) ->
     }
 
 
-async def test_orders_paid_at_once_for_the_last_seats(till: Till) -> None:
+async def test_orders_paid_at_once_for_the_last_seats(scenario: PaymentScenario) -> None:
     """Payments that are late all take stock again: as many as there is, the others go back."""
-    await till.wechat.switch(hold_notices=True, down={"close": -1, "query": -1})
-    await till.world.sql("UPDATE stocks SET total = 9 WHERE stock_id = %s", till.world.stock_id())
+    await scenario.wechat.switch(hold_notices=True, down={"close": -1, "query": -1})
+    await scenario.world.sql(
+        "UPDATE stocks SET total = 9 WHERE stock_id = %s", scenario.world.stock_id()
+    )
     late = []
     for number in range(2):
-        desk = Desk.of(till.server.channel, number + 1)
+        client = TravellerClient.of(scenario.server.channel, number + 1)
         for _ in range(4):
-            order = await desk.order(till.world.seat(), passengers=[passenger()])
+            order = await client.order(scenario.world.seat(), passengers=[passenger()])
             request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
-            created = await desk.call("CreatePayment", request)
-            till.wechat.pay(created.payment.out_trade_no)
+            created = await client.call("CreatePayment", request)
+            scenario.wechat.pay(created.payment.out_trade_no)
             late.append(order)
     for order in late:
-        await till.world.expire(order.order_id)
-    await till.world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
-    await till.world.sql("UPDATE stocks SET total = 5 WHERE stock_id = %s", till.world.stock_id())
-    await asyncio.gather(*(till.post(body, headers) for body, headers in notices(till)))
-    await till.wechat.switch(hold_notices=False, down={})
-    await till.world.until("SELECT count(*) = 3 FROM refunds WHERE state = 'SUCCEEDED'")
-    await till.idle()
-    assert await till.world.stock() == (5, 0, 5)
-    assert await till.world.value("SELECT count(*) FROM orders WHERE state = 'PAID'") == 5
+        await scenario.world.expire(order.order_id)
+    await scenario.world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+    await scenario.world.sql(
+        "UPDATE stocks SET total = 5 WHERE stock_id = %s", scenario.world.stock_id()
+    )
+    await asyncio.gather(*(scenario.post(body, headers) for body, headers in notices(scenario)))
+    await scenario.wechat.switch(hold_notices=False, down={})
+    await scenario.world.until("SELECT count(*) = 3 FROM refunds WHERE state = 'SUCCEEDED'")
+    await scenario.idle()
+    assert await scenario.world.stock() == (5, 0, 5)
+    assert await scenario.world.value("SELECT count(*) FROM orders WHERE state = 'PAID'") == 5
 
 
 # Crashes
@@ -260,9 +277,9 @@ class Mortal:
         self._stack.close()
 
     @asynccontextmanager
-    async def desk(self) -> AsyncIterator[Desk]:
+    async def client(self) -> AsyncIterator[TravellerClient]:
         async with grpc.aio.insecure_channel(self.process.target) as channel:
-            yield Desk.of(channel)
+            yield TravellerClient.of(channel)
 
 
 @pytest.fixture
@@ -299,9 +316,9 @@ def locked(database_url: str, table: str) -> Iterator[None]:
 WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
-async def create(desk: Desk, order: Any) -> str:
+async def create(client: TravellerClient, order: Any) -> str:
     request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
-    return str((await desk.call("CreatePayment", request)).payment.out_trade_no)
+    return str((await client.call("CreatePayment", request)).payment.out_trade_no)
 
 
 @pytest.mark.parametrize("table", ["tickets", "ticket_sales", "order_events", "payments", "stocks"])
@@ -309,9 +326,9 @@ async def test_killed_in_the_middle_of_a_settlement(
     mortal: Mortal, database_url: str, table: str
 ) -> None:
     """Nothing of it is there, of no order; after the restart all of it is."""
-    async with mortal.desk() as desk:
-        orders = [await desk.order(mortal.world.seat()) for _ in range(3)]
-        numbers = [await create(desk, order) for order in orders]
+    async with mortal.client() as client:
+        orders = [await client.order(mortal.world.seat()) for _ in range(3)]
+        numbers = [await create(client, order) for order in orders]
     with locked(database_url, table):
         for number in numbers:
             mortal.wechat.pay(number)
@@ -327,8 +344,8 @@ async def test_killed_in_the_middle_of_a_settlement(
 
 async def test_killed_before_the_notice_is_stored(mortal: Mortal, database_url: str) -> None:
     """WeChat sends it again."""
-    async with mortal.desk() as desk:
-        number = await create(desk, await desk.order(mortal.world.seat()))
+    async with mortal.client() as client:
+        number = await create(client, await client.order(mortal.world.seat()))
     with locked(database_url, "notices"):
         mortal.wechat.pay(number)
         await mortal.world.until(WAITS)
@@ -341,9 +358,9 @@ async def test_killed_before_the_notice_is_stored(mortal: Mortal, database_url: 
 async def test_killed_while_wechat_is_asked(mortal: Mortal, operation: str) -> None:
     """It is asked again under the same number."""
     await mortal.wechat.switch(slow={operation: 60.0}, hold_notices=operation == "refund")
-    async with mortal.desk() as desk:
-        order = await desk.order(mortal.world.seat())
-        creating = asyncio.create_task(create(desk, order))
+    async with mortal.client() as client:
+        order = await client.order(mortal.world.seat())
+        creating = asyncio.create_task(create(client, order))
         if operation == "prepay":
             await mortal.world.until("SELECT count(*) = 1 FROM payments")
             await asyncio.to_thread(mortal.process.kill)
@@ -353,15 +370,15 @@ async def test_killed_while_wechat_is_asked(mortal: Mortal, operation: str) -> N
             number = await creating
             if operation == "refund":
                 mortal.wechat.pay(number)
-            await desk.cancel(order.order_id)
+            await client.cancel(order.order_id)
             leased = "SELECT count(*) > 0 FROM outbox_tasks WHERE kind = %s AND lease_until > now()"
             kind = "payment.close" if operation == "close" else "refund.send"
             await mortal.world.until(leased, kind)
     await mortal.wechat.switch(slow={})
     await mortal.die_and_rise()
     if operation == "prepay":
-        async with mortal.desk() as desk:
-            mortal.wechat.pay(await create(desk, order))
+        async with mortal.client() as client:
+            mortal.wechat.pay(await create(client, order))
         await mortal.world.until("SELECT state = 'PAID' FROM orders")
     elif operation == "close":
         await mortal.world.until("SELECT state = 'CLOSED' FROM payments")
@@ -377,10 +394,10 @@ async def test_killed_at_any_moment(mortal: Mortal, database_url: str) -> None:
     dice = random.Random(11)
     paid = 0
     for _ in range(3):
-        async with mortal.desk() as desk:
+        async with mortal.client() as client:
             for _ in range(3):
-                order = await desk.order(mortal.world.package(), passengers=[passenger()])
-                mortal.wechat.pay(await create(desk, order))
+                order = await client.order(mortal.world.package(), passengers=[passenger()])
+                mortal.wechat.pay(await create(client, order))
                 paid += 1
         await asyncio.sleep(dice.random() * 0.3)
         await mortal.die_and_rise()

@@ -1,4 +1,5 @@
-"""Whatever dies in the middle of a scan (the caller, the server, Redis): nothing is redeemed twice, nothing half.
+"""Whatever dies in the middle of a scan (the caller, the server, Redis): nothing is redeemed twice,
+nothing half.
 
 "Seen red" says what was taken out of a copy of the server, and how the test failed.
 """
@@ -102,7 +103,9 @@ async def test_calls_of_many_that_are_given_up(
 async def test_a_redemption_of_which_one_statement_fails_leaves_nothing(
     world: World, database_url: str, redis_url: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: with ticket and uses committed before the rest, the uses were gone without a redemption."""
+    """Seen red: with ticket and uses committed before the rest, the uses were gone without a
+    redemption.
+    """
     monkeypatch.setattr(interceptor, "log_fault", lambda error: None)
     ticket = await world.ticket()
     async with gate_server(database_url, redis_url) as server:
@@ -122,7 +125,9 @@ async def test_a_redemption_of_which_one_statement_fails_leaves_nothing(
 async def test_a_lost_connection_leaves_the_outcome_to_the_repeat(
     world: World, database_url: str, redis_url: str
 ) -> None:
-    """All connections are cut, again and again, while scans come; then the server goes on as if nothing had been."""
+    """All connections are cut, again and again, while scans come; then the server goes on as if
+    nothing had been.
+    """
     tickets = await world.tickets(400)
     answers: dict[str, Any] = {}
     async with gate_server(database_url, redis_url) as server:
@@ -294,7 +299,9 @@ async def test_a_killed_server_has_redeemed_each_ticket_once_or_not(
 async def test_a_server_killed_before_it_hears_of_its_commit(
     world: World, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Its last statement waits for us, the commit stands behind it: the redemption is done, and nobody was told."""
+    """Its last statement waits for us, the commit stands behind it: the redemption is done, and
+    nobody was told.
+    """
     ticket = await world.ticket()
     token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
     patient = {"DEEPTRAVEL_HOT_LOCK_TIMEOUT_MS": "30000"}
@@ -321,7 +328,9 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
 async def test_a_killed_worker_has_redeemed_each_ticket_once_or_not(
     world: World, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """One of two that share a port; whoever was connected to it calls again, and reaches one that lives."""
+    """One of two that share a port; whoever was connected to it calls again, and reaches one
+    that lives.
+    """
     tickets = await world.tickets(500)
     token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
     server = gate_process(database_url, redis_url, tmp_path, "--workers", "2")

@@ -1,11 +1,13 @@
-"""Random redemptions, retries, reversals, rotations, refunds and kills: is all that was answered, and what is left in the
-database, explained by some serial order?
+"""Random redemptions, retries, reversals, rotations, refunds and kills: is all that was answered,
+and what is left in the database, explained by some serial order?
 
-HISTORY_SECONDS=600 runs it for longer; HISTORY_SEED=... makes the same choices again, though not the same races.
+HISTORY_SECONDS=600 runs it for longer; HISTORY_SEED=... makes the same choices again, though not
+the same races.
 
-Seen red: without the row lock of redemptions or of reversals (a use too many or too few, which the table's check makes a
-fault), without the rule that looks at the jti (a history with no order), without looking for stored answers and their
-key (a repeat that was refused), with ticket and uses committed before the rest (uses gone without a redemption).
+Seen red: without the row lock of redemptions or of reversals (a use too many or too few, which the
+table's check makes a fault), without the rule that looks at the jti (a history with no order),
+without looking for stored answers and their key (a repeat that was refused), with ticket and uses
+committed before the rest (uses gone without a redemption).
 """
 
 import asyncio
@@ -124,7 +126,9 @@ def moved(before: str, after: str) -> Step:
 
 @dataclass
 class Servers:
-    """Two server processes on one database; `channels` lead to them, both to one while the other is started."""
+    """Two server processes on one database; `channels` lead to them, both to one while the other
+    is started.
+    """
 
     prepare: Callable[[int], ServerProcess]
     stack: AsyncExitStack
@@ -160,7 +164,9 @@ class Servers:
 # The callers
 
 Names = dict[str, str]
-"""The names of the model's redemptions by the server's redemption ids, which are known when all is over."""
+"""The names of the model's redemptions by the server's redemption ids, which are known when all
+is over.
+"""
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,9 @@ def told(answer: Any, names: Names) -> Outcome:
 
 @dataclass
 class Tried:
-    """A ticket under test: its QR codes, oldest first, the redemptions callers heard of, and what was done."""
+    """A ticket under test: its QR codes, oldest first, the redemptions callers heard of, and
+    what was done.
+    """
 
     ticket: QrTicket
     codes: list[QrTicket]
@@ -309,7 +317,9 @@ class Caller:
         step: Callable[[Names], Step],
         call: Callable[[Terminal, float], Awaitable[Any]],
     ) -> Any:
-        """Calls until there is an answer or patience ends; sometimes once more, for the same answer."""
+        """Calls until there is an answer or patience ends; sometimes once more, for the same
+        answer.
+        """
         invoked, answer, patient = time.monotonic(), None, True
         while answer is None and patient:
             answer = await self._attempt(call, 0.02 if self.rng.random() < 0.1 else 20)
@@ -360,7 +370,9 @@ FROM redemption_events WHERE result = 'SUCCESS'
 
 
 def judge(tried: Tried, names: Names, final: tuple[Any, ...]) -> None:
-    """Fails with the whole history unless a serial order explains it and ends in the final state."""
+    """Fails with the whole history unless a serial order explains it and ends in the final
+    state.
+    """
 
     def is_final(ticket: Model) -> bool:
         left = [uses for _, uses in ticket.remaining()]

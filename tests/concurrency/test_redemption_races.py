@@ -1,6 +1,7 @@
 """N gates, one ticket: whatever races with whatever, over two servers on one database.
 
-Each test says which guard it holds ("Seen red": what was taken out of a copy of the server, and how the test failed).
+Each test says which guard it holds ("Seen red": what was taken out of a copy of the server, and how
+the test failed).
 """
 
 import asyncio
@@ -16,8 +17,8 @@ import psycopg
 import pytest
 
 from server.api import interceptor
-from server.platform.database import HotStatement
 from server.platform.errors import Reason
+from server.platform.pipeline import PreparedStatement
 from server.redemption import rules, statements
 from tests.support.gate import (
     QrTicket,
@@ -124,12 +125,13 @@ async def test_a_ticket_and_its_order_are_one(world: World, gates: list[Terminal
 async def test_the_guards_key_alone_admits_once(
     world: World, gates: list[Terminal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Although the tickets' rows are not locked, so that many decide at once that they are the first.
+    """Although the tickets' rows are not locked, so that many decide at once that they are the
+    first.
 
     Seen red: without the primary key, two of 64 were admitted.
     """
     unlocked = statements.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE SKIP LOCKED", "")
-    monkeypatch.setattr(statements, "LOCK_TICKETS", HotStatement(unlocked))
+    monkeypatch.setattr(statements, "LOCK_TICKETS", PreparedStatement(unlocked))
     ticket = await world.ticket()
     assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
 
@@ -150,8 +152,8 @@ async def test_the_row_lock_alone_admits_once(world: World, gates: list[Terminal
 async def test_no_use_too_many_and_none_lost(world: World, gates: list[Terminal]) -> None:
     """Uses asked for one by one alone exceed what there is, so all of it must go.
 
-    Seen red: without FOR NO KEY UPDATE, two were told that 39 are left; without the rule that looks at what is
-    left, the table's check made it a fault.
+    Seen red: without FOR NO KEY UPDATE, two were told that 39 are left; without the rule that looks
+    at what is left, the table's check made it a fault.
     """
     total = 40
     ticket = await world.ticket([Entitlement("tokens", total, "MULTI_USE", guard_seconds=0)])
@@ -206,8 +208,8 @@ async def test_one_request_many_times_at_once(
 ) -> None:
     """One redemption, one recorded event, and the same answer for all; for a refusal, too.
 
-    Seen red: without looking for stored answers the repeats ended in CONFLICT; so did those of the garbage without
-    deciding each call again on its own after a lost race.
+    Seen red: without looking for stored answers the repeats ended in CONFLICT; so did those of the
+    garbage without deciding each call again on its own after a lost race.
     """
     ticket = await world.ticket([Entitlement("tokens", 10, "MULTI_USE", guard_seconds=0)])
     text = token if token == "garbage" else ticket.qr
@@ -254,7 +256,9 @@ async def test_one_request_id_for_different_tickets_at_once(
 
 
 async def test_calls_of_many_in_opposite_orders(world: World, gates: list[Terminal]) -> None:
-    """Locks are taken in the order of the tickets, whatever the order of the call; no call fails."""
+    """Locks are taken in the order of the tickets, whatever the order of the call; no call
+    fails.
+    """
     tickets = await world.tickets(20)
     forwards = [(ticket.qr, "ferry") for ticket in tickets]
 
@@ -294,7 +298,8 @@ async def test_all_or_nothing_calls_that_overlap(world: World, gates: list[Termi
 async def test_reversals_race_with_redemptions(world: World, gates: list[Terminal]) -> None:
     """One of the reversals works; the freed use is redeemed once, or stays free.
 
-    Seen red: without the reversal's row lock, the other reversals did not all hear REVERSAL_REFUSED.
+    Seen red: without the reversal's row lock, the other reversals did not all hear
+    REVERSAL_REFUSED.
     """
     for ticket in await world.tickets(10):
         done = await gates[0].redeem(ticket.qr)
@@ -361,7 +366,9 @@ async def test_a_redemption_behind_a_refund_sees_it(world: World, gates: list[Te
 
 
 async def test_a_redemption_behind_a_rotation_sees_it(world: World, gates: list[Terminal]) -> None:
-    """Seen red: without FOR NO KEY UPDATE, or without the rule that looks at the jti, it was admitted."""
+    """Seen red: without FOR NO KEY UPDATE, or without the rule that looks at the jti, it was
+    admitted.
+    """
     ticket = await world.ticket()
     async with connected(world) as pg:
         await pg.execute("UPDATE tickets SET jti = %s", [uuid4()])

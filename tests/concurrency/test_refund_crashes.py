@@ -1,4 +1,6 @@
-"""The server is killed between the answer to RequestRefund and WeChat's: the money is given back, once."""
+"""The server is killed between the answer to RequestRefund and WeChat's: the money is given
+back, once.
+"""
 
 import asyncio
 import base64
@@ -12,10 +14,10 @@ from deeptravel.ticketing.v1 import payment_pb2
 
 from server.api import convert
 from tests.support.invariants import assert_invariants
+from tests.support.order_scenario import give_back, states
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
-from tests.support.till import give_back, states
-from tests.support.traveller import Desk, World, a_world, party
+from tests.support.traveller import TravellerClient, World, a_world, party
 from tests.support.wechat import WechatSimulator
 
 PAYMENT_STATE = convert.enum_names(payment_pb2.PaymentState)
@@ -37,15 +39,15 @@ def process(database_url: str, redis_url: str, folder: Path, env: dict[str, str]
     return ServerProcess(data_dir=folder, env=own | env)
 
 
-async def bought(desk: Desk, world: World, wechat: WechatSimulator) -> Any:
+async def bought(client: TravellerClient, world: World, wechat: WechatSimulator) -> Any:
     """An order that was paid by phone; notices are lost."""
-    order = await desk.order(world.seat(), passengers=party(2))
+    order = await client.order(world.seat(), passengers=party(2))
     request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
-    made = await desk.call("CreatePayment", request)
+    made = await client.call("CreatePayment", request)
     wechat.pay(made.payment.out_trade_no)
     asked = payment_pb2.GetPaymentRequest(order_id=order.order_id)
     for _ in range(600):
-        found = await desk.call("GetPayment", asked)
+        found = await client.call("GetPayment", asked)
         if PAYMENT_STATE[found.payment.state] == "SUCCEEDED":
             return order
         await asyncio.sleep(0.1)
@@ -63,26 +65,27 @@ async def test_killed_between_request_and_send(
         env = wechat.environment()
         with process(database_url, redis_url, tmp_path / "first", env) as server:
             async with grpc.aio.insecure_channel(server.target) as channel:
-                desk = Desk.of(channel, 1)
-                order = await bought(desk, world, wechat)
+                client = TravellerClient.of(channel, 1)
+                order = await bought(client, world, wechat)
                 await wechat.switch(slow={"refund": 30.0})
-                refund = await give_back(desk, order.order_id)
+                refund = await give_back(client, order.order_id)
                 assert refund.amount_minor == 39_000
             server.kill()
         assert (
             await world.value("SELECT string_agg(DISTINCT state, '') FROM tickets") == "REFUNDING"
         )
         await wechat.switch(slow={})
-        # what the dead process had taken is due when its lease is over, and a query a minute after the answer
+        # what the dead process had taken is due when its lease is over, and a query a minute after
+        # the answer
         hasten = "UPDATE outbox_tasks SET lease_until = NULL, due_time = now() WHERE state = 'OPEN'"
         with process(database_url, redis_url, tmp_path / "second", env) as server:
             async with grpc.aio.insecure_channel(server.target) as channel:
-                desk = Desk.of(channel, 1)
+                client = TravellerClient.of(channel, 1)
                 for _ in range(600):
-                    if await states(desk, order.order_id) == ["REFUNDED", "REFUNDED"]:
+                    if await states(client, order.order_id) == ["REFUNDED", "REFUNDED"]:
                         break
                     await world.sql(hasten)
                     await asyncio.sleep(0.1)
-                assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED"]
+                assert await states(client, order.order_id) == ["REFUNDED", "REFUNDED"]
     assert await world.value("SELECT refunded_minor FROM payments") == 39_000
     assert await world.value("SELECT count(*) FROM refund_parts") == 1

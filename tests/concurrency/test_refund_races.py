@@ -1,8 +1,9 @@
-"""Refund, change and redemption of one ticket at the same moment: exactly one wins, and money and stock stay right.
+"""Refund, change and redemption of one ticket at the same moment: exactly one wins, and money and
+stock stay right.
 
-A thousand interleavings, many tickets at once, nine to an order, so that the orders are fought for too. Seen red: without
-the locks in front of the second look RefundDesk and ChangeDesk find their tickets moved ("nobody moves a ticket that is
-locked").
+A thousand interleavings, many tickets at once, nine to an order, so that the orders are fought for
+too. Seen red: without the locks in front of the second look RefundDesk and ChangeDesk find their
+tickets moved ("nobody moves a ticket that is locked").
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from uuid import uuid4
 import pytest
 
 from server.aftersales.quotes import Quotes
-from server.aftersales.refund_requests import RefundDesk
-from server.aftersales.ticket_changes import ChangeDesk
+from server.aftersales.refund_requests import RefundHandler
+from server.aftersales.ticket_changes import ChangeHandler
 from server.catalog.catalogue import Catalogues
 from server.identity.callers import Operator, Traveller
 from server.orders import qr_codes, travel_tickets
@@ -29,13 +30,14 @@ from server.orders.reader import OrderReader
 from server.platform import clock
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.config import load_settings
-from server.platform.database import Database, LockedError
+from server.platform.database import Database
+from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError, Reason
-from server.redemption.redeem import Item, Redeemer
+from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import qr
 from tests.support.invariants import assert_invariants
+from tests.support.order_scenario import OrderScenario, a_scenario
 from tests.support.rpc_server import SECRET_KEY
-from tests.support.till import Till, a_till
 from tests.support.traveller import FIRST, SECOND, World, a_world
 
 RACES = 252
@@ -68,10 +70,10 @@ class House:
     """The rooms of one server, without its doors."""
 
     db: Database
-    till: Till
+    scenario: OrderScenario
     holder: Holder
-    refund_desk: RefundDesk
-    change_desk: ChangeDesk
+    refund_handler: RefundHandler
+    change_handler: ChangeHandler
     redeemer: Redeemer
     second_redeemer: Redeemer
     world: World
@@ -90,7 +92,7 @@ class House:
                 request_id=uuid4().hex,
                 content_hash=b"",
             )
-            assert await self.till.pay(shown.order.order_code) == "PAID"
+            assert await self.scenario.pay(shown.order.order_code) == "PAID"
             async with self.db.transaction() as tx:
                 return await travel_tickets.of_order(tx, shown.order.order_id)
 
@@ -104,13 +106,13 @@ class House:
     async def refund(self, ticket: travel_tickets.TravelTicket, quote: str) -> None:
         code = ticket.order.order_code
         await self.db.in_transaction(
-            lambda tx: self.refund_desk.request(tx, TRAVELLER, code, quote, now=clock.now())
+            lambda tx: self.refund_handler.request(tx, TRAVELLER, code, quote, now=clock.now())
         )
 
     async def quote_refund(self, ticket: travel_tickets.TravelTicket) -> str:
         async with self.db.transaction() as tx:
             codes = [ticket.ticket_code]
-            quoted = await self.refund_desk.quote(
+            quoted = await self.refund_handler.quote(
                 tx, TRAVELLER, ticket.order.order_code, codes, now=clock.now()
             )
         return quoted.text
@@ -118,7 +120,7 @@ class House:
     async def change(self, ticket: travel_tickets.TravelTicket, quote: str) -> None:
         prices = await self.holder.prices()
         await self.db.in_transaction(
-            lambda tx: self.change_desk.change(
+            lambda tx: self.change_handler.change(
                 tx, TRAVELLER, ticket.ticket_code, quote, prices=prices, now=clock.now()
             )
         )
@@ -126,7 +128,7 @@ class House:
     async def quote_change(self, ticket: travel_tickets.TravelTicket, offer_id: str) -> str:
         prices = await self.holder.prices()
         async with self.db.transaction() as tx:
-            quoted = await self.change_desk.quote(
+            quoted = await self.change_handler.quote(
                 tx, TRAVELLER, ticket.ticket_code, offer_id, prices=prices, now=clock.now()
             )
         return quoted.text
@@ -142,7 +144,7 @@ class House:
         while answer is None:  # as a terminal does while somebody else is at the ticket
             with contextlib.suppress(LockedError):
                 (answer,) = await self.redeemer.submit(
-                    OPERATOR, [Item(token, "boarding", 1)], request_id="", session_code=""
+                    OPERATOR, [ScanItem(token, "boarding", 1)], request_id="", session_code=""
                 )
         if answer.result != "SUCCESS":
             raise DomainError(Reason.TICKET_STATE_REFUSES, answer.reason)
@@ -164,7 +166,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
     settings = load_settings(database_pool=12)
     async with (
         a_world(database_url, seats=RACES + 18, departures=2, max_per_traveller=5000) as world,
-        a_till(database_url) as till,
+        a_scenario(database_url) as scenario,
     ):
         db = Database(settings, database_url)
         feed = ChangeFeed(db)
@@ -173,22 +175,22 @@ async def house(database_url: str) -> AsyncIterator[House]:
         async def ring(_: str) -> qr.KeyRing:
             return world.ring
 
-        reader = OrderReader(till.seals)
+        reader = OrderReader(scenario.seals)
         holder = Holder(
-            db, Catalogues(feed, db), reader, zone=settings.zone, hold_seconds=600, batch=64, lanes=2
+            db, Catalogues(feed, db), reader, zone=settings.zone, hold_seconds=600, batch=64, workers=2
         )  # fmt: skip
         signer = Quotes(SECRET_KEY)
         yield House(
             db,
-            till,
+            scenario,
             holder,
-            RefundDesk(signer, quote_seconds=300),
-            ChangeDesk(
+            RefundHandler(signer, quote_seconds=300),
+            ChangeHandler(
                 db,
                 holder,
                 reader.seals,
                 signer,
-                till.settlement,
+                scenario.settlement,
                 zone=settings.zone,
                 quote_seconds=300,
             ),
@@ -196,19 +198,19 @@ async def house(database_url: str) -> AsyncIterator[House]:
                 db,
                 Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
                 batch=32,
-                lanes=2,
+                workers=2,
                 token_cache=0,
             ),
             Redeemer(
                 db,
                 Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
                 batch=32,
-                lanes=2,
+                workers=2,
                 token_cache=0,
             ),
             world,
         )
-        while await till.drain():
+        while await scenario.drain():
             pass
         await feed.stop()
         await db.close()
@@ -219,7 +221,9 @@ Race = Callable[[], Awaitable[None]]
 
 
 async def race(*runners: Race) -> tuple[bool, ...]:
-    """Starts all within some milliseconds, in any order; who won. What loses is refused with a reason."""
+    """Starts all within some milliseconds, in any order; who won. What loses is refused with a
+    reason.
+    """
 
     async def run(runner: Race) -> bool:
         await asyncio.sleep(random.uniform(LEAST_APART, MOST_APART))
@@ -259,7 +263,7 @@ async def test_refund_or_redemption(house: House) -> None:
     one_wins(results)
     refunds, redemptions = (sum(winners) for winners in zip(*results, strict=True))
     assert await ticket_states(house.world) == {"REFUNDING": refunds, "USED": redemptions}
-    await house.till.drain()
+    await house.scenario.drain()
     assert await ticket_states(house.world) == {"REFUNDED": refunds, "USED": redemptions}
     assert await house.world.value("SELECT sum(refunded_minor) FROM payments") == refunds * 19_500
 
@@ -301,7 +305,7 @@ async def test_refund_or_change(house: House) -> None:
     results = await limited([lambda e=e: one(*e) for e in each])  # type: ignore[misc]
     one_wins(results)
     refunds, changes = (sum(winners) for winners in zip(*results, strict=True))
-    await house.till.drain()
+    await house.scenario.drain()
     assert await ticket_states(house.world) == {
         "REFUNDED": refunds,
         "CHANGED": changes,
@@ -320,7 +324,7 @@ async def test_two_refunds_while_money_settles(house: House) -> None:
 
     async def settle() -> None:
         while True:
-            await house.till.drain()
+            await house.scenario.drain()
             await asyncio.sleep(0.005)
 
     settling = [asyncio.create_task(settle()) for _ in range(2)]
@@ -331,10 +335,10 @@ async def test_two_refunds_while_money_settles(house: House) -> None:
         task.cancel()
     await asyncio.gather(*settling, return_exceptions=True)
     one_wins(results)
-    await house.till.drain()
+    await house.scenario.drain()
     assert await ticket_states(house.world) == {"REFUNDED": RACES}
     assert await house.world.value("SELECT sum(refunded_minor) FROM payments") == RACES * 19_500
-    assert len(house.till.wechat.known) == RACES
+    assert len(house.scenario.wechat.known) == RACES
     assert await house.world.stock() == (RACES + 18, 0, 0)
     states = "SELECT array_agg(DISTINCT state || ' ' || cancel_reason) FROM orders"
     assert await house.world.value(states) == ["CANCELLED REFUNDED"]
@@ -342,36 +346,38 @@ async def test_two_refunds_while_money_settles(house: House) -> None:
 
 async def test_news_of_refunds_many_times_at_once(house: House) -> None:
     sold = await house.sell(36, house.world.seat())
-    house.till.wechat.state = "PROCESSING"
+    house.scenario.wechat.state = "PROCESSING"
     for ticket in sold:
         await house.refund(ticket, await house.quote_refund(ticket))
-    await house.till.drain()
-    news = [(number, "SUCCESS") for number in house.till.wechat.known] * 4
-    news += [(number, "ABNORMAL") for number in list(house.till.wechat.known)[::2]]
+    await house.scenario.drain()
+    news = [(number, "SUCCESS") for number in house.scenario.wechat.known] * 4
+    news += [(number, "ABNORMAL") for number in list(house.scenario.wechat.known)[::2]]
     random.shuffle(news)
-    await limited([lambda n=n: house.till.notice(*n) for n in news])  # type: ignore[misc]
+    await limited([lambda n=n: house.scenario.notice(*n) for n in news])  # type: ignore[misc]
     assert await ticket_states(house.world) == {"REFUNDED": 36}
     assert await house.world.stock() == (RACES + 18, 0, 0)
 
 
 async def test_the_last_tickets_of_orders_at_once(house: House) -> None:
-    """Some are used, at two servers, while the refund of others settles: each order ends, none too early or twice."""
+    """Some are used, at two servers, while the refund of others settles: each order ends, none
+    too early or twice.
+    """
     sold = await house.sell(108, house.world.seat())
-    house.till.wechat.state = "PROCESSING"
+    house.scenario.wechat.state = "PROCESSING"
     back, used = sold[::3], [ticket for at, ticket in enumerate(sold) if at % 3]
     for ticket in back:
         await house.refund(ticket, await house.quote_refund(ticket))
-    await house.till.drain()
+    await house.scenario.drain()
     other = replace(house, redeemer=house.second_redeemer)
     last: list[Callable[[], Awaitable[Any]]] = [
-        lambda n=number: house.till.notice(n, "SUCCESS")  # type: ignore[misc]
-        for number in house.till.wechat.known
+        lambda n=number: house.scenario.notice(n, "SUCCESS")  # type: ignore[misc]
+        for number in house.scenario.wechat.known
     ]
     last += [lambda t=t: house.redeem(t) for t in used[::2]]  # type: ignore[misc]
     last += [lambda t=t: other.redeem(t) for t in used[1::2]]  # type: ignore[misc]
     random.shuffle(last)
     await limited(last)
-    while await house.till.drain():  # those at which somebody else was
+    while await house.scenario.drain():  # those at which somebody else was
         pass
     states = "SELECT state, count(*) FROM orders GROUP BY 1"
     assert await house.world.sql(states) == [("COMPLETED", 12)]

@@ -1,4 +1,5 @@
-"""Those who share an entitlement move at the same moment: it ends once, with the last, and with nobody before.
+"""Those who share an entitlement move at the same moment: it ends once, with the last, and with
+nobody before.
 
 Also an administrator's block at the moment that a change settles. Seen red: with neither what is
 shared nor its order locked, two refunds of two orders that settle at once each see the other's
@@ -17,9 +18,9 @@ import pytest
 
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
+from tests.support.order_scenario import OrderScenario, a_scenario, give_back, swap, tickets
 from tests.support.staff import hire
-from tests.support.till import Till, a_till, give_back, swap, tickets
-from tests.support.traveller import Desk, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
 
 RACES = 16
 """Parties of each race, all at once."""
@@ -44,9 +45,9 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def tills(world: World, database_url: str) -> AsyncIterator[Sequence[Till]]:
+async def scenarios(world: World, database_url: str) -> AsyncIterator[Sequence[OrderScenario]]:
     """Two processes that take in what WeChat says; it knows the same refunds at both."""
-    async with a_till(database_url) as one, a_till(database_url) as other:
+    async with a_scenario(database_url) as one, a_scenario(database_url) as other:
         other.wechat = one.wechat
         yield one, other
 
@@ -55,33 +56,35 @@ async def tills(world: World, database_url: str) -> AsyncIterator[Sequence[Till]
 class Pair:
     """Two who share; refunds of theirs are PROCESSING under these numbers."""
 
-    desk: Desk
+    client: TravellerClient
     order_id: str
     first: Any
     second: Any
 
     @classmethod
-    async def of(cls, world: World, desk: Desk, till: Till) -> "Pair":
-        order = await till.sell(desk, world.package())
-        found = await tickets(desk, order_id=order.order_id)
-        return cls(desk, order.order_id, *[each for each in found if not each.shared])
+    async def of(cls, world: World, client: TravellerClient, scenario: OrderScenario) -> "Pair":
+        order = await scenario.sell(client, world.package())
+        found = await tickets(client, order_id=order.order_id)
+        return cls(client, order.order_id, *[each for each in found if not each.shared])
 
 
-async def pairs(world: World, desk: Desk, till: Till) -> list[Pair]:
-    return [await Pair.of(world, desk, till) for _ in range(RACES)]
+async def pairs(world: World, client: TravellerClient, scenario: OrderScenario) -> list[Pair]:
+    return [await Pair.of(world, client, scenario) for _ in range(RACES)]
 
 
-async def refund_numbers(till: Till, desk: Desk, order_id: str, ticket_code: str) -> list[str]:
+async def refund_numbers(
+    scenario: OrderScenario, client: TravellerClient, order_id: str, ticket_code: str
+) -> list[str]:
     """Gives a ticket back; the numbers of its parts, which WeChat has taken in."""
-    known = set(till.wechat.known)
-    await give_back(desk, order_id, ticket_code)
-    await till.drain()
-    return sorted(set(till.wechat.known) - known)
+    known = set(scenario.wechat.known)
+    await give_back(client, order_id, ticket_code)
+    await scenario.drain()
+    return sorted(set(scenario.wechat.known) - known)
 
 
-async def settle(till: Till, numbers: Sequence[str]) -> None:
+async def settle(scenario: OrderScenario, numbers: Sequence[str]) -> None:
     for number in numbers:
-        assert await till.notice(number, "SUCCESS") == "SUCCEEDED"
+        assert await scenario.notice(number, "SUCCESS") == "SUCCEEDED"
 
 
 async def at_once(*jobs: Callable[[], Awaitable[Any]]) -> None:
@@ -103,16 +106,16 @@ async def shared_states(world: World) -> dict[str, int]:
 
 
 async def test_the_refunds_of_both_settle(
-    world: World, server: GateServer, tills: Sequence[Till]
+    world: World, server: GateServer, scenarios: Sequence[OrderScenario]
 ) -> None:
-    one, other = tills
-    desk = Desk.of(server.channel, 1)
+    one, other = scenarios
+    client = TravellerClient.of(server.channel, 1)
     one.wechat.state = "PROCESSING"
     jobs: list[Callable[[], Awaitable[Any]]] = []
-    for pair in await pairs(world, desk, one):
-        for till, ticket in ((one, pair.first), (other, pair.second)):
-            numbers = await refund_numbers(one, desk, pair.order_id, ticket.ticket_code)
-            jobs.append(lambda t=till, n=numbers: settle(t, n))  # type: ignore[misc]
+    for pair in await pairs(world, client, one):
+        for scenario, ticket in ((one, pair.first), (other, pair.second)):
+            numbers = await refund_numbers(one, client, pair.order_id, ticket.ticket_code)
+            jobs.append(lambda t=scenario, n=numbers: settle(t, n))  # type: ignore[misc]
     assert await shared_states(world) == {"ACTIVE": RACES}
     await at_once(*jobs)
     assert await shared_states(world) == {"REFUNDED": RACES}
@@ -123,20 +126,20 @@ async def test_the_refunds_of_both_settle(
 
 
 async def test_a_changed_one_and_the_other_settle(
-    world: World, server: GateServer, tills: Sequence[Till]
+    world: World, server: GateServer, scenarios: Sequence[OrderScenario]
 ) -> None:
     """In two orders, which are locked in one order."""
-    one, other = tills
-    desk = Desk.of(server.channel, 1)
+    one, other = scenarios
+    client = TravellerClient.of(server.channel, 1)
     one.wechat.state = "PROCESSING"
     jobs: list[Callable[[], Awaitable[Any]]] = []
-    for pair in await pairs(world, desk, one):
-        made = await swap(desk, pair.first.ticket_code, world.package(1))
+    for pair in await pairs(world, client, one):
+        made = await swap(client, pair.first.ticket_code, world.package(1))
         assert await one.pay(made.order.order_id) == "PAID"
-        (new, _) = await tickets(desk, order_id=made.order.order_id)
-        for till, ticket in ((one, new), (other, pair.second)):
-            numbers = await refund_numbers(one, desk, ticket.order_id, ticket.ticket_code)
-            jobs.append(lambda t=till, n=numbers: settle(t, n))  # type: ignore[misc]
+        (new, _) = await tickets(client, order_id=made.order.order_id)
+        for scenario, ticket in ((one, new), (other, pair.second)):
+            numbers = await refund_numbers(one, client, ticket.order_id, ticket.ticket_code)
+            jobs.append(lambda t=scenario, n=numbers: settle(t, n))  # type: ignore[misc]
     await at_once(*jobs)
     assert await shared_states(world) == {"REFUNDED": RACES}
     states = "SELECT array_agg(DISTINCT state) FROM orders"
@@ -144,16 +147,16 @@ async def test_a_changed_one_and_the_other_settle(
 
 
 async def test_a_change_and_a_refund_settle(
-    world: World, server: GateServer, tills: Sequence[Till]
+    world: World, server: GateServer, scenarios: Sequence[OrderScenario]
 ) -> None:
-    one, other = tills
-    desk = Desk.of(server.channel, 1)
+    one, other = scenarios
+    client = TravellerClient.of(server.channel, 1)
     one.wechat.state = "PROCESSING"
     jobs: list[Callable[[], Awaitable[Any]]] = []
-    for pair in await pairs(world, desk, one):
-        made = await swap(desk, pair.first.ticket_code, world.package(1))
+    for pair in await pairs(world, client, one):
+        made = await swap(client, pair.first.ticket_code, world.package(1))
         bill = await one.bill(made.order.order_id)
-        numbers = await refund_numbers(one, desk, pair.order_id, pair.second.ticket_code)
+        numbers = await refund_numbers(one, client, pair.order_id, pair.second.ticket_code)
         jobs.append(lambda b=bill: one.take_in(b))  # type: ignore[misc]
         jobs.append(lambda n=numbers: settle(other, n))  # type: ignore[misc]
     await at_once(*jobs)
@@ -168,19 +171,19 @@ async def test_a_change_and_a_refund_settle(
 
 
 async def test_a_block_and_the_settlement_of_a_change(
-    world: World, server: GateServer, tills: Sequence[Till]
+    world: World, server: GateServer, scenarios: Sequence[OrderScenario]
 ) -> None:
     staff = await hire(world, server.channel)
-    till, _ = tills
-    desk = Desk.of(server.channel, 1)
+    scenario, _ = scenarios
+    client = TravellerClient.of(server.channel, 1)
     jobs: list[Callable[[], Awaitable[Any]]] = []
     for _ in range(RACES):
-        order = await till.sell(desk, world.package(), passengers=party(1))
-        found = await tickets(desk, order_id=order.order_id)
+        order = await scenario.sell(client, world.package(), passengers=party(1))
+        found = await tickets(client, order_id=order.order_id)
         (old,) = [each.ticket_code for each in found if not each.shared]
-        made = await swap(desk, old, world.package(1))
-        bill = await till.bill(made.order.order_id)
-        jobs.append(lambda b=bill: till.take_in(b))  # type: ignore[misc]
+        made = await swap(client, old, world.package(1))
+        bill = await scenario.bill(made.order.order_id)
+        jobs.append(lambda b=bill: scenario.take_in(b))  # type: ignore[misc]
         jobs.append(lambda code=old: staff.administrator.block(code))  # type: ignore[misc]
     await at_once(*jobs)
     blocked = (

@@ -1,13 +1,14 @@
-"""Travellers who order, pay, cancel, redeem, give back and change, also what they share, and administrators who block, while
-WeChat's notices are late, lost, repeated, reordered or forged, holds expire and the server is killed: does every answer fit the model, and the tables and WeChat's books in the
-end?
+"""Travellers who order, pay, cancel, redeem, give back and change, also what they share, and
+administrators who block, while WeChat's notices are late, lost, repeated, reordered or forged,
+holds expire and the server is killed: does every answer fit the model, and the tables and WeChat's
+books in the end?
 
-MODEL_SECONDS=600 runs it for longer; MODEL_SEED=... makes the same choices again, though not the same races. A failure tells
-the seed and what happened to the family of orders it is about.
+MODEL_SECONDS=600 runs it for longer; MODEL_SEED=... makes the same choices again, though not the
+same races. A failure tells the seed and what happened to the family of orders it is about.
 
-Seen red: with GetOrder reading the tickets of an order that was PENDING when it read that (a PENDING order with tickets),
-a late payment honoured though the traveller had cancelled, refunds that do not lock their tickets, a hold that expires
-and leaves the ticket it was to change CHANGING.
+Seen red: with GetOrder reading the tickets of an order that was PENDING when it read that (a
+PENDING order with tickets), a late payment honoured though the traveller had cancelled, refunds
+that do not lock their tickets, a hold that expires and leaves the ticket it was to change CHANGING.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from tests.support.invariants import assert_invariants
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import World, a_world
 from tests.support.traveller_play import AMPLE, SCARCE, play
-from tests.support.traveller_theatre import Theatre
+from tests.support.traveller_scenario import TravellerScenario
 from tests.support.wechat import WechatSimulator
 
 SECONDS = float(os.environ.get("MODEL_SECONDS", "40"))
@@ -75,16 +76,16 @@ async def world(database_url: str) -> AsyncIterator[World]:
         yield filled
 
 
-async def perform(theatre: Theatre, rng: random.Random) -> None:
+async def perform(scenario: TravellerScenario, rng: random.Random) -> None:
     """To the end, when nothing happens any more and every family has been looked at."""
     rngs = [random.Random(rng.random()) for _ in range(WORKERS + 2)]
     async with asyncio.TaskGroup() as group:
-        group.create_task(theatre.kill_now_and_then(rngs[-1]))
-        group.create_task(theatre.trouble_wechat(rngs[-2]))
+        group.create_task(scenario.kill_now_and_then(rngs[-1]))
+        group.create_task(scenario.trouble_wechat(rngs[-2]))
         for worker in range(WORKERS):
-            group.create_task(play(theatre, worker, rngs[worker]))
-    await theatre.rest(rng)
-    for played in theatre.families:
+            group.create_task(play(scenario, worker, rngs[worker]))
+    await scenario.rest(rng)
+    for played in scenario.families:
         await played.end()
 
 
@@ -109,31 +110,31 @@ async def test_travellers_orders_fit_the_model(
         await asyncio.to_thread(server.start)
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
         async with grpc.aio.insecure_channel(server.target, quick) as channel:
-            office = gate.World(world.pg, world.ring)
-            theatre = Theatre(
+            admin_client = gate.World(world.pg, world.ring)
+            scenario = TravellerScenario(
                 world,
                 wechat,
                 database_url,
                 prepare,
                 server,
                 channel,
-                await office.log_in(channel),
-                (await office.log_in(channel, "root", None)).metadata,
+                await admin_client.log_in(channel),
+                (await admin_client.log_in(channel, "root", None)).metadata,
                 until=time.monotonic() + SECONDS,
                 seed=seed,
                 refunds_close=rng.random() < 0.4,
             )
             try:
-                await perform(theatre, rng)
+                await perform(scenario, rng)
             finally:
-                await asyncio.to_thread(theatre.server.__exit__)
+                await asyncio.to_thread(scenario.server.__exit__)
         taken = wechat.notices("TAKEN")
     assert_invariants(database_url)
-    seen = json.dumps(theatre.answers, indent=1, ensure_ascii=False, default=str)
-    assert theatre.kills >= SECONDS / 20, seen
+    seen = json.dumps(scenario.answers, indent=1, ensure_ascii=False, default=str)
+    assert scenario.kills >= SECONDS / 20, seen
     # the money of a ticket that was changed into a dearer one comes back out of two payments
     in_parts = await world.value("SELECT count(*) FROM refund_parts WHERE part_no > 1")
     assert in_parts or SECONDS < LONG_SECONDS, "no refund in parts"
     assert taken, "no notice came through"
     for needed in NEEDED + (RARE if SECONDS >= LONG_SECONDS else ()):
-        assert any(each.startswith(needed) for each in theatre.answers), f"no {needed} in {seen}"
+        assert any(each.startswith(needed) for each in scenario.answers), f"no {needed} in {seen}"

@@ -55,7 +55,9 @@ OPERATORS = {"OPERATOR", "SUPERVISOR"}
 
 
 class Path(NamedTuple):
-    """A path of issue 2's table: who may call it, and the fields of request and answer; `?` marks optional ones."""
+    """A path of issue 2's table: who may call it, and the fields of request and answer; `?`
+    marks optional ones.
+    """
 
     verb: str
     path: str
@@ -160,7 +162,9 @@ def test_promised_path(promised: Path) -> None:
 
 
 def _has_fields(message_type: str, wanted: str, *, required: bool) -> None:
-    """Checks fields given as in PROMISED: `name?` optional, `name[…]` a list, `name{…}` a message."""
+    """Checks fields given as in PROMISED: `name?` optional, `name[…]` a list, `name{…}` a
+    message.
+    """
     fields = {f.name: f for f in described.messages()[message_type.lstrip(".")].field}
     for name, optional, shape in _split(wanted):
         assert name in fields, f"{message_type} has no {name}"
@@ -259,7 +263,8 @@ def test_names_of_times_and_money() -> None:
 
 
 def test_every_name_can_be_written_in_a_field_mask() -> None:
-    """In JSON a mask's names are in lowerCamelCase, and no library finds the way back from `line2` to `line_2`.
+    """In JSON a mask's names are in lowerCamelCase, and no library finds the way back from `line2`
+    to `line_2`.
 
     Three of four libraries refuse to print such a mask. Seen red with `city_2`.
     """
@@ -293,7 +298,9 @@ def test_generated_code_is_what_the_protos_say() -> None:
 
 
 def test_java_gets_a_class_for_each_message_in_a_package_of_ours() -> None:
-    """Without the options protoc nests all of a file in one class, `OrderOuterClass`. Seen red without them."""
+    """Without the options protoc nests all of a file in one class, `OrderOuterClass`. Seen red
+    without them.
+    """
     files = [file for file in described.files() if file.package.startswith("deeptravel.")]
     assert len(files) == len(list((ROOT / "protos").rglob("*.proto")))
     for file in files:

@@ -33,7 +33,9 @@ NOT_IN_A_WORKER = {
     "tools",
 }
 MOST_MODULES = {"worker": 1_280, "serve": 1_360}
-"""1,590 were loaded when every start loaded everything, which took 2.6 s of CPU; each costs about 0.7 ms."""
+"""1,590 were loaded when every start loaded everything, which took 2.6 s of CPU; each costs
+about 0.7 ms.
+"""
 WORKER = "server.cli.worker, server.cli.serving"
 SERVE = (
     "server.__main__, server.cli.development, server.operations.preparation, server.cli.serving,"

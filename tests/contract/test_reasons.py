@@ -1,4 +1,6 @@
-"""Every reason why something fails or is refused stands in the contract, and the other way round."""
+"""Every reason why something fails or is refused stands in the contract, and the other way
+round.
+"""
 
 import ast
 import functools

@@ -27,7 +27,8 @@ CHANGES = {1: None, 2: 1, 3: 2, 4: None, 5: 4}
 def test_no_order_code_issued_before_opens_a_ticket_that_was_rotated(
     services: EmbeddedServices,
 ) -> None:
-    """One issued afterwards does, of an order that was changed too, whose chain's first order counts.
+    """One issued afterwards does, of an order that was changed too, whose chain's first order
+    counts.
 
     Seen red with the orders of the chain left out.
     """

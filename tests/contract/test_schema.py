@@ -1,4 +1,6 @@
-"""The database is what the models say, however it came to be, and what the contract's states say."""
+"""The database is what the models say, however it came to be, and what the contract's states
+say.
+"""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +24,8 @@ from server.tickets.rules import FINAL_STATES, MOVES
 from tests.support import databases
 from tools.dev.embedded.services import EmbeddedServices
 
-# What the catalogue holds of a database but the order of columns and the names of what PostgreSQL names itself.
+# What the catalogue holds of a database but the order of columns and the names of what PostgreSQL
+# names itself.
 CATALOGUE = {
     "columns": """
         SELECT table_name, column_name, data_type, udt_name, is_nullable, column_default,
@@ -123,7 +126,9 @@ def migrated(database_url: str) -> Iterator[Connection]:
 
 
 def test_a_database_server_needs_neither_icu_nor_an_extension(migrated: Connection) -> None:
-    """The embedded one has no ICU; a foreign one may have no contrib. Extensions belong into `deeptravel doctor`."""
+    """The embedded one has no ICU; a foreign one may have no contrib. Extensions belong into
+    `deeptravel doctor`.
+    """
     found = migrated.execute(
         text("""
             SELECT c.conrelid FROM (

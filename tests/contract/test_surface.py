@@ -34,7 +34,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-# ---------------------------------------------------------------------------------------- reflection
+# ----------------------------------------------------------------------------------------
+# reflection
 
 
 def test_reflection_gives_the_contract_to_the_letter(served: ServerProcess) -> None:
@@ -46,7 +47,9 @@ def test_reflection_gives_the_contract_to_the_letter(served: ServerProcess) -> N
 
 
 def _as_compiled(file: FileDescriptorProto) -> FileDescriptorProto:
-    """The file as the generated code carries it, without comments, and names that follow from others."""
+    """The file as the generated code carries it, without comments, and names that follow from
+    others.
+    """
     plain = FileDescriptorProto()
     plain.CopyFrom(file)
     plain.ClearField("source_code_info")
@@ -84,7 +87,8 @@ def test_the_openapi_document_is_the_generated_one(served: ServerProcess) -> Non
     assert answer.content == document.read_bytes()
 
 
-# ----------------------------------------------------------------------------------------------- logs
+# -----------------------------------------------------------------------------------------------
+# logs
 
 
 class Talk:
@@ -212,7 +216,9 @@ def _logs(folder: Path) -> list[Path]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """A secret as a log could hold it: whole, escaped, and its parts that are secret by themselves."""
+    """A secret as a log could hold it: whole, escaped, and its parts that are secret by
+    themselves.
+    """
     yield secret
     yield secret.encode("unicode_escape").decode()
     key = re.fullmatch(r"dt[kar]_[0-9a-f]+_(\w+)", secret)

@@ -1,4 +1,5 @@
-"""Every name, comment, code and telephone number in the contract is read by the one mechanism there is for it.
+"""Every name, comment, code and telephone number in the contract is read by the one mechanism there
+is for it.
 
 Seen red with the annotation taken out of all fields.
 """
@@ -92,7 +93,9 @@ def test_every_kind_has_a_reader() -> None:
 
 
 def checked(field: str, value: str | list[str]) -> Any:
-    """What the checker makes of a message with nothing but this field, or the violation of the field."""
+    """What the checker makes of a message with nothing but this field, or the violation of the
+    field.
+    """
     message_name, _, name = field.rpartition(".")
     descriptor = Default().FindMessageTypeByName(message_name)
     message = message_factory.GetMessageClass(descriptor)(**{name: value})
@@ -142,8 +145,8 @@ BLANKS, ACCENTS = " " * 300_000, "\u0301\u0323" * 150_000
 
 @pytest.mark.parametrize("field", TYPED)
 def test_what_is_much_too_long_costs_nothing(field: str) -> None:
-    """Seen red: trimming and normalising took the square of the length, minutes for a text of one message, in which the
-    server did nothing else.
+    """Seen red: trimming and normalising took the square of the length, minutes for a text of one
+    message, in which the server did nothing else.
     """
     repeated = SENT[field].label == SENT[field].LABEL_REPEATED
     begin = time.process_time()

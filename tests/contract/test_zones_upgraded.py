@@ -29,7 +29,9 @@ ZONES = "SELECT content #>> '{offer,time_zone}' FROM snapshots ORDER BY 1"
 
 
 def test_what_was_sold_has_the_zone_of_its_city(services: EmbeddedServices) -> None:
-    """Of a package its product's, of a journey that where it begins; what has one keeps it, a partner's batch has none."""
+    """Of a package its product's, of a journey that where it begins; what has one keeps it, a
+    partner's batch has none.
+    """
     with empty_database(services, "zones_upgraded") as url, connected(url) as connection:
         run(connection, command.upgrade, "0008")
         for statement in (CITIES, PRODUCTS, SNAPSHOTS):

@@ -8,8 +8,10 @@ import pytest
 from tests.support.server_process import ServerProcess
 
 MOST_SECONDS = 600
-"""For a test here, which may start several processes, each with a time of its own. A test that takes longer than it may
-ends the whole process of pytest, which xdist tells as a worker that crashed, without a stack."""
+"""For a test here, which may start several processes, each with a time of its own. A test that
+takes longer than it may ends the whole process of pytest, which xdist tells as a worker that
+crashed, without a stack.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,5 @@
-"""What a partner's and a merchant's programmer would write: grpc and the generated package, nothing of the server.
+"""What a partner's and a merchant's programmer would write: grpc and the generated package, nothing
+of the server.
 
     python stranger.py HOST:PORT demo-credentials.json
 
@@ -99,7 +100,9 @@ def sell(channel: grpc.Channel, api_key: str) -> tuple[str, str]:
 
 
 def redeem(channel: grpc.Channel, credentials: Any, ticket_code: str, qr: str) -> None:
-    """An operator logs in, looks, redeems both entitlements, is refused a third time, and reads what happened."""
+    """An operator logs in, looks, redeems both entitlements, is refused a third time, and reads
+    what happened.
+    """
     gate: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
     terminal = credentials["terminal_device_id"]
     tokens = gate.OperatorLogin(

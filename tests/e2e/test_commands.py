@@ -1,4 +1,6 @@
-"""The commands beside `serve`: demo, demo-data, keys, doctor, migrate, create-administrator, version, help."""
+"""The commands beside `serve`: demo, demo-data, keys, doctor, migrate, create-administrator,
+version, help.
+"""
 
 import os
 import shutil

@@ -1,4 +1,6 @@
-"""What runs embedded and dies is started again with its data, and health says what is away meanwhile."""
+"""What runs embedded and dies is started again with its data, and health says what is away
+meanwhile.
+"""
 
 import contextlib
 import time
@@ -110,7 +112,8 @@ def repeated(call: Callable[[], Any]) -> Any:
         try:
             return call()
         except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - repeated, not expected
+            # repeated, not expected
+            assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017
             assert time.monotonic() < deadline
         time.sleep(0.1)
 

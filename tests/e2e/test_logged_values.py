@@ -1,4 +1,6 @@
-"""Calls whose statements fail: answered as faults of the server, and nobody's data in its log or in PostgreSQL's."""
+"""Calls whose statements fail: answered as faults of the server, and nobody's data in its log or
+in PostgreSQL's.
+"""
 
 import json
 import time
@@ -55,7 +57,9 @@ def bearer(answer: httpx2.Response) -> dict[str, str]:
 
 
 def test_no_value_is_logged(server: ServerProcess) -> None:
-    """Seen red: the traveller's openid and the administrators' names stood in the log, as parameters and in DETAIL."""
+    """Seen red: the traveller's openid and the administrators' names stood in the log, as
+    parameters and in DETAIL.
+    """
     credentials = server.credentials
     with httpx2.Client(base_url=server.url, timeout=30) as http:
         traveller = bearer(http.post("/travellers/login", json={"code": "somebody"}))

@@ -1,4 +1,6 @@
-"""The operations address: metrics and channelz answer there, with one process and with several, and nowhere else."""
+"""The operations address: metrics and channelz answer there, with one process and with several,
+and nowhere else.
+"""
 
 import re
 from collections.abc import Iterator

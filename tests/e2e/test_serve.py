@@ -134,7 +134,8 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-# ------------------------------------------------------------------------------------------- serving
+# -------------------------------------------------------------------------------------------
+# serving
 
 
 def is_described(channel: grpc.Channel, symbol: str) -> bool:
@@ -178,7 +179,9 @@ def http2_header(name: bytes, value: bytes) -> bytes:
 
 
 def test_metadata_that_is_no_text_fills_no_log(data_dir: Path, env: dict[str, str]) -> None:
-    """Clients of gRPC send none, so the call is made of frames. Seen red: two tracebacks of grpcio's for each call."""
+    """Clients of gRPC send none, so the call is made of frames. Seen red: two tracebacks of
+    grpcio's for each call.
+    """
     headers = [
         (b":method", b"POST"),
         (b":scheme", b"http"),
@@ -206,7 +209,9 @@ def test_metadata_that_is_no_text_fills_no_log(data_dir: Path, env: dict[str, st
 
 
 def test_second_start_keeps_data_and_credentials(data_dir: Path) -> None:
-    """Embedded; also that a second server over the same folder is refused, and a killed one is taken over."""
+    """Embedded; also that a second server over the same folder is refused, and a killed one is
+    taken over.
+    """
     with ServerProcess(data_dir=data_dir) as server:
         credentials = server.credentials
         secret_key = (data_dir / "secret.key").read_bytes()
@@ -266,7 +271,8 @@ def test_printed_commands_work_as_printed(
             assert done.stdout.count("OTA-CP-") >= 5
 
 
-# ------------------------------------------------------------------------------------------ stopping
+# ------------------------------------------------------------------------------------------
+# stopping
 
 
 def test_calls_in_flight_finish_and_new_ones_are_refused(
@@ -312,7 +318,9 @@ def test_calls_in_flight_finish_and_new_ones_are_refused(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_stop_under_load(data_dir: Path, env: dict[str, str], number: signal.Signals) -> None:
-    """Every call that the server began is answered; those that come too late are refused as UNAVAILABLE."""
+    """Every call that the server began is answered; those that come too late are refused as
+    UNAVAILABLE.
+    """
     codes: Counter[str] = Counter()
     busy = asyncio.Event()
     with ServerProcess(data_dir=data_dir, env=env) as server:
@@ -390,7 +398,8 @@ def test_drain_time_is_bounded(data_dir: Path, env: dict[str, str], database_url
         assert code_of(call) != "OK"
 
 
-# ----------------------------------------------------------------------------------------- complaints
+# -----------------------------------------------------------------------------------------
+# complaints
 
 
 def test_all_wrong_settings_are_told_at_once(data_dir: Path) -> None:
@@ -462,7 +471,8 @@ def test_unwritable_data_folder(tmp_path: Path) -> None:
     assert "DEEPTRAVEL_DATA_DIR" in complaint(done)
 
 
-# ------------------------------------------------------------------------------------ several workers
+# ------------------------------------------------------------------------------------ several
+# workers
 
 
 def workers_of(server: ServerProcess) -> list[psutil.Process]:

@@ -1,4 +1,6 @@
-"""What a person sees of a start: misspelt settings, busy ports, where the secrets are, when it is ready."""
+"""What a person sees of a start: misspelt settings, busy ports, where the secrets are, when it
+is ready.
+"""
 
 import base64
 import contextlib
@@ -70,7 +72,8 @@ def secrets_of(server: ServerProcess) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
 def test_first_start(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """The file of the credentials is there when both ports answer, for its owner alone, and is the only place of them.
+    """The file of the credentials is there when both ports answer, for its owner alone, and is the
+    only place of them.
 
     Seen red: the file was there before the ports answered, and standard output had its secrets.
     """

@@ -61,7 +61,9 @@ Json = dict[str, Any]
 
 
 def check(value: Any, shape: Any, path: str = "answer") -> None:
-    """Checks a JSON value: dicts have exactly these keys, patterns match whole texts, types are those, the rest equal."""
+    """Checks a JSON value: dicts have exactly these keys, patterns match whole texts, types are
+    those, the rest equal.
+    """
     if isinstance(shape, dict):
         assert isinstance(value, dict), path
         assert value.keys() == shape.keys(), path
@@ -151,11 +153,14 @@ def make_ticket(partner: Caller) -> tuple[str, Json]:
     return code, partner.ask("POST", f"/qr/{code}", {})
 
 
-# ----------------------------------------------------------------------------------------------- gRPC
+# -----------------------------------------------------------------------------------------------
+# gRPC
 
 
 def test_over_grpc_from_elsewhere(served: ServerProcess, tmp_path: Path) -> None:
-    """The script runs in an empty folder, with a copy of the generated package and without the server's code."""
+    """The script runs in an empty folder, with a copy of the generated package and without the
+    server's code.
+    """
     shutil.copytree(ROOT / "generated", tmp_path / "generated")
     shutil.copy(Path(__file__).with_name("stranger.py"), tmp_path)
     credentials = served.data_dir / "demo-credentials.json"
@@ -189,7 +194,8 @@ runpy.run_path("stranger.py", run_name="__main__")
     ]
 
 
-# ----------------------------------------------------------------------------------------------- JSON
+# -----------------------------------------------------------------------------------------------
+# JSON
 
 
 def test_bulk_generate(partner: Caller) -> None:
@@ -412,7 +418,8 @@ def test_errors_have_one_shape(partner: Caller, anyone: Caller) -> None:
     check(response.json(), shape(9, "SOLD_OUT", metadata=metadata))
 
 
-# -------------------------------------------------------------------------------------------- limits
+# --------------------------------------------------------------------------------------------
+# limits
 
 
 def limits(carried: Any) -> dict[str, int]:

@@ -1,7 +1,8 @@
-"""The whole loop of a traveller, over gRPC and over JSON: search, hold, pay, show at the gate, give back, change.
+"""The whole loop of a traveller, over gRPC and over JSON: search, hold, pay, show at the gate, give
+back, change.
 
-Against a server as `make run` starts it, with its demo data and the WeChat simulator beside it. Every changing call is made
-twice, and the second answer is the first.
+Against a server as `make run` starts it, with its demo data and the WeChat simulator beside it.
+Every changing call is made twice, and the second answer is the first.
 """
 
 import json
@@ -180,7 +181,9 @@ def search(call: Callable[..., Json], days: int, **more: Any) -> list[Json]:
 
 
 def look_around(traveller: Traveller) -> tuple[Json, Json, Json]:
-    """Cities and offers, wrong questions on the way: a cheap train, a dear one, and a package for today."""
+    """Cities and offers, wrong questions on the way: a cheap train, a dear one, and a package
+    for today.
+    """
     call = traveller.call
     cities = call("ListHotCities")["cities"]
     assert {"SZX", "HKG"} <= {city["city_code"] for city in cities}
@@ -364,7 +367,8 @@ def loop(traveller: Traveller, gate: Client, terminal: str) -> None:
         events
     )
     assert events[-1] == "order.completed"
-    # the changed one may not be changed again for ever, but it is given back: its order is over, as refunded
+    # the changed one may not be changed again for ever, but it is given back: its order is over, as
+    # refunded
     quote = traveller.call("QuoteRefund", order_id=new["order_id"])
     traveller.twice("RequestRefund", order_id=new["order_id"], refund_quote=quote["refund_quote"])
     until(lambda: traveller.status(new) == "REFUNDED")

@@ -4,50 +4,50 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support import databases, timetable
-from tests.support.admin_office import ADMIN_SERVICE, Headers, Office, furnish
+from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
 from tests.support.gate_server import GateServer, gate_server
-from tests.support.partner_desk import HK, Desk, Market, a_market
+from tests.support.partner_client import HK, Market, PartnerClient, a_market
 from tests.support.rpc_server import running_node
 from tools.dev.embedded.services import EmbeddedServices
 
 
 @pytest.fixture(scope="session")
-def furnished(services: EmbeddedServices, template_url: str) -> Iterator[tuple[str, Headers]]:
+def seeded(services: EmbeddedServices, template_url: str) -> Iterator[tuple[str, Headers]]:
     """URL of a database with one of each, to be copied, and the headers of its administrator."""
 
     async def headers(url: str) -> Headers:
         # logged in for as long as all tests take
         life = {"access_token_seconds": 86_400}
         async with running_node(url, services.redis_url, ADMIN_SERVICE, **life) as node:
-            return (await furnish(node)).headers
+            return (await seed(node)).headers
 
     with databases.copied(services.database_url, template_url) as url:
         yield url, asyncio.run(headers(url))
 
 
 @pytest.fixture
-def office_url(services: EmbeddedServices, furnished: tuple[str, Headers]) -> Iterator[str]:
+def admin_url(services: EmbeddedServices, seeded: tuple[str, Headers]) -> Iterator[str]:
     """URL of a copy of the test's own."""
-    with databases.copied(services.database_url, furnished[0]) as url:
+    with databases.copied(services.database_url, seeded[0]) as url:
         yield url
 
 
 @pytest.fixture
-async def office(
-    office_url: str, redis_url: str, furnished: tuple[str, Headers]
-) -> AsyncIterator[Office]:
+async def admin_client(
+    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+) -> AsyncIterator[AdminClient]:
     """A server with AdminService over one of each, called by its administrator."""
-    async with running_node(office_url, redis_url, ADMIN_SERVICE) as node:
-        yield Office(node, furnished[1])
+    async with running_node(admin_url, redis_url, ADMIN_SERVICE) as node:
+        yield AdminClient(node, seeded[1])
 
 
 @pytest.fixture
-async def other_office(
-    office_url: str, redis_url: str, furnished: tuple[str, Headers]
-) -> AsyncIterator[Office]:
+async def other_admin_client(
+    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+) -> AsyncIterator[AdminClient]:
     """Another process over the same."""
-    async with running_node(office_url, redis_url, ADMIN_SERVICE) as node:
-        yield Office(node, furnished[1])
+    async with running_node(admin_url, redis_url, ADMIN_SERVICE) as node:
+        yield AdminClient(node, seeded[1])
 
 
 @pytest.fixture
@@ -67,15 +67,15 @@ async def ota_server(
 
 
 @pytest.fixture
-async def desk(ota_server: GateServer) -> Desk:
+async def client(ota_server: GateServer) -> PartnerClient:
     """Where CP calls from."""
-    return Desk.at(ota_server.channel)
+    return PartnerClient.at(ota_server.channel)
 
 
 @pytest.fixture
-async def other_desk(ota_server: GateServer) -> Desk:
+async def other_client(ota_server: GateServer) -> PartnerClient:
     """Where HK calls from."""
-    return Desk.at(ota_server.channel, HK.api_key)
+    return PartnerClient.at(ota_server.channel, HK.api_key)
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,14 @@ from sqlalchemy import func, select
 
 from server.audit.models import audit_events
 from server.platform.errors import Reason
-from tests.support.admin_office import (
+from tests.support.admin_client import (
     ASKING_WECHAT,
     CHANGING,
     METHODS,
     OPERATOR,
     PASSWORD,
     VALID,
-    Office,
+    AdminClient,
     message,
     renamed,
     request_id,
@@ -105,61 +105,69 @@ def test_every_method_is_tried() -> None:
 
 
 @pytest.mark.parametrize("method", CHANGING)
-async def test_repeat_gets_the_first_answer(office: Office, method: str) -> None:
-    """Seen red: with a claim of the request_id that always succeeds the work is done and audited again."""
-    request = message(method, **await valid(office, method))
-    first = await office.call(method, request)
-    audited = await office.scalar(AUDITED)
-    assert await office.call(method, request) == first
-    assert await office.scalar(AUDITED) == audited
+async def test_repeat_gets_the_first_answer(admin_client: AdminClient, method: str) -> None:
+    """Seen red: with a claim of the request_id that always succeeds the work is done and audited
+    again.
+    """
+    request = message(method, **await valid(admin_client, method))
+    first = await admin_client.call(method, request)
+    audited = await admin_client.scalar(AUDITED)
+    assert await admin_client.call(method, request) == first
+    assert await admin_client.scalar(AUDITED) == audited
 
 
 @pytest.mark.parametrize("method", CHANGING)
-async def test_repeats_at_once_do_the_work_once(office: Office, method: str) -> None:
-    request = message(method, **await valid(office, method))
-    audited = await office.scalar(AUDITED)
-    first, *others = await asyncio.gather(*[office.call(method, request) for _ in range(4)])
+async def test_repeats_at_once_do_the_work_once(admin_client: AdminClient, method: str) -> None:
+    request = message(method, **await valid(admin_client, method))
+    audited = await admin_client.scalar(AUDITED)
+    first, *others = await asyncio.gather(*[admin_client.call(method, request) for _ in range(4)])
     assert all(answer == first for answer in others)
-    assert await office.scalar(AUDITED) == audited + (2 if method == "MoveAllotment" else 1)
+    assert await admin_client.scalar(AUDITED) == audited + (2 if method == "MoveAllotment" else 1)
 
 
 @pytest.mark.parametrize("method", CHANGING)
-async def test_request_id_with_other_content_is_refused(office: Office, method: str) -> None:
-    fields = await valid(office, method) | {"request_id": request_id()}
-    await office.do(method, **fields)
-    assert await office.reason(method, **renamed(method, fields)) == Reason.IDEMPOTENCY_MISMATCH
+async def test_request_id_with_other_content_is_refused(
+    admin_client: AdminClient, method: str
+) -> None:
+    fields = await valid(admin_client, method) | {"request_id": request_id()}
+    await admin_client.do(method, **fields)
+    assert (
+        await admin_client.reason(method, **renamed(method, fields)) == Reason.IDEMPOTENCY_MISMATCH
+    )
 
 
-async def test_request_id_is_required(office: Office, subtests: pytest.Subtests) -> None:
+async def test_request_id_is_required(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method in CHANGING:
         with subtests.test(method=method):
-            fields = await valid(office, method) | {"request_id": ""}
-            refused = await office.refused(method, **fields)
+            fields = await valid(admin_client, method) | {"request_id": ""}
+            refused = await admin_client.refused(method, **fields)
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("request_id",))
 
 
-async def test_failed_call_is_not_remembered(office: Office) -> None:
+async def test_failed_call_is_not_remembered(admin_client: AdminClient) -> None:
     fields = VALID["CreateTerminal"] | {"venue_code": "LATER", "request_id": request_id()}
-    assert await office.reason("CreateTerminal", **fields) == Reason.NOT_FOUND
-    await office.do("CreateVenue", **VALID["CreateVenue"] | {"venue_code": "LATER"})
-    assert await office.reason("CreateTerminal", **fields) is None
+    assert await admin_client.reason("CreateTerminal", **fields) == Reason.NOT_FOUND
+    await admin_client.do("CreateVenue", **VALID["CreateVenue"] | {"venue_code": "LATER"})
+    assert await admin_client.reason("CreateTerminal", **fields) is None
 
 
 # Rights
 
 
-async def test_only_administrators_may_call(office: Office, subtests: pytest.Subtests) -> None:
+async def test_only_administrators_may_call(
+    admin_client: AdminClient, subtests: pytest.Subtests
+) -> None:
     callers = {
-        "partner": (await office.partner(), Reason.ROLE_NOT_ALLOWED),
-        "operator": (await office.operator(), Reason.ROLE_NOT_ALLOWED),
-        "nobody": (office.called_by(), Reason.UNAUTHENTICATED),
+        "partner": (await admin_client.partner(), Reason.ROLE_NOT_ALLOWED),
+        "operator": (await admin_client.operator(), Reason.ROLE_NOT_ALLOWED),
+        "nobody": (admin_client.called_by(), Reason.UNAUTHENTICATED),
         "stranger": (
-            office.called_by(("authorization", "Bearer dta_0_0")),
+            admin_client.called_by(("authorization", "Bearer dta_0_0")),
             Reason.UNAUTHENTICATED,
         ),
     }
     for method in METHODS.keys() - {"AdminLogin"}:
-        fields = await valid(office, method)
+        fields = await valid(admin_client, method)
         for who, (caller, reason) in callers.items():
             with subtests.test(method=method, who=who):
                 assert await caller.reason(method, **fields) == reason
@@ -167,40 +175,42 @@ async def test_only_administrators_may_call(office: Office, subtests: pytest.Sub
                 assert await caller.reason(method) == reason
 
 
-async def test_log_in(office: Office) -> None:
-    second = await office.log_in("second")
+async def test_log_in(admin_client: AdminClient) -> None:
+    second = await admin_client.log_in("second")
     assert (await second.do("GetPartner", partner_code="CP")).partner.partner_code == "CP"
     for username, password in (("second", "wrong"), ("olga", PASSWORD), ("nobody", PASSWORD)):
-        reason = await office.reason("AdminLogin", username=username, password=password)
+        reason = await admin_client.reason("AdminLogin", username=username, password=password)
         assert reason == Reason.LOGIN_FAILED
 
 
 # Unknown and taken names
 
 
-async def test_unknown_name(office: Office, subtests: pytest.Subtests) -> None:
+async def test_unknown_name(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method, resource in NAMES.items():
         with subtests.test(method=method):
-            fields = renamed(method, await valid(office, method))
-            refused = await office.refused(method, **fields)
+            fields = renamed(method, await valid(admin_client, method))
+            refused = await admin_client.refused(method, **fields)
             name = str(fields[METHODS[method].input_type.fields[0].name])
             assert refused.reason == Reason.NOT_FOUND
             assert refused.metadata == {"resource": resource, "name": name}
 
 
-async def test_unknown_reference(office: Office, subtests: pytest.Subtests) -> None:
+async def test_unknown_reference(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method, wrong, resource, name in UNKNOWN:
         with subtests.test(method=method, wrong=wrong):
-            refused = await office.refused(method, **await valid(office, method) | wrong)
+            refused = await admin_client.refused(
+                method, **await valid(admin_client, method) | wrong
+            )
             assert (refused.reason, refused.metadata["resource"]) == (Reason.NOT_FOUND, resource)
             assert name is None or refused.metadata["name"] == name
 
 
 @pytest.mark.parametrize("method", CREATING)
-async def test_created_twice(office: Office, method: str) -> None:
-    fields = await valid(office, method)
-    await office.do(method, **fields)
-    refused = await office.refused(method, **fields)
+async def test_created_twice(admin_client: AdminClient, method: str) -> None:
+    fields = await valid(admin_client, method)
+    await admin_client.do(method, **fields)
+    refused = await admin_client.refused(method, **fields)
     resource = method.removeprefix("Create").lower()
     name = "106/HK" if resource == "allotment" else str(next(iter(fields.values())))
     assert refused.reason == Reason.ALREADY_EXISTS
@@ -208,13 +218,15 @@ async def test_created_twice(office: Office, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", CREATING)
-async def test_created_by_several_at_once(office: Office, method: str) -> None:
-    """Seen red: with a plain INSERT the others are told CONFLICT, which does not say what exists."""
-    fields = await valid(office, method)
-    reasons = await asyncio.gather(*[office.reason(method, **fields) for _ in range(5)])
+async def test_created_by_several_at_once(admin_client: AdminClient, method: str) -> None:
+    """Seen red: with a plain INSERT the others are told CONFLICT, which does not say what
+    exists.
+    """
+    fields = await valid(admin_client, method)
+    reasons = await asyncio.gather(*[admin_client.reason(method, **fields) for _ in range(5)])
     assert sorted(reasons, key=str) == [Reason.ALREADY_EXISTS] * 4 + [None]
 
 
-async def test_names_of_accounts_are_shared(office: Office) -> None:
-    reason = await office.reason("CreateOperator", username="root", **OPERATOR)
+async def test_names_of_accounts_are_shared(admin_client: AdminClient) -> None:
+    reason = await admin_client.reason("CreateOperator", username="root", **OPERATOR)
     assert reason == Reason.ALREADY_EXISTS

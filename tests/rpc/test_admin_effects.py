@@ -1,4 +1,5 @@
-"""What administrators' changes do: seen in every process, states that refuse, stock, lock-outs, blocks.
+"""What administrators' changes do: seen in every process, states that refuse, stock, lock-outs,
+blocks.
 
 "Seen red" in a test says which guard was taken out, and that the test then failed.
 """
@@ -20,13 +21,13 @@ from server.platform import change_feed
 from server.platform.errors import Reason
 from server.stock.models import stocks
 from server.tickets.models import ticket_events, tickets
-from tests.support.admin_office import (
+from tests.support.admin_client import (
     BLOCKED_TICKET,
     PASSWORD,
     TICKET,
     VALID,
+    AdminClient,
     Headers,
-    Office,
     valid,
 )
 from tests.support.waiting import becomes
@@ -40,16 +41,16 @@ NOT_AN_ADMIN = Reason.ROLE_NOT_ALLOWED
 # Seen by every process
 
 
-async def partner_caller(office: Office) -> Headers:
-    return (await office.partner()).headers
+async def partner_caller(admin_client: AdminClient) -> Headers:
+    return (await admin_client.partner()).headers
 
 
-async def operator_caller(office: Office) -> Headers:
-    return (await office.operator()).headers
+async def operator_caller(admin_client: AdminClient) -> Headers:
+    return (await admin_client.operator()).headers
 
 
-async def second_caller(office: Office) -> Headers:
-    return (await office.log_in("second")).headers
+async def second_caller(admin_client: AdminClient) -> Headers:
+    return (await admin_client.log_in("second")).headers
 
 
 @pytest.mark.parametrize(
@@ -75,32 +76,34 @@ async def second_caller(office: Office) -> Headers:
     ],
 )
 async def test_shut_out_everywhere_within_a_second(
-    office: Office,
-    other_office: Office,
+    admin_client: AdminClient,
+    other_admin_client: AdminClient,
     method: str,
     fields: dict[str, Any],
-    caller: Callable[[Office], Awaitable[Headers]],
+    caller: Callable[[AdminClient], Awaitable[Headers]],
 ) -> None:
     """Seen red: without the bump in `Records.change` the other process remembers for ever."""
-    headers = await caller(office)
+    headers = await caller(admin_client)
     if "key_id" in fields:
         fields = fields | {"key_id": headers[0][1].split("_")[1]}
-    here, there = office.called_by(*headers), other_office.called_by(*headers)
+    here, there = admin_client.called_by(*headers), other_admin_client.called_by(*headers)
     for process in (here, there):
         assert await process.reason("ListPartners") in (None, NOT_AN_ADMIN)
-    await office.do(method, **fields)
+    await admin_client.do(method, **fields)
     for process in (there, here):
         await becomes(Reason.UNAUTHENTICATED, lambda: process.reason("ListPartners"))  # noqa: B023
 
 
-async def test_changed_partner_is_seen_everywhere(office: Office, other_office: Office) -> None:
-    there = other_office.called_by(*await partner_caller(office))
+async def test_changed_partner_is_seen_everywhere(
+    admin_client: AdminClient, other_admin_client: AdminClient
+) -> None:
+    there = other_admin_client.called_by(*await partner_caller(admin_client))
     assert await there.reason("ListPartners") == NOT_AN_ADMIN
     for addresses, expected in (
         (["203.0.113.0/24"], Reason.ADDRESS_NOT_ALLOWED),
         (["127.0.0.0/8", "::1"], NOT_AN_ADMIN),
     ):
-        await office.do(
+        await admin_client.do(
             "UpdatePartner",
             partner_code="CP",
             allowed_addresses=addresses,
@@ -110,15 +113,15 @@ async def test_changed_partner_is_seen_everywhere(office: Office, other_office: 
 
 
 @pytest.mark.parametrize("method", ["CreateProduct", "UpdateProduct", "ArchiveProduct"])
-async def test_change_of_a_product_is_told(office: Office, method: str) -> None:
+async def test_change_of_a_product_is_told(admin_client: AdminClient, method: str) -> None:
     told = (
         select(func.count())
         .select_from(change_feed.change_feed)
         .where(change_feed.change_feed.c.kind == change_feed.ChangeKind.CATALOGUE)
     )
-    before = await office.scalar(told)
-    await office.do(method, **VALID[method])
-    assert await office.scalar(told) == before + 1
+    before = await admin_client.scalar(told)
+    await admin_client.do(method, **VALID[method])
+    assert await admin_client.scalar(told) == before + 1
 
 
 # States that refuse
@@ -173,7 +176,7 @@ REVOKED: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("revoke", "what", "method", "fields", "resource", "name"), REVOKED)
 async def test_revoked_is_not_used_or_changed(
-    office: Office,
+    admin_client: AdminClient,
     revoke: str,
     what: dict[str, Any],
     method: str,
@@ -181,13 +184,15 @@ async def test_revoked_is_not_used_or_changed(
     resource: str,
     name: str,
 ) -> None:
-    await office.do(revoke, **what)
-    refused = await office.refused(method, **await valid(office, method) | fields)
+    await admin_client.do(revoke, **what)
+    refused = await admin_client.refused(method, **await valid(admin_client, method) | fields)
     assert refused.reason == Reason.REVOKED
     assert refused.metadata == {"resource": resource, "name": name}
 
 
-async def test_revoked_is_kept_and_told(office: Office, subtests: pytest.Subtests) -> None:
+async def test_revoked_is_kept_and_told(
+    admin_client: AdminClient, subtests: pytest.Subtests
+) -> None:
     for method in (
         "RevokePartnerKey",
         "RevokeTerminal",
@@ -198,40 +203,44 @@ async def test_revoked_is_kept_and_told(office: Office, subtests: pytest.Subtest
         "RevokeAdministrator",
     ):
         with subtests.test(method=method):
-            fields = await valid(office, method)
-            first = await office.do(method, **fields)
+            fields = await valid(admin_client, method)
+            first = await admin_client.do(method, **fields)
             record = getattr(first, first.DESCRIPTOR.fields[0].name)
             assert record.state == state_pb2.RESOURCE_STATE_REVOKED
-            audited = await office.scalar(select(func.count()).select_from(audit_events))
-            assert await office.do(method, **fields) == first  # under another request_id
-            assert await office.scalar(select(func.count()).select_from(audit_events)) == audited
-    listed = await office.do("ListPartners", state=state_pb2.RESOURCE_STATE_REVOKED)
+            audited = await admin_client.scalar(select(func.count()).select_from(audit_events))
+            assert await admin_client.do(method, **fields) == first  # under another request_id
+            assert (
+                await admin_client.scalar(select(func.count()).select_from(audit_events)) == audited
+            )
+    listed = await admin_client.do("ListPartners", state=state_pb2.RESOURCE_STATE_REVOKED)
     assert [partner.partner_code for partner in listed.partners] == ["CP"]
-    listed = await office.do("ListOperators", state=state_pb2.RESOURCE_STATE_ACTIVE)
+    listed = await admin_client.do("ListOperators", state=state_pb2.RESOURCE_STATE_ACTIVE)
     assert not listed.operators
-    assert await office.reason("CreatePartner", partner_code="CP", display_name="C") == (
+    assert await admin_client.reason("CreatePartner", partner_code="CP", display_name="C") == (
         Reason.ALREADY_EXISTS
     )
 
 
-async def test_archived_product(office: Office) -> None:
-    archived = await office.do("ArchiveProduct", product_id=106)
+async def test_archived_product(admin_client: AdminClient) -> None:
+    archived = await admin_client.do("ArchiveProduct", product_id=106)
     assert archived.product.state == product_pb2.PRODUCT_STATE_ARCHIVED
-    assert await office.do("ArchiveProduct", product_id=106) == archived
+    assert await admin_client.do("ArchiveProduct", product_id=106) == archived
     for method in ("UpdateProduct", "CreateAllotment"):
-        refused = await office.refused(method, **VALID[method])
+        refused = await admin_client.refused(method, **VALID[method])
         assert (refused.reason, refused.metadata) == (
             Reason.PRODUCT_NOT_ON_SALE,
             {"product_id": "106"},
         )
-    assert await office.reason("UpdateAllotment", **VALID["UpdateAllotment"]) is None
+    assert await admin_client.reason("UpdateAllotment", **VALID["UpdateAllotment"]) is None
 
 
-async def test_venue_is_not_created_behind_a_revocation(office: Office) -> None:
-    """Seen red: with `get` instead of `rely_on` the venue is created in a merchant that is just being revoked."""
-    async with office.node.db.transaction() as tx:
+async def test_venue_is_not_created_behind_a_revocation(admin_client: AdminClient) -> None:
+    """Seen red: with `get` instead of `rely_on` the venue is created in a merchant that is just
+    being revoked.
+    """
+    async with admin_client.node.db.transaction() as tx:
         await MERCHANTS.revoke(tx, "FERRIES", actor="admin:root", now=datetime.now(UTC))
-        creation = asyncio.create_task(office.reason("CreateVenue", **VALID["CreateVenue"]))
+        creation = asyncio.create_task(admin_client.reason("CreateVenue", **VALID["CreateVenue"]))
         await asyncio.sleep(0.2)
         assert not creation.done()
     assert await creation == Reason.REVOKED
@@ -240,20 +249,20 @@ async def test_venue_is_not_created_behind_a_revocation(office: Office) -> None:
 # Accounts
 
 
-async def test_new_password(office: Office) -> None:
-    await office.do(
+async def test_new_password(admin_client: AdminClient) -> None:
+    await admin_client.do(
         "UpdateOperator", username="olga", password=NEW_PASSWORD, update_mask="password"
     )
-    log_in = office.node.identity.log_in
+    log_in = admin_client.node.identity.log_in
     with pytest.raises(Exception, match="wrong"):
         await log_in("olga", PASSWORD, "T-1", datetime.now(UTC))
     await log_in("olga", NEW_PASSWORD, "T-1", datetime.now(UTC))
 
 
-async def lock_out(office: Office) -> None:
-    for _ in range(office.node.settings.login_failures):
-        await office.reason("AdminLogin", username="olga", password="wrong")
-    assert await office.reason("AdminLogin", username="olga", password="wrong") == (
+async def lock_out(admin_client: AdminClient) -> None:
+    for _ in range(admin_client.node.settings.login_failures):
+        await admin_client.reason("AdminLogin", username="olga", password="wrong")
+    assert await admin_client.reason("AdminLogin", username="olga", password="wrong") == (
         Reason.LOGIN_LOCKED
     )
 
@@ -266,30 +275,30 @@ async def lock_out(office: Office) -> None:
     ],
 )
 async def test_locked_account_is_unlocked(
-    office: Office, fields: dict[str, Any], password: str
+    admin_client: AdminClient, fields: dict[str, Any], password: str
 ) -> None:
-    await lock_out(office)
-    locked = (await office.do("GetOperator", username="olga")).operator
-    assert locked.failed_logins == office.node.settings.login_failures
+    await lock_out(admin_client)
+    locked = (await admin_client.do("GetOperator", username="olga")).operator
+    assert locked.failed_logins == admin_client.node.settings.login_failures
     assert locked.failed_logins_expire_time.ToDatetime(UTC) > datetime.now(UTC)
-    unlocked = (await office.do("UpdateOperator", username="olga", **fields)).operator
+    unlocked = (await admin_client.do("UpdateOperator", username="olga", **fields)).operator
     assert unlocked.failed_logins == 0
     assert not unlocked.HasField("failed_logins_expire_time")
-    await office.operator("olga", password)
+    await admin_client.operator("olga", password)
 
 
-async def test_last_administrator_stays(office: Office) -> None:
-    await office.do("RevokeAdministrator", username="second")
-    refused = await office.refused("RevokeAdministrator", username="root")
+async def test_last_administrator_stays(admin_client: AdminClient) -> None:
+    await admin_client.do("RevokeAdministrator", username="second")
+    refused = await admin_client.refused("RevokeAdministrator", username="root")
     assert (refused.reason, refused.metadata) == (Reason.LAST_ADMINISTRATOR, {"username": "root"})
     # what is revoked already does not become the last one
-    assert await office.reason("RevokeAdministrator", username="second") is None
+    assert await admin_client.reason("RevokeAdministrator", username="second") is None
 
 
-async def test_administrators_who_revoke_each_other(office: Office) -> None:
+async def test_administrators_who_revoke_each_other(admin_client: AdminClient) -> None:
     """Seen red: without the lock on all administrators both are revoked."""
-    second = await office.log_in("second")
-    async with office.node.db.transaction() as tx:
+    second = await admin_client.log_in("second")
+    async with admin_client.node.db.transaction() as tx:
         await revoke_administrator(tx, "second", actor="admin:root", now=datetime.now(UTC))
         revocation = asyncio.create_task(second.reason("RevokeAdministrator", username="root"))
         waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
@@ -303,12 +312,12 @@ async def test_administrators_who_revoke_each_other(office: Office) -> None:
 # Stock
 
 
-async def take(office: Office, channel: str, *, held: int = 0, sold: int = 0) -> bool:
+async def take(admin_client: AdminClient, channel: str, *, held: int = 0, sold: int = 0) -> bool:
     """Takes stock as a sale does; False if there is not enough."""
-    found = await office.do("GetAllotment", product_id=106, channel=channel)
+    found = await admin_client.do("GetAllotment", product_id=106, channel=channel)
     assert found.allotment.channel == channel
     partner_id = 0 if channel == "DIRECT" else 1
-    async with office.node.db.transaction() as tx:
+    async with admin_client.node.db.transaction() as tx:
         taken = await tx.execute(
             update(stocks)
             .where(
@@ -320,60 +329,62 @@ async def take(office: Office, channel: str, *, held: int = 0, sold: int = 0) ->
     return taken.rowcount == 1
 
 
-async def totals(office: Office) -> dict[str, int]:
-    found = await office.do("ListAllotments", product_id=106)
+async def totals(admin_client: AdminClient) -> dict[str, int]:
+    found = await admin_client.do("ListAllotments", product_id=106)
     return {allotment.channel: allotment.total for allotment in found.allotments}
 
 
-async def test_allotment_is_not_cut_below_what_is_used(office: Office) -> None:
-    assert await take(office, "CP", held=20, sold=300)
+async def test_allotment_is_not_cut_below_what_is_used(admin_client: AdminClient) -> None:
+    assert await take(admin_client, "CP", held=20, sold=300)
     fields = {"product_id": 106, "channel": "CP", "update_mask": "total"}
-    refused = await office.refused("UpdateAllotment", **fields, total=319)
+    refused = await admin_client.refused("UpdateAllotment", **fields, total=319)
     assert refused.reason == Reason.STOCK_IN_USE
     assert refused.metadata == {"held": "20", "sold": "300", "total": "2000"}
-    allotment = (await office.do("UpdateAllotment", **fields, total=320)).allotment
+    allotment = (await admin_client.do("UpdateAllotment", **fields, total=320)).allotment
     assert (allotment.total, allotment.held, allotment.sold, allotment.available) == (
         320,
         20,
         300,
         0,
     )
-    direct = await office.do(
+    direct = await admin_client.do(
         "UpdateAllotment", product_id=106, channel="DIRECT", total=0, update_mask="total"
     )
     assert direct.allotment.available == 0
 
 
-async def test_move(office: Office) -> None:
-    assert await take(office, "CP", held=100, sold=1800)
+async def test_move(admin_client: AdminClient) -> None:
+    assert await take(admin_client, "CP", held=100, sold=1800)
     fields = {"product_id": 106, "from_channel": "CP", "to_channel": "DIRECT"}
-    refused = await office.refused("MoveAllotment", **fields, quantity=101)
+    refused = await admin_client.refused("MoveAllotment", **fields, quantity=101)
     assert refused.reason == Reason.STOCK_IN_USE
     assert refused.metadata == {"held": "100", "sold": "1800", "total": "2000"}
-    assert await totals(office) == {"DIRECT": 100, "CP": 2000}
-    moved = await office.do("MoveAllotment", **fields, quantity=100)
+    assert await totals(admin_client) == {"DIRECT": 100, "CP": 2000}
+    moved = await admin_client.do("MoveAllotment", **fields, quantity=100)
     assert (moved.source.channel, moved.source.total, moved.source.available) == ("CP", 1900, 0)
     assert (moved.target.channel, moved.target.total) == ("DIRECT", 200)
-    assert await totals(office) == {"DIRECT": 200, "CP": 1900}
+    assert await totals(admin_client) == {"DIRECT": 200, "CP": 1900}
 
 
-async def test_move_is_all_or_nothing(office: Office) -> None:
-    await office.do("CreateAllotment", product_id=106, channel="HK", total=1_000_000_000)
-    refused = await office.refused(
+async def test_move_is_all_or_nothing(admin_client: AdminClient) -> None:
+    await admin_client.do("CreateAllotment", product_id=106, channel="HK", total=1_000_000_000)
+    refused = await admin_client.refused(
         "MoveAllotment", product_id=106, from_channel="CP", to_channel="HK", quantity=1
     )
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("quantity",))
-    assert (await totals(office))["CP"] == 2000
+    assert (await totals(admin_client))["CP"] == 2000
 
 
 @pytest.mark.parametrize(("source", "target"), [("CP", "DIRECT"), ("DIRECT", "CP")])
-async def test_moves_lock_in_one_order(office: Office, source: str, target: str) -> None:
-    """Seen red: without the first SELECT, from CP to DIRECT, the move holds CP while it waits for DIRECT."""
+async def test_moves_lock_in_one_order(admin_client: AdminClient, source: str, target: str) -> None:
+    """Seen red: without the first SELECT, from CP to DIRECT, the move holds CP while it waits
+    for DIRECT.
+    """
     held, free = (select(stocks).where(stocks.c.stock_id == (106 << 20) + each) for each in (0, 1))
-    async with office.node.db.transaction() as tx:
+    async with admin_client.node.db.transaction() as tx:
         await tx.execute(held.with_for_update())
         move = asyncio.create_task(
-            office.reason(
+            admin_client.reason(
                 "MoveAllotment",
                 product_id=106,
                 from_channel=source,
@@ -383,14 +394,14 @@ async def test_moves_lock_in_one_order(office: Office, source: str, target: str)
         )
         await asyncio.sleep(0.3)
         assert not move.done()
-        async with office.node.db.transaction() as another:
+        async with admin_client.node.db.transaction() as another:
             await another.execute(free.with_for_update(nowait=True))
     assert await move is None
 
 
-async def test_moves_and_sales_at_once_lose_nothing(office: Office) -> None:
+async def test_moves_and_sales_at_once_lose_nothing(admin_client: AdminClient) -> None:
     async def move(source: str, target: str, quantity: int) -> Reason | None:
-        return await office.reason(
+        return await admin_client.reason(
             "MoveAllotment",
             product_id=106,
             from_channel=source,
@@ -400,23 +411,27 @@ async def test_moves_and_sales_at_once_lose_nothing(office: Office) -> None:
 
     moves = [move("CP", "DIRECT", 40) for _ in range(10)]
     moves += [move("DIRECT", "CP", 30) for _ in range(10)]
-    sales = [take(office, channel, sold=7) for channel in ("CP", "DIRECT") * 20]
+    sales = [take(admin_client, channel, sold=7) for channel in ("CP", "DIRECT") * 20]
     reasons, taken = await asyncio.gather(asyncio.gather(*moves), asyncio.gather(*sales))
     assert set(reasons) <= {None, Reason.STOCK_IN_USE}
-    after = (await office.do("ListAllotments", product_id=106)).allotments
+    after = (await admin_client.do("ListAllotments", product_id=106)).allotments
     assert sum(allotment.total for allotment in after) == 2100
     assert sum(allotment.sold for allotment in after) == 7 * sum(taken)
     assert all(allotment.available >= 0 for allotment in after)
 
 
-async def test_sales_while_the_total_is_cut(office: Office) -> None:
-    """Seen red: without the guard in the UPDATE the database's constraint fails the call as INTERNAL."""
+async def test_sales_while_the_total_is_cut(admin_client: AdminClient) -> None:
+    """Seen red: without the guard in the UPDATE the database's constraint fails the call as
+    INTERNAL.
+    """
     fields = {"product_id": 106, "channel": "DIRECT", "update_mask": "total"}
-    cuts = [office.reason("UpdateAllotment", **fields, total=total) for total in range(100, 0, -5)]
-    sales = [take(office, "DIRECT", sold=6) for _ in range(20)]
+    cuts = [
+        admin_client.reason("UpdateAllotment", **fields, total=total) for total in range(100, 0, -5)
+    ]
+    sales = [take(admin_client, "DIRECT", sold=6) for _ in range(20)]
     reasons, taken = await asyncio.gather(asyncio.gather(*cuts), asyncio.gather(*sales))
     assert set(reasons) <= {None, Reason.STOCK_IN_USE}
-    after = (await office.do("GetAllotment", product_id=106, channel="DIRECT")).allotment
+    after = (await admin_client.do("GetAllotment", product_id=106, channel="DIRECT")).allotment
     assert after.sold == 6 * sum(taken)
     assert after.sold <= after.total
 
@@ -424,17 +439,17 @@ async def test_sales_while_the_total_is_cut(office: Office) -> None:
 # Blocks
 
 
-async def test_block_and_unblock(office: Office) -> None:
-    blocked = await office.do("BlockTicket", ticket_code=TICKET, comment="reported stolen")
+async def test_block_and_unblock(admin_client: AdminClient) -> None:
+    blocked = await admin_client.do("BlockTicket", ticket_code=TICKET, comment="reported stolen")
     assert blocked.blocked
     assert blocked.status == ticket_pb2.TICKET_STATE_PRE_GENERATED
     flag = select(tickets.c.blocked).where(tickets.c.ticket_code == TICKET)
-    assert await office.scalar(flag) is True
-    await office.do("BlockTicket", ticket_code=TICKET, comment="again")
-    unblocked = await office.do("UnblockTicket", ticket_code=TICKET, comment="found again")
+    assert await admin_client.scalar(flag) is True
+    await admin_client.do("BlockTicket", ticket_code=TICKET, comment="again")
+    unblocked = await admin_client.do("UnblockTicket", ticket_code=TICKET, comment="found again")
     assert not unblocked.blocked
-    assert await office.scalar(flag) is False
-    async with office.node.db.transaction() as tx:
+    assert await admin_client.scalar(flag) is False
+    async with admin_client.node.db.transaction() as tx:
         events = await tx.execute(
             select(ticket_events.c.action, ticket_events.c.state, ticket_events.c.actor)
             .join(tickets, tickets.c.ticket_id == ticket_events.c.ticket_id)
@@ -445,9 +460,9 @@ async def test_block_and_unblock(office: Office) -> None:
             ("block", "PRE_GENERATED", "admin:root"),
             ("unblock", "PRE_GENERATED", "admin:root"),
         ]
-    newest, oldest = await office.trail("ticket", TICKET)
+    newest, oldest = await admin_client.trail("ticket", TICKET)
     assert (newest.action, newest.after["comment"]) == ("unblock", "found again")
     assert (oldest.action, oldest.before["blocked"]) == ("block", False)
-    assert await office.scalar(
+    assert await admin_client.scalar(
         select(tickets.c.blocked).where(tickets.c.ticket_code == BLOCKED_TICKET)
     )

@@ -8,7 +8,7 @@ from deeptravel.tickets.v1.ticket_pb2 import CUSTOMER_TYPE_ADULT
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from server.platform.errors import Reason
-from tests.support.admin_office import (
+from tests.support.admin_client import (
     ADULT,
     CHANGING,
     FERRY,
@@ -16,7 +16,7 @@ from tests.support.admin_office import (
     PRODUCT,
     TOKENS,
     VALID,
-    Office,
+    AdminClient,
     valid,
 )
 
@@ -137,40 +137,42 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 """Method, wrong fields, and the field that is told."""
 
 
-async def test_wrong_field(office: Office, subtests: pytest.Subtests) -> None:
+async def test_wrong_field(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method, fields, field in WRONG:
         with subtests.test(method=method, wrong=fields):
-            refused = await office.refused(method, **await valid(office, method) | fields)
+            refused = await admin_client.refused(
+                method, **await valid(admin_client, method) | fields
+            )
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
 
 
-async def test_every_fault_is_told(office: Office) -> None:
+async def test_every_fault_is_told(admin_client: AdminClient) -> None:
     fields = VALID["CreateProduct"] | {
         "fares": [ADULT, ADULT],
         "entitlements": [FERRY, FERRY],
         "blackout_dates": ["2026-02-30"],
     }
-    refused = await office.refused("CreateProduct", **fields)
+    refused = await admin_client.refused("CreateProduct", **fields)
     assert refused.fields == ("fares", "entitlements", "blackout_dates[0]")
 
 
-async def test_defaults(office: Office) -> None:
-    created = (await office.do("CreatePartner", partner_code="C", display_name="C")).partner
+async def test_defaults(admin_client: AdminClient) -> None:
+    created = (await admin_client.do("CreatePartner", partner_code="C", display_name="C")).partner
     assert created.requests_per_minute == 100
     assert created.activation_tolerance_basis_points == 0
     assert created.allowed_addresses == []
     assert created.state == state_pb2.RESOURCE_STATE_ACTIVE
     fields = {"display_name": "M", "function_codes": ["ferry"]}
-    usual = await office.do("CreateMerchant", merchant_code="M", **fields)
+    usual = await admin_client.do("CreateMerchant", merchant_code="M", **fields)
     assert usual.merchant.reversal_window_seconds == 900
-    never = await office.do(
+    never = await admin_client.do(
         "CreateMerchant", merchant_code="N", **fields, reversal_window_seconds=0
     )
     assert never.merchant.reversal_window_seconds == 0
 
 
-async def test_product_is_read_as_created(office: Office) -> None:
-    product = (await office.do("CreateProduct", product_id=1, **PRODUCT)).product
+async def test_product_is_read_as_created(admin_client: AdminClient) -> None:
+    product = (await admin_client.do("CreateProduct", product_id=1, **PRODUCT)).product
     ferry, tokens = product.entitlements
     assert (ferry.use_mode, ferry.guard_seconds) == (product_pb2.USE_MODE_ONCE_PER_QR, 60)
     assert (tokens.use_mode, tokens.guard_seconds) == (product_pb2.USE_MODE_MULTI_USE, 5)
@@ -180,41 +182,45 @@ async def test_product_is_read_as_created(office: Office) -> None:
     assert product.blackout_dates == ["2026-02-17", "2026-12-25"]
     assert product.kind == product_pb2.PRODUCT_KIND_PACKAGE
     assert product.state == product_pb2.PRODUCT_STATE_ACTIVE
-    assert (await office.do("GetProduct", product_id=1)).product == product
+    assert (await admin_client.do("GetProduct", product_id=1)).product == product
 
 
 # Updates
 
 
 async def test_mask_that_names_what_cannot_change(
-    office: Office, subtests: pytest.Subtests
+    admin_client: AdminClient, subtests: pytest.Subtests
 ) -> None:
     for method in UPDATING:
-        fields = await valid(office, method)
+        fields = await valid(admin_client, method)
         for path in [*UNCHANGEABLE, METHODS[method].input_type.fields[0].name]:
             with subtests.test(method=method, path=path):
                 mask = FieldMask(paths=path.split())
-                refused = await office.refused(method, **fields | {"update_mask": mask})
+                refused = await admin_client.refused(method, **fields | {"update_mask": mask})
                 assert (refused.reason, refused.fields) == (
                     Reason.INVALID_FIELD,
                     ("update_mask",),
                 )
 
 
-async def test_mask_and_values_are_required(office: Office, subtests: pytest.Subtests) -> None:
+async def test_mask_and_values_are_required(
+    admin_client: AdminClient, subtests: pytest.Subtests
+) -> None:
     for method in UPDATING:
         with subtests.test(method=method):
-            fields = await valid(office, method)
+            fields = await valid(admin_client, method)
             path = fields.pop("update_mask")
-            assert (await office.refused(method, **fields)).fields == ("update_mask",)
+            assert (await admin_client.refused(method, **fields)).fields == ("update_mask",)
             del fields[path]
-            refused = await office.refused(method, **fields, update_mask=path)
+            refused = await admin_client.refused(method, **fields, update_mask=path)
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (path,))
 
 
-async def test_update_changes_what_the_mask_names_and_nothing_else(office: Office) -> None:
-    before = (await office.do("GetPartner", partner_code="CP")).partner
-    answer = await office.do(
+async def test_update_changes_what_the_mask_names_and_nothing_else(
+    admin_client: AdminClient,
+) -> None:
+    before = (await admin_client.do("GetPartner", partner_code="CP")).partner
+    answer = await admin_client.do(
         "UpdatePartner",
         partner_code="CP",
         display_name="ignored",
@@ -230,16 +236,18 @@ async def test_update_changes_what_the_mask_names_and_nothing_else(office: Offic
     assert after.create_time == before.create_time
     mask = "activation_tolerance_basis_points"
     for tolerance in (500, 0):
-        changed = await office.do(
+        changed = await admin_client.do(
             "UpdatePartner",
             partner_code="CP",
             activation_tolerance_basis_points=tolerance,
             update_mask=mask,
         )
         assert changed.partner.activation_tolerance_basis_points == tolerance
-    emptied = await office.do("UpdatePartner", partner_code="CP", update_mask="allowed_addresses")
+    emptied = await admin_client.do(
+        "UpdatePartner", partner_code="CP", update_mask="allowed_addresses"
+    )
     assert emptied.partner.allowed_addresses == []
-    assert (await office.do("GetPartner", partner_code="CP")).partner == emptied.partner
+    assert (await admin_client.do("GetPartner", partner_code="CP")).partner == emptied.partner
 
 
 CHANGED: list[tuple[str, dict[str, Any]]] = [
@@ -259,14 +267,14 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def test_changes_are_read_back(office: Office, subtests: pytest.Subtests) -> None:
+async def test_changes_are_read_back(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method, fields in CHANGED:
         with subtests.test(method=method, fields=fields):
             name = METHODS[method].input_type.fields[0].name
             key = {name: VALID[method][name]}
             noun = method.removeprefix("Update")
-            answer = await office.do(method, **key, **fields, update_mask=" ".join(fields))
+            answer = await admin_client.do(method, **key, **fields, update_mask=" ".join(fields))
             record = getattr(answer, noun.lower())
             for field, value in fields.items():
                 assert getattr(record, field) == value
-            assert getattr(await office.do(f"Get{noun}", **key), noun.lower()) == record
+            assert getattr(await admin_client.do(f"Get{noun}", **key), noun.lower()) == record

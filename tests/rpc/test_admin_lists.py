@@ -11,7 +11,7 @@ from server.audit.models import audit_events
 from server.identity.models import partner_keys
 from server.platform.errors import Reason
 from tests.support import timetable
-from tests.support.admin_office import (
+from tests.support.admin_client import (
     ADULT,
     BLOCKED_TRAVELLER,
     DEPARTURE,
@@ -20,7 +20,7 @@ from tests.support.admin_office import (
     PASSWORD,
     TRAVELLER,
     VALID,
-    Office,
+    AdminClient,
 )
 
 NEW_PASSWORD = "another twelve characters"
@@ -28,11 +28,11 @@ NEW_PASSWORD = "another twelve characters"
 # The trail
 
 
-async def test_trail_tells_who_what_before_and_after(office: Office) -> None:
-    second = await office.log_in("second")
+async def test_trail_tells_who_what_before_and_after(admin_client: AdminClient) -> None:
+    second = await admin_client.log_in("second")
     fields = {"partner_code": "CP", "requests_per_minute": 7, "update_mask": "requests_per_minute"}
     answer = await second.do("UpdatePartner", **fields)
-    updated, created = await office.trail("partner", "CP")
+    updated, created = await admin_client.trail("partner", "CP")
     assert (created.action, created.actor) == ("create", "admin:root")
     assert not created.HasField("before")
     assert created.after["display_name"] == "Central Pier Travel"
@@ -45,9 +45,9 @@ async def test_trail_tells_who_what_before_and_after(office: Office) -> None:
     assert updated.occurred_time == answer.partner.update_time
 
 
-async def test_product_in_the_trail(office: Office) -> None:
-    await office.do("UpdateProduct", product_id=106, fares=[ADULT], update_mask="fares")
-    updated, _ = await office.trail("product", "106")
+async def test_product_in_the_trail(admin_client: AdminClient) -> None:
+    await admin_client.do("UpdateProduct", product_id=106, fares=[ADULT], update_mask="fares")
+    updated, _ = await admin_client.trail("product", "106")
     after = MessageToDict(updated.after)
     assert after["fares"] == [
         {"customer_type": "ADULT", "day_type": "weekday", "amount_minor": 28000}
@@ -56,27 +56,29 @@ async def test_product_in_the_trail(office: Office) -> None:
     assert after["entitlements"][1]["function_code"] == "tokens"
 
 
-async def test_trail_of_a_move_names_both(office: Office) -> None:
-    await office.do("MoveAllotment", **VALID["MoveAllotment"])
+async def test_trail_of_a_move_names_both(admin_client: AdminClient) -> None:
+    await admin_client.do("MoveAllotment", **VALID["MoveAllotment"])
     for name, total in (("106/CP", 1990), ("106/DIRECT", 110)):
-        moved = (await office.trail("allotment", name))[0]
+        moved = (await admin_client.trail("allotment", name))[0]
         assert (moved.action, moved.after["total"]) == ("move", total)
 
 
-async def test_no_secret_is_kept(office: Office) -> None:
-    """Of keys and passwords only hashes are stored, and neither is in the trail; stored answers are encrypted."""
-    key = await office.do("CreatePartnerKey", partner_code="CP")
-    await office.do(
+async def test_no_secret_is_kept(admin_client: AdminClient) -> None:
+    """Of keys and passwords only hashes are stored, and neither is in the trail; stored answers
+    are encrypted.
+    """
+    key = await admin_client.do("CreatePartnerKey", partner_code="CP")
+    await admin_client.do(
         "UpdateOperator", username="olga", password=NEW_PASSWORD, update_mask="password"
     )
-    newest = (await office.trail("operator", "olga"))[0]
+    newest = (await admin_client.trail("operator", "olga"))[0]
     assert newest.after["password"] == "(not recorded)"
     secret = key.api_key.rsplit("_", 1)[1]
-    hashed = await office.scalar(
+    hashed = await admin_client.scalar(
         select(partner_keys.c.secret_hash).where(partner_keys.c.key_id == key.key.key_id)
     )
     hidden = [secret, hashed.hex(), PASSWORD, NEW_PASSWORD, "$argon2"]
-    async with office.node.db.transaction() as tx:
+    async with admin_client.node.db.transaction() as tx:
         tables = ("audit_events", "partner_keys", "accounts", "idempotency_records")
         for table in tables:
             for row in await tx.exec_driver_sql(f"SELECT * FROM {table}"):
@@ -88,30 +90,32 @@ async def test_no_secret_is_kept(office: Office) -> None:
                 assert not [word for word in hidden if word in content], table
 
 
-async def test_trail_by_page_and_filter(office: Office) -> None:
+async def test_trail_by_page_and_filter(admin_client: AdminClient) -> None:
     everything: list[Any] = []
     token = ""
     while True:
-        page = await office.do("ListAuditEvents", page_size=4, page_token=token)
+        page = await admin_client.do("ListAuditEvents", page_size=4, page_token=token)
         everything += page.audit_events
         token = page.next_page_token
         if not token:
             break
         assert len(page.audit_events) == 4
-    assert len(everything) == await office.scalar(select(func.count()).select_from(audit_events))
+    assert len(everything) == await admin_client.scalar(
+        select(func.count()).select_from(audit_events)
+    )
     assert len({event.audit_id for event in everything}) == len(everything)
     moments = [event.occurred_time.ToNanoseconds() for event in everything]
     assert moments == sorted(moments, reverse=True)
 
     middle = everything[len(everything) // 2].occurred_time
-    later = await office.do("ListAuditEvents", time_from=middle, page_size=200)
-    earlier = await office.do("ListAuditEvents", time_until=middle, page_size=200)
+    later = await admin_client.do("ListAuditEvents", time_from=middle, page_size=200)
+    earlier = await admin_client.do("ListAuditEvents", time_until=middle, page_size=200)
     assert [*later.audit_events, *earlier.audit_events] == everything
-    by_actor = await office.do("ListAuditEvents", actor="admin:root", page_size=200)
+    by_actor = await admin_client.do("ListAuditEvents", actor="admin:root", page_size=200)
     assert list(by_actor.audit_events) == everything
-    nobody = await office.do("ListAuditEvents", actor="admin:nobody")
+    nobody = await admin_client.do("ListAuditEvents", actor="admin:nobody")
     assert not nobody.audit_events
-    venues = await office.do("ListAuditEvents", resource="venue")
+    venues = await admin_client.do("ListAuditEvents", resource="venue")
     assert {event.name for event in venues.audit_events} == {"PIER", "QUAY", "SHOP"}
 
 
@@ -146,14 +150,14 @@ PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
-async def test_lists_by_page(office: Office, subtests: pytest.Subtests) -> None:
+async def test_lists_by_page(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     staff = OPERATOR | {"role": account_pb2.OPERATOR_ROLE_SUPERVISOR, "merchant_code": "SHOPS"}
-    await office.do("CreateOperator", username="sam", **staff)
+    await admin_client.do("CreateOperator", username="sam", **staff)
     for method, filters, expected in PAGES:
         with subtests.test(method=method, filters=filters):
             found, token = [], ""
             while True:
-                page = await office.do(method, **filters, page_size=1, page_token=token)
+                page = await admin_client.do(method, **filters, page_size=1, page_token=token)
                 records = getattr(page, page.DESCRIPTOR.fields[0].name)
                 assert len(records) <= 1
                 found += [name_of(record) for record in records]
@@ -161,7 +165,7 @@ async def test_lists_by_page(office: Office, subtests: pytest.Subtests) -> None:
                 if not token:
                     break
             assert found == expected
-            whole = await office.do(method, **filters)
+            whole = await admin_client.do(method, **filters)
             assert [name_of(r) for r in getattr(whole, whole.DESCRIPTOR.fields[0].name)] == expected
 
 
@@ -171,12 +175,12 @@ def name_of(record: Any) -> str:
     return str(getattr(record, record.DESCRIPTOR.fields[0].name))
 
 
-async def test_keys_by_page(office: Office) -> None:
-    made = [(await office.do("CreatePartnerKey", partner_code="CP")).key for _ in range(3)]
-    await office.do("CreatePartnerKey", partner_code="HK")
-    await office.do("RevokePartnerKey", partner_code="CP", key_id=made[0].key_id)
-    first = await office.do("ListPartnerKeys", partner_code="CP", page_size=2)
-    rest = await office.do(
+async def test_keys_by_page(admin_client: AdminClient) -> None:
+    made = [(await admin_client.do("CreatePartnerKey", partner_code="CP")).key for _ in range(3)]
+    await admin_client.do("CreatePartnerKey", partner_code="HK")
+    await admin_client.do("RevokePartnerKey", partner_code="CP", key_id=made[0].key_id)
+    first = await admin_client.do("ListPartnerKeys", partner_code="CP", page_size=2)
+    rest = await admin_client.do(
         "ListPartnerKeys", partner_code="CP", page_size=2, page_token=first.next_page_token
     )
     keys = [*first.keys, *rest.keys]
@@ -186,9 +190,11 @@ async def test_keys_by_page(office: Office) -> None:
     assert revoked == {made[0].key_id}
 
 
-async def test_page_token_belongs_to_its_filters(office: Office) -> None:
-    page = await office.do("ListVenues", merchant_code="FERRIES", page_size=1)
+async def test_page_token_belongs_to_its_filters(admin_client: AdminClient) -> None:
+    page = await admin_client.do("ListVenues", merchant_code="FERRIES", page_size=1)
     for filters in ({}, {"merchant_code": "SHOPS"}):
-        refused = await office.refused("ListVenues", **filters, page_token=page.next_page_token)
+        refused = await admin_client.refused(
+            "ListVenues", **filters, page_token=page.next_page_token
+        )
         assert refused.reason == Reason.PAGE_TOKEN_INVALID
-    assert await office.reason("ListVenues", page_size=201) == Reason.INVALID_FIELD
+    assert await admin_client.reason("ListVenues", page_size=201) == Reason.INVALID_FIELD

@@ -14,7 +14,7 @@ from server.platform.metrics import CALLS, exposition
 from tests.rpc.test_app import channel_to, running
 from tests.rpc.test_transport import PREFACE
 from tests.support.gate import Terminal, World, a_world
-from tests.support.partner_desk import Desk, Market, a_market
+from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import Refusal, read_refusal
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -56,7 +56,7 @@ async def test_a_call_whose_request_does_not_come_is_ended_and_counted(
         running(database_url, redis_url, first_message_seconds=0.5) as app,
         channel_to(app) as channel,
     ):
-        key = ("x-api-key", Desk.at(channel).api_key)
+        key = ("x-api-key", PartnerClient.at(channel).api_key)
         for path, *metadata in (
             (LOG_IN,),
             ("/deeptravel.ota.v1.OtaService/GetInventory", key),

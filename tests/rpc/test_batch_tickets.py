@@ -13,9 +13,9 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 
 from server.platform.errors import Reason
 from server.tickets import tickets
-from server.tickets.qr import Kind
+from server.tickets.qr import QrKind
 from tests.support.gate_server import GateServer
-from tests.support.partner_desk import CP, HK, Desk, Market
+from tests.support.partner_client import CP, HK, Market, PartnerClient
 from tests.support.rpc_server import refusal
 
 BATCH = 410
@@ -25,12 +25,12 @@ AND pid <> pg_backend_pid()
 """
 
 
-async def pages(desk: Desk, batch_id: str, **fields: Any) -> list[Any]:
+async def pages(client: PartnerClient, batch_id: str, **fields: Any) -> list[Any]:
     found: list[Any] = []
     while not found or found[-1].next_page_token:
         token = found[-1].next_page_token if found else ""
         request = ota.ListBatchTicketsRequest(batch_id=batch_id, page_token=token, **fields)
-        found.append(await desk.call("ListBatchTickets", request))
+        found.append(await client.call("ListBatchTickets", request))
     return found
 
 
@@ -40,15 +40,17 @@ async def over_json(server: GateServer, path: str, key: str = CP.api_key) -> htt
         return await http.get(url, headers={"X-Api-Key": key})
 
 
-async def test_pages_with_tokens(market: Market, desk: Desk, ota_server: GateServer) -> None:
+async def test_pages_with_tokens(
+    market: Market, client: PartnerClient, ota_server: GateServer
+) -> None:
     """Seen red: there was no such path; a partner asked for one QR text a call."""
-    batch = await desk.batch(BATCH)
+    batch = await client.batch(BATCH)
     await market.sql(
         "UPDATE tickets SET blocked = true WHERE ticket_code = %s", batch.tickets[3].ticket_code
     )
-    listed = await desk.listed(batch_id=batch.batch_id, page_size=200)
+    listed = await client.listed(batch_id=batch.batch_id, page_size=200)
     for size, lengths in ((200, [200, 200, 10]), (0, [50] * 8 + [10]), (BATCH // 5, [82] * 5)):
-        found = await pages(desk, batch.batch_id, with_qr=True, page_size=size)
+        found = await pages(client, batch.batch_id, with_qr=True, page_size=size)
         assert [len(page.tickets) for page in found] == lengths
         made = [ticket for page in found for ticket in page.tickets]
         assert [ticket.ticket_code for ticket in made] == listed
@@ -69,53 +71,53 @@ async def test_pages_with_tokens(market: Market, desk: Desk, ota_server: GateSer
         if text:
             claims = market.claims(text)
             assert (claims.number, claims.jti, claims.expire_time) == known[code]
-    without = (await pages(desk, batch.batch_id))[0]
+    without = (await pages(client, batch.batch_id))[0]
     assert {ticket.encrypted_data for ticket in without.tickets} == {""}
 
 
 async def test_whose_pages(
-    market: Market, desk: Desk, other_desk: Desk, ota_server: GateServer
+    market: Market, client: PartnerClient, other_client: PartnerClient, ota_server: GateServer
 ) -> None:
-    batch = await desk.batch(60)
+    batch = await client.batch(60)
     for batch_id in (batch.batch_id, "none"):
-        refused = await refusal(pages(other_desk, batch_id))
+        refused = await refusal(pages(other_client, batch_id))
         assert refused.reason is Reason.NOT_FOUND
     for path in ("tickets", "tickets:stream"):
         answer = await over_json(ota_server, f"/ota/batches/{batch.batch_id}/{path}", HK.api_key)
         assert answer.status_code == 404
-    (first, _) = await pages(desk, batch.batch_id)
+    (first, _) = await pages(client, batch.batch_id)
     other = ota.ListBatchTicketsRequest(
         batch_id=batch.batch_id, with_qr=True, page_token=first.next_page_token
     )
-    refused = await refusal(desk.call("ListBatchTickets", other))
+    refused = await refusal(client.call("ListBatchTickets", other))
     assert refused.reason is Reason.PAGE_TOKEN_INVALID
 
 
-async def test_lines(market: Market, desk: Desk, ota_server: GateServer) -> None:
+async def test_lines(market: Market, client: PartnerClient, ota_server: GateServer) -> None:
     """A line of JSON for each ticket, and on from any of them."""
-    batch = await desk.batch(2_500)
+    batch = await client.batch(2_500)
     path = f"/ota/batches/{batch.batch_id}/tickets:stream?with_qr=true"
     answer = await over_json(ota_server, path)
     assert answer.headers["content-type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in answer.text.splitlines()]
     codes = [line["ticket_code"] for line in lines]
-    assert codes == await desk.listed(batch_id=batch.batch_id, page_size=200)
+    assert codes == await client.listed(batch_id=batch.batch_id, page_size=200)
     for line in (lines[0], lines[-1]):
         assert set(line) == {"ticket_code", "status", "encrypted_data"}
-        assert market.claims(line["encrypted_data"]).kind is Kind.TICKET
+        assert market.claims(line["encrypted_data"]).kind is QrKind.TICKET
     resumed = await over_json(ota_server, f"{path}&after_ticket_code={codes[1_999]}")
     assert [json.loads(line)["ticket_code"] for line in resumed.text.splitlines()] == codes[2_000:]
 
 
 async def test_a_slow_reader_of_lines_keeps_nothing_waiting(
-    market: Market, desk: Desk, ota_server: GateServer, monkeypatch: pytest.MonkeyPatch
+    market: Market, client: PartnerClient, ota_server: GateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads no further than the pipes hold, and holds no transaction.
 
     Seen red with a gateway that reads the stream ahead: all 40 chunks were read while nobody took a
     line.
     """
-    batch = await desk.batch(40_000)
+    batch = await client.batch(40_000)
     chunks = 0
     chunk_of = tickets.batch_tickets
 

@@ -1,4 +1,6 @@
-"""What administrators make of the catalogue: checked, audited, and departures made from timetables, once."""
+"""What administrators make of the catalogue: checked, audited, and departures made from
+timetables, once.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -25,7 +27,7 @@ from server.platform.errors import DomainError, Reason
 from server.stock.ids import departure_id, departure_stock_id
 from server.stock.models import stocks
 from tests.support import timetable as world
-from tests.support.admin_office import DEPARTURE, ROUTE_FARE, VALID, Office
+from tests.support.admin_client import DEPARTURE, ROUTE_FARE, VALID, AdminClient
 from tests.support.rpc_server import refusal
 from tests.support.timetable import by, call, fare, fare_class, timetable
 from tools.dev import demo_catalog
@@ -168,7 +170,8 @@ async def test_departures_are_made_ahead_once(db: Database) -> None:
 async def test_departures_leave_by_our_own_tables_of_time_zones(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by the database's, whose age is another: here ours say of Hong Kong what is true of Tokyo.
+    """Not by the database's, whose age is another: here ours say of Hong Kong what is true of
+    Tokyo.
 
     Seen red: the database made 08:00 of it, as it thinks of Hong Kong.
     """
@@ -242,7 +245,7 @@ async def test_cities_and_stops(db: Database) -> None:
     )
 
 
-PROMOTION = promotions.Promotion(
+PROMOTION = promotions.PromotionRecord(
     promotion_id=9,
     code="NINE",
     display_name_en="Nine",
@@ -358,7 +361,9 @@ async def test_the_edition_is_of_what_is_sold(db: Database) -> None:
 
 
 async def test_a_package_is_on_sale_from_its_allotment_on(db: Database) -> None:
-    """Of partners' allotments nothing is sold to travellers. Seen red: it was as soon as anything else changed."""
+    """Of partners' allotments nothing is sold to travellers. Seen red: it was as soon as
+    anything else changed.
+    """
     await do(db, products.create_product, world.product(399, "PACKAGE", city_code="HKG"))
     feed = ChangeFeed(db)
     await feed.poll()
@@ -372,7 +377,7 @@ async def test_a_package_is_on_sale_from_its_allotment_on(db: Database) -> None:
     assert (first.offer(offer_id) is None, second.offer(offer_id) is None) == (True, False)
 
 
-async def test_products_carry_what_travellers_need(office: Office) -> None:
+async def test_products_carry_what_travellers_need(admin_client: AdminClient) -> None:
     tier = product_pb2.PartyTier(min_party=3, percent_off=5)
     policy = product_pb2.RefundPolicy(
         refund_tiers=[product_pb2.RefundTier(minutes_before=-60, percent=50)], pro_rata=True
@@ -397,7 +402,7 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         "entitlements": [locker],
         "validity_days": 1,
     }
-    made = (await office.do("CreateProduct", **new)).product
+    made = (await admin_client.do("CreateProduct", **new)).product
     assert (made.max_per_traveller, made.calendar_code, made.city_code) == (9, "HK", "")
     assert made.boarding_minutes == 120
     assert made.entitlements[0].shared
@@ -409,7 +414,7 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         product_pb2.AgeLimit(customer_type=ticket_pb2.CUSTOMER_TYPE_SENIOR, min_age=65),
     ]
     made = (
-        await office.do(
+        await admin_client.do(
             "CreateProduct",
             **new,
             calendar_code="CN",
@@ -423,8 +428,8 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
     assert (list(made.tiers), made.max_per_traveller, made.calendar_code) == ([tier], 4, "CN")
     policy.move_tolerance_minutes = 30
     assert made.policy == policy
-    assert (await office.do("GetProduct", product_id=301)).product == made
-    changed = await office.do(
+    assert (await admin_client.do("GetProduct", product_id=301)).product == made
+    changed = await admin_client.do(
         "UpdateProduct",
         product_id=301,
         tiers=[],
@@ -448,12 +453,12 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
     ):
         (mask,) = fields
         refused = await refusal(
-            office.do("UpdateProduct", product_id=301, update_mask=mask, **fields)
+            admin_client.do("UpdateProduct", product_id=301, update_mask=mask, **fields)
         )
         assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
     assert changed.product.boarding_minutes == 1440
     for minutes in (1441, -1):
-        refused = await office.refused(
+        refused = await admin_client.refused(
             "UpdateProduct",
             product_id=301,
             boarding_minutes=minutes,
@@ -465,7 +470,9 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
         changes_allowed=1, move_tolerance_minutes=30
     )
     assert changed.product.max_per_traveller == 5
-    refused = await office.refused("CreateProduct", **new | {"product_id": 302, "city_code": "XXX"})
+    refused = await admin_client.refused(
+        "CreateProduct", **new | {"product_id": 302, "city_code": "XXX"}
+    )
     assert refused.fields == ("city_code",)
     rising = product_pb2.RefundPolicy(
         refund_tiers=[
@@ -473,39 +480,42 @@ async def test_products_carry_what_travellers_need(office: Office) -> None:
             product_pb2.RefundTier(minutes_before=0, percent=20),
         ]
     )
-    refused = await office.refused("CreateProduct", **new | {"product_id": 302, "policy": rising})
+    refused = await admin_client.refused(
+        "CreateProduct", **new | {"product_id": 302, "policy": rising}
+    )
     assert refused.fields == ("policy",)
-    refused = await office.refused(
+    refused = await admin_client.refused(
         "CreateProduct", **new | {"product_id": 302, "tiers": [tier] * 2}
     )
     assert refused.fields == ("tiers",)
 
 
-async def test_administrators_see_and_change_departures(office: Office) -> None:
-    changed = await office.do("SetRouteFares", **VALID["SetRouteFares"])
+async def test_administrators_see_and_change_departures(admin_client: AdminClient) -> None:
+    changed = await admin_client.do("SetRouteFares", **VALID["SetRouteFares"])
     assert list(changed.route.fares) == [ROUTE_FARE]
     assert list(changed.route.stop_codes) == ["IOQ", "XJA"]
     assert list(changed.route.class_codes) == ["SECOND"]
     wrong = catalog_pb2.RouteFare()
     wrong.CopyFrom(ROUTE_FARE)
     wrong.class_code = "THIRD"
-    refused = await office.refused("SetRouteFares", route_id=11, fares=[wrong])
+    refused = await admin_client.refused("SetRouteFares", route_id=11, fares=[wrong])
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("fares[0].class_code",))
-    (found,) = (await office.do("ListDepartures")).departures
+    (found,) = (await admin_client.do("ListDepartures")).departures
     assert (found.departure_id, found.route_id, found.service_number) == (DEPARTURE, 11, "N111")
     assert [(s.class_code, s.total, s.available) for s in found.stocks] == [("SECOND", 10, 10)]
-    changed = await office.do("SetDepartureStock", **VALID["SetDepartureStock"])
+    changed = await admin_client.do("SetDepartureStock", **VALID["SetDepartureStock"])
     assert changed.departure.stocks[0].total == 5
     none = VALID["SetDepartureStock"] | {"total": 0}
-    assert (await office.do("SetDepartureStock", **none)).departure.stocks[0].total == 0
-    changed = await office.do("SetDepartureState", **VALID["SetDepartureState"])
+    assert (await admin_client.do("SetDepartureStock", **none)).departure.stocks[0].total == 0
+    changed = await admin_client.do("SetDepartureState", **VALID["SetDepartureState"])
     assert changed.departure.state == catalog_pb2.DEPARTURE_STATE_CANCELLED
-    refused = await office.refused("ListDepartures", travel_date="2026-02-30")
+    refused = await admin_client.refused("ListDepartures", travel_date="2026-02-30")
     assert refused.fields == ("travel_date",)
 
 
 def test_customer_types_are_those_of_the_contract() -> None:
-    names = {name.removeprefix("CUSTOMER_TYPE_") for name in ticket_pb2.CustomerType.keys()}  # noqa: SIM118 - no mapping
+    # no mapping
+    names = {name.removeprefix("CUSTOMER_TYPE_") for name in ticket_pb2.CustomerType.keys()}  # noqa: SIM118
     assert names - {"UNSPECIFIED"} == transport.CUSTOMER_TYPES
 
 

@@ -16,10 +16,10 @@ from server.platform.errors import Reason
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
+from tests.support.order_scenario import OrderScenario, a_scenario, give_back, states, swap, tickets
 from tests.support.rpc_server import refusal
 from tests.support.staff import Staff, hire, valid_now
-from tests.support.till import Till, a_till, give_back, states, swap, tickets
-from tests.support.traveller import Desk, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
@@ -51,19 +51,19 @@ async def staff(world: World, server: GateServer) -> Staff:
     return await hire(world, server.channel)
 
 
-async def sold(world: World, desk: Desk, till: Till) -> Any:
+async def sold(world: World, client: TravellerClient, scenario: OrderScenario) -> Any:
     """A ticket of one traveller."""
-    await till.sell(desk, world.package(), passengers=party(1))
-    return next(each for each in await tickets(desk) if not each.shared)
+    await scenario.sell(client, world.package(), passengers=party(1))
+    return next(each for each in await tickets(client) if not each.shared)
 
 
-async def begun(world: World, desk: Desk, ticket: Any) -> Any:
+async def begun(world: World, client: TravellerClient, ticket: Any) -> Any:
     """The order of a change to the next day, which waits for its fee."""
-    return (await swap(desk, ticket.ticket_code, world.package(1))).order
+    return (await swap(client, ticket.ticket_code, world.package(1))).order
 
 
-async def new_ticket(desk: Desk, order_id: str) -> Any:
-    return next(each for each in await tickets(desk, order_id=order_id) if not each.shared)
+async def new_ticket(client: TravellerClient, order_id: str) -> Any:
+    return next(each for each in await tickets(client, order_id=order_id) if not each.shared)
 
 
 async def blocked(world: World, ticket_code: str) -> bool:
@@ -72,19 +72,19 @@ async def blocked(world: World, ticket_code: str) -> bool:
 
 
 async def test_a_block_set_meanwhile_passes_on(
-    world: World, desk: Desk, till: Till, staff: Staff
+    world: World, client: TravellerClient, scenario: OrderScenario, staff: Staff
 ) -> None:
-    old = await sold(world, desk, till)
-    order = await begun(world, desk, old)
+    old = await sold(world, client, scenario)
+    order = await begun(world, client, old)
     answer = await staff.administrator.block(old.ticket_code)
     assert (answer.blocked, answer.successor_ticket_code) == (True, "")
-    assert await till.pay(order.order_id) == "PAID"
-    new = await new_ticket(desk, order.order_id)
+    assert await scenario.pay(order.order_id) == "PAID"
+    new = await new_ticket(client, order.order_id)
     assert await blocked(world, new.ticket_code)
     request = ticket_pb2.IssueTicketQrRequest(ticket_code=new.ticket_code)
-    refused = await refusal(desk.call("IssueTicketQr", request))
+    refused = await refusal(client.call("IssueTicketQr", request))
     assert refused.reason == Reason.TICKET_STATE_REFUSES
-    refused = await refusal(give_back(desk, order.order_id, new.ticket_code))
+    refused = await refusal(give_back(client, order.order_id, new.ticket_code))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "BLOCKED")
     events = "SELECT action, actor FROM ticket_events JOIN tickets USING (ticket_id) WHERE ticket_code = %s"
     assert await world.sql(events, new.ticket_code) == [("block", "system")]
@@ -93,7 +93,7 @@ async def test_a_block_set_meanwhile_passes_on(
     assert (answer.blocked, answer.successor_ticket_code) == (False, new.ticket_code)
     assert not await blocked(world, new.ticket_code)
     await valid_now(world)
-    printed = (await desk.call("IssueTicketQr", request)).encrypted_data
+    printed = (await client.call("IssueTicketQr", request)).encrypted_data
     await staff.administrator.block(new.ticket_code)
     assert verdict(await staff.terminal.redeem(printed, "ferry")) == "TICKET_BLOCKED"
     await staff.administrator.unblock(new.ticket_code)
@@ -101,12 +101,12 @@ async def test_a_block_set_meanwhile_passes_on(
 
 
 async def test_a_block_of_what_was_changed_is_that_of_the_new_one(
-    world: World, desk: Desk, till: Till, staff: Staff
+    world: World, client: TravellerClient, scenario: OrderScenario, staff: Staff
 ) -> None:
-    old = await sold(world, desk, till)
-    order = await begun(world, desk, old)
-    await till.pay(order.order_id)
-    new = await new_ticket(desk, order.order_id)
+    old = await sold(world, client, scenario)
+    order = await begun(world, client, old)
+    await scenario.pay(order.order_id)
+    new = await new_ticket(client, order.order_id)
     answer = await staff.administrator.block(old.ticket_code)
     assert (answer.blocked, answer.successor_ticket_code) == (True, new.ticket_code)
     assert await blocked(world, new.ticket_code)
@@ -117,11 +117,11 @@ async def test_a_block_of_what_was_changed_is_that_of_the_new_one(
 
 @pytest.mark.parametrize("lifted", [True, False])
 async def test_a_late_payment_for_a_blocked_ticket_goes_back(
-    world: World, desk: Desk, till: Till, staff: Staff, lifted: bool
+    world: World, client: TravellerClient, scenario: OrderScenario, staff: Staff, lifted: bool
 ) -> None:
-    old = await sold(world, desk, till)
-    order = await begun(world, desk, old)
-    late = await till.bill(order.order_id)
+    old = await sold(world, client, scenario)
+    order = await begun(world, client, old)
+    late = await scenario.bill(order.order_id)
     await staff.administrator.block(old.ticket_code)
     await world.expire(order.order_id)
     await world.until(
@@ -129,12 +129,12 @@ async def test_a_late_payment_for_a_blocked_ticket_goes_back(
     )
     if lifted:
         await staff.administrator.unblock(old.ticket_code)
-        assert await till.take_in(late) == "PAID"
-        assert not await blocked(world, (await new_ticket(desk, order.order_id)).ticket_code)
+        assert await scenario.take_in(late) == "PAID"
+        assert not await blocked(world, (await new_ticket(client, order.order_id)).ticket_code)
         return
-    assert await till.take_in(late) == "REFUNDED"
-    await till.drain()
-    assert await states(desk, order.order_id) == []
+    assert await scenario.take_in(late) == "REFUNDED"
+    await scenario.drain()
+    assert await states(client, order.order_id) == []
     assert await blocked(world, old.ticket_code)
     state = "SELECT state FROM tickets WHERE ticket_code = %s"
     assert await world.value(state, old.ticket_code) == "ACTIVE"
@@ -143,39 +143,39 @@ async def test_a_late_payment_for_a_blocked_ticket_goes_back(
 
 
 async def test_a_blocked_ticket_is_not_changed(
-    world: World, desk: Desk, till: Till, staff: Staff
+    world: World, client: TravellerClient, scenario: OrderScenario, staff: Staff
 ) -> None:
-    old = await sold(world, desk, till)
+    old = await sold(world, client, scenario)
     await staff.administrator.block(old.ticket_code)
-    refused = await refusal(begun(world, desk, old))
+    refused = await refusal(begun(world, client, old))
     why = {"ticket_code": old.ticket_code, "why": "BLOCKED"}
     assert (refused.reason, refused.metadata) == (Reason.CHANGE_REFUSED, why)
 
 
 async def test_a_block_outlives_a_refund_that_is_closed(
-    world: World, desk: Desk, till: Till, staff: Staff
+    world: World, client: TravellerClient, scenario: OrderScenario, staff: Staff
 ) -> None:
-    ticket = await sold(world, desk, till)
-    till.wechat.state = "CLOSED"
-    await give_back(desk, ticket.order_id)
+    ticket = await sold(world, client, scenario)
+    scenario.wechat.state = "CLOSED"
+    await give_back(client, ticket.order_id)
     await staff.administrator.block(ticket.ticket_code)
-    await till.drain()
-    assert await states(desk, ticket.order_id) == ["ACTIVE", "ACTIVE"]
+    await scenario.drain()
+    assert await states(client, ticket.order_id) == ["ACTIVE", "ACTIVE"]
     assert await blocked(world, ticket.ticket_code)
 
 
 async def test_over_json(
-    world: World, desk: Desk, server: GateServer, till: Till, staff: Staff
+    world: World, client: TravellerClient, server: GateServer, scenario: OrderScenario, staff: Staff
 ) -> None:
-    old = await sold(world, desk, till)
-    order = await begun(world, desk, old)
+    old = await sold(world, client, scenario)
+    order = await begun(world, client, old)
     base = f"http://127.0.0.1:{server.app.http_port}/admin/tickets"
     async with httpx2.AsyncClient(headers=dict(staff.administrator.metadata)) as http:
         body = {"comment": "stolen", "request_id": "b1"}
         answer = await http.post(f"{base}/{old.ticket_code}/block", json=body)
         assert (answer.status_code, answer.json()["blocked"]) == (200, True)
-        await till.pay(order.order_id)
-        new = await new_ticket(desk, order.order_id)
+        await scenario.pay(order.order_id)
+        new = await new_ticket(client, order.order_id)
         body = {"comment": "found", "request_id": "b2"}
         answer = await http.post(f"{base}/{old.ticket_code}/unblock", json=body)
         assert answer.json()["successor_ticket_code"] == new.ticket_code

@@ -1,4 +1,6 @@
-"""What a change makes a process forget, in this process and in others, and who waits for whom while changing."""
+"""What a change makes a process forget, in this process and in others, and who waits for whom
+while changing.
+"""
 
 import asyncio
 import math
@@ -181,7 +183,9 @@ async def test_a_log_in_is_looked_at_again_when_what_it_is_made_of_changes(
 async def test_a_log_out_and_a_change_of_configuration_do_not_wait_for_each_other(
     server: Server, other: Server
 ) -> None:
-    """Seen red: both counted up the same row, so that the log-out failed after the lock time-out."""
+    """Seen red: both counted up the same row, so that the log-out failed after the lock
+    time-out.
+    """
     header, caller = await logged_in(server)
     async with other.db.transaction() as changing:
         await change_an_account(changing)
@@ -218,7 +222,9 @@ async def changed_at(feed: ChangeFeed) -> list[set[tuple[str, str]]]:
 
 
 async def test_what_commits_late_is_not_missed_and_nothing_is_told_twice(server: Server) -> None:
-    """Seen red: reading on behind the newest transaction seen misses the one that commits after it."""
+    """Seen red: reading on behind the newest transaction seen misses the one that commits after
+    it.
+    """
     feed = ChangeFeed(server.db)
     found = await changed_at(feed)
     assert found == [{("EVERYTHING", "")}]

@@ -1,6 +1,8 @@
-"""Old and new ticket of one stock are one place: another day of a sold-out package, a longer leg on a full train.
+"""Old and new ticket of one stock are one place: another day of a sold-out package, a longer leg on
+a full train.
 
-Seen red with a place of its own for every new ticket: each of these changes was SOLD_OUT, or held a second place meanwhile.
+Seen red with a place of its own for every new ticket: each of these changes was SOLD_OUT, or held a
+second place meanwhile.
 """
 
 import asyncio
@@ -16,10 +18,9 @@ from server.platform.errors import Reason
 from server.stock.ids import stock_id
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
-from tests.support.rpc_server import Refusal, read_refusal, refusal
-from tests.support.till import (
-    Till,
-    a_till,
+from tests.support.order_scenario import (
+    OrderScenario,
+    a_scenario,
     change,
     give_back,
     quote_change,
@@ -27,6 +28,7 @@ from tests.support.till import (
     swap,
     tickets,
 )
+from tests.support.rpc_server import Refusal, read_refusal, refusal
 from tests.support.travel_clients import OverJson
 from tests.support.traveller import (
     BUMP,
@@ -34,7 +36,7 @@ from tests.support.traveller import (
     ORDER_STATE,
     PREMIUM,
     TRAIN,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -93,14 +95,14 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 def leg(world: World, origin: int, destination: int) -> str:
@@ -108,44 +110,48 @@ def leg(world: World, origin: int, destination: int) -> str:
     return f"TR-{world.departure_id()}-{FIRST}-{origin}-{destination}"
 
 
-async def test_another_day_of_a_sold_out_package(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.package())
+async def test_another_day_of_a_sold_out_package(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.package())
     assert await world.stock_of(PACKAGES) == (2, 0, 2)
-    old = next(each for each in await tickets(desk) if not each.shared)
-    made = await swap(desk, old.ticket_code, world.package(1))
+    old = next(each for each in await tickets(client) if not each.shared)
+    made = await swap(client, old.ticket_code, world.package(1))
     assert ORDER_STATE[made.order.state] == "PENDING"
     assert await world.stock_of(PACKAGES) == (2, 0, 2)
     assert await world.contradictions() == []
-    assert (await refusal(desk.create(world.package(2), passengers=party(1)))).reason == (
+    assert (await refusal(client.create(world.package(2), passengers=party(1)))).reason == (
         Reason.SOLD_OUT
     )
-    await till.pay(made.order.order_id)
+    await scenario.pay(made.order.order_id)
     assert await world.stock_of(PACKAGES) == (2, 0, 2)
-    (new,) = [each for each in await tickets(desk, order_id=made.order.order_id) if not each.shared]
+    (new,) = [
+        each for each in await tickets(client, order_id=made.order.order_id) if not each.shared
+    ]
     assert new.valid_from_time.ToDatetime() > old.valid_from_time.ToDatetime()
     # the place is the new ticket's now
-    await give_back(desk, made.order.order_id, new.ticket_code)
-    await till.drain()
+    await give_back(client, made.order.order_id, new.ticket_code)
+    await scenario.drain()
     assert await world.stock_of(PACKAGES) == (2, 0, 1)
-    assert "CHANGED" in await states(desk, order.order_id)
+    assert "CHANGED" in await states(client, order.order_id)
 
 
 async def test_a_longer_leg_on_a_full_train_over_json(
-    world: World, desk: Desk, till: Till, server: GateServer
+    world: World, client: TravellerClient, scenario: OrderScenario, server: GateServer
 ) -> None:
-    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
+    order = await scenario.sell(client, leg(world, 0, 1), passengers=party(5))
     assert await world.stock() == (5, 0, 5)
-    old = (await tickets(desk))[2]
+    old = (await tickets(client))[2]
 
     def over_json() -> Any:
         url = f"http://127.0.0.1:{server.app.http_port}"
         with httpx2.Client(base_url=url, trust_env=False) as http:
-            client = OverJson(http)
-            client.token = desk.metadata[0][1].removeprefix("Bearer ")
-            quoted = client.call(
+            over_json = OverJson(http)
+            over_json.token = client.metadata[0][1].removeprefix("Bearer ")
+            quoted = over_json.call(
                 "QuoteChange", ticket_code=old.ticket_code, offer_id=leg(world, 0, 2)
             )
-            return client.call(
+            return over_json.call(
                 "ChangeTicket",
                 ticket_code=old.ticket_code,
                 change_quote=quoted["change_quote"],
@@ -156,118 +162,124 @@ async def test_a_longer_leg_on_a_full_train_over_json(
     assert made["state"] == "PENDING"
     assert made["items"][0]["places"][0]["seat"] == old.seat
     assert await world.stock() == (5, 0, 5)
-    await till.pay(made["order_id"])
-    (new,) = await tickets(desk, order_id=made["order_id"])
+    await scenario.pay(made["order_id"])
+    (new,) = await tickets(client, order_id=made["order_id"])
     assert (new.seat, new.journey.destination.stop_code) == (old.seat, "FTN")
     assert await world.stock() == (5, 0, 5)
     assert await world.value("SELECT count(*) FROM taken_seats") == 5
     assert await world.value("SELECT count(*) FROM document_journeys, jsonb_each(journeys)") == 5
     # a shorter one again, paid by what it is cheaper, and then it goes: the seat is free for others
-    again = await swap(desk, new.ticket_code, leg(world, 0, 1))
+    again = await swap(client, new.ticket_code, leg(world, 0, 1))
     assert ORDER_STATE[again.order.state] == "PAID"
     assert again.ticket.seat == old.seat
-    await give_back(desk, again.order.order_id)
-    await till.drain()
-    other = Desk.of(server.channel, 2)
-    sold = await till.sell(other, leg(world, 1, 2), passengers=party(1))
+    await give_back(client, again.order.order_id)
+    await scenario.drain()
+    other = TravellerClient.of(server.channel, 2)
+    sold = await scenario.sell(other, leg(world, 1, 2), passengers=party(1))
     assert sold.items[0].places[0].seat == old.seat
-    assert (await states(desk, order.order_id)).count("ACTIVE") == 4
+    assert (await states(client, order.order_id)).count("ACTIVE") == 4
 
 
 @pytest.mark.parametrize("by_traveller", [True, False])
 async def test_what_is_not_paid_stays_as_it_was(
-    world: World, desk: Desk, till: Till, by_traveller: bool
+    world: World, client: TravellerClient, scenario: OrderScenario, by_traveller: bool
 ) -> None:
-    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
-    old = (await tickets(desk))[0]
-    made = await swap(desk, old.ticket_code, leg(world, 0, 2))
+    order = await scenario.sell(client, leg(world, 0, 1), passengers=party(5))
+    old = (await tickets(client))[0]
+    made = await swap(client, old.ticket_code, leg(world, 0, 2))
     if by_traveller:
-        await desk.cancel(made.order.order_id)
+        await client.cancel(made.order.order_id)
     else:
         await world.expire(made.order.order_id)
         await world.until(
             "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", made.order.order_id
         )
-    assert await states(desk, order.order_id) == ["ACTIVE"] * 5
+    assert await states(client, order.order_id) == ["ACTIVE"] * 5
     assert await world.stock() == (5, 0, 5)
     assert await world.value("SELECT count(*) FROM taken_seats") == 5
 
 
 async def test_a_payment_too_late_has_the_same_place(
-    world: World, desk: Desk, till: Till, server: GateServer
+    world: World, client: TravellerClient, scenario: OrderScenario, server: GateServer
 ) -> None:
-    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
-    first, second = (await tickets(desk))[:2]
+    order = await scenario.sell(client, leg(world, 0, 1), passengers=party(5))
+    first, second = (await tickets(client))[:2]
     late = {}
     for old in (first, second):
-        made = await swap(desk, old.ticket_code, leg(world, 0, 2))
-        late[made.order.order_id] = await till.bill(made.order.order_id)
+        made = await swap(client, old.ticket_code, leg(world, 0, 2))
+        late[made.order.order_id] = await scenario.bill(made.order.order_id)
         await world.expire(made.order.order_id)
         await world.until(
             "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", made.order.order_id
         )
     honoured, gone = late
-    assert await till.take_in(late[honoured]) == "PAID"
-    (new,) = await tickets(desk, order_id=honoured)
+    assert await scenario.take_in(late[honoured]) == "PAID"
+    (new,) = await tickets(client, order_id=honoured)
     assert new.seat == first.seat
     # the other one's ticket is given back meanwhile, and its place sold
-    await give_back(desk, order.order_id, second.ticket_code)
-    await till.drain()
-    await till.sell(Desk.of(server.channel, 2), leg(world, 0, 2), passengers=party(1))
-    assert await till.take_in(late[gone]) == "REFUNDED"
-    await till.drain()
+    await give_back(client, order.order_id, second.ticket_code)
+    await scenario.drain()
+    await scenario.sell(
+        TravellerClient.of(server.channel, 2), leg(world, 0, 2), passengers=party(1)
+    )
+    assert await scenario.take_in(late[gone]) == "REFUNDED"
+    await scenario.drain()
     assert await world.stock() == (5, 0, 5)
 
 
-async def test_two_changes_at_once_take_one_place(world: World, desk: Desk, till: Till) -> None:
+async def test_two_changes_at_once_take_one_place(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
     """Seen red without the locks, and the ticket moved whatever its state: only the passenger's
     journey kept the others off.
     """
-    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
-    old = (await tickets(desk))[0]
+    order = await scenario.sell(client, leg(world, 0, 1), passengers=party(5))
+    old = (await tickets(client))[0]
     quotes = [
-        (await quote_change(desk, old.ticket_code, offer)).change_quote
+        (await quote_change(client, old.ticket_code, offer)).change_quote
         for offer in (leg(world, 0, 2), leg(world, 0, 2), leg(world, 1, 2))
     ]
     outcomes = await asyncio.gather(
-        *[refusal_or_order(desk, old.ticket_code, quote) for quote in quotes]
+        *[refusal_or_order(client, old.ticket_code, quote) for quote in quotes]
     )
     made = [each for each in outcomes if not isinstance(each, Refusal)]
     assert len(made) == 1
     others = {each.reason for each in outcomes if isinstance(each, Refusal)}
     assert others == {Reason.CHANGE_REFUSED}
     assert await world.stock() == (5, 0, 5)
-    await till.pay(made[0].order_id) if ORDER_STATE[made[0].state] == "PENDING" else None
-    assert sorted(await states(desk, order.order_id)) == ["ACTIVE"] * 4 + ["CHANGED"]
+    await scenario.pay(made[0].order_id) if ORDER_STATE[made[0].state] == "PENDING" else None
+    assert sorted(await states(client, order.order_id)) == ["ACTIVE"] * 4 + ["CHANGED"]
     assert await world.value("SELECT count(*) FROM taken_seats") == 5
 
 
-async def refusal_or_order(desk: Desk, ticket_code: str, quote: str) -> Any:
+async def refusal_or_order(client: TravellerClient, ticket_code: str, quote: str) -> Any:
     """The order of a change, or why there is none."""
     try:
-        return (await change(desk, ticket_code, quote)).order
+        return (await change(client, ticket_code, quote)).order
     except grpc.aio.AioRpcError as error:
         return read_refusal(error)
 
 
-async def test_all_at_once_on_a_full_train(world: World, desk: Desk, till: Till) -> None:
+async def test_all_at_once_on_a_full_train(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
     """Everybody goes on to the end, each keeps his seat, and nobody waits for anybody's place."""
-    order = await till.sell(desk, leg(world, 0, 1), passengers=party(5))
-    old = await tickets(desk)
-    made = await asyncio.gather(*[swap(desk, t.ticket_code, leg(world, 0, 2)) for t in old])
+    order = await scenario.sell(client, leg(world, 0, 1), passengers=party(5))
+    old = await tickets(client)
+    made = await asyncio.gather(*[swap(client, t.ticket_code, leg(world, 0, 2)) for t in old])
     assert await world.stock() == (5, 0, 5)
-    await asyncio.gather(*[till.pay(each.order.order_id) for each in made])
-    seats = [(await tickets(desk, order_id=each.order.order_id))[0].seat for each in made]
+    await asyncio.gather(*[scenario.pay(each.order.order_id) for each in made])
+    seats = [(await tickets(client, order_id=each.order.order_id))[0].seat for each in made]
     assert seats == [each.seat for each in old]
-    assert set(await states(desk, order.order_id)) == {"CHANGED"}
+    assert set(await states(client, order.order_id)) == {"CHANGED"}
     assert await world.stock() == (5, 0, 5)
 
 
 async def test_a_seat_that_the_map_does_not_have_any_more_is_another_place(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    await till.sell(desk, leg(world, 0, 1), passengers=party(1))
-    (old,) = await tickets(desk)
+    await scenario.sell(client, leg(world, 0, 1), passengers=party(1))
+    (old,) = await tickets(client)
     smaller = {"rows": [2], "columns": "ABC DF"}
     await world.sql(
         "UPDATE routes SET fare_classes = jsonb_set(fare_classes, '{0,seat_map}', %s::jsonb)",
@@ -275,12 +287,12 @@ async def test_a_seat_that_the_map_does_not_have_any_more_is_another_place(
     )
     await world.sql(BUMP)
     for _ in range(300):
-        probe = await desk.order(leg(world, 0, 2), passengers=party(1))
-        await desk.cancel(probe.order_id)
+        probe = await client.order(leg(world, 0, 2), passengers=party(1))
+        await client.cancel(probe.order_id)
         if probe.items[0].places[0].seat.startswith("2"):
             break
         await asyncio.sleep(0.01)
-    made = await swap(desk, old.ticket_code, leg(world, 0, 2))
+    made = await swap(client, old.ticket_code, leg(world, 0, 2))
     assert await world.stock() == (5, 1, 1)
-    await till.pay(made.order.order_id)
+    await scenario.pay(made.order.order_id)
     assert await world.stock() == (5, 0, 1)

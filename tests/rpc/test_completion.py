@@ -108,7 +108,8 @@ async def test_the_statement_decides_as_the_rule(world: World, database_url: str
 
 
 async def test_a_large_order_costs_little(world: World, database_url: str) -> None:
-    """In the order of their numbers, as at a gate with one batch: all are read a few times, else one each.
+    """In the order of their numbers, as at a gate with one batch: all are read a few times, else
+    one each.
 
     Seen red with the open ticket chosen by its number: half of them are read each time.
     """

@@ -1,7 +1,7 @@
 """Connections: a deadline for every answer, and none is used again that must not be.
 
-Seen red: with the driver's own waits the first test hangs; without `_drop_connection` and `_is_useless` a connection
-that takes no writes goes back to the pool.
+Seen red: with the driver's own waits the first test hangs; without `_drop_connection` and
+`_is_useless` a connection that takes no writes goes back to the pool.
 """
 
 import asyncio
@@ -15,16 +15,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import load_settings
-from server.platform.connection import MARGIN_SECONDS, Connection
-from server.platform.database import Database, HotStatement, be_patient, round_trip
+from server.platform.connection import MARGIN_SECONDS, DriverConnection
+from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
+from server.platform.pipeline import PreparedStatement, round_trip
 
 SECONDS = 50
 """Less than SLEEP."""
-SLEEP = HotStatement("SELECT pg_sleep(60)::text")
-COUNT = HotStatement("INSERT INTO change_feed DEFAULT VALUES")
-READ_ONLY = HotStatement("SELECT set_config('default_transaction_read_only', 'on', false)")
-PID = HotStatement("SELECT pg_backend_pid()")
+SLEEP = PreparedStatement("SELECT pg_sleep(60)::text")
+COUNT = PreparedStatement("INSERT INTO change_feed DEFAULT VALUES")
+READ_ONLY = PreparedStatement("SELECT set_config('default_transaction_read_only', 'on', false)")
+PID = PreparedStatement("SELECT pg_backend_pid()")
 SLEEPERS = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
@@ -39,9 +40,9 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def driver_of(tx: AsyncConnection) -> Connection:
+async def driver_of(tx: AsyncConnection) -> DriverConnection:
     driver = (await tx.get_raw_connection()).driver_connection
-    assert isinstance(driver, Connection)
+    assert isinstance(driver, DriverConnection)
     return driver
 
 
@@ -74,7 +75,7 @@ async def test_what_may_take_long_has_long_and_its_connection_is_as_before_then(
 ) -> None:
     async with db.transaction() as tx:
         driver, usual = await driver_of(tx), (await driver_of(tx)).answer_seconds
-        await be_patient(tx, seconds=7)
+        await set_statement_timeout(tx, seconds=7)
         assert driver.answer_seconds == 7 + MARGIN_SECONDS
     async with db.transaction() as tx:
         assert await driver_of(tx) is driver
@@ -112,10 +113,10 @@ async def test_a_statement_whose_caller_is_gone_is_cancelled_at_the_server(db: D
 
 @pytest.mark.parametrize("pipelined", [True, False])
 async def test_a_connection_that_takes_no_writes_is_dropped(db: Database, pipelined: bool) -> None:
-    async def run(statement: HotStatement) -> list[tuple[Any, ...]]:
+    async def run(statement: PreparedStatement) -> list[tuple[Any, ...]]:
         if pipelined:
-            async with db.hot() as hot, hot.transaction():
-                (rows,) = await hot.round_trip([(statement, [])], commit=True)
+            async with db.pipeline() as pipeline, pipeline.transaction():
+                (rows,) = await pipeline.round_trip([(statement, [])], commit=True)
                 return rows
         async with db.transaction() as tx:
             result = await tx.execute(text(statement.sql.decode()))

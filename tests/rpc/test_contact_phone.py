@@ -1,4 +1,5 @@
-"""The telephone number of an order: read, kept sealed, shown back with its country, and carried over a change.
+"""The telephone number of an order: read, kept sealed, shown back with its country, and carried
+over a change.
 
 Seen red with the number left out of what is sealed, in an order and in that of a change.
 """
@@ -10,17 +11,17 @@ from deeptravel.ticketing.v1 import order_pb2
 
 from server.platform.errors import Reason
 from tests.support import traveller
+from tests.support.order_scenario import a_scenario, swap, tickets
 from tests.support.rpc_server import refusal
-from tests.support.till import a_till, swap, tickets
 
 
 async def test_a_contact_phone(database_url: str, redis_url: str) -> None:
     async with (
         traveller.a_world(database_url, departures=2) as world,
         traveller.traveller_server(database_url, redis_url) as server,
-        a_till(database_url) as till,
+        a_scenario(database_url) as scenario,
     ):
-        me = traveller.Desk.of(server.channel, 1)
+        me = traveller.TravellerClient.of(server.channel, 1)
         without = await me.order(world.seat(), passengers=traveller.party(1))
         assert (without.contact_phone, without.contact_country_code) == ("", "")
         for wrong in ("123", "13800138000", "+99912345678"):
@@ -38,7 +39,7 @@ async def test_a_contact_phone(database_url: str, redis_url: str) -> None:
         )
         assert "13800138000" not in kept
         assert b"13800138000".hex() not in kept
-        await till.pay(order.order_id)
+        await scenario.pay(order.order_id)
         (ticket,) = await tickets(me)
         made = (await swap(me, ticket.ticket_code, world.seat(2, traveller.FIRST))).order
         assert (made.contact_phone, made.contact_country_code) == ("+8613800138000", "CN")

@@ -1,4 +1,5 @@
-"""Order and ticket codes can be counted up: whose business they are not learns nothing from them, names least of all.
+"""Order and ticket codes can be counted up: whose business they are not learns nothing from them,
+names least of all.
 
 Seen red: without `_redeems_in` any operator got any order's names; without the prefixes of
 `_number` codes of tickets were read as codes of orders; without the merchant in the list and the

@@ -1,4 +1,6 @@
-"""The operator cancels a departure: what waits is cancelled, what was sold comes back whole, by itself or by choice."""
+"""The operator cancels a departure: what waits is cancelled, what was sold comes back whole, by
+itself or by choice.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,10 +17,9 @@ from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, look_again
-from tests.support.rpc_server import refusal
-from tests.support.till import (
-    Till,
-    a_till,
+from tests.support.order_scenario import (
+    OrderScenario,
+    a_scenario,
     change,
     give_back,
     quote,
@@ -28,11 +29,12 @@ from tests.support.till import (
     swap,
     tickets,
 )
+from tests.support.rpc_server import refusal
 from tests.support.traveller import (
     CANCEL_REASON,
     ORDER_STATE,
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -59,19 +61,19 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-async def manager(till: Till, server: GateServer) -> Manager:
-    return await Manager.hired(till.db, server.channel)
+async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
+    return await Manager.hired(scenario.db, server.channel)
 
 
 async def refunds_of(world: World) -> list[tuple[Any, ...]]:
@@ -88,34 +90,34 @@ async def events_of(world: World, order: Any) -> str:
 
 
 async def test_sold_tickets_come_back_whole_by_themselves(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     """Seen red: without `_give_back` all stayed ACTIVE; without an operator's cause a fee of each
     was kept.
     """
     number = world.departure_id()
-    order = await till.sell(desk, world.seat(), world.seat(2, SECOND))
-    second = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(1))
+    order = await scenario.sell(client, world.seat(), world.seat(2, SECOND))
+    second = await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(1))
     made = await manager.cancel(number)
     assert made.state == catalog_pb2.DEPARTURE_STATE_CANCELLED
     assert made.refunds == AT_ONCE
     assert made.HasField("cancel_time")
     await followed(world)
     # two of two orders; the other departure of the first order stays
-    await till.drain()
-    assert sorted(await states(desk, order.order_id)) == [
+    await scenario.drain()
+    assert sorted(await states(client, order.order_id)) == [
         "ACTIVE",
         "ACTIVE",
         "REFUNDED",
         "REFUNDED",
     ]
-    assert await states(desk, second.order_id) == ["REFUNDED"]
+    assert await states(client, second.order_id) == ["REFUNDED"]
     assert await refunds_of(world) == [
         ("DEPARTURE_CANCELLED", 40_000),
         ("DEPARTURE_CANCELLED", 10_000),
     ]
-    assert ORDER_STATE[(await desk.get(order.order_id)).state] == "PAID"
-    assert ORDER_STATE[(await desk.get(second.order_id)).state] == "CANCELLED"
+    assert ORDER_STATE[(await client.get(order.order_id)).state] == "PAID"
+    assert ORDER_STATE[(await client.get(second.order_id)).state] == "CANCELLED"
     assert await world.stock() == (10, 0, 0)
     assert await world.stock(2, SECOND) == (10, 0, 2)
     assert await events_of(world, second) == (
@@ -123,7 +125,7 @@ async def test_sold_tickets_come_back_whole_by_themselves(
         " order.cancelled"
     )
     request = refund_pb2.ListRefundsRequest(order_id=second.order_id)
-    (refund,) = (await desk.call("ListRefunds", request)).refunds
+    (refund,) = (await client.call("ListRefunds", request)).refunds
     assert refund.cause == "departure_cancelled"
     (given,) = refund.tickets
     assert (given.percent, given.fee_minor) == (100, 0)
@@ -132,17 +134,17 @@ async def test_sold_tickets_come_back_whole_by_themselves(
 
 
 async def test_it_runs_once_and_a_repeat_changes_nothing(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     number = world.departure_id()
-    await till.sell(desk, world.seat(), passengers=party(1))
+    await scenario.sell(client, world.seat(), passengers=party(1))
     first = await manager.cancel(number, request_id="same")
     assert await manager.cancel(number, request_id="same") == first
     again = await manager.cancel(number, comment="another word", refunds=AFTER_CHOICE)
     assert again.refunds == AT_ONCE
     await followed(world)
     await look_again(world)
-    await till.drain()
+    await scenario.drain()
     await look_again(world)
     assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]
     trail = "SELECT count(*) FROM audit_events WHERE resource = 'departure'"
@@ -170,18 +172,18 @@ async def test_it_is_for_good(world: World, manager: Manager) -> None:
 
 
 async def test_what_waits_is_cancelled_and_not_paid(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     """Seen red: without the look at the departure in `CreatePayment` it was asked to pay."""
-    order = await desk.order(world.seat(), world.seat(2, SECOND))
-    bill = await till.bill(order.order_id)
+    order = await client.order(world.seat(), world.seat(2, SECOND))
+    bill = await scenario.bill(order.order_id)
     await manager.cancel(world.departure_id())
-    pay = desk.call("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id))
+    pay = client.call("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id))
     refused = await refusal(pay)
     assert refused.reason == Reason.DEPARTURE_CANCELLED
     assert refused.metadata == {"departure_id": str(world.departure_id())}
     await followed(world)
-    found = await desk.get(order.order_id)
+    found = await client.get(order.order_id)
     assert (ORDER_STATE[found.state], CANCEL_REASON[found.cancel_reason]) == (
         "CANCELLED",
         "DEPARTURE_CANCELLED",
@@ -191,70 +193,72 @@ async def test_what_waits_is_cancelled_and_not_paid(
     closing = "SELECT count(*) FROM outbox_tasks WHERE kind = 'payment.close' AND key = %s"
     assert await world.value(closing, bill.out_trade_no) == 1
     # a payment that comes anyway goes back whole
-    assert await till.take_in(bill) == "REFUNDED"
-    await till.drain()
+    assert await scenario.take_in(bill) == "REFUNDED"
+    await scenario.drain()
     assert await world.value("SELECT refunded_minor FROM payments") == 60_000
-    assert await tickets(desk) == []
-    again = desk.call("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id))
+    assert await tickets(client) == []
+    again = client.call("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id))
     assert (await refusal(again)).reason == Reason.DEPARTURE_CANCELLED
 
 
 async def test_one_order_that_cannot_be_cancelled_does_not_keep_the_others(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    sold = await till.sell(desk, world.seat(), passengers=party(1))
-    stuck = await desk.order(world.seat(), world.seat(2, SECOND), passengers=party(1))
-    waiting = await desk.order(world.seat(), passengers=party(1))
+    sold = await scenario.sell(client, world.seat(), passengers=party(1))
+    stuck = await client.order(world.seat(), world.seat(2, SECOND), passengers=party(1))
+    waiting = await client.order(world.seat(), passengers=party(1))
     held = "UPDATE stocks SET held = %s WHERE stock_id = %s"
     await world.sql(held, 0, world.stock_id(2, SECOND))
     await manager.cancel(world.departure_id())
     await world.until("SELECT count(*) = 1 FROM refunds")
-    assert await states(desk, sold.order_id) == ["REFUNDING"]
-    assert ORDER_STATE[(await desk.get(waiting.order_id)).state] == "CANCELLED"
-    assert ORDER_STATE[(await desk.get(stuck.order_id)).state] == "PENDING"
+    assert await states(client, sold.order_id) == ["REFUNDING"]
+    assert ORDER_STATE[(await client.get(waiting.order_id)).state] == "CANCELLED"
+    assert ORDER_STATE[(await client.get(stuck.order_id)).state] == "PENDING"
     failing = "SELECT last_error IS NOT NULL FROM outbox_tasks WHERE kind = 'departure.cancelled'"
     await world.until(failing)
     await world.sql(held, 1, world.stock_id(2, SECOND))
     cancelled = "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s"
     await world.until(cancelled, stuck.order_id)
-    await till.drain()
-    assert await states(desk, sold.order_id) == ["REFUNDED"]
+    await scenario.drain()
+    assert await states(client, sold.order_id) == ["REFUNDED"]
 
 
 @pytest.mark.parametrize("expired", [False, True])
 async def test_a_payment_before_the_order_is_cancelled_goes_back_whole(
-    world: World, desk: Desk, till: Till, expired: bool
+    world: World, client: TravellerClient, scenario: OrderScenario, expired: bool
 ) -> None:
-    """The departure is cancelled, and nothing has followed yet. Seen red: PAID, with the check of `_take_in` removed."""
-    order = await desk.order(world.seat(), passengers=party(1))
-    bill = await till.bill(order.order_id)
+    """The departure is cancelled, and nothing has followed yet. Seen red: PAID, with the check
+    of `_take_in` removed.
+    """
+    order = await client.order(world.seat(), passengers=party(1))
+    bill = await scenario.bill(order.order_id)
     if expired:
         await world.expire(order.order_id)
         await world.until("SELECT state = 'CANCELLED' FROM orders")
     await world.sql("UPDATE departures SET state = 'CANCELLED'")
     await world.sql("UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL")
-    assert await till.take_in(bill) == "REFUNDED"
-    await till.drain()
+    assert await scenario.take_in(bill) == "REFUNDED"
+    await scenario.drain()
     assert await refunds_of(world) == [("LATE_PAYMENT", 20_000)]
-    found = await desk.get(order.order_id)
+    found = await client.get(order.order_id)
     reason = "HOLD_EXPIRED" if expired else "DEPARTURE_CANCELLED"
     assert CANCEL_REASON[found.cancel_reason] == reason
 
 
 async def test_nothing_is_sold_from_the_commit_on(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     """Also where the catalogue is of a second ago. Seen red: with `is_closed` always false an order
     was made.
     """
-    await till.sell(desk, world.seat(2), passengers=party(1))
-    (ticket,) = await tickets(desk)
-    quoted = await quote_change(desk, ticket.ticket_code, world.seat())
+    await scenario.sell(client, world.seat(2), passengers=party(1))
+    (ticket,) = await tickets(client)
+    quoted = await quote_change(client, ticket.ticket_code, world.seat())
     await manager.cancel(world.departure_id())
-    refused = await refusal(desk.create(world.seat()))
+    refused = await refusal(client.create(world.seat()))
     assert refused.reason == Reason.OFFER_NOT_AVAILABLE
     assert refused.metadata == {"offer_id": world.seat(), "why": "CANCELLED"}
-    refused = await refusal(change(desk, ticket.ticket_code, quoted.change_quote))
+    refused = await refusal(change(client, ticket.ticket_code, quoted.change_quote))
     assert refused.reason == Reason.OFFER_NOT_AVAILABLE
     assert await world.stock() == (10, 0, 0)
     request = offer_pb2.SearchOffersRequest(
@@ -265,7 +269,7 @@ async def test_nothing_is_sold_from_the_commit_on(
         available_only=True,
     )
     for _ in range(50):
-        offers = (await desk.call("SearchOffers", request)).offers
+        offers = (await client.call("SearchOffers", request)).offers
         found = {offer.journey.departure_id for offer in offers if offer.HasField("journey")}
         if str(world.departure_id()) not in found:
             break
@@ -275,29 +279,33 @@ async def test_nothing_is_sold_from_the_commit_on(
     assert str(world.departure_id(2)) in found
 
 
-async def test_the_choice(world: World, desk: Desk, till: Till, manager: Manager) -> None:
-    """Until it would have left: refund whole, or change without a fee that does not count; then the money by itself."""
+async def test_the_choice(
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
+) -> None:
+    """Until it would have left: refund whole, or change without a fee that does not count; then
+    the money by itself.
+    """
     number = world.departure_id()
-    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(3))
-    first, second, third = await tickets(desk)
-    await swap(desk, first.ticket_code, world.seat(2, SECOND))  # costs the fee, waits for it
+    await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(3))
+    first, second, third = await tickets(client)
+    await swap(client, first.ticket_code, world.seat(2, SECOND))  # costs the fee, waits for it
     made = await manager.cancel(number, refunds=AFTER_CHOICE)
     assert made.refunds == AFTER_CHOICE
     await followed(world)
     # the change that waited for its fee is cancelled, and free now
     assert await world.value("SELECT count(*) FROM orders WHERE state = 'PENDING'") == 0
-    found = await tickets(desk)
+    found = await tickets(client)
     assert {(each.status, each.departure_change) for each in found} == {(2, 1)}
-    quoted = await quote_change(desk, first.ticket_code, world.seat(2, SECOND))
+    quoted = await quote_change(client, first.ticket_code, world.seat(2, SECOND))
     assert (quoted.fee_minor, quoted.pay_minor, quoted.refund_minor) == (0, 0, 0)
     assert "no fee" in quoted.rule_en
     assert "不收手续费" in quoted.rule_zh
-    changed = await change(desk, first.ticket_code, quoted.change_quote)
+    changed = await change(client, first.ticket_code, quoted.change_quote)
     assert changed.ticket.changes_made == 0
-    quoted = await quote(desk, second.order_id, second.ticket_code)
+    quoted = await quote(client, second.order_id, second.ticket_code)
     assert (quoted.amount_minor, quoted.fee_minor) == (10_000, 0)
-    await request_refund(desk, second.order_id, quoted.refund_quote)
-    await till.drain()
+    await request_refund(client, second.order_id, quoted.refund_quote)
+    await scenario.drain()
     assert await refunds_of(world) == [("TRAVELLER", 10_000)]
     # its time has come
     await world.sql(
@@ -306,92 +314,92 @@ async def test_the_choice(world: World, desk: Desk, till: Till, manager: Manager
         number,
     )
     await look_again(world)
-    await till.drain()
+    await scenario.drain()
     assert await refunds_of(world) == [("TRAVELLER", 10_000), ("DEPARTURE_CANCELLED", 10_000)]
-    assert await states(desk, third.order_id) == ["CHANGED", "REFUNDED", "REFUNDED"]
-    assert await states(desk, changed.order.order_id) == ["ACTIVE"]
+    assert await states(client, third.order_id) == ["CHANGED", "REFUNDED", "REFUNDED"]
+    assert await states(client, changed.order.order_id) == ["ACTIVE"]
 
 
 async def test_the_product_says_when_and_an_administrator_may_end_the_waiting(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     policy = "UPDATE products SET policy = policy || '{\"refund_after_choice\": true}'"
     await world.sql(policy)
-    await till.sell(desk, world.seat(), passengers=party(1))
+    await scenario.sell(client, world.seat(), passengers=party(1))
     assert (await manager.cancel(world.departure_id())).refunds == AFTER_CHOICE
     await followed(world)
     assert await refunds_of(world) == []
     ended = await manager.cancel(world.departure_id(), refunds=AT_ONCE)
     assert ended.refunds == AT_ONCE
     await followed(world)
-    await till.drain()
+    await scenario.drain()
     assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]
 
 
 async def test_a_quote_of_before_gives_what_is_due_now(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    quoted = await quote(desk, order.order_id)
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    quoted = await quote(client, order.order_id)
     assert quoted.amount_minor == 19_500
     await manager.cancel(world.departure_id(), refunds=AFTER_CHOICE)
-    refund = await request_refund(desk, order.order_id, quoted.refund_quote)
+    refund = await request_refund(client, order.order_id, quoted.refund_quote)
     assert refund.amount_minor == 20_000
-    await till.drain()
+    await scenario.drain()
 
 
 async def test_what_was_asked_for_before_keeps_its_amount_and_comes_back_if_it_fails(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    refund = await give_back(desk, order.order_id)
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    refund = await give_back(client, order.order_id)
     assert refund.amount_minor == 19_500
     await manager.cancel(world.departure_id())
     await followed(world)
     assert await refunds_of(world) == [("TRAVELLER", 19_500)]
-    till.wechat.state = "CLOSED"
-    await till.drain()
-    assert await states(desk, order.order_id) == ["ACTIVE"]
-    till.wechat.state = "SUCCESS"
+    scenario.wechat.state = "CLOSED"
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["ACTIVE"]
+    scenario.wechat.state = "SUCCESS"
     await look_again(world)
-    await till.drain()
+    await scenario.drain()
     assert await refunds_of(world) == [("TRAVELLER", 19_500), ("DEPARTURE_CANCELLED", 20_000)]
-    assert await states(desk, order.order_id) == ["REFUNDED"]
+    assert await states(client, order.order_id) == ["REFUNDED"]
 
 
 async def test_blocked_and_used_tickets_stay(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(3))
-    blocked, used, kept = await tickets(desk)
+    order = await scenario.sell(client, world.seat(), passengers=party(3))
+    blocked, used, kept = await tickets(client)
     await world.sql("UPDATE tickets SET blocked = true WHERE ticket_code = %s", blocked.ticket_code)
     redeem = "UPDATE entitlements SET remaining_uses = 0 FROM tickets t WHERE t.ticket_id = entitlements.ticket_id AND ticket_code = %s"
     await world.sql(redeem, used.ticket_code)
     await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_code = %s", used.ticket_code)
     await manager.cancel(world.departure_id())
     await followed(world)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["ACTIVE", "USED", "REFUNDED"]
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["ACTIVE", "USED", "REFUNDED"]
     assert kept.ticket_code
     await world.sql("UPDATE tickets SET blocked = false")
     # a supervisor takes the scan back
     await world.sql("UPDATE entitlements SET remaining_uses = total_uses")
     await world.sql("UPDATE tickets SET state = 'ACTIVE' WHERE state = 'USED'")
     await look_again(world)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED", "REFUNDED"]
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED", "REFUNDED", "REFUNDED"]
 
 
 async def test_one_order_that_cannot_follow_does_not_keep_the_others(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    broken = await till.sell(desk, world.seat(), passengers=party(1))
+    broken = await scenario.sell(client, world.seat(), passengers=party(1))
     await world.sql("UPDATE payments SET refunded_minor = amount_minor")
-    whole = await till.sell(desk, world.seat(), passengers=party(1))
+    whole = await scenario.sell(client, world.seat(), passengers=party(1))
     await manager.cancel(world.departure_id())
     await world.until("SELECT count(*) = 1 FROM refunds")
-    assert await states(desk, broken.order_id) == ["ACTIVE"]
-    assert await states(desk, whole.order_id) == ["REFUNDING"]
+    assert await states(client, broken.order_id) == ["ACTIVE"]
+    assert await states(client, whole.order_id) == ["REFUNDING"]
     failing = "SELECT last_error IS NOT NULL FROM outbox_tasks WHERE kind = 'departure.cancelled'"
     await world.until(failing)
     await world.sql(
@@ -400,12 +408,12 @@ async def test_one_order_that_cannot_follow_does_not_keep_the_others(
         broken.order_id,
     )
     await world.until("SELECT count(*) = 2 FROM refunds")
-    await till.drain()
-    assert await states(desk, broken.order_id) == ["REFUNDED"]
+    await scenario.drain()
+    assert await states(client, broken.order_id) == ["REFUNDED"]
 
 
-async def test_over_json(world: World, desk: Desk, till: Till, manager: Manager, server: GateServer) -> None:  # fmt: skip
-    await till.sell(desk, world.seat(), passengers=party(1))
+async def test_over_json(world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager, server: GateServer) -> None:  # fmt: skip
+    await scenario.sell(client, world.seat(), passengers=party(1))
     number = world.departure_id()
     url = f"http://127.0.0.1:{server.app.http_port}/admin/departures/{number}"
     async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as http:
@@ -420,5 +428,5 @@ async def test_over_json(world: World, desk: Desk, till: Till, manager: Manager,
         assert refused.status_code == 400
         assert "DEPARTURE_CANCELLED" in refused.text
     await followed(world)
-    await till.drain()
+    await scenario.drain()
     assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]

@@ -1,4 +1,6 @@
-"""The operator moves a departure: what was sold moves with it, and beyond the tolerance refund and change are free."""
+"""The operator moves a departure: what was sold moves with it, and beyond the tolerance refund
+and change are free.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,9 +17,17 @@ from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves, look_again
+from tests.support.order_scenario import (
+    OrderScenario,
+    a_scenario,
+    change,
+    quote,
+    quote_change,
+    request_refund,
+    tickets,
+)
 from tests.support.rpc_server import refusal
-from tests.support.till import Till, a_till, change, quote, quote_change, request_refund, tickets
-from tests.support.traveller import SECOND, Desk, World, a_world, party, traveller_server
+from tests.support.traveller import SECOND, TravellerClient, World, a_world, party, traveller_server
 
 HOUR = timedelta(hours=1)
 ZONE = ZoneInfo("Asia/Hong_Kong")
@@ -38,19 +48,19 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-async def manager(till: Till, server: GateServer) -> Manager:
-    return await Manager.hired(till.db, server.channel)
+async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
+    return await Manager.hired(scenario.db, server.channel)
 
 
 async def times(world: World) -> set[tuple[Any, ...]]:
@@ -69,21 +79,21 @@ def later(before: set[tuple[Any, ...]], by: timedelta) -> set[tuple[Any, ...]]:
 
 
 async def test_what_was_sold_moves_with_it(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     """Twice, and what is held then with it. Seen red: with nobody following, tickets kept the times
     they were sold for.
     """
     number, planned = world.departure_id(), await leaves(world)
-    await till.sell(desk, world.seat(), passengers=party(1))
+    await scenario.sell(client, world.seat(), passengers=party(1))
     sold = await times(world)
-    held = await desk.order(world.seat(fare_class=SECOND), passengers=party(1))
+    held = await client.order(world.seat(fare_class=SECOND), passengers=party(1))
     made = await manager.move(number, planned + HOUR)
     assert made.departure_time.ToDatetime(UTC) == planned + HOUR
     assert made.planned_departure_time.ToDatetime(UTC) == planned
     await followed(world)
     assert await times(world) == later(sold, HOUR)
-    assert await till.pay(held.order_id) == "PAID"
+    assert await scenario.pay(held.order_id) == "PAID"
     assert await times(world) == later(sold, HOUR)
     await manager.move(number, planned - 3 * HOUR)
     await followed(world)
@@ -92,78 +102,78 @@ async def test_what_was_sold_moves_with_it(
     await look_again(world)
     events = "SELECT count(*) FROM order_events WHERE event = 'departure.moved'"
     assert await world.value(events) == 3
-    for ticket in await tickets(desk):
+    for ticket in await tickets(client):
         assert ticket.departure_change == 2
         assert ticket.journey.departure_time.ToDatetime(UTC) == planned - 3 * HOUR
         assert ticket.sold_departure_time.ToDatetime(UTC) == planned
     # sold from now on it runs as it was sold
-    new = await till.sell(desk, world.seat(2, SECOND), passengers=party(1))
-    (fresh,) = await tickets(desk, order_id=new.order_id)
+    new = await scenario.sell(client, world.seat(2, SECOND), passengers=party(1))
+    (fresh,) = await tickets(client, order_id=new.order_id)
     assert fresh.departure_change == 0
     assert not fresh.HasField("sold_departure_time")
 
 
 async def test_beyond_the_tolerance_all_is_free_until_it_leaves(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    """What is moved twice counts from what was sold. Seen red: without a cause a refund cost 5.00 and
-    a change 10.00; with a text without its moment, that text.
+    """What is moved twice counts from what was sold. Seen red: without a cause a refund cost 5.00
+    and a change 10.00; with a text without its moment, that text.
     """
     number, planned = world.departure_id(), await leaves(world)
-    order = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
-    first, second = await tickets(desk)
+    order = await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(2))
+    first, second = await tickets(client)
     await manager.move(number, planned + timedelta(minutes=30))
     await followed(world)
-    assert (await quote(desk, order.order_id)).fee_minor == 1_000
+    assert (await quote(client, order.order_id)).fee_minor == 1_000
     await manager.move(number, planned + timedelta(minutes=31))
     await followed(world)
-    quoted = await quote(desk, order.order_id, first.ticket_code)
+    quoted = await quote(client, order.order_id, first.ticket_code)
     assert (quoted.amount_minor, quoted.fee_minor) == (10_000, 0)
     leaves_at = f"{(planned + timedelta(minutes=31)).astimezone(ZONE):%Y-%m-%d %H:%M} UTC"
     assert f"until it leaves ({leaves_at}" in quoted.tickets[0].rule_en
     assert f"调整该班次的时间：出发前（{leaves_at}" in quoted.tickets[0].rule_zh
-    offered = await quote_change(desk, second.ticket_code, world.seat(2, SECOND))
+    offered = await quote_change(client, second.ticket_code, world.seat(2, SECOND))
     assert (offered.fee_minor, offered.pay_minor, offered.refund_minor) == (0, 0, 0)
     assert f"until it leaves ({leaves_at}" in offered.rule_en
     assert f"出发前（{leaves_at}" in offered.rule_zh
-    made = await change(desk, second.ticket_code, offered.change_quote)
+    made = await change(client, second.ticket_code, offered.change_quote)
     assert made.ticket.changes_made == 0
-    refund = await request_refund(desk, order.order_id, quoted.refund_quote)
+    refund = await request_refund(client, order.order_id, quoted.refund_quote)
     assert refund.amount_minor == 10_000
-    await till.drain()
+    await scenario.drain()
 
 
 async def test_back_to_its_time_it_runs_as_it_was_sold(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     number, planned = world.departure_id(), await leaves(world)
-    order = await till.sell(desk, world.seat(), passengers=party(1))
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
     sold = await times(world)
     for to in (planned + 2 * HOUR, planned):
         await manager.move(number, to)
         await followed(world)
     assert await times(world) == sold
-    assert (await quote(desk, order.order_id)).amount_minor == 19_500
+    assert (await quote(client, order.order_id)).amount_minor == 19_500
     # who bought it two hours late is moved when it is back
     await manager.move(number, planned + 2 * HOUR)
-    await until_offered(desk, world, planned + 2 * HOUR)
-    late = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(1))
-    (ticket,) = await tickets(desk, order_id=late.order_id)
+    await until_offered(client, world, planned + 2 * HOUR)
+    late = await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(1))
+    (ticket,) = await tickets(client, order_id=late.order_id)
     assert ticket.departure_change == 0
     await manager.move(number, planned)
     await followed(world)
-    assert (await quote(desk, late.order_id)).fee_minor == 0
-    assert (await quote(desk, order.order_id)).amount_minor == 19_500
+    assert (await quote(client, late.order_id)).fee_minor == 0
+    assert (await quote(client, order.order_id)).amount_minor == 19_500
 
 
 async def test_the_product_has_the_tolerance_as_it_was_sold(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(1))
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
     await world.sql("UPDATE products SET policy = policy || '{\"move_tolerance_minutes\": 0}'")
     await manager.move(world.departure_id(), await leaves(world) + timedelta(minutes=5))
     await followed(world)
-    assert (await quote(desk, order.order_id)).fee_minor == 500
+    assert (await quote(client, order.order_id)).fee_minor == 500
 
 
 async def test_where_it_may_not_move(world: World, manager: Manager) -> None:
@@ -181,7 +191,7 @@ async def test_where_it_may_not_move(world: World, manager: Manager) -> None:
     assert await leaves(world) == planned
 
 
-async def until_offered(desk: Desk, world: World, at: datetime) -> None:
+async def until_offered(client: TravellerClient, world: World, at: datetime) -> None:
     """Waits until departure 1 is offered at a time, on the day it is then."""
     local = at + timedelta(hours=8)
     request = offer_pb2.SearchOffersRequest(
@@ -191,7 +201,7 @@ async def until_offered(desk: Desk, world: World, at: datetime) -> None:
         passengers=[tickets_pb2.CUSTOMER_TYPE_ADULT],
     )
     for _ in range(100):
-        offers = (await desk.call("SearchOffers", request)).offers
+        offers = (await client.call("SearchOffers", request)).offers
         found = {
             (offer.journey.departure_id, offer.journey.departure_time.ToDatetime(UTC))
             for offer in offers
@@ -205,25 +215,25 @@ async def until_offered(desk: Desk, world: World, at: datetime) -> None:
 
 @pytest.mark.parametrize("hours", [-8, 17])
 async def test_across_midnight(
-    world: World, desk: Desk, till: Till, manager: Manager, hours: int
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager, hours: int
 ) -> None:
     """Departure 1 leaves in the morning. Seen red: without MOVED_DAYS no search found it on the day
     before.
     """
     planned = await leaves(world)
-    await till.sell(desk, world.seat(), passengers=party(1))
+    await scenario.sell(client, world.seat(), passengers=party(1))
     sold = await times(world)
     moved = planned + hours * HOUR
     assert (moved + 8 * HOUR).date() != (planned + 8 * HOUR).date()
     await manager.move(world.departure_id(), moved)
     await followed(world)
     assert await times(world) == later(sold, hours * HOUR)
-    await until_offered(desk, world, moved)
-    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(1))
+    await until_offered(client, world, moved)
+    await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(1))
 
 
-async def test_over_json(world: World, desk: Desk, till: Till, manager: Manager, server: GateServer) -> None:  # fmt: skip
-    await till.sell(desk, world.seat(), passengers=party(1))
+async def test_over_json(world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager, server: GateServer) -> None:  # fmt: skip
+    await scenario.sell(client, world.seat(), passengers=party(1))
     sold, to = await times(world), await leaves(world) + HOUR
     url = f"http://127.0.0.1:{server.app.http_port}/admin/departures/{world.departure_id()}"
     async with httpx2.AsyncClient(trust_env=False, timeout=30.0) as http:

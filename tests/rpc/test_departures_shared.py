@@ -1,4 +1,6 @@
-"""What an order shares on a departure that is cancelled or moved: it goes with the last of its tickets, or with all."""
+"""What an order shares on a departure that is cancelled or moved: it goes with the last of its
+tickets, or with all.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,8 +11,8 @@ import pytest
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves
-from tests.support.till import Till, a_till, states, swap, tickets
-from tests.support.traveller import SECOND, Desk, World, a_world, party, traveller_server
+from tests.support.order_scenario import OrderScenario, a_scenario, states, swap, tickets
+from tests.support.traveller import SECOND, TravellerClient, World, a_world, party, traveller_server
 
 LOCKER = {
     "function_code": "locker",
@@ -43,57 +45,57 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-async def manager(till: Till, server: GateServer) -> Manager:
-    return await Manager.hired(till.db, server.channel)
+async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
+    return await Manager.hired(scenario.db, server.channel)
 
 
 async def test_it_goes_with_the_last(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    order = await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
-    assert len(await states(desk, order.order_id)) == 3
+    order = await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(2))
+    assert len(await states(client, order.order_id)) == 3
     await manager.cancel(world.departure_id())
     await followed(world)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED", "REFUNDED"]
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED", "REFUNDED", "REFUNDED"]
     assert await world.value("SELECT sum(amount_minor) FROM refunds") == 20_000
 
 
 async def test_it_stays_with_who_has_changed_before(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
-    first = (await tickets(desk))[0]
-    made = await swap(desk, first.ticket_code, world.seat(2, SECOND))
+    await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(2))
+    first = (await tickets(client))[0]
+    made = await swap(client, first.ticket_code, world.seat(2, SECOND))
     await manager.cancel(world.departure_id())
     await followed(world)
-    await till.drain()
-    assert "ACTIVE" in await states(desk, made.order.order_id)
+    await scenario.drain()
+    assert "ACTIVE" in await states(client, made.order.order_id)
     shared = "SELECT t.state FROM tickets t JOIN ticket_sales USING (ticket_id) WHERE passenger_index < 0"
     assert await world.value(shared) == "ACTIVE"
     # now the last is gone
     await manager.cancel(world.departure_id(2))
     await followed(world)
-    await till.drain()
+    await scenario.drain()
     assert await world.value(shared) == "REFUNDED"
     assert await world.value("SELECT sum(amount_minor) FROM refunds") == 20_000
 
 
 async def test_it_is_valid_as_long_as_the_departure_it_moved_to(
-    world: World, desk: Desk, till: Till, manager: Manager
+    world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    await till.sell(desk, world.seat(fare_class=SECOND), passengers=party(2))
+    await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(2))
     until = "SELECT DISTINCT valid_until_time FROM tickets"
     sold = await world.value(until)
     planned = await leaves(world)

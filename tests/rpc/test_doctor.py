@@ -201,7 +201,9 @@ def test_database_that_does_not_take_every_name(services: EmbeddedServices) -> N
 def test_time_zones_of_the_database(
     settings: Settings, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Are compared with ours, the versions of both named; no call uses them, so other ones are no fault."""
+    """Are compared with ours, the versions of both named; no call uses them, so other ones are
+    no fault.
+    """
     ours = database_server._ours
     monkeypatch.setattr(
         database_server,

@@ -1,7 +1,9 @@
-"""Departures at the gate: what an operator sees of a ticket, when boarding opens, sessions for one departure.
+"""Departures at the gate: what an operator sees of a ticket, when boarding opens, sessions for one
+departure.
 
-Seen red: the validity of departures' tickets left as the ticket has it (boarding, midnight); `READ_DEPARTURES` not among the
-statements of a scan (details, cancelled); the session's departure not read with the log-in (wrong departure).
+Seen red: the validity of departures' tickets left as the ticket has it (boarding, midnight);
+`READ_DEPARTURES` not among the statements of a scan (details, cancelled); the session's departure
+not read with the log-in (wrong departure).
 """
 
 import asyncio
@@ -19,9 +21,9 @@ from server.platform.errors import Reason
 from tests.support import gate
 from tests.support.gate import REFUSAL, Terminal, scan_message, verdict
 from tests.support.gate_server import GateServer
+from tests.support.order_scenario import OrderScenario, a_scenario, tickets
 from tests.support.rpc_server import refusal
-from tests.support.till import Till, a_till, tickets
-from tests.support.traveller import Desk, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
 
 LEAVES_IN = """
 WITH moved AS (
@@ -31,7 +33,9 @@ UPDATE tickets t SET valid_from_time = reference_time - interval '30 minutes',
   valid_until_time = reference_time + interval '6 hours'
 FROM moved WHERE t.ticket_id = moved.ticket_id
 """
-"""All departures leave so long from now, and the tickets' own validity begins on the 'day' half an hour before."""
+"""All departures leave so long from now, and the tickets' own validity begins on the 'day' half
+an hour before.
+"""
 CANCEL = "UPDATE departures SET state = 'CANCELLED' WHERE departure_id = %s"
 
 
@@ -51,14 +55,14 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
@@ -66,16 +70,18 @@ async def terminal(world: World, server: GateServer) -> Terminal:
     return await gate.World(world.pg, world.ring).log_in(server.channel)
 
 
-async def qr_of(desk: Desk, ticket: Any) -> str:
+async def qr_of(client: TravellerClient, ticket: Any) -> str:
     request = ticket_pb2.IssueTicketQrRequest(ticket_code=ticket.ticket_code)
-    return str((await desk.call("IssueTicketQr", request)).encrypted_data)
+    return str((await client.call("IssueTicketQr", request)).encrypted_data)
 
 
-async def sold(desk: Desk, till: Till, *offers: str) -> tuple[list[Any], list[str]]:
+async def sold(
+    client: TravellerClient, scenario: OrderScenario, *offers: str
+) -> tuple[list[Any], list[str]]:
     """One traveller's tickets for these offers, and their QR codes."""
-    order = await till.sell(desk, *offers, passengers=party(1))
-    found = await tickets(desk, order_id=order.order_id)
-    return found, [await qr_of(desk, ticket) for ticket in found]
+    order = await scenario.sell(client, *offers, passengers=party(1))
+    found = await tickets(client, order_id=order.order_id)
+    return found, [await qr_of(client, ticket) for ticket in found]
 
 
 async def open_session(terminal: Terminal, **departure: str) -> Any:
@@ -91,9 +97,9 @@ async def lookup(terminal: Terminal, token: str) -> Any:
 
 
 async def test_every_answer_says_what_the_ticket_is_for(
-    world: World, desk: Desk, till: Till, terminal: Terminal
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
 ) -> None:
-    (ticket,), (token,) = await sold(desk, till, world.seat())
+    (ticket,), (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "1 hour")
     leaves = await world.value("SELECT reference_time FROM ticket_sales")
     shown = (await terminal.decrypt(token)).ticket_info.details
@@ -131,9 +137,9 @@ async def test_every_answer_says_what_the_ticket_is_for(
 
 
 async def test_a_ticket_of_no_departure_says_its_product_and_validity(
-    world: World, desk: Desk, till: Till, terminal: Terminal
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
 ) -> None:
-    found, tokens = await sold(desk, till, world.package())
+    found, tokens = await sold(client, scenario, world.package())
     answer = await terminal.redeem(tokens[0], "ferry")
     assert (verdict(answer), answer.explanation.check) == ("TICKET_NOT_YET_VALID", "validity")
     assert (answer.details.product_id, answer.details.display_name_zh) == (106, "优享")
@@ -143,9 +149,9 @@ async def test_a_ticket_of_no_departure_says_its_product_and_validity(
 
 
 async def test_boarding_opens_two_hours_before_whatever_the_day(
-    world: World, desk: Desk, till: Till, terminal: Terminal
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
 ) -> None:
-    _, (token,) = await sold(desk, till, world.seat())
+    _, (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "2 hours 1 minute")
     early = await terminal.redeem(token, "boarding")
     assert (verdict(early), early.explanation.check) == ("TICKET_NOT_YET_VALID", "boarding")
@@ -153,19 +159,20 @@ async def test_boarding_opens_two_hours_before_whatever_the_day(
     assert REFUSAL[(await terminal.decrypt(token)).reason] == "TICKET_NOT_YET_VALID"
     (listed,) = (await lookup(terminal, token)).tickets
     assert REFUSAL[listed.reason] == "TICKET_NOT_YET_VALID"
-    # the travel date, on which the ticket's own validity begins, is tomorrow: half an hour before it leaves
+    # the travel date, on which the ticket's own validity begins, is tomorrow: half an hour before
+    # it leaves
     await world.sql(LEAVES_IN, "1 hour 59 minutes")
     assert not (await terminal.decrypt(token)).HasField("result")
     assert verdict(await terminal.redeem(token, "boarding")) == "SUCCESS"
 
 
 async def test_boarding_opens_by_the_product_as_it_was_sold(
-    world: World, desk: Desk, till: Till, terminal: Terminal
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
 ) -> None:
     """And by 120 minutes for what was sold before there was the setting."""
     await world.sql("UPDATE products SET boarding_minutes = 30")
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    (ticket,), (token,) = await sold(desk, till, world.seat())
+    (ticket,), (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "45 minutes")
     assert verdict(await terminal.redeem(token, "boarding")) == "TICKET_NOT_YET_VALID"
     await world.sql(LEAVES_IN, "25 minutes")
@@ -174,10 +181,10 @@ async def test_boarding_opens_by_the_product_as_it_was_sold(
 
 
 async def test_tickets_of_a_cancelled_departure(
-    world: World, desk: Desk, till: Till, terminal: Terminal
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
 ) -> None:
-    _, (token,) = await sold(desk, till, world.seat())
-    _, (other,) = await sold(desk, till, world.seat(2))
+    _, (token,) = await sold(client, scenario, world.seat())
+    _, (other,) = await sold(client, scenario, world.seat(2))
     await world.sql(LEAVES_IN, "1 hour")
     await world.sql(CANCEL, world.departure_id())
     answer = await terminal.redeem(token, "boarding")
@@ -193,10 +200,14 @@ async def test_tickets_of_a_cancelled_departure(
 
 
 async def test_a_departure_cancelled_while_a_scan_waits(
-    world: World, desk: Desk, till: Till, terminal: Terminal, database_url: str
+    world: World,
+    client: TravellerClient,
+    scenario: OrderScenario,
+    terminal: Terminal,
+    database_url: str,
 ) -> None:
     """It is read behind the ticket's lock. Seen red with the departures read before the lock."""
-    _, (token,) = await sold(desk, till, world.seat())
+    _, (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "1 hour")
     plain = make_url(database_url).set(drivername="postgresql")
     async with await psycopg.AsyncConnection.connect(
@@ -211,11 +222,11 @@ async def test_a_departure_cancelled_while_a_scan_waits(
 
 
 async def test_a_session_for_one_departure(
-    world: World, desk: Desk, till: Till, terminal: Terminal
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
 ) -> None:
     """It binds the whole log-in: a scan need not carry the session's code."""
-    _, (mine,) = await sold(desk, till, world.seat())
-    _, (other,) = await sold(desk, till, world.seat(2))
+    _, (mine,) = await sold(client, scenario, world.seat())
+    _, (other,) = await sold(client, scenario, world.seat(2))
     await world.sql(LEAVES_IN, "1 hour")
     session = await open_session(terminal, departure_id=str(world.departure_id()))
     assert session.departure.service_number == "G5001"
@@ -265,9 +276,13 @@ async def test_a_departure_that_is_not_there(
 
 
 async def test_all_of_it_over_json(
-    world: World, desk: Desk, till: Till, terminal: Terminal, server: GateServer
+    world: World,
+    client: TravellerClient,
+    scenario: OrderScenario,
+    terminal: Terminal,
+    server: GateServer,
 ) -> None:
-    _, (token,) = await sold(desk, till, world.seat(2))
+    _, (token,) = await sold(client, scenario, world.seat(2))
     await world.sql(LEAVES_IN, "1 hour")
     base = f"http://127.0.0.1:{server.app.http_port}"
     async with httpx2.AsyncClient(base_url=base, headers=dict(terminal.metadata)) as http:

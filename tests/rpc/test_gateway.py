@@ -469,7 +469,9 @@ async def test_a_stream_that_fails_later_ends_with_an_error(setup: Setup) -> Non
 async def test_a_granted_stream_has_its_status_before_its_first_message(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And says now and then that it is alive. Seen red when the gateway waited for the first message."""
+    """And says now and then that it is alive. Seen red when the gateway waited for the first
+    message.
+    """
     monkeypatch.setattr("server.api.http.application.HEARTBEAT_SECONDS", 0.05)
     speak = asyncio.Event()
 

@@ -1,6 +1,8 @@
-"""Statements that are prepared without psycopg, on connections where psycopg prepares and deallocates its own.
+"""Statements that are prepared without psycopg, on connections where psycopg prepares and
+deallocates its own.
 
-Without `_forget_prepared` in server/platform/database.py the first test fails: the statement does not exist any more.
+Without `_forget_prepared` in server/platform/database.py the first test fails: the statement does
+not exist any more.
 """
 
 import asyncio
@@ -13,11 +15,12 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from server.platform.config import load_settings
-from server.platform.database import Database, HotConnection, HotStatement, round_trip
+from server.platform.database import Database
+from server.platform.pipeline import PipelineConnection, PreparedStatement, round_trip
 
-DOUBLE = HotStatement("SELECT $1::int4 * 2")
-FAILING = HotStatement("SELECT 1 / $1::int4")
-SLEEP = HotStatement("SELECT pg_sleep(5)::text")
+DOUBLE = PreparedStatement("SELECT $1::int4 * 2")
+FAILING = PreparedStatement("SELECT 1 / $1::int4")
+SLEEP = PreparedStatement("SELECT pg_sleep(5)::text")
 
 
 class StopError(Exception):
@@ -37,16 +40,18 @@ async def test_prepared_statements_survive_rollbacks(db: Database) -> None:
             async with db.transaction() as tx:
                 await tx.execute(text("SELECT 1"))
         async with db.transaction() as tx:
-            assert await (await HotConnection.of(tx)).round_trip([(DOUBLE, ["21"])]) == [[(42,)]]
+            assert await (await PipelineConnection.of(tx)).round_trip([(DOUBLE, ["21"])]) == [
+                [(42,)]
+            ]
         for _ in range(2):  # the first rollback drops all that is prepared, the second nothing
             with contextlib.suppress(StopError):
                 async with db.transaction() as tx:
-                    assert await (await HotConnection.of(tx)).round_trip([(DOUBLE, ["1"])]) == [
-                        [(2,)]
-                    ]
+                    assert await (await PipelineConnection.of(tx)).round_trip(
+                        [(DOUBLE, ["1"])]
+                    ) == [[(2,)]]
                     raise StopError
         async with db.transaction() as tx:
-            found = await (await HotConnection.of(tx)).round_trip(
+            found = await (await PipelineConnection.of(tx)).round_trip(
                 [(DOUBLE, ["3"]), (DOUBLE, ["4"])], commit=True
             )
             assert found == [[(6,)], [(8,)]]
@@ -86,7 +91,7 @@ async def test_what_is_cut_off_within_a_round_trip_tells_no_other_story(db: Data
 async def test_statements_that_fail(db: Database) -> None:
     async def divide_by_zero() -> None:
         async with db.transaction() as tx:
-            await (await HotConnection.of(tx)).round_trip(
+            await (await PipelineConnection.of(tx)).round_trip(
                 [(DOUBLE, ["1"]), (FAILING, ["0"]), (DOUBLE, ["2"])]
             )
 
@@ -94,6 +99,6 @@ async def test_statements_that_fail(db: Database) -> None:
         with pytest.raises(psycopg.errors.DivisionByZero):
             await divide_by_zero()
         async with db.transaction() as tx:
-            assert await (await HotConnection.of(tx)).round_trip(
+            assert await (await PipelineConnection.of(tx)).round_trip(
                 [(FAILING, ["1"]), (DOUBLE, ["2"])]
             ) == [[(1,)], [(4,)]]

@@ -1,8 +1,9 @@
-"""What one HTTP connection may take, with bytes written by hand: bodies kept, headers, time and connections bounded.
+"""What one HTTP connection may take, with bytes written by hand: bodies kept, headers, time and
+connections bounded.
 
-Seen red with uvicorn's own protocol and listener in the place of `server/api/http/connections.py` and `listener.py`: all but
-the controls, which say what stays as it was (large headers and bodies, connections that are kept), and those that say
-themselves how they were.
+Seen red with uvicorn's own protocol and listener in the place of `server/api/http/connections.py`
+and `listener.py`: all but the controls, which say what stays as it was (large headers and bodies,
+connections that are kept), and those that say themselves how they were.
 """
 
 import asyncio
@@ -33,7 +34,9 @@ KIB = 1024
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Says how many bytes the body had, which headers there were, and at /early does so before it reads."""
+    """Says how many bytes the body had, which headers there were, and at /early does so before
+    it reads.
+    """
     size, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
@@ -174,7 +177,9 @@ async def test_what_is_no_request_is_refused(port: int, sent: bytes) -> None:
     ids=["one", "endless", "space", "many", "unending", "path", "endless path", "name", "second"],
 )
 async def test_headers_are_bounded(port: int, sent: bytes) -> None:
-    """431 to clients that first send all they have; of what is beyond the limit nothing is kept or looked at."""
+    """431 to clients that first send all they have; of what is beyond the limit nothing is kept
+    or looked at.
+    """
     client = await RawClient.to(port)
     cpu = time.process_time()
     answer = await client.ask(sent)
@@ -293,7 +298,9 @@ async def test_an_answer_before_the_body_can_be_read_by_who_sends_all_of_it(
 async def test_a_request_after_such_an_answer_is_not_taken_for_the_rest_of_the_body(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Java's client stops sending when it has the answer, and sends the next request on the same connection."""
+    """Java's client stops sending when it has the answer, and sends the next request on the same
+    connection.
+    """
     monkeypatch.setattr(connections, "EARLY_SECONDS", 0.1)
     client = await RawClient.to(port)
     begun = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n" + BODY
@@ -321,7 +328,8 @@ async def test_an_answer_to_who_waits_for_leave_ends_the_connection(port: int) -
     assert (answer.status, answer.headers["connection"]) == (200, "close")
 
 
-# ----------------------------------------------------------------------------- 28: how many there are
+# ----------------------------------------------------------------------------- 28: how many there
+# are
 
 
 async def test_connections_are_bounded() -> None:
@@ -359,7 +367,9 @@ async def test_a_trusted_proxy_has_as_many_as_there_are() -> None:
 
 
 async def test_handshakes_that_never_end_are_counted_and_given_up(tmp_path: Path) -> None:
-    """Seen red where they had asyncio's minute, and where a connection was counted only when its handshake had ended."""
+    """Seen red where they had asyncio's minute, and where a connection was counted only when its
+    handshake had ended.
+    """
     ca = issue("CA")
     pair = issue("server", ca)
     (tmp_path / "server.pem").write_bytes(pair.pem)

@@ -149,7 +149,8 @@ async def test_unknown_user_costs_a_password_check(
 
 @pytest.mark.parametrize("username", ["olga", "nobody"])
 async def test_lock_out_under_concurrency(server: Server, other: Server, username: str) -> None:
-    """Forty guesses at once in two processes: five are judged, then not even the right password is told.
+    """Forty guesses at once in two processes: five are judged, then not even the right password is
+    told.
 
     Seen red with the refusal taken out of `LoginFailures.count`: all forty were judged.
     """
@@ -226,7 +227,9 @@ async def guess(server: Server, username: str, device: str | None, address: str)
 async def test_a_guesser_elsewhere_locks_nobody_out(
     server: Server, other: Server, username: str, own: str | None
 ) -> None:
-    """Neither from another address with the terminal's name, nor from another terminal of the same address."""
+    """Neither from another address with the terminal's name, nor from another terminal of the
+    same address.
+    """
     for device, address in ((own, ELSEWHERE), ("T-GUESS", HERE)):
         answers = [await guess(server, username, device, address) for _ in range(7)]
         assert answers == [Reason.LOGIN_FAILED] * 5 + [Reason.LOGIN_LOCKED] * 2
@@ -242,7 +245,9 @@ async def test_a_guesser_elsewhere_locks_nobody_out(
 async def test_an_address_is_bounded_over_names_and_terminals(
     server: Server, other: Server
 ) -> None:
-    """Fifty guesses, then none is told, but an operator at the own terminal of that address logs in."""
+    """Fifty guesses, then none is told, but an operator at the own terminal of that address logs
+    in.
+    """
     async with server.db.transaction() as tx:
         failures = LoginFailures(load_settings())
         for n in range(50):
@@ -416,7 +421,9 @@ async def test_refresh(server: Server, other: Server) -> None:
 
 
 async def test_used_refresh_token_ends_the_log_in(server: Server, other: Server) -> None:
-    """Whoever comes second, the thief or the robbed, the tokens of both are dead, in every process."""
+    """Whoever comes second, the thief or the robbed, the tokens of both are dead, in every
+    process.
+    """
     tokens = await server.identity.log_in("olga", PASSWORD, "T-PIER", now())
     fresh = await server.identity.refresh(tokens.refresh_token, now())
     assert await other.identity.authenticate(bearer(fresh.access_token), "")

@@ -1,4 +1,5 @@
-"""Changes seen in other processes, partners and their limits, sessions, purge and audit, on a real database and Valkey.
+"""Changes seen in other processes, partners and their limits, sessions, purge and audit, on a real
+database and Valkey.
 
 "Seen red" in a test says which guard was taken out, and that the test then failed.
 """
@@ -257,7 +258,9 @@ async def partner(server: Server) -> Partner:
 
 
 async def test_rate_limit_is_exact_over_processes(server: Server, other: Server) -> None:
-    """Seen red with the turns taken out of RateLimiter: a burst ran out of connections and was let through."""
+    """Seen red with the turns taken out of RateLimiter: a burst ran out of connections and was
+    let through.
+    """
     caller = await partner(server)
     hits = [process.identity.allowance(caller) for _ in range(121) for process in (server, other)]
     allowances = await asyncio.gather(*hits)

@@ -1,4 +1,6 @@
-"""Every invariant holds over data in every state, and is broken, it alone, by rows that are not as they should be."""
+"""Every invariant holds over data in every state, and is broken, it alone, by rows that are not
+as they should be.
+"""
 
 import asyncio
 import json
@@ -28,7 +30,9 @@ THE_LAST_OF = "ticket_id = (SELECT max(ticket_id) FROM ticket_sales WHERE order_
 
 
 def less_back(name: str) -> str:
-    """A refund gives back one less, and so do its part and the payment; a ticket's fee is what it was."""
+    """A refund gives back one less, and so do its part and the payment; a ticket's fee is what
+    it was.
+    """
     return f"""
 UPDATE payments p SET refunded_minor = refunded_minor - 1 FROM refund_parts r
   WHERE r.order_id = <{name}> AND (p.order_id, p.attempt) = (r.payment_order_id, r.payment_attempt);
@@ -38,7 +42,9 @@ UPDATE refunds SET amount_minor = amount_minor - 1 WHERE order_id = <{name}>
 
 
 def long_ago(name: str) -> str:
-    """What an order sold was sold for, and is valid in, days that are over, under terms of its own."""
+    """What an order sold was sold for, and is valid in, days that are over, under terms of its
+    own.
+    """
     return f"""
 INSERT INTO snapshots SELECT gen_random_uuid(), n.product_id, n.content || jsonb_build_object('own_of', o.order_id,
   'was', n.snapshot_id, 'offer', n.content -> 'offer' || jsonb_build_object(
@@ -55,8 +61,8 @@ FROM snapshots n WHERE n.content ->> 'own_of' = t.order_id::text
 
 
 SHARED_OF = "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_index < 0 AND order_id = <{}>)"
-# Rows that contradict others, each with the rows beside it that the fault would have changed too: what is left to see it
-# is one invariant.
+# Rows that contradict others, each with the rows beside it that the fault would have changed too:
+# what is left to see it is one invariant.
 CORRUPTIONS = [
     # as if it were summed what has just happened
     ("redemption-sums", "UPDATE redemption_sums_mark SET until_time = now() + interval '2 hours'"),
@@ -446,7 +452,9 @@ def books(services: EmbeddedServices, made: Made) -> Iterator[Books]:
 
 
 def test_what_the_server_made_holds(books: Books) -> None:
-    """With a partner's batch of a product that shares something, and a late payment closed by hand, among all others."""
+    """With a partner's batch of a product that shares something, and a late payment closed by
+    hand, among all others.
+    """
     assert books.broken() == {}
 
 

@@ -1,4 +1,6 @@
-"""Scheduled work: once however many processes, caught up with after an outage, and gone on with after a failure."""
+"""Scheduled work: once however many processes, caught up with after an outage, and gone on with
+after a failure.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

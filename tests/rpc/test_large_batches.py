@@ -11,7 +11,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.tickets import generation, tickets
 from server.tickets.tickets import TicketFilter
-from tests.support.partner_desk import Desk, Market
+from tests.support.partner_client import Market, PartnerClient
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
 FETCHED = text("""
@@ -31,13 +31,13 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 
 async def test_a_page_looks_at_a_bounded_number_of_tickets(
-    market: Market, desk: Desk, db: Database
+    market: Market, client: PartnerClient, db: Database
 ) -> None:
     """Where none of 25,000 matches as well.
 
     Seen red: 20,000 rows were read, and numbered, for an empty page.
     """
-    batch = await desk.batch(25_000)
+    batch = await client.batch(25_000)
     await market.sql("VACUUM ANALYZE tickets")
     for wanted, most_rows in (
         (TicketFilter(), 250),
@@ -55,7 +55,7 @@ async def test_a_page_looks_at_a_bounded_number_of_tickets(
 
 
 async def test_a_large_batch_rests_between_its_chunks(
-    market: Market, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    market: Market, client: PartnerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """REST times as long as the chunk took, also at the database, which then has written all of it.
 
@@ -70,9 +70,9 @@ async def test_a_large_batch_rests_between_its_chunks(
 
     monkeypatch.setattr(generation, "sleep", rest)
     monkeypatch.setattr(generation, "monotonic", lambda: next(seconds))
-    await desk.batch(2 * generation.CHUNK_TICKETS + generation.LARGE_BATCH)
+    await client.batch(2 * generation.CHUNK_TICKETS + generation.LARGE_BATCH)
     short = 0.01 * generation.REST
     assert rests == [(short, 0), (generation.MAX_REST_SECONDS, 0), (short, 0)]
     rests.clear()
-    await desk.batch(generation.LARGE_BATCH)
+    await client.batch(generation.LARGE_BATCH)
     assert rests == []

@@ -1,6 +1,8 @@
-"""Many who guess passwords at once, under names that nobody has, keep nobody from logging in where he did before.
+"""Many who guess passwords at once, under names that nobody has, keep nobody from logging in where
+he did before.
 
-Their addresses are of this machine, and none of them is locked out: only the turns of those who wait hold them back.
+Their addresses are of this machine, and none of them is locked out: only the turns of those who
+wait hold them back.
 """
 
 import asyncio
@@ -94,7 +96,8 @@ async def test_from_one_address(server: GateServer) -> None:
 
 
 async def test_from_the_own_address(server: GateServer) -> None:
-    """Who may act at the terminal that he names, or was there before, does not wait among those who guess beside him.
+    """Who may act at the terminal that he names, or was there before, does not wait among those who
+    guess beside him.
 
     Seen red with one queue for all.
     """

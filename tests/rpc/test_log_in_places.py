@@ -1,4 +1,5 @@
-"""Failed log-ins and lost refreshes through a real server, over gRPC and JSON: where a call comes from counts.
+"""Failed log-ins and lost refreshes through a real server, over gRPC and JSON: where a call comes
+from counts.
 
 Seen red with failures counted by name alone: the operator was locked out.
 """

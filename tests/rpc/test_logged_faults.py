@@ -1,4 +1,6 @@
-"""A statement that fails, or a value that cannot be read, is logged without its values, by us and by PostgreSQL."""
+"""A statement that fails, or a value that cannot be read, is logged without its values, by us
+and by PostgreSQL.
+"""
 
 import ast
 import subprocess
@@ -25,7 +27,9 @@ FORMS = (MARK, MARK.encode().hex(), str(NUMBER), repr(MARK.encode())[2:-1], asci
 def test_statements_of_every_table(
     services: EmbeddedServices, database_url: str, style: str
 ) -> None:
-    """Seen red without `hide_parameters`, with PostgreSQL's texts as they are, and with its log as it is by default."""
+    """Seen red without `hide_parameters`, with PostgreSQL's texts as they are, and with its log
+    as it is by default.
+    """
     arguments = [database_url, MARK, str(NUMBER), style]
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.failing_statements", *arguments],

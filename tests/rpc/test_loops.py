@@ -1,7 +1,8 @@
-"""No loop of ours ends by an error, whichever of its statements fails, and a read-only database is over when it is over.
+"""No loop of ours ends by an error, whichever of its statements fails, and a read-only database is
+over when it is over.
 
-Seen red without restarts and with class 25 taken for a fault: the change feed ended at the first error that was no
-DomainError, and calls were told INTERNAL while the database took no writes.
+Seen red without restarts and with class 25 taken for a fault: the change feed ended at the first
+error that was no DomainError, and calls were told INTERNAL while the database took no writes.
 """
 
 import ast
@@ -29,12 +30,12 @@ from server.orders import hold_expiry, watch
 from server.platform import change_feed, outbox, schedule
 from server.platform import loops as loops_module
 from server.platform.config import load_settings
-from server.platform.connection import Connection
+from server.platform.connection import DriverConnection
 from server.platform.errors import Reason
 from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
-from tests.support.traveller import Desk, World, a_world, traveller_server
+from tests.support.traveller import TravellerClient, World, a_world, traveller_server
 from tests.support.waiting import PATIENCE_SECONDS
 from tools.dev.embedded.services import EmbeddedServices
 
@@ -69,7 +70,9 @@ STARTERS = {
 
 
 class Fault(NamedTuple):
-    """What fails when: a loop's own statement, by its number, counted from 0 when the loop has run for a while."""
+    """What fails when: a loop's own statement, by its number, counted from 0 when the loop has
+    run for a while.
+    """
 
     loop: str
     error: Callable[[], BaseException]
@@ -94,7 +97,7 @@ class Statements:
         self.count = 0
         self.fail: dict[int, BaseException] = {}
         for owner, name in (
-            (Connection, "wait"),
+            (DriverConnection, "wait"),
             (Redis, "ping"),
             (health.aio.HealthServicer, "set"),
             (selector_events.BaseSelectorEventLoop, "sock_accept"),
@@ -201,8 +204,8 @@ def _without_log() -> Iterator[None]:
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, seats=100) as furnished:
-        yield furnished
+    async with a_world(database_url, seats=100) as seeded:
+        yield seeded
 
 
 @pytest.fixture
@@ -303,7 +306,9 @@ async def test_an_error_that_a_job_lets_out_ends_no_schedule(
 
 
 def test_nothing_else_runs_in_the_background() -> None:
-    """A task or thread that is started elsewhere is a loop (then `Loops.add` it, and try it here) or says why not."""
+    """A task or thread that is started elsewhere is a loop (then `Loops.add` it, and try it
+    here) or says why not.
+    """
     found = set()
     for path in PRODUCT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -332,20 +337,22 @@ async def test_a_loop_that_is_down_makes_health_say_so(
 async def test_a_batch_that_fails_is_told_to_those_who_wait_and_the_next_goes_on(
     app_server: GateServer, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desks = (Desk.of(app_server.channel, traveller) for traveller in itertools.count(1))
-    await next(desks).order(world.seat())
-    statements = Statements(monkeypatch, "lane")
+    clients = (
+        TravellerClient.of(app_server.channel, traveller) for traveller in itertools.count(1)
+    )
+    await next(clients).order(world.seat())
+    statements = Statements(monkeypatch, "worker")
     for error, reason in zip(
         ERRORS, [Reason.DATABASE_UNAVAILABLE, Reason.INTERNAL, Reason.INTERNAL], strict=True
     ):
         for later in (1, 2):
             statements.count, statements.fail = 0, {later: error()}
             async with asyncio.timeout(SECONDS):
-                failed = await refusal_or_none(next(desks).create(world.seat()))
+                failed = await refusal_or_none(next(clients).create(world.seat()))
                 assert failed is None or failed.reason is reason
                 assert (failed is None) == bool(statements.fail)
                 statements.fail = {}
-                assert await refusal_or_none(next(desks).create(world.seat())) is None
+                assert await refusal_or_none(next(clients).create(world.seat())) is None
 
 
 @pytest.mark.parametrize("is_over", [True, False])
@@ -358,18 +365,19 @@ async def test_a_read_only_database(
 ) -> None:
     """Holds expire when it is over, and the server stops while it is not.
 
-    Seen red: calls were told INTERNAL, health SERVING; before, no hold expired any more and the stop failed.
+    Seen red: calls were told INTERNAL, health SERVING; before, no hold expired any more and the
+    stop failed.
     """
     async with traveller_server(database_url, redis_url) as running:
-        desk = Desk.of(running.channel, 1)
-        order = await desk.order(world.seat())
+        client = TravellerClient.of(running.channel, 1)
+        order = await client.order(world.seat())
         try:
             databases.execute(
                 services.database_url, "ALTER SYSTEM SET default_transaction_read_only = on"
             )
             databases.execute(services.database_url, "SELECT pg_reload_conf()")
             await until_status(running, health_pb2.HealthCheckResponse.NOT_SERVING)
-            failed = await refusal_or_none(desk.create(world.seat()))
+            failed = await refusal_or_none(client.create(world.seat()))
             assert failed
             assert failed.reason is Reason.DATABASE_UNAVAILABLE
             await asyncio.sleep(2 * hold_expiry.LOOK_SECONDS)  # it fails at least once
@@ -385,4 +393,4 @@ async def test_a_read_only_database(
             await until_status(running, health_pb2.HealthCheckResponse.SERVING)
             await world.expire(order.order_id)
             await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
-        assert (await desk.order(world.seat())).order_id
+        assert (await client.order(world.seat())).order_id

@@ -1,4 +1,6 @@
-"""A database of the release before: its orders say when they travel, and what counts is counted anew, as by the server."""
+"""A database of the release before: its orders say when they travel, and what counts is counted
+anew, as by the server.
+"""
 
 from typing import Any
 
@@ -57,7 +59,9 @@ async def test_what_was_sold_before_counts_as_what_is_sold_now(
 async def test_the_server_of_before_can_read_changes_that_were_made_since(
     database_url: str, redis_url: str
 ) -> None:
-    """It reads when the ticket travelled that is changed. Seen red: those made since did not say so."""
+    """It reads when the ticket travelled that is changed. Seen red: those made since did not say
+    so.
+    """
     await every_state(database_url, redis_url)
     engine = create_engine(database_url)
     with engine.begin() as connection:

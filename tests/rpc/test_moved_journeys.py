@@ -13,12 +13,12 @@ from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves
+from tests.support.order_scenario import OrderScenario, a_scenario, give_back, states, swap, tickets
 from tests.support.rpc_server import refusal_or_none
-from tests.support.till import Till, a_till, give_back, states, swap, tickets
 from tests.support.traveller import (
     ORDER_STATE,
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -54,24 +54,24 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def other(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 2)
+async def other(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 2)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-async def manager(till: Till, server: GateServer) -> Manager:
-    return await Manager.hired(till.db, server.channel)
+async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
+    return await Manager.hired(scenario.db, server.channel)
 
 
 @pytest.fixture
@@ -80,8 +80,10 @@ async def planned(world: World) -> Any:
     return await leaves(world, MOVED)
 
 
-async def busy(world: World, other: Desk, who: list[Any]) -> tuple[bool, bool]:
-    """Whether they travel at the old time, and at the new one: by trying to order, and cancelling."""
+async def busy(world: World, other: TravellerClient, who: list[Any]) -> tuple[bool, bool]:
+    """Whether they travel at the old time, and at the new one: by trying to order, and
+    cancelling.
+    """
     found = []
     for number in (OLD_TIME, NEW_TIME):
         call = other.create(world.seat(number, SECOND), passengers=who)
@@ -97,7 +99,7 @@ async def busy(world: World, other: Desk, who: list[Any]) -> tuple[bool, bool]:
 
 @pytest.mark.parametrize("is_paid", [True, False])
 async def test_the_old_time_is_free_and_the_new_one_is_not(
-    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any,
+    world: World, client: TravellerClient, other: TravellerClient, scenario: OrderScenario, manager: Manager, planned: Any,
     database_url: str, is_paid: bool,
 ) -> None:  # fmt: skip
     """From the commit of the move on, held or sold; moved twice, and back. Seen red: the old time
@@ -105,9 +107,9 @@ async def test_the_old_time_is_free_and_the_new_one_is_not(
     """
     who = party(2)
     if is_paid:
-        await till.sell(desk, world.seat(MOVED), passengers=who)
+        await scenario.sell(client, world.seat(MOVED), passengers=who)
     else:
-        await desk.order(world.seat(MOVED), passengers=who)
+        await client.order(world.seat(MOVED), passengers=who)
     for hours, expected in (
         (2, (False, True)),
         (4, (False, False)),
@@ -120,123 +122,148 @@ async def test_the_old_time_is_free_and_the_new_one_is_not(
 
 
 async def test_what_is_given_back_after_a_move_leaves_nothing(
-    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+    world: World,
+    client: TravellerClient,
+    other: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    planned: Any,
 ) -> None:
     """Cancelled, expired, refunded, changed. Seen red: both times stayed, or the wrong one was
     free.
     """
     await world.sql("""UPDATE products SET policy = policy || '{"changes_allowed": 3}'""")
     who = party(4)
-    cancelled = await desk.order(world.seat(MOVED), passengers=who[:1])
-    expired = await desk.order(world.seat(MOVED), passengers=who[1:2])
-    sold = await till.sell(desk, world.seat(MOVED), passengers=who[2:3])
-    changed = await till.sell(desk, world.seat(MOVED, SECOND), passengers=who[3:])
+    cancelled = await client.order(world.seat(MOVED), passengers=who[:1])
+    expired = await client.order(world.seat(MOVED), passengers=who[1:2])
+    sold = await scenario.sell(client, world.seat(MOVED), passengers=who[2:3])
+    changed = await scenario.sell(client, world.seat(MOVED, SECOND), passengers=who[3:])
     await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
     await followed(world)
-    await desk.cancel(cancelled.order_id)
+    await client.cancel(cancelled.order_id)
     await world.expire(expired.order_id)
     await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
-    await give_back(desk, sold.order_id)
-    await till.drain()
-    assert await states(desk, sold.order_id) == ["REFUNDED"]
+    await give_back(client, sold.order_id)
+    await scenario.drain()
+    assert await states(client, sold.order_id) == ["REFUNDED"]
     assert await world.value("SELECT count(*) FROM document_journeys") == 1
     assert await busy(world, other, who[:3]) == (False, False)
-    (old,) = await tickets(desk, order_id=changed.order_id)
-    made = await swap(desk, old.ticket_code, world.seat(OLD_TIME, SECOND))
+    (old,) = await tickets(client, order_id=changed.order_id)
+    made = await swap(client, old.ticket_code, world.seat(OLD_TIME, SECOND))
     if ORDER_STATE[made.order.state] == "PENDING":
-        await till.pay(made.order.order_id)
+        await scenario.pay(made.order.order_id)
     assert await busy(world, other, who[3:]) == (True, False)
-    await give_back(desk, made.order.order_id)
-    await till.drain()
+    await give_back(client, made.order.order_id)
+    await scenario.drain()
     assert await world.value("SELECT count(*) FROM document_journeys") == 0
 
 
 async def test_journeys_that_overlap_since_a_move_are_each_given_back_alone(
-    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+    world: World,
+    client: TravellerClient,
+    other: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    planned: Any,
 ) -> None:
     """Both were sold before, so the move is not refused. Seen red (without keys in `journeys`, by
     times alone): the one given back freed the time of the other.
     """
     who = party(1)
-    first = await till.sell(desk, world.seat(MOVED), passengers=who)
-    second = await till.sell(desk, world.seat(NEW_TIME), passengers=who)
+    first = await scenario.sell(client, world.seat(MOVED), passengers=who)
+    second = await scenario.sell(client, world.seat(NEW_TIME), passengers=who)
     await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
     await followed(world)
     for order, still in ((first, True), (second, False)):
-        await give_back(desk, order.order_id)
-        await till.drain()
-        assert await states(desk, order.order_id) == ["REFUNDED"]
+        await give_back(client, order.order_id)
+        await scenario.drain()
+        assert await states(client, order.order_id) == ["REFUNDED"]
         assert await busy(world, other, who) == (False, still)
     assert await world.value("SELECT count(*) FROM document_journeys") == 0
 
 
 async def test_a_change_after_a_move_may_overlap_with_what_it_changes_alone(
-    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+    world: World,
+    client: TravellerClient,
+    other: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    planned: Any,
 ) -> None:
     """Seen red: the journey of the changed ticket counted at the time it was sold for."""
     who = party(1)
-    await till.sell(desk, world.seat(MOVED, SECOND), passengers=who)
+    await scenario.sell(client, world.seat(MOVED, SECOND), passengers=who)
     await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
     await followed(world)
-    (old,) = await tickets(desk)
-    made = await swap(desk, old.ticket_code, world.seat(NEW_TIME))
-    assert ORDER_STATE[made.order.state] == "PENDING" or await till.pay(made.order.order_id)
+    (old,) = await tickets(client)
+    made = await swap(client, old.ticket_code, world.seat(NEW_TIME))
+    assert ORDER_STATE[made.order.state] == "PENDING" or await scenario.pay(made.order.order_id)
     if ORDER_STATE[made.order.state] == "PENDING":
-        await desk.cancel(made.order.order_id)
+        await client.cancel(made.order.order_id)
         assert await busy(world, other, who) == (False, True)
-        made = await swap(desk, old.ticket_code, world.seat(NEW_TIME))
-        await till.pay(made.order.order_id)
+        made = await swap(client, old.ticket_code, world.seat(NEW_TIME))
+        await scenario.pay(made.order.order_id)
     assert await busy(world, other, who) == (False, True)
-    await give_back(desk, made.order.order_id)
-    await till.drain()
+    await give_back(client, made.order.order_id)
+    await scenario.drain()
     assert await busy(world, other, who) == (False, False)
 
 
 async def test_a_late_payment_is_judged_by_the_time_as_it_is_now(
-    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+    world: World,
+    client: TravellerClient,
+    other: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    planned: Any,
 ) -> None:
     """Seen red: it was honoured for two journeys at once, or not for one at a free time."""
     who = party(1)
     for elsewhere, outcome in ((NEW_TIME, "REFUNDED"), (OLD_TIME, "PAID")):
         await manager.move(world.departure_id(MOVED), planned)
         await asyncio.sleep(1)  # the longest a change takes to be seen
-        order = await desk.order(world.seat(MOVED), passengers=who)
-        paid = await till.bill(order.order_id)
+        order = await client.order(world.seat(MOVED), passengers=who)
+        paid = await scenario.bill(order.order_id)
         await world.expire(order.order_id)
         await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
         await manager.move(world.departure_id(MOVED), planned + 2 * HOUR)
         between = await other.order(world.seat(elsewhere), passengers=who)
-        assert await till.take_in(paid) == outcome
-        await till.drain()
+        assert await scenario.take_in(paid) == outcome
+        await scenario.drain()
         await other.cancel(between.order_id)
     assert await busy(world, other, who) == (False, True)
 
 
 async def test_a_move_among_all_that_happens_to_an_order(
-    world: World, desk: Desk, other: Desk, till: Till, manager: Manager, planned: Any
+    world: World,
+    client: TravellerClient,
+    other: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    planned: Any,
 ) -> None:
     """Made, paid, cancelled and given back while the departure is moved there and back: nothing
     stays behind.
     """
     number, who = world.departure_id(MOVED), party(4)
     for hours in (2, 0):
-        paid = await desk.order(world.seat(MOVED), passengers=who[:1])
-        cancelled = await desk.order(world.seat(MOVED), passengers=who[1:2])
-        sold = await till.sell(desk, world.seat(MOVED, SECOND), passengers=who[2:3])
+        paid = await client.order(world.seat(MOVED), passengers=who[:1])
+        cancelled = await client.order(world.seat(MOVED), passengers=who[1:2])
+        sold = await scenario.sell(client, world.seat(MOVED, SECOND), passengers=who[2:3])
         _, outcome, _, _, refused = await asyncio.gather(
             manager.move(number, planned + hours * HOUR),
-            till.pay(paid.order_id),
-            desk.cancel(cancelled.order_id),
-            give_back(desk, sold.order_id),
+            scenario.pay(paid.order_id),
+            client.cancel(cancelled.order_id),
+            give_back(client, sold.order_id),
             refusal_or_none(other.create(world.seat(NEW_TIME), passengers=who[3:])),
         )
         assert (outcome, refused) == ("PAID", None)
         await followed(world)
-        await till.drain()
-        assert await busy(world, desk, who[:1]) == ((False, True) if hours else (True, False))
-        assert await busy(world, desk, who[1:3]) == (False, False)
-        await give_back(desk, paid.order_id)
-        await till.drain()
+        await scenario.drain()
+        assert await busy(world, client, who[:1]) == ((False, True) if hours else (True, False))
+        assert await busy(world, client, who[1:3]) == (False, False)
+        await give_back(client, paid.order_id)
+        await scenario.drain()
         await other.cancel((await other.pages())[0].orders[0].order_id)
         await asyncio.sleep(1)  # the longest a change takes to be seen
     assert await world.value("SELECT count(*) FROM document_journeys") == 0

@@ -1,6 +1,7 @@
 """The QR of an order: rotated, and beside the tickets' own QR codes that are rotated.
 
-Seen red with the comparison of rotations taken out of `rules.order_qr_standing`, and before `rotate` was there.
+Seen red with the comparison of rotations taken out of `rules.order_qr_standing`, and before
+`rotate` was there.
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from server.tickets import qr
 from tests.support import gate, traveller
 from tests.support.gate import QrTicket, Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server
-from tests.support.partner_desk import KEY, Desk
+from tests.support.order_scenario import a_scenario, tickets
+from tests.support.partner_client import KEY, PartnerClient
 from tests.support.rpc_server import refusal
-from tests.support.till import a_till, tickets
 
 CP = new_partner_key()
 
@@ -48,13 +49,13 @@ async def terminal(world: World, server: GateServer) -> Terminal:
 
 
 @pytest.fixture
-def desk(server: GateServer) -> Desk:
-    return Desk.at(server.channel, CP.api_key)
+def client(server: GateServer) -> PartnerClient:
+    return PartnerClient.at(server.channel, CP.api_key)
 
 
-async def issue(desk: Desk, order: QrTicket, **fields: Any) -> str:
+async def issue(client: PartnerClient, order: QrTicket, **fields: Any) -> str:
     request = ota.IssueOrderQrRequest(order_id=order.code, **fields)
-    return str((await desk.call("IssueOrderQr", request)).encrypted_data)
+    return str((await client.call("IssueOrderQr", request)).encrypted_data)
 
 
 async def redeem(terminal: Terminal, token: str, ticket: QrTicket, function: str = "ferry") -> Any:
@@ -67,12 +68,12 @@ async def look_up(terminal: Terminal, token: str) -> Any:
 
 
 async def test_rotated_every_former_code_of_the_order_is_superseded(
-    world: World, terminal: Terminal, desk: Desk
+    world: World, terminal: Terminal, client: PartnerClient
 ) -> None:
     order, (ticket, other) = await world.order(2)
-    issued, again = await issue(desk, order), await issue(desk, order)
+    issued, again = await issue(client, order), await issue(client, order)
     assert verdict(await redeem(terminal, order.qr, other, "gift")) == "SUCCESS"
-    fresh = await issue(desk, order, rotate=True)
+    fresh = await issue(client, order, rotate=True)
     for token in (order.qr, issued, again):
         answer = await redeem(terminal, token, ticket)
         assert (verdict(answer), answer.explanation.check) == ("QR_SUPERSEDED", "jti")
@@ -81,19 +82,19 @@ async def test_rotated_every_former_code_of_the_order_is_superseded(
     assert verdict(await redeem(terminal, other.qr, other)) == "SUCCESS"  # its own is still good
     assert len((await look_up(terminal, fresh)).tickets) == 2
     assert verdict(await redeem(terminal, fresh, ticket)) == "SUCCESS"
-    assert verdict(await redeem(terminal, await issue(desk, order), ticket, "gift")) == "SUCCESS"
+    assert verdict(await redeem(terminal, await issue(client, order), ticket, "gift")) == "SUCCESS"
     events = await world.sql("SELECT event, state, actor FROM order_events ORDER BY sequence")
     assert events[0] == ("order.qr_rotated", "PAID", "partner:CP")
 
 
 async def test_never_opens_a_ticket_whose_own_was_rotated_after_it_was_issued(
-    world: World, terminal: Terminal, desk: Desk
+    world: World, terminal: Terminal, client: PartnerClient
 ) -> None:
     order, (leaked, other) = await world.order(2)
-    before = await issue(desk, order)
-    await desk.qr(leaked.code, rotate=True)
-    between = await issue(desk, order)
-    await desk.qr(other.code, rotate=True)
+    before = await issue(client, order)
+    await client.qr(leaked.code, rotate=True)
+    between = await issue(client, order)
+    await client.qr(other.code, rotate=True)
     for token in (order.qr, before):
         answer = await redeem(terminal, token, leaked)
         assert (verdict(answer), answer.explanation.check) == ("QR_SUPERSEDED", "rotation")
@@ -109,13 +110,15 @@ async def test_never_opens_a_ticket_whose_own_was_rotated_after_it_was_issued(
     assert (
         verdict(await redeem(terminal, between, leaked)) == "SUCCESS"
     )  # issued after its rotation
-    assert verdict(await redeem(terminal, await issue(desk, order), other)) == "SUCCESS"
+    assert verdict(await redeem(terminal, await issue(client, order), other)) == "SUCCESS"
     assert verdict(await redeem(terminal, before, leaked, "gift")) == "QR_SUPERSEDED"
 
 
-async def test_many_in_one_call_are_each_told(world: World, terminal: Terminal, desk: Desk) -> None:
+async def test_many_in_one_call_are_each_told(
+    world: World, terminal: Terminal, client: PartnerClient
+) -> None:
     order, (rotated, other) = await world.order(2)
-    await desk.qr(rotated.code, rotate=True)
+    await client.qr(rotated.code, rotate=True)
     items = [
         redemption_pb2.RedeemItem(qr_token=order.qr, function_code="ferry", ticket_code=each.code)
         for each in (rotated, other)
@@ -125,26 +128,28 @@ async def test_many_in_one_call_are_each_told(world: World, terminal: Terminal, 
 
 
 async def test_a_ticket_rotated_before_it_was_sold_is_opened(
-    world: World, terminal: Terminal, desk: Desk
+    world: World, terminal: Terminal, client: PartnerClient
 ) -> None:
     """No code of its order can be older than the order."""
     printed = await world.ticket(state="PRE_GENERATED", order_id=None)
-    await desk.qr(printed.code, rotate=True)
-    order_code = (await desk.activate(printed.code)).order_id
-    token = await issue(desk, QrTicket(0, order_code, printed.jti, ""))
+    await client.qr(printed.code, rotate=True)
+    order_code = (await client.activate(printed.code)).order_id
+    token = await issue(client, QrTicket(0, order_code, printed.jti, ""))
     assert verdict(await redeem(terminal, token, printed)) == "SUCCESS"
 
 
-async def test_repeated_and_of_others(world: World, server: GateServer, desk: Desk) -> None:
+async def test_repeated_and_of_others(
+    world: World, server: GateServer, client: PartnerClient
+) -> None:
     order, _ = await world.order(1)
-    first = await issue(desk, order, rotate=True, request_id="r")
-    assert await issue(desk, order, rotate=True, request_id="r") == first
-    refused = await refusal(issue(desk, order, request_id="r"))
+    first = await issue(client, order, rotate=True, request_id="r")
+    assert await issue(client, order, rotate=True, request_id="r") == first
+    refused = await refusal(issue(client, order, request_id="r"))
     assert refused.reason == Reason.IDEMPOTENCY_MISMATCH
     assert len(await world.sql("SELECT 1 FROM order_events")) == 1
     for code in ("ORD-CP-20261121-000999", "ORD-HK-20261121-000001", "nonsense"):
         unknown = QrTicket(0, code, order.jti, "")
-        assert (await refusal(issue(desk, unknown, rotate=True))).reason == Reason.NOT_FOUND
+        assert (await refusal(issue(client, unknown, rotate=True))).reason == Reason.NOT_FOUND
     base = f"http://127.0.0.1:{server.app.http_port}"
     async with httpx2.AsyncClient(base_url=base, headers={"x-api-key": CP.api_key}) as http:
         answer = await http.post(f"/ota/orders/{order.code}/qr", json={"rotate": True})
@@ -152,14 +157,16 @@ async def test_repeated_and_of_others(world: World, server: GateServer, desk: De
     assert len(await world.sql("SELECT 1 FROM order_events")) == 2
 
 
-async def test_rotations_and_issues_that_race(world: World, terminal: Terminal, desk: Desk) -> None:
+async def test_rotations_and_issues_that_race(
+    world: World, terminal: Terminal, client: PartnerClient
+) -> None:
     """Every rotation is counted once: no code opens a ticket that was rotated after it.
 
     Seen red with the count read and written in two statements: two rotations shared a number.
     """
     order, made = await world.order(4)
-    issuing = [issue(desk, order) for _ in range(4)]
-    rotating = [desk.qr(ticket.code, rotate=True) for ticket in made for _ in range(3)]
+    issuing = [issue(client, order) for _ in range(4)]
+    rotating = [client.qr(ticket.code, rotate=True) for ticket in made for _ in range(3)]
     issued = (await asyncio.gather(asyncio.gather(*issuing), *rotating))[0]
     ((counted,),) = await world.sql(
         "SELECT ticket_rotations FROM orders WHERE order_id = %s", order.ticket_id
@@ -179,7 +186,7 @@ async def test_rotations_and_issues_that_race(world: World, terminal: Terminal, 
         found = await look_up(terminal, token)
         refused = {t.ticket_code for t in found.tickets if t.HasField("result")}
         assert refused == {t.code for t in made if last[t.ticket_id] > issued_after}
-    fresh = await issue(desk, order)
+    fresh = await issue(client, order)
     for ticket in made:
         assert verdict(await redeem(terminal, fresh, ticket)) == "SUCCESS"
 
@@ -189,7 +196,7 @@ async def test_a_travellers(database_url: str, redis_url: str) -> None:
     async with (
         traveller.a_world(database_url) as world,
         traveller.traveller_server(database_url, redis_url) as server,
-        a_till(database_url) as till,
+        a_scenario(database_url) as scenario,
     ):
         for statement in gate.WORLD.split(";\n"):
             if statement.strip() and "INTO partners" not in statement:
@@ -197,8 +204,8 @@ async def test_a_travellers(database_url: str, redis_url: str) -> None:
                 await world.pg.execute(statement.encode(), values)
         await world.sql("UPDATE merchants SET function_codes = '{boarding}'")
         terminal = await gate.World(world.pg, world.ring).log_in(server.channel)
-        me, another = (traveller.Desk.of(server.channel, number) for number in (1, 2))
-        order = await till.sell(me, world.seat())
+        me, another = (traveller.TravellerClient.of(server.channel, number) for number in (1, 2))
+        order = await scenario.sell(me, world.seat())
         request = ticket_pb2.IssueOrderQrRequest(order_id=order.order_id)
         rotating = ticket_pb2.IssueOrderQrRequest(order_id=order.order_id, rotate=True)
         leaked = (await me.call("IssueOrderQr", request)).encrypted_data

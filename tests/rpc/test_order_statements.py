@@ -8,12 +8,12 @@ import pytest
 
 from server.orders import hold_statements
 from server.platform import idempotency
-from server.platform.database import Command, HotConnection, HotStatement
+from server.platform.pipeline import Command, PipelineConnection, PreparedStatement
 from server.stock import journeys
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import (
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -41,32 +41,34 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def desk(world: World, database_url: str, redis_url: str) -> AsyncIterator[Desk]:
+async def client(world: World, database_url: str, redis_url: str) -> AsyncIterator[TravellerClient]:
     async with traveller_server(database_url, redis_url) as running:
-        yield Desk.of(running.channel, 1)
+        yield TravellerClient.of(running.channel, 1)
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[HotStatement]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[PreparedStatement]:
     """The statements of hot transactions, in the order in which they are sent."""
-    statements: list[HotStatement] = []
-    round_trip = HotConnection.round_trip
+    statements: list[PreparedStatement] = []
+    round_trip = PipelineConnection.round_trip
 
-    async def counted(self: HotConnection, commands: Sequence[Command], **options: Any) -> Any:
+    async def counted(self: PipelineConnection, commands: Sequence[Command], **options: Any) -> Any:
         # what is polled for in the background may come between
         task = asyncio.current_task()
         if task and task.get_name() == "lane":
             statements.extend(statement for statement, _ in commands)
         return await round_trip(self, commands, **options)
 
-    monkeypatch.setattr(HotConnection, "round_trip", counted)
+    monkeypatch.setattr(PipelineConnection, "round_trip", counted)
     return statements
 
 
 async def test_what_an_order_does_not_need_has_no_statement(
-    world: World, desk: Desk, sent: list[HotStatement]
+    world: World, client: TravellerClient, sent: list[PreparedStatement]
 ) -> None:
-    """Seen red: with the seats of every stock read, as before, an order of a package read them too."""
+    """Seen red: with the seats of every stock read, as before, an order of a package read them
+    too.
+    """
     packages = [party(1)[0], party(1)[0]]
     for passenger in packages:
         passenger.ClearField("document_type")
@@ -76,8 +78,8 @@ async def test_what_an_order_does_not_need_has_no_statement(
         (world.seat(1, SECOND), party(2), ALWAYS + OF_DOCUMENTS),
         (world.seat(2), party(2), ALWAYS + OF_DOCUMENTS + OF_SEATS),
     ):
-        await desk.order(offer_id, passengers=passengers)  # the first one stores its snapshot too
+        await client.order(offer_id, passengers=passengers)  # the first one stores its snapshot too
         sent.clear()
-        await desk.order(offer_id, passengers=passengers if passengers is packages else party(2))
+        await client.order(offer_id, passengers=passengers if passengers is packages else party(2))
         names = [statement.sql.decode() for statement in expected]
         assert sorted(statement.sql.decode() for statement in sent) == sorted(names)

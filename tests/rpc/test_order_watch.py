@@ -1,4 +1,6 @@
-"""WatchOrder: every move of an order, once and in order, from any sequence, until it is final or the server stops."""
+"""WatchOrder: every move of an order, once and in order, from any sequence, until it is final or
+the server stops.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +17,7 @@ from tests.support.traveller import (
     BUMP,
     CANCEL_REASON,
     ORDER_STATE,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     traveller_server,
@@ -27,8 +29,8 @@ Told = tuple[int, str, str]
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as furnished:
-        yield furnished
+    async with a_world(database_url) as seeded:
+        yield seeded
 
 
 @pytest.fixture
@@ -38,8 +40,8 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 def told(move: Any) -> Told:
@@ -60,13 +62,13 @@ async def refusal_of(watch: Any) -> Reason:
 
 
 async def test_moves_come_as_they_happen_until_the_order_is_final(
-    world: World, server: GateServer, desk: Desk
+    world: World, server: GateServer, client: TravellerClient
 ) -> None:
-    order = await desk.order(world.seat())
-    watches = [desk.watch(order.order_id) for _ in range(3)]
+    order = await client.order(world.seat())
+    watches = [client.watch(order.order_id) for _ in range(3)]
     for watch in watches:
         assert told(await watch.read()) == (1, "order.created", "PENDING")
-    await desk.cancel(order.order_id)
+    await client.cancel(order.order_id)
     for watch in watches:
         last = await watch.read()
         assert told(last) == (2, "order.cancelled", "CANCELLED")
@@ -76,31 +78,33 @@ async def test_moves_come_as_they_happen_until_the_order_is_final(
 
 
 async def test_moves_made_by_another_process_come_too(
-    world: World, server: GateServer, desk: Desk, database_url: str, redis_url: str
+    world: World, server: GateServer, client: TravellerClient, database_url: str, redis_url: str
 ) -> None:
-    order = await desk.order(world.seat())
-    watch = desk.watch(order.order_id, after_sequence=1)
+    order = await client.order(world.seat())
+    watch = client.watch(order.order_id, after_sequence=1)
     async with traveller_server(database_url, redis_url) as elsewhere:
-        await Desk.of(elsewhere.channel, 1).cancel(order.order_id)
+        await TravellerClient.of(elsewhere.channel, 1).cancel(order.order_id)
     assert await all_of(watch) == [(2, "order.cancelled", "CANCELLED")]
 
 
 async def test_a_watch_goes_on_behind_any_sequence(
-    world: World, server: GateServer, desk: Desk
+    world: World, server: GateServer, client: TravellerClient
 ) -> None:
-    order = await desk.order(world.seat())
-    await desk.cancel(order.order_id)
+    order = await client.order(world.seat())
+    await client.cancel(order.order_id)
     every = [(1, "order.created", "PENDING"), (2, "order.cancelled", "CANCELLED")]
     for after in range(5):
-        assert await all_of(desk.watch(order.order_id, after)) == every[after:]
+        assert await all_of(client.watch(order.order_id, after)) == every[after:]
 
 
 async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
-    world: World, server: GateServer, desk: Desk
+    world: World, server: GateServer, client: TravellerClient
 ) -> None:
-    """A late payment takes a cancelled order back to PAID; who watches from the first sees all of it."""
-    order = await desk.order(world.seat())
-    await desk.cancel(order.order_id)
+    """A late payment takes a cancelled order back to PAID; who watches from the first sees all
+    of it.
+    """
+    order = await client.order(world.seat())
+    await client.cancel(order.order_id)
     order_id = await world.value("SELECT order_id FROM orders")
     await world.sql("UPDATE orders SET state = 'PAID', cancel_reason = NULL, sequence = 4")
     await world.sql(
@@ -109,7 +113,7 @@ async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
         order_id,
         order_id,
     )
-    watch = desk.watch(order.order_id)
+    watch = client.watch(order.order_id)
     seen = [told(await watch.read()) for _ in range(4)]
     assert [event for _, event, _ in seen] == [
         events.CREATED,
@@ -125,18 +129,20 @@ async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
     assert await all_of(watch) == [(5, "order.completed", "COMPLETED")]
 
 
-async def test_only_the_owner_watches(world: World, server: GateServer, desk: Desk) -> None:
-    order = await desk.order(world.seat())
-    other = Desk.of(server.channel, 2)
+async def test_only_the_owner_watches(
+    world: World, server: GateServer, client: TravellerClient
+) -> None:
+    order = await client.order(world.seat())
+    other = TravellerClient.of(server.channel, 2)
     assert await refusal_of(other.watch(order.order_id)) is Reason.NOT_FOUND
-    assert await refusal_of(desk.watch("ORD-DT-20261121-999999")) is Reason.NOT_FOUND
+    assert await refusal_of(client.watch("ORD-DT-20261121-999999")) is Reason.NOT_FOUND
 
 
 async def test_a_watch_ends_when_the_server_stops(
-    world: World, server: GateServer, desk: Desk
+    world: World, server: GateServer, client: TravellerClient
 ) -> None:
-    order = await desk.order(world.seat())
-    watch = desk.watch(order.order_id)
+    order = await client.order(world.seat())
+    watch = client.watch(order.order_id)
     await watch.read()
     ended = asyncio.create_task(refusal_of(watch))
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -145,11 +151,11 @@ async def test_a_watch_ends_when_the_server_stops(
 
 
 async def test_a_blocked_traveller_watches_no_longer(
-    world: World, server: GateServer, desk: Desk
+    world: World, server: GateServer, client: TravellerClient
 ) -> None:
     await world.enrol(1)
-    order = await desk.order(world.seat())
-    watch = desk.watch(order.order_id)
+    order = await client.order(world.seat())
+    watch = client.watch(order.order_id)
     await watch.read()
     await world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
     await world.sql(BUMP)
@@ -158,10 +164,10 @@ async def test_a_blocked_traveller_watches_no_longer(
 
 
 async def test_nobody_asks_the_database_when_nobody_watches(
-    world: World, server: GateServer, desk: Desk
+    world: World, server: GateServer, client: TravellerClient
 ) -> None:
-    order = await desk.order(world.seat())
-    watch = desk.watch(order.order_id)
+    order = await client.order(world.seat())
+    watch = client.watch(order.order_id)
     await watch.read()
     polling = [task for task in asyncio.all_tasks() if task.get_name() == "order-watcher"]
     assert len(polling) == 1

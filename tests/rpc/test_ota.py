@@ -16,11 +16,11 @@ from server.api import convert
 from server.platform.errors import Reason
 from server.tickets import tickets
 from tests.support.gate_server import GateServer
-from tests.support.partner_desk import (
+from tests.support.partner_client import (
     STATE_NAME,
     TABLES,
-    Desk,
     Market,
+    PartnerClient,
     customer,
     payment,
     today,
@@ -50,16 +50,16 @@ def activation(**fields: Any) -> ota.Activation:
 # Batches
 
 
-async def test_batch(market: Market, desk: Desk) -> None:
+async def test_batch(market: Market, client: PartnerClient) -> None:
     began = datetime.now(UTC)
-    batch = await desk.batch(3, distributor_id="D-7")
+    batch = await client.batch(3, distributor_id="D-7")
     codes = [f"OTA-CP-{today()}-{sequence:06d}" for sequence in (1, 2, 3)]
     assert [ticket.ticket_code for ticket in batch.tickets] == codes
     assert {STATE_NAME[ticket.status] for ticket in batch.tickets} == {"PRE_GENERATED"}
     assert (batch.quantity, batch.next_page_token, batch.order_id) == (3, "", "")
-    assert await desk.inventory(106) == {106: (200_000, 0, 3, 199_997)}
+    assert await client.inventory(106) == {106: (200_000, 0, 3, 199_997)}
 
-    (page,) = await desk.pages(batch_id=batch.batch_id)
+    (page,) = await client.pages(batch_id=batch.batch_id)
     assert [ticket.ticket_code for ticket in page.tickets] == codes
     ticket = page.tickets[0]
     assert (ticket.batch_id, ticket.product_id, ticket.distributor_id) == (
@@ -84,19 +84,21 @@ async def test_batch(market: Market, desk: Desk) -> None:
     assert await market.contradictions() == []
 
 
-async def test_seed_004_as_written(desk: Desk) -> None:
+async def test_seed_004_as_written(client: PartnerClient) -> None:
     """Step 1 gives a ticket that can be scanned at once."""
-    batch = await desk.batch(1, activation=activation(reference="PAY-9"))
+    batch = await client.batch(1, activation=activation(reference="PAY-9"))
     (ticket,) = batch.tickets
     assert STATE_NAME[ticket.status] == "ACTIVE"
     assert batch.order_id == f"ORD-CP-{today()}-000001"
-    issued = await desk.qr(ticket.ticket_code)
+    issued = await client.qr(ticket.ticket_code)
     assert (issued.ticket_code, len(issued.encrypted_data)) == (ticket.ticket_code, 203)
 
 
-async def test_batch_that_is_sold_already(market: Market, desk: Desk) -> None:
-    batch = await desk.batch(250, activation=activation(reference="PAY-9", amount_minor=3_000_000))
-    listed = await desk.pages(batch_id=batch.batch_id, page_size=200)
+async def test_batch_that_is_sold_already(market: Market, client: PartnerClient) -> None:
+    batch = await client.batch(
+        250, activation=activation(reference="PAY-9", amount_minor=3_000_000)
+    )
+    listed = await client.pages(batch_id=batch.batch_id, page_size=200)
     everything = [ticket for page in listed for ticket in page.tickets]
     assert {(STATE_NAME[t.status], t.order_id) for t in everything} == {("ACTIVE", batch.order_id)}
     rows = await market.sql(
@@ -111,49 +113,53 @@ async def test_batch_that_is_sold_already(market: Market, desk: Desk) -> None:
     assert await market.contradictions() == []
 
 
-async def test_text_of_any_kind_survives_the_copy(market: Market, desk: Desk) -> None:
+async def test_text_of_any_kind_survives_the_copy(market: Market, client: PartnerClient) -> None:
     """Of what a name may hold: control characters are refused before."""
     awkward = "\\N\\t\\.\\r\\n'\"{};\\\\x\\b 張三 \U0001f6a2"
     sold = ota.Activation(customer=customer(awkward), payment=payment(amount_minor=24_000))
-    await desk.batch(2, distributor_id=awkward, activation=sold)
+    await client.batch(2, distributor_id=awkward, activation=sold)
     rows = await market.sql("SELECT DISTINCT distributor_id, customer_name FROM tickets")
     assert rows == [(awkward, awkward)]
     rows = await market.sql("SELECT distributor_id FROM batches")
     assert rows == [(awkward,)]
-    (page,) = await desk.pages(distributor_id=awkward)
+    (page,) = await client.pages(distributor_id=awkward)
     assert [ticket.distributor_id for ticket in page.tickets] == [awkward, awkward]
 
 
-async def test_first_page_and_the_rest(desk: Desk) -> None:
-    await desk.batch(2)
-    batch = await desk.batch(450)
-    await desk.batch(2)
+async def test_first_page_and_the_rest(client: PartnerClient) -> None:
+    await client.batch(2)
+    batch = await client.batch(450)
+    await client.batch(2)
     assert len(batch.tickets) == 200
-    rest = await desk.listed(
+    rest = await client.listed(
         batch_id=batch.batch_id, page_token=batch.next_page_token, page_size=120
     )
     codes = [ticket.ticket_code for ticket in batch.tickets] + rest
     assert codes == [f"OTA-CP-{today()}-{sequence:06d}" for sequence in range(3, 453)]
-    assert codes == await desk.listed(batch_id=batch.batch_id, page_size=200)
+    assert codes == await client.listed(batch_id=batch.batch_id, page_size=200)
     mixed = ota.ListTicketsRequest(
         batch_id=batch.batch_id,
         page_token=batch.next_page_token,
         status=ticket_pb2.TICKET_STATE_ACTIVE,
     )
-    refused = await refusal(desk.call("ListTickets", mixed))
+    refused = await refusal(client.call("ListTickets", mixed))
     assert refused.reason == Reason.PAGE_TOKEN_INVALID
 
 
-async def test_numbers_go_on_where_the_last_batch_ended(desk: Desk, other_desk: Desk) -> None:
-    assert await desk.codes(2) == [f"OTA-CP-{today()}-000001", f"OTA-CP-{today()}-000002"]
-    assert await desk.codes(1, product_id=107) == [f"OTA-CP-{today()}-000003"]
-    assert await other_desk.codes(1) == [f"OTA-HK-{today()}-000001"]
+async def test_numbers_go_on_where_the_last_batch_ended(
+    client: PartnerClient, other_client: PartnerClient
+) -> None:
+    assert await client.codes(2) == [f"OTA-CP-{today()}-000001", f"OTA-CP-{today()}-000002"]
+    assert await client.codes(1, product_id=107) == [f"OTA-CP-{today()}-000003"]
+    assert await other_client.codes(1) == [f"OTA-HK-{today()}-000001"]
 
 
-async def test_repeat_gets_the_first_answer(market: Market, desk: Desk, other_desk: Desk) -> None:
-    first = await desk.batch(300, request_id="r", distributor_id="D")
+async def test_repeat_gets_the_first_answer(
+    market: Market, client: PartnerClient, other_client: PartnerClient
+) -> None:
+    first = await client.batch(300, request_id="r", distributor_id="D")
     counts = await market.counts()
-    assert await desk.batch(300, request_id="r", distributor_id="D") == first
+    assert await client.batch(300, request_id="r", distributor_id="D") == first
     assert await market.counts() == counts
     for other in (
         {"quantity": 301},
@@ -162,31 +168,38 @@ async def test_repeat_gets_the_first_answer(market: Market, desk: Desk, other_de
         {"activation": activation()},
     ):
         fields: Any = {"quantity": 300, "request_id": "r", "distributor_id": "D"} | other
-        refused = await refusal(desk.batch(**fields))
+        refused = await refusal(client.batch(**fields))
         assert refused.reason == Reason.IDEMPOTENCY_MISMATCH
     assert await market.sold() == 300
     # another partner's r is another
-    assert (await other_desk.batch(300, request_id="r", distributor_id="D")) != first
+    assert (await other_client.batch(300, request_id="r", distributor_id="D")) != first
     assert await market.contradictions() == []
 
 
 async def test_sold_out_says_what_is_left_and_leaves_nothing(
-    market: Market, other_desk: Desk
+    market: Market, other_client: PartnerClient
 ) -> None:
-    refused = await refusal(other_desk.batch(1001, request_id="r"))
+    refused = await refusal(other_client.batch(1001, request_id="r"))
     assert refused.reason == Reason.SOLD_OUT
     assert refused.metadata == {"product_id": "106", "requested": "1001", "available": "1000"}
     assert await market.counts() == NOTHING
     # a call that failed is not remembered
-    assert (await other_desk.batch(1000, request_id="r")).quantity == 1000
-    refused = await refusal(other_desk.batch(1))
+    assert (await other_client.batch(1000, request_id="r")).quantity == 1000
+    refused = await refusal(other_client.batch(1))
     assert refused.metadata == {"product_id": "106", "requested": "1", "available": "0"}
     assert await market.contradictions() == []
 
 
-async def test_not_on_sale(market: Market, desk: Desk, other_desk: Desk) -> None:
+async def test_not_on_sale(
+    market: Market, client: PartnerClient, other_client: PartnerClient
+) -> None:
     """Archived, not allotted to this partner, unknown."""
-    for asked, product_id in ((desk, 99), (other_desk, 107), (desk, 12345), (desk, 2**31 - 1)):
+    for asked, product_id in (
+        (client, 99),
+        (other_client, 107),
+        (client, 12345),
+        (client, 2**31 - 1),
+    ):
         refused = await refusal(asked.batch(1, product_id=product_id))
         assert refused.reason == Reason.PRODUCT_NOT_ON_SALE
         assert refused.metadata == {"product_id": str(product_id)}
@@ -212,19 +225,21 @@ OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_fields_out_of_range(market: Market, desk: Desk, subtests: pytest.Subtests) -> None:
+async def test_fields_out_of_range(
+    market: Market, client: PartnerClient, subtests: pytest.Subtests
+) -> None:
     for fields, field in OUT_OF_RANGE:
         with subtests.test(field, **fields):
-            refused = await refusal(desk.batch(**fields))
+            refused = await refusal(client.batch(**fields))
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
     assert await market.counts() == NOTHING
 
 
-async def test_validity_may_begin_later(desk: Desk) -> None:
+async def test_validity_may_begin_later(client: PartnerClient) -> None:
     start = datetime(2026, 12, 31, 15, 59, tzinfo=UTC)  # 23:59 in Hong Kong
     start = start.replace(year=datetime.now(UTC).year + 1)
-    batch = await desk.batch(1, valid_from_time=timestamp(start))
-    ((ticket,),) = [page.tickets for page in await desk.pages(batch_id=batch.batch_id)]
+    batch = await client.batch(1, valid_from_time=timestamp(start))
+    ((ticket,),) = [page.tickets for page in await client.pages(batch_id=batch.batch_id)]
     assert ticket.valid_from_time.ToDatetime(UTC) == start
     end = datetime(start.year + 1, 1, 31, tzinfo=ZONE)  # the end of 30 January
     assert ticket.valid_until_time.ToDatetime(UTC) == end
@@ -242,7 +257,7 @@ async def test_validity_may_begin_later(desk: Desk) -> None:
     ],
 )
 async def test_validity_goes_by_the_city_of_use(
-    market: Market, desk: Desk, arrange: str, city: str
+    market: Market, client: PartnerClient, arrange: str, city: str
 ) -> None:
     """As travellers' does. Seen red: with the platform's zone."""
     await market.sql(
@@ -254,20 +269,22 @@ async def test_validity_goes_by_the_city_of_use(
     await market.sql(arrange)
     # 23:30 at the platform: in Tokyo the next day has begun, in London the same one goes on
     start = datetime(datetime.now(ZONE).year + 1, 3, 2, 23, 30, tzinfo=ZONE)
-    await desk.batch(1, valid_from_time=timestamp(start))
+    await client.batch(1, valid_from_time=timestamp(start))
     until = await market.value("SELECT valid_until_time FROM tickets")
     zone = ZoneInfo(city)
     last_day = start.astimezone(zone).date() + timedelta(days=30)
     assert until == datetime.combine(last_day + timedelta(days=1), datetime.min.time(), zone)
 
 
-async def test_snapshot_is_what_the_batch_was_made_under(market: Market, desk: Desk) -> None:
-    batch = await desk.batch(2, distributor_id="D")
+async def test_snapshot_is_what_the_batch_was_made_under(
+    market: Market, client: PartnerClient
+) -> None:
+    batch = await client.batch(2, distributor_id="D")
     await market.sql(
         """UPDATE products SET currency_code = 'CNY', validity_days = 1, entitlements = '[]',
         fares = '[{"customer_type": "CHILD", "day_type": "holiday", "amount_minor": 1}]' WHERE product_id = 106"""
     )
-    found = await desk.call("GetBatch", ota.GetBatchRequest(batch_id=batch.batch_id))
+    found = await client.call("GetBatch", ota.GetBatchRequest(batch_id=batch.batch_id))
     assert (found.batch_id, found.product_id, found.quantity, found.distributor_id) == (
         batch.batch_id,
         106,
@@ -296,40 +313,44 @@ async def test_snapshot_is_what_the_batch_was_made_under(market: Market, desk: D
     assert [e["function_code"] for e in content["entitlements"]] == ["ferry", "gift"]
 
 
-async def test_large_batch_that_is_given_up_leaves_nothing(market: Market, desk: Desk) -> None:
+async def test_large_batch_that_is_given_up_leaves_nothing(
+    market: Market, client: PartnerClient
+) -> None:
     """The caller's deadline passes in the middle; connections are as good as before."""
     for _ in range(3):
         request = ota.BulkGenerateTicketsRequest(product_id=106, quantity=50_000, request_id="r")
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            await desk.call("BulkGenerateTickets", request, timeout=0.15)
+            await client.call("BulkGenerateTickets", request, timeout=0.15)
         assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     await market.until(NONE_OPEN)
     assert await market.counts() == NOTHING
     assert await market.sold() == 0
-    assert (await desk.batch(1000, request_id="r")).quantity == 1000
+    assert (await client.batch(1000, request_id="r")).quantity == 1000
     assert await market.contradictions() == []
 
 
 # What a partner sees
 
 
-async def test_inventory(desk: Desk, other_desk: Desk) -> None:
-    await desk.batch(5)
-    await other_desk.batch(7)
-    assert await desk.inventory() == {
+async def test_inventory(client: PartnerClient, other_client: PartnerClient) -> None:
+    await client.batch(5)
+    await other_client.batch(7)
+    assert await client.inventory() == {
         99: (10, 0, 0, 10),
         106: (200_000, 0, 5, 199_995),
         107: (200_000, 0, 0, 200_000),
     }
-    assert await other_desk.inventory() == {106: (1000, 0, 7, 993)}
-    assert await other_desk.inventory(107) == {}
+    assert await other_client.inventory() == {106: (1000, 0, 7, 993)}
+    assert await other_client.inventory(107) == {}
 
 
-async def test_a_partner_sees_only_its_own(desk: Desk, other_desk: Desk) -> None:
-    batch = await desk.batch(2, activation=activation(amount_minor=24_000))
+async def test_a_partner_sees_only_its_own(
+    client: PartnerClient, other_client: PartnerClient
+) -> None:
+    batch = await client.batch(2, activation=activation(amount_minor=24_000))
     code = batch.tickets[0].ticket_code
-    assert await other_desk.listed() == []
-    assert await other_desk.listed(batch_id=batch.batch_id) == []
+    assert await other_client.listed() == []
+    assert await other_client.listed(batch_id=batch.batch_id) == []
     for method, request in (
         ("GetBatch", ota.GetBatchRequest(batch_id=batch.batch_id)),
         ("IssueQr", ota.IssueQrRequest(ticket_code=code)),
@@ -342,28 +363,28 @@ async def test_a_partner_sees_only_its_own(desk: Desk, other_desk: Desk) -> None
             ),
         ),
     ):
-        refused = await refusal(other_desk.call(method, request))
+        refused = await refusal(other_client.call(method, request))
         assert refused.reason == Reason.NOT_FOUND, method
     # nor under its own code
     own = code.replace("OTA-CP", "OTA-HK")
-    assert (await refusal(other_desk.qr(own))).reason == Reason.NOT_FOUND
-    stream = other_desk.streamed(batch.batch_id)
+    assert (await refusal(other_client.qr(own))).reason == Reason.NOT_FOUND
+    stream = other_client.streamed(batch.batch_id)
     assert (await refusal(stream)).reason == Reason.NOT_FOUND
-    verdicts = (await other_desk.activate_many([(code, customer(), payment())])).verdicts
+    verdicts = (await other_client.activate_many([(code, customer(), payment())])).verdicts
     assert [(v.activated, v.HasField("status"), v.reason) for v in verdicts] == [
         (False, False, "NOT_FOUND")
     ]
 
 
-async def test_unknown_batch(desk: Desk) -> None:
+async def test_unknown_batch(client: PartnerClient) -> None:
     for batch_id in ("none", str(uuid4())):
-        found = desk.call("GetBatch", ota.GetBatchRequest(batch_id=batch_id))
+        found = client.call("GetBatch", ota.GetBatchRequest(batch_id=batch_id))
         assert (await refusal(found)).reason == Reason.NOT_FOUND
-        assert (await refusal(desk.streamed(batch_id))).reason == Reason.NOT_FOUND
+        assert (await refusal(client.streamed(batch_id))).reason == Reason.NOT_FOUND
 
 
 async def test_rights(ota_server: GateServer) -> None:
-    nobody = Desk.at(ota_server.channel, "dtk_0000_none")
+    nobody = PartnerClient.at(ota_server.channel, "dtk_0000_none")
     assert (await refusal(nobody.inventory())).reason == Reason.UNAUTHENTICATED
     assert (await refusal(nobody.streamed(str(uuid4())))).reason == Reason.UNAUTHENTICATED
 
@@ -371,116 +392,120 @@ async def test_rights(ota_server: GateServer) -> None:
 # Lists
 
 
-async def test_list_filters(market: Market, desk: Desk) -> None:
-    first = await desk.batch(3, distributor_id="D-1")
-    second = await desk.batch(3, distributor_id="D-2")
-    third = await desk.batch(2, distributor_id="D-2", activation=activation(amount_minor=24_000))
+async def test_list_filters(market: Market, client: PartnerClient) -> None:
+    first = await client.batch(3, distributor_id="D-1")
+    second = await client.batch(3, distributor_id="D-2")
+    third = await client.batch(2, distributor_id="D-2", activation=activation(amount_minor=24_000))
     of_first, of_second, of_third = (
         [ticket.ticket_code for ticket in batch.tickets] for batch in (first, second, third)
     )
-    await desk.activate(of_second[1])
+    await client.activate(of_second[1])
     active, pre_generated = ticket_pb2.TICKET_STATE_ACTIVE, ticket_pb2.TICKET_STATE_PRE_GENERATED
-    assert await desk.listed() == of_first + of_second + of_third
-    assert await desk.listed(distributor_id="D-2") == of_second + of_third
-    assert await desk.listed(status=active) == [of_second[1], *of_third]
-    assert await desk.listed(status=active, batch_id=second.batch_id) == [of_second[1]]
-    assert await desk.listed(status=pre_generated, distributor_id="D-2") == [
+    assert await client.listed() == of_first + of_second + of_third
+    assert await client.listed(distributor_id="D-2") == of_second + of_third
+    assert await client.listed(status=active) == [of_second[1], *of_third]
+    assert await client.listed(status=active, batch_id=second.batch_id) == [of_second[1]]
+    assert await client.listed(status=pre_generated, distributor_id="D-2") == [
         of_second[0],
         of_second[2],
     ]
-    assert await desk.listed(batch_id=first.batch_id, distributor_id="D-2") == []
-    refused = await refusal(desk.listed(batch_id="none"))
+    assert await client.listed(batch_id=first.batch_id, distributor_id="D-2") == []
+    refused = await refusal(client.listed(batch_id="none"))
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("batch_id",))
 
 
-async def test_list_by_time(market: Market, desk: Desk) -> None:
+async def test_list_by_time(market: Market, client: PartnerClient) -> None:
     """Times split a day too, and may lie outside of all days that numbers have."""
-    early, late = await desk.batch(2), await desk.batch(2)
+    early, late = await client.batch(2), await client.batch(2)
     of_early, of_late = ([t.ticket_code for t in batch.tickets] for batch in (early, late))
     ((moment,),) = await market.sql(
         "SELECT create_time FROM batches WHERE batch_id = %s", late.batch_id
     )
     boundary = timestamp(moment)
-    assert await desk.listed(create_time_from=boundary) == of_late
-    assert await desk.listed(create_time_until=boundary) == of_early
+    assert await client.listed(create_time_from=boundary) == of_late
+    assert await client.listed(create_time_until=boundary) == of_early
     tomorrow = timestamp(moment + timedelta(days=1))
-    assert await desk.listed(create_time_from=boundary, create_time_until=tomorrow) == of_late
-    assert await desk.listed(create_time_from=tomorrow) == []
-    assert await desk.listed(create_time_from=tomorrow, create_time_until=boundary) == []
+    assert await client.listed(create_time_from=boundary, create_time_until=tomorrow) == of_late
+    assert await client.listed(create_time_from=tomorrow) == []
+    assert await client.listed(create_time_from=tomorrow, create_time_until=boundary) == []
     always = {
         "create_time_from": Timestamp(seconds=-62135596800),
         "create_time_until": Timestamp(seconds=253402300799),
     }
-    assert await desk.listed(**always) == of_early + of_late
-    await desk.batch(1, request_id="yesterday")
+    assert await client.listed(**always) == of_early + of_late
+    await client.batch(1, request_id="yesterday")
     # a ticket of another day, as the next morning would see it
     await market.sql(
         "UPDATE tickets SET create_time = create_time - interval '1 day',"
         " ticket_id = ticket_id - (1 << 27) WHERE ticket_code LIKE '%%-000005'"
     )
-    assert len(await desk.listed(create_time_until=boundary)) == 3
-    assert await desk.listed(create_time_from=boundary) == of_late
+    assert len(await client.listed(create_time_until=boundary)) == 3
+    assert await client.listed(create_time_from=boundary) == of_late
 
 
-async def test_short_pages_lose_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_short_pages_lose_nothing(
+    client: PartnerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each page looks at ten tickets at the most; every ticket comes once."""
     monkeypatch.setattr(tickets, "MAX_SCANNED", 10)
-    batch = await desk.batch(43)
+    batch = await client.batch(43)
     codes = [ticket.ticket_code for ticket in batch.tickets]
     sold = [codes[index] for index in (0, 9, 10, 21, 22, 23, 42)]
-    await desk.activate_many([(code, customer(), payment()) for code in sold])
+    await client.activate_many([(code, customer(), payment()) for code in sold])
     active, voided = ticket_pb2.TICKET_STATE_ACTIVE, ticket_pb2.TICKET_STATE_VOIDED
     for size in (1, 2, 3, 7, 10, 200):
-        assert await desk.listed(page_size=size) == codes
-        pages = await desk.pages(status=active, page_size=size)
+        assert await client.listed(page_size=size) == codes
+        pages = await client.pages(status=active, page_size=size)
         assert [ticket.ticket_code for page in pages for ticket in page.tickets] == sold
         assert all(len(page.tickets) <= size for page in pages)
-        assert await desk.listed(status=voided, page_size=size) == []
-    assert len(await desk.pages(status=active, page_size=200)) == 5
+        assert await client.listed(status=voided, page_size=size) == []
+    assert len(await client.pages(status=active, page_size=200)) == 5
 
 
 async def test_pages_of_a_distributor_begin_with_its_tickets(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    client: PartnerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many others lie between: no page is empty."""
     monkeypatch.setattr(tickets, "MAX_SCANNED", 10)
     codes: list[str] = []
     for quantity in (1, 15, 3):
-        await desk.batch(40, distributor_id="other")
-        codes += await desk.codes(quantity, distributor_id="D")
-    await desk.batch(40)
+        await client.batch(40, distributor_id="other")
+        codes += await client.codes(quantity, distributor_id="D")
+    await client.batch(40)
     for size in (1, 2, 7, 200):
-        pages = await desk.pages(distributor_id="D", page_size=size)
+        pages = await client.pages(distributor_id="D", page_size=size)
         assert [ticket.ticket_code for page in pages for ticket in page.tickets] == codes
         assert all(page.tickets for page in pages[:-1])
-    assert await desk.listed(distributor_id="none") == []
+    assert await client.listed(distributor_id="none") == []
 
 
 # The stream
 
 
-async def test_stream(market: Market, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    await desk.batch(5)
-    batch = await desk.batch(2500)
-    await desk.batch(5)
-    streamed = await desk.streamed(batch.batch_id)
+async def test_stream(
+    market: Market, client: PartnerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.batch(5)
+    batch = await client.batch(2500)
+    await client.batch(5)
+    streamed = await client.streamed(batch.batch_id)
     codes = [ticket.ticket_code for ticket in streamed]
-    assert codes == await desk.listed(batch_id=batch.batch_id, page_size=200)
+    assert codes == await client.listed(batch_id=batch.batch_id, page_size=200)
     assert {(STATE_NAME[t.status], t.encrypted_data) for t in streamed} == {("PRE_GENERATED", "")}
     for place in (0, 999, 1000, 2498, 2499):
-        resumed = await desk.streamed(batch.batch_id, after_ticket_code=codes[place])
+        resumed = await client.streamed(batch.batch_id, after_ticket_code=codes[place])
         assert [ticket.ticket_code for ticket in resumed] == codes[place + 1 :]
     for elsewhere in ("none", "OTA-CP-20200101-000001", codes[0].replace("CP", "HK")):
-        refused = await refusal(desk.streamed(batch.batch_id, after_ticket_code=elsewhere))
+        refused = await refusal(client.streamed(batch.batch_id, after_ticket_code=elsewhere))
         assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("after_ticket_code",))
 
 
-async def test_stream_with_tokens(market: Market, desk: Desk) -> None:
-    batch = await desk.batch(1200)
+async def test_stream_with_tokens(market: Market, client: PartnerClient) -> None:
+    batch = await client.batch(1200)
     codes = [ticket.ticket_code for ticket in batch.tickets]
     await market.sql("UPDATE tickets SET state = 'VOIDED' WHERE ticket_code = %s", codes[3])
     await market.sql("UPDATE tickets SET blocked = true WHERE ticket_code = %s", codes[4])
-    streamed = await desk.streamed(batch.batch_id, with_qr=True)
+    streamed = await client.streamed(batch.batch_id, with_qr=True)
     assert [index for index, t in enumerate(streamed) if not t.encrypted_data] == [3, 4]
     rows = await market.sql("SELECT ticket_code, ticket_id, jti, valid_until_time FROM tickets")
     known = {code: (number, jti, until) for code, number, jti, until in rows}
@@ -491,14 +516,14 @@ async def test_stream_with_tokens(market: Market, desk: Desk) -> None:
 
 
 async def test_slow_reader_of_a_stream_holds_no_transaction(
-    market: Market, ota_server: GateServer, desk: Desk
+    market: Market, ota_server: GateServer, client: PartnerClient
 ) -> None:
-    batch = await desk.batch(20_000)
+    batch = await client.batch(20_000)
     async with grpc.aio.insecure_channel(
         f"127.0.0.1:{ota_server.app.grpc_port}", options=NARROW
     ) as channel:
         request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id)
-        stream = Desk.at(channel).call("StreamBatchTickets", request)
+        stream = PartnerClient.at(channel).call("StreamBatchTickets", request)
         read = 0
         for _ in range(3):
             await asyncio.sleep(0.3)  # until no more fits into the pipe

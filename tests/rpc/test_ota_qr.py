@@ -10,8 +10,8 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 
 from server.api import convert
 from server.platform.errors import Reason
-from server.tickets.qr import Kind
-from tests.support.partner_desk import Desk, Market, customer, payment
+from server.tickets.qr import QrKind
+from tests.support.partner_client import Market, PartnerClient, customer, payment
 from tests.support.rpc_server import refusal
 
 SVG = "{http://www.w3.org/2000/svg}svg"
@@ -33,9 +33,9 @@ async def events(market: Market) -> list[tuple[str, ...]]:
     return await market.sql("SELECT action, state, actor FROM ticket_events ORDER BY event_id")
 
 
-async def test_qr_of_a_ticket_that_is_not_sold_yet(market: Market, desk: Desk) -> None:
-    (code,) = await desk.codes(1)
-    issued = await desk.qr(code)
+async def test_qr_of_a_ticket_that_is_not_sold_yet(market: Market, client: PartnerClient) -> None:
+    (code,) = await client.codes(1)
+    issued = await client.qr(code)
     ((number, jti, until),) = await market.sql(
         "SELECT ticket_id, jti, valid_until_time FROM tickets"
     )
@@ -46,26 +46,28 @@ async def test_qr_of_a_ticket_that_is_not_sold_yet(market: Market, desk: Desk) -
         jti,
         number,
         until,
-        Kind.TICKET,
+        QrKind.TICKET,
     )
     assert issued.png.startswith(b"\x89PNG\r\n\x1a\n")
     assert ElementTree.fromstring(issued.svg).tag == SVG
 
 
-async def test_issued_again_it_is_another_token_of_the_same_qr(market: Market, desk: Desk) -> None:
-    (code,) = await desk.codes(1)
-    first, second = await desk.qr(code), await desk.qr(code)
+async def test_issued_again_it_is_another_token_of_the_same_qr(
+    market: Market, client: PartnerClient
+) -> None:
+    (code,) = await client.codes(1)
+    first, second = await client.qr(code), await client.qr(code)
     assert first.encrypted_data != second.encrypted_data
     assert first.jti == second.jti == str(await jti_of(market, code))
     assert market.claims(first.encrypted_data) == market.claims(second.encrypted_data)
     assert await events(market) == []
 
 
-async def test_rotation(market: Market, desk: Desk) -> None:
-    code, other = await desk.codes(2)
-    await desk.activate(code)
+async def test_rotation(market: Market, client: PartnerClient) -> None:
+    code, other = await client.codes(2)
+    await client.activate(code)
     before, untouched = await jti_of(market, code), await jti_of(market, other)
-    rotated = await desk.qr(code, rotate=True)
+    rotated = await client.qr(code, rotate=True)
     after = await jti_of(market, code)
     assert after != before
     assert after.version == 4
@@ -78,17 +80,19 @@ async def test_rotation(market: Market, desk: Desk) -> None:
     ]
 
 
-async def test_rotation_repeated(market: Market, desk: Desk) -> None:
-    """The repeat gets the token of the first again, drawn again; without request_id it is another rotation."""
-    code, other = await desk.codes(2)
-    first = await desk.qr(code, rotate=True, request_id="r")
-    assert await desk.qr(code, rotate=True, request_id="r") == first
+async def test_rotation_repeated(market: Market, client: PartnerClient) -> None:
+    """The repeat gets the token of the first again, drawn again; without request_id it is
+    another rotation.
+    """
+    code, other = await client.codes(2)
+    first = await client.qr(code, rotate=True, request_id="r")
+    assert await client.qr(code, rotate=True, request_id="r") == first
     assert str(await jti_of(market, code)) == first.jti
     for changed in ({"rotate": False}, {"ticket_code": other}):
         fields: dict[str, Any] = {"ticket_code": code, "rotate": True} | changed
-        refused = await refusal(desk.qr(**fields, request_id="r"))
+        refused = await refusal(client.qr(**fields, request_id="r"))
         assert refused.reason == Reason.IDEMPOTENCY_MISMATCH
-    assert (await desk.qr(code, rotate=True)).jti != first.jti
+    assert (await client.qr(code, rotate=True)).jti != first.jti
     assert [action for action, *_ in await events(market)] == ["qr_rotated"] * 2
     stored = await market.value("SELECT answer FROM idempotency_records WHERE request_id = 'r'")
     assert first.encrypted_data.encode() not in stored
@@ -96,7 +100,9 @@ async def test_rotation_repeated(market: Market, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("rotate", [False, True])
-async def test_no_qr(market: Market, desk: Desk, subtests: pytest.Subtests, rotate: bool) -> None:
+async def test_no_qr(
+    market: Market, client: PartnerClient, subtests: pytest.Subtests, rotate: bool
+) -> None:
     changes = [
         "state = 'USED', order_id = 1",
         "state = 'REFUNDED', order_id = 1",
@@ -107,12 +113,12 @@ async def test_no_qr(market: Market, desk: Desk, subtests: pytest.Subtests, rota
         "valid_from_time = now() - interval '2 days', valid_until_time = now() - interval '1 day'",
     ]
     await an_order(market)
-    codes = await desk.codes(len(changes))
+    codes = await client.codes(len(changes))
     for code, change in zip(codes, changes, strict=True):
         with subtests.test(change):
             await market.sql(f"UPDATE tickets SET {change} WHERE ticket_code = %s", code)
             before = await market.sql("SELECT * FROM tickets ORDER BY ticket_id")
-            refused = await refusal(desk.qr(code, rotate=rotate))
+            refused = await refusal(client.qr(code, rotate=rotate))
             assert refused.reason == Reason.TICKET_STATE_REFUSES
             state = await market.value("SELECT state FROM tickets WHERE ticket_code = %s", code)
             assert refused.metadata == {"ticket_code": code, "status": state}
@@ -120,12 +126,12 @@ async def test_no_qr(market: Market, desk: Desk, subtests: pytest.Subtests, rota
     assert await events(market) == []
 
 
-async def test_states_that_are_not_final_have_a_qr(market: Market, desk: Desk) -> None:
+async def test_states_that_are_not_final_have_a_qr(market: Market, client: PartnerClient) -> None:
     await an_order(market)
-    (code,) = await desk.codes(1)
+    (code,) = await client.codes(1)
     for state in ("ACTIVE", "PARTIALLY_REDEEMED", "REFUNDING", "CHANGING"):
         await market.sql("UPDATE tickets SET order_id = 1, state = %s", state)
-        assert (await desk.qr(code, rotate=True)).jti == str(await jti_of(market, code))
+        assert (await client.qr(code, rotate=True)).jti == str(await jti_of(market, code))
     assert [state for _, state, _ in await events(market)] == [
         "ACTIVE",
         "PARTIALLY_REDEEMED",
@@ -134,27 +140,27 @@ async def test_states_that_are_not_final_have_a_qr(market: Market, desk: Desk) -
     ]
 
 
-async def test_qr_of_an_order(market: Market, desk: Desk) -> None:
+async def test_qr_of_an_order(market: Market, client: PartnerClient) -> None:
     """It is good as long as the last of its tickets."""
-    codes = await desk.codes(2)
+    codes = await client.codes(2)
     later = convert.timestamp(datetime.now(UTC) + timedelta(days=100))
-    codes += await desk.codes(1, valid_from_time=later)
+    codes += await client.codes(1, valid_from_time=later)
     sales = [(code, customer(), payment()) for code in codes]
-    verdict = (await desk.activate_many(sales)).verdicts[0]
-    issued = await desk.call("IssueOrderQr", ota.IssueOrderQrRequest(order_id=verdict.order_id))
+    verdict = (await client.activate_many(sales)).verdicts[0]
+    issued = await client.call("IssueOrderQr", ota.IssueOrderQrRequest(order_id=verdict.order_id))
     ((number, jti),) = await market.sql("SELECT order_id, jti FROM orders")
     until = await market.value("SELECT max(valid_until_time) FROM tickets")
     claims = market.claims(issued.encrypted_data)
-    assert (claims.kind, claims.number, claims.jti) == (Kind.ORDER, number, jti)
+    assert (claims.kind, claims.number, claims.jti) == (QrKind.ORDER, number, jti)
     assert claims.expire_time == issued.expire_time.ToDatetime(UTC) == until
     assert issued.order_id == verdict.order_id
     assert issued.png.startswith(b"\x89PNG")
     assert ElementTree.fromstring(issued.svg).tag == SVG
 
 
-async def test_unknown_order(desk: Desk) -> None:
+async def test_unknown_order(client: PartnerClient) -> None:
     for order_id in ("ORD-CP-20251103-000001", "OTA-CP-20251103-000001", "x"):
         request = ota.IssueOrderQrRequest(order_id=order_id)
-        refused = await refusal(desk.call("IssueOrderQr", request))
+        refused = await refusal(client.call("IssueOrderQr", request))
         assert refused.reason == Reason.NOT_FOUND
         assert refused.metadata == {"resource": "order", "name": order_id}

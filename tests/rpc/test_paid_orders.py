@@ -1,4 +1,6 @@
-"""Notices that are worked off together: each order as if it had been alone, whatever the others of its transaction are."""
+"""Notices that are worked off together: each order as if it had been alone, whatever the others
+of its transaction are.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,9 +20,10 @@ from server.payments.payments import StoredNotice
 from server.payments.ticket_statements import TicketRows
 from server.platform import outbox
 from server.platform.config import load_settings
-from server.platform.database import Database, HotConnection, round_trip
+from server.platform.database import Database
+from server.platform.pipeline import PipelineConnection, round_trip
 from tests.support.invariants import broken
-from tests.support.paying import Till, a_till, envelope, transaction
+from tests.support.paying import PaymentScenario, a_scenario, envelope, transaction
 from tests.support.traveller import SECOND, passenger
 
 UNDONE = "SELECT count(*) FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
@@ -28,12 +31,14 @@ PAID = "SELECT count(*) FROM orders WHERE state = 'PAID'"
 
 
 @pytest.fixture
-async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
-    async with a_till(
+async def scenario(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[PaymentScenario]:
+    async with a_scenario(
         database_url, redis_url, tmp_path, seats=200, max_per_traveller=200
-    ) as furnished:
-        yield furnished
-        await furnished.sound()
+    ) as seeded:
+        yield seeded
+        await seeded.sound()
 
 
 @pytest.fixture
@@ -43,9 +48,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     settle = PaidOrders._settle
 
     async def counted(
-        paid_orders: PaidOrders, hot: HotConnection, told: Any, *, careful: bool
+        paid_orders: PaidOrders, pipeline: PipelineConnection, told: Any, *, careful: bool
     ) -> Any:
-        found = await settle(paid_orders, hot, told, careful=careful)
+        found = await settle(paid_orders, pipeline, told, careful=careful)
         sizes.extend([len(found.paid)] if found.paid else [])
         return found
 
@@ -53,24 +58,32 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-async def asked(till: Till, quantity: int, **fields: Any) -> list[tuple[Any, str]]:
+async def asked(scenario: PaymentScenario, quantity: int, **fields: Any) -> list[tuple[Any, str]]:
     """Orders of one passenger, 200.00, whose payments wait; each with its out_trade_no."""
     found = []
     for _ in range(quantity):
-        order = await till.desk.order(till.world.seat(), passengers=[passenger()], **fields)
-        found.append((order, str((await till.create(order)).payment.out_trade_no)))
+        order = await scenario.client.order(
+            scenario.world.seat(), passengers=[passenger()], **fields
+        )
+        found.append((order, str((await scenario.create(order)).payment.out_trade_no)))
     return found
 
 
-def paid_notice(till: Till, number: str, *, notice_id: str = "", **changes: Any) -> bytes:
-    content = transaction(till, number, **{"total": 20_000} | changes)
-    return envelope(till, content, number=notice_id or f"EV-{number}")
+def paid_notice(
+    scenario: PaymentScenario, number: str, *, notice_id: str = "", **changes: Any
+) -> bytes:
+    content = transaction(scenario, number, **{"total": 20_000} | changes)
+    return envelope(scenario, content, number=notice_id or f"EV-{number}")
 
 
-async def tell_at_once(till: Till, bodies: dict[str, bytes], *, quiet: bool = False) -> None:
-    """Notices that are there at one moment, so that one look finds them all; waits until they are worked off."""
+async def tell_at_once(
+    scenario: PaymentScenario, bodies: dict[str, bytes], *, quiet: bool = False
+) -> None:
+    """Notices that are there at one moment, so that one look finds them all; waits until they
+    are worked off.
+    """
     now = datetime.now(UTC)
-    db = Database(load_settings(), till.database_url)
+    db = Database(load_settings(), scenario.database_url)
     received = [StoredNotice(name, "", body, "{}", now) for name, body in bodies.items()]
     async with db.transaction() as tx:
         await round_trip(tx, [payments.storing_notices(received)])
@@ -78,50 +91,58 @@ async def tell_at_once(till: Till, bodies: dict[str, bytes], *, quiet: bool = Fa
         await outbox.enqueue_many(tx, asks, now=now)
     await db.close()
     if not quiet:
-        await till.idle_of("notice")
+        await scenario.idle_of("notice")
 
 
-async def test_many_orders_share_a_transaction(till: Till, batches: list[int]) -> None:
+async def test_many_orders_share_a_transaction(
+    scenario: PaymentScenario, batches: list[int]
+) -> None:
     """And whoever is at another of them does not hold them up."""
-    waiting = await asked(till, 30)
-    bodies = {f"EV-{n}": paid_notice(till, number) for n, (_, number) in enumerate(waiting)}
-    await tell_at_once(till, bodies)
+    waiting = await asked(scenario, 30)
+    bodies = {f"EV-{n}": paid_notice(scenario, number) for n, (_, number) in enumerate(waiting)}
+    await tell_at_once(scenario, bodies)
     assert sum(batches) == 30
     assert max(batches) > 10
-    assert await till.world.value(PAID) == 30
-    assert await till.world.value(UNDONE) == 0
-    assert await till.world.stock() == (200, 0, 30)
+    assert await scenario.world.value(PAID) == 30
+    assert await scenario.world.value(UNDONE) == 0
+    assert await scenario.world.stock() == (200, 0, 30)
     for order, _ in waiting:
-        ((state, name, seat, amount, place),) = await till.tickets(order)
+        ((state, name, seat, amount, place),) = await scenario.tickets(order)
         assert (state, name, amount, place) == ("ACTIVE", "张三", 20_000, 0)
         assert seat
-    moves = await till.world.sql("SELECT sequence, event, actor FROM order_events")
+    moves = await scenario.world.sql("SELECT sequence, event, actor FROM order_events")
     assert moves == [(2, "order.paid", "system")] * 30
-    tries = await till.world.sql(
+    tries = await scenario.world.sql(
         "SELECT DISTINCT attempts, lease_until FROM outbox_tasks WHERE kind = 'notice'"
     )
     assert tries == [(1, None)]
 
 
-async def test_what_is_unusual_among_what_is_usual(till: Till, batches: list[int]) -> None:
-    """Each as it is alone: late, twice, another amount, a change, a second payment, a refund, unknown, unreadable."""
-    usual = await asked(till, 5)
-    ((twice, twice_number),) = await asked(till, 1)
-    ((again, first),) = await asked(till, 1)
-    await till.world.sql("UPDATE payments SET state = 'CLOSED' WHERE out_trade_no = %s", first)
-    second = str((await till.create(again)).payment.out_trade_no)
-    ((misfit, misfit_number),) = await asked(till, 1)
-    ((late, late_number),) = await asked(till, 1)
-    await till.wechat.switch(down={"close": -1, "query": -1})
-    await till.world.expire(late.order_id)
-    await till.until_state(late, "CANCELLED")
-    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in usual}
-    bodies |= {f"EV-T{n}": paid_notice(till, twice_number) for n in range(3)}
-    bodies |= {f"EV-A{n}": paid_notice(till, number) for n, number in enumerate((first, second))}
-    bodies["EV-M"] = paid_notice(till, misfit_number, total=19_999)
-    bodies["EV-L"] = paid_notice(till, late_number)
-    bodies["EV-U"] = paid_notice(till, "DT1P1")
-    bodies["EV-N"] = paid_notice(till, misfit_number, trade_state="NOTPAY")
+async def test_what_is_unusual_among_what_is_usual(
+    scenario: PaymentScenario, batches: list[int]
+) -> None:
+    """Each as it is alone: late, twice, another amount, a change, a second payment, a refund,
+    unknown, unreadable.
+    """
+    usual = await asked(scenario, 5)
+    ((twice, twice_number),) = await asked(scenario, 1)
+    ((again, first),) = await asked(scenario, 1)
+    await scenario.world.sql("UPDATE payments SET state = 'CLOSED' WHERE out_trade_no = %s", first)
+    second = str((await scenario.create(again)).payment.out_trade_no)
+    ((misfit, misfit_number),) = await asked(scenario, 1)
+    ((late, late_number),) = await asked(scenario, 1)
+    await scenario.wechat.switch(down={"close": -1, "query": -1})
+    await scenario.world.expire(late.order_id)
+    await scenario.until_state(late, "CANCELLED")
+    bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in usual}
+    bodies |= {f"EV-T{n}": paid_notice(scenario, twice_number) for n in range(3)}
+    bodies |= {
+        f"EV-A{n}": paid_notice(scenario, number) for n, number in enumerate((first, second))
+    }
+    bodies["EV-M"] = paid_notice(scenario, misfit_number, total=19_999)
+    bodies["EV-L"] = paid_notice(scenario, late_number)
+    bodies["EV-U"] = paid_notice(scenario, "DT1P1")
+    bodies["EV-N"] = paid_notice(scenario, misfit_number, trade_state="NOTPAY")
     refund = {
         "out_trade_no": "DT1P1",
         "transaction_id": "42",
@@ -130,153 +151,163 @@ async def test_what_is_unusual_among_what_is_usual(till: Till, batches: list[int
         "refund_status": "SUCCESS",
         "amount": {"total": 1, "refund": 1},
     }
-    bodies["EV-R"] = envelope(till, refund, event="REFUND.SUCCESS")
+    bodies["EV-R"] = envelope(scenario, refund, event="REFUND.SUCCESS")
     bodies["EV-X"] = b"{}"
-    await tell_at_once(till, bodies)
+    await tell_at_once(scenario, bodies)
     for order in (*(order for order, _ in usual), twice, again, late):
-        assert len(await till.tickets(order)) == 1
-    assert await till.tickets(misfit) == []
+        assert len(await scenario.tickets(order)) == 1
+    assert await scenario.tickets(misfit) == []
     assert 0 < sum(batches) <= 7  # the late one is not among them
-    assert await till.incidents() == [
+    assert await scenario.incidents() == [
         *("AMOUNT_MISMATCH", "REFUND_UNKNOWN", "SECOND_PAYMENT", "UNKNOWN_ORDER")
     ]
-    assert [cause for _, cause, _ in await till.refunds(again)] == ["LATE_PAYMENT"]
+    assert [cause for _, cause, _ in await scenario.refunds(again)] == ["LATE_PAYMENT"]
     not_done = "SELECT key, state FROM outbox_tasks WHERE kind = 'notice' AND state <> 'DONE'"
-    assert await till.world.sql(not_done) == [("EV-X", "DEAD")]
-    (seen,) = broken(till.database_url)
+    assert await scenario.world.sql(not_done) == [("EV-X", "DEAD")]
+    (seen,) = broken(scenario.database_url)
     assert seen.examples[0][0] == "notice EV-X"
-    await till.world.sql("DELETE FROM notices WHERE notice_id = 'EV-X'")
-    assert await till.world.stock() == (200, 1, 8)
+    await scenario.world.sql("DELETE FROM notices WHERE notice_id = 'EV-X'")
+    assert await scenario.world.stock() == (200, 1, 8)
 
 
-async def test_a_change_among_what_is_usual(till: Till, batches: list[int]) -> None:
-    first = await till.desk.order(till.world.seat(fare_class=SECOND), passengers=[passenger()])
-    await till.pay(first)
-    await till.paid(first)
-    code = await till.world.value("SELECT ticket_code FROM tickets")
-    quote = await till.desk.call(
+async def test_a_change_among_what_is_usual(scenario: PaymentScenario, batches: list[int]) -> None:
+    first = await scenario.client.order(
+        scenario.world.seat(fare_class=SECOND), passengers=[passenger()]
+    )
+    await scenario.pay(first)
+    await scenario.paid(first)
+    code = await scenario.world.value("SELECT ticket_code FROM tickets")
+    quote = await scenario.client.call(
         "QuoteChange",
-        refund_pb2.QuoteChangeRequest(ticket_code=code, offer_id=till.world.seat()),
+        refund_pb2.QuoteChangeRequest(ticket_code=code, offer_id=scenario.world.seat()),
     )
     request = refund_pb2.ChangeTicketRequest(
         ticket_code=code, change_quote=quote.change_quote, request_id="change-1"
     )
-    changed = (await till.desk.call("ChangeTicket", request)).order
-    payment = (await till.create(changed)).payment
-    usual = await asked(till, 3)
+    changed = (await scenario.client.call("ChangeTicket", request)).order
+    payment = (await scenario.create(changed)).payment
+    usual = await asked(scenario, 3)
     batches.clear()
-    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in usual}
+    bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in usual}
     number = str(payment.out_trade_no)
-    bodies["EV-C"] = paid_notice(till, number, total=payment.amount_minor)
-    await tell_at_once(till, bodies)
+    bodies["EV-C"] = paid_notice(scenario, number, total=payment.amount_minor)
+    await tell_at_once(scenario, bodies)
     assert sum(batches) == 3
-    assert [state for state, *_ in await till.tickets(first)] == ["CHANGED"]
-    assert [state for state, *_ in await till.tickets(changed)] == ["ACTIVE"]
-    assert await till.world.stock() == (200, 0, 4)
+    assert [state for state, *_ in await scenario.tickets(first)] == ["CHANGED"]
+    assert [state for state, *_ in await scenario.tickets(changed)] == ["ACTIVE"]
+    assert await scenario.world.stock() == (200, 0, 4)
 
 
 async def test_one_whose_order_somebody_is_at_does_not_hold_up_the_others(
-    till: Till, batches: list[int]
+    scenario: PaymentScenario, batches: list[int]
 ) -> None:
-    (busy, *others) = await asked(till, 4)
-    db = Database(load_settings(), till.database_url)
-    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in (busy, *others)}
+    (busy, *others) = await asked(scenario, 4)
+    db = Database(load_settings(), scenario.database_url)
+    bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in (busy, *others)}
     async with db.transaction() as tx:
-        found = await till.world.value(
+        found = await scenario.world.value(
             "SELECT order_id FROM orders WHERE order_code = %s", busy[0].order_id
         )
         assert await orders.lock_order(tx, found)
-        await tell_at_once(till, bodies, quiet=True)
-        await till.world.until(f"SELECT ({PAID}) = 3")
-        assert await till.tickets(busy[0]) == []
-    await till.paid(busy[0])
-    await till.idle_of("notice")
+        await tell_at_once(scenario, bodies, quiet=True)
+        await scenario.world.until(f"SELECT ({PAID}) = 3")
+        assert await scenario.tickets(busy[0]) == []
+    await scenario.paid(busy[0])
+    await scenario.idle_of("notice")
     await db.close()
     assert batches == [3, 1]  # the busy one in a later batch, when it was free
 
 
 async def test_one_that_cannot_be_paid_does_not_spoil_the_others(
-    till: Till, batches: list[int]
+    scenario: PaymentScenario, batches: list[int]
 ) -> None:
-    """Its batch does nothing, then each is worked off alone. Seen red: without that nobody is paid."""
-    (spoilt, *others) = await asked(till, 4)
-    await till.world.sql(
+    """Its batch does nothing, then each is worked off alone. Seen red: without that nobody is
+    paid.
+    """
+    (spoilt, *others) = await asked(scenario, 4)
+    await scenario.world.sql(
         "UPDATE orders SET passengers_sealed = '\\x00' WHERE order_code = %s", spoilt[0].order_id
     )
-    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in (spoilt, *others)}
+    bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in (spoilt, *others)}
     with capture_logs() as logs:
-        await tell_at_once(till, bodies, quiet=True)
-        await till.world.until(f"SELECT ({PAID}) = 3")
-        await till.world.until(f"SELECT ({UNDONE}) = 1")
+        await tell_at_once(scenario, bodies, quiet=True)
+        await scenario.world.until(f"SELECT ({PAID}) = 3")
+        await scenario.world.until(f"SELECT ({UNDONE}) = 1")
     assert "paid_orders.failed" in [line["event"] for line in logs]
     assert batches == []
-    assert await till.tickets(spoilt[0]) == []
+    assert await scenario.tickets(spoilt[0]) == []
     failed = "SELECT last_error IS NOT NULL AND state = 'OPEN' FROM outbox_tasks WHERE key = %s"
-    await till.world.until(failed, f"EV-{spoilt[1]}")
+    await scenario.world.until(failed, f"EV-{spoilt[1]}")
 
 
 @pytest.mark.parametrize("at", ["the writing", "the commit"])
 async def test_a_fault_leaves_nothing_of_a_batch(
-    till: Till, batches: list[int], monkeypatch: pytest.MonkeyPatch, at: str
+    scenario: PaymentScenario, batches: list[int], monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """What fails together is done alone afterwards."""
-    waiting = await asked(till, 5)
+    waiting = await asked(scenario, 5)
     seen: list[int] = []
-    writing, go = TicketRows.writing, HotConnection.round_trip
+    writing, go = TicketRows.writing, PipelineConnection.round_trip
 
     def break_off(rows: TicketRows, now: datetime) -> Any:
         if len(rows.tickets) > 1:
             raise RuntimeError
         return writing(rows, now)
 
-    async def fail_the_commit(hot: HotConnection, statements: Any, *, commit: bool = False) -> Any:
+    async def fail_the_commit(
+        pipeline: PipelineConnection, statements: Any, *, commit: bool = False
+    ) -> Any:
         if commit and not statements:
-            seen.append(await till.world.value(PAID))
+            seen.append(await scenario.world.value(PAID))
             raise RuntimeError
-        return await go(hot, statements, commit=commit)
+        return await go(pipeline, statements, commit=commit)
 
     if at == "the writing":
         monkeypatch.setattr(TicketRows, "writing", break_off)
     else:
-        monkeypatch.setattr(HotConnection, "round_trip", fail_the_commit)
-    await tell_at_once(till, {f"EV-{number}": paid_notice(till, number) for _, number in waiting})
+        monkeypatch.setattr(PipelineConnection, "round_trip", fail_the_commit)
+    await tell_at_once(
+        scenario, {f"EV-{number}": paid_notice(scenario, number) for _, number in waiting}
+    )
     assert batches == []
     assert set(seen) <= {0}
-    assert await till.world.value(PAID) == 5
-    assert await till.world.value("SELECT count(*) FROM tickets") == 5
-    assert await till.world.stock() == (200, 0, 5)
+    assert await scenario.world.value(PAID) == 5
+    assert await scenario.world.value("SELECT count(*) FROM tickets") == 5
+    assert await scenario.world.stock() == (200, 0, 5)
 
 
 async def test_a_lease_that_is_lost_within_a_batch(
-    till: Till, batches: list[int], monkeypatch: pytest.MonkeyPatch
+    scenario: PaymentScenario, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who lost it does nothing; who has it now will. Seen red: without lock_leases nobody of the batch is paid."""
-    waiting = await asked(till, 5)
+    """Who lost it does nothing; who has it now will. Seen red: without lock_leases nobody of the
+    batch is paid.
+    """
+    waiting = await asked(scenario, 5)
     lost = f"EV-{waiting[2][1]}"
     lock = PaidOrders._lock
     taken = asyncio.Event()
 
-    async def too_late(paid_orders: PaidOrders, hot: HotConnection, told: Any) -> Any:
+    async def too_late(paid_orders: PaidOrders, pipeline: PipelineConnection, told: Any) -> Any:
         if not taken.is_set():
             taken.set()
-            await till.world.sql(
+            await scenario.world.sql(
                 "UPDATE outbox_tasks SET lease_until = now() + interval '1 hour', attempts = attempts + 1"
                 " WHERE key = %s",
                 lost,
             )
-        return await lock(paid_orders, hot, told)
+        return await lock(paid_orders, pipeline, told)
 
     monkeypatch.setattr(PaidOrders, "_lock", too_late)
-    bodies = {f"EV-{number}": paid_notice(till, number) for _, number in waiting}
+    bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in waiting}
     with capture_logs() as logs:
-        await tell_at_once(till, bodies, quiet=True)
-        await till.world.until(f"SELECT ({PAID}) = 4")
+        await tell_at_once(scenario, bodies, quiet=True)
+        await scenario.world.until(f"SELECT ({PAID}) = 4")
         while "outbox.lost" not in [line["event"] for line in logs]:  # noqa: ASYNC110 - of the log
             await asyncio.sleep(0.01)
     assert batches == [4]
-    assert await till.tickets(waiting[2][0]) == []
-    assert await till.world.sql(
+    assert await scenario.tickets(waiting[2][0]) == []
+    assert await scenario.world.sql(
         "SELECT state, attempts FROM outbox_tasks WHERE key = %s", lost
     ) == [("OPEN", 2)]
-    await till.world.sql("UPDATE outbox_tasks SET lease_until = now() WHERE key = %s", lost)
-    await till.paid(waiting[2][0])
+    await scenario.world.sql("UPDATE outbox_tasks SET lease_until = now() WHERE key = %s", lost)
+    await scenario.paid(waiting[2][0])

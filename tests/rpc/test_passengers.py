@@ -1,4 +1,6 @@
-"""How much one traveller may have, who may travel, and when: through the contract, with payments, refunds and changes."""
+"""How much one traveller may have, who may travel, and when: through the contract, with
+payments, refunds and changes.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,14 +14,22 @@ from server.platform.errors import Reason
 from server.stock.ids import promotion_quota_id
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
+from tests.support.order_scenario import (
+    OrderScenario,
+    a_scenario,
+    give_back,
+    quote_change,
+    states,
+    swap,
+    tickets,
+)
 from tests.support.rpc_server import Refusal, refusal
-from tests.support.till import Till, a_till, give_back, quote_change, states, swap, tickets
 from tests.support.traveller import (
     BUMP,
     FIRST,
     ORDER_STATE,
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     child,
@@ -29,7 +39,9 @@ from tests.support.traveller import (
 )
 
 EARLY, NEXT = 3, 4
-"""Departures beside 1 (07:20 to 07:35) and 2 (from 07:40): EARLY overlaps with 1 alone, NEXT begins when 1 ends."""
+"""Departures beside 1 (07:20 to 07:35) and 2 (from 07:40): EARLY overlaps with 1 alone, NEXT
+begins when 1 ends.
+"""
 # a number of 810000 whose holder is born on 4 July 1985, and one of 2 July 2018; made up
 GROWN_UP, CHILDS = "81000019850704002", "81000020180702001"
 
@@ -57,19 +69,19 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def other(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 2)
+async def other(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 2)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 async def configure(world: World, *statements: str) -> None:
@@ -98,11 +110,13 @@ def resident(body: str, **fields: Any) -> order_pb2.Passenger:
 # How much
 
 
-async def test_the_classes_of_a_departure_count_together(world: World, desk: Desk) -> None:
+async def test_the_classes_of_a_departure_count_together(
+    world: World, client: TravellerClient
+) -> None:
     """Seen red: counted by offer, each class had a limit of its own."""
     await limit(world, 3)
-    first = await desk.order(world.seat(1, FIRST))
-    refused = await refusal(desk.create(world.seat(1, SECOND)))
+    first = await client.order(world.seat(1, FIRST))
+    refused = await refusal(client.create(world.seat(1, SECOND)))
     assert refused.reason is Reason.TOO_MANY_FOR_TRAVELLER
     assert refused.metadata == {
         "offer_id": world.seat(1, SECOND),
@@ -114,201 +128,217 @@ async def test_the_classes_of_a_departure_count_together(world: World, desk: Des
     both = [order_pb2.OrderItem(offer_id=world.seat(2, each)) for each in (FIRST, SECOND)]
     both[0].passenger_indexes.extend([0, 1])
     both[1].passenger_indexes.extend([2, 3])
-    call = desk.create(items=both, passengers=party(4))
+    call = client.create(items=both, passengers=party(4))
     assert await reason(call) is Reason.TOO_MANY_FOR_TRAVELLER
-    assert await desk.order(world.seat(1, SECOND), passengers=party(1))
-    await desk.cancel(first.order_id)
-    assert await desk.order(world.seat(1, SECOND))
+    assert await client.order(world.seat(1, SECOND), passengers=party(1))
+    await client.cancel(first.order_id)
+    assert await client.order(world.seat(1, SECOND))
 
 
-async def test_each_day_of_a_package_counts_for_itself(world: World, desk: Desk) -> None:
+async def test_each_day_of_a_package_counts_for_itself(
+    world: World, client: TravellerClient
+) -> None:
     """Seen red: without the day in `quota_id` the second day was TOO_MANY_FOR_TRAVELLER."""
     await limit(world, 2)
     for day in range(3):
-        await desk.order(world.package(day))
-    refused = await refusal(desk.create(world.package(1), passengers=party(1)))
+        await client.order(world.package(day))
+    refused = await refusal(client.create(world.package(1), passengers=party(1)))
     assert refused.reason is Reason.TOO_MANY_FOR_TRAVELLER
     assert refused.metadata["held"] == "2"
 
 
-async def test_what_comes_back_no_longer_counts(world: World, desk: Desk, till: Till) -> None:
+async def test_what_comes_back_no_longer_counts(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
     await limit(world, 2)
-    order = await till.sell(desk, world.seat())
-    assert await reason(desk.create(world.seat(1, SECOND))) is Reason.TOO_MANY_FOR_TRAVELLER
-    one, _ = await tickets(desk)
-    await give_back(desk, order.order_id, one.ticket_code)
-    await till.drain()
-    again = await desk.order(world.seat(1, SECOND), passengers=party(1))
+    order = await scenario.sell(client, world.seat())
+    assert await reason(client.create(world.seat(1, SECOND))) is Reason.TOO_MANY_FOR_TRAVELLER
+    one, _ = await tickets(client)
+    await give_back(client, order.order_id, one.ticket_code)
+    await scenario.drain()
+    again = await client.order(world.seat(1, SECOND), passengers=party(1))
     await world.expire(again.order_id)
     await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
-    assert await desk.order(world.seat(1, SECOND), passengers=party(1))
+    assert await client.order(world.seat(1, SECOND), passengers=party(1))
     quantities = await world.sql("SELECT quantity, max_quantity FROM traveller_quotas")
     assert quantities == [(2, 2)]
 
 
 async def test_old_and_new_of_a_change_on_one_departure_count_once(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    """Seen red: with both counted the traveller could not buy the second ticket that the limit leaves."""
+    """Seen red: with both counted the traveller could not buy the second ticket that the limit
+    leaves.
+    """
     await limit(world, 2)
-    await till.sell(desk, world.seat(1, SECOND), passengers=party(1))
-    (old,) = await tickets(desk)
-    made = await swap(desk, old.ticket_code, world.seat(1, FIRST))
+    await scenario.sell(client, world.seat(1, SECOND), passengers=party(1))
+    (old,) = await tickets(client)
+    made = await swap(client, old.ticket_code, world.seat(1, FIRST))
     assert ORDER_STATE[made.order.state] == "PENDING"
-    second = await desk.order(world.seat(1, SECOND), passengers=party(1))
-    assert await reason(desk.create(world.seat(), passengers=party(1))) is (
+    second = await client.order(world.seat(1, SECOND), passengers=party(1))
+    assert await reason(client.create(world.seat(), passengers=party(1))) is (
         Reason.TOO_MANY_FOR_TRAVELLER
     )
-    await desk.cancel(made.order.order_id)
-    assert await reason(desk.create(world.seat(), passengers=party(1))) is (
+    await client.cancel(made.order.order_id)
+    assert await reason(client.create(world.seat(), passengers=party(1))) is (
         Reason.TOO_MANY_FOR_TRAVELLER
     )
-    made = await swap(desk, old.ticket_code, world.seat(1, FIRST))
-    assert await till.pay(made.order.order_id) == "PAID"
-    assert await reason(desk.create(world.seat(), passengers=party(1))) is (
+    made = await swap(client, old.ticket_code, world.seat(1, FIRST))
+    assert await scenario.pay(made.order.order_id) == "PAID"
+    assert await reason(client.create(world.seat(), passengers=party(1))) is (
         Reason.TOO_MANY_FOR_TRAVELLER
     )
-    await desk.cancel(second.order_id)
-    await give_back(desk, made.order.order_id)
-    await till.drain()
+    await client.cancel(second.order_id)
+    await give_back(client, made.order.order_id)
+    await scenario.drain()
     assert await world.value("SELECT count(*) FROM traveller_quotas") == 0
 
 
 async def test_a_change_to_another_departure_counts_there(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     await limit(world, 1)
-    await till.sell(desk, world.seat(1, SECOND), passengers=party(1))
-    (old,) = await tickets(desk)
-    on_other = await desk.order(world.seat(2, SECOND), passengers=party(1))
-    quoted = swap(desk, old.ticket_code, world.seat(2, SECOND))
+    await scenario.sell(client, world.seat(1, SECOND), passengers=party(1))
+    (old,) = await tickets(client)
+    on_other = await client.order(world.seat(2, SECOND), passengers=party(1))
+    quoted = swap(client, old.ticket_code, world.seat(2, SECOND))
     assert await reason(quoted) is Reason.TOO_MANY_FOR_TRAVELLER
-    await desk.cancel(on_other.order_id)
-    made = await swap(desk, old.ticket_code, world.seat(2, SECOND))
-    await till.pay(made.order.order_id)
-    assert await desk.order(world.seat(1, SECOND), passengers=party(1))
-    assert await reason(desk.create(world.seat(2), passengers=party(1))) is (
+    await client.cancel(on_other.order_id)
+    made = await swap(client, old.ticket_code, world.seat(2, SECOND))
+    await scenario.pay(made.order.order_id)
+    assert await client.order(world.seat(1, SECOND), passengers=party(1))
+    assert await reason(client.create(world.seat(2), passengers=party(1))) is (
         Reason.TOO_MANY_FOR_TRAVELLER
     )
 
 
-async def test_a_late_payment_counts_again(world: World, desk: Desk, till: Till) -> None:
+async def test_a_late_payment_counts_again(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
     await limit(world, 2)
-    order = await desk.order(world.seat())
-    paid = await till.bill(order.order_id)
+    order = await client.order(world.seat())
+    paid = await scenario.bill(order.order_id)
     await world.expire(order.order_id)
     await world.until("SELECT state = 'CANCELLED' FROM orders")
-    between = await desk.order(world.seat(1, SECOND), passengers=party(1))
-    assert await till.take_in(paid) == "REFUNDED"
-    await desk.cancel(between.order_id)
-    order = await desk.order(world.seat())
-    paid = await till.bill(order.order_id)
+    between = await client.order(world.seat(1, SECOND), passengers=party(1))
+    assert await scenario.take_in(paid) == "REFUNDED"
+    await client.cancel(between.order_id)
+    order = await client.order(world.seat())
+    paid = await scenario.bill(order.order_id)
     await world.expire(order.order_id)
     await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
-    assert await till.take_in(paid) == "PAID"
-    assert await reason(desk.create(world.seat(1, SECOND), passengers=party(1))) is (
+    assert await scenario.take_in(paid) == "PAID"
+    assert await reason(client.create(world.seat(1, SECOND), passengers=party(1))) is (
         Reason.TOO_MANY_FOR_TRAVELLER
     )
-    await till.drain()
+    await scenario.drain()
 
 
 # Promotions
 
 
 async def test_a_promotion_for_so_many_orders_of_one_traveller(
-    world: World, desk: Desk, other: Desk, till: Till
+    world: World, client: TravellerClient, other: TravellerClient, scenario: OrderScenario
 ) -> None:
     """Seen red: without limits in the catalogue the second order took 10 % off, too."""
     await world.promote(1, "ONCE", cap=None, each=1)
     await asyncio.sleep(1)
-    order = await desk.order(world.seat(), promotion_codes=["ONCE"])
+    order = await client.order(world.seat(), promotion_codes=["ONCE"])
     assert order.total_minor == 36_000
 
     async def is_refused() -> bool:
-        refused = await refusal(desk.create(world.seat(2), promotion_codes=["ONCE"]))
+        refused = await refusal(client.create(world.seat(2), promotion_codes=["ONCE"]))
         assert refused.reason is Reason.PROMOTION_NOT_APPLICABLE
         return refused.metadata["promotion_code"] == "ONCE"
 
     assert await is_refused()
     assert (await other.order(world.seat(), promotion_codes=["ONCE"])).total_minor == 36_000
-    await desk.cancel(order.order_id)
-    order = await desk.order(world.seat(), promotion_codes=["ONCE"])
+    await client.cancel(order.order_id)
+    order = await client.order(world.seat(), promotion_codes=["ONCE"])
     await world.expire(order.order_id)
     await world.until("SELECT count(*) = 1 FROM orders WHERE state = 'PENDING'")
-    order = await till.sell(desk, world.seat(), promotion_codes=["ONCE"])
+    order = await scenario.sell(client, world.seat(), promotion_codes=["ONCE"])
     assert await is_refused()
-    one, _ = await tickets(desk)
-    await give_back(desk, order.order_id, one.ticket_code)
-    await till.drain()
+    one, _ = await tickets(client)
+    await give_back(client, order.order_id, one.ticket_code)
+    await scenario.drain()
     assert await is_refused()  # half of it is kept
-    await give_back(desk, order.order_id)
-    await till.drain()
+    await give_back(client, order.order_id)
+    await scenario.drain()
     counted = "SELECT traveller_id FROM traveller_quotas WHERE quota_id = %s"
     assert await world.sql(counted, promotion_quota_id(1)) == [(2,)]
-    assert await desk.order(world.seat(), promotion_codes=["ONCE"])
+    assert await client.order(world.seat(), promotion_codes=["ONCE"])
 
 
 async def promote_the_best_alone(world: World, *promotions: tuple[int | None, int | None]) -> None:
-    """Promotions for all that exclude each other, the best first, each with a cap and a limit for each traveller."""
+    """Promotions for all that exclude each other, the best first, each with a cap and a limit
+    for each traveller.
+    """
     for number, (cap, each) in enumerate(promotions, 1):
         await world.promote(number, None, basis_points=5000 - 1000 * number, cap=cap, each=each)
     await configure(world, "UPDATE promotions SET stackable = false")
 
 
-async def total(desk: Desk, world: World) -> int:
-    order = await desk.order(world.seat(1, SECOND), passengers=party(1))
+async def total(client: TravellerClient, world: World) -> int:
+    order = await client.order(world.seat(1, SECOND), passengers=party(1))
     return int(order.total_minor)
 
 
 async def test_a_limit_counts_that_comes_into_play_for_a_cap_that_is_used_up(
-    world: World, desk: Desk, other: Desk
+    world: World, client: TravellerClient, other: TravellerClient
 ) -> None:
-    """Seen red: limits were read only if the best promotion has one; the last order was CONFLICT for good."""
+    """Seen red: limits were read only if the best promotion has one; the last order was CONFLICT
+    for good.
+    """
     await promote_the_best_alone(world, (1, None), (None, 1))
-    assert await total(desk, world) == 6_000
-    assert await total(desk, world) == 7_000
+    assert await total(client, world) == 6_000
+    assert await total(client, world) == 7_000
     assert await total(other, world) == 7_000
-    assert await total(desk, world) == 10_000
+    assert await total(client, world) == 10_000
 
 
 async def test_a_cap_counts_that_comes_into_play_for_a_limit_that_is_used_up(
-    world: World, desk: Desk, other: Desk
+    world: World, client: TravellerClient, other: TravellerClient
 ) -> None:
-    """Seen red: caps were read only if the best promotion has one; the second order paid the whole fare."""
+    """Seen red: caps were read only if the best promotion has one; the second order paid the
+    whole fare.
+    """
     await promote_the_best_alone(world, (None, 1), (1, None))
-    assert await total(desk, world) == 6_000
-    assert await total(desk, world) == 7_000
-    assert await total(desk, world) == 10_000
+    assert await total(client, world) == 6_000
+    assert await total(client, world) == 7_000
+    assert await total(client, world) == 10_000
     assert await total(other, world) == 6_000
 
 
 async def test_a_changed_ticket_costs_the_fare_without_such_a_promotion(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     await world.promote(1, "ONCE", cap=None, each=1)
     await asyncio.sleep(1)
-    await till.sell(desk, world.seat(1, SECOND), passengers=party(1), promotion_codes=["ONCE"])
-    (old,) = await tickets(desk)
-    quoted = await quote_change(desk, old.ticket_code, world.seat(2, SECOND))
+    await scenario.sell(
+        client, world.seat(1, SECOND), passengers=party(1), promotion_codes=["ONCE"]
+    )
+    (old,) = await tickets(client)
+    quoted = await quote_change(client, old.ticket_code, world.seat(2, SECOND))
     assert (quoted.old_minor, quoted.new_minor) == (9_000, 10_000)
-    made = await swap(desk, old.ticket_code, world.seat(2, SECOND))
-    await till.pay(made.order.order_id)
+    made = await swap(client, old.ticket_code, world.seat(2, SECOND))
+    await scenario.pay(made.order.order_id)
     # its order is over, all of it changed
-    assert await desk.order(world.seat(), promotion_codes=["ONCE"])
+    assert await client.order(world.seat(), promotion_codes=["ONCE"])
 
 
 async def test_a_late_payment_uses_the_promotion_again_if_it_may(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     await world.promote(1, "ONCE", cap=None, each=1)
     await asyncio.sleep(1)
-    order = await desk.order(world.seat(), promotion_codes=["ONCE"])
-    paid = await till.bill(order.order_id)
+    order = await client.order(world.seat(), promotion_codes=["ONCE"])
+    paid = await scenario.bill(order.order_id)
     await world.expire(order.order_id)
     await world.until("SELECT state = 'CANCELLED' FROM orders")
-    await desk.order(world.seat(2), promotion_codes=["ONCE"])
-    assert await till.take_in(paid) == "REFUNDED"
-    await till.drain()
+    await client.order(world.seat(2), promotion_codes=["ONCE"])
+    assert await scenario.take_in(paid) == "REFUNDED"
+    await scenario.drain()
 
 
 # When
@@ -320,89 +350,91 @@ def overlapping(refused: Refusal) -> tuple[str, str]:
 
 
 async def test_a_document_is_on_one_departure_at_a_time(
-    world: World, desk: Desk, other: Desk
+    world: World, client: TravellerClient, other: TravellerClient
 ) -> None:
     """Seen red: without `overlapping_journey` and its guard they were sold."""
     who = [passenger(document_number="E5550001")]
-    order = await desk.order(world.seat(1), passengers=who)
+    order = await client.order(world.seat(1), passengers=who)
     refused = await refusal(other.create(world.seat(EARLY, SECOND), passengers=[*party(1), *who]))
     assert overlapping(refused) == (world.seat(EARLY, SECOND), "1")
     assert await other.order(
         world.seat(NEXT), passengers=who
     )  # from the moment that the first ends
     assert overlapping(await refusal(other.create(world.seat(2), passengers=who)))
-    await desk.cancel(order.order_id)
+    await client.cancel(order.order_id)
     order = await other.order(world.seat(EARLY, SECOND), passengers=who)
     await world.expire(order.order_id)
     await world.until("SELECT count(*) = 1 FROM orders WHERE state = 'PENDING'")
-    assert await desk.order(world.seat(1), passengers=who)
+    assert await client.order(world.seat(1), passengers=who)
 
 
-async def test_not_in_one_order_either(world: World, desk: Desk) -> None:
-    refused = await refusal(desk.create(world.seat(1), world.seat(EARLY), passengers=party(2)))
+async def test_not_in_one_order_either(world: World, client: TravellerClient) -> None:
+    refused = await refusal(client.create(world.seat(1), world.seat(EARLY), passengers=party(2)))
     assert overlapping(refused) == (world.seat(EARLY), "0")
     # each of them on one
     items = [
         order_pb2.OrderItem(offer_id=world.seat(departure), passenger_indexes=[index])
         for index, departure in enumerate((1, EARLY))
     ]
-    assert await desk.order(items=items, passengers=party(2))
+    assert await client.order(items=items, passengers=party(2))
 
 
 async def test_a_sold_journey_counts_until_it_is_given_back(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     who = party(2)
-    order = await till.sell(desk, world.seat(1), passengers=who)
-    assert await reason(desk.create(world.seat(EARLY), passengers=who)) is (
+    order = await scenario.sell(client, world.seat(1), passengers=who)
+    assert await reason(client.create(world.seat(EARLY), passengers=who)) is (
         Reason.OVERLAPPING_JOURNEY
     )
-    one, _ = await tickets(desk)
-    await give_back(desk, order.order_id, one.ticket_code)
-    await till.drain()
-    refused = await refusal(desk.create(world.seat(EARLY), passengers=who))
+    one, _ = await tickets(client)
+    await give_back(client, order.order_id, one.ticket_code)
+    await scenario.drain()
+    refused = await refusal(client.create(world.seat(EARLY), passengers=who))
     assert overlapping(refused) == (world.seat(EARLY), "1")
-    assert await desk.order(world.seat(EARLY), passengers=who[:1])
+    assert await client.order(world.seat(EARLY), passengers=who[:1])
 
 
 async def test_a_change_may_overlap_with_what_it_changes_and_with_nothing_else(
-    world: World, desk: Desk, other: Desk, till: Till
+    world: World, client: TravellerClient, other: TravellerClient, scenario: OrderScenario
 ) -> None:
     who = party(1)
-    await till.sell(desk, world.seat(1, SECOND), passengers=who)
-    (old,) = await tickets(desk)
+    await scenario.sell(client, world.seat(1, SECOND), passengers=who)
+    (old,) = await tickets(client)
     on_two = await other.order(world.seat(2), passengers=who)
     # NEXT overlaps with 2
-    assert await reason(swap(desk, old.ticket_code, world.seat(NEXT))) is Reason.OVERLAPPING_JOURNEY
-    made = await swap(desk, old.ticket_code, world.seat(EARLY))
+    assert (
+        await reason(swap(client, old.ticket_code, world.seat(NEXT))) is Reason.OVERLAPPING_JOURNEY
+    )
+    made = await swap(client, old.ticket_code, world.seat(EARLY))
     assert ORDER_STATE[made.order.state] == "PENDING"
-    await desk.cancel(made.order.order_id)
+    await client.cancel(made.order.order_id)
     assert await reason(other.create(world.seat(EARLY), passengers=who)) is (
         Reason.OVERLAPPING_JOURNEY  # with 1, which the traveller still has
     )
     await other.cancel(on_two.order_id)
-    made = await swap(desk, old.ticket_code, world.seat(EARLY))
-    await till.pay(made.order.order_id)
+    made = await swap(client, old.ticket_code, world.seat(EARLY))
+    await scenario.pay(made.order.order_id)
     # 1 is free now where EARLY does not overlap: NEXT begins behind both, 1 itself does not
     assert await reason(other.create(world.seat(1), passengers=who)) is Reason.OVERLAPPING_JOURNEY
     assert await other.order(world.seat(NEXT), passengers=who)
-    await give_back(desk, made.order.order_id)
-    await till.drain()
-    assert await states(desk, made.order.order_id) == ["REFUNDED"]
+    await give_back(client, made.order.order_id)
+    await scenario.drain()
+    assert await states(client, made.order.order_id) == ["REFUNDED"]
     assert await other.order(world.seat(EARLY), passengers=who)
 
 
 async def test_a_late_payment_is_not_honoured_for_two_journeys_at_once(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     who = party(1)
-    order = await desk.order(world.seat(1), passengers=who)
-    paid = await till.bill(order.order_id)
+    order = await client.order(world.seat(1), passengers=who)
+    paid = await scenario.bill(order.order_id)
     await world.expire(order.order_id)
     await world.until("SELECT state = 'CANCELLED' FROM orders")
-    await desk.order(world.seat(EARLY), passengers=who)
-    assert await till.take_in(paid) == "REFUNDED"
-    await till.drain()
+    await client.order(world.seat(EARLY), passengers=who)
+    assert await scenario.take_in(paid) == "REFUNDED"
+    await scenario.drain()
 
 
 # Who
@@ -413,10 +445,10 @@ def rule(refused: Refusal) -> tuple[str, str]:
     return refused.metadata["rule"], refused.metadata["passenger_index"]
 
 
-async def test_nobody_sends_a_child_alone(world: World, desk: Desk) -> None:
+async def test_nobody_sends_a_child_alone(world: World, client: TravellerClient) -> None:
     """Seen red: without `check_company` it was sold."""
     alone = [child()]
-    assert rule(await refusal(desk.create(world.seat(), passengers=alone))) == (
+    assert rule(await refusal(client.create(world.seat(), passengers=alone))) == (
         "COMPANION_REQUIRED",
         "0",
     )
@@ -424,47 +456,49 @@ async def test_nobody_sends_a_child_alone(world: World, desk: Desk) -> None:
         items=[order_pb2.OrderItem(offer_id=world.seat())],
         passengers=[ticket_pb2.CUSTOMER_TYPE_CHILD],
     )
-    assert rule(await refusal(desk.call("QuoteOrder", request))) == ("COMPANION_REQUIRED", "0")
-    assert await desk.order(world.seat(), passengers=[passenger(), child()])
+    assert rule(await refusal(client.call("QuoteOrder", request))) == ("COMPANION_REQUIRED", "0")
+    assert await client.order(world.seat(), passengers=[passenger(), child()])
     await configure(world, "UPDATE products SET unaccompanied_types = '{CHILD}'")
-    assert await desk.order(world.seat(), passengers=alone)
+    assert await client.order(world.seat(), passengers=alone)
     pet = order_pb2.Passenger(name="旺财", customer_type=ticket_pb2.CUSTOMER_TYPE_PET)
-    assert rule(await refusal(desk.create(world.package(), passengers=[pet]))) == (
+    assert rule(await refusal(client.create(world.package(), passengers=[pet]))) == (
         "COMPANION_REQUIRED",
         "0",
     )
 
 
 async def test_a_childs_ticket_is_changed_after_its_companions(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     await configure(world, """UPDATE products SET policy = policy || '{"changes_allowed": 3}'""")
-    await till.sell(desk, world.seat(1, SECOND), passengers=[passenger(), child()])
-    adults, childs = await tickets(desk)
-    refused = await refusal(swap(desk, childs.ticket_code, world.seat(2, SECOND)))
+    await scenario.sell(client, world.seat(1, SECOND), passengers=[passenger(), child()])
+    adults, childs = await tickets(client)
+    refused = await refusal(swap(client, childs.ticket_code, world.seat(2, SECOND)))
     assert rule(refused) == ("COMPANION_REQUIRED", "0")
-    made = await swap(desk, adults.ticket_code, world.seat(2, SECOND))
-    await till.pay(made.order.order_id)
-    made = await swap(desk, childs.ticket_code, world.seat(2, SECOND))
+    made = await swap(client, adults.ticket_code, world.seat(2, SECOND))
+    await scenario.pay(made.order.order_id)
+    made = await swap(client, childs.ticket_code, world.seat(2, SECOND))
     assert ORDER_STATE[made.order.state] == "PENDING"
 
 
-async def test_a_childs_fare_is_a_childs(world: World, desk: Desk) -> None:
+async def test_a_childs_fare_is_a_childs(world: World, client: TravellerClient) -> None:
     """Seen red: without `check_age` it was sold, for half the price."""
     grown_up = resident(GROWN_UP, customer_type=ticket_pb2.CUSTOMER_TYPE_CHILD)
-    refused = await refusal(desk.create(world.seat(), passengers=[passenger(), grown_up]))
+    refused = await refusal(client.create(world.seat(), passengers=[passenger(), grown_up]))
     assert rule(refused) == ("AGE_LIMIT", "1")
     assert (refused.metadata["min_age"], refused.metadata["max_age"]) == ("0", "13")
     young = resident(CHILDS, customer_type=ticket_pb2.CUSTOMER_TYPE_CHILD)
-    order = await desk.order(world.seat(), passengers=[passenger(), young])
+    order = await client.order(world.seat(), passengers=[passenger(), young])
     assert order.total_minor == 30_000
     assert order.passengers[1].document_masked.startswith("81*")
-    unborn = await refusal(desk.create(world.seat(2), passengers=[resident("81000020990101001")]))
+    unborn = await refusal(client.create(world.seat(2), passengers=[resident("81000020990101001")]))
     assert unborn.reason is Reason.INVALID_FIELD
     assert unborn.fields == ("passengers[0].document_number",)
 
 
-async def test_documents_of_every_kind(world: World, desk: Desk, other: Desk) -> None:
+async def test_documents_of_every_kind(
+    world: World, client: TravellerClient, other: TravellerClient
+) -> None:
     """Seen red: without NFKC in `document_number` the full-width ones were refused."""
     given = {
         "RESIDENT_ID": "11010519491231002x",
@@ -481,7 +515,7 @@ async def test_documents_of_every_kind(world: World, desk: Desk, other: Desk) ->
         passenger(document_type=order_pb2.DocumentType.Value(f"DOCUMENT_TYPE_{kind}"), document_number=number)
         for kind, number in given.items()
     ]  # fmt: skip
-    order = await desk.order(world.seat(), passengers=passengers)
+    order = await client.order(world.seat(), passengers=passengers)
     assert order.passengers[7].document_masked == "A*****63"
     twice = [passengers[7]]
     twice[0].document_number = "a1234563"

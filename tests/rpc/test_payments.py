@@ -10,73 +10,75 @@ from deeptravel.ticketing.v1 import order_pb2, payment_pb2
 
 from server.platform.errors import Reason
 from tests.support.gate_server import gate_server
-from tests.support.paying import PAYMENT_STATE, Till, a_till
+from tests.support.paying import PAYMENT_STATE, PaymentScenario, a_scenario
 from tests.support.rpc_server import refusal
-from tests.support.traveller import Desk, a_world, passenger
+from tests.support.traveller import TravellerClient, a_world, passenger
 from tools.dev.wechat_simulator.protocol import RefusedError
 
 
 @pytest.fixture
-async def till(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Till]:
-    async with a_till(database_url, redis_url, tmp_path) as furnished:
-        yield furnished
-        await furnished.sound()
+async def scenario(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[PaymentScenario]:
+    async with a_scenario(database_url, redis_url, tmp_path) as seeded:
+        yield seeded
+        await seeded.sound()
 
 
 @pytest.fixture
-async def order(till: Till) -> Any:
+async def order(scenario: PaymentScenario) -> Any:
     """Of two adults, 400.00."""
-    return await till.desk.order(till.world.seat())
+    return await scenario.client.order(scenario.world.seat())
 
 
 def state(payment: Any) -> str:
     return PAYMENT_STATE[payment.state]
 
 
-async def hurry(till: Till, kind: str) -> None:
+async def hurry(scenario: PaymentScenario, kind: str) -> None:
     """Makes tasks of a kind due now."""
-    await till.world.sql("UPDATE outbox_tasks SET due_time = now() WHERE kind = %s", kind)
+    await scenario.world.sql("UPDATE outbox_tasks SET due_time = now() WHERE kind = %s", kind)
 
 
 # Log-in
 
 
-async def log_in(till: Till, code: str) -> Any:
-    return await till.desk.stub.TravellerLogin(payment_pb2.TravellerLoginRequest(code=code))
+async def log_in(scenario: PaymentScenario, code: str) -> Any:
+    return await scenario.client.stub.TravellerLogin(payment_pb2.TravellerLoginRequest(code=code))
 
 
-async def test_a_traveller_logs_in_and_comes_back(till: Till) -> None:
-    first, again = await log_in(till, "carol#1"), await log_in(till, "carol#2")
+async def test_a_traveller_logs_in_and_comes_back(scenario: PaymentScenario) -> None:
+    first, again = await log_in(scenario, "carol#1"), await log_in(scenario, "carol#2")
     assert first.traveller_id == again.traveller_id
     assert first.expires_in_seconds == 7200
     metadata = (("authorization", f"Bearer {first.access_token}"),)
-    listed = await till.desk.stub.ListOrders(order_pb2.ListOrdersRequest(), metadata=metadata)
+    listed = await scenario.client.stub.ListOrders(order_pb2.ListOrdersRequest(), metadata=metadata)
     assert not listed.orders
 
 
-async def test_a_code_works_once(till: Till) -> None:
-    await log_in(till, "carol#1")
-    assert (await refusal(log_in(till, "carol#1"))).reason is Reason.LOGIN_FAILED
+async def test_a_code_works_once(scenario: PaymentScenario) -> None:
+    await log_in(scenario, "carol#1")
+    assert (await refusal(log_in(scenario, "carol#1"))).reason is Reason.LOGIN_FAILED
 
 
-async def test_no_log_in_without_wechat(till: Till) -> None:
-    await till.wechat.switch(down={"login": -1})
-    found = await refusal(log_in(till, "carol"))
+async def test_no_log_in_without_wechat(scenario: PaymentScenario) -> None:
+    await scenario.wechat.switch(down={"login": -1})
+    found = await refusal(log_in(scenario, "carol"))
     assert found.reason is Reason.PAYMENT_PROVIDER_UNAVAILABLE
     assert found.retry_seconds
 
 
-async def test_a_blocked_traveller_does_not_log_in(till: Till) -> None:
-    await till.world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
-    assert (await refusal(log_in(till, "alice"))).reason is Reason.REVOKED
-    await till.world.sql("UPDATE travellers SET state = 'ACTIVE' WHERE traveller_id = 1")
+async def test_a_blocked_traveller_does_not_log_in(scenario: PaymentScenario) -> None:
+    await scenario.world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
+    assert (await refusal(log_in(scenario, "alice"))).reason is Reason.REVOKED
+    await scenario.world.sql("UPDATE travellers SET state = 'ACTIVE' WHERE traveller_id = 1")
 
 
 # CreatePayment
 
 
-async def test_what_the_phone_needs_to_pay(till: Till, order: Any) -> None:
-    created = await till.create(order)
+async def test_what_the_phone_needs_to_pay(scenario: PaymentScenario, order: Any) -> None:
+    created = await scenario.create(order)
     payment, sign = created.payment, created.pay_sign
     assert (state(payment), payment.amount_minor, payment.currency_code) == (
         "PENDING",
@@ -85,191 +87,201 @@ async def test_what_the_phone_needs_to_pay(till: Till, order: Any) -> None:
     )
     assert payment.expire_time == order.lock_expire_time
     signed = {
-        "appId": till.wechat.merchant.app_id,
+        "appId": scenario.wechat.merchant.app_id,
         "timeStamp": sign.time_stamp,
         "nonceStr": sign.nonce_str,
         "package": sign.package,
         "signType": sign.sign_type,
         "paySign": sign.pay_sign,
     }
-    transaction_id = till.wechat.pay(payment.out_trade_no, signed)
-    await till.paid(order)
-    paid = await till.payment(order)
+    transaction_id = scenario.wechat.pay(payment.out_trade_no, signed)
+    await scenario.paid(order)
+    paid = await scenario.payment(order)
     assert (state(paid), paid.transaction_id) == ("SUCCEEDED", transaction_id)
     assert paid.HasField("success_time")
-    again = await till.create(order)
+    again = await scenario.create(order)
     assert again.payment == paid
     assert not again.HasField("pay_sign")
 
 
-async def test_a_repeat_leads_to_the_same_payment(till: Till, order: Any) -> None:
-    calls = await asyncio.gather(*(till.create(order) for _ in range(8)))
+async def test_a_repeat_leads_to_the_same_payment(scenario: PaymentScenario, order: Any) -> None:
+    calls = await asyncio.gather(*(scenario.create(order) for _ in range(8)))
     assert len({call.payment.out_trade_no for call in calls}) == 1
     assert len({call.pay_sign.package for call in calls}) == 1
-    assert await till.world.value("SELECT count(*) FROM payments") == 1
+    assert await scenario.world.value("SELECT count(*) FROM payments") == 1
 
 
-async def test_a_repeat_with_its_id_gets_the_first_answer(till: Till, order: Any) -> None:
-    first = await till.create(order, "pay-1")
-    assert await till.create(order, "pay-1") == first
-    assert (await till.create(order, "pay-2")).pay_sign != first.pay_sign
-    other = await till.desk.order(till.world.package())
-    assert (await refusal(till.create(other, "pay-1"))).reason is Reason.IDEMPOTENCY_MISMATCH
+async def test_a_repeat_with_its_id_gets_the_first_answer(
+    scenario: PaymentScenario, order: Any
+) -> None:
+    first = await scenario.create(order, "pay-1")
+    assert await scenario.create(order, "pay-1") == first
+    assert (await scenario.create(order, "pay-2")).pay_sign != first.pay_sign
+    other = await scenario.client.order(scenario.world.package())
+    assert (await refusal(scenario.create(other, "pay-1"))).reason is Reason.IDEMPOTENCY_MISMATCH
 
 
-async def test_a_lost_answer_of_wechat(till: Till, order: Any) -> None:
-    await till.wechat.switch(lost_answers={"prepay": -1})
-    found = await refusal(till.create(order, "pay-1"))
+async def test_a_lost_answer_of_wechat(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.wechat.switch(lost_answers={"prepay": -1})
+    found = await refusal(scenario.create(order, "pay-1"))
     assert found.reason is Reason.PAYMENT_PROVIDER_UNAVAILABLE
-    await till.wechat.switch(lost_answers={})
-    created = await till.create(order, "pay-1")
+    await scenario.wechat.switch(lost_answers={})
+    created = await scenario.create(order, "pay-1")
     assert created.payment.out_trade_no.endswith("P1")
-    till.wechat.pay(created.payment.out_trade_no)
-    await till.paid(order)
+    scenario.wechat.pay(created.payment.out_trade_no)
+    await scenario.paid(order)
 
 
-async def test_only_ones_own_order(till: Till, order: Any) -> None:
-    other = Desk.of(till.server.channel, 2)
+async def test_only_ones_own_order(scenario: PaymentScenario, order: Any) -> None:
+    other = TravellerClient.of(scenario.server.channel, 2)
     request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
     assert (await refusal(other.call("CreatePayment", request))).reason is Reason.NOT_FOUND
     get = payment_pb2.GetPaymentRequest(order_id=order.order_id)
     assert (await refusal(other.call("GetPayment", get))).reason is Reason.NOT_FOUND
 
 
-async def test_only_what_is_held(till: Till, order: Any) -> None:
-    await till.desk.cancel(order.order_id)
-    assert (await refusal(till.create(order))).reason is Reason.ORDER_STATE_REFUSES
-    second = await till.desk.order(till.world.seat())
-    await till.world.expire(second.order_id)
-    assert (await refusal(till.create(second))).reason is Reason.ORDER_STATE_REFUSES
-    await till.until_state(second, "CANCELLED")
+async def test_only_what_is_held(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.client.cancel(order.order_id)
+    assert (await refusal(scenario.create(order))).reason is Reason.ORDER_STATE_REFUSES
+    second = await scenario.client.order(scenario.world.seat())
+    await scenario.world.expire(second.order_id)
+    assert (await refusal(scenario.create(second))).reason is Reason.ORDER_STATE_REFUSES
+    await scenario.until_state(second, "CANCELLED")
 
 
-async def test_what_wechat_refuses(till: Till, order: Any) -> None:
-    await till.world.sql("UPDATE travellers SET openid = 'nobody' WHERE traveller_id = 1")
-    found = await refusal(till.create(order))
+async def test_what_wechat_refuses(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.world.sql("UPDATE travellers SET openid = 'nobody' WHERE traveller_id = 1")
+    found = await refusal(scenario.create(order))
     assert found.reason is Reason.PAYMENT_REFUSED
     assert found.metadata == {"order_id": order.order_id, "code": "PARAM_ERROR"}
 
 
-async def test_nothing_to_pay(till: Till) -> None:
-    await till.world.promote(7, "FREE", basis_points=10_000, cap=5)
-    await till.wechat.switch(down={"prepay": -1, "query": -1})
+async def test_nothing_to_pay(scenario: PaymentScenario) -> None:
+    await scenario.world.promote(7, "FREE", basis_points=10_000, cap=5)
+    await scenario.wechat.switch(down={"prepay": -1, "query": -1})
     await asyncio.sleep(1)
-    order = await till.desk.order(till.world.seat(), promotion_codes=["FREE"])
+    order = await scenario.client.order(scenario.world.seat(), promotion_codes=["FREE"])
     assert order.total_minor == 0
-    created = await till.create(order)
+    created = await scenario.create(order)
     assert (state(created.payment), created.payment.amount_minor) == ("SUCCEEDED", 0)
     assert not created.HasField("pay_sign")
-    assert (await till.payment(order)) == created.payment
-    assert [row[0] for row in await till.tickets(order)] == ["ACTIVE", "ACTIVE"]
-    assert await till.world.value("SELECT count(*) FROM payments") == 0
+    assert (await scenario.payment(order)) == created.payment
+    assert [row[0] for row in await scenario.tickets(order)] == ["ACTIVE", "ACTIVE"]
+    assert await scenario.world.value("SELECT count(*) FROM payments") == 0
 
 
-async def test_an_order_cancelled_while_wechat_is_asked(till: Till, order: Any) -> None:
-    """Closed at WeChat before WeChat has heard of it, as the first attempts fail, so it is closed once more."""
-    await till.wechat.switch(down={"prepay": 2})
-    creating = asyncio.create_task(till.create(order))
-    await till.world.until("SELECT count(*) = 1 FROM payments")
-    await till.desk.cancel(order.order_id)
-    await till.world.sql("UPDATE outbox_tasks SET due_time = now() WHERE kind = 'payment.close'")
+async def test_an_order_cancelled_while_wechat_is_asked(
+    scenario: PaymentScenario, order: Any
+) -> None:
+    """Closed at WeChat before WeChat has heard of it, as the first attempts fail, so it is
+    closed once more.
+    """
+    await scenario.wechat.switch(down={"prepay": 2})
+    creating = asyncio.create_task(scenario.create(order))
+    await scenario.world.until("SELECT count(*) = 1 FROM payments")
+    await scenario.client.cancel(order.order_id)
+    await scenario.world.sql(
+        "UPDATE outbox_tasks SET due_time = now() WHERE kind = 'payment.close'"
+    )
     assert (await refusal(creating)).reason is Reason.ORDER_STATE_REFUSES
-    number = await till.world.value("SELECT out_trade_no FROM payments")
-    await till.idle()
+    number = await scenario.world.value("SELECT out_trade_no FROM payments")
+    await scenario.idle()
     with pytest.raises(RefusedError):
-        till.wechat.pay(number)
+        scenario.wechat.pay(number)
 
 
-async def test_a_payment_that_wechat_closed(till: Till, order: Any) -> None:
+async def test_a_payment_that_wechat_closed(scenario: PaymentScenario, order: Any) -> None:
     """A new one is asked for, under another number."""
-    first = (await till.create(order)).payment
-    await till.close_at_wechat(first.out_trade_no)
-    await hurry(till, "payment.query")
-    await till.world.until("SELECT state = 'CLOSED' FROM payments")
-    second = (await till.create(order)).payment
+    first = (await scenario.create(order)).payment
+    await scenario.close_at_wechat(first.out_trade_no)
+    await hurry(scenario, "payment.query")
+    await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
+    second = (await scenario.create(order)).payment
     assert second.out_trade_no == first.out_trade_no.removesuffix("1") + "2"
-    till.wechat.pay(second.out_trade_no)
-    await till.paid(order)
+    scenario.wechat.pay(second.out_trade_no)
+    await scenario.paid(order)
 
 
-async def test_a_prepay_that_wechat_closed_unasked(till: Till, order: Any) -> None:
-    await till.wechat.switch(lost_answers={"prepay": -1})
-    await refusal(till.create(order))
-    await till.wechat.switch(lost_answers={})
-    number = await till.world.value("SELECT out_trade_no FROM payments")
-    await till.close_at_wechat(number)
-    assert (await refusal(till.create(order))).reason is Reason.PAYMENT_REFUSED
-    await till.world.until("SELECT state = 'CLOSED' FROM payments")
-    assert (await till.create(order)).payment.out_trade_no.endswith("P2")
+async def test_a_prepay_that_wechat_closed_unasked(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.wechat.switch(lost_answers={"prepay": -1})
+    await refusal(scenario.create(order))
+    await scenario.wechat.switch(lost_answers={})
+    number = await scenario.world.value("SELECT out_trade_no FROM payments")
+    await scenario.close_at_wechat(number)
+    assert (await refusal(scenario.create(order))).reason is Reason.PAYMENT_REFUSED
+    await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
+    assert (await scenario.create(order)).payment.out_trade_no.endswith("P2")
 
 
 async def test_without_a_merchant(database_url: str, redis_url: str) -> None:
     async with a_world(database_url) as world, gate_server(database_url, redis_url) as server:
         await world.enrol(1)
-        desk = Desk.of(server.channel)
-        order = await desk.order(world.seat())
+        client = TravellerClient.of(server.channel)
+        order = await client.order(world.seat())
         for method, request in (
             ("CreatePayment", payment_pb2.CreatePaymentRequest(order_id=order.order_id)),
             ("TravellerLogin", payment_pb2.TravellerLoginRequest(code="x")),
         ):
-            found = await refusal(desk.call(method, request))
+            found = await refusal(client.call(method, request))
             assert found.reason is Reason.PAYMENTS_NOT_CONFIGURED
         assert await world.value("SELECT count(*) FROM payments") == 0
-        await desk.cancel(order.order_id)
+        await client.cancel(order.order_id)
 
 
 # GetPayment, and what happens without notices
 
 
-async def test_no_payment_yet(till: Till, order: Any) -> None:
-    assert (await refusal(till.payment(order))).reason is Reason.NOT_FOUND
+async def test_no_payment_yet(scenario: PaymentScenario, order: Any) -> None:
+    assert (await refusal(scenario.payment(order))).reason is Reason.NOT_FOUND
 
 
-async def test_a_lost_notice_is_found_by_looking(till: Till, order: Any) -> None:
-    await till.wechat.switch(lost_notices=True)
-    await till.pay(order)
-    await till.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
-    assert state(await till.payment(order)) == "SUCCEEDED"
-    assert (await till.desk.get(order.order_id)).state == order_pb2.ORDER_STATE_PAID
+async def test_a_lost_notice_is_found_by_looking(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.wechat.switch(lost_notices=True)
+    await scenario.pay(order)
+    await scenario.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
+    assert state(await scenario.payment(order)) == "SUCCEEDED"
+    assert (await scenario.client.get(order.order_id)).state == order_pb2.ORDER_STATE_PAID
 
 
-async def test_a_lost_notice_is_found_in_time(till: Till, order: Any) -> None:
-    await till.wechat.switch(lost_notices=True)
-    await till.pay(order)
-    await hurry(till, "payment.query")
-    await till.paid(order)
+async def test_a_lost_notice_is_found_in_time(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.wechat.switch(lost_notices=True)
+    await scenario.pay(order)
+    await hurry(scenario, "payment.query")
+    await scenario.paid(order)
 
 
-async def test_wechat_is_asked_now_and_then(till: Till, order: Any) -> None:
+async def test_wechat_is_asked_now_and_then(scenario: PaymentScenario, order: Any) -> None:
     """However often the traveller looks."""
-    await till.create(order)
-    await till.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
-    await till.wechat.switch(down={"query": 100})
-    looks = await asyncio.gather(*(till.payment(order) for _ in range(20)))
+    await scenario.create(order)
+    await scenario.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
+    await scenario.wechat.switch(down={"query": 100})
+    looks = await asyncio.gather(*(scenario.payment(order) for _ in range(20)))
     assert {state(each) for each in looks} == {"PENDING"}
-    left = till.wechat.simulator.switches.down["query"]
+    left = scenario.wechat.simulator.switches.down["query"]
     assert 97 <= left < 100  # one of the twenty asked, three times as WeChat did not answer
 
 
-async def test_wechat_is_away_for_a_while(till: Till, order: Any) -> None:
-    await till.wechat.switch(lost_notices=True)
-    await till.pay(order)
-    await till.wechat.switch(down={"query": -1})
-    await till.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
-    assert state(await till.payment(order)) == "PENDING"
-    await hurry(till, "payment.query")
-    await till.world.until(
+async def test_wechat_is_away_for_a_while(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.wechat.switch(lost_notices=True)
+    await scenario.pay(order)
+    await scenario.wechat.switch(down={"query": -1})
+    await scenario.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
+    assert state(await scenario.payment(order)) == "PENDING"
+    await hurry(scenario, "payment.query")
+    await scenario.world.until(
         "SELECT attempts > 0 AND lease_until IS NULL FROM outbox_tasks WHERE kind = 'payment.query'"
     )
-    await till.wechat.switch(down={})
-    await hurry(till, "payment.query")
-    await till.paid(order)
+    await scenario.wechat.switch(down={})
+    await hurry(scenario, "payment.query")
+    await scenario.paid(order)
 
 
-async def test_a_payment_that_waits_is_looked_at_again(till: Till, order: Any) -> None:
-    await till.create(order)
-    await hurry(till, "payment.query")
-    await till.world.until(
+async def test_a_payment_that_waits_is_looked_at_again(
+    scenario: PaymentScenario, order: Any
+) -> None:
+    await scenario.create(order)
+    await hurry(scenario, "payment.query")
+    await scenario.world.until(
         "SELECT due_time > now() + interval '20 seconds' FROM outbox_tasks WHERE kind = 'payment.query'"
     )
 
@@ -277,38 +289,38 @@ async def test_a_payment_that_waits_is_looked_at_again(till: Till, order: Any) -
 # Closing
 
 
-async def test_a_cancelled_order_cannot_be_paid(till: Till, order: Any) -> None:
-    number = (await till.create(order)).payment.out_trade_no
-    await till.desk.cancel(order.order_id)
-    await till.world.until("SELECT state = 'CLOSED' FROM payments")
+async def test_a_cancelled_order_cannot_be_paid(scenario: PaymentScenario, order: Any) -> None:
+    number = (await scenario.create(order)).payment.out_trade_no
+    await scenario.client.cancel(order.order_id)
+    await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
     with pytest.raises(RefusedError):
-        till.wechat.pay(number)
-    assert state(await till.payment(order)) == "CLOSED"
+        scenario.wechat.pay(number)
+    assert state(await scenario.payment(order)) == "CLOSED"
 
 
-async def test_an_expired_order_cannot_be_paid(till: Till, order: Any) -> None:
-    number = (await till.create(order)).payment.out_trade_no
-    await till.world.expire(order.order_id)
-    await till.world.until("SELECT state = 'CLOSED' FROM payments")
+async def test_an_expired_order_cannot_be_paid(scenario: PaymentScenario, order: Any) -> None:
+    number = (await scenario.create(order)).payment.out_trade_no
+    await scenario.world.expire(order.order_id)
+    await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
     with pytest.raises(RefusedError):
-        till.wechat.pay(number)
+        scenario.wechat.pay(number)
 
 
-async def test_closing_waits_for_wechat(till: Till, order: Any) -> None:
-    await till.create(order)
-    await till.wechat.switch(down={"close": -1})
-    await till.desk.cancel(order.order_id)
-    await till.world.until("SELECT attempts > 0 FROM outbox_tasks WHERE kind = 'payment.close'")
-    assert state(await till.payment(order)) == "PENDING"
-    await till.wechat.switch(down={})
-    await till.world.until("SELECT state = 'CLOSED' FROM payments")
+async def test_closing_waits_for_wechat(scenario: PaymentScenario, order: Any) -> None:
+    await scenario.create(order)
+    await scenario.wechat.switch(down={"close": -1})
+    await scenario.client.cancel(order.order_id)
+    await scenario.world.until("SELECT attempts > 0 FROM outbox_tasks WHERE kind = 'payment.close'")
+    assert state(await scenario.payment(order)) == "PENDING"
+    await scenario.wechat.switch(down={})
+    await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
 
 
-async def test_paid_just_before_it_was_closed(till: Till) -> None:
+async def test_paid_just_before_it_was_closed(scenario: PaymentScenario) -> None:
     """Closing finds it, though the notice is lost, and the hold is honoured."""
-    order = await till.desk.order(till.world.seat(), passengers=[passenger()])
-    await till.wechat.switch(lost_notices=True)
-    await till.pay(order)
-    await till.world.expire(order.order_id)
-    await till.paid(order)
-    assert state(await till.payment(order)) == "SUCCEEDED"
+    order = await scenario.client.order(scenario.world.seat(), passengers=[passenger()])
+    await scenario.wechat.switch(lost_notices=True)
+    await scenario.pay(order)
+    await scenario.world.expire(order.order_id)
+    await scenario.paid(order)
+    assert state(await scenario.payment(order)) == "SUCCEEDED"

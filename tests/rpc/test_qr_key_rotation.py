@@ -16,7 +16,8 @@ from sqlalchemy import func, insert, select, update
 
 from server.platform.change_feed import ChangeKind, change_feed
 from server.platform.config import ConfigError, load_settings
-from server.platform.database import Database, LostRaceError
+from server.platform.database import Database
+from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
 from server.tickets import keys, qr
 from server.tickets.models import qr_keys

@@ -1,4 +1,5 @@
-"""The size and format of a QR's picture, wherever one is given: partners and travellers, tickets and orders.
+"""The size and format of a QR's picture, wherever one is given: partners and travellers, tickets
+and orders.
 
 Seen red with one size, too wide for a receipt printer.
 """
@@ -21,9 +22,9 @@ from deeptravel.tickets.v1.ticket_pb2 import (
 from server.platform.errors import Reason
 from tests.support import traveller
 from tests.support.gate_server import GateServer
-from tests.support.partner_desk import CP, Desk, Market
+from tests.support.order_scenario import a_scenario, tickets
+from tests.support.partner_client import CP, Market, PartnerClient
 from tests.support.rpc_server import refusal
-from tests.support.till import a_till, tickets
 
 PAPER_58_MM_DOTS = 384
 WAYS: list[tuple[dict[str, Any], set[str], int]] = [
@@ -60,14 +61,14 @@ def read(bitmap: bytes, bytes_wide: int) -> str:
     return str(found.text)
 
 
-async def test_a_partners(market: Market, desk: Desk, ota_server: GateServer) -> None:
-    (code,) = await desk.codes(1)
-    order_id = (await desk.activate(code)).order_id
-    await every_way(lambda picture: desk.qr(code, picture=picture))
+async def test_a_partners(market: Market, client: PartnerClient, ota_server: GateServer) -> None:
+    (code,) = await client.codes(1)
+    order_id = (await client.activate(code)).order_id
+    await every_way(lambda picture: client.qr(code, picture=picture))
 
     def issue(picture: QrPicture) -> Any:
         request = ota.IssueOrderQrRequest(order_id=order_id, picture=picture)
-        return desk.call("IssueOrderQr", request)
+        return client.call("IssueOrderQr", request)
 
     await every_way(issue)
     base = f"http://127.0.0.1:{ota_server.app.http_port}"
@@ -82,23 +83,23 @@ async def test_a_partners(market: Market, desk: Desk, ota_server: GateServer) ->
     assert "png" not in answer or not answer["png"]
 
 
-async def test_a_repeat_is_drawn_again(market: Market, desk: Desk) -> None:
-    (code,) = await desk.codes(1)
+async def test_a_repeat_is_drawn_again(market: Market, client: PartnerClient) -> None:
+    (code,) = await client.codes(1)
     picture = QrPicture(format=QR_PICTURE_FORMAT_BITMAP, module_pixels=2)
     options = {"rotate": True, "request_id": "r", "picture": picture}
-    first = await desk.qr(code, **options)
+    first = await client.qr(code, **options)
     assert len(first.raster) == 15 * 114
-    assert await desk.qr(code, **options) == first
+    assert await client.qr(code, **options) == first
 
 
 async def test_a_travellers(database_url: str, redis_url: str) -> None:
     async with (
         traveller.a_world(database_url) as world,
         traveller.traveller_server(database_url, redis_url) as server,
-        a_till(database_url) as till,
+        a_scenario(database_url) as scenario,
     ):
-        me = traveller.Desk.of(server.channel, 1)
-        order_id = (await till.sell(me, world.seat())).order_id
+        me = traveller.TravellerClient.of(server.channel, 1)
+        order_id = (await scenario.sell(me, world.seat())).order_id
         code = (await tickets(me))[0].ticket_code
 
         def ticket(picture: QrPicture) -> Any:

@@ -177,7 +177,9 @@ async def test_repeats(world: World, supervisor: Terminal) -> None:
 async def test_what_is_not_redeemed_here_is_not_there(
     world: World, server: GateServer, supervisor: Terminal
 ) -> None:
-    """Codes can be counted up: the answer for a ticket of which nothing is redeemed here is that for none."""
+    """Codes can be counted up: the answer for a ticket of which nothing is redeemed here is that
+    for none.
+    """
     ticket = await world.ticket([Entitlement("gift")])
     nora = await world.log_in(server.channel, "nora", "T-N")
     answers = [

@@ -1,4 +1,6 @@
-"""Looking and redeeming, through a real server: what is admitted, what is refused and why, and repeats."""
+"""Looking and redeeming, through a real server: what is admitted, what is refused and why, and
+repeats.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -25,7 +27,7 @@ from tests.support.gate import (
     verdict,
 )
 from tests.support.gate_server import GateServer, gate_server
-from tests.support.partner_desk import KEY
+from tests.support.partner_client import KEY
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
@@ -233,7 +235,9 @@ async def test_an_orders_bad_qr_says_nothing_about_other_orders_tickets(
     """Neither superseded nor expired; and nothing is recorded under the name of such a ticket."""
     order, _ = await world.order(1)
     _, (other,) = await world.order(1)
-    expired = qr.Claims(order.jti, order.ticket_id, datetime(2026, 1, 1, tzinfo=UTC), qr.Kind.ORDER)
+    expired = qr.Claims(
+        order.jti, order.ticket_id, datetime(2026, 1, 1, tzinfo=UTC), qr.QrKind.ORDER
+    )
     answers = [await terminal.redeem(qr.seal(expired, world.ring.active), ticket_code=other.code)]
     await world.sql("UPDATE orders SET jti = %s WHERE order_id = %s", uuid4(), order.ticket_id)
     answers.append(await terminal.redeem(order.qr, ticket_code=other.code))
@@ -267,7 +271,9 @@ async def test_blackout_date_is_the_venues(world: World, server: GateServer) -> 
 async def test_a_partner_looks_by_the_days_of_the_platform(
     world: World, database_url: str, redis_url: str
 ) -> None:
-    """Where the platform is 25 hours ahead, it is another date at any moment. Seen red: the days were those of UTC."""
+    """Where the platform is 25 hours ahead, it is another date at any moment. Seen red: the days
+    were those of UTC.
+    """
     kiritimati, key = ZoneInfo("Pacific/Kiritimati"), new_partner_key()
     await world.sql(KEY, key.key_id, PARTNER_ID, key.secret_hash)
 
@@ -447,7 +453,9 @@ async def test_all_or_nothing_all(world: World, terminal: Terminal) -> None:
 
 
 async def test_all_or_nothing_nothing(world: World, terminal: Terminal) -> None:
-    """Seen red: without taking the tickets back after the refusal, the answer told of a used ticket."""
+    """Seen red: without taking the tickets back after the refusal, the answer told of a used
+    ticket.
+    """
     good, bad = await world.ticket(), await world.ticket(blocked=True)
     items = [(good.qr, "ferry"), (bad.qr, "ferry"), (good.qr, "gift")]
     answer = await terminal.redeem_many(items, all_or_nothing=True)
@@ -463,7 +471,9 @@ async def test_all_or_nothing_nothing(world: World, terminal: Terminal) -> None:
 
 
 async def test_all_or_nothing_the_same_twice(world: World, terminal: Terminal) -> None:
-    """The second stands in the way of the first; the answers tell of the ticket as it stays, unused."""
+    """The second stands in the way of the first; the answers tell of the ticket as it stays,
+    unused.
+    """
     ticket = await world.ticket()
     items = [(ticket.qr, "gift"), (ticket.qr, "ferry"), (ticket.qr, "ferry")]
     answer = await terminal.redeem_many(items, all_or_nothing=True)

@@ -1,4 +1,6 @@
-"""Summaries of redemptions from sums and events together, and reports that take nothing from the gates."""
+"""Summaries of redemptions from sums and events together, and reports that take nothing from the
+gates.
+"""
 
 import asyncio
 import random
@@ -101,7 +103,9 @@ async def assert_right(world: World, db: Database, dice: random.Random) -> None:
 async def test_summaries_are_right_however_much_is_summed(
     world: World, db: Database, seed: int
 ) -> None:
-    """Seen red with days that are summed by their last hours alone, and with hours that are summed and read as well."""
+    """Seen red with days that are summed by their last hours alone, and with hours that are
+    summed and read as well.
+    """
     dice = random.Random(seed)
     await happened(world, dice, 400)
     await assert_right(world, db, dice)
@@ -155,7 +159,9 @@ async def test_what_is_not_over_for_ten_minutes_is_not_summed(world: World, db: 
 
 
 async def test_a_day_that_takes_long_is_summed(world: World, database_url: str) -> None:
-    """Longer than a statement may take elsewhere. Seen red with that time: the job failed at each run, for ever."""
+    """Longer than a statement may take elsewhere. Seen red with that time: the job failed at
+    each run, for ever.
+    """
     await happened(world, random.Random(5), 50)
     database = Database(
         load_settings(statement_timeout_ms=1000, lock_timeout_ms=1000), database_url
@@ -171,7 +177,9 @@ async def test_a_day_that_takes_long_is_summed(world: World, database_url: str) 
 
 
 async def test_what_is_committed_late_is_summed(world: World, db: Database) -> None:
-    """As a scan whose commit waits for a standby that is away. Seen red where only time counted: it was in no report."""
+    """As a scan whose commit waits for a standby that is away. Seen red where only time counted:
+    it was in no report.
+    """
     await world.sql("UPDATE redemption_sums_mark SET until_time = now() - interval '3 hours'")
     later = datetime.now(UTC) + timedelta(hours=3)
     event = (1, "ferry", "SUCCESS", None, 2, "M", "PIER", "T-1", "olga", datetime.now(UTC))
@@ -195,7 +203,8 @@ async def test_what_is_committed_late_is_summed(world: World, db: Database) -> N
 async def test_reports_take_nothing_from_the_gates(
     world: World, database_url: str, redis_url: str
 ) -> None:
-    """Twelve that do not get on: two of the caller are read, the others are refused, and all else goes on meanwhile.
+    """Twelve that do not get on: two of the caller are read, the others are refused, and all else
+    goes on meanwhile.
 
     Seen red with one pool for all: scans failed as DATABASE_UNAVAILABLE.
     """
@@ -249,7 +258,9 @@ async def test_reports_take_nothing_from_the_gates(
     ],
 )
 async def test_filters_have_an_index(world: World, condition: str, index: str) -> None:
-    """Seen red without it: all events of the merchant were read, newest first, for a page of none."""
+    """Seen red without it: all events of the merchant were read, newest first, for a page of
+    none.
+    """
     await world.sql(
         "INSERT INTO redemption_events (ticket_id, event_id, ticket_code, function_code, result, quantity,"
         " merchant_code, venue_code, terminal_device_id, operator, occurred_time)"

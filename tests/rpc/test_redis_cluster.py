@@ -13,13 +13,13 @@ from server.platform import redis_client
 from server.platform.errors import StartError
 from server.platform.ratelimit import Allowance, RateLimiter
 from server.platform.redis_client import RedisClient, RedisUnavailableError
-from server.search.cache import Cache, Kind
+from server.search.cache import Cache, CacheKind
 from tests.support import redis_cluster
 from tests.support.free_ports import free_port
 from tests.support.redis_cluster import Cluster, Node
 
 LIMIT = 3
-TEXTS: Kind[bytes] = Kind("texts", 60, bytes, bytes)
+TEXTS: CacheKind[bytes] = CacheKind("texts", 60, bytes, bytes)
 NO_LONGER_THAN = 5.0
 """Seconds, with a wide margin: a killed node refuses connections at once."""
 
@@ -44,7 +44,9 @@ def keys_by_node(cluster: Cluster) -> dict[int, str]:
 
 
 async def answered(limiter: RateLimiter, key: str, limit: int) -> Allowance:
-    """The answer to a request, as soon as Redis answers: a slow machine may miss the time of a call."""
+    """The answer to a request, as soon as Redis answers: a slow machine may miss the time of a
+    call.
+    """
     async with asyncio.timeout(redis_cluster.START_SECONDS):
         while (answer := await limiter.hit(key, limit)) is None:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.05)
@@ -62,7 +64,9 @@ LET_THROUGH = [None] * (LIMIT + 1)
 
 
 async def test_limits_and_cache_over_three_nodes(cluster: Cluster) -> None:
-    """Seen red: with a node's URL the keys of the two other nodes failed with MOVED, every limit with them."""
+    """Seen red: with a node's URL the keys of the two other nodes failed with MOVED, every limit
+    with them.
+    """
     limiter = RateLimiter(cluster.url)
     other = RateLimiter(cluster.url)
     cache, other_cache = Cache(cluster.url), Cache(cluster.url)
@@ -87,7 +91,9 @@ async def test_limits_and_cache_over_three_nodes(cluster: Cluster) -> None:
 
 
 async def test_a_master_that_is_killed_costs_its_own_slots_alone(cluster: Cluster) -> None:
-    """Seen red: one node's failure silenced Redis for all keys, so that other partners were let through."""
+    """Seen red: one node's failure silenced Redis for all keys, so that other partners were let
+    through.
+    """
     keys = keys_by_node(cluster)
     limiter = RateLimiter(cluster.url)
     lost, *others = cluster.nodes

@@ -1,4 +1,6 @@
-"""Refunds in parts, and those that WeChat was not to be reached about: each has somebody at it, and is paid once."""
+"""Refunds in parts, and those that WeChat was not to be reached about: each has somebody at it,
+and is paid once.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -6,15 +8,29 @@ from typing import Any
 import pytest
 
 from server.payments import abnormal_refunds
-from server.payments.tasks import PATIENCE_ATTEMPTS, refund_kinds, watch_refunds
+from server.payments.tasks import MOST_ATTEMPTS, refund_kinds, watch_refunds
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import TaskWorker
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
-from tests.support.refund_office import ABNORMAL, CLOSED, SUCCEEDED, Office, an_office, in_two_parts
+from tests.support.order_scenario import (
+    REFUND_STATE,
+    OrderScenario,
+    a_scenario,
+    give_back,
+    outstanding,
+    states,
+)
+from tests.support.refund_client import (
+    ABNORMAL,
+    CLOSED,
+    SUCCEEDED,
+    AdminClient,
+    an_admin_client,
+    in_two_parts,
+)
 from tests.support.rpc_server import refusal
-from tests.support.till import REFUND_STATE, Till, a_till, give_back, outstanding, states
-from tests.support.traveller import Desk, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
 
 AWAY = DomainError(Reason.PAYMENT_PROVIDER_UNAVAILABLE, "WeChat is away", retry_seconds=5)
 
@@ -33,19 +49,19 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
-async def office(world: World, server: GateServer) -> Office:
-    return await an_office(world, server.channel)
+async def admin_client(world: World, server: GateServer) -> AdminClient:
+    return await an_admin_client(world, server.channel)
 
 
 async def incidents(world: World) -> list[str]:
@@ -54,18 +70,18 @@ async def incidents(world: World) -> list[str]:
 
 
 async def test_by_hand_is_only_what_is_abnormal(
-    world: World, desk: Desk, till: Till, office: Office
+    world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
     """Seen red: without the look for PROCESSING parts it was settled by hand while WeChat was still
     paying.
     """
-    order, number = await in_two_parts(world, desk, till)
+    order, number = await in_two_parts(world, client, scenario)
     first, second = f"DT{number}R1S1", f"DT{number}R1S2"
-    till.wechat.states = {first: "ABNORMAL", second: "PROCESSING"}
-    refund = await give_back(desk, order.order_id)
-    await till.drain()
+    scenario.wechat.states = {first: "ABNORMAL", second: "PROCESSING"}
+    refund = await give_back(client, order.order_id)
+    await scenario.drain()
     named = {"refund_id": refund.refund_id}
-    found = (await office.do("GetRefund", **named)).refund
+    found = (await admin_client.do("GetRefund", **named)).refund
     assert [(part.out_refund_no, REFUND_STATE[part.state]) for part in found.parts] == [
         (first, "ABNORMAL"),
         (second, "PROCESSING"),
@@ -74,61 +90,67 @@ async def test_by_hand_is_only_what_is_abnormal(
     assert found.parts[0].out_trade_no == f"DT{number}P1"
     assert found.parts[1].out_trade_no != f"DT{number}P1"
     assert all(part.wechat_refund_id and part.wechat_create_time.seconds for part in found.parts)
-    (listed,) = (await office.do("ListRefunds", state=ABNORMAL)).refunds
+    (listed,) = (await admin_client.do("ListRefunds", state=ABNORMAL)).refunds
     assert listed == found
     (facts,) = [row[0] for row in await world.sql("SELECT facts FROM payment_incidents")]
     assert facts["left_minor"] == found.parts[0].amount_minor
     assert [part["out_refund_no"] for part in facts["parts"]] == [first]
     assert [part["out_refund_no"] for part in facts["processing"]] == [second]
     for state in (SUCCEEDED, CLOSED):
-        refused = await refusal(office.do("SettleRefund", state=state, comment="cash", **named))
+        refused = await refusal(
+            admin_client.do("SettleRefund", state=state, comment="cash", **named)
+        )
         assert (refused.reason, refused.metadata["why"]) == (
             Reason.REFUND_REFUSED,
             "PART_PROCESSING",
         )
-    assert await till.notice(second, "SUCCESS") == "SUCCEEDED"
-    refused = await refusal(office.do("SettleRefund", state=CLOSED, comment="no", **named))
+    assert await scenario.notice(second, "SUCCESS") == "SUCCEEDED"
+    refused = await refusal(admin_client.do("SettleRefund", state=CLOSED, comment="no", **named))
     assert refused.metadata["why"] == "PART_SUCCEEDED"
-    settled = (await office.do("SettleRefund", state=SUCCEEDED, comment="cash", **named)).refund
+    settled = (
+        await admin_client.do("SettleRefund", state=SUCCEEDED, comment="cash", **named)
+    ).refund
     assert [(REFUND_STATE[p.state], REFUND_STATE[p.wechat_state]) for p in settled.parts] == [
         ("SUCCEEDED", "ABNORMAL"),
         ("SUCCEEDED", "SUCCEEDED"),
     ]
-    assert await states(desk, order.order_id) == ["REFUNDED"]
+    assert await states(client, order.order_id) == ["REFUNDED"]
 
 
 async def test_each_part_that_becomes_abnormal_is_told(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order, number = await in_two_parts(world, desk, till)
-    till.wechat.state = "PROCESSING"
-    refund = await give_back(desk, order.order_id)
-    await till.drain()
+    order, number = await in_two_parts(world, client, scenario)
+    scenario.wechat.state = "PROCESSING"
+    refund = await give_back(client, order.order_id)
+    await scenario.drain()
     for part in (1, 2):
-        assert await till.notice(f"DT{number}R1S{part}", "ABNORMAL") == "ABNORMAL"
+        assert await scenario.notice(f"DT{number}R1S{part}", "ABNORMAL") == "ABNORMAL"
     left = "SELECT (facts ->> 'left_minor')::int FROM payment_incidents ORDER BY 1"
     ((one,), (both,)) = await world.sql(left)
     assert (both, one < both) == (refund.amount_minor, True)
 
 
-async def test_travellers_see_no_parts(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    assert not (await give_back(desk, order.order_id)).parts
+async def test_travellers_see_no_parts(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    assert not (await give_back(client, order.order_id)).parts
 
 
 async def test_what_was_settled_by_hand_and_comes_from_wechat_too(
-    world: World, desk: Desk, till: Till, office: Office
+    world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
     """Somebody is told, once; what is settled stays."""
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.state = "ABNORMAL"
-    refund = await give_back(desk, order.order_id)
-    await till.drain()
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.state = "ABNORMAL"
+    refund = await give_back(client, order.order_id)
+    await scenario.drain()
     named = {"refund_id": refund.refund_id, "state": SUCCEEDED, "comment": "cash"}
-    await office.do("SettleRefund", **named)
-    (number,) = till.wechat.known
+    await admin_client.do("SettleRefund", **named)
+    (number,) = scenario.wechat.known
     for _ in range(2):
-        assert await till.notice(number, "SUCCESS") == "SUCCEEDED"
+        assert await scenario.notice(number, "SUCCESS") == "SUCCEEDED"
     assert await incidents(world) == ["REFUND_ABNORMAL", "REFUND_TWICE"]
 
 
@@ -136,31 +158,31 @@ async def test_what_was_settled_by_hand_and_comes_from_wechat_too(
 
 
 async def test_refunds_have_the_patience_of_payments(
-    world: World, desk: Desk, till: Till, office: Office
+    world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
     """Seen red: with twenty attempts it ended before; without `on_give_up` it was PROCESSING for
     ever, on no list.
     """
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.fault = AWAY
-    await give_back(desk, order.order_id)
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.fault = AWAY
+    await give_back(client, order.order_id)
     for _ in range(30):
-        await till.drain()
-        till.forward(minutes=15)
-    assert len(till.wechat.asked) == 30
-    assert await outstanding(till) == 1
+        await scenario.drain()
+        scenario.forward(minutes=15)
+    assert len(scenario.wechat.asked) == 30
+    assert await outstanding(scenario) == 1
     # the rest of two days and more
-    await world.sql("UPDATE outbox_tasks SET attempts = %s", PATIENCE_ATTEMPTS - 1)
-    await till.drain()
-    assert await outstanding(till) == 0
-    (refund,) = (await office.do("ListRefunds", state=ABNORMAL)).refunds
+    await world.sql("UPDATE outbox_tasks SET attempts = %s", MOST_ATTEMPTS - 1)
+    await scenario.drain()
+    assert await outstanding(scenario) == 0
+    (refund,) = (await admin_client.do("ListRefunds", state=ABNORMAL)).refunds
     assert not refund.parts[0].wechat_state, "WeChat never answered"
     assert await incidents(world) == ["REFUND_ABNORMAL", "REFUND_GIVEN_UP"]
     dead = "SELECT state, last_error LIKE 'PAYMENT_PROVIDER_UNAVAILABLE%%' FROM outbox_tasks WHERE kind = 'refund.send'"
     assert await world.sql(dead) == [("DEAD", True)]
     # it got there after all, and that is settled right
-    till.wechat.fault = None
-    await till.wechat.refund(
+    scenario.wechat.fault = None
+    await scenario.wechat.refund(
         out_trade_no=refund.parts[0].out_trade_no,
         out_refund_no=refund.parts[0].out_refund_no,
         refund_minor=refund.amount_minor,
@@ -168,81 +190,83 @@ async def test_refunds_have_the_patience_of_payments(
         currency_code="CNY",
         reason="",
     )
-    assert await till.notice(refund.parts[0].out_refund_no, "SUCCESS") == "SUCCEEDED"
-    assert await states(desk, order.order_id) == ["REFUNDED"]
+    assert await scenario.notice(refund.parts[0].out_refund_no, "SUCCESS") == "SUCCEEDED"
+    assert await states(client, order.order_id) == ["REFUNDED"]
     # when it was taken on a notice does not say: WeChat is asked
-    assert await till.drain() == 1
-    found = (await office.do("GetRefund", refund_id=refund.refund_id)).refund
+    assert await scenario.drain() == 1
+    found = (await admin_client.do("GetRefund", refund_id=refund.refund_id)).refund
     assert found.parts[0].wechat_create_time.seconds
-    assert await outstanding(till) == 0
+    assert await outstanding(scenario) == 0
 
 
 async def test_a_query_that_is_given_up(
-    world: World, desk: Desk, till: Till, office: Office
+    world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.state = "PROCESSING"
-    refund = await give_back(desk, order.order_id)
-    await till.drain()
-    till.wechat.fault = AWAY
-    till.forward(minutes=2)
-    await world.sql("UPDATE outbox_tasks SET attempts = %s", PATIENCE_ATTEMPTS)
-    await till.drain()
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.state = "PROCESSING"
+    refund = await give_back(client, order.order_id)
+    await scenario.drain()
+    scenario.wechat.fault = AWAY
+    scenario.forward(minutes=2)
+    await world.sql("UPDATE outbox_tasks SET attempts = %s", MOST_ATTEMPTS)
+    await scenario.drain()
     assert await incidents(world) == ["REFUND_ABNORMAL", "REFUND_GIVEN_UP"]
     # WeChat is back, and has not settled it yet: somebody is at it again
-    till.wechat.fault = None
-    await office.do("RetryRefund", refund_id=refund.refund_id)
-    await till.drain()
-    assert await outstanding(till) == 1
-    till.wechat.state = "SUCCESS"
-    till.forward(minutes=20)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED"]
+    scenario.wechat.fault = None
+    await admin_client.do("RetryRefund", refund_id=refund.refund_id)
+    await scenario.drain()
+    assert await outstanding(scenario) == 1
+    scenario.wechat.state = "SUCCESS"
+    scenario.forward(minutes=20)
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED"]
 
 
 async def test_a_dead_task_that_is_replayed_looks_what_became_of_it(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.fault = AWAY
-    await give_back(desk, order.order_id)
-    await till.drain()
-    await world.sql("UPDATE outbox_tasks SET attempts = %s", PATIENCE_ATTEMPTS)
-    till.forward(minutes=15)
-    await till.drain()
-    till.wechat.fault = None
-    asked = len(till.wechat.asked)
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.fault = AWAY
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    await world.sql("UPDATE outbox_tasks SET attempts = %s", MOST_ATTEMPTS)
+    scenario.forward(minutes=15)
+    await scenario.drain()
+    scenario.wechat.fault = None
+    asked = len(scenario.wechat.asked)
     replayed = "UPDATE outbox_tasks SET state = 'OPEN', attempts = 0, due_time = now() WHERE state = 'DEAD'"
     await world.sql(replayed)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDING"], "WeChat has none of this number"
-    assert len(till.wechat.asked) == asked, "money is asked for again by RetryRefund alone"
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDING"], "WeChat has none of this number"
+    assert len(scenario.wechat.asked) == asked, "money is asked for again by RetryRefund alone"
 
 
 async def test_nothing_is_processing_without_somebody_at_it(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     """As what an earlier release left behind: its task is dead."""
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.fault = AWAY
-    await give_back(desk, order.order_id)
-    await till.drain()
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.fault = AWAY
+    await give_back(client, order.order_id)
+    await scenario.drain()
     await world.sql("UPDATE outbox_tasks SET state = 'DEAD', last_error = 'away'")
-    till.wechat.fault = None
+    scenario.wechat.fault = None
     for minutes, tasks in ((0, 0), (11, 1), (0, 1)):
-        till.forward(minutes=minutes)
-        async with till.db.transaction() as tx:
-            assert await watch_refunds(tx, till.clock()) is False
-        assert await outstanding(till) == tasks
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED"]
+        scenario.forward(minutes=minutes)
+        async with scenario.db.transaction() as tx:
+            assert await watch_refunds(tx, scenario.clock()) is False
+        assert await outstanding(scenario) == tasks
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED"]
 
 
 # To another account
 
 
-async def sent(till: Till, number: int) -> None:
-    """The first part of a refund is about to be sent to another account, by a process that is killed just then."""
+async def sent(scenario: OrderScenario, number: int) -> None:
+    """The first part of a refund is about to be sent to another account, by a process that is
+    killed just then.
+    """
 
     async def begin(tx: Any) -> Any:
         return await abnormal_refunds.begin_sending(
@@ -253,59 +277,65 @@ async def sent(till: Till, number: int) -> None:
             account="USER_BANK_CARD",
             request="r",
             actor="admin:root",
-            now=till.clock(),
+            now=scenario.clock(),
         )
 
-    await till.db.in_transaction(begin)
+    await scenario.db.in_transaction(begin)
 
 
 async def test_killed_between_asking_and_answer(
-    world: World, desk: Desk, till: Till, office: Office
+    world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
     """WeChat was not asked: the part is ABNORMAL again. It was: it is settled as WeChat says.
 
     Seen red: with a late notice of before believed, the part was ABNORMAL while WeChat was at it.
     """
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.state = "ABNORMAL"
-    refund = await give_back(desk, order.order_id)
-    await till.drain()
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.state = "ABNORMAL"
+    refund = await give_back(client, order.order_id)
+    await scenario.drain()
     number = int(await world.value("SELECT order_id FROM refunds"))
-    await sent(till, number)
+    await sent(scenario, number)
     named = {"refund_id": refund.refund_id}
-    refused = await refusal(office.do("SettleRefund", state=SUCCEEDED, comment="cash", **named))
+    refused = await refusal(
+        admin_client.do("SettleRefund", state=SUCCEEDED, comment="cash", **named)
+    )
     assert refused.reason == Reason.REFUND_REFUSED
     # the notice of before, which comes late, is not believed
-    assert await till.notice(f"DT{number}R1S1", "ABNORMAL") == "PROCESSING"
-    till.forward(minutes=2)
-    await till.drain()
-    found = (await office.do("GetRefund", **named)).refund
+    assert await scenario.notice(f"DT{number}R1S1", "ABNORMAL") == "PROCESSING"
+    scenario.forward(minutes=2)
+    await scenario.drain()
+    found = (await admin_client.do("GetRefund", **named)).refund
     assert REFUND_STATE[found.state] == "ABNORMAL"
     assert await incidents(world) == ["REFUND_ABNORMAL", "REFUND_ABNORMAL"]
-    await sent(till, number)
-    till.wechat.state = "SUCCESS"
-    till.forward(minutes=2)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED"]
-    assert await outstanding(till) == 0
+    await sent(scenario, number)
+    scenario.wechat.state = "SUCCESS"
+    scenario.forward(minutes=2)
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED"]
+    assert await outstanding(scenario) == 0
 
 
-async def test_a_give_up_and_a_settlement_at_once(world: World, desk: Desk, till: Till) -> None:
-    """Whichever is first, the other finds it done: the notice comes while the last attempt is under way."""
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    till.wechat.state = "PROCESSING"
-    await give_back(desk, order.order_id)
-    await till.drain()
-    ((number, _),) = till.wechat.known.items()
-    till.forward(minutes=2)
+async def test_a_give_up_and_a_settlement_at_once(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    """Whichever is first, the other finds it done: the notice comes while the last attempt is
+    under way.
+    """
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    scenario.wechat.state = "PROCESSING"
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    ((number, _),) = scenario.wechat.known.items()
+    scenario.forward(minutes=2)
 
     class Late:
         async def query_refund(self, _number: str) -> None:
-            assert await till.notice(number, "SUCCESS") == "SUCCEEDED"
+            assert await scenario.notice(number, "SUCCESS") == "SUCCEEDED"
             raise AWAY
 
     late: Any = Late()
-    await world.sql("UPDATE outbox_tasks SET attempts = %s", PATIENCE_ATTEMPTS - 1)
-    await TaskWorker(till.db, refund_kinds(till.db, late), clock=till.clock).drain()
-    assert await states(desk, order.order_id) == ["REFUNDED"]
+    await world.sql("UPDATE outbox_tasks SET attempts = %s", MOST_ATTEMPTS - 1)
+    await TaskWorker(scenario.db, refund_kinds(scenario.db, late), clock=scenario.clock).drain()
+    assert await states(client, order.order_id) == ["REFUNDED"]
     assert await incidents(world) == []

@@ -11,11 +11,10 @@ from deeptravel.ticketing.v1 import refund_pb2
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
-from tests.support.rpc_server import refusal
-from tests.support.till import (
+from tests.support.order_scenario import (
     REFUND_STATE,
-    Till,
-    a_till,
+    OrderScenario,
+    a_scenario,
     give_back,
     outstanding,
     quote,
@@ -23,7 +22,15 @@ from tests.support.till import (
     states,
     tickets,
 )
-from tests.support.traveller import ORDER_STATE, Desk, World, a_world, party, traveller_server
+from tests.support.rpc_server import refusal
+from tests.support.traveller import (
+    ORDER_STATE,
+    TravellerClient,
+    World,
+    a_world,
+    party,
+    traveller_server,
+)
 
 
 @pytest.fixture
@@ -40,58 +47,60 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def other(server: GateServer) -> Desk:
+async def other(server: GateServer) -> TravellerClient:
     """Another traveller at the same server."""
-    return Desk.of(server.channel, 2)
+    return TravellerClient.of(server.channel, 2)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
-async def refund_of(desk: Desk, order_code: str) -> str:
+async def refund_of(client: TravellerClient, order_code: str) -> str:
     """The states of an order's refunds."""
     request = refund_pb2.ListRefundsRequest(order_id=order_code)
-    found = (await desk.call("ListRefunds", request)).refunds
+    found = (await client.call("ListRefunds", request)).refunds
     return " ".join(REFUND_STATE[refund.state] for refund in found)
 
 
 async def test_one_ticket_comes_back_and_frees_its_seat(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order = await till.sell(desk, world.seat())
-    first, _second = await tickets(desk)
-    quoted = await quote(desk, order.order_id, first.ticket_code)
+    order = await scenario.sell(client, world.seat())
+    first, _second = await tickets(client)
+    quoted = await quote(client, order.order_id, first.ticket_code)
     assert (quoted.amount_minor, quoted.fee_minor, quoted.currency_code) == (19_500, 500, "CNY")
     (each,) = quoted.tickets
     assert (each.ticket_code, each.paid_minor, each.percent) == (first.ticket_code, 20_000, 100)
     assert "CNY 5.00" in each.rule_en
     assert "CNY 5.00" in each.rule_zh
-    refund = await request_refund(desk, order.order_id, quoted.refund_quote)
+    refund = await request_refund(client, order.order_id, quoted.refund_quote)
     assert (REFUND_STATE[refund.state], refund.amount_minor) == ("PROCESSING", 19_500)
     assert refund.refund_id == f"{order.order_id}-R1"
-    assert await states(desk, order.order_id) == ["REFUNDING", "ACTIVE"]
+    assert await states(client, order.order_id) == ["REFUNDING", "ACTIVE"]
     assert await world.stock() == (10, 0, 2)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED", "ACTIVE"]
-    assert await refund_of(desk, order.order_id) == "SUCCEEDED"
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED", "ACTIVE"]
+    assert await refund_of(client, order.order_id) == "SUCCEEDED"
     assert await world.stock() == (10, 0, 1)
-    assert ORDER_STATE[(await desk.get(order.order_id)).state] == "PAID"
-    assert till.wechat.known.keys() == {f"DT{await _number(world, order.order_id)}R1S1"}
+    assert ORDER_STATE[(await client.get(order.order_id)).state] == "PAID"
+    assert scenario.wechat.known.keys() == {f"DT{await _number(world, order.order_id)}R1S1"}
 
 
-async def test_the_last_ticket_cancels_the_order(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    await give_back(desk, order.order_id)
-    await till.drain()
-    found = await desk.get(order.order_id)
+async def test_the_last_ticket_cancels_the_order(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    found = await client.get(order.order_id)
     assert (ORDER_STATE[found.state], found.cancel_reason) == ("CANCELLED", 3)
     events = "SELECT string_agg(event, ' ' ORDER BY sequence) FROM order_events"
     assert await world.value(events) == (
@@ -101,18 +110,22 @@ async def test_the_last_ticket_cancels_the_order(world: World, desk: Desk, till:
     assert await world.stock() == (10, 0, 0)
 
 
-async def test_a_seat_that_came_back_is_sold_again(world: World, desk: Desk, till: Till) -> None:
+async def test_a_seat_that_came_back_is_sold_again(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
     passengers = party()
-    order = await till.sell(desk, world.seat(), passengers=passengers)
-    await give_back(desk, order.order_id)
-    await till.drain()
-    again = await till.sell(desk, world.seat(), passengers=passengers)
+    order = await scenario.sell(client, world.seat(), passengers=passengers)
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    again = await scenario.sell(client, world.seat(), passengers=passengers)
     assert [p.seat for p in again.items[0].places] == [p.seat for p in order.items[0].places]
 
 
-async def test_refusals_say_why(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    first, _second = await tickets(desk)
+async def test_refusals_say_why(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    first, _second = await tickets(client)
     for column, why in (
         ("state = 'USED'", "REDEEMED"),
         ("state = 'EXPIRED'", "EXPIRED"),
@@ -129,7 +142,7 @@ async def test_refusals_say_why(world: World, desk: Desk, till: Till) -> None:
             f"UPDATE tickets SET valid_from_time = now() - interval '1 day', {change} WHERE ticket_code = %s",
             first.ticket_code,
         )
-        refused = await refusal(quote(desk, order.order_id, first.ticket_code))
+        refused = await refusal(quote(client, order.order_id, first.ticket_code))
         assert refused.reason == Reason.REFUND_REFUSED
         metadata = dict(refused.metadata)
         assert bool(metadata.pop("deadline_time", "")) == (why == "EXPIRED")
@@ -141,43 +154,47 @@ async def test_refusals_say_why(world: World, desk: Desk, till: Till) -> None:
             first.ticket_code,
         )
     await world.departs("now()")
-    refused = await refusal(quote(desk, order.order_id))
+    refused = await refusal(quote(client, order.order_id))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "TOO_LATE")
 
 
-async def test_without_codes_what_can_come_back_does(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    first, second = await tickets(desk)
-    await give_back(desk, order.order_id, first.ticket_code)
-    quoted = await quote(desk, order.order_id)
+async def test_without_codes_what_can_come_back_does(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    first, second = await tickets(client)
+    await give_back(client, order.order_id, first.ticket_code)
+    quoted = await quote(client, order.order_id)
     assert [each.ticket_code for each in quoted.tickets] == [second.ticket_code]
-    refused = await refusal(quote(desk, order.order_id, first.ticket_code))
+    refused = await refusal(quote(client, order.order_id, first.ticket_code))
     assert refused.metadata["why"] == "REFUNDING"
-    await till.drain()
-    await give_back(desk, order.order_id)
-    await till.drain()
-    refused = await refusal(quote(desk, order.order_id))
+    await scenario.drain()
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    refused = await refusal(quote(client, order.order_id))
     assert refused.metadata["why"] == "REFUNDED"
     payment = "SELECT refunded_minor, amount_minor FROM payments"
     assert await world.sql(payment) == [(39_000, 40_000)]
 
 
-async def test_an_order_that_is_not_paid_gives_nothing_back(world: World, desk: Desk) -> None:
-    order = await desk.order(world.seat())
-    refused = await refusal(quote(desk, order.order_id))
+async def test_an_order_that_is_not_paid_gives_nothing_back(
+    world: World, client: TravellerClient
+) -> None:
+    order = await client.order(world.seat())
+    refused = await refusal(quote(client, order.order_id))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "NOT_ACTIVE")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await quote(desk, order.order_id)
+        await quote(client, order.order_id)
     words = f"order {order.order_id} cannot be given back: it is not paid yet; cancel it instead"
     assert caught.value.details() == words
 
 
 async def test_nothing_of_others_is_found(
-    world: World, desk: Desk, other: Desk, till: Till
+    world: World, client: TravellerClient, other: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order = await till.sell(desk, world.seat())
-    mine = await till.sell(other, world.seat())
-    (ticket, _) = await tickets(desk)
+    order = await scenario.sell(client, world.seat())
+    mine = await scenario.sell(other, world.seat())
+    (ticket, _) = await tickets(client)
     for call in (
         quote(other, order.order_id),
         quote(other, mine.order_id, ticket.ticket_code),
@@ -191,78 +208,88 @@ async def test_nothing_of_others_is_found(
 
 
 async def test_quotes_are_the_callers_and_the_orders_and_in_time(
-    world: World, desk: Desk, other: Desk, till: Till
+    world: World, client: TravellerClient, other: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order = await till.sell(desk, world.seat())
-    second = await till.sell(desk, world.seat(2))
-    theirs = await till.sell(other, world.seat(3))
-    quoted = (await quote(desk, order.order_id)).refund_quote
+    order = await scenario.sell(client, world.seat())
+    second = await scenario.sell(client, world.seat(2))
+    theirs = await scenario.sell(other, world.seat(3))
+    quoted = (await quote(client, order.order_id)).refund_quote
     forged = quoted[:-1] + ("A" if quoted[-1] != "A" else "B")
     for call in (
-        request_refund(desk, second.order_id, quoted),
+        request_refund(client, second.order_id, quoted),
         request_refund(other, theirs.order_id, quoted),
-        request_refund(desk, order.order_id, forged),
-        request_refund(desk, order.order_id, "AAAA"),
-        request_refund(desk, order.order_id, "é not base64"),
+        request_refund(client, order.order_id, forged),
+        request_refund(client, order.order_id, "AAAA"),
+        request_refund(client, order.order_id, "é not base64"),
     ):
         assert (await refusal(call)).reason == Reason.QUOTE_INVALID
-    assert await states(desk, order.order_id) == ["ACTIVE", "ACTIVE"]
+    assert await states(client, order.order_id) == ["ACTIVE", "ACTIVE"]
 
 
-async def test_a_quote_ends(world: World, till: Till, database_url: str, redis_url: str) -> None:
+async def test_a_quote_ends(
+    world: World, scenario: OrderScenario, database_url: str, redis_url: str
+) -> None:
     async with traveller_server(database_url, redis_url, quote_seconds=30) as server:
-        desk = Desk.of(server.channel, 1)
-        order = await till.sell(desk, world.seat())
+        client = TravellerClient.of(server.channel, 1)
+        order = await scenario.sell(client, world.seat())
         # bounded by the tier: 80 per cent begin a day before departure
         await world.departs("now() + interval '1 day 1 second'")
-        quoted = await quote(desk, order.order_id)
+        quoted = await quote(client, order.order_id)
         assert quoted.amount_minor == 39_000
         assert quoted.expire_time.ToDatetime() < quoted.expire_time.ToDatetime().max
         await world.until("SELECT min(reference_time) < now() + interval '1 day' FROM ticket_sales")
-        refused = await refusal(request_refund(desk, order.order_id, quoted.refund_quote))
+        refused = await refusal(request_refund(client, order.order_id, quoted.refund_quote))
         assert refused.reason == Reason.QUOTE_INVALID
-        assert (await quote(desk, order.order_id)).amount_minor == 31_000
+        assert (await quote(client, order.order_id)).amount_minor == 31_000
 
 
-async def test_a_quote_holds_while_nothing_moves(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    first, _second = await tickets(desk)
-    both = (await quote(desk, order.order_id)).refund_quote
-    await give_back(desk, order.order_id, first.ticket_code)
-    refused = await refusal(request_refund(desk, order.order_id, both))
+async def test_a_quote_holds_while_nothing_moves(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    first, _second = await tickets(client)
+    both = (await quote(client, order.order_id)).refund_quote
+    await give_back(client, order.order_id, first.ticket_code)
+    refused = await refusal(request_refund(client, order.order_id, both))
     assert refused.reason == Reason.REFUND_REFUSED
     assert refused.metadata == {"ticket_code": first.ticket_code, "why": "REFUNDING"}
-    assert await states(desk, order.order_id) == ["REFUNDING", "ACTIVE"]
+    assert await states(client, order.order_id) == ["REFUNDING", "ACTIVE"]
 
 
-async def test_a_repeat_is_one_refund(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    first, second = await tickets(desk)
-    quoted = (await quote(desk, order.order_id, first.ticket_code)).refund_quote
-    once = await request_refund(desk, order.order_id, quoted, request_id="r1")
-    await till.drain()
-    assert await request_refund(desk, order.order_id, quoted, request_id="r1") == once
-    another = (await quote(desk, order.order_id, second.ticket_code)).refund_quote
-    refused = await refusal(request_refund(desk, order.order_id, another, request_id="r1"))
+async def test_a_repeat_is_one_refund(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    first, second = await tickets(client)
+    quoted = (await quote(client, order.order_id, first.ticket_code)).refund_quote
+    once = await request_refund(client, order.order_id, quoted, request_id="r1")
+    await scenario.drain()
+    assert await request_refund(client, order.order_id, quoted, request_id="r1") == once
+    another = (await quote(client, order.order_id, second.ticket_code)).refund_quote
+    refused = await refusal(request_refund(client, order.order_id, another, request_id="r1"))
     assert refused.reason == Reason.IDEMPOTENCY_MISMATCH
     assert await world.value("SELECT count(*) FROM refunds") == 1
 
 
-async def test_what_costs_nothing_comes_back_at_once(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
+async def test_what_costs_nothing_comes_back_at_once(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
     await world.sql(
         "UPDATE snapshots SET content = jsonb_set(content, '{policy,refund_fee_minor}', '99999')"
     )
-    refund = await give_back(desk, order.order_id)
+    refund = await give_back(client, order.order_id)
     assert (REFUND_STATE[refund.state], refund.amount_minor) == ("SUCCEEDED", 0)
-    assert await outstanding(till) == 0
-    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED"]
-    assert ORDER_STATE[(await desk.get(order.order_id)).state] == "CANCELLED"
+    assert await outstanding(scenario) == 0
+    assert await states(client, order.order_id) == ["REFUNDED", "REFUNDED"]
+    assert ORDER_STATE[(await client.get(order.order_id)).state] == "CANCELLED"
 
 
-async def test_partly_used_tickets_come_back_pro_rata(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.package(), passengers=party(1))
-    (ticket,) = [each for each in await tickets(desk) if not each.shared]
+async def test_partly_used_tickets_come_back_pro_rata(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.package(), passengers=party(1))
+    (ticket,) = [each for each in await tickets(client) if not each.shared]
     await world.sql(
         "UPDATE entitlements e SET remaining_uses = 0 FROM tickets t WHERE t.ticket_id = e.ticket_id"
         " AND t.ticket_code = %s AND function_code = 'gift'",
@@ -271,86 +298,90 @@ async def test_partly_used_tickets_come_back_pro_rata(world: World, desk: Desk, 
     await world.sql(
         "UPDATE tickets SET state = 'PARTIALLY_REDEEMED' WHERE ticket_code = %s", ticket.ticket_code
     )
-    refused = await refusal(quote(desk, order.order_id, ticket.ticket_code))
+    refused = await refusal(quote(client, order.order_id, ticket.ticket_code))
     assert refused.metadata["why"] == "REDEEMED"
     await world.sql(
         "UPDATE snapshots SET content = jsonb_set(content, '{policy,pro_rata}', 'true')"
     )
-    quoted = await quote(desk, order.order_id, ticket.ticket_code)
+    quoted = await quote(client, order.order_id, ticket.ticket_code)
     assert (quoted.amount_minor, quoted.fee_minor) == (24_500, 25_500)
-    till.wechat.state = "CLOSED"
-    await request_refund(desk, order.order_id, quoted.refund_quote)
-    await till.drain()
-    assert sorted(await states(desk, order.order_id)) == ["ACTIVE", "PARTIALLY_REDEEMED"]
+    scenario.wechat.state = "CLOSED"
+    await request_refund(client, order.order_id, quoted.refund_quote)
+    await scenario.drain()
+    assert sorted(await states(client, order.order_id)) == ["ACTIVE", "PARTIALLY_REDEEMED"]
     # for the invariants, which know of no redemption
     await world.sql("UPDATE entitlements SET remaining_uses = total_uses")
     await world.sql("UPDATE tickets SET state = 'ACTIVE'")
 
 
-async def test_what_is_shared_goes_with_the_last(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.package())
-    first, second, shared = sorted(await tickets(desk), key=lambda each: each.shared)
+async def test_what_is_shared_goes_with_the_last(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.package())
+    first, second, shared = sorted(await tickets(client), key=lambda each: each.shared)
     assert shared.shared
-    assert len((await quote(desk, order.order_id, first.ticket_code)).tickets) == 1
-    await give_back(desk, order.order_id, first.ticket_code)
+    assert len((await quote(client, order.order_id, first.ticket_code)).tickets) == 1
+    await give_back(client, order.order_id, first.ticket_code)
     # it may still come back
-    assert len((await quote(desk, order.order_id, second.ticket_code)).tickets) == 1
-    await till.drain()
-    quoted = await quote(desk, order.order_id, second.ticket_code)
+    assert len((await quote(client, order.order_id, second.ticket_code)).tickets) == 1
+    await scenario.drain()
+    quoted = await quote(client, order.order_id, second.ticket_code)
     assert [each.ticket_code for each in quoted.tickets] == [second.ticket_code, shared.ticket_code]
     await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_code = %s", shared.ticket_code)
-    refused = await refusal(quote(desk, order.order_id, second.ticket_code))
+    refused = await refusal(quote(client, order.order_id, second.ticket_code))
     assert refused.metadata == {"ticket_code": shared.ticket_code, "why": "REDEEMED"}
     await world.sql(
         "UPDATE tickets SET state = 'ACTIVE' WHERE ticket_code = %s", shared.ticket_code
     )
-    await request_refund(desk, order.order_id, quoted.refund_quote)
-    await till.drain()
-    assert ORDER_STATE[(await desk.get(order.order_id)).state] == "CANCELLED"
+    await request_refund(client, order.order_id, quoted.refund_quote)
+    await scenario.drain()
+    assert ORDER_STATE[(await client.get(order.order_id)).state] == "CANCELLED"
 
 
 async def test_processing_is_asked_for_until_it_settles(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order = await till.sell(desk, world.seat())
-    till.wechat.state = "PROCESSING"
-    await give_back(desk, order.order_id)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDING", "REFUNDING"]
-    till.forward(minutes=2)
-    await till.drain()
-    assert await outstanding(till) == 1
-    till.wechat.state = "SUCCESS"
-    till.forward(minutes=20)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED"]
-    assert await outstanding(till) == 0
-    assert len(till.wechat.known) == 1
+    order = await scenario.sell(client, world.seat())
+    scenario.wechat.state = "PROCESSING"
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDING", "REFUNDING"]
+    scenario.forward(minutes=2)
+    await scenario.drain()
+    assert await outstanding(scenario) == 1
+    scenario.wechat.state = "SUCCESS"
+    scenario.forward(minutes=20)
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["REFUNDED", "REFUNDED"]
+    assert await outstanding(scenario) == 0
+    assert len(scenario.wechat.known) == 1
 
 
 async def test_closed_gives_the_tickets_back_to_the_traveller(
-    world: World, desk: Desk, till: Till
+    world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
-    order = await till.sell(desk, world.seat())
-    till.wechat.state = "CLOSED"
-    await give_back(desk, order.order_id)
-    await till.drain()
-    assert await states(desk, order.order_id) == ["ACTIVE", "ACTIVE"]
-    assert await refund_of(desk, order.order_id) == "CLOSED"
+    order = await scenario.sell(client, world.seat())
+    scenario.wechat.state = "CLOSED"
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    assert await states(client, order.order_id) == ["ACTIVE", "ACTIVE"]
+    assert await refund_of(client, order.order_id) == "CLOSED"
     assert await world.value("SELECT refunded_minor FROM payments") == 0
-    till.wechat.state = "SUCCESS"
-    await give_back(desk, order.order_id)
-    await till.drain()
-    assert await refund_of(desk, order.order_id) == "CLOSED SUCCEEDED"
-    assert till.wechat.asked[0] != till.wechat.asked[1]
+    scenario.wechat.state = "SUCCESS"
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    assert await refund_of(client, order.order_id) == "CLOSED SUCCEEDED"
+    assert scenario.wechat.asked[0] != scenario.wechat.asked[1]
 
 
-async def test_notices_in_any_order_and_number(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    till.wechat.state = "PROCESSING"
-    await give_back(desk, order.order_id)
-    await till.drain()
-    (number,) = till.wechat.known
+async def test_notices_in_any_order_and_number(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    scenario.wechat.state = "PROCESSING"
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    (number,) = scenario.wechat.known
     for state, then in (
         ("PROCESSING", "PROCESSING"),
         ("SUCCESS", "SUCCEEDED"),
@@ -358,23 +389,25 @@ async def test_notices_in_any_order_and_number(world: World, desk: Desk, till: T
         ("PROCESSING", "SUCCEEDED"),
         ("ABNORMAL", "SUCCEEDED"),
     ):
-        assert await till.notice(number, state) == then
+        assert await scenario.notice(number, state) == then
     assert await world.value("SELECT count(*) FROM payment_incidents") == 0
-    assert await till.notice(number, "CLOSED") == "SUCCEEDED"
+    assert await scenario.notice(number, "CLOSED") == "SUCCEEDED"
     assert await world.value("SELECT kind FROM payment_incidents") == "REFUND_CONTRADICTION"
-    assert await states(desk, order.order_id) == ["REFUNDED", "REFUNDED"]
-    till.wechat.known["DT1R1S1"] = till.wechat.known[number]
-    assert await till.notice("DT1R1S1", "SUCCESS") is None
+    assert await states(client, order.order_id) == ["REFUNDED", "REFUNDED"]
+    scenario.wechat.known["DT1R1S1"] = scenario.wechat.known[number]
+    assert await scenario.notice("DT1R1S1", "SUCCESS") is None
     kinds = "SELECT array_agg(kind ORDER BY create_time) FROM payment_incidents"
     assert await world.value(kinds) == ["REFUND_CONTRADICTION", "REFUND_UNKNOWN"]
 
 
-async def test_what_does_not_fit_is_an_incident(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat())
-    till.wechat.state = "PROCESSING"
-    await give_back(desk, order.order_id)
-    await till.drain()
-    ((number, told),) = till.wechat.known.items()
+async def test_what_does_not_fit_is_an_incident(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat())
+    scenario.wechat.state = "PROCESSING"
+    await give_back(client, order.order_id)
+    await scenario.drain()
+    ((number, told),) = scenario.wechat.known.items()
     others: tuple[dict[str, Any], ...] = (
         {"refund_minor": 1},
         {"currency_code": "HKD"},
@@ -382,23 +415,25 @@ async def test_what_does_not_fit_is_an_incident(world: World, desk: Desk, till: 
         {"state": "NEWS"},
     )
     for other in others:
-        till.wechat.known[number] = replace(told, **other)
-        assert await till.notice(number, other.get("state", "SUCCESS")) == "PROCESSING"
+        scenario.wechat.known[number] = replace(told, **other)
+        assert await scenario.notice(number, other.get("state", "SUCCESS")) == "PROCESSING"
     kinds = "SELECT kind, count(*) FROM payment_incidents GROUP BY 1"
     assert await world.sql(kinds) == [("REFUND_MISMATCH", 4)]
-    assert await states(desk, order.order_id) == ["REFUNDING", "REFUNDING"]
+    assert await states(client, order.order_id) == ["REFUNDING", "REFUNDING"]
 
 
-async def test_refunds_are_listed_by_page(world: World, desk: Desk, till: Till) -> None:
-    order = await till.sell(desk, world.seat(), passengers=party(3))
-    for ticket in await tickets(desk):
-        await give_back(desk, order.order_id, ticket.ticket_code)
+async def test_refunds_are_listed_by_page(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> None:
+    order = await scenario.sell(client, world.seat(), passengers=party(3))
+    for ticket in await tickets(client):
+        await give_back(client, order.order_id, ticket.ticket_code)
     numbers, token = [], ""
     while True:
         request = refund_pb2.ListRefundsRequest(
             order_id=order.order_id, page_size=2, page_token=token
         )
-        page = await desk.call("ListRefunds", request)
+        page = await client.call("ListRefunds", request)
         numbers += [refund.refund_id[-2:] for refund in page.refunds]
         token = page.next_page_token
         if not token:

@@ -146,7 +146,8 @@ class Watched(scan_stream.ScanStream):
 async def test_a_client_that_does_not_read_is_held_back(
     world: World, server: GateServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the server takes are 256 scans, and those whose answers the transport holds (64 KiB without probing).
+    """What the server takes are 256 scans, and those whose answers the transport holds (64 KiB
+    without probing).
 
     Seen red: without the semaphore the server takes all 4,000 scans.
     """

@@ -15,7 +15,7 @@ from server.aftersales import departures
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.catalog import products, promotions, transport
 from server.catalog.catalogue import Catalogues
-from server.catalog.promotions import Promotion
+from server.catalog.promotions import PromotionRecord
 from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
@@ -345,7 +345,7 @@ async def test_what_is_left_is_the_truth_of_the_moment_in_every_process(
     assert {each[2] for each in await both()} == {offers - 2}
 
 
-def promotion(promotion_id: int, code: str | None, **more: Any) -> Promotion:
+def promotion(promotion_id: int, code: str | None, **more: Any) -> PromotionRecord:
     now = datetime.now(UTC)
     terms: dict[str, Any] = {
         "display_name_en": "Ten off",
@@ -359,7 +359,7 @@ def promotion(promotion_id: int, code: str | None, **more: Any) -> Promotion:
         "stackable": False,
         "capped": False,
     }
-    return Promotion(promotion_id=promotion_id, code=code, **terms | more)
+    return PromotionRecord(promotion_id=promotion_id, code=code, **terms | more)
 
 
 async def test_promotions(db: Database, traveller: Traveller) -> None:
@@ -568,7 +568,7 @@ async def test_what_a_process_remembers_is_bounded_and_what_is_used_stays(
 async def test_the_connection_for_seats_is_kept_between_searches_and_given_back(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock, pool = stock_id(world.PACKAGE, 0), db.hot_engine.pool
+    stock, pool = stock_id(world.PACKAGE, 0), db.pipeline_engine.pool
     monkeypatch.setattr(seats_left, "KEEP_SECONDS", 5)
     seats = SeatsLeft(db)
     assert await seats.of([stock]) == {stock: 50}

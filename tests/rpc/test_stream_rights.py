@@ -1,4 +1,5 @@
-"""Every stream ends within a second after its caller has lost the right to it: over gRPC and JSON, in every process.
+"""Every stream ends within a second after its caller has lost the right to it: over gRPC and JSON,
+in every process.
 
 ScanStream's revocations, one by one, are in test_scan_stream.py.
 """
@@ -24,10 +25,9 @@ from server.platform.errors import Reason
 from tests.support import gate
 from tests.support.gate import scan_message
 from tests.support.gate_server import GateServer, gate_server
-from tests.support.partner_desk import CP, Desk, Market
+from tests.support.partner_client import CP, Market, PartnerClient
 from tests.support.rpc_server import read_refusal
-from tests.support.traveller import BUMP, a_world
-from tests.support.traveller import Desk as TravellerDesk
+from tests.support.traveller import BUMP, TravellerClient, a_world
 from tests.support.waiting import WITHIN_SECONDS
 
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
@@ -71,14 +71,14 @@ async def revoke(market: Market, statement: str) -> None:
 
 @pytest.mark.parametrize("lost", LOST)
 async def test_no_more_qr_codes_for_a_partner_without_the_right(
-    market: Market, ota_server: GateServer, desk: Desk, lost: str
+    market: Market, ota_server: GateServer, client: PartnerClient, lost: str
 ) -> None:
     """Seen red: a partner whose key was revoked was sent all of them."""
-    batch = await desk.batch(TICKETS)
+    batch = await client.batch(TICKETS)
     address = f"127.0.0.1:{ota_server.app.grpc_port}"
     async with grpc.aio.insecure_channel(address, options=NARROW) as channel:
         request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True)
-        reader = Reader(Desk.at(channel).call("StreamBatchTickets", request))
+        reader = Reader(PartnerClient.at(channel).call("StreamBatchTickets", request))
         reading = asyncio.create_task(reader.reason())
         await reader.begun.wait()
         statement, expected = LOST[lost]
@@ -87,9 +87,11 @@ async def test_no_more_qr_codes_for_a_partner_without_the_right(
     assert reader.read < TICKETS / 2
 
 
-async def test_nor_as_lines_of_json(market: Market, ota_server: GateServer, desk: Desk) -> None:
+async def test_nor_as_lines_of_json(
+    market: Market, ota_server: GateServer, client: PartnerClient
+) -> None:
     """The last line says why."""
-    batch = await desk.batch(TICKETS)
+    batch = await client.batch(TICKETS)
     url = f"/ota/batches/{batch.batch_id}/tickets:stream?with_qr=true"
     base = f"http://127.0.0.1:{ota_server.app.http_port}"
     async with (
@@ -114,15 +116,15 @@ async def test_nor_as_lines_of_json(market: Market, ota_server: GateServer, desk
 
 
 async def test_in_another_process_too(
-    market: Market, ota_server: GateServer, desk: Desk, database_url: str, redis_url: str
+    market: Market, ota_server: GateServer, client: PartnerClient, database_url: str, redis_url: str
 ) -> None:
-    batch = await desk.batch(TICKETS)
+    batch = await client.batch(TICKETS)
     async with (
         gate_server(database_url, redis_url) as other,
         grpc.aio.insecure_channel(f"127.0.0.1:{other.app.grpc_port}", options=NARROW) as channel,
     ):
         request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True)
-        reader = Reader(Desk.at(channel).call("StreamBatchTickets", request))
+        reader = Reader(PartnerClient.at(channel).call("StreamBatchTickets", request))
         reading = asyncio.create_task(reader.reason())
         await reader.begun.wait()
         await revoke(market, LOST["key"][0])
@@ -130,7 +132,7 @@ async def test_in_another_process_too(
 
 
 async def test_an_open_stream_asks_the_database_nothing(
-    market: Market, ota_server: GateServer, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    market: Market, ota_server: GateServer, client: PartnerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its key was read once, whatever time passes."""
     loaded: list[str] = []
@@ -140,11 +142,11 @@ async def test_an_open_stream_asks_the_database_nothing(
         loaded.append(api_key)
         return await load(self, api_key)
 
-    batch = await desk.batch(400)
+    batch = await client.batch(400)
     monkeypatch.setattr(change_feed, "TRUST_SECONDS", math.inf)  # however late it is read
     monkeypatch.setattr(PartnerKeys, "_load", counted)
     request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id)
-    stream = desk.call("StreamBatchTickets", request)
+    stream = client.call("StreamBatchTickets", request)
     read = 0
     while await stream.read() is not grpc.aio.EOF:
         read += 1
@@ -160,9 +162,9 @@ async def test_over_json_a_blocked_traveller_reads_why(database_url: str, redis_
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.app.http_port}") as http,
     ):
         await world.enrol(1)
-        desk = TravellerDesk.of(server.channel, 1)
-        order = await desk.order(world.seat())
-        headers = dict(desk.metadata)
+        client = TravellerClient.of(server.channel, 1)
+        order = await client.order(world.seat())
+        headers = dict(client.metadata)
         url = f"/orders/{order.order_id}:watch"
         async with asyncio.timeout(20), http.stream("GET", url, headers=headers) as answer:
             assert answer.status_code == 200
@@ -199,8 +201,8 @@ async def test_a_closed_session_redeems_no_more(database_url: str, redis_url: st
 async def test_a_stream_goes_on_with_a_log_in_that_was_refreshed(
     database_url: str, redis_url: str
 ) -> None:
-    """Seen red: who was remembered was so with the refresh token of then, and once that was over every stream of the
-    log-in ended at its first look.
+    """Seen red: who was remembered was so with the refresh token of then, and once that was over
+    every stream of the log-in ended at its first look.
     """
     seconds = 5
     async with (

@@ -1,4 +1,5 @@
-"""Tickets whose validity is over are EXPIRED within a minute, and their orders COMPLETED, once, whatever happens.
+"""Tickets whose validity is over are EXPIRED within a minute, and their orders COMPLETED, once,
+whatever happens.
 
 Those of partners, at the gate. What travellers have beside is in test_travellers_tickets_expire.py.
 """
@@ -170,7 +171,9 @@ async def test_a_reversed_redemption_of_an_overdue_ticket(
 
 
 async def test_many_processes_expire_each_once(world: World, database_url: str) -> None:
-    """Also beside each other. Seen red without the job's lock and cadence: one was EXPIRED before the next run was due."""
+    """Also beside each other. Seen red without the job's lock and cadence: one was EXPIRED
+    before the next run was due.
+    """
     orders = [await an_order(world, 25) for _ in range(4)]
     db = Database(load_settings(), database_url)
     processes = [Expirer(db, page_tickets=7) for _ in range(4)]
@@ -193,7 +196,8 @@ async def test_a_gate_before_it_and_a_gate_behind_it(
 ) -> None:
     """One that has the ticket is not waited for, and one that comes meanwhile reads EXPIRED.
 
-    Seen red without SKIP LOCKED: the run waited for the gate's lock, until the lock's time was over.
+    Seen red without SKIP LOCKED: the run waited for the gate's lock, until the lock's time was
+    over.
     """
     order, (ticket, _) = await an_order(world, 2)
     async with world.pg.transaction():
@@ -230,7 +234,9 @@ async def test_a_gate_before_it_and_a_gate_behind_it(
 
 
 async def test_a_locked_order_is_passed_over(world: World, expirer: Expirer) -> None:
-    """It is not waited for with a page of tickets locked. Seen red with the orders' locks waited for."""
+    """It is not waited for with a page of tickets locked. Seen red with the orders' locks waited
+    for.
+    """
     (mine, _), (other, _) = [await an_order(world, 3) for _ in range(2)]
     async with world.pg.transaction():
         await world.sql("SELECT FROM orders WHERE order_id = %s FOR NO KEY UPDATE", mine.ticket_id)
@@ -247,7 +253,8 @@ async def test_scans_while_the_validity_ends(
 ) -> None:
     """Of each ticket a scan or the expiry wins, not both.
 
-    Never seen red, since both are seldom at one ticket: the locks that see to it are tried in the test of a gate before it.
+    Never seen red, since both are seldom at one ticket: the locks that see to it are tried in the
+    test of a gate before it.
     """
     order, tickets = await world.order(120)
     await world.sql(
@@ -282,7 +289,9 @@ async def test_scans_while_the_validity_ends(
 
 
 async def test_one_that_cannot_be_moved_keeps_no_other(world: World, expirer: Expirer) -> None:
-    """Seen red without the second try order by order: none of the page was EXPIRED, at every run."""
+    """Seen red without the second try order by order: none of the page was EXPIRED, at every
+    run.
+    """
     (bad, _), (good, _) = [await an_order(world, 2) for _ in range(2)]
     await world.sql(
         "INSERT INTO order_events VALUES (%s, 2, 'order.completed', 'COMPLETED', NULL, NULL, 'system', now())",

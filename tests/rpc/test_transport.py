@@ -1,4 +1,6 @@
-"""What holds for every call on the wire: keep-alive, sizes of errors, undecodable bytes, request ids, reflection."""
+"""What holds for every call on the wire: keep-alive, sizes of errors, undecodable bytes, request
+ids, reflection.
+"""
 
 import asyncio
 import importlib
@@ -24,7 +26,7 @@ from server.platform.errors import DomainError, Reason
 from server.platform.ratelimit import RateLimiter
 from tests.rpc.test_app import channel_to, running
 from tests.support.gate import Terminal, World, a_world
-from tests.support.partner_desk import Desk, Market, a_market
+from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import read_refusal
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -45,7 +47,9 @@ async def market(database_url: str) -> AsyncIterator[Market]:
 
 
 def test_every_channel_argument_is_one_that_grpc_knows() -> None:
-    """gRPC says nothing of a name it does not know. Seen red with `min_recv_ping_interval_without_data_ms`."""
+    """gRPC says nothing of a name it does not know. Seen red with
+    `min_recv_ping_interval_without_data_ms`.
+    """
     core = Path(str(importlib.import_module("grpc._cython.cygrpc").__file__)).read_bytes()
     aged = server_app.age_options(load_settings(connection_age_seconds=1))
     assert aged
@@ -62,7 +66,8 @@ PING_FRAME, GO_AWAY_FRAME, ACKNOWLEDGED = 6, 7, 1
 async def test_clients_may_ping_as_often_as_we_say(
     world: World, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HTTP/2 by hand, since Python's client pings no faster than every ten seconds; ours is here every 0.1 s.
+    """HTTP/2 by hand, since Python's client pings no faster than every ten seconds; ours is here
+    every 0.1 s.
 
     Seen red with the argument's name unknown to gRPC: GOAWAY, too many pings, after the fourth.
     """
@@ -100,7 +105,9 @@ def _whole_numbers(options: Any) -> Any:
 
 
 def trailer_bytes(error: grpc.aio.AioRpcError) -> int:
-    """As HPACK counts them: 32 bytes beside each name and value; binary values in Base64, texts percent-encoded."""
+    """As HPACK counts them: 32 bytes beside each name and value; binary values in Base64, texts
+    percent-encoded.
+    """
     size = len("grpc-message") + len(_percent_encoded(error.details() or "")) + 32
     for key, value in error.trailing_metadata() or ():
         length = -(-len(value) // 3) * 4 if isinstance(value, bytes) else len(value)
@@ -118,10 +125,10 @@ async def test_details_stay_small_however_many_faults(
     market: Market, database_url: str, redis_url: str, count: int
 ) -> None:
     async with running(database_url, redis_url) as app, channel_to(app) as channel:
-        desk = Desk.at(channel)
+        client = PartnerClient.at(channel)
         faulty = [("", None, None)] * count
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await desk.activate_many(faulty)
+            await client.activate_many(faulty)
         assert trailer_bytes(refused.value) < MAX_TRAILER_BYTES
         found = read_refusal(refused.value)
         assert found.reason is Reason.INVALID_FIELD
@@ -132,7 +139,7 @@ async def test_details_stay_small_however_many_faults(
             answer = await http.post(
                 "/ota/tickets:activate",
                 json={"request_id": "1", "activations": [{}] * count},
-                headers={"x-api-key": desk.api_key},
+                headers={"x-api-key": client.api_key},
             )
         assert (answer.status_code, answer.json()["code"]) == (400, 3)
 

@@ -1,4 +1,5 @@
-"""Travellers as callers: log-in, tokens, rights, limits and blocks, through a server and in other processes.
+"""Travellers as callers: log-in, tokens, rights, limits and blocks, through a server and in other
+processes.
 
 "Seen red" in a test says which guard was taken out, and that the test then failed.
 """
@@ -18,16 +19,16 @@ from sqlalchemy import func, select
 
 from server.identity.callers import Traveller
 from server.identity.models import travellers
-from server.identity.travellers import Tokens, log_in, payer
+from server.identity.travellers import TravellerTokens, log_in, payer
 from server.platform import change_feed
 from server.platform.errors import DomainError, Reason
 from tests.support import probe
-from tests.support.admin_office import (
+from tests.support.admin_client import (
     ADMIN_SERVICE,
     BLOCKED_TRAVELLER,
     TRAVELLER,
+    AdminClient,
     Headers,
-    Office,
 )
 from tests.support.identity import now
 from tests.support.probe import Backend
@@ -65,26 +66,26 @@ LOUNGE_SERVICE = Offer(
 
 @pytest.fixture
 async def nodes(
-    office_url: str, redis_url: str, furnished: tuple[str, Headers]
-) -> AsyncIterator[tuple[Office, Office]]:
+    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+) -> AsyncIterator[tuple[AdminClient, AdminClient]]:
     """Two processes, called by an administrator."""
     async with AsyncExitStack() as stack:
         pair = [
             await stack.enter_async_context(
-                running_node(office_url, redis_url, ADMIN_SERVICE, LOUNGE_SERVICE)
+                running_node(admin_url, redis_url, ADMIN_SERVICE, LOUNGE_SERVICE)
             )
             for _ in range(2)
         ]
-        yield Office(pair[0], furnished[1]), Office(pair[1], furnished[1])
+        yield AdminClient(pair[0], seeded[1]), AdminClient(pair[1], seeded[1])
 
 
 @pytest.fixture
-def office(nodes: tuple[Office, Office]) -> Office:
+def admin_client(nodes: tuple[AdminClient, AdminClient]) -> AdminClient:
     return nodes[0]
 
 
 @pytest.fixture
-def other(nodes: tuple[Office, Office]) -> Office:
+def other(nodes: tuple[AdminClient, AdminClient]) -> AdminClient:
     return nodes[1]
 
 
@@ -115,13 +116,13 @@ def call(node: Node, headers: Headers, method: str = "Sit") -> Any:
 # Log-in
 
 
-async def test_a_traveller_is_the_same_at_every_log_in(office: Office) -> None:
-    first = await logged_in(office.node, unionid="u-1")
-    assert await logged_in(office.node) == first
-    assert await logged_in(office.node, "o-other") != first
-    assert await logged_in(office.node, app_id="wx-other") != first
+async def test_a_traveller_is_the_same_at_every_log_in(admin_client: AdminClient) -> None:
+    first = await logged_in(admin_client.node, unionid="u-1")
+    assert await logged_in(admin_client.node) == first
+    assert await logged_in(admin_client.node, "o-other") != first
+    assert await logged_in(admin_client.node, app_id="wx-other") != first
     query = select(travellers).where(travellers.c.traveller_id == first.traveller_id)
-    async with office.node.db.transaction() as tx:
+    async with admin_client.node.db.transaction() as tx:
         row = (await tx.execute(query)).one()
         paying = await payer(tx, first.traveller_id)
     assert (row.unionid, row.state) == ("u-1", "ACTIVE")
@@ -130,36 +131,38 @@ async def test_a_traveller_is_the_same_at_every_log_in(office: Office) -> None:
     assert 0 < first.traveller_id < 2**53
 
 
-async def test_a_unionid_told_later_is_kept(office: Office) -> None:
-    traveller = await logged_in(office.node)
-    await logged_in(office.node, unionid="u-2")
+async def test_a_unionid_told_later_is_kept(admin_client: AdminClient) -> None:
+    traveller = await logged_in(admin_client.node)
+    await logged_in(admin_client.node, unionid="u-2")
     query = select(travellers.c.unionid).where(travellers.c.traveller_id == traveller.traveller_id)
-    assert await office.scalar(query) == "u-2"
+    assert await admin_client.scalar(query) == "u-2"
 
 
-async def test_first_log_ins_at_once_make_one_traveller(office: Office, other: Office) -> None:
+async def test_first_log_ins_at_once_make_one_traveller(
+    admin_client: AdminClient, other: AdminClient
+) -> None:
     made = await asyncio.gather(
-        *(logged_in(process.node) for process in (office, other) for _ in range(8))
+        *(logged_in(process.node) for process in (admin_client, other) for _ in range(8))
     )
     assert len(set(made)) == 1
-    many = await asyncio.gather(*(logged_in(office.node, f"o-{n}") for n in range(60)))
+    many = await asyncio.gather(*(logged_in(admin_client.node, f"o-{n}") for n in range(60)))
     assert len(set(many)) == 60
-    assert await office.scalar(select(func.count()).select_from(travellers)) == 2 + 1 + 60
+    assert await admin_client.scalar(select(func.count()).select_from(travellers)) == 2 + 1 + 60
 
 
 async def test_an_id_that_is_taken_is_drawn_again(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    admin_client: AdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = iter([5, 5, 5, 6])
     monkeypatch.setattr("server.identity.travellers.random.getrandbits", lambda _: next(drawn))
     at = now()
-    first = await logged_in(office.node, now=at)
-    second = await logged_in(office.node, "o-wu", now=at)
+    first = await logged_in(admin_client.node, now=at)
+    second = await logged_in(admin_client.node, "o-wu", now=at)
     assert second.traveller_id == first.traveller_id + 1
 
 
-async def test_nobody_pays_for_who_is_unknown(office: Office) -> None:
-    async with office.node.db.transaction() as tx:
+async def test_nobody_pays_for_who_is_unknown(admin_client: AdminClient) -> None:
+    async with admin_client.node.db.transaction() as tx:
         with pytest.raises(DomainError) as refused:
             await payer(tx, 1)
     assert refused.value.metadata == {"resource": "traveller", "name": "1"}
@@ -168,20 +171,24 @@ async def test_nobody_pays_for_who_is_unknown(office: Office) -> None:
 # Tokens and rights
 
 
-async def test_a_token_is_good_in_every_process(office: Office, other: Office) -> None:
-    headers = await headers_of(office.node)
-    for process in (office, other):
+async def test_a_token_is_good_in_every_process(
+    admin_client: AdminClient, other: AdminClient
+) -> None:
+    headers = await headers_of(admin_client.node)
+    for process in (admin_client, other):
         assert await outcome(process.node, headers) is None
     lower_case = (("authorization", headers[0][1].replace("Bearer ", "bearer   ")),)
     assert await outcome(other.node, lower_case) is None
 
 
-async def test_who_else_comes_is_refused(office: Office, subtests: pytest.Subtests) -> None:
-    traveller = await logged_in(office.node)
-    good = office.node.identity.travellers.issue(traveller, now()).access_token
-    past = office.node.identity.travellers.issue(traveller, now() - timedelta(hours=3))
-    foreign = Tokens(bytes(32), life_seconds=7200).issue(traveller, now())
-    ours = Tokens(SECRET_KEY, life_seconds=7200).issue(traveller, now())
+async def test_who_else_comes_is_refused(
+    admin_client: AdminClient, subtests: pytest.Subtests
+) -> None:
+    traveller = await logged_in(admin_client.node)
+    good = admin_client.node.identity.travellers.issue(traveller, now()).access_token
+    past = admin_client.node.identity.travellers.issue(traveller, now() - timedelta(hours=3))
+    foreign = TravellerTokens(bytes(32), life_seconds=7200).issue(traveller, now())
+    ours = TravellerTokens(SECRET_KEY, life_seconds=7200).issue(traveller, now())
     middle = "A" if good[20] != "A" else "B"
     unauthenticated = Reason.UNAUTHENTICATED
     for name, headers, reason in (
@@ -195,44 +202,45 @@ async def test_who_else_comes_is_refused(office: Office, subtests: pytest.Subtes
         ("no scheme", (("authorization", good),), unauthenticated),
         ("as API key", (("x-api-key", good),), unauthenticated),
         ("nobody", (), unauthenticated),
-        ("partner", (await office.partner()).headers, Reason.ROLE_NOT_ALLOWED),
-        ("operator", (await office.operator()).headers, Reason.ROLE_NOT_ALLOWED),
-        ("administrator", office.headers, Reason.ROLE_NOT_ALLOWED),
+        ("partner", (await admin_client.partner()).headers, Reason.ROLE_NOT_ALLOWED),
+        ("operator", (await admin_client.operator()).headers, Reason.ROLE_NOT_ALLOWED),
+        ("administrator", admin_client.headers, Reason.ROLE_NOT_ALLOWED),
     ):
         with subtests.test(name):
-            assert await outcome(office.node, headers) == reason
+            assert await outcome(admin_client.node, headers) == reason
 
 
-async def test_a_traveller_may_call_what_is_for_travellers_alone(office: Office) -> None:
-    headers = await headers_of(office.node)
-    assert await outcome(office.node, headers, "Serve") == Reason.ROLE_NOT_ALLOWED
-    assert await office.called_by(*headers).reason("ListPartners") == Reason.ROLE_NOT_ALLOWED
+async def test_a_traveller_may_call_what_is_for_travellers_alone(admin_client: AdminClient) -> None:
+    headers = await headers_of(admin_client.node)
+    assert await outcome(admin_client.node, headers, "Serve") == Reason.ROLE_NOT_ALLOWED
+    assert await admin_client.called_by(*headers).reason("ListPartners") == Reason.ROLE_NOT_ALLOWED
 
 
 async def test_recognising_costs_microseconds_and_no_statement(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    admin_client: AdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1,000 calls a second and more: no statement and no trip to Redis for any of them."""
-    identity, metadata = office.node.identity, dict(await headers_of(office.node))
+    identity, metadata = admin_client.node.identity, dict(await headers_of(admin_client.node))
     await identity.authenticate(metadata, "")
-    await office.node.feed.stop()
+    await admin_client.node.feed.stop()
     monkeypatch.setattr(change_feed, "TRUST_SECONDS", math.inf)  # however long the calls take
     await identity.authenticate(metadata, "")
-    await office.node.db.close()
-    office.node.db.engine.pool.connect = None  # type: ignore[assignment] # any statement would fail
+    await admin_client.node.db.close()
+    # any statement would fail
+    admin_client.node.db.engine.pool.connect = None  # type: ignore[assignment]
     began = time.process_time()
     for _ in range(500):
         caller = await identity.authenticate(metadata, "")
         assert isinstance(caller, Traveller)
         assert await identity.allowance(caller)
     microseconds = (time.process_time() - began) / 500 * 1e6
-    del office.node.db.engine.pool.connect
+    del admin_client.node.db.engine.pool.connect
     assert microseconds < 200  # of CPU; 10
 
 
-async def test_requests_a_minute(office_url: str, redis_url: str) -> None:
+async def test_requests_a_minute(admin_url: str, redis_url: str) -> None:
     settings = {"traveller_requests_per_minute": 5}
-    async with running_node(office_url, redis_url, LOUNGE_SERVICE, **settings) as node:
+    async with running_node(admin_url, redis_url, LOUNGE_SERVICE, **settings) as node:
         first, second = await headers_of(node), await headers_of(node, "o-wu")
         assert [await outcome(node, first) for _ in range(6)] == [None] * 5 + [Reason.RATE_LIMITED]
         assert await outcome(node, second) is None
@@ -249,16 +257,20 @@ async def test_requests_a_minute(office_url: str, redis_url: str) -> None:
 # Blocks
 
 
-async def test_a_block_is_seen_everywhere_within_a_second(office: Office, other: Office) -> None:
-    """Seen red: without the bump in server/identity/traveller_blocks.py the other process never hears of it."""
-    blocked, free = await headers_of(office.node), await headers_of(office.node, "o-wu")
-    traveller = await logged_in(office.node)
-    for process in (office, other):
+async def test_a_block_is_seen_everywhere_within_a_second(
+    admin_client: AdminClient, other: AdminClient
+) -> None:
+    """Seen red: without the bump in server/identity/traveller_blocks.py the other process never
+    hears of it.
+    """
+    blocked, free = await headers_of(admin_client.node), await headers_of(admin_client.node, "o-wu")
+    traveller = await logged_in(admin_client.node)
+    for process in (admin_client, other):
         assert await outcome(process.node, blocked) is None
     named = {"traveller_id": traveller.traveller_id, "comment": "chargebacks"}
-    answer = await office.do("BlockTraveller", **named)
+    answer = await admin_client.do("BlockTraveller", **named)
     assert answer.traveller.state == traveller_pb2.TRAVELLER_STATE_BLOCKED
-    for process in (other, office):
+    for process in (other, admin_client):
         await becomes(Reason.UNAUTHENTICATED, lambda p=process: outcome(p.node, blocked))  # type: ignore[misc]
         assert await outcome(process.node, free) is None
         with pytest.raises(DomainError) as refused:
@@ -271,31 +283,31 @@ async def test_a_block_is_seen_everywhere_within_a_second(office: Office, other:
             "resource": "traveller",
             "name": str(traveller.traveller_id),
         }
-    await office.do("UnblockTraveller", **named | {"comment": "a mistake"})
-    for process in (other, office):
+    await admin_client.do("UnblockTraveller", **named | {"comment": "a mistake"})
+    for process in (other, admin_client):
         await becomes(None, lambda p=process: outcome(p.node, blocked))  # type: ignore[misc]
         assert await logged_in(process.node) == traveller
 
 
-async def test_a_silent_feed_hides_no_block(office: Office, other: Office) -> None:
+async def test_a_silent_feed_hides_no_block(admin_client: AdminClient, other: AdminClient) -> None:
     """A process that no longer hears of changes asks the database."""
-    headers, traveller = await headers_of(office.node), await logged_in(office.node)
+    headers, traveller = await headers_of(admin_client.node), await logged_in(admin_client.node)
     assert await outcome(other.node, headers) is None
     await other.node.feed.stop()
-    await office.do("BlockTraveller", traveller_id=traveller.traveller_id, comment="c")
+    await admin_client.do("BlockTraveller", traveller_id=traveller.traveller_id, comment="c")
     await becomes(Reason.UNAUTHENTICATED, lambda: outcome(other.node, headers))
 
 
-async def test_a_log_in_waits_for_the_block_that_is_being_made(office: Office) -> None:
+async def test_a_log_in_waits_for_the_block_that_is_being_made(admin_client: AdminClient) -> None:
     """Seen red: with a log-in that reads the state before it writes, one slips through."""
-    traveller = await logged_in(office.node)
-    async with office.node.db.transaction() as tx:
+    traveller = await logged_in(admin_client.node)
+    async with admin_client.node.db.transaction() as tx:
         await tx.execute(
             travellers.update()
             .where(travellers.c.traveller_id == traveller.traveller_id)
             .values(state="BLOCKED")
         )
-        trying = asyncio.create_task(logged_in(office.node))
+        trying = asyncio.create_task(logged_in(admin_client.node))
         await asyncio.sleep(0.1)
         assert not trying.done()
     with pytest.raises(DomainError) as refused:
@@ -303,31 +315,31 @@ async def test_a_log_in_waits_for_the_block_that_is_being_made(office: Office) -
     assert refused.value.reason == Reason.REVOKED
 
 
-async def test_blocks_in_the_trail(office: Office) -> None:
+async def test_blocks_in_the_trail(admin_client: AdminClient) -> None:
     """Who, what and why; not whom WeChat means."""
     named = {"traveller_id": TRAVELLER, "comment": "fraud"}
-    first = (await office.do("BlockTraveller", **named)).traveller
-    again = (await office.do("BlockTraveller", **named)).traveller
+    first = (await admin_client.do("BlockTraveller", **named)).traveller
+    again = (await admin_client.do("BlockTraveller", **named)).traveller
     assert again == first
     assert first.update_time.ToNanoseconds() > first.create_time.ToNanoseconds()
-    [blocked] = await office.trail("traveller", str(TRAVELLER))
+    [blocked] = await admin_client.trail("traveller", str(TRAVELLER))
     assert (blocked.action, blocked.actor) == ("block", "admin:root")
     assert dict(blocked.before.items()) == {"state": "ACTIVE"}
     assert dict(blocked.after.items()) == {"state": "BLOCKED", "comment": "fraud"}
 
 
-async def test_travellers_are_found(office: Office) -> None:
+async def test_travellers_are_found(admin_client: AdminClient) -> None:
     for filters, found in (
         ({"state": traveller_pb2.TRAVELLER_STATE_BLOCKED}, [BLOCKED_TRAVELLER]),
         ({"state": traveller_pb2.TRAVELLER_STATE_ACTIVE}, [TRAVELLER]),
         ({"openid": f"o-{TRAVELLER}"}, [TRAVELLER]),
         ({"openid": "o-nobody"}, []),
     ):
-        page = await office.do("ListTravellers", **filters)
+        page = await admin_client.do("ListTravellers", **filters)
         assert [each.traveller_id for each in page.travellers] == found
 
 
-async def test_without_a_limit_nothing_is_counted(office_url: str, redis_url: str) -> None:
+async def test_without_a_limit_nothing_is_counted(admin_url: str, redis_url: str) -> None:
     settings = {"traveller_requests_per_minute": 0}
-    async with running_node(office_url, redis_url, LOUNGE_SERVICE, **settings) as node:
+    async with running_node(admin_url, redis_url, LOUNGE_SERVICE, **settings) as node:
         assert await node.identity.allowance(Traveller(1)) is None

@@ -1,4 +1,5 @@
-"""Travellers' tickets whose validity is over: what is EXPIRED, what waits, and what its order and its owner hear of it.
+"""Travellers' tickets whose validity is over: what is EXPIRED, what waits, and what its order and
+its owner hear of it.
 
 Partners', and what processes and gates do to each other, are in test_ticket_expiry.py.
 """
@@ -17,14 +18,22 @@ from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, look_again
+from tests.support.order_scenario import (
+    OrderScenario,
+    a_scenario,
+    give_back,
+    quote_change,
+    states,
+    swap,
+    tickets,
+)
 from tests.support.rpc_server import refusal
 from tests.support.staff import Staff, hire
-from tests.support.till import Till, a_till, give_back, quote_change, states, swap, tickets
 from tests.support.traveller import (
     BUMP,
     ORDER_STATE,
     SECOND,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -53,14 +62,14 @@ async def server(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-async def desk(server: GateServer) -> Desk:
-    return Desk.of(server.channel, 1)
+async def client(server: GateServer) -> TravellerClient:
+    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def till(world: World, database_url: str) -> AsyncIterator[Till]:
-    async with a_till(database_url) as till:
-        yield till
+async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(database_url) as scenario:
+        yield scenario
 
 
 @pytest.fixture
@@ -75,22 +84,22 @@ async def staff(world: World, server: GateServer) -> Staff:
 
 
 @pytest.fixture
-async def manager(till: Till, server: GateServer) -> Manager:
-    return await Manager.hired(till.db, server.channel)
+async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
+    return await Manager.hired(scenario.db, server.channel)
 
 
-async def order_state(desk: Desk, order: Any) -> str:
-    return ORDER_STATE[(await desk.get(order.order_id)).state]
+async def order_state(client: TravellerClient, order: Any) -> str:
+    return ORDER_STATE[(await client.get(order.order_id)).state]
 
 
 async def test_the_order_is_completed_and_its_owner_hears_of_it(
-    world: World, desk: Desk, till: Till, expirer: Expirer
+    world: World, client: TravellerClient, scenario: OrderScenario, expirer: Expirer
 ) -> None:
     """Places that were sold stay sold; nothing comes back, and no QR is issued."""
-    order = await till.sell(desk, world.seat(), world.package())
+    order = await scenario.sell(client, world.seat(), world.package())
     sold = await world.stock()
-    found = await tickets(desk, order_id=order.order_id)
-    watch = desk.watch(order.order_id, 2)
+    found = await tickets(client, order_id=order.order_id)
+    watch = client.watch(order.order_id, 2)
     await long_ago(world)
     await expirer.run()
     heard = []
@@ -99,77 +108,83 @@ async def test_the_order_is_completed_and_its_owner_hears_of_it(
     expired = [("ticket.expired", "PAID", each.ticket_code) for each in found]
     assert sorted(heard[:-1]) == sorted(expired)
     assert heard[-1] == ("order.completed", "COMPLETED", "")
-    assert await states(desk, order.order_id) == ["EXPIRED"] * 5
+    assert await states(client, order.order_id) == ["EXPIRED"] * 5
     assert await world.stock() == sold
     seat = next(each for each in found if each.HasField("journey"))
-    refused = await refusal(give_back(desk, order.order_id, seat.ticket_code))
+    refused = await refusal(give_back(client, order.order_id, seat.ticket_code))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "EXPIRED")
-    refused = await refusal(quote_change(desk, seat.ticket_code, world.seat(2)))
+    refused = await refusal(quote_change(client, seat.ticket_code, world.seat(2)))
     assert (refused.reason, refused.metadata["why"]) == (Reason.CHANGE_REFUSED, "EXPIRED")
     request = ticket_pb2.IssueTicketQrRequest(ticket_code=seat.ticket_code)
-    refused = await refusal(desk.call("IssueTicketQr", request))
+    refused = await refusal(client.call("IssueTicketQr", request))
     assert refused.reason == Reason.TICKET_STATE_REFUSES
 
 
 async def test_one_that_is_changing_waits_and_what_it_shares(
-    world: World, desk: Desk, till: Till, expirer: Expirer
+    world: World, client: TravellerClient, scenario: OrderScenario, expirer: Expirer
 ) -> None:
     """Seen red without `_last_of`: what they share was EXPIRED while one might come back."""
-    order = await till.sell(desk, world.package())
-    first = (await tickets(desk, order_id=order.order_id))[0]
-    made = await swap(desk, first.ticket_code, world.package(1))
+    order = await scenario.sell(client, world.package())
+    first = (await tickets(client, order_id=order.order_id))[0]
+    made = await swap(client, first.ticket_code, world.package(1))
     await long_ago(world)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["CHANGING", "EXPIRED", "ACTIVE"]
-    assert await order_state(desk, order) == "PAID"
-    await desk.cancel(made.order.order_id)
+    assert await states(client, order.order_id) == ["CHANGING", "EXPIRED", "ACTIVE"]
+    assert await order_state(client, order) == "PAID"
+    await client.cancel(made.order.order_id)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["EXPIRED"] * 3
-    assert await order_state(desk, order) == "COMPLETED"
+    assert await states(client, order.order_id) == ["EXPIRED"] * 3
+    assert await order_state(client, order) == "COMPLETED"
 
 
 @pytest.mark.parametrize("outcome", ["SUCCESS", "CLOSED"])
 async def test_one_that_is_refunding_waits_and_what_it_shares(
-    world: World, desk: Desk, till: Till, expirer: Expirer, outcome: str
+    world: World, client: TravellerClient, scenario: OrderScenario, expirer: Expirer, outcome: str
 ) -> None:
-    till.wechat.state = "PROCESSING"
-    order = await till.sell(desk, world.package())
-    first = (await tickets(desk, order_id=order.order_id))[0]
-    await give_back(desk, order.order_id, first.ticket_code)
-    await till.drain()
+    scenario.wechat.state = "PROCESSING"
+    order = await scenario.sell(client, world.package())
+    first = (await tickets(client, order_id=order.order_id))[0]
+    await give_back(client, order.order_id, first.ticket_code)
+    await scenario.drain()
     await long_ago(world)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["REFUNDING", "EXPIRED", "ACTIVE"]
-    (number,) = till.wechat.known
-    await till.notice(number, outcome)
+    assert await states(client, order.order_id) == ["REFUNDING", "EXPIRED", "ACTIVE"]
+    (number,) = scenario.wechat.known
+    await scenario.notice(number, outcome)
     await expirer.run()
     came_back = {"SUCCESS": "REFUNDED", "CLOSED": "EXPIRED"}[outcome]
-    assert await states(desk, order.order_id) == [came_back, "EXPIRED", "EXPIRED"]
-    assert await order_state(desk, order) == "COMPLETED"
+    assert await states(client, order.order_id) == [came_back, "EXPIRED", "EXPIRED"]
+    assert await order_state(client, order) == "COMPLETED"
 
 
 async def test_what_is_shared_lasts_as_long_as_the_latest(
-    world: World, desk: Desk, till: Till, expirer: Expirer
+    world: World, client: TravellerClient, scenario: OrderScenario, expirer: Expirer
 ) -> None:
-    order = await till.sell(desk, world.package())
-    first, _, _ = await tickets(desk, order_id=order.order_id)
-    made = await swap(desk, first.ticket_code, world.package(3))
-    assert await till.pay(made.order.order_id) == "PAID"
+    order = await scenario.sell(client, world.package())
+    first, _, _ = await tickets(client, order_id=order.order_id)
+    made = await swap(client, first.ticket_code, world.package(3))
+    assert await scenario.pay(made.order.order_id) == "PAID"
     await long_ago(world, but=made.order.order_id)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["CHANGED", "EXPIRED", "ACTIVE"]
-    assert await order_state(desk, order) == "PAID"
+    assert await states(client, order.order_id) == ["CHANGED", "EXPIRED", "ACTIVE"]
+    assert await order_state(client, order) == "PAID"
     await long_ago(world)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["CHANGED", "EXPIRED", "EXPIRED"]
-    assert await states(desk, made.order.order_id) == ["EXPIRED", "EXPIRED"]
-    assert await order_state(desk, order) == await order_state(desk, made.order) == "COMPLETED"
+    assert await states(client, order.order_id) == ["CHANGED", "EXPIRED", "EXPIRED"]
+    assert await states(client, made.order.order_id) == ["EXPIRED", "EXPIRED"]
+    assert await order_state(client, order) == await order_state(client, made.order) == "COMPLETED"
 
 
 async def test_of_a_cancelled_departure_what_is_still_to_be_refunded_waits(
-    world: World, desk: Desk, till: Till, staff: Staff, manager: Manager, expirer: Expirer
+    world: World,
+    client: TravellerClient,
+    scenario: OrderScenario,
+    staff: Staff,
+    manager: Manager,
+    expirer: Expirer,
 ) -> None:
-    """Also a blocked one, which is given back when it is not any more; not one that was boarded with.
+    """Also a blocked one, which is given back when it is not any more; not one that was boarded
+    with.
 
     Seen red without KEPT_BY_DEPARTURE: all were EXPIRED, and nothing of them came back.
     """
@@ -180,13 +195,13 @@ async def test_of_a_cancelled_departure_what_is_still_to_be_refunded_waits(
     await world.sql("UPDATE merchants SET function_codes = function_codes || '{boarding}'")
     await world.sql(BUMP)
     await world.until("SELECT pg_sleep(1.2) IS NOT NULL")
-    orders = [await till.sell(desk, world.seat(), passengers=party(1)) for _ in range(3)]
-    _, blocked, boarded = [(await tickets(desk, order_id=order.order_id))[0] for order in orders]
+    orders = [await scenario.sell(client, world.seat(), passengers=party(1)) for _ in range(3)]
+    _, blocked, boarded = [(await tickets(client, order_id=order.order_id))[0] for order in orders]
     await world.sql(
         "UPDATE snapshots SET content = jsonb_set(content, '{boarding_minutes}', '40000')"
     )
     request = ticket_pb2.IssueTicketQrRequest(ticket_code=boarded.ticket_code)
-    printed = (await desk.call("IssueTicketQr", request)).encrypted_data
+    printed = (await client.call("IssueTicketQr", request)).encrypted_data
     answer = await staff.terminal.redeem(printed, "boarding", quantity=1)
     assert verdict(answer) == "SUCCESS", answer
     await staff.administrator.block(blocked.ticket_code)
@@ -195,26 +210,26 @@ async def test_of_a_cancelled_departure_what_is_still_to_be_refunded_waits(
     await followed(world)
     await long_ago(world)
     await expirer.run()
-    shown = [(await states(desk, order.order_id))[0] for order in orders]
+    shown = [(await states(client, order.order_id))[0] for order in orders]
     assert shown == ["ACTIVE", "ACTIVE", "EXPIRED"]
     at_once = catalog_pb2.DEPARTURE_REFUNDS_AT_ONCE
     await manager.cancel(world.departure_id(), refunds=at_once)
     await followed(world)
     await staff.administrator.unblock(blocked.ticket_code)
     await look_again(world)
-    await till.drain()
+    await scenario.drain()
     await expirer.run()
-    shown = [(await states(desk, order.order_id))[0] for order in orders]
+    shown = [(await states(client, order.order_id))[0] for order in orders]
     assert shown == ["REFUNDED", "REFUNDED", "EXPIRED"]
-    assert await order_state(desk, orders[0]) == "CANCELLED"
+    assert await order_state(client, orders[0]) == "CANCELLED"
 
 
 async def test_of_a_moved_departure_what_does_not_know_yet_waits(
-    world: World, desk: Desk, till: Till, expirer: Expirer
+    world: World, client: TravellerClient, scenario: OrderScenario, expirer: Expirer
 ) -> None:
     """It is valid as much longer. Seen red without KEPT_BY_DEPARTURE."""
-    order = await till.sell(desk, world.seat(), passengers=party(1))
-    other = await till.sell(desk, world.seat(2, SECOND), passengers=party(1))
+    order = await scenario.sell(client, world.seat(), passengers=party(1))
+    other = await scenario.sell(client, world.seat(2, SECOND), passengers=party(1))
     await world.sql(
         "UPDATE departures SET planned_time = departure_time, departure_time = departure_time + interval '1 hour'"
         " WHERE departure_id = %s",
@@ -222,23 +237,23 @@ async def test_of_a_moved_departure_what_does_not_know_yet_waits(
     )
     await long_ago(world)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["ACTIVE"]
-    assert await states(desk, other.order_id) == ["EXPIRED"]
+    assert await states(client, order.order_id) == ["ACTIVE"]
+    assert await states(client, other.order_id) == ["EXPIRED"]
     await world.sql(TASK, str(world.departure_id()))
     await followed(world)
     await expirer.run()
-    assert await states(desk, order.order_id) == ["EXPIRED"]
-    assert await order_state(desk, order) == "COMPLETED"
+    assert await states(client, order.order_id) == ["EXPIRED"]
+    assert await order_state(client, order) == "COMPLETED"
 
 
 async def test_the_gate_says_since_when(
-    world: World, desk: Desk, till: Till, staff: Staff, expirer: Expirer
+    world: World, client: TravellerClient, scenario: OrderScenario, staff: Staff, expirer: Expirer
 ) -> None:
     """The same, whether the job has run since or not; so do refund and change."""
-    order = await till.sell(desk, world.package(), passengers=party(1))
-    own = (await tickets(desk, order_id=order.order_id))[0]
+    order = await scenario.sell(client, world.package(), passengers=party(1))
+    own = (await tickets(client, order_id=order.order_id))[0]
     request = ticket_pb2.IssueTicketQrRequest(ticket_code=own.ticket_code)
-    issued = await desk.call("IssueTicketQr", request)
+    issued = await client.call("IssueTicketQr", request)
     await long_ago(world)
     texts = []
     for _ in range(2):
@@ -247,7 +262,7 @@ async def test_the_gate_says_since_when(
         texts.append(answer.explanation)
         looked = await staff.terminal.decrypt(issued.encrypted_data)
         assert looked.explanation == answer.explanation
-        refused = await refusal(give_back(desk, order.order_id, own.ticket_code))
+        refused = await refusal(give_back(client, order.order_id, own.ticket_code))
         texts[-1] = texts[-1], refused.metadata
         await expirer.run()
     assert texts[0] == texts[1]

@@ -1,4 +1,6 @@
-"""Who calls through a proxy that is trusted, over gRPC and JSON; browsers of other origins; settings that cannot be."""
+"""Who calls through a proxy that is trusted, over gRPC and JSON; browsers of other origins;
+settings that cannot be.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +17,7 @@ from server.platform.config import ConfigError, load_settings
 from server.platform.errors import Reason
 from tests.rpc.test_app import channel_to, running
 from tests.support.gate import PASSWORD, World, a_world
-from tests.support.partner_desk import CP, Market, a_market
+from tests.support.partner_client import CP, Market, a_market
 from tests.support.rpc_server import refusal, refusal_or_none
 
 PARTNER, STRANGER = "198.51.100.7", "203.0.113.9"
@@ -105,7 +107,9 @@ async def test_nobody_is_believed_who_is_no_trusted_proxy(
 async def test_failed_log_ins_count_by_whom_the_proxy_tells(
     world: World, database_url: str, redis_url: str
 ) -> None:
-    """A guesser behind the same proxy locks out nobody else. Seen red with the proxy's own address."""
+    """A guesser behind the same proxy locks out nobody else. Seen red with the proxy's own
+    address.
+    """
     given = {"username": "olga", "terminal_device_id": "T-1"}
     async with (
         running(database_url, redis_url, trusted_proxies=PROXY) as app,

@@ -1,4 +1,5 @@
-"""What people type, through a real server over gRPC and JSON: names refused or normalised, codes read as they are meant.
+"""What people type, through a real server over gRPC and JSON: names refused or normalised, codes
+read as they are meant.
 
 Seen red with no reader for any field but QR codes: the names were taken, the codes not found.
 """
@@ -17,9 +18,9 @@ from server.platform.errors import Reason
 from tests.support import gate, traveller
 from tests.support.gate import Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server
-from tests.support.partner_desk import KEY, Desk, customer, payment
+from tests.support.order_scenario import a_scenario, tickets
+from tests.support.partner_client import KEY, PartnerClient, customer, payment
 from tests.support.rpc_server import refusal
-from tests.support.till import a_till, tickets
 
 CP = new_partner_key()
 BAD_NAMES = [" ", "\u3000", "\u200b", "Wang\nVIP", "Wang\u202egnaW"]
@@ -51,7 +52,7 @@ def http(server: GateServer, **headers: str) -> httpx2.AsyncClient:
 async def test_a_customers_name_at_activation_and_at_the_gate(
     world: World, server: GateServer, terminal: Terminal
 ) -> None:
-    desk = Desk.at(server.channel, CP.api_key)
+    client = PartnerClient.at(server.channel, CP.api_key)
     ticket = await world.ticket(state="PRE_GENERATED", order_id=None, customer_name=None)
     async with http(server, **{"x-api-key": CP.api_key}) as partner:
         body: dict[str, Any] = {
@@ -59,14 +60,14 @@ async def test_a_customers_name_at_activation_and_at_the_gate(
             "payment": {"reference": "P", "amount_minor": 1, "currency_code": "HKD"},
         }
         for name in BAD_NAMES:
-            refused = await refusal(desk.activate(ticket.code, customer=customer(name)))
+            refused = await refusal(client.activate(ticket.code, customer=customer(name)))
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("customer.name",))
             body["customer"] = {"name": name}
             answer = await partner.post(f"/ota/tickets/{ticket.code}/activate", json=body)
             assert answer.status_code == 400
             assert "customer.name" in answer.text
         sale = [(ticket.code, customer("\u3000"), payment())]
-        refused = await refusal(desk.activate_many(sale))
+        refused = await refusal(client.activate_many(sale))
         assert refused.fields == ("activations[0].customer.name",)
         body["customer"] = {"name": "　Ｗａｎｇ 三 "}
         typed = quote(f" {ticket.code.lower().replace('-', ' ')} ")
@@ -83,7 +84,7 @@ async def test_codes_as_they_are_typed_at_the_gate(
     answer = await terminal.redeem(order.qr, ticket_code=spaced)
     assert (verdict(answer), answer.ticket_code) == ("SUCCESS", second.code)
     issue = ota.IssueQrRequest(ticket_code=first.code.replace("-", ""))
-    issued = await Desk.at(server.channel, CP.api_key).call("IssueQr", issue)
+    issued = await PartnerClient.at(server.channel, CP.api_key).call("IssueQr", issue)
     assert issued.ticket_code == first.code
     async with http(server, authorization=f"Bearer {terminal.access_token}") as venue:
         for code in (order.code.replace("-", "－"), order.code.replace("-", ""), f" {order.code}"):
@@ -108,9 +109,9 @@ async def test_a_travellers_order(database_url: str, redis_url: str) -> None:
     async with (
         traveller.a_world(database_url) as world,
         traveller.traveller_server(database_url, redis_url) as server,
-        a_till(database_url) as till,
+        a_scenario(database_url) as scenario,
     ):
-        me = traveller.Desk.of(server.channel, 1)
+        me = traveller.TravellerClient.of(server.channel, 1)
         await world.promote(1, "AUTUMN", cap=None)
         for name in BAD_NAMES:
             party = [traveller.passenger(), traveller.passenger(name)]
@@ -120,7 +121,9 @@ async def test_a_travellers_order(database_url: str, redis_url: str) -> None:
                 ("passengers[1].name",),
             )
         who = [traveller.passenger(" Ｗａｎｇ　Ｗｅｉ ")]
-        order = await till.sell(me, world.seat(), passengers=who, promotion_codes=[" ａｕｔ-umn "])
+        order = await scenario.sell(
+            me, world.seat(), passengers=who, promotion_codes=[" ａｕｔ-umn "]
+        )
         assert order.passengers[0].name == "Wang Wei"
         codes = {line.promotion_code for line in order.items[0].offer.price.lines}
         assert "AUTUMN" in codes

@@ -23,7 +23,9 @@ def _migrate(connection: Connection, what: Any, revision: str) -> None:
 
 
 async def test_down_and_up_again_with_changes(database_url: str, redis_url: str) -> None:
-    """What the migration works out of the changes is what the server wrote; validities stay as they follow from these."""
+    """What the migration works out of the changes is what the server wrote; validities stay as
+    they follow from these.
+    """
     await every_state(database_url, redis_url)
     with create_engine(database_url, poolclass=NullPool).connect() as connection:
         before = [connection.execute(query).all() for query in (FIRST, VALIDITY)]

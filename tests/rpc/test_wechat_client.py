@@ -13,7 +13,7 @@ from server.platform.config import load_settings
 from server.platform.errors import DomainError, Reason
 from server.wechat import client as wechat_client
 from server.wechat.client import WechatClient
-from server.wechat.codec import BankAccount, Refund, WechatError
+from server.wechat.codec import BankAccount, WechatError, WechatRefund
 from server.wechat.signatures import ContentInvalidError
 from tests.support.wechat import WechatSimulator
 from tools.dev.wechat_simulator.protocol import BEIJING, RefusedError
@@ -75,7 +75,7 @@ async def prepay(
 
 async def refund(
     client: WechatClient, number: str = "DT77R1S1", amount: int = 100, **how: Any
-) -> Refund:
+) -> WechatRefund:
     asked = {
         "out_trade_no": "DT77P1",
         "total_minor": 12345,

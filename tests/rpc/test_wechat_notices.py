@@ -1,4 +1,6 @@
-"""The simulator's notices, as our client reads them, with each thing that can go wrong; its pages and commands."""
+"""The simulator's notices, as our client reads them, with each thing that can go wrong; its
+pages and commands.
+"""
 
 import asyncio
 import json
@@ -16,7 +18,7 @@ import pytest
 
 from server.platform.config import load_settings
 from server.wechat.client import WechatClient
-from server.wechat.codec import Notice, Refund, Transaction
+from server.wechat.codec import Notice, Transaction, WechatRefund
 from server.wechat.signatures import ContentInvalidError, SignatureInvalidError, UnknownSerialError
 from tests.support.free_ports import free_port
 from tests.support.webhook import Delivery, Webhook
@@ -104,7 +106,7 @@ async def test_a_payment_and_a_refund_are_told(wechat: WechatSimulator, shop: Sh
         transaction_id,
         12345,
     )
-    assert isinstance(given_back, Refund)
+    assert isinstance(given_back, WechatRefund)
     assert (given_back.out_refund_no, given_back.state, given_back.refund_minor) == (
         "DT77R1S1",
         "SUCCESS",
@@ -136,7 +138,9 @@ SPOILT: list[tuple[dict[str, Any], Callable[[Any], object]]] = [
 async def test_associated_data_in_each_way_wechat_writes_it(
     wechat: WechatSimulator, shop: Shop, written: str
 ) -> None:
-    """Of notices and of certificates; and every body is compact, as those need who verify what they parsed."""
+    """Of notices and of certificates; and every body is compact, as those need who verify what
+    they parsed.
+    """
     await wechat.switch(associated_data=written, sign_notices="certificate")
     await shop.sell()
     await shop.webhook.wait_for(2)  # the first finds the certificate unknown, and it is fetched

@@ -22,7 +22,9 @@ def renamed(url: str, database: str) -> str:
 
 
 def with_options(url: str, setting: str) -> str:
-    """The URL for connections that have this setting, and are taken although they or the server take no writes."""
+    """The URL for connections that have this setting, and are taken although they or the server
+    take no writes.
+    """
     return (
         f"{url}{'&' if '?' in url else '?'}options=-c%20{quote(setting)}&target_session_attrs=any"
     )

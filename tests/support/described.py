@@ -23,7 +23,9 @@ SECRET = re.compile(r"(\w+_)?(password|secret|api_key|(access|refresh|qr)_token|
 
 
 class Element(NamedTuple):
-    """A part of the contract: its descriptor, what it is called, and what its comment says, on one line."""
+    """A part of the contract: its descriptor, what it is called, and what its comment says, on
+    one line.
+    """
 
     kind: str
     name: str
@@ -39,7 +41,9 @@ def elements() -> tuple[Element, ...]:
 
 
 def of_kind(kind: str) -> list[Element]:
-    """The elements of one kind, which is the name of the descriptor's type without `DescriptorProto`."""
+    """The elements of one kind, which is the name of the descriptor's type without
+    `DescriptorProto`.
+    """
     return [element for element in elements() if element.kind == kind]
 
 
@@ -94,7 +98,8 @@ def files() -> list[FileDescriptorProto]:
         return list(FileDescriptorSet.FromString(Path(target.name).read_bytes()).file)
 
 
-# Field name and number of what a descriptor holds; the numbers are those of descriptor.proto, the steps of a path.
+# Field name and number of what a descriptor holds; the numbers are those of descriptor.proto, the
+# steps of a path.
 _HELD = {
     "FileDescriptorProto": {"message_type": 4, "enum_type": 5, "service": 6, "extension": 7},
     "DescriptorProto": {"field": 2, "nested_type": 3, "enum_type": 4, "oneof_decl": 8},

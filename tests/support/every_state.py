@@ -1,7 +1,8 @@
 """Data in every state, made by the server itself: what its invariants are proven on.
 
-`every_state(database_url, redis_url)` plays travellers, a partner, a gate and an administrator, and gives the orders and
-tickets by a name that says what became of them. Nothing runs any more when it is done.
+`every_state(database_url, redis_url)` plays travellers, a partner, a gate and an administrator, and
+gives the orders and tickets by a name that says what became of them. Nothing runs any more when it
+is done.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,16 +15,23 @@ from zoneinfo import ZoneInfo
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
 from server.payments import abnormal_refunds
-from tests.support import gate, partner_desk
-from tests.support.partner_desk import CP, customer, payment
-from tests.support.till import TICKET_STATE, Till, a_till, give_back, swap, tickets
+from tests.support import gate, partner_client
+from tests.support.order_scenario import (
+    TICKET_STATE,
+    OrderScenario,
+    a_scenario,
+    give_back,
+    swap,
+    tickets,
+)
+from tests.support.partner_client import CP, customer, payment
 from tests.support.traveller import (
     BUMP,
     FIRST,
     PREMIUM,
     SECOND,
     STOCK,
-    Desk,
+    TravellerClient,
     World,
     a_world,
     party,
@@ -53,43 +61,45 @@ class Played:
     """What was made: order codes by name."""
 
     world: World
-    till: Till
+    scenario: OrderScenario
     channel: Any
     terminal: gate.Terminal
     orders: dict[str, str] = field(default_factory=dict)
     travellers: Any = field(default_factory=lambda: count(1))
 
-    def somebody(self) -> Desk:
+    def somebody(self) -> TravellerClient:
         """A traveller nobody has seen before."""
-        return Desk.of(self.channel, next(self.travellers))
+        return TravellerClient.of(self.channel, next(self.travellers))
 
-    async def sell(self, name: str, *offers: str, size: int = 1, **fields: Any) -> Desk:
+    async def sell(self, name: str, *offers: str, size: int = 1, **fields: Any) -> TravellerClient:
         """A paid order of a new traveller's."""
-        desk = self.somebody()
-        order = await self.till.sell(desk, *offers, passengers=party(size), **fields)
+        client = self.somebody()
+        order = await self.scenario.sell(client, *offers, passengers=party(size), **fields)
         self.orders[name] = order.order_id
-        return desk
+        return client
 
-    async def hold(self, name: str, *offers: str, size: int = 1, **fields: Any) -> Desk:
+    async def hold(self, name: str, *offers: str, size: int = 1, **fields: Any) -> TravellerClient:
         """An order that waits for its payment."""
-        desk = self.somebody()
-        order = await desk.order(*offers, passengers=party(size), **fields)
+        client = self.somebody()
+        order = await client.order(*offers, passengers=party(size), **fields)
         self.orders[name] = order.order_id
-        return desk
+        return client
 
-    async def codes(self, desk: Desk, name: str) -> list[str]:
+    async def codes(self, client: TravellerClient, name: str) -> list[str]:
         """The codes of an order's tickets, the travellers' first."""
-        found = await tickets(desk, order_id=self.orders[name])
+        found = await tickets(client, order_id=self.orders[name])
         return [ticket.ticket_code for ticket in sorted(found, key=lambda t: t.ticket_code)]
 
-    async def change(self, name: str, desk: Desk, of: str, offer: str, *, pay: bool = True) -> None:
+    async def change(
+        self, name: str, client: TravellerClient, of: str, offer: str, *, pay: bool = True
+    ) -> None:
         """Changes the last active ticket of an order; what is to be paid is paid."""
-        found = await tickets(desk, order_id=self.orders[of])
+        found = await tickets(client, order_id=self.orders[of])
         active = [t.ticket_code for t in found if TICKET_STATE[t.status] == "ACTIVE"]
-        made = await swap(desk, max(active), offer)
+        made = await swap(client, max(active), offer)
         self.orders[name] = made.order.order_id
         if pay and not made.HasField("ticket"):
-            assert await self.till.pay(made.order.order_id) == "PAID"
+            assert await self.scenario.pay(made.order.order_id) == "PAID"
 
     async def redeem(self, ticket_code: str, function_code: str) -> None:
         """At the gate."""
@@ -102,7 +112,7 @@ class Played:
 
     async def in_transaction(self, work: Callable[[Any], Awaitable[Any]]) -> None:
         """Something that administrators do."""
-        await self.till.db.in_transaction(work)
+        await self.scenario.db.in_transaction(work)
 
 
 async def every_state(database_url: str, redis_url: str) -> dict[str, str]:
@@ -110,7 +120,7 @@ async def every_state(database_url: str, redis_url: str) -> dict[str, str]:
     async with (
         a_world(database_url, seats=40, departures=4, max_per_traveller=99) as world,
         traveller_server(database_url, redis_url) as server,
-        a_till(database_url) as till,
+        a_scenario(database_url) as scenario,
     ):
         for statement in GATE.split(";\n"):
             await world.sql(statement)
@@ -122,9 +132,9 @@ async def every_state(database_url: str, redis_url: str) -> dict[str, str]:
         await world.promote(CAPPED, "CAPPED", cap=10)
         await world.promote(FREE_OF_CAP, "OPEN", cap=None)
         await world.sql(BUMP)
-        office = gate.World(world.pg, world.ring)
-        terminal = await office.log_in(server.channel)
-        played = Played(world, till, server.channel, terminal)
+        admin_client = gate.World(world.pg, world.ring)
+        terminal = await admin_client.log_in(server.channel)
+        played = Played(world, scenario, server.channel, terminal)
         for chapter in (_unpaid, _paid, _packages, _refunded, _changed, _partners, _notices):
             await chapter(played)
         return played.orders
@@ -136,13 +146,13 @@ def _partners_stock() -> tuple[Any, ...]:
 
 async def _unpaid(played: Played) -> None:
     """Orders that wait, that were cancelled or ran out, and money that came too late for one."""
-    world, till = played.world, played.till
+    world, scenario = played.world, played.scenario
     await played.hold("waits", world.seat(), size=2)
-    await till.bill(played.orders["waits"])
+    await scenario.bill(played.orders["waits"])
     await played.hold("waits-capped", world.seat(1, SECOND), promotion_codes=["CAPPED"])
-    desk = await played.hold("cancelled", world.seat())
-    await till.bill(played.orders["cancelled"])
-    await desk.cancel(played.orders["cancelled"])
+    client = await played.hold("cancelled", world.seat())
+    await scenario.bill(played.orders["cancelled"])
+    await client.cancel(played.orders["cancelled"])
     await played.hold("ran-out", world.seat(), size=2)
     await world.expire(played.orders["ran-out"])
     await world.until(
@@ -153,18 +163,18 @@ async def _unpaid(played: Played) -> None:
         ("late-closed", "ABNORMAL"),
         ("late-open", "PROCESSING"),
     ):
-        desk = await played.hold(name, world.seat(2))
-        paid = await till.bill(played.orders[name])
-        await desk.cancel(played.orders[name])
-        till.wechat.state = state
-        assert await till.take_in(paid) == "REFUNDED"
-        await till.drain()
+        client = await played.hold(name, world.seat(2))
+        paid = await scenario.bill(played.orders[name])
+        await client.cancel(played.orders[name])
+        scenario.wechat.state = state
+        assert await scenario.take_in(paid) == "REFUNDED"
+        await scenario.drain()
         if name == "late-closed":
             await _close(played, name)
     # the same, of an order that another payment has paid
     await played.hold("paid-twice", world.seat(2))
-    twice = [await till.bill(played.orders["paid-twice"]) for _ in range(2)]
-    assert [await till.take_in(each) for each in twice] == ["PAID", "REFUNDED"]
+    twice = [await scenario.bill(played.orders["paid-twice"]) for _ in range(2)]
+    assert [await scenario.take_in(each) for each in twice] == ["PAID", "REFUNDED"]
 
 
 async def _close(played: Played, name: str) -> None:
@@ -188,66 +198,70 @@ async def _paid(played: Played) -> None:
     await played.sell("mixed", world.seat(2), world.seat(3, SECOND), size=2)
     await played.sell("capped", world.seat(3), size=2, promotion_codes=["CAPPED"])
     await played.sell("open", world.seat(3), size=2, promotion_codes=["OPEN"])
-    played.till.wechat.state = "SUCCESS"
-    desk = await played.sell("capped-back", world.seat(3), promotion_codes=["CAPPED"])
-    await give_back(desk, played.orders["capped-back"])
-    await played.till.drain()
+    played.scenario.wechat.state = "SUCCESS"
+    client = await played.sell("capped-back", world.seat(3), promotion_codes=["CAPPED"])
+    await give_back(client, played.orders["capped-back"])
+    await played.scenario.drain()
 
 
 async def _packages(played: Played) -> None:
     """Packages of today, with a shared entitlement, used in part, as a whole, or not at all."""
     offer = f"PK-{PREMIUM}-{datetime.now(ZoneInfo('Asia/Hong_Kong')):%Y%m%d}"
-    desk = await played.sell("package-used", offer)
-    own, shared = await played.codes(desk, "package-used")
+    client = await played.sell("package-used", offer)
+    own, shared = await played.codes(client, "package-used")
     for code, function_code in ((own, "ferry"), (own, "gift"), (shared, "lounge")):
         await played.redeem(code, function_code)
-    desk = await played.sell("package-part", offer, size=2)
-    await played.redeem((await played.codes(desk, "package-part"))[0], "ferry")
-    desk = await played.sell("package-back", played.world.package(), size=2)
-    await give_back(desk, played.orders["package-back"])
-    await played.till.drain()
+    client = await played.sell("package-part", offer, size=2)
+    await played.redeem((await played.codes(client, "package-part"))[0], "ferry")
+    client = await played.sell("package-back", played.world.package(), size=2)
+    await give_back(client, played.orders["package-back"])
+    await played.scenario.drain()
 
 
 async def _refunded(played: Played) -> None:
     """Refunds that were given, are under way, or were closed."""
-    world, till = played.world, played.till
+    world, scenario = played.world, played.scenario
     for name, state in (("refunded", "SUCCESS"), ("refund-closed", "CLOSED")):
-        till.wechat.state = state
-        desk = await played.sell(name, world.seat(4), size=2)
-        codes = await played.codes(desk, name)
-        await give_back(desk, played.orders[name], codes[0])
-        await till.drain()
-    till.wechat.state = "PROCESSING"
-    desk = await played.sell("refunding", world.seat(4), size=2)
-    await give_back(desk, played.orders["refunding"], (await played.codes(desk, "refunding"))[0])
-    await till.drain()
+        scenario.wechat.state = state
+        client = await played.sell(name, world.seat(4), size=2)
+        codes = await played.codes(client, name)
+        await give_back(client, played.orders[name], codes[0])
+        await scenario.drain()
+    scenario.wechat.state = "PROCESSING"
+    client = await played.sell("refunding", world.seat(4), size=2)
+    await give_back(
+        client, played.orders["refunding"], (await played.codes(client, "refunding"))[0]
+    )
+    await scenario.drain()
 
 
 async def _changed(played: Played) -> None:
-    """Changes: to something cheaper, dearer, made, under way, given up, again, and given back in parts."""
-    world, till = played.world, played.till
+    """Changes: to something cheaper, dearer, made, under way, given up, again, and given back in
+    parts.
+    """
+    world, scenario = played.world, played.scenario
     first, second = world.seat(2, FIRST), world.seat(3, SECOND)
-    till.wechat.state = "SUCCESS"
-    desk = await played.sell("cheaper-of", first, size=2)
-    await played.change("cheaper", desk, "cheaper-of", second)
-    await till.drain()
-    till.wechat.state = "PROCESSING"
-    desk = await played.sell("cheaper-open-of", first)
-    await played.change("cheaper-open", desk, "cheaper-open-of", second)
-    await till.drain()
-    desk = await played.sell("waits-of", second, size=2)
-    await played.change("waits-change", desk, "waits-of", first, pay=False)
-    desk = await played.sell("given-up-of", second)
-    await played.change("given-up", desk, "given-up-of", first, pay=False)
-    await desk.cancel(played.orders["given-up"])
-    desk = await played.sell("chain-1", world.seat(3, SECOND), size=2)
-    await played.change("chain-2", desk, "chain-1", world.seat(3, FIRST))
-    await played.change("chain-3", desk, "chain-2", world.seat(4, FIRST))
-    till.wechat.state = "SUCCESS"
-    desk = await played.sell("parts-1", second)
-    await played.change("parts-2", desk, "parts-1", first)
-    await give_back(desk, played.orders["parts-2"])
-    await till.drain()
+    scenario.wechat.state = "SUCCESS"
+    client = await played.sell("cheaper-of", first, size=2)
+    await played.change("cheaper", client, "cheaper-of", second)
+    await scenario.drain()
+    scenario.wechat.state = "PROCESSING"
+    client = await played.sell("cheaper-open-of", first)
+    await played.change("cheaper-open", client, "cheaper-open-of", second)
+    await scenario.drain()
+    client = await played.sell("waits-of", second, size=2)
+    await played.change("waits-change", client, "waits-of", first, pay=False)
+    client = await played.sell("given-up-of", second)
+    await played.change("given-up", client, "given-up-of", first, pay=False)
+    await client.cancel(played.orders["given-up"])
+    client = await played.sell("chain-1", world.seat(3, SECOND), size=2)
+    await played.change("chain-2", client, "chain-1", world.seat(3, FIRST))
+    await played.change("chain-3", client, "chain-2", world.seat(4, FIRST))
+    scenario.wechat.state = "SUCCESS"
+    client = await played.sell("parts-1", second)
+    await played.change("parts-2", client, "parts-1", first)
+    await give_back(client, played.orders["parts-2"])
+    await scenario.drain()
 
 
 async def _partners(played: Played) -> None:
@@ -257,11 +271,11 @@ async def _partners(played: Played) -> None:
         CP.key_id,
         CP.secret_hash,
     )
-    desk = partner_desk.Desk.at(played.channel)
-    codes = await desk.codes(3)
-    await desk.activate(codes[0], payment=payment(amount_minor=50_000, currency_code="CNY"))
+    client = partner_client.PartnerClient.at(played.channel)
+    codes = await client.codes(3)
+    await client.activate(codes[0], payment=payment(amount_minor=50_000, currency_code="CNY"))
     paid = payment("PAY-2", amount_minor=100_000, currency_code="CNY")
-    await desk.batch(2, activation=ota.Activation(customer=customer(), payment=paid))
+    await client.batch(2, activation=ota.Activation(customer=customer(), payment=paid))
 
 
 async def _notices(played: Played) -> None:

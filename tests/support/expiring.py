@@ -1,4 +1,6 @@
-"""Tickets whose validity ends, and the job that makes them EXPIRED, run by a process of the test's own."""
+"""Tickets whose validity ends, and the job that makes them EXPIRED, run by a process of the
+test's own.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +40,8 @@ async def an_expirer(database_url: str, **options: Any) -> AsyncIterator[Expirer
         await db.close()
 
 
-# A departure keeps the time that it has, and so what is on sale for it: only what was sold is of long ago.
+# A departure keeps the time that it has, and so what is on sale for it: only what was sold is of
+# long ago.
 _LONG_AGO = """
 UPDATE snapshots SET content = jsonb_set(content, '{offer}', content -> 'offer' || jsonb_build_object(
     'valid_from_time', (content -> 'offer' ->> 'valid_from_time')::timestamptz - interval '400 days',
@@ -55,7 +58,9 @@ UPDATE tickets t SET valid_from_time = valid_from_time - interval '400 days',
 
 
 async def long_ago(world: Any, *, but: str = "") -> None:
-    """All that was sold was for days that are over, `but` an order and what it shares with others."""
+    """All that was sold was for days that are over, `but` an order and what it shares with
+    others.
+    """
     rows = await world.sql(
         "SELECT snapshot_id FROM tickets JOIN orders USING (order_id) WHERE order_code = %s", but
     )

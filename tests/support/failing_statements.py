@@ -1,7 +1,8 @@
-"""A process that makes statements over every table fail with marked values, and logs each error in every way there is.
+"""A process that makes statements over every table fail with marked values, and logs each error in
+every way there is.
 
-`python -m tests.support.failing_statements URL TEXT NUMBER STYLE`; the log is on standard error, what failed on standard
-output. The last error is left to whoever catches what nobody catches.
+`python -m tests.support.failing_statements URL TEXT NUMBER STYLE`; the log is on standard error,
+what failed on standard output. The last error is left to whoever catches what nobody catches.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from server.api.calls import Call
 from server.operations.schema import metadata
 from server.platform import logs, outbox
 from server.platform.config import load_settings
-from server.platform.database import Database, be_patient
+from server.platform.database import Database, set_statement_timeout
 
 log = structlog.get_logger()
 
@@ -82,7 +83,7 @@ async def run(url: str, mark: str, number: int) -> None:
 
     async def fail(statement: Any, values: dict[str, Any]) -> None:
         async with db.transaction() as tx:
-            await be_patient(tx, seconds=1)
+            await set_statement_timeout(tx, seconds=1)
             await tx.execute(text("SET LOCAL statement_timeout = 20"))
             await tx.execute(statement, values)
 

@@ -1,6 +1,8 @@
-"""A world to redeem in: merchants, venues, terminals, operators and tickets, and the calls of a terminal.
+"""A world to redeem in: merchants, venues, terminals, operators and tickets, and the calls of a
+terminal.
 
-Made by SQL, so that a test of redemption leans on no other service, and can make tickets no service would make.
+Made by SQL, so that a test of redemption leans on no other service, and can make tickets no service
+would make.
 """
 
 import asyncio
@@ -68,8 +70,8 @@ TABLES = (
     "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'public'"
 )
 
-# Uses, guards, states and repeats all follow from the events. (That of a MULTI_USE function only says when it was used
-# last, and a reversal of that leaves none.)
+# Uses, guards, states and repeats all follow from the events. (That of a MULTI_USE function only
+# says when it was used last, and a reversal of that leaves none.)
 CONTRADICTIONS = """
 WITH taken AS (
   SELECT s.ticket_id, s.jti, s.function_code, s.quantity, s.event_id, s.request_id, s.terminal_device_id
@@ -191,7 +193,7 @@ class World:
         """Makes an order with tickets; itself as (order_id, order code, jti, QR)."""
         self.orders += 1
         number = Number(PARTNER_ID, DAY, self.orders)
-        order = self._sealed(int(number), number.code("ORD", "CP"), qr.Kind.ORDER)
+        order = self._sealed(int(number), number.code("ORD", "CP"), qr.QrKind.ORDER)
         await self._add_order(order, count)
         return order, await self.tickets(count, order_id=order.ticket_id)
 
@@ -229,7 +231,9 @@ class World:
         return str(state)
 
     async def events(self, ticket: QrTicket | None = None) -> list[tuple[str, str]]:
-        """(result, reason or nothing) of a ticket's events in the order of time; without one, of all."""
+        """(result, reason or nothing) of a ticket's events in the order of time; without one, of
+        all.
+        """
         rows = await self.sql(
             "SELECT result, coalesce(reason, '') FROM redemption_events"
             " WHERE %s::bigint IS NULL OR ticket_id = %s ORDER BY occurred_time, event_id",
@@ -252,7 +256,9 @@ class World:
                 pass
 
     async def meets_a_lock(self) -> None:
-        """Returns when a scan of this process finds its ticket locked: it is put off, and does not wait."""
+        """Returns when a scan of this process finds its ticket locked: it is put off, and does
+        not wait.
+        """
         before = locked_calls()
         async with asyncio.timeout(PATIENCE_SECONDS):
             while locked_calls() == before:  # noqa: ASYNC110 - nobody else tells
@@ -267,7 +273,9 @@ class World:
     async def log_in(
         self, channel: grpc.aio.Channel, username: str = "olga", device: str | None = "T-1"
     ) -> "Terminal":
-        """Somebody logged in at a terminal, or without one, as an administrator is; no password is asked for."""
+        """Somebody logged in at a terminal, or without one, as an administrator is; no password
+        is asked for.
+        """
         now, login_id = datetime.now(UTC), uuid4()
         token, later = credentials.new_token("a", login_id), now + timedelta(hours=1)
         await self.sql(
@@ -305,10 +313,10 @@ class World:
     async def begin(self) -> None:
         """Makes the order of all tickets that are made without one."""
         number = Number(PARTNER_ID, DAY, 0)
-        order = self._sealed(int(number), number.code("ORD", "CP"), qr.Kind.ORDER)
+        order = self._sealed(int(number), number.code("ORD", "CP"), qr.QrKind.ORDER)
         await self._add_order(order, 0)
 
-    def _sealed(self, number: int, code: str, kind: qr.Kind = qr.Kind.TICKET) -> QrTicket:
+    def _sealed(self, number: int, code: str, kind: qr.QrKind = qr.QrKind.TICKET) -> QrTicket:
         jti = uuid4()
         claims = qr.Claims(jti, number, datetime.now(UTC) + timedelta(days=100), kind)
         return QrTicket(number, code, jti, qr.seal(claims, self.ring.active))

@@ -50,7 +50,9 @@ class GateServer:
 async def gate_server(
     database_url: str, redis_url: str, **settings: Any
 ) -> AsyncIterator[GateServer]:
-    """A server on free ports; several over one database are several processes, but for the machine."""
+    """A server on free ports; several over one database are several processes, but for the
+    machine.
+    """
     ports = {"grpc_port": 0, "http_port": 0, "secret_key": SECRET_KEY}
     app = await App.start(load_settings(**ports | settings), database_url, redis_url)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:

@@ -1,4 +1,5 @@
-"""The greatest messages of a method: all that a caller can put into the bytes that gRPC lets through, good or bad.
+"""The greatest messages of a method: all that a caller can put into the bytes that gRPC lets
+through, good or bad.
 
 Made from the descriptors, on the wire, since some of it no library would write.
 """
@@ -106,7 +107,9 @@ def _full_of_one_field(path: Path, most_bytes: int) -> Iterator[Greatest]:
 def whole(
     message: Descriptor, letters: str, excess: int, outer: Sequence[Descriptor] = ()
 ) -> bytes:
-    """All fields of a message at their limits, its lists full, texts `excess` times as long as they are kept."""
+    """All fields of a message at their limits, its lists full, texts `excess` times as long as
+    they are kept.
+    """
     if message.full_name == "google.protobuf.FieldMask":
         return (
             delimited(1, (letters * MASK_PATH_CHARACTERS)[:MASK_PATH_CHARACTERS].encode())
@@ -136,7 +139,9 @@ def whole(
 
 
 def _last_field(content: bytes, most_bytes: int) -> int:
-    """Where the last whole field ends that begins within the first `most_bytes` bytes, and ends there."""
+    """Where the last whole field ends that begins within the first `most_bytes` bytes, and ends
+    there.
+    """
     at = last = 0
     while at < most_bytes:
         last = at

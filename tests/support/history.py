@@ -1,8 +1,9 @@
 """Whether a recorded history of one ticket is explained by some serial order of its calls.
 
-A search in the manner of Wing and Gong, with Lowe's memory of where it has been: take any call that may come next
-(none that has returned may have to come before it), see that the model gives the recorded answer, go on from there. A
-call without an answer may have taken effect at any moment after it began, or never.
+A search in the manner of Wing and Gong, with Lowe's memory of where it has been: take any call that
+may come next (none that has returned may have to come before it), see that the model gives the
+recorded answer, go on from there. A call without an answer may have taken effect at any moment
+after it began, or never.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,9 @@ class Call:
 def explain(
     begin: Model, calls: Sequence[Call], is_final: Callable[[Model], bool]
 ) -> tuple[bool, list[str]]:
-    """Whether an order of the calls explains all answers and ends as `is_final` says; the longest that was found."""
+    """Whether an order of the calls explains all answers and ends as `is_final` says; the
+    longest that was found.
+    """
     answered = sum(1 << index for index, call in enumerate(calls) if call.answer is not None)
     seen: set[tuple[int, Model]] = set()
     longest: tuple[str, ...] = ()

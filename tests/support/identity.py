@@ -13,7 +13,7 @@ from server.identity import credentials
 from server.identity.callers import Operator
 from server.identity.credentials import new_partner_key
 from server.identity.models import accounts, partner_keys
-from server.identity.service import Identity, Tokens
+from server.identity.service import Identity, LoginTokens
 from server.parties.models import merchants, partners, terminals, venues
 from server.platform import change_feed
 from server.platform.change_feed import ChangeFeed, ChangeKind
@@ -171,7 +171,7 @@ async def running(settings: Settings, database_url: str, redis_url: str) -> Asyn
         await db.close()
 
 
-async def refresh_later(server: Server, tokens: Tokens, seconds: float) -> Reason | None:
+async def refresh_later(server: Server, tokens: LoginTokens, seconds: float) -> Reason | None:
     later = now() + timedelta(seconds=seconds)
     return await reason_of(server.identity.refresh(tokens.refresh_token, later))
 

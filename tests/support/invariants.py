@@ -14,6 +14,8 @@ def broken(database_url: str) -> list[Result]:
 
 
 def assert_invariants(database_url: str, *, but: Collection[str] = ()) -> None:
-    """Fails with examples if one of server.operations.consistency does not hold, `but` those that a test has broken by hand."""
+    """Fails with examples if one of server.operations.consistency does not hold, `but` those
+    that a test has broken by hand.
+    """
     found = [result for result in broken(database_url) if result.invariant.name not in but]
     assert not found, "\n".join(f"{result.invariant.name}: {result.text}" for result in found)

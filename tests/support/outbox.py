@@ -1,6 +1,7 @@
 """An outbox under a clock of the test's own, and what its handlers did.
 
-Run as a program it is a process that works, and can be killed: its arguments are a URL and how many tasks at once.
+Run as a program it is a process that works, and can be killed: its arguments are a URL and how many
+tasks at once.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-class Desk:
+class TaskHandler:
     """Asks for work, and looks at it."""
 
     def __init__(self, db: Database) -> None:
@@ -100,19 +101,19 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(url: str) -> AsyncIterator[Desk]:
+async def a_client(url: str) -> AsyncIterator[TaskHandler]:
     """A desk over this database."""
     db = Database(load_settings(), url)
-    desk = Desk(db)
-    await desk.prepare_effects()
-    yield desk
+    client = TaskHandler(db)
+    await client.prepare_effects()
+    yield client
     await db.close()
 
 
 async def _work_for_ever(url: str, at_once: int) -> None:
-    desk = Desk(Database(load_settings(), url))
+    client = TaskHandler(Database(load_settings(), url))
     outbox = TaskWorker(
-        desk.db, {"tell": TaskKind(desk.act, most_at_once=at_once)}, poll_seconds=0.01
+        client.db, {"tell": TaskKind(client.act, most_at_once=at_once)}, poll_seconds=0.01
     )
     outbox.start()
     sys.stdout.write("ready\n")

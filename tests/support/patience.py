@@ -1,8 +1,8 @@
 """The product's short waits, made long: on a busy machine what answers slowly is not lost.
 
-A wait that ends is an answer of its own (CONFLICT, a call let through, DATABASE_UNAVAILABLE). A test
-must not get one because the machine is slow. Tests of these answers take the product's own waits, or
-set theirs; servers in processes of their own have the product's.
+A wait that ends is an answer of its own (CONFLICT, a call let through, DATABASE_UNAVAILABLE). A
+test must not get one because the machine is slow. Tests of these answers take the product's own
+waits, or set theirs; servers in processes of their own have the product's.
 """
 
 from collections.abc import Iterator

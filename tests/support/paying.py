@@ -1,4 +1,5 @@
-"""A world in which travellers pay: a_world, the simulator of WeChat, and a server that is its merchant.
+"""A world in which travellers pay: a_world, the simulator of WeChat, and a server that is its
+merchant.
 
 ```python
 async with a_till(database_url, redis_url, tmp_path) as till:
@@ -23,7 +24,7 @@ from server.platform.config import load_settings
 from server.wechat.client import WechatClient
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.invariants import assert_invariants
-from tests.support.traveller import Desk, World, a_world
+from tests.support.traveller import TravellerClient, World, a_world
 from tests.support.wechat import WechatSimulator
 from tools.dev.wechat_simulator.protocol import dump, encrypt
 
@@ -33,13 +34,13 @@ PAYMENT_STATE = convert.enum_names(payment_pb2.PaymentState)
 
 
 @dataclass
-class Till:
+class PaymentScenario:
     """All that takes part in a payment; `desk` is of traveller 1."""
 
     world: World
     wechat: WechatSimulator
     server: GateServer
-    desk: Desk
+    client: TravellerClient
     database_url: str
 
     @property
@@ -50,19 +51,19 @@ class Till:
     async def create(self, order: Any, request_id: str = "") -> Any:
         """CreatePayment."""
         request = payment_pb2.CreatePaymentRequest(order_id=order.order_id, request_id=request_id)
-        return await self.desk.call("CreatePayment", request)
+        return await self.client.call("CreatePayment", request)
 
     async def close_at_wechat(self, out_trade_no: str) -> None:
         """Closes a payment at WeChat behind the server's back."""
-        client = WechatClient.of(load_settings(**self.wechat.settings()))
-        assert client
-        await client.close(out_trade_no)
-        await client.aclose()
+        wechat_client = WechatClient.of(load_settings(**self.wechat.settings()))
+        assert wechat_client
+        await wechat_client.close(out_trade_no)
+        await wechat_client.aclose()
 
     async def payment(self, order: Any) -> Any:
         """GetPayment."""
         request = payment_pb2.GetPaymentRequest(order_id=order.order_id)
-        return (await self.desk.call("GetPayment", request)).payment
+        return (await self.client.call("GetPayment", request)).payment
 
     async def pay(self, order: Any) -> str:
         """Asks for the payment, and pays it as the phone does; its out_trade_no."""
@@ -125,11 +126,11 @@ class Till:
         assert_invariants(self.database_url)
 
 
-def transaction(till: Till, number: str, **changes: Any) -> dict[str, Any]:
+def transaction(scenario: PaymentScenario, number: str, **changes: Any) -> dict[str, Any]:
     """A payment of 400.00 as a notice tells it."""
     content: dict[str, Any] = {
-        "mchid": till.wechat.merchant.merchant_id,
-        "appid": till.wechat.merchant.app_id,
+        "mchid": scenario.wechat.merchant.merchant_id,
+        "appid": scenario.wechat.merchant.app_id,
         "out_trade_no": number,
         "transaction_id": f"42000{number[2:]}",
         "trade_state": "SUCCESS",
@@ -151,10 +152,14 @@ def transaction(till: Till, number: str, **changes: Any) -> dict[str, Any]:
 
 
 def envelope(
-    till: Till, content: dict[str, Any], *, event: str = "TRANSACTION.SUCCESS", number: str = "EV-1"
+    scenario: PaymentScenario,
+    content: dict[str, Any],
+    *,
+    event: str = "TRANSACTION.SUCCESS",
+    number: str = "EV-1",
 ) -> bytes:
     """The notice that holds it."""
-    sealed = encrypt(till.wechat.merchant, dump(content), "transaction")
+    sealed = encrypt(scenario.wechat.merchant, dump(content), "transaction")
     return dump(
         {
             "id": number,
@@ -174,19 +179,21 @@ def merchant_settings(wechat: WechatSimulator) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def a_till(
+async def a_scenario(
     database_url: str, redis_url: str, folder: Path, *, settings: Any = None, **world: Any
-) -> AsyncIterator[Till]:
+) -> AsyncIterator[PaymentScenario]:
     """One of each, and traveller 1 enrolled."""
     async with (
-        a_world(database_url, **world) as furnished,
+        a_world(database_url, **world) as seeded,
         WechatSimulator(folder / "wechat") as wechat,
         gate_server(
             database_url, redis_url, **merchant_settings(wechat) | (settings or {})
         ) as server,
     ):
-        await furnished.enrol(1, 2)
+        await seeded.enrol(1, 2)
         openids = "UPDATE travellers SET app_id = %s, openid = %s WHERE traveller_id = %s"
         for number, name in ((1, "alice"), (2, "bob")):
-            await furnished.sql(openids, wechat.merchant.app_id, wechat.openid(name), number)
-        yield Till(furnished, wechat, server, Desk.of(server.channel), database_url)
+            await seeded.sql(openids, wechat.merchant.app_id, wechat.openid(name), number)
+        yield PaymentScenario(
+            seeded, wechat, server, TravellerClient.of(server.channel), database_url
+        )

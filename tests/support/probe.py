@@ -1,4 +1,6 @@
-"""A contract that uses every kind of HTTP binding, and a server which answers calls as a test says."""
+"""A contract that uses every kind of HTTP binding, and a server which answers calls as a test
+says.
+"""
 
 import asyncio
 import os
@@ -162,7 +164,9 @@ def compiled(source: str, name: str) -> FileDescriptorSet:
 
 
 def service(source: str, name: str) -> ServiceDescriptor:
-    """The first service of a proto file given as text, known to the process under the file's name."""
+    """The first service of a proto file given as text, known to the process under the file's
+    name.
+    """
     pool = descriptor_pool.Default()
     try:
         file = pool.FindFileByName(name)
@@ -186,7 +190,9 @@ Answer = Callable[[Any, Any], Awaitable[Any]]
 
 
 class Backend(grpc.GenericRpcHandler):
-    """Answers every method of some services, by default with its own request or nothing, and notes calls."""
+    """Answers every method of some services, by default with its own request or nothing, and
+    notes calls.
+    """
 
     def __init__(self, services: Iterable[ServiceDescriptor]) -> None:
         self.methods: dict[str, MethodDescriptor] = {

@@ -1,7 +1,9 @@
-"""A ticket and its redemptions in the plainest words of DOMAIN: what the server is measured against.
+"""A ticket and its redemptions in the plainest words of DOMAIN: what the server is measured
+against.
 
-Nothing is counted down or kept beside: what is left, which redemption stands in the way and the ticket's state all
-follow from the list of redemptions. Every state is hashable, so that a search can remember where it has been.
+Nothing is counted down or kept beside: what is left, which redemption stands in the way and the
+ticket's state all follow from the list of redemptions. Every state is hashable, so that a search
+can remember where it has been.
 """
 
 from collections.abc import Hashable
@@ -42,7 +44,9 @@ class Redemption(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The answer to a scan, as far as it says what happened; `earlier` names the redemption in the way."""
+    """The answer to a scan, as far as it says what happened; `earlier` names the redemption in
+    the way.
+    """
 
     result: str
     reason: str
@@ -60,7 +64,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """One ticket. `standing` is its state by other moves than redemption: ACTIVE lets redemption decide."""
+    """One ticket. `standing` is its state by other moves than redemption: ACTIVE lets redemption
+    decide.
+    """
 
     jti: Hashable
     entitlements: tuple[Entitlement, ...]

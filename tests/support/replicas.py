@@ -1,4 +1,6 @@
-"""Two PostgreSQL servers over TCP: a primary that commits when its standby has it, and that standby."""
+"""Two PostgreSQL servers over TCP: a primary that commits when its standby has it, and that
+standby.
+"""
 
 import contextlib
 import signal

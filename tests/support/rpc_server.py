@@ -1,4 +1,6 @@
-"""A process's worth of server for tests: a real gRPC server with the production interceptor, and what it refused."""
+"""A process's worth of server for tests: a real gRPC server with the production interceptor, and
+what it refused.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +27,9 @@ DETAILS = "grpc-status-details-bin"
 
 @dataclass(frozen=True)
 class Node:
-    """One server process; several over one database and Redis are several processes, but for the machine."""
+    """One server process; several over one database and Redis are several processes, but for the
+    machine.
+    """
 
     settings: Settings
     db: Database
@@ -89,7 +93,9 @@ class Refusal:
 
 
 async def refusal(call: Awaitable[object]) -> Refusal:
-    """The refusal of a call, whose gRPC status is checked against the reason's; fails if it was not refused."""
+    """The refusal of a call, whose gRPC status is checked against the reason's; fails if it was
+    not refused.
+    """
     found = await refusal_or_none(call)
     assert found is not None, "the call was not refused"
     return found

@@ -108,7 +108,9 @@ class ServerProcess:
         return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
     def metadata(self, role: str = "operator") -> tuple[tuple[str, str], ...]:
-        """What a call carries of somebody just logged in: `operator`, `supervisor`, or `partner`."""
+        """What a call carries of somebody just logged in: `operator`, `supervisor`, or
+        `partner`.
+        """
         credentials = self.credentials
         if role == "partner":
             return (("x-api-key", credentials["partner_api_key"]),)
@@ -198,7 +200,9 @@ class ServerProcess:
 
 
 def _tied_to_us() -> list[str]:
-    """Ends the server with the tests, however they end; the kernel ties it to the thread, so only in the main one."""
+    """Ends the server with the tests, however they end; the kernel ties it to the thread, so
+    only in the main one.
+    """
     tied = threading.current_thread() is threading.main_thread()
     launch = [sys.executable, "-I", "-S", become.__file__]
     return [*launch, str(os.geteuid()), str(os.getegid()), "0", str(int(tied))]

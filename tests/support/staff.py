@@ -1,4 +1,6 @@
-"""Those whom a traveller meets, over a traveller's world: operator and supervisor at a gate, and an administrator."""
+"""Those whom a traveller meets, over a traveller's world: operator and supervisor at a gate, and
+an administrator.
+"""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -40,7 +42,9 @@ class Administrator:
 
 @dataclass(frozen=True)
 class Staff:
-    """An operator and a supervisor of a merchant that redeems ferry, gift and lounge, and an administrator."""
+    """An operator and a supervisor of a merchant that redeems ferry, gift and lounge, and an
+    administrator.
+    """
 
     terminal: Terminal
     supervisor: Terminal
@@ -61,11 +65,11 @@ async def hire(world: World, channel: grpc.aio.Channel) -> Staff:
             await world.sql(statement, *values)
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
     people = gate.World(world.pg, world.ring)
-    office = await people.log_in(channel, "root", None)
+    admin_client = await people.log_in(channel, "root", None)
     return Staff(
         await people.log_in(channel),
         await people.log_in(channel, "sam", "T-2"),
-        Administrator(admin_service_pb2_grpc.AdminServiceStub(channel), office.metadata),
+        Administrator(admin_service_pb2_grpc.AdminServiceStub(channel), admin_client.metadata),
     )
 
 

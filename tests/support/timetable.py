@@ -1,4 +1,6 @@
-"""A small world to search in: a train and a ferry from Shenzhen to Hong Kong every day, and a package there."""
+"""A small world to search in: a train and a ferry from Shenzhen to Hong Kong every day, and a
+package there.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,7 +36,9 @@ ADULT, CHILD, PET = (
 
 @cache
 def today() -> date:
-    """The day the tests began on: what is sold is made once for them all, and they may go on past midnight."""
+    """The day the tests began on: what is sold is made once for them all, and they may go on
+    past midnight.
+    """
     return datetime.now(ZONE).date()
 
 

@@ -1,7 +1,7 @@
 """A traveller's client over gRPC and one over JSON, which look the same to whoever uses them.
 
-Requests and answers are dicts as the JSON interface has them; the client over gRPC makes messages of them and back, by the
-generated code alone.
+Requests and answers are dicts as the JSON interface has them; the client over gRPC makes messages
+of them and back, by the generated code alone.
 """
 
 import json

@@ -1,12 +1,14 @@
 """A world to travel in, and a traveller's side of the contract.
 
-`a_world(database_url)` furnishes a migrated database by SQL: Hong Kong and Shenzhen, a train between them (product 1, class
-0 `FIRST` with numbered seats, class 1 `SECOND` without) with `departures` departures in a week, each with `seats` seats in
-each class, and package 106 with a shared entitlement. `World` names the offers and looks at the tables.
+`a_world(database_url)` furnishes a migrated database by SQL: Hong Kong and Shenzhen, a train
+between them (product 1, class 0 `FIRST` with numbered seats, class 1 `SECOND` without) with
+`departures` departures in a week, each with `seats` seats in each class, and package 106 with a
+shared entitlement. `World` names the offers and looks at the tables.
 
-`traveller_server` (tests/support/gate_server.py's `gate_server`) serves it as production does; `Desk.of(channel, 1)` is the
-traveller number 1 at it: `await desk.order(world.seat())`, `desk.create(...)`, `desk.call("AnyMethod", request)`.
-`await world.enrol(1, 2)` writes rows of `travellers`, which payments need and orders do not.
+`traveller_server` (tests/support/gate_server.py's `gate_server`) serves it as production does;
+`Desk.of(channel, 1)` is the traveller number 1 at it: `await desk.order(world.seat())`,
+`desk.create(...)`, `desk.call("AnyMethod", request)`. `await world.enrol(1, 2)` writes rows of
+`travellers`, which payments need and orders do not.
 """
 
 import asyncio
@@ -25,7 +27,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
 from server.identity.callers import Traveller
-from server.identity.travellers import Tokens
+from server.identity.travellers import TravellerTokens
 from server.platform import clock as clock_module
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -34,7 +36,7 @@ from server.tickets import keys, qr
 from tests.support.gate_server import gate_server as traveller_server
 from tests.support.rpc_server import SECRET_KEY
 
-__all__ = ["Desk", "World", "a_world", "party", "traveller_server"]
+__all__ = ["TravellerClient", "World", "a_world", "party", "traveller_server"]
 
 ORDER_STATE = convert.enum_names(order_pb2.OrderState)
 CANCEL_REASON = convert.enum_names(order_pb2.CancelReason)
@@ -84,7 +86,8 @@ VALUES (%s, %s, %s, 'ACTIVE', now(), now(), now())
 """
 BUMP = "INSERT INTO change_feed DEFAULT VALUES"
 
-# What stock, seats, guards, quotas and caps say follows from the orders and tickets that still hold something.
+# What stock, seats, guards, quotas and caps say follows from the orders and tickets that still hold
+# something.
 CONTRADICTIONS = """
 WITH live AS (
   SELECT o.order_id, o.traveller_id, o.state, o.content FROM orders o
@@ -228,7 +231,9 @@ class World:
         cap: int | None,
         each: int | None = None,
     ) -> None:
-        """A promotion, by code or for all, with or without a cap, for all orders or each traveller's; seen within a second."""
+        """A promotion, by code or for all, with or without a cap, for all orders or each
+        traveller's; seen within a second.
+        """
         await self.sql(PROMOTION, promotion_id, code, basis_points, True, cap is not None, each)
         if cap is not None:
             number = promotion_stock_id(promotion_id)
@@ -266,7 +271,9 @@ async def a_world(
     max_per_traveller: int = 9,
     hold_seconds: int | None = None,
 ) -> AsyncIterator[World]:
-    """The world the module tells of. A row of numbered seats is `ABC DF`; there are as many as `seats` needs."""
+    """The world the module tells of. A row of numbered seats is `ABC DF`; there are as many as
+    `seats` needs.
+    """
     db = Database(load_settings(), database_url)
     async with db.transaction() as tx:
         await keys.create_first_key(tx, SECRET_KEY, clock_module.now())
@@ -357,7 +364,7 @@ def party(size: int = 2) -> list[order_pb2.Passenger]:
 
 
 @dataclass(frozen=True)
-class Desk:
+class TravellerClient:
     """A traveller's side of the contract."""
 
     stub: Any
@@ -365,9 +372,9 @@ class Desk:
     metadata: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, channel: grpc.aio.Channel, traveller_id: int = 1) -> "Desk":
+    def of(cls, channel: grpc.aio.Channel, traveller_id: int = 1) -> "TravellerClient":
         """The traveller with this number, logged in."""
-        token = Tokens(SECRET_KEY, life_seconds=7200).issue(
+        token = TravellerTokens(SECRET_KEY, life_seconds=7200).issue(
             Traveller(traveller_id), clock_module.now()
         )
         metadata = (("authorization", f"Bearer {token.access_token}"),)

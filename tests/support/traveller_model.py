@@ -1,9 +1,11 @@
-"""A family of orders (one, and those that change its tickets) in the plainest words of DOMAIN: what the server is measured against.
+"""A family of orders (one, and those that change its tickets) in the plainest words of DOMAIN: what
+the server is measured against.
 
-Where the server may do a thing at a moment of its own choosing (hear of a payment, let a hold expire, settle a refund),
-the model has a silent step; what a call may find is whatever silent steps may have come before it. So what is known of a
-family is a set of models, from which every answer removes those it contradicts. If none is left, the server did what it
-must not. What may be done to a family is in traveller_steps.py.
+Where the server may do a thing at a moment of its own choosing (hear of a payment, let a hold
+expire, settle a refund), the model has a silent step; what a call may find is whatever silent steps
+may have come before it. So what is known of a family is a set of models, from which every answer
+removes those it contradicts. If none is left, the server did what it must not. What may be done to
+a family is in traveller_steps.py.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,9 +21,11 @@ LEFT = GONE | {"REFUNDING", "CHANGING"}
 
 
 class Terms(NamedTuple):
-    """What giving back and changing cost, in minor units, how often a ticket may be changed, and what a party pays less.
+    """What giving back and changing cost, in minor units, how often a ticket may be changed, and
+    what a party pays less.
 
-    `refund_percent` is given back of what is returned; `tiers` are (party from, per cent off), ascending.
+    `refund_percent` is given back of what is returned; `tiers` are (party from, per cent off),
+    ascending.
     """
 
     refund_fee: int
@@ -45,9 +49,11 @@ class Terms(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """A ticket of one use; `refund` is the number of the refund that it is in, `given` what comes back by that.
+    """A ticket of one use; `refund` is the number of the refund that it is in, `given` what comes
+    back by that.
 
-    `kept` is the party discount that was kept when it left its party; below zero is what it took along of others'.
+    `kept` is the party discount that was kept when it left its party; below zero is what it took
+    along of others'.
     """
 
     paid: int
@@ -60,7 +66,9 @@ class Ticket(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Which ticket an order is to change, as (position of its order, position in that), and what comes back of it."""
+    """Which ticket an order is to change, as (position of its order, position in that), and what
+    comes back of it.
+    """
 
     order: int
     ticket: int
@@ -69,9 +77,11 @@ class Change(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of `prices`, and the fare of one who travels alone; `credit` is what a ticket that it changes was worth.
+    """An order of `prices`, and the fare of one who travels alone; `credit` is what a ticket that
+    it changes was worth.
 
-    With `scarce` its stock may be gone when it is wanted again. `money` at WeChat is none, `paid` (we may not know), `kept` or `returned`.
+    With `scarce` its stock may be gone when it is wanted again. `money` at WeChat is none, `paid`
+    (we may not know), `kept` or `returned`.
     """
 
     prices: tuple[int, ...]
@@ -88,9 +98,11 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """The first order, the changes of tickets as they were made, and the state of the ticket that they share.
+    """The first order, the changes of tickets as they were made, and the state of the ticket that
+    they share.
 
-    There is none (empty) before the first order is paid; `shared_refund` is the number of the refund that it is in.
+    There is none (empty) before the first order is paid; `shared_refund` is the number of the
+    refund that it is in.
     """
 
     orders: tuple[Order, ...]
@@ -121,7 +133,9 @@ class Family:
         return self.with_order(order, tickets=tuple(tickets))
 
     def back(self, order: int, position: int) -> "Family":
-        """A ticket that was to be given back or changed, and is not: its value is in its party again."""
+        """A ticket that was to be given back or changed, and is not: its value is in its party
+        again.
+        """
         return self.with_ticket(order, position, state="ACTIVE", given=0, kept=0)
 
     def settled(self, position: int) -> "Family":
@@ -155,9 +169,11 @@ class Family:
     # What a party has and what of it leaves with some
 
     def worth(self, order: int, leaving: Iterable[int], *, keeps: bool = False) -> int:
-        """What leaves with tickets: what was paid so far less the price of those who stay, never below zero.
+        """What leaves with tickets: what was paid so far less the price of those who stay, never
+        below zero.
 
-        With `keeps`, of a change, at least what was paid for them: it takes no discount from those who stay.
+        With `keeps`, of a change, at least what was paid for them: it takes no discount from those
+        who stay.
         """
         tickets, gone = self.orders[order].tickets, set(leaving)
         staying = [n for n, t in enumerate(tickets) if t.state not in LEFT and n not in gone]
@@ -190,7 +206,9 @@ class Family:
 
 
 class Now(NamedTuple):
-    """What may happen by itself: holds that may be over, and whether WeChat may close refunds without giving."""
+    """What may happen by itself: holds that may be over, and whether WeChat may close refunds
+    without giving.
+    """
 
     over: frozenset[int]
     refunds_close: bool
@@ -214,7 +232,9 @@ def silent(family: Family, now: Now) -> Iterator[Family]:
 
 
 def _late(family: Family, position: int, order: Order) -> Iterator[Family]:
-    """A payment that came too late: honoured if it can be, unless the traveller has cancelled, or the ticket is blocked."""
+    """A payment that came too late: honoured if it can be, unless the traveller has cancelled,
+    or the ticket is blocked.
+    """
     change, old = order.change, Ticket(0)
     if change:
         old = family.orders[change.order].tickets[change.ticket]

@@ -1,4 +1,6 @@
-"""Travellers who play out the loop, each with a family of orders and what it may be; the server and WeChat fail meanwhile."""
+"""Travellers who play out the loop, each with a family of orders and what it may be; the server
+and WeChat fail meanwhile.
+"""
 
 import asyncio
 import random
@@ -23,12 +25,12 @@ from tests.support.traveller import (
     FIRST,
     ORDER_STATE,
     SECOND,
-    Desk,
+    TravellerClient,
     party,
 )
 from tests.support.traveller_model import Family, Now, Order
+from tests.support.traveller_scenario import REST_SECONDS, TravellerScenario
 from tests.support.traveller_steps import Step
-from tests.support.traveller_theatre import REST_SECONDS, Theatre
 from tools.dev.wechat_simulator.protocol import RefusedError
 
 STEPS = 18
@@ -82,8 +84,8 @@ class ImpossibleError(AssertionError):
 class Played:
     """A family of orders: what it may be, and what was done to it."""
 
-    theatre: Theatre
-    desk: Desk
+    scenario: TravellerScenario
+    client: TravellerClient
     rng: random.Random
     name: str
     known: frozenset[Family]
@@ -97,7 +99,7 @@ class Played:
     def now(self) -> Now:
         moment = datetime.now(UTC)
         over = frozenset(n for n, order in enumerate(self.orders) if order.ends <= moment)
-        return Now(over, self.theatre.refunds_close)
+        return Now(over, self.scenario.refunds_close)
 
     def take_in(self, seen: Sequence[Seen]) -> None:
         """Removes from what is known what the answers contradict, whichever order the calls had."""
@@ -109,7 +111,7 @@ class Played:
             found |= families
         told = "; ".join(f"{name} -> {answer}" for name, _, answer in seen)
         self.history.append(f"{datetime.now(UTC):%M:%S.%f} {told} [{len(found)}]")
-        self.theatre.answers.update(f"{name.split()[0]} {_brief(a)}" for name, _, a in seen)
+        self.scenario.answers.update(f"{name.split()[0]} {_brief(a)}" for name, _, a in seen)
         if not found:
             raise ImpossibleError(self.story())
         self.known = found
@@ -117,7 +119,7 @@ class Played:
     def story(self) -> str:
         """What happened, and what it could have been before the last answer."""
         lines = [
-            f"seed {self.theatre.seed}, {self.name}: no model gives the last answer",
+            f"seed {self.scenario.seed}, {self.name}: no model gives the last answer",
             *self.history,
         ]
         lines += [f"  before: {family}" for family in list(self.known)[:6]]
@@ -132,7 +134,7 @@ class Played:
     async def call(self, method: str, request: Any, *, give_up: bool = False) -> tuple[str, Any]:
         """OK or a reason, and the answer; the call is repeated until there is one."""
         return await self._again(
-            method, lambda: self.desk.call(method, request, timeout=10), give_up=give_up
+            method, lambda: self.client.call(method, request, timeout=10), give_up=give_up
         )
 
     async def _again(
@@ -208,7 +210,7 @@ class Played:
         if not placed.out_trade_no:
             return []
         try:
-            self.theatre.wechat.pay(placed.out_trade_no)
+            self.scenario.wechat.pay(placed.out_trade_no)
         except RefusedError:
             return []
         return [(f"pay {position}", steps.pay(position), "OK")]
@@ -229,14 +231,14 @@ class Played:
 
     async def _redeem(self, ticket_code: str, function_code: str) -> str:
         """The verdict on a ticket's QR."""
-        ((number, jti),) = await self.theatre.world.sql(
+        ((number, jti),) = await self.scenario.world.sql(
             "SELECT ticket_id, jti FROM tickets WHERE ticket_code = %s", ticket_code
         )
-        qr = gate.World(self.theatre.world.pg, self.theatre.world.ring).seal(jti, number)
+        qr = gate.World(self.scenario.world.pg, self.scenario.world.ring).seal(jti, number)
         request_id = self.request_id()
         while True:
             try:
-                answer = await self.theatre.terminal.redeem(
+                answer = await self.scenario.terminal.redeem(
                     qr, function_code, request_id=request_id, deadline_seconds=10
                 )
             except grpc.aio.AioRpcError as error:
@@ -253,7 +255,7 @@ class Played:
         method = "BlockTicket" if blocked else "UnblockTicket"
         request = getattr(admin_block_pb2, f"{method}Request")(**values)
         reason, _ = await self._again(
-            method, lambda: self.theatre.office(method, request), give_up=False
+            method, lambda: self.scenario.admin_client(method, request), give_up=False
         )
         name = f"{'block' if blocked else 'unblock'} {position}.{ticket}"
         return [(name, steps.block(position, ticket, blocked=blocked), reason)]
@@ -290,7 +292,7 @@ class Played:
     ) -> tuple[list[Seen], str]:
         request = refund_pb2.QuoteChangeRequest(
             ticket_code=self.orders[position].ticket_codes[ticket],
-            offer_id=self.theatre.world.seat(*offer),
+            offer_id=self.scenario.world.seat(*offer),
         )
         reason, answer = await self.call("QuoteChange", request)
         found: object = reason
@@ -384,7 +386,7 @@ class Played:
 
     def is_paid(self, position: int) -> bool:
         """Whether WeChat has the money, which we may not know."""
-        paid = self.theatre.wechat.simulator._store.order(self.orders[position].out_trade_no)
+        paid = self.scenario.wechat.simulator._store.order(self.orders[position].out_trade_no)
         return paid is not None and paid.state in ("SUCCESS", "REFUND")
 
     async def _refund(self, position: int, tickets: tuple[int, ...]) -> Act | None:
@@ -405,15 +407,17 @@ class Played:
 
     async def _is_its_own(self, position: int, ticket: int, offer: tuple[int, int]) -> bool:
         """Whether a ticket is for that offer already: then it cannot be changed to it."""
-        ((content,),) = await self.theatre.world.sql(
+        ((content,),) = await self.scenario.world.sql(
             "SELECT content FROM orders WHERE order_code = %s", self.orders[position].order_id
         )
-        return bool(content["items"][0]["offer_id"] == self.theatre.world.seat(*offer))
+        return bool(content["items"][0]["offer_id"] == self.scenario.world.seat(*offer))
 
     # In the end
 
     async def end(self) -> None:
-        """Everything has settled: nothing that was promised is still to come, and WeChat has what the model says."""
+        """Everything has settled: nothing that was promised is still to come, and WeChat has
+        what the model says.
+        """
         for position in range(len(self.orders)):
             self.take_in(await self.look(position))
             self.take_in(await self.look_at_tickets(position))
@@ -424,7 +428,7 @@ class Played:
 
     def net_minor(self) -> int:
         """What WeChat has of this family's money."""
-        store, net = self.theatre.wechat.simulator._store, 0
+        store, net = self.scenario.wechat.simulator._store, 0
         for placed in self.orders:
             paid = store.order(placed.out_trade_no) if placed.out_trade_no else None
             if paid and paid.state in ("SUCCESS", "REFUND"):
@@ -437,33 +441,33 @@ def _brief(answer: object) -> object:
     return "number" if isinstance(answer, int) else answer
 
 
-async def play(theatre: Theatre, worker: int, rng: random.Random) -> None:
+async def play(scenario: TravellerScenario, worker: int, rng: random.Random) -> None:
     """One family after the other."""
     number = 0
-    while time.monotonic() < theatre.until:
+    while time.monotonic() < scenario.until:
         number += 1
-        played = await begin(theatre, 1 + worker * 10_000 + number, rng)
+        played = await begin(scenario, 1 + worker * 10_000 + number, rng)
         if played:
-            theatre.families.append(played)
+            scenario.families.append(played)
             for _ in range(STEPS):
                 await played.step()
-                if time.monotonic() > theatre.until or (played.is_over and rng.random() < 0.5):
+                if time.monotonic() > scenario.until or (played.is_over and rng.random() < 0.5):
                     break
 
 
-async def begin(theatre: Theatre, traveller: int, rng: random.Random) -> Played | None:
+async def begin(scenario: TravellerScenario, traveller: int, rng: random.Random) -> Played | None:
     """A traveller orders; None if nothing is left."""
-    wechat = theatre.wechat
-    await theatre.world.sql(
+    wechat = scenario.wechat
+    await scenario.world.sql(
         TRAVELLER, traveller, wechat.merchant.app_id, wechat.openid(f"traveller-{traveller}")
     )
-    desk = Desk.of(theatre.channel, traveller)
+    client = TravellerClient.of(scenario.channel, traveller)
     departure, fare_class = rng.choice([SCARCE, *AMPLE]), rng.choice([FIRST, SECOND])
     size = rng.randint(1, 3)
-    played = Played(theatre, desk, rng, f"traveller-{traveller}", frozenset(), [])
+    played = Played(scenario, client, rng, f"traveller-{traveller}", frozenset(), [])
     request = order_pb2.CreateOrderRequest(
         request_id=played.request_id(),
-        items=[order_pb2.OrderItem(offer_id=theatre.world.seat(departure, fare_class))],
+        items=[order_pb2.OrderItem(offer_id=scenario.world.seat(departure, fare_class))],
         passengers=party(size),
     )
     reason, answer = await played.call("CreateOrder", request)

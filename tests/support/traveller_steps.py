@@ -1,4 +1,6 @@
-"""What calls do to a family of orders: each gives the answers that are right, with the family after each."""
+"""What calls do to a family of orders: each gives the answers that are right, with the family
+after each.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -27,7 +29,9 @@ REDEEM_REASON = {
 
 
 def explain(families: Iterable[Family], step: Step, answer: object, now: Now) -> frozenset[Family]:
-    """What the families may be behind a call that gave this answer; empty if none of them gives it."""
+    """What the families may be behind a call that gave this answer; empty if none of them gives
+    it.
+    """
     after = {
         behind
         for family in closure(families, now)
@@ -50,7 +54,9 @@ def read_order(position: int) -> Step:
 
 
 def read_tickets(position: int) -> Step:
-    """ListTickets of an order: the states of its own, and that of what it shares, which each paid order shows."""
+    """ListTickets of an order: the states of its own, and that of what it shares, which each
+    paid order shows.
+    """
 
     def step(family: Family) -> Iterable[tuple[object, Family]]:
         states = tuple(ticket.state for ticket in family.orders[position].tickets)
@@ -132,7 +138,9 @@ def redeem_shared() -> Step:
 
 
 def block(position: int, ticket: int, *, blocked: bool) -> Step:
-    """BlockTicket and UnblockTicket, of whatever state: a block is also on what the ticket was changed into."""
+    """BlockTicket and UnblockTicket, of whatever state: a block is also on what the ticket was
+    changed into.
+    """
 
     def step(family: Family) -> Iterable[tuple[object, Family]]:
         after = family.with_ticket(position, ticket, blocked=blocked)
@@ -149,7 +157,9 @@ def block(position: int, ticket: int, *, blocked: bool) -> Step:
 
 
 def _offer(family: Family, position: int, wanted: tuple[int, ...]) -> tuple[list[int], bool] | None:
-    """What each of some tickets gives back, and whether what is shared goes with them; None if they are refused."""
+    """What each of some tickets gives back, and whether what is shared goes with them; None if
+    they are refused.
+    """
     tickets = family.orders[position].tickets
     if any(tickets[n].state != "ACTIVE" or tickets[n].blocked for n in wanted):
         return None
@@ -169,7 +179,9 @@ def _offer(family: Family, position: int, wanted: tuple[int, ...]) -> tuple[list
 
 
 def quote_refund(position: int, tickets: Iterable[int]) -> Step:
-    """QuoteRefund: what all of them together give back, and whether what is shared goes with them."""
+    """QuoteRefund: what all of them together give back, and whether what is shared goes with
+    them.
+    """
     wanted = tuple(tickets)
 
     def step(family: Family) -> Iterable[tuple[object, Family]]:
@@ -210,7 +222,9 @@ def refund(position: int, tickets: Iterable[int], number: int, quoted: object) -
 
 
 def quote_change(position: int, ticket: int, price: int) -> Step:
-    """QuoteChange to an offer of this price: what is to be paid, what comes back, and what the old one is worth."""
+    """QuoteChange to an offer of this price: what is to be paid, what comes back, and what the
+    old one is worth.
+    """
 
     def step(family: Family) -> Iterable[tuple[object, Family]]:
         cost = _cost(family, position, ticket, price)
@@ -220,7 +234,9 @@ def quote_change(position: int, ticket: int, price: int) -> Step:
 
 
 def _cost(family: Family, position: int, ticket: int, price: int) -> tuple[int, int, int] | None:
-    """Of something cheaper the share of the difference comes back that a refund would give, less the fee."""
+    """Of something cheaper the share of the difference comes back that a refund would give, less
+    the fee.
+    """
     old, terms = family.orders[position].tickets[ticket], family.terms
     if old.state != "ACTIVE" or old.blocked or old.changes_made >= terms.changes_allowed:
         return None
@@ -231,7 +247,9 @@ def _cost(family: Family, position: int, ticket: int, price: int) -> tuple[int, 
 
 
 def change(position: int, ticket: int, price: int, quoted: object, *, scarce: bool) -> Step:
-    """ChangeTicket against a quote, which said what `quoted` is: the new order stands behind the others."""
+    """ChangeTicket against a quote, which said what `quoted` is: the new order stands behind the
+    others.
+    """
 
     def step(family: Family) -> Iterable[tuple[object, Family]]:
         cost = _cost(family, position, ticket, price)

@@ -1,10 +1,12 @@
-"""WeChat for tests: the simulator of `tools/dev/wechat_simulator`, in this process, with keys and state of the test's own.
+"""WeChat for tests: the simulator of `tools/dev/wechat_simulator`, in this process, with keys and
+state of the test's own.
 
 ```python
 async with WechatSimulator(tmp_path / "wechat") as wechat:
-    settings = load_settings(**wechat.settings("http://127.0.0.1:8080"))  # or put them into the environment
+    settings = load_settings(**wechat.settings("http://127.0.0.1:8080")) # or put them into the
+      environment
     session = await client.code_to_session("alice")                      # any code is a traveller
-    await wechat.switch(lost_notices=True)                               # see tools/dev/wechat_simulator/switches.py
+    await wechat.switch(lost_notices=True) # see tools/dev/wechat_simulator/switches.py
     wechat.pay(out_trade_no)                                             # as the traveller's phone
 ```
 """
@@ -26,17 +28,18 @@ from tools.dev.wechat_simulator.switches import Switches
 class WechatSimulator:
     """A running simulator; `async with` starts and stops it.
 
-    Refunds settle and notices are retried within hundredths of a second, unless the switches say otherwise.
+    Refunds settle and notices are retried within hundredths of a second, unless the switches say
+    otherwise.
 
     Args:
-        folder: keys and state; give the same again to see them survive. Its keys are copies of one set made once for
-            the whole run, so that starting costs nothing.
+        folder: keys and state; give the same again to see them survive. Its keys are copies of
+            one set made once for the whole run, so that starting costs nothing.
         port: where it listens; one of tests.support.free_ports if it is to be restarted.
         switches: what goes wrong from the start.
     """
 
     def __init__(self, folder: Path, *, port: int = 0, **switches: Any) -> None:
-        _furnish(folder)
+        _seed(folder)
         self._folder = folder
         self._switches = {"refund_seconds": 0.0, "retry_scale": 0.003, **switches}
         self._simulator: Simulator | None = None
@@ -78,8 +81,9 @@ class WechatSimulator:
     def pay(self, number: str, payment: dict[str, str] | None = None) -> str:
         """Pays an order by out_trade_no or prepay_id; returns WeChat's transaction_id.
 
-        With `payment`, what the mini program would give to wx.requestPayment with `appId`, its signature is checked
-        first. Raises tools.dev.wechat_simulator.protocol.RefusedError, as for an order that is closed.
+        With `payment`, what the mini program would give to wx.requestPayment with `appId`, its
+        signature is checked first. Raises tools.dev.wechat_simulator.protocol.RefusedError, as for
+        an order that is closed.
         """
         return self.simulator.pay(number, payment)
 
@@ -102,7 +106,9 @@ class WechatSimulator:
                 await asyncio.sleep(0.005)
 
     async def restart(self) -> None:
-        """Ends it and starts it again on the same port, with the state it had and all switches as at the start."""
+        """Ends it and starts it again on the same port, with the state it had and all switches
+        as at the start.
+        """
         await self.__aexit__(None, None, None)
         await self.__aenter__()
 
@@ -125,7 +131,7 @@ class WechatSimulator:
 _keys: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def _furnish(folder: Path) -> None:
+def _seed(folder: Path) -> None:
     """Puts the keys of this run into a new folder."""
     if folder.exists():
         return

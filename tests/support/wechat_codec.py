@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from server.wechat.signatures import Merchant, PlatformKey
+from server.wechat.signatures import PlatformKey, WechatMerchant
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AT = int(NOW.timestamp())
@@ -28,8 +28,8 @@ def key(name: str) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 2048)
 
 
-def merchant() -> Merchant:
-    return Merchant("wx0123456789abcdef", "1900000001", "5F00AA", key("merchant"), API_V3_KEY)
+def merchant() -> WechatMerchant:
+    return WechatMerchant("wx0123456789abcdef", "1900000001", "5F00AA", key("merchant"), API_V3_KEY)
 
 
 def platform_key(serial: str = PUBLIC_KEY_ID, **life: datetime) -> PlatformKey:
@@ -39,7 +39,9 @@ def platform_key(serial: str = PUBLIC_KEY_ID, **life: datetime) -> PlatformKey:
 def signed(
     body: bytes, *, serial: str = PUBLIC_KEY_ID, at: int = AT, signer: str = "", **changed: str
 ) -> dict[str, str]:
-    """Headers as WeChat sends them with a body; `changed` replaces some (timestamp="…") after the signing."""
+    """Headers as WeChat sends them with a body; `changed` replaces some (timestamp="…") after
+    the signing.
+    """
     message = f"{at}\nnonce\n".encode() + body + b"\n"
     signature = key(signer or serial).sign(message, padding.PKCS1v15(), SHA256())
     values = {

@@ -1,4 +1,6 @@
-"""The feed of configuration changes stops when it is told to, and what is remembered outlives a late poll."""
+"""The feed of configuration changes stops when it is told to, and what is remembered outlives a
+late poll.
+"""
 
 import asyncio
 import time
@@ -19,7 +21,9 @@ def _however_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_stop_that_comes_with_the_end_of_a_poll_is_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Seen red: with asyncio.wait_for around the poll the server hung at its stop, once in some hundred stops."""
+    """Seen red: with asyncio.wait_for around the poll the server hung at its stop, once in some
+    hundred stops.
+    """
     monkeypatch.setattr(change_feed, "POLL_SECONDS", 0)
     polling, answered = asyncio.Event(), asyncio.get_running_loop().create_future()
 

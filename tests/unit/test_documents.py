@@ -1,6 +1,7 @@
 """Travel documents: every kind, however it is written, and what a number tells of its holder.
 
-No number here is anybody's: they are examples of authorities (GB 11643 prints 11010519491231002X), or made up.
+No number here is anybody's: they are examples of authorities (GB 11643 prints 11010519491231002X),
+or made up.
 """
 
 from datetime import UTC, date, datetime
@@ -46,7 +47,9 @@ KINDS = (
 
 
 def checked(body: str) -> str:
-    """17 digits with their check character. ISO 7064: as a number to the base of 2 it is 1 modulo 11."""
+    """17 digits with their check character. ISO 7064: as a number to the base of 2 it is 1
+    modulo 11.
+    """
     rest = sum(int(c) << 17 - at for at, c in enumerate(body)) % 11
     return body + "0123456789X"[(1 - rest) % 11]
 
@@ -127,8 +130,9 @@ def test_documents(document_type: str, number: str, good: bool) -> None:
     assert not fault or not number or document_number(number) not in fault.split()
 
 
-# In 2021 Hangzhou founded Linping and Qiantang (330113, 330114) and drew Shangcheng (330102) anew; who moves there gets a
-# card with the number of old, and a child whose birth is registered late one of the new district.
+# In 2021 Hangzhou founded Linping and Qiantang (330113, 330114) and drew Shangcheng (330102) anew;
+# who moves there gets a card with the number of old, and a child whose birth is registered late one
+# of the new district.
 @pytest.mark.parametrize("district", ["330113", "330114", "330102", "810000", "820000", "830000"])
 @pytest.mark.parametrize("year", [1950, 1980, 2000, 2022])
 def test_the_district_is_never_a_reason(district: str, year: int) -> None:
@@ -204,7 +208,9 @@ ANYTHING = st.text(max_size=40) | st.text(
 
 @given(st.sampled_from([*KINDS, "", "LIBRARY_CARD"]) | st.text(max_size=10), ANYTHING, st.dates())
 def test_nothing_that_is_typed_raises(document_type: str, number: str, today: date) -> None:
-    """Whatever it is, there is a fault in words or none; and what has none is read the same once more."""
+    """Whatever it is, there is a fault in words or none; and what has none is read the same once
+    more.
+    """
     fault = document_fault(document_type, number, today=today)
     assert fault is None or fault
     birth_date(document_type, number)

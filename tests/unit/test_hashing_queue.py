@@ -1,4 +1,6 @@
-"""Whose password is hashed next: shares take turns, known ones have every second, and what waits is bounded."""
+"""Whose password is hashed next: shares take turns, known ones have every second, and what waits
+is bounded.
+"""
 
 import asyncio
 from collections import Counter
@@ -130,7 +132,9 @@ async def test_who_was_cancelled_but_has_not_run_since_costs_nobody_a_turn(queue
 
 
 async def test_who_was_cancelled_but_has_not_run_since_keeps_no_place(queue: Queue) -> None:
-    """Seen red where it was told that it lost its place: InvalidStateError for the one that came."""
+    """Seen red where it was told that it lost its place: InvalidStateError for the one that
+    came.
+    """
     await queue.join("guesser", times=hashing_queue.SHARE_WAITING)
     for number in range(hashing_queue.MOST_WAITING - hashing_queue.SHARE_WAITING):
         await queue.join(f"n{number}")

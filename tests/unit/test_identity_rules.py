@@ -1,4 +1,6 @@
-"""Lock-out, who may stand where, addresses, functions, used refresh tokens, and the form of credentials."""
+"""Lock-out, who may stand where, addresses, functions, used refresh tokens, and the form of
+credentials.
+"""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,6 @@
-"""Offers, made from a catalogue without a database: their times, their days, and what a snapshot keeps of them."""
+"""Offers, made from a catalogue without a database: their times, their days, and what a snapshot
+keeps of them.
+"""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any

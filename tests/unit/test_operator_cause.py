@@ -1,4 +1,6 @@
-"""What a departure that the operator cancels or moves gives back, and what a change away from it costs."""
+"""What a departure that the operator cancels or moves gives back, and what a change away from it
+costs.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,12 +18,12 @@ from server.catalog.operator_cause import (
     REFUND_TEXTS,
     operator_cause,
 )
-from server.catalog.policy import ChangeOffer, Policy, RefundOffer, Refused, Ticket
+from server.catalog.policy import ChangeOffer, Policy, PolicyTicket, RefundOffer, Refused
 
 LEAVES = datetime(2026, 12, 24, 12, tzinfo=UTC)
 NOTHING = Policy(refund_fee_minor=500, change_fee_minor=700)
 """Gives nothing back, and changes nothing."""
-SOLD = Ticket(
+SOLD = PolicyTicket(
     state="ACTIVE",
     paid_minor=10_001,
     remaining_uses=3,
@@ -52,7 +54,7 @@ def test_the_cause(state: str | None, minutes: int, tolerance: int, cause: str) 
 
 
 @pytest.mark.parametrize("ticket", [SOLD, MOVED])
-def test_all_comes_back_without_a_fee_whatever_the_policy_says(ticket: Ticket) -> None:
+def test_all_comes_back_without_a_fee_whatever_the_policy_says(ticket: PolicyTicket) -> None:
     offer = policy.refund(ticket, NOTHING, LEAVES - MINUTE)
     assert isinstance(offer, RefundOffer)
     money = offer.amount_minor, offer.fee_minor, offer.percent, offer.rule
@@ -88,7 +90,7 @@ def test_what_is_unused_comes_back(values: dict[str, object], amount: int | str)
 
 
 @pytest.mark.parametrize("ticket", [SOLD, MOVED])
-def test_a_change_is_free_until_it_leaves_and_does_not_count(ticket: Ticket) -> None:
+def test_a_change_is_free_until_it_leaves_and_does_not_count(ticket: PolicyTicket) -> None:
     offer = policy.change(ticket, NOTHING, changes_made=9, new_price_minor=12_001, now=LEAVES)
     assert offer == ChangeOffer(2_000, 0, 0, 10_001, 12_001, LEAVES, ticket.operator_cause)
     late = policy.change(

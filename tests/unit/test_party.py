@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from server.catalog.pricing import Fare as OneFare
 from server.catalog.pricing import Price, Tier, fare_table, percent_off, price, price_again
-from server.orders.party import Member, Party
+from server.orders.party import Party, PartyMember
 from tests.unit.test_pricing import NOW, a_promotion
 
 FARES = fare_table([OneFare("ADULT", "weekday", 10_000), OneFare("CHILD", "weekday", 5_001)])
@@ -29,7 +29,7 @@ def sold(party: Sequence[str], tiers: Sequence[Tier], *promotions: object) -> tu
     )
     kept = Price.parse(found.content())
     members = [
-        Member(number, who, paid)
+        PartyMember(number, who, paid)
         for number, (who, paid) in enumerate(zip(party, found.ticket_minor, strict=True), 1)
     ]
 
@@ -99,7 +99,9 @@ def test_a_promotion_for_parties_ends_with_the_party() -> None:
 
 
 def test_a_change_takes_no_discount_along_that_nobody_has_left() -> None:
-    """Together one promotion is the best, of which the child alone has another: 8,851 and 5,900 + 2,001."""
+    """Together one promotion is the best, of which the child alone has another: 8,851 and 5,900
+    + 2,001.
+    """
     share = a_promotion(1, basis_points_off=4_100, stackable=False)
     amount = a_promotion(2, amount_off_minor=3_000, stackable=False)
     found, party = sold(["ADULT", "CHILD"], (), share, amount)
@@ -138,7 +140,7 @@ def test_whom_the_operator_makes_leave_takes_nothing_from_those_who_stay() -> No
 
 
 def test_free_tickets_take_along_what_is_left() -> None:
-    members = [Member(1, "ADULT", 0), Member(2, "ADULT", 0)]
+    members = [PartyMember(1, "ADULT", 0), PartyMember(2, "ADULT", 0)]
     assert Party(members, 0, lambda _: 0).values({1, 2}) == {1: 0, 2: 0}
     assert Party(members, 700, lambda _: 0).values({1, 2}) == {1: 700, 2: 0}
     assert Party(members, 0, lambda _: 0).values(set()) == {}
@@ -174,7 +176,9 @@ offers = st.lists(
 def test_money_is_neither_made_nor_lost(
     who: list[str], steps: list[Tier], promotions: list[object], random: object
 ) -> None:
-    """In any order and rounds: what left and what stays are what was paid, and who stays never pays above the price."""
+    """In any order and rounds: what left and what stays are what was paid, and who stays never
+    pays above the price.
+    """
     found, party = sold(who, steps, *promotions)
     assert party.price(who) == found.total_minor
     left, gone = [m.ticket_id for m in party.members], 0

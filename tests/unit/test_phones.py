@@ -21,7 +21,8 @@ from server.platform.phones import country_of, read_phone_number
         ("＋86（0）138 0013 8000", "+8613800138000", "CN"),
         (" 00852 9123 4567 ", "+85291234567", "HK"),
         ("(00852) 91234567", "+85291234567", "HK"),
-        # as an iPhone copies it, and off a card; seen red: refused, since the 00 was looked for at the beginning alone
+        # as an iPhone copies it, and off a card; seen red: refused, since the 00 was looked for at
+        # the beginning alone
         ("\u202d0086 138 0013 8000\u202c", "+8613800138000", "CN"),
         ("Tel: 0086-138 0013 8000", "+8613800138000", "CN"),
         ("9123 4567", "+85291234567", "HK"),

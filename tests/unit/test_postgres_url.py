@@ -1,6 +1,7 @@
 """URLs of PostgreSQL are handed to the driver as they are, and shown without secrets.
 
-Seen red: SQLAlchemy's own reader refused several hosts ("invalid literal for int() with base 10: '5432,h2:5432'").
+Seen red: SQLAlchemy's own reader refused several hosts ("invalid literal for int() with base 10:
+'5432,h2:5432'").
 """
 
 import pytest

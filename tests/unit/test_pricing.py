@@ -1,4 +1,6 @@
-"""The price of a party: fares and days, tiers, which promotions win, rounding, and a model in fractions."""
+"""The price of a party: fares and days, tiers, which promotions win, rounding, and a model in
+fractions.
+"""
 
 import json
 from collections.abc import Iterable
@@ -14,9 +16,9 @@ from hypothesis import strategies as st
 
 from server.catalog.pricing import (
     Fare,
-    Line,
     NoFare,
     Price,
+    PriceLine,
     Promotion,
     Tier,
     day_type,
@@ -132,12 +134,12 @@ def test_lines_stand_by_customer_type_with_each_step() -> None:
     found = priced("CHILD", "ADULT", "CHILD", tiers=[Tier(3, 10)], promotions=[promotion])
     names: dict[str, Any] = {"code": "SUMMER", "name_en": "promotion 3", "name_zh": "优惠3"}
     assert found.lines == (
-        Line("FARE", "CHILD", 2, 5_005, 10_010),
-        Line("TIER", "CHILD", 2, -500, -1_000, percent=10),  # 4,504.5 is left, and rounded up
-        Line("PROMOTION", "CHILD", 2, -200, -400, promotion_id=3, **names),
-        Line("FARE", "ADULT", 1, 10_000, 10_000),
-        Line("TIER", "ADULT", 1, -1_000, -1_000, percent=10),
-        Line("PROMOTION", "ADULT", 1, -200, -200, promotion_id=3, **names),
+        PriceLine("FARE", "CHILD", 2, 5_005, 10_010),
+        PriceLine("TIER", "CHILD", 2, -500, -1_000, percent=10),  # 4,504.5 is left, and rounded up
+        PriceLine("PROMOTION", "CHILD", 2, -200, -400, promotion_id=3, **names),
+        PriceLine("FARE", "ADULT", 1, 10_000, 10_000),
+        PriceLine("TIER", "ADULT", 1, -1_000, -1_000, percent=10),
+        PriceLine("PROMOTION", "ADULT", 1, -200, -200, promotion_id=3, **names),
     )
     assert found.ticket_minor == (4_305, 8_800, 4_305)
     assert (found.total_minor, found.promotion_ids) == (17_410, (3,))

@@ -1,4 +1,6 @@
-"""The JSON form of messages: against the reference implementation, and every kind of fault by its path."""
+"""The JSON form of messages: against the reference implementation, and every kind of fault by
+its path.
+"""
 
 import json
 import math
@@ -36,7 +38,9 @@ def good(value: Any) -> Any:
 
 
 def places(value: Any, path: str = "") -> list[tuple[str, list[Any]]]:
-    """Every place in a JSON value: its path as a fault would name it, and the keys that lead there."""
+    """Every place in a JSON value: its path as a fault would name it, and the keys that lead
+    there.
+    """
     found: list[tuple[str, list[Any]]] = []
     if isinstance(value, dict):
         of_map = path.rpartition(".")[2] in {"counts", "by_number", "by_truth", "colour_of"}

@@ -1,10 +1,11 @@
 """A million mutated, truncated, re-encoded and spliced QR tokens: none is accepted.
 
-The forger has 999 genuine tokens of three living keys, 333 of a revoked key, and keys of his own. He
-has neither our seeds nor our AES keys, so nothing of his may come as far as the decryption.
+The forger has 999 genuine tokens of three living keys, 333 of a revoked key, and keys of his own.
+He has neither our seeds nor our AES keys, so nothing of his may come as far as the decryption.
 
-What a scanner adds to a genuine token is no forgery: what is accepted must be such a text, by `as_scanned`, which is
-written without ours. That all of those are accepted stands in test_qr_scanned.py.
+What a scanner adds to a genuine token is no forgery: what is accepted must be such a text, by
+`as_scanned`, which is written without ours. That all of those are accepted stands in
+test_qr_scanned.py.
 
 Seen to fail with each of these changes to server/tickets/qr.py: no signature check; signature over
 fewer parts; letters raised by `str.upper`; white space dropped inside too; characters outside ASCII
@@ -63,7 +64,9 @@ CASE_ALIKE = {"I": "\u0131", "S": "\u017f", "K": "\u212a"}
 
 
 def as_scanned(text: str) -> str:
-    """A text as a scanner's user means it: forms folded, and what stands before and behind the token away."""
+    """A text as a scanner's user means it: forms folded, and what stands before and behind the
+    token away.
+    """
     folded = "".join(
         unicodedata.normalize("NFKC", each)
         if "\uff01" <= each <= "\uff5e" or each == "\u3000"
@@ -120,7 +123,9 @@ class Forger:
         return text + "".join(junk) if self.chance.random() < 0.5 else "".join(junk) + text
 
     def other_letters(self) -> str:
-        """Letters that become ours when raised by Unicode's rules, or two that are one of theirs."""
+        """Letters that become ours when raised by Unicode's rules, or two that are one of
+        theirs.
+        """
         chars = list(self.token())
         alike = [at for at, letter in enumerate(chars) if letter in CASE_ALIKE]
         for at in self.chance.sample(alike, self.chance.randint(1, 4)):

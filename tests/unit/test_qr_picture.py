@@ -102,7 +102,9 @@ def dots_of(bitmap: bytes, width: int) -> list[list[bool]]:
 
 
 def printed(rows: list[list[bool]]) -> list[list[bool]]:
-    """As it comes out of a thermal printer: each black dot runs into the next to its right and below it."""
+    """As it comes out of a thermal printer: each black dot runs into the next to its right and
+    below it.
+    """
     wider = [[a and b for a, b in pairwise([True, *row])] for row in rows]
     return [[a and b for a, b in zip(*two, strict=True)] for two in pairwise([wider[0], *wider])]
 

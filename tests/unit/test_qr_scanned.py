@@ -1,6 +1,8 @@
-"""What scanners and keyboards make of a genuine token is the same token; what they do not make is not.
+"""What scanners and keyboards make of a genuine token is the same token; what they do not make is
+not.
 
-Seen red: `read_scanned` giving its text back as it is; without folding, without raising, without the identifier, one end only.
+Seen red: `read_scanned` giving its text back as it is; without folding, without raising, without
+the identifier, one end only.
 """
 
 import time
@@ -13,12 +15,12 @@ from hypothesis import strategies as st
 
 from server.platform.texts import read_scanned
 from server.tickets import qr
-from server.tickets.qr import Check, Claims, Invalid, KeyRing, KeyState, Kind, QrKey, Valid
+from server.tickets.qr import Check, Claims, Invalid, KeyRing, KeyState, QrKey, QrKind, Valid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = QrKey.generate(7, KeyState.ACTIVE)
 RING = KeyRing([KEY])
-CLAIMS = [Claims(UUID(int=7), 42, NOW + timedelta(days=1), kind) for kind in Kind]
+CLAIMS = [Claims(UUID(int=7), 42, NOW + timedelta(days=1), kind) for kind in QrKind]
 TOKENS = {claims.kind: qr.seal(claims, KEY) for claims in CLAIMS}
 FULL_WIDTH = {ord("!") + at: 0xFF01 + at for at in range(94)} | {ord(" "): 0x3000}
 kinds = st.sampled_from(CLAIMS)
@@ -32,7 +34,7 @@ ends = st.text(
 identifiers = st.sampled_from(["", "]Q1", "]q1", "]Q3", "\uff3d\uff31\uff11"])
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", QrKind)
 @pytest.mark.parametrize(
     "form",
     [
@@ -49,14 +51,14 @@ identifiers = st.sampled_from(["", "]Q1", "]q1", "]Q3", "\uff3d\uff31\uff11"])
         " ]q0{}",
     ],
 )
-def test_with_what_a_scanner_adds(form: str, kind: Kind) -> None:
+def test_with_what_a_scanner_adds(form: str, kind: QrKind) -> None:
     outcome = qr.unseal(form.format(TOKENS[kind]), RING, NOW)
     assert isinstance(outcome, Valid)
     assert outcome.claims.kind is kind
 
 
 def test_in_other_forms() -> None:
-    token = TOKENS[Kind.TICKET]
+    token = TOKENS[QrKind.TICKET]
     for text in (
         token.lower(),
         token.replace(":", "\uff1a"),
@@ -82,7 +84,7 @@ def test_any_of_them_together(
 
 @given(st.integers(1, 202), st.sampled_from(" \t\r\n\x00\u3000\ufeff\u200b]"))
 def test_nothing_is_dropped_inside(at: int, inside: str) -> None:
-    token = TOKENS[Kind.TICKET]
+    token = TOKENS[QrKind.TICKET]
     assert isinstance(qr.unseal(token[:at] + inside + token[at:], RING, NOW), Invalid)
 
 
@@ -103,7 +105,7 @@ def test_nothing_is_dropped_inside(at: int, inside: str) -> None:
     ],
 )
 def test_what_no_scanner_adds_is_a_forgery(form: str) -> None:
-    assert isinstance(qr.unseal(form.format(TOKENS[Kind.TICKET]), RING, NOW), Invalid)
+    assert isinstance(qr.unseal(form.format(TOKENS[QrKind.TICKET]), RING, NOW), Invalid)
 
 
 @given(st.one_of(st.text(), st.text(st.sampled_from("\u0131\u017f\u212aISK:]Q1 \n"), min_size=100)))
@@ -134,8 +136,10 @@ def test_a_letter_that_would_become_one_of_ours_stays(letter: str) -> None:
 
 
 def test_the_work_is_bounded() -> None:
-    """As many additions as a call's fields let through, and far more: they are looked at once, or not at all."""
-    token = TOKENS[Kind.TICKET]
+    """As many additions as a call's fields let through, and far more: they are looked at once,
+    or not at all.
+    """
+    token = TOKENS[QrKind.TICKET]
     assert isinstance(qr.unseal(token + "\n" * 500, RING, NOW), Valid)
     assert qr.unseal(token + "\n" * 5000, RING, NOW) == Invalid(Check.LENGTH)
     begin = time.process_time()

@@ -24,8 +24,8 @@ from server.tickets.qr import (
     Invalid,
     KeyRing,
     KeyState,
-    Kind,
     QrKey,
+    QrKind,
     Unverified,
     Valid,
     VerifiedTokens,
@@ -40,7 +40,7 @@ claims = st.builds(
     jti=st.uuids(allow_nil=True),
     number=st.integers(0, 2**64 - 1),
     expire_time=st.integers(0, 2**32 - 1).map(lambda s: datetime.fromtimestamp(s, UTC)),
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(QrKind),
     flags=st.integers(0, 255),
 )
 
@@ -66,7 +66,7 @@ VECTOR_CLAIMS = Claims(
     jti=UUID("550e8400-e29b-41d4-a716-446655440000"),
     number=0x0123456789ABCDEF,
     expire_time=NOW,
-    kind=Kind.TICKET,
+    kind=QrKind.TICKET,
     flags=0,
 )
 VECTOR_TOKEN = (

@@ -1,4 +1,6 @@
-"""The decision of a scan: every reason, which of two reasons wins, the words for it, and a model to compare with."""
+"""The decision of a scan: every reason, which of two reasons wins, the words for it, and a model
+to compare with.
+"""
 
 import ast
 import re
@@ -20,7 +22,16 @@ import server.redemption
 from server.api import convert
 from server.redemption import explanations, redeem, rules
 from server.redemption.explanations import explain
-from server.redemption.rules import Departure, Earlier, Refusal, Scan, Snapshot, Terms, Ticket, Uses
+from server.redemption.rules import (
+    Earlier,
+    Refusal,
+    Scan,
+    ScannedTicket,
+    Snapshot,
+    TicketDeparture,
+    TicketTerms,
+    Uses,
+)
 from server.tickets import qr
 from tests.support.redemption_model import Entitlement, Model, Place
 
@@ -35,8 +46,8 @@ def a_scan() -> Scan:
     return Scan(JTI, "ferry", 1, frozenset({"ferry", "tokens"}), NOON)
 
 
-def a_ticket() -> Ticket:
-    return Ticket(
+def a_ticket() -> ScannedTicket:
+    return ScannedTicket(
         ticket_id=1,
         ticket_code="OTA-CP-20261101-000001",
         jti=JTI,
@@ -47,51 +58,52 @@ def a_ticket() -> Ticket:
         valid_from_time=datetime(2026, 12, 1, tzinfo=UTC),
         valid_until_time=datetime(2027, 1, 1, tzinfo=UTC),
         snapshot=Snapshot(
-            {"ferry": Terms("ONCE_PER_QR", 60), "tokens": Terms("MULTI_USE", 60)},
+            {"ferry": TicketTerms("ONCE_PER_QR", 60), "tokens": TicketTerms("MULTI_USE", 60)},
             frozenset({date(2026, 12, 26)}),
         ),
         uses={"ferry": Uses(1, 1), "tokens": Uses(10, 10)},
     )
 
 
-# Each fault by itself: what makes it, and what it must be called. In the order in which they are to win.
+# Each fault by itself: what makes it, and what it must be called. In the order in which they are to
+# win.
 
 
-def elsewhere(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def elsewhere(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     return replace(scan, allowed=frozenset({"gift"})), ticket
 
 
-def superseded(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def superseded(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     ticket.guards = {(scan.jti, function): e for (_, function), e in ticket.guards.items()}
     return scan, replace(ticket, jti=OTHER_JTI)
 
 
-def refunded(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def refunded(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     return scan, replace(ticket, state="REFUNDED")
 
 
-def blocked(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def blocked(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     return scan, replace(ticket, blocked=True)
 
 
-def not_included(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def not_included(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     return scan, replace(ticket, uses={"gift": Uses(1, 1)})
 
 
-def redeemed_before(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def redeemed_before(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     return scan, replace(ticket, guards={(scan.jti, scan.function_code): EARLIER})
 
 
-def too_early(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def too_early(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     begin = scan.now + timedelta(seconds=1)
     return scan, replace(ticket, valid_from_time=begin.astimezone(UTC))
 
 
-def too_late(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def too_late(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     return scan, replace(ticket, valid_until_time=scan.now.astimezone(UTC))
 
 
-def on_a_blackout_date(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def on_a_blackout_date(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     dates = frozenset({scan.now.date()})
     return scan, replace(ticket, snapshot=replace(ticket.snapshot, blackout_dates=dates))
 
@@ -99,35 +111,35 @@ def on_a_blackout_date(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
 HERE = rules.Admits(7, "G5711", NOON.date())
 
 
-def a_departure(departure_time: datetime = NOON, **fields: Any) -> Departure:
-    origin = rules.Stop("XJA", "HKG", "West Kowloon", "西九龙")
-    destination = rules.Stop("NZQ", "SZX", "Futian", "福田")
-    leg = rules.Leg("B0030", "SECOND", "Second", "二等座", origin, destination, 900, True)
-    return replace(Departure(7, departure_time, "3A", False, False, leg, 120), **fields)
+def a_departure(departure_time: datetime = NOON, **fields: Any) -> TicketDeparture:
+    origin = rules.TicketStop("XJA", "HKG", "West Kowloon", "西九龙")
+    destination = rules.TicketStop("NZQ", "SZX", "Futian", "福田")
+    leg = rules.TicketLeg("B0030", "SECOND", "Second", "二等座", origin, destination, 900, True)
+    return replace(TicketDeparture(7, departure_time, "3A", False, False, leg, 120), **fields)
 
 
-def cancelled(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def cancelled(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     departure = replace(ticket.departure or a_departure(), is_cancelled=True)
     return scan, replace(ticket, departure=departure)
 
 
-def another_departure(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def another_departure(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     departure = replace(ticket.departure or a_departure(), departure_id=8)
     return replace(scan, admits=HERE), replace(ticket, departure=departure)
 
 
-def before_boarding(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def before_boarding(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     leaves = scan.now + timedelta(minutes=120, seconds=1)
     departure = replace(ticket.departure or a_departure(), departure_time=leaves)
     return scan, replace(ticket, departure=departure)
 
 
-def none_left(scan: Scan, ticket: Ticket) -> tuple[Scan, Ticket]:
+def none_left(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     uses = {function: Uses(u.total, 0) for function, u in ticket.uses.items()}
     return scan, replace(ticket, uses=uses)
 
 
-Fault = Callable[[Scan, Ticket], tuple[Scan, Ticket]]
+Fault = Callable[[Scan, ScannedTicket], tuple[Scan, ScannedTicket]]
 FAULTS: dict[Fault, tuple[str, str]] = {
     elsewhere: ("FUNCTION_NOT_ALLOWED_HERE", "place"),
     superseded: ("QR_SUPERSEDED", "jti"),
@@ -148,7 +160,7 @@ FAULTS: dict[Fault, tuple[str, str]] = {
 OF_DEPARTURES = (cancelled, another_departure, before_boarding)
 
 
-def verdict(scan: Scan, ticket: Ticket) -> tuple[str, str] | None:
+def verdict(scan: Scan, ticket: ScannedTicket) -> tuple[str, str] | None:
     refusal = rules.decide(scan, ticket)
     return (refusal.reason, refusal.check) if refusal else None
 
@@ -168,7 +180,8 @@ def test_each_fault_alone(fault: Fault) -> None:
         (first, second)
         for index, first in enumerate(FAULTS)
         for second in list(FAULTS)[index + 1 :]
-        # a validity that is over before it begins, and a departure's that does not go by the ticket's
+        # a validity that is over before it begins, and a departure's that does not go by the
+        # ticket's
         if (first, second) not in ((too_early, too_late), *((f, too_early) for f in OF_DEPARTURES))
     ],
     ids=lambda fault: fault.__name__,
@@ -250,7 +263,9 @@ def test_validity_includes_its_beginning_not_its_end(seconds: int, expected: str
     ],
 )
 def test_the_bus_of_half_past_midnight(local: str, expected: tuple[str, str] | None) -> None:
-    """Whatever the day the ticket's own validity begins, and though the evening is a blackout date."""
+    """Whatever the day the ticket's own validity begins, and though the evening is a blackout
+    date.
+    """
     leaves = datetime(2026, 12, 25, 0, 30, tzinfo=HONG_KONG)
     ticket = replace(
         a_ticket(),
@@ -315,7 +330,9 @@ def test_a_session_for_a_departure() -> None:
 
 
 def test_a_shared_entitlement_is_not_bound_to_the_departure_it_was_sold_with() -> None:
-    """Those who share it may have changed: it is admitted from the earlier of boarding and its own validity."""
+    """Those who share it may have changed: it is admitted from the earlier of boarding and its
+    own validity.
+    """
     midnight = datetime(2026, 12, 24, tzinfo=HONG_KONG)
     shared = a_departure(midnight + timedelta(minutes=30), is_cancelled=True, is_shared=True)
     ticket = replace(a_ticket(), departure=shared, valid_from_time=midnight)
@@ -352,7 +369,7 @@ def test_a_redemption_by_a_server_whose_clock_is_ahead(
     guard_seconds: int, expected: tuple[str, str] | None
 ) -> None:
     ticket = a_ticket()
-    terms = {"tokens": Terms("MULTI_USE", guard_seconds)}
+    terms = {"tokens": TicketTerms("MULTI_USE", guard_seconds)}
     ticket = replace(ticket, snapshot=replace(ticket.snapshot, terms=terms))
     ticket.guards[JTI, "tokens"] = replace(EARLIER, redeemed_time=NOON + timedelta(seconds=1))
     assert verdict(replace(a_scan(), function_code="tokens"), ticket) == expected
@@ -500,20 +517,20 @@ steps = st.lists(
 )
 
 
-def server_ticket(model: Model) -> Ticket:
+def server_ticket(model: Model) -> ScannedTicket:
     return replace(
         a_ticket(),
         valid_from_time=model.valid_from.astimezone(UTC),
         valid_until_time=model.valid_until.astimezone(UTC),
         snapshot=Snapshot(
-            {e.function_code: Terms(e.use_mode, e.guard_seconds) for e in model.entitlements},
+            {e.function_code: TicketTerms(e.use_mode, e.guard_seconds) for e in model.entitlements},
             model.blackout_dates,
         ),
         uses={e.function_code: Uses(e.total, e.total) for e in sorted(model.entitlements)},
     )
 
 
-def follow(ticket: Ticket, scan: Scan, number: int) -> Refusal | None:
+def follow(ticket: ScannedTicket, scan: Scan, number: int) -> Refusal | None:
     refusal = rules.decide(scan, ticket)
     if refusal is None:
         rules.apply(scan, ticket, Earlier(number, scan.now, "T-1", "PIER"))

@@ -1,4 +1,6 @@
-"""Until when a policy gives back, after a change, of the difference to something cheaper, and of a party's ticket."""
+"""Until when a policy gives back, after a change, of the difference to something cheaper, and of
+a party's ticket.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,17 +13,17 @@ from hypothesis import strategies as st
 from server.catalog.policy import (
     ChangeOffer,
     Policy,
+    PolicyTicket,
     RefundOffer,
     RefundTier,
     Refused,
-    Ticket,
     change,
     refund,
 )
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 MIDNIGHT = datetime(2026, 12, 24, tzinfo=TOKYO).astimezone(UTC)
-PACKAGE = Ticket(
+PACKAGE = PolicyTicket(
     state="ACTIVE",
     paid_minor=10_000,
     remaining_uses=2,
@@ -41,7 +43,7 @@ RAILWAY = Policy(
 )
 
 
-def percent(ticket: Ticket, policy: Policy, **behind: float) -> int | str:
+def percent(ticket: PolicyTicket, policy: Policy, **behind: float) -> int | str:
     """The percentage, or why there is none, so long behind the first moment of use."""
     offer = refund(ticket, policy, MIDNIGHT + timedelta(**behind))
     return offer.percent if isinstance(offer, RefundOffer) else offer.reason
@@ -61,7 +63,7 @@ def percent(ticket: Ticket, policy: Policy, **behind: float) -> int | str:
     ],
 )
 def test_until_use_is_until_the_validity_ends_or_the_train_leaves(
-    ticket: Ticket, hours: float, found: int | str
+    ticket: PolicyTicket, hours: float, found: int | str
 ) -> None:
     assert percent(ticket, UNTIL_USE, hours=hours) == found
     offer = change(
@@ -125,7 +127,9 @@ def test_a_capped_offer_holds_as_long_as_its_percentage() -> None:
 
 @given(st.lists(st.integers(-3_000, 100), min_size=1, max_size=5), st.integers(0, 60 * 24 * 9))
 def test_through_chains_of_changes_the_least_holds(moments: list[int], far: int) -> None:
-    """Each change at a moment of its own, to a ticket whose departure is again as far away as one likes."""
+    """Each change at a moment of its own, to a ticket whose departure is again as far away as
+    one likes.
+    """
     cap, least = 100, 100
     for minutes in moments:
         offer = change(

@@ -1,4 +1,6 @@
-"""Refusals of refund and change in words: each reason says what can be done, or which moment or numbers decided."""
+"""Refusals of refund and change in words: each reason says what can be done, or which moment or
+numbers decided.
+"""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -7,10 +9,10 @@ import pytest
 
 from server.aftersales import refusals
 from server.catalog import policy
-from server.catalog.policy import Policy, RefundTier, Refused, Ticket
+from server.catalog.policy import Policy, PolicyTicket, RefundTier, Refused
 
 LEAVES = datetime(2026, 12, 24, 12, tzinfo=UTC)
-SOLD = Ticket(
+SOLD = PolicyTicket(
     state="ACTIVE",
     paid_minor=10_000,
     remaining_uses=1,

@@ -37,7 +37,9 @@ def test_names(typed: str, kept: str) -> None:
 
 
 def test_blanks_within_a_text_cost_little() -> None:
-    """Seen red: the search for blanks at the end began anew at each of a run, two seconds for this one."""
+    """Seen red: the search for blanks at the end began anew at each of a run, two seconds for
+    this one.
+    """
     within = "a" + " " * 25_000 + "b"
     begin = time.process_time()
     assert read_comment(within) == read_name(within) == within
@@ -186,7 +188,9 @@ _NUMBERS = st.builds(
 
 @given(st.sampled_from(["OTA", "DIR", "ORD"]), _PARTNER, _NUMBERS)
 def test_every_code_we_write_is_read(prefix: str, partner_code: str, number: Number) -> None:
-    """As it stands, with its parts told apart otherwise, and without: then itself, or nothing else."""
+    """As it stands, with its parts told apart otherwise, and without: then itself, or nothing
+    else.
+    """
     code = number.code(prefix, partner_code)
     assert read_ticket_code(code) == code
     assert read_ticket_code(f" {code.lower().replace('-', '  ')} ") == code

@@ -155,7 +155,9 @@ def test_number_that_does_not_fit(number: Number) -> None:
 def test_number_range_holds_what_was_made_in_the_time(
     number: Number, made: datetime, start: datetime | None, end: datetime | None, zone: str
 ) -> None:
-    """Whatever the times, even those of no day that numbers have; and nothing of another partner."""
+    """Whatever the times, even those of no day that numbers have; and nothing of another
+    partner.
+    """
     first, last = number_range(number.partner_id, start, end, ZoneInfo(zone))
     own, behind = partner_range(number.partner_id)
     assert own <= first
@@ -264,7 +266,9 @@ def test_validity_ends_in_the_platforms_time_zone() -> None:
 
 @given(moments, st.integers(1, 3650))
 def test_start_of_validity(start: datetime, days: int) -> None:
-    """Every start that is taken gives a validity that is not over, and an end that fits into a token's u32."""
+    """Every start that is taken gives a validity that is not over, and an end that fits into a
+    token's u32.
+    """
     if fault_of_start(start, days, NOON) is None:
         end = valid_until(start, days, HONG_KONG)
         assert end > NOON

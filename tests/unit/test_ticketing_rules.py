@@ -14,10 +14,10 @@ from server.catalog.policy import (
     RULES,
     ChangeOffer,
     Policy,
+    PolicyTicket,
     RefundOffer,
     RefundTier,
     Refused,
-    Ticket,
     change,
     refund,
     summary,
@@ -33,7 +33,7 @@ RAILWAY = Policy(
     change_minutes_before=30,
     change_fee_minor=500,
 )
-TICKET = Ticket(
+TICKET = PolicyTicket(
     state="ACTIVE",
     paid_minor=9_999,
     remaining_uses=4,
@@ -249,7 +249,9 @@ def test_the_tier_of_the_time_left_decides(
     assert offer.until_time == before(1_440 if percent == 100 else 120)
 
 
-def refused(reason: str, *, ticket: Ticket = TICKET, policy: Policy = RAILWAY) -> Refused | None:
+def refused(
+    reason: str, *, ticket: PolicyTicket = TICKET, policy: Policy = RAILWAY
+) -> Refused | None:
     found = refund(ticket, policy, EARLY)
     return found if isinstance(found, Refused) and found.reason == reason else None
 
@@ -372,14 +374,14 @@ sold = st.builds(
 moments = st.integers(-1_000, 6_000).map(before)
 
 
-def given_back(ticket: Ticket, policy: Policy, now: datetime) -> int:
+def given_back(ticket: PolicyTicket, policy: Policy, now: datetime) -> int:
     offer = refund(ticket, policy, now)
     return offer.amount_minor if isinstance(offer, RefundOffer) else 0
 
 
 @given(sold, policies, moments, st.integers(0, 3_000))
 def test_refunds_are_exact_and_never_grow(
-    ticket: Ticket, policy: Policy, now: datetime, later: int
+    ticket: PolicyTicket, policy: Policy, now: datetime, later: int
 ) -> None:
     assert Policy.parse(policy.content()) == policy
     offer = refund(ticket, policy, now)
@@ -452,7 +454,7 @@ def test_a_partly_redeemed_ticket_is_never_changed() -> None:
 
 @given(sold, policies, moments, st.integers(0, 4), st.integers(0, 100_000))
 def test_a_change_neither_makes_nor_loses_money(
-    ticket: Ticket, policy: Policy, now: datetime, made: int, new: int
+    ticket: PolicyTicket, policy: Policy, now: datetime, made: int, new: int
 ) -> None:
     offer = change(ticket, policy, changes_made=made, new_price_minor=new, now=now)
     if isinstance(offer, Refused):

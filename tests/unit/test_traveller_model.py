@@ -28,7 +28,8 @@ PAYING: tuple[tuple[Step, object], ...] = (
     (steps.pay(0), "OK"),
 )
 PAID: tuple[tuple[Step, object], ...] = (*PAYING, (steps.read_order(0), ("PAID", "", 2)))
-# one of two at 10 per cent off leaves: 18,000 less 10,000 for who stays, 80 per cent of that, less the fee
+# one of two at 10 per cent off leaves: 18,000 less 10,000 for who stays, 80 per cent of that, less
+# the fee
 ONE = 8_000 * 8 // 10 - 500
 BOTH = 2 * (9_000 * 8 // 10 - 500)
 
@@ -93,7 +94,9 @@ def test_a_late_payment_is_honoured_or_returned() -> None:
 
 
 def test_what_is_changed_and_given_back_is_counted() -> None:
-    """18,000 are paid; one ticket becomes one of 1,000, of the 8,000 less 80 per cent come back less 1,000."""
+    """18,000 are paid; one ticket becomes one of 1,000, of the 8,000 less 80 per cent come back
+    less 1,000.
+    """
     changed = (steps.change(0, 0, 1_000, (0, 5_400, 9_000), scarce=False), ("OK", "PAID"))
     # who stays travels alone by now: of 9,000 nothing is kept for anybody
     rest = 9_000 * 8 // 10 - 500

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.identity.callers import Traveller
-from server.identity.travellers import _CONTENT, Tokens
+from server.identity.travellers import _CONTENT, TravellerTokens
 from server.platform.ratelimit import TokenBuckets
 
 KEY = b"0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AT = NOW.timestamp()
-TOKENS = Tokens(KEY, life_seconds=7200)
+TOKENS = TravellerTokens(KEY, life_seconds=7200)
 TRAVELLER = Traveller(803_217_765_123_456)
 
 
@@ -50,7 +50,7 @@ def test_a_token_ends_with_its_life() -> None:
 
 
 def test_another_key_reads_nothing() -> None:
-    assert Tokens(bytes(32), life_seconds=7200).read(token(), AT) is None
+    assert TravellerTokens(bytes(32), life_seconds=7200).read(token(), AT) is None
 
 
 def test_every_bit_counts() -> None:

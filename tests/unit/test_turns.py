@@ -6,7 +6,9 @@ from server.partners.turns import Turns
 
 
 async def test_one_partner_does_not_take_all_turns() -> None:
-    """However many it asks for. Seen red: with one semaphore for all, partner 2 was the last to begin."""
+    """However many it asks for. Seen red: with one semaphore for all, partner 2 was the last to
+    begin.
+    """
     turns, begun = Turns(at_once=2), []
     ends = [asyncio.Event() for _ in range(6)]
 

@@ -13,11 +13,11 @@ from server.wechat import codec
 from server.wechat.codec import (
     BankAccount,
     Notice,
-    Refund,
     Request,
     Session,
     Transaction,
     WechatError,
+    WechatRefund,
 )
 from server.wechat.signatures import ContentInvalidError, PlatformKeys, SignatureInvalidError, sign
 from tests.support.wechat_codec import (
@@ -73,7 +73,7 @@ REFUND: dict[str, Any] = {
     "status": "SUCCESS",
     "amount": {"total": 12345, "refund": 100, "payer_refund": 100, "currency": "CNY"},
 }
-GIVEN_BACK = Refund(
+GIVEN_BACK = WechatRefund(
     out_refund_no="DT77R1S1",
     refund_id="50000000000000000000000000001",
     out_trade_no="DT77P1",
@@ -273,7 +273,7 @@ def test_a_refund_in_an_answer_and_in_a_notice() -> None:
     told = {**changed(REFUND, "status", ...), "refund_status": "ABNORMAL", "mchid": "1900000001"}
     told = changed(changed(told, "success_time", ...), "amount.currency", ...)
     found = read(notice("REFUND.ABNORMAL", told)).content
-    assert isinstance(found, Refund)
+    assert isinstance(found, WechatRefund)
     assert (found.state, found.merchant_id, found.success_time) == ("ABNORMAL", "1900000001", None)
     for path in ("out_refund_no", "amount", "amount.refund", "status", "refund_id"):
         with pytest.raises(ContentInvalidError):

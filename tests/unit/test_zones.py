@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_clocks_of_2027(zone: str, january: int, july: int) -> None:
-    """By tzdata 2026f; the first three no longer change their clocks. Seen red with a system's tables of 2025b."""
+    """By tzdata 2026f; the first three no longer change their clocks. Seen red with a system's
+    tables of 2025b.
+    """
     for month, hours in ((1, january), (7, july)):
         noon = datetime(2027, month, 15, 12, tzinfo=ZoneInfo(zone))
         assert noon.utcoffset() == timedelta(hours=hours)
@@ -46,7 +48,9 @@ def test_the_package_is_the_one_that_was_locked() -> None:
 
 @pytest.mark.parametrize("module", ["server.__main__", "server.platform.config", "server.app"])
 def test_every_process_uses_it(module: str, tmp_path: Path) -> None:
-    """Whichever part is loaded first, and where the machine's own tables say otherwise. Seen red with those."""
+    """Whichever part is loaded first, and where the machine's own tables say otherwise. Seen red
+    with those.
+    """
     (tmp_path / "Asia").mkdir()
     wrong = Path(str(tzdata.__file__)).parent / "zoneinfo" / "Asia" / "Tokyo"
     (tmp_path / "Asia" / "Hong_Kong").write_bytes(wrong.read_bytes())

@@ -1,8 +1,10 @@
-"""`make bench`: what the product does a second, in one run on one machine; redemption beside a bare echo.
+"""`make bench`: what the product does a second, in one run on one machine; redemption beside a bare
+echo.
 
-Everything is included: client, server, PostgreSQL with fsync on. Prints a table and writes build/bench.json; with
-`--docs` the table in docs/benchmarks.md too. Figures of one kind are measured in turn, `--rounds` times, and the median is
-told: shared machines are noisy, so the ratios are what counts. `--only` measures one part.
+Everything is included: client, server, PostgreSQL with fsync on. Prints a table and writes
+build/bench.json; with `--docs` the table in docs/benchmarks.md too. Figures of one kind are
+measured in turn, `--rounds` times, and the median is told: shared machines are noisy, so the ratios
+are what counts. `--only` measures one part.
 """
 
 import argparse

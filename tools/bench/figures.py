@@ -1,4 +1,6 @@
-"""What is measured, and the two ways of calling: so many callers who wait for answers, or so many calls a second."""
+"""What is measured, and the two ways of calling: so many callers who wait for answers, or so
+many calls a second.
+"""
 
 import asyncio
 import contextlib
@@ -51,7 +53,9 @@ async def unary(call: Call, requests: Sequence[Any], in_flight: int) -> float:
 
 
 async def open_loop(call: Call, requests: Sequence[Any], rate: int) -> tuple[list[float], int]:
-    """Milliseconds from when each call was due, at `rate` a second whether or not answers come; and errors."""
+    """Milliseconds from when each call was due, at `rate` a second whether or not answers come;
+    and errors.
+    """
     latencies: list[float] = []
     errors = 0
 
@@ -81,7 +85,9 @@ async def open_loop(call: Call, requests: Sequence[Any], rate: int) -> tuple[lis
 
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
-    """Python's garbage collector would stop the driver for longer than a call takes, and every call be told late."""
+    """Python's garbage collector would stop the driver for longer than a call takes, and every
+    call be told late.
+    """
     gc.collect()
     gc.disable()
     try:

@@ -1,7 +1,8 @@
-"""Payment notices: taken at the gateway, verified, stored and answered; then orders paid and their tickets made.
+"""Payment notices: taken at the gateway, verified, stored and answered; then orders paid and their
+tickets made.
 
-Each notice is of an order of two passengers that is held and whose payment waits. What WeChat is asked besides, nothing here
-needs: notices are signed with keys made for the run.
+Each notice is of an order of two passengers that is held and whose payment waits. What WeChat is
+asked besides, nothing here needs: notices are signed with keys made for the run.
 """
 
 import asyncio
@@ -94,7 +95,9 @@ async def waiting(server: ServerProcess, world: World, merchant: Merchant, size:
 
 @asynccontextmanager
 async def wechat(server: ServerProcess) -> AsyncIterator[Callable[[Post], Awaitable[None]]]:
-    """Posts notices over connections that are kept; by hand, since an HTTP client would cost more than the server."""
+    """Posts notices over connections that are kept; by hand, since an HTTP client would cost
+    more than the server.
+    """
     free: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.LifoQueue()
     for _ in range(CONNECTIONS):
         free.put_nowait(await asyncio.open_connection("127.0.0.1", server.http_port))
@@ -153,7 +156,9 @@ async def one_round(
 async def steadily(
     server: ServerProcess, world: World, merchant: Merchant, figures: Figures, size: int
 ) -> None:
-    """Notices at RATE a second, whether or not answers come. An order's time of payment is that of its event."""
+    """Notices at RATE a second, whether or not answers come. An order's time of payment is that
+    of its event.
+    """
     posts = await waiting(server, world, merchant, size)
     sent: dict[str, float] = {}
     async with wechat(server) as post:

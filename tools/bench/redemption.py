@@ -125,13 +125,17 @@ async def streamed(open_stream: Callable[[], Any], scans: Sequence[Any]) -> floa
 
 
 def admitted(answer: Any) -> None:
-    """Raises RuntimeError unless the scan was admitted: a benchmark of refusals is worth nothing."""
+    """Raises RuntimeError unless the scan was admitted: a benchmark of refusals is worth
+    nothing.
+    """
     if isinstance(answer, redemption_pb2.RedeemResponse) and answer.result != 1:
         raise RuntimeError(f"not admitted: {answer}")
 
 
 async def compare(gate: Gate, tickets: Tickets, figures: Figures, *, size: int) -> None:
-    """One round: echo, redeem never seen and looked at, in turn, unary at every level and streamed."""
+    """One round: echo, redeem never seen and looked at, in turn, unary at every level and
+    streamed.
+    """
     bare, intercepted, redeem = map(gate.redeeming, (gate.bare, gate.intercepted, gate.redeem))
 
     def look(request: Any) -> Any:
@@ -173,7 +177,9 @@ async def compare(gate: Gate, tickets: Tickets, figures: Figures, *, size: int) 
 async def make_tickets(
     ota: Any, key: tuple[tuple[str, str], ...], figures: Figures, count: int
 ) -> Tickets:
-    """Generates ACTIVE tickets in batches of BATCH, which is a figure of its own, and reads their tokens."""
+    """Generates ACTIVE tickets in batches of BATCH, which is a figure of its own, and reads
+    their tokens.
+    """
     tokens: list[str] = []
     for number in range(-(-count // BATCH)):
         request = ota_service_pb2.BulkGenerateTicketsRequest(

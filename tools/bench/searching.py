@@ -1,7 +1,8 @@
-"""What travellers do first: search, over the demo data, between cities with trains and ferries, on the next days.
+"""What travellers do first: search, over the demo data, between cities with trains and ferries, on
+the next days.
 
-Answers have up to 50 offers, each with the party's price line by line and the seats that are left. What of the latency is
-the driver's and the machine's says a bare echo at the same rate.
+Answers have up to 50 offers, each with the party's price line by line and the seats that are left.
+What of the latency is the driver's and the machine's says a bare echo at the same rate.
 """
 
 import itertools

@@ -1,7 +1,8 @@
-"""What travellers do: orders now. A world of its own, in a database of its own, at a server of its own.
+"""What travellers do: orders now. A world of its own, in a database of its own, at a server of its
+own.
 
-An order is of two passengers with documents, priced, snapshotted and held. What else travellers do is measured by one
-more function called in `run`.
+An order is of two passengers with documents, priced, snapshotted and held. What else travellers do
+is measured by one more function called in `run`.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from server.operations.schema import migrate
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY, read_refusal
 from tests.support.server_process import ServerProcess
-from tests.support.traveller import FIRST, SECOND, Desk, World, a_world, party
+from tests.support.traveller import FIRST, SECOND, TravellerClient, World, a_world, party
 from tools.bench.figures import Figures, open_loop, percentile, unary
 from tools.dev.embedded.services import EmbeddedServices
 
@@ -51,11 +52,11 @@ class Travellers:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
 
-    def orders(self, offer_ids: list[str]) -> list[tuple[Desk, Any]]:
+    def orders(self, offer_ids: list[str]) -> list[tuple[TravellerClient, Any]]:
         """A traveller with an order of two passengers for each of the offers."""
         return [
             (
-                Desk.of(self._channel, number),
+                TravellerClient.of(self._channel, number),
                 order_pb2.CreateOrderRequest(
                     request_id=f"bench-{number}",
                     items=[order_pb2.OrderItem(offer_id=offer_id)],
@@ -66,17 +67,19 @@ class Travellers:
         ]
 
 
-async def create(order: tuple[Desk, Any]) -> None:
+async def create(order: tuple[TravellerClient, Any]) -> None:
     """CreateOrder; raises AioRpcError for one that is not made."""
-    desk, request = order
-    await desk.call("CreateOrder", request)
+    client, request = order
+    await client.call("CreateOrder", request)
 
 
 async def orders_a_second(
-    world: World, travellers: Travellers, figures: Figures, *, hot: int, size: int
+    world: World, travellers: Travellers, figures: Figures, *, pipeline: int, size: int
 ) -> None:
-    """IN_FLIGHT travellers who wait for their answers: on one departure, and on SPREAD_DEPARTURES others in turn."""
-    one = [world.seat(hot, FIRST)] * size
+    """IN_FLIGHT travellers who wait for their answers: on one departure, and on
+    SPREAD_DEPARTURES others in turn.
+    """
+    one = [world.seat(pipeline, FIRST)] * size
     many = [world.seat(1 + n % SPREAD_DEPARTURES, FIRST) for n in range(size)]
     for name, offer_ids in (
         ("orders on one hot departure", one),
@@ -86,14 +89,16 @@ async def orders_a_second(
         figures.add(name, rate, "orders/s")
 
 
-async def burst(world: World, travellers: Travellers, figures: Figures, *, hot: int) -> None:
-    """All at once on one departure that has seats for half of them; SOLD_OUT is an answer, anything else an error."""
-    orders = travellers.orders([world.seat(hot, SECOND)] * BURST_ORDERS)
+async def burst(world: World, travellers: Travellers, figures: Figures, *, pipeline: int) -> None:
+    """All at once on one departure that has seats for half of them; SOLD_OUT is an answer,
+    anything else an error.
+    """
+    orders = travellers.orders([world.seat(pipeline, SECOND)] * BURST_ORDERS)
     latencies: list[float] = []
     outcomes: Counter[str] = Counter()
     began = time.perf_counter()
 
-    async def one(order: tuple[Desk, Any]) -> None:
+    async def one(order: tuple[TravellerClient, Any]) -> None:
         try:
             await create(order)
             outcomes["OK"] += 1
@@ -131,9 +136,9 @@ async def run(server: ServerProcess, world: World, figures: Figures, options: An
         await unary(create, travellers.orders(warm), IN_FLIGHT)
         for number in range(options.rounds):
             print(f"travellers, round {number + 1} of {options.rounds}", flush=True)
-            hot = SPREAD_DEPARTURES + 1 + number
-            await orders_a_second(world, travellers, figures, hot=hot, size=options.size)
-            await burst(world, travellers, figures, hot=hot)
+            pipeline = SPREAD_DEPARTURES + 1 + number
+            await orders_a_second(world, travellers, figures, pipeline=pipeline, size=options.size)
+            await burst(world, travellers, figures, pipeline=pipeline)
         await steady(world, travellers, figures, options.seconds)
 
 

@@ -1,7 +1,8 @@
-"""What the demo data sell: cities, trains, ferries and buses with their timetables, packages, holidays and promotions.
+"""What the demo data sell: cities, trains, ferries and buses with their timetables, packages,
+holidays and promotions.
 
-Names, numbers, times and fares are like the real ones, but not them. Days are counted from the day of loading. What is
-there stays; what is missing, say in the database of an older release, is made.
+Names, numbers, times and fares are like the real ones, but not them. Days are counted from the day
+of loading. What is there stays; what is missing, say in the database of an older release, is made.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,10 @@ from sqlalchemy import Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
-from server.audit.rules import Fare, ProductEntitlement
+from server.audit.rules import ProductEntitlement, ProductFare
 from server.catalog import models, products, promotions, transport
 from server.catalog.products import PRODUCTS, NewProduct
-from server.catalog.promotions import Holiday, Promotion
+from server.catalog.promotions import Holiday, PromotionRecord
 from server.catalog.transport import City, Route, Stop, Timetable
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
@@ -83,7 +84,9 @@ class FareClass(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A route: minutes of arrival and departure by stop, lowest adult fare by pair of stops, and its services."""
+    """A route: minutes of arrival and departure by stop, lowest adult fare by pair of stops, and
+    its services.
+    """
 
     route_id: int
     product_id: int
@@ -179,7 +182,9 @@ TRAIN_FARES = {
 
 
 def _services(prefix: str, first: int, step: int, *clocks: str) -> list[tuple[str, str, int]]:
-    """Numbers, clock and weekdays: `08:15` every day, `5 21:15` from Friday to Sunday, `1 07:05` from Monday to Friday."""
+    """Numbers, clock and weekdays: `08:15` every day, `5 21:15` from Friday to Sunday, `1 07:05`
+    from Monday to Friday.
+    """
     found = []
     for index, each in enumerate(clocks):
         days, _, clock = each.rpartition(" ")
@@ -401,7 +406,7 @@ def _product(line: Line, blackout_dates: list[str]) -> NewProduct:
         display_name_en=line.names[0],
         display_name_zh=line.names[1],
         currency_code="CNY",
-        fares=[Fare(customer_type="ADULT", day_type="weekday", amount_minor=lowest)],
+        fares=[ProductFare(customer_type="ADULT", day_type="weekday", amount_minor=lowest)],
         entitlements=[
             ProductEntitlement(
                 function_code=code,
@@ -490,7 +495,7 @@ def _holidays() -> Iterator[Holiday]:
             yield Holiday(calendar_code, day, "weekday", "Working day", "调休上班")
 
 
-def _promotions(today: date) -> list[Promotion]:
+def _promotions(today: date) -> list[PromotionRecord]:
     begin = datetime.combine(today, time(), ZONE)
     terms: dict[str, Any] = {
         "begin_time": begin,
@@ -498,7 +503,7 @@ def _promotions(today: date) -> list[Promotion]:
         "min_party": 1,
     }
     return [
-        Promotion(
+        PromotionRecord(
             promotion_id=1,
             code=None,
             display_name_en="Plans 5% off",
@@ -510,7 +515,7 @@ def _promotions(today: date) -> list[Promotion]:
             capped=False,
             **terms,
         ),
-        Promotion(
+        PromotionRecord(
             promotion_id=2,
             code="WELCOME10",
             display_name_en="Welcome: 10% off",
@@ -523,7 +528,7 @@ def _promotions(today: date) -> list[Promotion]:
             max_per_traveller=1,
             **terms,
         ),
-        Promotion(
+        PromotionRecord(
             promotion_id=3,
             code="FERRY20",
             display_name_en="¥20 off each ferry ticket, for two and more",

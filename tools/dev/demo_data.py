@@ -21,7 +21,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import REVOKED, By, revoked
-from server.audit.rules import DIRECT_CHANNEL, Fare, ProductEntitlement
+from server.audit.rules import DIRECT_CHANNEL, ProductEntitlement, ProductFare
 from server.audit.trail import audit
 from server.catalog import allotments, products
 from server.catalog.products import DEFAULT_GUARD_SECONDS, NewProduct
@@ -32,7 +32,7 @@ from server.identity.service import end_logins
 from server.parties import models as models_module
 from server.parties import partners, venues
 from server.parties.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
-from server.platform.database import Database, be_patient
+from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
 from tools.dev import demo_catalog
 
@@ -176,7 +176,7 @@ async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCred
 
 
 async def _lock(tx: AsyncConnection) -> None:
-    await be_patient(tx, seconds=LOAD_SECONDS)
+    await set_statement_timeout(tx, seconds=LOAD_SECONDS)
     await tx.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
 
@@ -273,7 +273,7 @@ def _product(product_id: int) -> NewProduct:
         display_name_zh=chinese,
         currency_code="CNY",
         fares=[
-            Fare(
+            ProductFare(
                 customer_type=customer,
                 day_type=day,
                 amount_minor=ADULT_FARES[product_id] * of_adult // 100 * of_weekday // 100,

@@ -19,11 +19,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.api.admin.requests import optional
 from server.api.convert import enum_names, enum_numbers, timestamp
 from server.audit.audit_events import AuditEvent
-from server.identity.accounts import Administrator, Operator
+from server.identity.accounts import Administrator, OperatorAccount
 from server.identity.partner_keys import PartnerKey
-from server.identity.traveller_blocks import Traveller
+from server.identity.traveller_blocks import TravellerRecord
 from server.orders.ticket_blocks import TicketBlock
-from server.parties.partners import DEFAULT_REQUESTS_PER_MINUTE, NewPartner, Partner
+from server.parties.partners import DEFAULT_REQUESTS_PER_MINUTE, NewPartner, PartnerRecord
 from server.parties.venues import (
     DEFAULT_REVERSAL_WINDOW_SECONDS,
     Merchant,
@@ -54,7 +54,7 @@ class _Kept(Protocol):
     def update_time(self) -> datetime: ...
 
 
-def partner_message(partner: Partner) -> partner_pb2.Partner:
+def partner_message(partner: PartnerRecord) -> partner_pb2.Partner:
     """A partner."""
     return partner_pb2.Partner(
         partner_code=partner.partner_code,
@@ -110,7 +110,7 @@ def terminal_message(terminal: Terminal) -> venue_pb2.Terminal:
     )
 
 
-def operator_message(operator: Operator) -> account_pb2.Operator:
+def operator_message(operator: OperatorAccount) -> account_pb2.Operator:
     """An operator's or supervisor's account."""
     return account_pb2.Operator(
         username=operator.username,
@@ -176,7 +176,7 @@ def new_terminal(request: venue_pb2.CreateTerminalRequest) -> NewTerminal:
     )
 
 
-def traveller_message(traveller: Traveller) -> traveller_pb2.Traveller:
+def traveller_message(traveller: TravellerRecord) -> traveller_pb2.Traveller:
     """A traveller."""
     return traveller_pb2.Traveller(
         traveller_id=traveller.traveller_id,

@@ -8,7 +8,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api.admin.requests import optional
 from server.api.convert import enum_names, enum_numbers, timestamp
-from server.audit.rules import AgeLimit, Fare, ProductEntitlement
+from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
 from server.catalog.allotments import Allotment
 from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES
 from server.catalog.products import (
@@ -89,10 +89,10 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
     )
 
 
-def fares(messages: Iterable[product_pb2.Fare]) -> list[Fare]:
+def fares(messages: Iterable[product_pb2.Fare]) -> list[ProductFare]:
     """The fares of a request."""
     return [
-        Fare(
+        ProductFare(
             customer_type=CUSTOMER_TYPE_NAME[fare.customer_type],
             day_type=fare.day_type,
             amount_minor=fare.amount_minor,

@@ -1,4 +1,6 @@
-"""Fields of administrators' requests as plain values: what an update changes, what a list filters."""
+"""Fields of administrators' requests as plain values: what an update changes, what a list
+filters.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -28,7 +30,9 @@ def optional(message: Message, field: str, default: int) -> int:
 
 
 def filters(request: Message) -> dict[str, object]:
-    """The fields of a request for a list that are not about its pages; enums as the domain's names."""
+    """The fields of a request for a list that are not about its pages; enums as the domain's
+    names.
+    """
     return {
         field.name: _plain(field, getattr(request, field.name))
         for field in _fields(request)

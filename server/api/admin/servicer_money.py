@@ -26,7 +26,7 @@ from server.payments.refunds import Part, Refund, of_state, parts_of
 from server.platform import clock, dead_letters
 from server.wechat.client import WechatClient
 from server.wechat.codec import BankAccount
-from server.wechat.codec import Refund as Outcome
+from server.wechat.codec import WechatRefund as Outcome
 
 ApplyContext = Context[
     refund_pb2.ApplyAbnormalRefundRequest, refund_pb2.ApplyAbnormalRefundResponse

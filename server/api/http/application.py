@@ -1,10 +1,12 @@
-"""JSON over HTTP for every RPC that carries `google.api.http`, and the pages about the server itself.
+"""JSON over HTTP for every RPC that carries `google.api.http`, and the pages about the server
+itself.
 
 A request is bound to the RPC's message, and the RPC is called over a gRPC channel to this very
 server, so that rights, limits, log and metrics are the same on both transports. Failures come as
 google.rpc.Status in JSON with the canonical HTTP status; a refused scan, which is an answer and no
-failure, with 422 (DOMAIN, redemption 4). Where the contract takes a google.api.HttpBody, as webhooks do, the body passes
-byte for byte, whatever its content type, with the headers its sender signs.
+failure, with 422 (DOMAIN, redemption 4). Where the contract takes a google.api.HttpBody, as
+webhooks do, the body passes byte for byte, whatever its content type, with the headers its sender
+signs.
 """
 
 import asyncio
@@ -63,7 +65,9 @@ WEBHOOK_HEADERS = frozenset(
         *("wechatpay-signature-type", "wechatpay-timestamp", "request-id"),
     }
 )
-"""What a sender signs, or names its message by, beside the body; passed on where the body is passed on raw."""
+"""What a sender signs, or names its message by, beside the body; passed on where the body is
+passed on raw.
+"""
 GIVEN_ONCE = WEBHOOK_HEADERS | {"authorization", "traceparent", "x-api-key"}
 METADATA_PREFIX = "grpc-metadata-"
 RESERVED_METADATA = re.compile(
@@ -301,7 +305,9 @@ def _request_id(headers: Headers) -> str:
 def _metadata(
     headers: Headers, passed: frozenset[str], request_id: str, address: str | None
 ) -> list[tuple[str, str | bytes]]:
-    """The call's metadata from the request's headers; what only the gateway may say, only it says."""
+    """The call's metadata from the request's headers; what only the gateway may say, only it
+    says.
+    """
     metadata: list[tuple[str, str | bytes]] = []
     faults = Faults()
     for name, text in headers.items():
@@ -338,7 +344,9 @@ def _metadata_value(key: str, text: str) -> str | bytes:
 
 
 def _timeout_seconds(headers: Headers, *, streams: bool) -> float | None:
-    """From `Grpc-Timeout` (`500m`) or `X-Request-Timeout` (seconds), else the default: none for a stream."""
+    """From `Grpc-Timeout` (`500m`) or `X-Request-Timeout` (seconds), else the default: none for
+    a stream.
+    """
     if given := headers.get("grpc-timeout"):
         found = re.fullmatch(r"([0-9]{1,8})([HMSmun])", given)
         if not found:
@@ -437,8 +445,9 @@ async def _stream(
 ) -> Response:
     """One line of JSON for each message; a failure after the first line is a last line `error`.
 
-    While there is no message an empty line now and then says that the stream is alive. Where the server says at once
-    that a stream is granted, its status line does not wait for the first message.
+    While there is no message an empty line now and then says that the stream is alive. Where the
+    server says at once that a stream is granted, its status line does not wait for the first
+    message.
     """
     granted = await _unless_gone(call.initial_metadata(), call, receive)
     reading = asyncio.ensure_future(call.read())

@@ -1,17 +1,22 @@
 """What one HTTP connection may take: of headers, of time, and of what comes after an answer.
 
-Uvicorn serves the gateway with httptools, the parser of Node.js. No server that was looked at does all that ours must:
-certificates that are renewed while it runs, several processes on one port, a bounded number of connections. So uvicorn
-stays, and four things that it does not bound are bounded here:
+Uvicorn serves the gateway with httptools, the parser of Node.js. No server that was looked at does
+all that ours must: certificates that are renewed while it runs, several processes on one port, a
+bounded number of connections. So uvicorn stays, and four things that it does not bound are bounded
+here:
 
-- httptools skips the body of a request that offers an upgrade, as Java's HttpClient and `curl --http2` do with `h2c`. We
-  upgrade to nothing, and RFC 9110 (7.8) lets a server ignore an offer: so it is taken out of the headers, as proxies do
-  with all that concerns one connection, before the parser sees them.
-- It keeps whatever comes as headers, trailers or chunk extensions: beyond MAX_HEAD_BYTES the request is refused.
-- It waits for ever for headers: HTTP_HEADER_SECONDS is all they get, however many bytes they come in.
-- It closes as soon as it has answered, and what the client is still sending is answered by a reset that can overtake the
-  answer; or it goes on, and takes the next request for the rest of a body that the client no longer sends. So the answer
-  says that it is the last, and the rest is read and dropped for a while.
+- httptools skips the body of a request that offers an upgrade, as Java's HttpClient and `curl
+  --http2` do with `h2c`. We upgrade to nothing, and RFC 9110 (7.8) lets a server ignore an offer:
+  so it is taken out of the headers, as proxies do with all that concerns one connection, before the
+  parser sees them.
+- It keeps whatever comes as headers, trailers or chunk extensions: beyond MAX_HEAD_BYTES the
+  request is refused.
+- It waits for ever for headers: HTTP_HEADER_SECONDS is all they get, however many bytes they come
+  in.
+- It closes as soon as it has answered, and what the client is still sending is answered by a
+  reset that can overtake the answer; or it goes on, and takes the next request for the rest of a
+  body that the client no longer sends. So the answer says that it is the last, and the rest is read
+  and dropped for a while.
 """
 
 import asyncio
@@ -33,14 +38,20 @@ from server.platform.errors import DomainError, Reason, invalid
 from server.platform.metrics import HTTP_REFUSED
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of request line and headers together; also of all that is neither headers nor body, such as trailers."""
+"""Of request line and headers together; also of all that is neither headers nor body, such as
+trailers.
+"""
 MAX_HEADERS = 256
 CHUNK_BYTES = 32
-"""What a chunk may take besides its content: its length in at most sixteen digits, and the ends of its lines."""
+"""What a chunk may take besides its content: its length in at most sixteen digits, and the ends
+of its lines.
+"""
 DROPPED_BYTES = 64 << 20
 """Of a request's rest after its answer; a client that sends more may lose the answer by a reset."""
 DROP_SECONDS = 30.0
-"""For all of that rest, and how long nothing of it may come: as nginx waits for a client to notice."""
+"""For all of that rest, and how long nothing of it may come: as nginx waits for a client to
+notice.
+"""
 DROP_IDLE_SECONDS = 5.0
 EARLY_BYTES, EARLY_SECONDS = 64 * 1024, 0.5
 """As much of a body is waited for so long before an answer that does not need it."""
@@ -57,7 +68,7 @@ TOO_LARGE = (
 log = structlog.get_logger()
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """One connection of a client, from the handshake on.
 
     Args:
@@ -170,7 +181,8 @@ class Connection(HttpToolsProtocol):
         words = f"the request's headers did not arrive within {seconds} seconds"
         self._refuse(408, DomainError(Reason.DEADLINE_EXCEEDED, words))
 
-    # -------------------------------------------------------------------------- called by the parser
+    # -------------------------------------------------------------------------- called by the
+    # parser
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -237,7 +249,9 @@ class Connection(HttpToolsProtocol):
         """Nothing: an offer that is not taken up is no fault."""
 
     def _refuse(self, http_status: int, error: DomainError) -> None:
-        """Answers for what becomes no request, and ends the connection when the client has had time to read that."""
+        """Answers for what becomes no request, and ends the connection when the client has had
+        time to read that.
+        """
         if self.transport.is_closing():
             return
         under_way = self._is_answering()
@@ -271,7 +285,9 @@ class Connection(HttpToolsProtocol):
 
 
 def _without_offers(data: bytes, end: int) -> bytes:
-    """The bytes that have come, without the offers to upgrade in the headers, which end at `end`."""
+    """The bytes that have come, without the offers to upgrade in the headers, which end at
+    `end`.
+    """
     if b"pgrade" not in data[:end] and b"PGRADE" not in data[:end]:
         return data
     return UPGRADE.sub(b"", data[:end]) + data[end:]
@@ -284,10 +300,12 @@ async def _answer(
     receive: Receive,
     send: Send,
 ) -> None:
-    """Calls the application; where it answers before the request is whole, the connection ends after the answer.
+    """Calls the application; where it answers before the request is whole, the connection ends
+    after the answer.
 
-    Some clients, Java's among them, then keep the rest of the body to themselves and send their next request on the same
-    connection, which would be taken for that rest. What is short and on its way is waited for instead.
+    Some clients, Java's among them, then keep the rest of the body to themselves and send their
+    next request on the same connection, which would be taken for that rest. What is short and on
+    its way is waited for instead.
     """
 
     async def sending(message: Message) -> None:

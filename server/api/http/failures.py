@@ -1,4 +1,6 @@
-"""Failures in JSON: google.rpc.Status with the details that callers act on, the same shape on every path."""
+"""Failures in JSON: google.rpc.Status with the details that callers act on, the same shape on
+every path.
+"""
 
 import base64
 import http
@@ -21,7 +23,8 @@ def status_json(status: status_pb2.Status) -> dict[str, Any]:
 
 
 def whole_answer(http_status: int, error: DomainError, request_id: str) -> bytes:
-    """An answer from its status line to the end of its body, for requests of which no application hears.
+    """An answer from its status line to the end of its body, for requests of which no application
+    hears.
 
     The connection is closed after it.
     """

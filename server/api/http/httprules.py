@@ -25,7 +25,9 @@ MAX_PARAMETERS = 100
 MAX_PATH_CHARACTERS = 16_384
 """A name of a thousand characters is nine thousand, if each is escaped."""
 JSON_FOR_WIRE = 8
-"""A character of JSON may be escaped, a field has its name beside it: so many times the message's bytes, and"""
+"""A character of JSON may be escaped, a field has its name beside it: so many times the
+message's bytes, and
+"""
 OTHER_BODY_BYTES = 16_384
 """so many more for white space, a body may have."""
 RAW_BODY = "google.api.HttpBody"
@@ -92,7 +94,9 @@ class Binding:
     refuses: Callable[[Message], bool]
 
     def bind_query(self, query: bytes, message: Any, faults: Faults) -> None:
-        """Set the fields named by query parameters; repeated fields take a parameter several times."""
+        """Set the fields named by query parameters; repeated fields take a parameter several
+        times.
+        """
         try:
             pairs = parse_qsl(
                 query.decode(),
@@ -124,7 +128,9 @@ class Binding:
             protojson.read_text(texts, fields, message, faults)
 
     def bind_path(self, texts: Sequence[str], message: Message, faults: Faults) -> None:
-        """Set the fields named by the path; call it last, to see whether anything else contradicts."""
+        """Set the fields named by the path; call it last, to see whether anything else
+        contradicts.
+        """
         for variable, escaped in zip(self.variables, texts, strict=True):
             before = variable.value(message)
             try:
@@ -163,7 +169,8 @@ class Routes:
         self._templates.sort(key=lambda each: _wildness(each[0].pattern))
 
     def find(self, verb: str, raw_path: str) -> tuple[Binding, Sequence[str]] | None:
-        """The binding and the (still escaped) texts of its variables; None if there is no such path.
+        """The binding and the (still escaped) texts of its variables; None if there is no such
+        path.
 
         Raises:
             WrongVerbError: the path has other methods.

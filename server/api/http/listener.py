@@ -1,6 +1,7 @@
 """Takes HTTP connections, no more of them than may be open, in all and from one address.
 
-They are counted from the moment they are there, so that those whose TLS handshake never ends count too.
+They are counted from the moment they are there, so that those whose TLS handshake never ends count
+too.
 """
 
 import asyncio
@@ -62,7 +63,9 @@ class Listener:
         self._log_after = 0.0
 
     def start(self, sockets: list[socket.socket], name: str, loops: Loops) -> None:
-        """Begins to take connections, in one of the process's `loops` for each socket, named after `name`."""
+        """Begins to take connections, in one of the process's `loops` for each socket, named
+        after `name`.
+        """
         for number, each in enumerate(sockets):
             loop = loops.add(f"accept {name} {number}", partial(self._accept, each))
             self._accepting.append(loop)

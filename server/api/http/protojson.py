@@ -34,9 +34,13 @@ from server.platform.errors import MAX_VIOLATIONS
 MAX_DEPTH = 64  # messages in messages; protobuf itself stops at 100
 MAX_NAME_CHARACTERS = 100
 MAX_VALUES = 100_000
-"""Of one body, counted by what stands before each; the greatest list of the contract makes less than half of it."""
+"""Of one body, counted by what stands before each; the greatest list of the contract makes less
+than half of it.
+"""
 MAX_HINTS = 3
-"""Unknown names for which a field that may be meant is looked for: each is compared with all there are."""
+"""Unknown names for which a field that may be meant is looked for: each is compared with all
+there are.
+"""
 MAX_HINTED_CHARACTERS = 40
 MAX_TOKEN_CHARACTERS = 100
 """Of a number, time or span in a text; the digits of none go further."""
@@ -103,13 +107,17 @@ class EnoughFaultsError(Exception):
 
 
 class Faults(list[tuple[str, str]]):
-    """What is wrong with a request: (field path, description) of the first MAX_VIOLATIONS faults."""
+    """What is wrong with a request: (field path, description) of the first MAX_VIOLATIONS
+    faults.
+    """
 
     depth = 0
     hints = 0
 
     def add(self, path: str, description: str) -> None:
-        """Notes one fault; `path` is made fit for an answer, whatever the client sent. Raises EnoughFaultsError."""
+        """Notes one fault; `path` is made fit for an answer, whatever the client sent. Raises
+        EnoughFaultsError.
+        """
         self.append((path.encode("utf-8", "replace").decode(), description))
         if len(self) >= MAX_VIOLATIONS:
             raise EnoughFaultsError
@@ -172,7 +180,8 @@ def loads(body: bytes) -> Any:
     """Parse JSON; objects in which a key is given twice come as `RepeatedKeys`.
 
     Raises:
-        MalformedJsonError: not UTF-8, not JSON, nested too deeply, a number of thousands of digits, too many values.
+        MalformedJsonError: not UTF-8, not JSON, nested too deeply, a number of thousands of
+            digits, too many values.
     """
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise MalformedJsonError(f"has more than {MAX_VALUES} values")
@@ -213,7 +222,9 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_consta
 
 
 def read(value: Any, message: Message, faults: Faults, path: str = "") -> None:
-    """Fill `message` from a JSON object that stands at `path`; what does not fit goes to `faults`."""
+    """Fill `message` from a JSON object that stands at `path`; what does not fit goes to
+    `faults`.
+    """
     if not isinstance(value, dict):
         faults.add(path or "body", "must be a JSON object")
         return
@@ -470,7 +481,9 @@ def _message_codec(descriptor: Descriptor) -> tuple[Convert, Emit]:
 
 
 def _convert_mask(value: Any, _path: str, _faults: Faults) -> FieldMask:
-    """Names in snake_case too, as they are everywhere else; the mapping has lowerCamelCase alone."""
+    """Names in snake_case too, as they are everywhere else; the mapping has lowerCamelCase
+    alone.
+    """
     if (
         not isinstance(value, str)
         or len(value) > MAX_MASK_CHARACTERS
@@ -482,7 +495,9 @@ def _convert_mask(value: Any, _path: str, _faults: Faults) -> FieldMask:
 
 
 def enum_prefix(descriptor: EnumDescriptor) -> str:
-    """What the names of the enum's values begin with, e.g. `TICKET_STATE_`; empty if they differ."""
+    """What the names of the enum's values begin with, e.g. `TICKET_STATE_`; empty if they
+    differ.
+    """
     prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", descriptor.name).upper() + "_"
     return prefix if all(value.name.startswith(prefix) for value in descriptor.values) else ""
 

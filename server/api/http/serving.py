@@ -1,4 +1,6 @@
-"""The HTTP server: uvicorn as a part of this process, which has the signals and says when to stop."""
+"""The HTTP server: uvicorn as a part of this process, which has the signals and says when to
+stop.
+"""
 
 import asyncio
 import contextlib
@@ -10,7 +12,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from server.api.http.connections import Connection
+from server.api.http.connections import HttpConnection
 from server.api.http.listener import Listener
 from server.api.tls import Certificates
 from server.platform.config import Settings
@@ -80,7 +82,7 @@ class HttpServer(uvicorn.Server):
         """Called by uvicorn, whose own would take connections without counting them."""
         context = self._certificates.ssl_context() if self._certificates else None
         listener = Listener(
-            lambda on_closed: Connection(
+            lambda on_closed: HttpConnection(
                 self._settings,
                 on_closed,
                 config=self.config,
@@ -106,7 +108,9 @@ class HttpServer(uvicorn.Server):
         await asyncio.shield(self._served)
 
     async def cut_off(self) -> None:
-        """Hangs up on whoever is still there, which cancels their calls; who does not end then is left."""
+        """Hangs up on whoever is still there, which cancels their calls; who does not end then
+        is left.
+        """
         self.should_exit = True
         for connection in list(self.server_state.connections):
             connection.transport.abort()

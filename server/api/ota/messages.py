@@ -59,7 +59,7 @@ def sold_ticket(
     )
 
 
-def verdict(verdict: partner_tickets.Verdict) -> ota_service_pb2.ActivationVerdict:
+def verdict(verdict: partner_tickets.ActivationVerdict) -> ota_service_pb2.ActivationVerdict:
     """What became of one of many activations."""
     return ota_service_pb2.ActivationVerdict(
         ticket_code=verdict.ticket_code,
@@ -163,7 +163,7 @@ def streamed_ticket(
     )
 
 
-def activated(verdict: partner_tickets.Verdict) -> ota_service_pb2.ActivateTicketResponse:
+def activated(verdict: partner_tickets.ActivationVerdict) -> ota_service_pb2.ActivateTicketResponse:
     """A ticket that was activated."""
     return ota_service_pb2.ActivateTicketResponse(
         ticket_code=verdict.ticket_code,

@@ -215,7 +215,9 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
     async def _tokens(
         self, request: BatchOfTickets, chunk: Sequence[tickets.BatchTicket]
     ) -> list[str]:
-        """A token for each ticket of the chunk; empty where none was asked for, or the ticket gets none."""
+        """A token for each ticket of the chunk; empty where none was asked for, or the ticket
+        gets none.
+        """
         claims = [each.claims for each in chunk if each.claims] if request.with_qr else []
         sealed = iter(await seal(claims, await self._issuer.key()) if claims else [])
         return [next(sealed, "") if each.claims else "" for each in chunk]

@@ -1,4 +1,6 @@
-"""RedemptionService between protobuf and plain values: answers to scans, tickets, orders, events."""
+"""RedemptionService between protobuf and plain values: answers to scans, tickets, orders,
+events.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +17,7 @@ from server.redemption.details import Details
 from server.redemption.explanations import explain
 from server.redemption.lookup import Look, OrderView, Reversal, TicketView
 from server.redemption.redeem import Answer
-from server.redemption.sessions import Departure
+from server.redemption.sessions import SessionDeparture
 from server.stock.ids import departure_parts
 
 RESULT = convert.enum_numbers(redemption_pb2.RedemptionResult)
@@ -73,7 +75,7 @@ def details_message(details: Details) -> redemption_pb2.TicketDetails:
     return message
 
 
-def _journey(departure: rules.Departure) -> offer_pb2.Journey:
+def _journey(departure: rules.TicketDeparture) -> offer_pb2.Journey:
     leg = departure.leg
     journey = offer_pb2.Journey(
         departure_id=str(departure.departure_id),
@@ -90,7 +92,7 @@ def _journey(departure: rules.Departure) -> offer_pb2.Journey:
     return journey
 
 
-def _stop(stop: rules.Stop) -> offer_pb2.Stop:
+def _stop(stop: rules.TicketStop) -> offer_pb2.Stop:
     return offer_pb2.Stop(
         stop_code=stop.stop_code,
         city_code=stop.city_code,
@@ -186,7 +188,7 @@ def order_message(order: OrderView) -> redemption_pb2.LookupOrderResponse:
 
 
 def session_message(
-    session_code: str, departure: Departure | None
+    session_code: str, departure: SessionDeparture | None
 ) -> access_pb2.OpenValidatorSessionResponse:
     """An open session, and the departure it admits."""
     response = access_pb2.OpenValidatorSessionResponse(session_code=session_code)

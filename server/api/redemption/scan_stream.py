@@ -13,7 +13,9 @@ from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
 from server.redemption.redeem import Answer
 
 MAX_SCANS_IN_FLIGHT = 256
-"""Of one stream; at this many the server reads no further, so that flow control holds the terminal back."""
+"""Of one stream; at this many the server reads no further, so that flow control holds the
+terminal back.
+"""
 RETRY_SECONDS = 1.0
 
 _check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
@@ -22,7 +24,9 @@ Submit = Callable[[redemption_pb2.RedeemRequest], Awaitable[asyncio.Future[list[
 
 
 class ScanStream:
-    """A stream being served. It is cancelled when the caller's rights are gone (`server.api.streams`)."""
+    """A stream being served. It is cancelled when the caller's rights are gone
+    (`server.api.streams`).
+    """
 
     def __init__(
         self,
@@ -44,8 +48,8 @@ class ScanStream:
     async def run(self) -> None:
         """Serves the stream to its end.
 
-        Raises SHUTTING_DOWN when the server stops, after the scans that were read are answered. Cancelled, those not
-        yet decided are dropped.
+        Raises SHUTTING_DOWN when the server stops, after the scans that were read are answered.
+        Cancelled, those not yet decided are dropped.
         """
         reader = asyncio.create_task(self._read())
         watcher = asyncio.create_task(self._stopping.wait())

@@ -23,7 +23,7 @@ from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import invalid
 from server.redemption import lookup, sessions
-from server.redemption.redeem import Answer, Item, Redeemer
+from server.redemption.redeem import Answer, Redeemer, ScanItem
 from server.redemption.statements import SnapshotCache
 
 ORDER_PAGE_TICKETS = 200
@@ -150,9 +150,13 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     ) -> redemption_pb2.DecryptQrResponse:
         now = self._local_now()
         opened = await self._redeemer.open(request.encrypted_data, now)
-        async with self._db.hot() as hot, hot.transaction():
+        async with self._db.pipeline() as pipeline, pipeline.transaction():
             look = await lookup.look(
-                hot, self._snapshots, opened, caller=calls.caller(Partner, Operator, Admin), now=now
+                pipeline,
+                self._snapshots,
+                opened,
+                caller=calls.caller(Partner, Operator, Admin),
+                now=now,
             )
         return messages.look_message(look)
 
@@ -208,7 +212,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         async with self._db.transaction() as tx:
             ticket_id = await lookup.ticket_number(tx, request.ticket_code) or 0
         quantity, code = request.quantity or 1, request.ticket_code
-        item = Item("", request.function_code, quantity, code, ticket_id)
+        item = ScanItem("", request.function_code, quantity, code, ticket_id)
         (answer,) = await self._submit(
             request, [item], method="RedeemByCode", comment=request.comment
         )
@@ -275,12 +279,12 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         return redemption_pb2.SummarizeRedemptionsResponse(rows=map(messages.summary_row, rows))
 
     async def _submit(
-        self, request: Scans, items: list[Item], **options: Unpack[ScanOptions]
+        self, request: Scans, items: list[ScanItem], **options: Unpack[ScanOptions]
     ) -> list[Answer]:
         return await (await self._queue(request, items, **options))
 
     async def _queue(
-        self, request: Scans, items: list[Item], **options: Unpack[ScanOptions]
+        self, request: Scans, items: list[ScanItem], **options: Unpack[ScanOptions]
     ) -> asyncio.Future[list[Answer]]:
         operator = await self._identity.sessions.bound(
             calls.caller(Operator), request.terminal_device_id, request.session_code
@@ -294,8 +298,10 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         )
 
 
-def _item(request: redemption_pb2.RedeemRequest | redemption_pb2.RedeemItem) -> Item:
-    return Item(request.qr_token, request.function_code, request.quantity or 1, request.ticket_code)
+def _item(request: redemption_pb2.RedeemRequest | redemption_pb2.RedeemItem) -> ScanItem:
+    return ScanItem(
+        request.qr_token, request.function_code, request.quantity or 1, request.ticket_code
+    )
 
 
 def _event_filter(request: redemption_pb2.ListRedemptionsRequest) -> lookup.EventFilter:

@@ -9,10 +9,10 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
 from server.catalog import offers as catalog
-from server.catalog.catalogue import PACKAGE, Catalogue, City, ListedProduct
-from server.catalog.offers import Journey, Offer
+from server.catalog.catalogue import PACKAGE, Catalogue, CatalogueCity, ListedProduct
+from server.catalog.offers import Offer, OfferJourney
 from server.catalog.policy import Policy, Summary, summary
-from server.catalog.pricing import FARE, PROMOTION, Line, Price
+from server.catalog.pricing import FARE, PROMOTION, Price, PriceLine
 from server.search.listing import Query
 from server.search.search import Found, OfferDay
 
@@ -26,7 +26,7 @@ CUSTOMER_TYPE_NAMES = convert.enum_names(ticket_pb2.CustomerType)
 ADULT = "ADULT"
 
 
-def city(found: City) -> offer_pb2.City:
+def city(found: CatalogueCity) -> offer_pb2.City:
     """A city."""
     return offer_pb2.City(
         city_code=found.city_code,
@@ -68,7 +68,9 @@ def search_response(found: Found) -> offer_pb2.SearchOffersResponse:
 
 @lru_cache(maxsize=10_000)
 def _encoded_moment(seats_left: int, unavailable: str) -> bytes:
-    """What makes an encoded offer, put behind it, one with what is left, and why it cannot be bought."""
+    """What makes an encoded offer, put behind it, one with what is left, and why it cannot be
+    bought.
+    """
     reason = UNAVAILABLE_REASONS[unavailable]
     message = offer_pb2.Offer(seats_left=seats_left, unavailable_reason=reason)
     encoded: bytes = message.SerializeToString()
@@ -77,7 +79,9 @@ def _encoded_moment(seats_left: int, unavailable: str) -> bytes:
 
 @lru_cache(maxsize=10_000)
 def _head(size: int) -> bytes:
-    """What stands before an encoded offer of so many bytes in a SearchOffersResponse: field, wire type 2, size."""
+    """What stands before an encoded offer of so many bytes in a SearchOffersResponse: field,
+    wire type 2, size.
+    """
     field = offer_pb2.SearchOffersResponse.DESCRIPTOR.fields_by_name["offers"].number
     return _varint(field << 3 | 2) + _varint(size)
 
@@ -187,7 +191,7 @@ def _summary(policy: bytes, currency_code: str, departs: bool) -> Summary:
     return summary(Policy.parse(orjson.loads(policy)), currency_code, departs=departs)
 
 
-def _journey(journey: Journey, *, numbered: bool) -> offer_pb2.Journey:
+def _journey(journey: OfferJourney, *, numbered: bool) -> offer_pb2.Journey:
     message = offer_pb2.Journey(
         departure_id=str(journey.departure_id),
         service_number=journey.service_number,
@@ -203,7 +207,7 @@ def _journey(journey: Journey, *, numbered: bool) -> offer_pb2.Journey:
     return message
 
 
-def _stop(stop: catalog.Stop) -> offer_pb2.Stop:
+def _stop(stop: catalog.OfferStop) -> offer_pb2.Stop:
     return offer_pb2.Stop(
         stop_code=stop.stop_code,
         city_code=stop.city_code,
@@ -212,7 +216,7 @@ def _stop(stop: catalog.Stop) -> offer_pb2.Stop:
     )
 
 
-def _line(line: Line) -> offer_pb2.PriceLine:
+def _line(line: PriceLine) -> offer_pb2.PriceLine:
     name_en, name_zh = _line_names(line)
     return offer_pb2.PriceLine(
         kind=LINE_KINDS[line.kind],
@@ -236,7 +240,7 @@ _TRAVELLER_NAMES = {
 }
 
 
-def _line_names(line: Line) -> tuple[str, str]:
+def _line_names(line: PriceLine) -> tuple[str, str]:
     """What a line is called in English and Chinese: a promotion has names of its own."""
     if line.kind == PROMOTION:
         return line.name_en, line.name_zh

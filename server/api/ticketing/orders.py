@@ -151,7 +151,9 @@ def _places(shown: Shown, item_index: int) -> Iterator[tuple[int, str, int, str]
 
 
 def _offer(offer: Offer, price: Price) -> bytes:
-    """The offer with its price, as it is sent in orders: they have no seats left, and no reason not to be bought."""
+    """The offer with its price, as it is sent in orders: they have no seats left, and no reason
+    not to be bought.
+    """
     key = offer.snapshot_id, offer.offer_id, price
     known = _offers.get(key)
     if known is None:

@@ -27,7 +27,7 @@ LAST_EN = (
 LAST_ZH = f"微信支付对每笔付款最多退款{MOST_REFUNDS}次，这是最后一次：将一并退回所有可退的票。"
 
 
-def refund_quote(quote: refund_requests.Quote) -> refund_pb2.QuoteRefundResponse:
+def refund_quote(quote: refund_requests.RefundQuote) -> refund_pb2.QuoteRefundResponse:
     """What tickets give back."""
     currency_code = quote.order.currency_code
     return refund_pb2.QuoteRefundResponse(
@@ -74,7 +74,7 @@ def _part(part: Part) -> refund_pb2.RefundPart:
     )
 
 
-def change_quote(quote: ticket_changes.Quote) -> refund_pb2.QuoteChangeResponse:
+def change_quote(quote: ticket_changes.ChangeQuote) -> refund_pb2.QuoteChangeResponse:
     """What a change costs."""
     cost, item = quote.terms.offer, quote.terms.item
     zone = quote.terms.ticket.zone
@@ -97,7 +97,7 @@ def change_quote(quote: ticket_changes.Quote) -> refund_pb2.QuoteChangeResponse:
 
 
 def change(
-    seals: PassengerSeals, made: ticket_changes.Change, order: order_pb2.Order
+    seals: PassengerSeals, made: ticket_changes.TicketChange, order: order_pb2.Order
 ) -> refund_pb2.ChangeTicketResponse:
     """A change that was made or begun; `order` is the new order's message."""
     response = refund_pb2.ChangeTicketResponse(order=order)
@@ -155,7 +155,9 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
 
 
 def _operator_text(texts: tuple[str, str], until_time: datetime | None) -> tuple[str, str]:
-    """What the operator's doing makes free, with the moment until which it does, if that is known."""
+    """What the operator's doing makes free, with the moment until which it does, if that is
+    known.
+    """
     at_en, at_zh = "", ""
     if until_time:
         clock = clock_time(until_time)
@@ -197,7 +199,9 @@ def _party_discount(kept_minor: int, currency_code: str) -> tuple[str, str]:
 
 
 def _change_rule(cost: ChangeOffer, currency_code: str, zone: tzinfo) -> tuple[str, str]:
-    """What decides about the money of a change, in English and Chinese; moments by the clock of the zone."""
+    """What decides about the money of a change, in English and Chinese; moments by the clock of
+    the zone.
+    """
     if cost.operator_cause:
         return _operator_text(CHANGE_TEXTS[cost.operator_cause], cost.until_time.astimezone(zone))
     fee = _money(cost.fee_minor, currency_code)

@@ -12,8 +12,8 @@ from deeptravel.ticketing.v1 import (
     ticketing_service_pb2_grpc,
 )
 
-from server.aftersales.refund_requests import RefundDesk
-from server.aftersales.ticket_changes import ChangeDesk
+from server.aftersales.refund_requests import RefundHandler
+from server.aftersales.ticket_changes import ChangeHandler
 from server.api import calls, interceptor, paging, pictures
 from server.api import repeats as repeats_module
 from server.api.calls import Context
@@ -32,8 +32,8 @@ from server.orders.prices import Prices
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.payments import payments, refunds
-from server.payments.notices import NoticeDesk
-from server.payments.payment_requests import Cashier, Paying
+from server.payments.notices import NoticeHandler
+from server.payments.payment_requests import Paying, PaymentHandler
 from server.platform import clock
 from server.platform.database import Database
 from server.search.listing import SortKey
@@ -56,10 +56,10 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         watcher: Watcher,
         issuer: Issuer,
         travellers: Travellers,
-        cashier: Cashier,
-        notice_desk: NoticeDesk,
-        refund_desk: RefundDesk,
-        change_desk: ChangeDesk,
+        payment_handler: PaymentHandler,
+        notice_handler: NoticeHandler,
+        refund_handler: RefundHandler,
+        change_handler: ChangeHandler,
         search: Search,
     ) -> None:
         self._db = db
@@ -70,10 +70,10 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         self._watcher = watcher
         self._issuer = issuer
         self._travellers = travellers
-        self._cashier = cashier
-        self._notice_desk = notice_desk
-        self._refund_desk = refund_desk
-        self._change_desk = change_desk
+        self._payment_handler = payment_handler
+        self._notice_handler = notice_handler
+        self._refund_handler = refund_handler
+        self._change_handler = change_handler
         self._search = search
 
     # Search
@@ -192,7 +192,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         context: Context[payment_pb2.TravellerLoginRequest, payment_pb2.TravellerLoginResponse],
     ) -> payment_pb2.TravellerLoginResponse:
         now = clock.now()
-        traveller = await self._cashier.log_in(request.code, now=now)
+        traveller = await self._payment_handler.log_in(request.code, now=now)
         return payment_messages.login(
             traveller.traveller_id, self._travellers.issue(traveller, now)
         )
@@ -204,7 +204,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         context: Context[payment_pb2.CreatePaymentRequest, payment_pb2.CreatePaymentResponse],
     ) -> payment_pb2.CreatePaymentResponse:
         caller = calls.caller(Traveller)
-        paying = await self._cashier.pay(caller, request.order_id, now=clock.now())
+        paying = await self._payment_handler.pay(caller, request.order_id, now=clock.now())
         return await self._keep_payment(request, context, paying)
 
     @changing
@@ -221,7 +221,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: payment_pb2.GetPaymentRequest,
         context: Context[payment_pb2.GetPaymentRequest, payment_pb2.GetPaymentResponse],
     ) -> payment_pb2.GetPaymentResponse:
-        paying = await self._cashier.show(
+        paying = await self._payment_handler.show(
             calls.caller(Traveller).traveller_id, request.order_id, now=clock.now()
         )
         return payment_pb2.GetPaymentResponse(payment=payment_messages.payment(paying))
@@ -234,7 +234,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         ],
     ) -> payment_pb2.ReceiveWechatPayNoticeResponse:
         headers = payment_messages.notice_headers(calls.current().metadata)
-        await self._notice_desk.receive(headers, request.body.data, now=clock.now())
+        await self._notice_handler.receive(headers, request.body.data, now=clock.now())
         return payment_pb2.ReceiveWechatPayNoticeResponse(
             code=payment_messages.SUCCESS, message=payment_messages.SUCCESS
         )
@@ -323,7 +323,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         context: Context[refund_pb2.QuoteRefundRequest, refund_pb2.QuoteRefundResponse],
     ) -> refund_pb2.QuoteRefundResponse:
         async with self._db.transaction() as tx:
-            quote = await self._refund_desk.quote(
+            quote = await self._refund_handler.quote(
                 tx, calls.caller(Traveller), request.order_id, request.ticket_codes, now=clock.now()
             )
         return refund_messages.refund_quote(quote)
@@ -332,7 +332,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     async def RequestRefund(
         self, request: refund_pb2.RequestRefundRequest, call: ChangingCall[Traveller]
     ) -> refund_pb2.RequestRefundResponse:
-        refund = await self._refund_desk.request(
+        refund = await self._refund_handler.request(
             call.tx, call.caller, request.order_id, request.refund_quote, now=call.now
         )
         return refund_pb2.RequestRefundResponse(refund=refund_messages.refund(refund))
@@ -356,7 +356,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     ) -> refund_pb2.QuoteChangeResponse:
         prices = await self._holder.prices()
         async with self._db.transaction() as tx:
-            quote = await self._change_desk.quote(
+            quote = await self._change_handler.quote(
                 tx,
                 calls.caller(Traveller),
                 request.ticket_code,
@@ -380,7 +380,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         call: ChangingCall[Traveller],
         prices: Prices,
     ) -> refund_pb2.ChangeTicketResponse:
-        made = await self._change_desk.change(
+        made = await self._change_handler.change(
             call.tx,
             call.caller,
             request.ticket_code,

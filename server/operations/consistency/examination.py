@@ -1,4 +1,6 @@
-"""All invariants together, looked at in one snapshot of the database, so they may run under load."""
+"""All invariants together, looked at in one snapshot of the database, so they may run under
+load.
+"""
 
 from collections.abc import Iterator
 from typing import Any

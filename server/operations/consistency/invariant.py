@@ -9,7 +9,9 @@ EXAMPLES = 5
 
 
 class Invariant(NamedTuple):
-    """A statement about the data; `query` gives (which row, what is wrong with it) where it does not hold."""
+    """A statement about the data; `query` gives (which row, what is wrong with it) where it does
+    not hold.
+    """
 
     name: str
     meaning: str

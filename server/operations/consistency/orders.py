@@ -4,7 +4,9 @@ from server.operations.consistency.invariant import Invariant
 from server.operations.consistency.rows import PAID, WANTED
 
 GRACE_SECONDS = 30
-"""An expired hold returns its stock within 5 s (DOMAIN, Stock); a server that is just starting gets longer."""
+"""An expired hold returns its stock within 5 s (DOMAIN, Stock); a server that is just starting
+gets longer.
+"""
 
 ORDERS = (
     Invariant(

@@ -4,10 +4,11 @@
 KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
 
 
-# Every place of an order that waits for its payment, or whose ticket is kept: what holds and takes stock. What was ordered
-# is in the order's content; where its places are in the end (a late payment may get other seats) is in ticket_sales. A change
-# within a stock has no place of its own until the ticket it changes has left it.
-# A quota counts departures, or products on a day of use (see catalog.rules.quota_id). Old and new of a change count once.
+# Every place of an order that waits for its payment, or whose ticket is kept: what holds and takes
+# stock. What was ordered is in the order's content; where its places are in the end (a late payment
+# may get other seats) is in ticket_sales. A change within a stock has no place of its own until the
+# ticket it changes has left it. A quota counts departures, or products on a day of use (see
+# catalog.rules.quota_id). Old and new of a change count once.
 def _counted_as(offer: str) -> str:
     number = f"split_part({offer}, '-', 2)::bigint"
     day = f"to_date(split_part({offer}, '-', 3), 'YYYYMMDD') - DATE '2020-01-01'"
@@ -42,8 +43,8 @@ WHERE s.passenger_index >= 0 AND {KEPT}
 # Orders of travellers that were paid, also those all of whose tickets came back since.
 PAID = "(o.state IN ('PAID', 'COMPLETED') OR o.state = 'CANCELLED' AND o.pay_time IS NOT NULL)"
 
-# Places and shared entitlements that an order was made for: each is a ticket once it is paid. A change is of one place;
-# what an order shares stays with it.
+# Places and shared entitlements that an order was made for: each is a ticket once it is paid. A
+# change is of one place; what an order shares stays with it.
 WANTED = """
 SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger')::int AS passenger_index,
   1::bigint AS wanted
@@ -87,8 +88,8 @@ SELECT p.* FROM payments p WHERE p.state = 'SUCCEEDED' AND NOT EXISTS (
     AND (d.payment_order_id, d.payment_attempt) = (p.order_id, p.attempt))
 """
 
-# Every traveller's order with the first of its family: the orders that change tickets of it, and of those, and so on. One
-# that does not come from a first is in no family.
+# Every traveller's order with the first of its family: the orders that change tickets of it, and of
+# those, and so on. One that does not come from a first is in no family.
 FAMILIES = """
 SELECT o.order_id, o.order_id AS first_order_id FROM orders o
 WHERE o.changes_order_id IS NULL AND o.traveller_id IS NOT NULL
@@ -96,9 +97,9 @@ UNION ALL
 SELECT o.order_id, f.first_order_id FROM families f JOIN orders o ON o.changes_order_id = f.order_id
 """
 
-# Orders that change a ticket: what that was sold for, and worth then (with what refunds have kept of its party's discount),
-# what the new one costs, what is kept of the difference, and what is to come back of it. The terms are kept with the order,
-# but for orders made before that was so.
+# Orders that change a ticket: what that was sold for, and worth then (with what refunds have kept
+# of its party's discount), what the new one costs, what is kept of the difference, and what is to
+# come back of it. The terms are kept with the order, but for orders made before that was so.
 LINKS = f"""
 SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_ticket_id, o.amount_minor,
   o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS sold_minor,

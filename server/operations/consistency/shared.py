@@ -1,10 +1,12 @@
-"""What the tickets of an order's item share, however often these are changed. (DOMAIN: Words; Refund and change)."""
+"""What the tickets of an order's item share, however often these are changed. (DOMAIN: Words;
+Refund and change).
+"""
 
 from server.operations.consistency.invariant import Invariant
 from server.operations.consistency.rows import KEPT
 
-# Each order of a traveller with the order and item that its chain of changes began with, by the tickets that were changed;
-# of an order that changes none itself, whose items are all its own.
+# Each order of a traveller with the order and item that its chain of changes began with, by the
+# tickets that were changed; of an order that changes none itself, whose items are all its own.
 _CHAINS = """
 SELECT order_id, order_id AS first_order_id, NULL::int AS item_index
 FROM orders WHERE traveller_id IS NOT NULL AND changes_ticket_id IS NULL

@@ -5,7 +5,9 @@ from server.operations.consistency.rows import REDEEMED
 from server.orders.ticket_expiry import KEPT_BY_DEPARTURE
 
 OVERDUE_MINUTES = 5
-"""A ticket whose validity is over is EXPIRED within a minute (DOMAIN, Operations); a backlog takes longer."""
+"""A ticket whose validity is over is EXPIRED within a minute (DOMAIN, Operations); a backlog
+takes longer.
+"""
 
 TICKETS = (
     Invariant(

@@ -1,8 +1,8 @@
 """Replaces itself by another program, under another account and tied to its parent's life.
 
-Run as a script by `tools.dev.embedded.services`: what is done here between fork and exec would not be safe in
-a process that has threads. Arguments: user id, group id, 1 to keep file access, 1 to die with the
-parent, then the command.
+Run as a script by `tools.dev.embedded.services`: what is done here between fork and exec would not
+be safe in a process that has threads. Arguments: user id, group id, 1 to keep file access, 1 to die
+with the parent, then the command.
 """
 
 import ctypes

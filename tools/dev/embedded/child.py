@@ -45,7 +45,8 @@ class Child:
         self._output = output
 
     async def keep(self) -> None:
-        """Starts it again whenever it has died, sooner or later by how long it lived; until it is cancelled.
+        """Starts it again whenever it has died, sooner or later by how long it lived; until it is
+        cancelled.
 
         To be run in the main thread, for the reason that `EmbeddedServices.start` gives.
         """

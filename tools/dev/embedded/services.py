@@ -51,7 +51,8 @@ POSTGRES_SETTINGS = {
     "random_page_cost": "1.1",
     "jit": "off",
     "io_method": "sync",  # rows are in memory: workers would only take turns on the two cores
-    "max_parallel_workers_per_gather": "0",  # short queries; also spares a container's small /dev/shm
+    # short queries; also spares a container's small /dev/shm
+    "max_parallel_workers_per_gather": "0",
     "wal_compression": "on",
     "wal_buffers": "16MB",
     "min_wal_size": "256MB",
@@ -148,7 +149,9 @@ class EmbeddedServices:
         return services
 
     def stop(self) -> None:
-        """Stop both services, newest first, and let go of the folder; a second call does nothing."""
+        """Stop both services, newest first, and let go of the folder; a second call does
+        nothing.
+        """
         if os.getpid() != self._owner_pid:  # a fork must not stop its parent's services
             return
         for child, polite, firm in (
@@ -235,8 +238,8 @@ class EmbeddedServices:
         log = self._data_dir / "postgres.log"
 
         def spawn() -> subprocess.Popen[bytes]:
-            # None of ours runs: the pid in these files may by now belong to somebody else. What its back ends still
-            # share keeps the new one from starting, whatever the files say.
+            # None of ours runs: the pid in these files may by now belong to somebody else. What its
+            # back ends still share keeps the new one from starting, whatever the files say.
             for stale in (folder / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
                 stale.unlink(missing_ok=True)
             return account.spawn(arguments, log)
@@ -299,7 +302,9 @@ class _Account:
         return path
 
     def spawn(self, arguments: list[str | Path], log: Path) -> subprocess.Popen[bytes]:
-        """Start a child that Ctrl-C on the terminal does not reach, its output appended to `log`."""
+        """Start a child that Ctrl-C on the terminal does not reach, its output appended to
+        `log`.
+        """
         # The kernel ties a child to the thread that made it, and only the main thread surely stays.
         tied = threading.current_thread() is threading.main_thread()
         launch: list[str | Path] = [
@@ -398,7 +403,8 @@ def _initialise_postgres(account: _Account, folder: Path, *, durable: bool) -> N
     log = folder.with_name("postgres.log")
     arguments: list[str | Path] = [_postgres_binary("initdb"), "-D", unfinished, "-U", DATABASE]
     arguments += ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C"]
-    # Order and case by the built-in rules; extensions, such as pg_trgm, ask the C library what a letter is.
+    # Order and case by the built-in rules; extensions, such as pg_trgm, ask the C library what a
+    # letter is.
     arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     arguments += [f"--lc-ctype={letters_locale()}"]
     arguments += [] if durable else ["--no-sync"]
@@ -476,7 +482,9 @@ def _valkey_command(address: Path, command: bytes) -> bytes:
 
 
 def _database_ready(sockets: Path) -> bool:
-    """Whether PostgreSQL answers; makes the database, and says what is not logged, the first time."""
+    """Whether PostgreSQL answers; makes the database, and says what is not logged, the first
+    time.
+    """
     try:
         connection = psycopg.connect(
             host=str(sockets), user=DATABASE, dbname="postgres", autocommit=True, connect_timeout=5
@@ -488,8 +496,8 @@ def _database_ready(sockets: Path) -> bool:
         if not made.fetchone():
             connection.execute(f"CREATE DATABASE {DATABASE}")
         if connection.execute("SHOW log_min_messages").fetchone() != ("log",):
-            # What is wrong with a statement is told to whoever sent it, and names values; errors of the server's own
-            # processes, which have no role, are logged.
+            # What is wrong with a statement is told to whoever sent it, and names values; errors of
+            # the server's own processes, which have no role, are logged.
             connection.execute(f"ALTER ROLE {DATABASE} SET log_min_messages = 'log'")
     return True
 

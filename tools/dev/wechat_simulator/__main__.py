@@ -60,7 +60,9 @@ def serve(
 
 @app.command()
 def settings(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Print the settings with which a server is the merchant of a running simulator, for a shell to evaluate."""
+    """Print the settings with which a server is the merchant of a running simulator, for a shell
+    to evaluate.
+    """
     for name, value in _announced(folder)["settings"].items():
         typer.echo(f"export DEEPTRAVEL_{name.upper()}={shlex.quote(value)}")
 

@@ -1,7 +1,8 @@
 """Refunds that the traveller's account does not take, sent to a bank account instead.
 
-Source: pay.weixin.qq.com, "apply for an abnormal refund": to a debit card of the traveller, at a bank on WeChat's list, or
-to the merchant's own settlement account. Number and name come encrypted and are not kept.
+Source: pay.weixin.qq.com, "apply for an abnormal refund": to a debit card of the traveller, at a
+bank on WeChat's list, or to the merchant's own settlement account. Number and name come encrypted
+and are not kept.
 """
 
 import re
@@ -40,7 +41,9 @@ class AbnormalRefunds:
         self._orders = orders
 
     def apply(self, refund_id: str, request: dict[str, Any], serial: str) -> dict[str, Any]:
-        """Sends it to the account that is named; the same again is the same, and is given back once."""
+        """Sends it to the account that is named; the same again is the same, and is given back
+        once.
+        """
         if unknown := sorted(set(request) - FIELDS):
             raise RefusedError(
                 400, "PARAM_ERROR", f"请求中含有未在API文档中定义的参数: {unknown[0]}"

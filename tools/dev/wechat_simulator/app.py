@@ -1,4 +1,6 @@
-"""The simulator's HTTP server: WeChat's paths, and `/simulator/…` for the person or test that drives it."""
+"""The simulator's HTTP server: WeChat's paths, and `/simulator/…` for the person or test that
+drives it.
+"""
 
 import asyncio
 import base64
@@ -107,7 +109,8 @@ class Simulator:
             timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
-        self._tasks = [  # the listener takes connections already; they are answered as soon as the first task runs
+        # the listener takes connections already; they are answered as soon as the first task runs
+        self._tasks = [
             asyncio.create_task(self._server.serve(sockets=[listener])),
             asyncio.create_task(self._notices.run(self._orders.settle_refunds)),
         ]
@@ -139,7 +142,9 @@ class Simulator:
         self._notices.wake()  # refunds that stayed PROCESSING may be due
 
     def pay(self, number: str, signed: dict[str, str] | None = None) -> str:
-        """Pays an order by out_trade_no or prepay_id; returns the transaction_id. Raises RefusedError."""
+        """Pays an order by out_trade_no or prepay_id; returns the transaction_id. Raises
+        RefusedError.
+        """
         return self._orders.pay(number, signed).transaction_id
 
     @property
@@ -218,7 +223,9 @@ class Simulator:
         return Route(path, answer, methods=[method])
 
     async def _answer(self, request: Request, operation: Operation, work: Work) -> Response:
-        """What WeChat Pay answers: the request verified, the work done or refused, the answer signed."""
+        """What WeChat Pay answers: the request verified, the work done or refused, the answer
+        signed.
+        """
         switches = self.switches
         body = await request.body()
         await asyncio.sleep(switches.slow.get(operation, 0))
@@ -338,7 +345,9 @@ class Simulator:
         return Response(content, media_type="text/plain")
 
     async def _code_to_session(self, request: Request) -> Response:
-        """Who a code is for: always the same openid for the same code. `name#anything` works once, for `name`."""
+        """Who a code is for: always the same openid for the same code. `name#anything` works
+        once, for `name`.
+        """
         switches = self.switches
         await asyncio.sleep(switches.slow.get("login", 0))
         if switches.spend(switches.down, "login"):
@@ -397,7 +406,9 @@ class Simulator:
         return HTMLResponse(pages.order_page(order, self._store.refunds_of(order.out_trade_no)))
 
     async def _pay(self, request: Request) -> Response:
-        """Pays from the page's form, or from JSON: `outcome` (success or fail), `payment` (fields of wx.requestPayment)."""
+        """Pays from the page's form, or from JSON: `outcome` (success or fail), `payment`
+        (fields of wx.requestPayment).
+        """
         by_form = request.headers.get("content-type", "").startswith("application/x-www-form")
         number = request.path_params["number"]
         try:

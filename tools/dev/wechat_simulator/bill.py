@@ -1,4 +1,6 @@
-"""The trade bill of a day: CSV as WeChat ships it, with byte order mark, back-ticks, yuan and sums."""
+"""The trade bill of a day: CSV as WeChat ships it, with byte order mark, back-ticks, yuan and
+sums.
+"""
 
 import hashlib
 from datetime import date, datetime, timedelta
@@ -22,7 +24,8 @@ REFUND_STATES = {"SUCCESS": "SUCCESS", "PROCESSING": "PROCESSING", "ABNORMAL": "
 
 
 def write_bill(merchant: Merchant, store: Store, switches: Switches, bill_date: date) -> bytes:
-    """The bill of a day in Beijing: payments by the time they were paid, refunds by the time they were taken on.
+    """The bill of a day in Beijing: payments by the time they were paid, refunds by the time they
+    were taken on.
 
     Empty if nothing happened.
     """

@@ -79,7 +79,9 @@ class Merchant:
         return merchant
 
     def add_certificate(self) -> PlatformCertificate:
-        """A new platform certificate, with which is signed from now on; the older ones stay in the list."""
+        """A new platform certificate, with which is signed from now on; the older ones stay in
+        the list.
+        """
         number = len(self.certificates) + 1
         key, certificate = _certificate("Tenpay.com Root CA (simulated)", LIFE)
         _write_key(self.folder / f"platform_{number:03}_key.pem", key)

@@ -1,4 +1,6 @@
-"""Notices of payments and refunds: signed, encrypted, sent, sent again as WeChat does, and spoilt as the switches say."""
+"""Notices of payments and refunds: signed, encrypted, sent, sent again as WeChat does, and
+spoilt as the switches say.
+"""
 
 import asyncio
 import contextlib

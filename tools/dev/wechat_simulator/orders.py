@@ -1,4 +1,6 @@
-"""Orders and refunds as WeChat takes them: every field checked, every repeat compared with the first request."""
+"""Orders and refunds as WeChat takes them: every field checked, every repeat compared with the
+first request.
+"""
 
 import re
 import time
@@ -18,8 +20,10 @@ OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_*-]{6,32}")
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
 OPENID = re.compile(r"o[0-9A-Za-z_-]{27}")
 MOST_REFUNDS = 50
-"""Of one payment ("refund", note 1). The documents do not say that one which is closed makes room for another, so each
-counts that was taken on; nor do they name the code of the refusal, which is that of a rule of the trade."""
+"""Of one payment ("refund", note 1). The documents do not say that one which is closed makes room
+for another, so each counts that was taken on; nor do they name the code of the refusal, which is
+that of a rule of the trade.
+"""
 STATES = {
     "SUCCESS": "支付成功",
     "REFUND": "转入退款",
@@ -69,7 +73,9 @@ class Orders:
         return self.transaction(self._order(out_trade_no))
 
     def close(self, out_trade_no: str, request: Mapping[str, Any]) -> None:
-        """Makes an order unpayable. As WeChat, says nothing about one that is closed or that there is not."""
+        """Makes an order unpayable. As WeChat, says nothing about one that is closed or that
+        there is not.
+        """
         self._check_merchant(request.get("mchid"))
         order = self._store.order(out_trade_no)
         if order and order.state in ("SUCCESS", "REFUND"):
@@ -139,7 +145,9 @@ class Orders:
         return self.refund_answer(found)
 
     def settle_refunds(self, now: float) -> None:
-        """Brings due refunds to their outcome and queues the notices; those that stay PROCESSING have none."""
+        """Brings due refunds to their outcome and queues the notices; those that stay PROCESSING
+        have none.
+        """
         if self._switches.refund_outcome == "PROCESSING":
             return
         for refund in self._store.refunds_due(now):

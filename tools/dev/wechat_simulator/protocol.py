@@ -1,4 +1,6 @@
-"""API v3 from WeChat's side: requests verified, answers and notices signed, what is secret encrypted."""
+"""API v3 from WeChat's side: requests verified, answers and notices signed, what is secret
+encrypted.
+"""
 
 import base64
 import json
@@ -116,7 +118,9 @@ def encrypt(
     *,
     associated: Literal["kind", "empty", "null", "absent"] = "kind",
 ) -> dict[str, str | None]:
-    """A sealed resource; `associated` is how its associated data is written, all but `kind` being none."""
+    """A sealed resource; `associated` is how its associated data is written, all but `kind`
+    being none.
+    """
     nonce = secrets.token_hex(6)
     associated_data = kind if associated == "kind" else ""
     sealed = AESGCM(merchant.api_v3_key.encode()).encrypt(

@@ -83,7 +83,8 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._db = sqlite3.connect(folder / "state.sqlite3", isolation_level=None)
         self._db.row_factory = sqlite3.Row
-        # a crash of the process loses nothing; one of the machine may, and a simulator may lose that
+        # a crash of the process loses nothing; one of the machine may, and a simulator may lose
+        # that
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.executescript(SCHEMA)
@@ -196,7 +197,9 @@ class Store:
         self._db.execute("DELETE FROM abnormal_refunds WHERE out_refund_no = ?", (out_refund_no,))
 
     def abnormal(self, out_refund_no: str) -> tuple[dict[str, Any], str] | None:
-        """What was asked for of an abnormal refund, secrets left out, and the account it goes to."""
+        """What was asked for of an abnormal refund, secrets left out, and the account it goes
+        to.
+        """
         row = self._db.execute(
             "SELECT request, received_account FROM abnormal_refunds WHERE out_refund_no = ?",
             (out_refund_no,),

@@ -1,4 +1,6 @@
-"""What the simulator does wrong when it is told to. Read and set at `/simulator/switches`, as JSON."""
+"""What the simulator does wrong when it is told to. Read and set at `/simulator/switches`, as
+JSON.
+"""
 
 from typing import Literal
 

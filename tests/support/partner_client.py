@@ -43,7 +43,8 @@ VALUES ((%s::bigint << 20) + %s, %s, %s, %s, now())
 """
 TABLES = ("tickets", "entitlements", "batches", "snapshots", "orders", "idempotency_records")
 
-# Every ticket comes from one batch or order as that says, stock counts them, and none lacks anything.
+# Every ticket comes from one batch or order as that says, stock counts them, and none lacks
+# anything.
 CONTRADICTIONS = """
 SELECT 'stock', s.stock_id::text FROM stocks s WHERE s.sold <>
   (SELECT coalesce(sum(quantity), 0) FROM batches b WHERE (b.product_id, b.partner_id) = (s.product_id, s.partner_id))
@@ -119,7 +120,9 @@ class Market:
 
 @asynccontextmanager
 async def a_market(database_url: str, *, stock: int = 200_000) -> AsyncIterator[Market]:
-    """Partners CP and HK; CP has `stock` of products 106 and 107 and some of 99, which is archived, HK 1,000 of 106."""
+    """Partners CP and HK; CP has `stock` of products 106 and 107 and some of 99, which is
+    archived, HK 1,000 of 106.
+    """
     db = Database(load_settings(), database_url)
     async with db.transaction() as tx:
         await keys.create_first_key(tx, SECRET_KEY, clock.now())
@@ -170,14 +173,14 @@ def payment(
 
 
 @dataclass(frozen=True)
-class Desk:
+class PartnerClient:
     """A partner's side of the contract."""
 
     stub: Any
     api_key: str
 
     @classmethod
-    def at(cls, channel: grpc.aio.Channel, api_key: str = CP.api_key) -> "Desk":
+    def at(cls, channel: grpc.aio.Channel, api_key: str = CP.api_key) -> "PartnerClient":
         return cls(ota_service_pb2_grpc.OtaServiceStub(channel), api_key)
 
     def call(self, method: str, request: Any, **options: Any) -> Any:

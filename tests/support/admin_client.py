@@ -1,4 +1,6 @@
-"""An administrator's office: a running AdminService, what is set up in it, and a valid request for every method."""
+"""An administrator's office: a running AdminService, what is set up in it, and a valid request
+for every method.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -76,7 +78,7 @@ def request_id() -> str:
 
 
 @dataclass
-class Office:
+class AdminClient:
     """An administrator who calls a server."""
 
     node: Node
@@ -99,21 +101,21 @@ class Office:
         found = await refusal_or_none(self.do(method, **fields))
         return found.reason if found else None
 
-    def called_by(self, *headers: tuple[str, str]) -> "Office":
+    def called_by(self, *headers: tuple[str, str]) -> "AdminClient":
         """The same server, called by somebody else; by nobody without headers."""
-        return Office(self.node, headers)
+        return AdminClient(self.node, headers)
 
-    async def log_in(self, username: str, password: str = PASSWORD) -> "Office":
+    async def log_in(self, username: str, password: str = PASSWORD) -> "AdminClient":
         """The same server, called by another administrator."""
         tokens = await self.do("AdminLogin", username=username, password=password)
         return self.called_by(("authorization", f"Bearer {tokens.access_token}"))
 
-    async def operator(self, username: str = "olga", password: str = PASSWORD) -> "Office":
+    async def operator(self, username: str = "olga", password: str = PASSWORD) -> "AdminClient":
         """The same server, called by an operator at terminal T-1."""
         tokens = await self.node.identity.log_in(username, password, "T-1", datetime.now(UTC))
         return self.called_by(("authorization", f"Bearer {tokens.access_token}"))
 
-    async def partner(self, partner_code: str = "CP") -> "Office":
+    async def partner(self, partner_code: str = "CP") -> "AdminClient":
         """The same server, called by a partner with a new key."""
         key = await self.do("CreatePartnerKey", partner_code=partner_code)
         return self.called_by(("x-api-key", key.api_key))
@@ -262,8 +264,10 @@ VALID: dict[str, dict[str, Any]] = {
 """A request that succeeds in a furnished office, for every method whose empty request does not."""
 
 
-async def furnish(node: Node) -> Office:
-    """Sets up one of each, by AdminService's own means but for the first administrator, tickets and travellers."""
+async def seed(node: Node) -> AdminClient:
+    """Sets up one of each, by AdminService's own means but for the first administrator, tickets
+    and travellers.
+    """
     async with node.db.transaction() as tx:
         now = datetime.now(UTC)
         await tx.execute(
@@ -278,50 +282,50 @@ async def furnish(node: Node) -> Office:
                 update_time=now,
             )
         )
-    office = await Office(node).log_in("root")
-    await office.do("CreatePartner", partner_code="CP", display_name="Central Pier Travel")
-    await office.do("CreatePartner", partner_code="HK", display_name="Harbour Kiosks")
+    admin_client = await AdminClient(node).log_in("root")
+    await admin_client.do("CreatePartner", partner_code="CP", display_name="Central Pier Travel")
+    await admin_client.do("CreatePartner", partner_code="HK", display_name="Harbour Kiosks")
     for merchant in ("FERRIES", "SHOPS"):
-        await office.do(
+        await admin_client.do(
             "CreateMerchant",
             merchant_code=merchant,
             display_name=merchant,
             function_codes=["ferry", "gift"],
         )
     for venue, merchant in (("PIER", "FERRIES"), ("QUAY", "FERRIES"), ("SHOP", "SHOPS")):
-        await office.do(
+        await admin_client.do(
             "CreateVenue",
             venue_code=venue,
             merchant_code=merchant,
             display_name=venue,
             time_zone="Asia/Hong_Kong",
         )
-    await office.do(
+    await admin_client.do(
         "CreateTerminal", terminal_device_id="T-1", venue_code="PIER", display_name="Gate 1"
     )
-    await office.do("CreateOperator", username="olga", **OPERATOR)
-    await office.do(
+    await admin_client.do("CreateOperator", username="olga", **OPERATOR)
+    await admin_client.do(
         "CreateAdministrator", username="second", display_name="Second", password=PASSWORD
     )
-    await office.do("CreateProduct", product_id=106, **PRODUCT)
-    await office.do("CreateAllotment", product_id=106, channel="CP", total=2000)
-    await office.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
-    await add_departure(node, office)
+    await admin_client.do("CreateProduct", product_id=106, **PRODUCT)
+    await admin_client.do("CreateAllotment", product_id=106, channel="CP", total=2000)
+    await admin_client.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
+    await add_departure(node, admin_client)
     for sequence in (1, 2):
         await add_ticket(node, "CP", sequence)
     for traveller_id in (TRAVELLER, BLOCKED_TRAVELLER):
         await add_traveller(node, traveller_id)
     await add_abnormal_refund(node)
     await add_incident_and_dead_task(node)
-    await office.do("BlockTicket", ticket_code=BLOCKED_TICKET, comment="reported stolen")
-    await office.do("BlockTraveller", traveller_id=BLOCKED_TRAVELLER, comment="fraud")
-    return office
+    await admin_client.do("BlockTicket", ticket_code=BLOCKED_TICKET, comment="reported stolen")
+    await admin_client.do("BlockTraveller", traveller_id=BLOCKED_TRAVELLER, comment="fraud")
+    return admin_client
 
 
-async def add_departure(node: Node, office: Office) -> None:
+async def add_departure(node: Node, admin_client: AdminClient) -> None:
     """DEPARTURE, the only one of its timetable."""
     transport_product = PRODUCT | {"kind": product_pb2.PRODUCT_KIND_TRANSPORT}
-    await office.do("CreateProduct", product_id=timetable.TRAIN, **transport_product)
+    await admin_client.do("CreateProduct", product_id=timetable.TRAIN, **transport_product)
     by = By(actor="admin:root", now=datetime.now(UTC))
     calls = [timetable.call("IOQ", 0, 0), timetable.call("XJA", 20, 20)]
     classes = [timetable.fare_class("SECOND", 0)]
@@ -467,11 +471,11 @@ async def add_traveller(node: Node, traveller_id: int) -> None:
         )
 
 
-async def valid(office: Office, method: str) -> dict[str, Any]:
+async def valid(admin_client: AdminClient, method: str) -> dict[str, Any]:
     """The method's valid request in the furnished office."""
     fields = dict(VALID.get(method, {}))
     if fields.get("key_id"):
-        fields["key_id"] = (await office.do("CreatePartnerKey", partner_code="CP")).key.key_id
+        fields["key_id"] = (await admin_client.do("CreatePartnerKey", partner_code="CP")).key.key_id
     return fields
 
 

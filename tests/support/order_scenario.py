@@ -1,6 +1,7 @@
 """Paid orders, and money that comes back, without WeChat: what it would say the test says.
 
-`Till` pays orders as a notice would, and works off refunds with `FakeWechat`, whose answers are the test's.
+`Till` pays orders as a notice would, and works off refunds with `FakeWechat`, whose answers are the
+test's.
 """
 
 from collections.abc import AsyncIterator
@@ -24,9 +25,9 @@ from server.payments.tasks import refund_kinds
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.outbox import TaskWorker
-from server.wechat.codec import BankAccount, Refund, Transaction
+from server.wechat.codec import BankAccount, Transaction, WechatRefund
 from tests.support.rpc_server import SECRET_KEY
-from tests.support.traveller import Desk, request_id
+from tests.support.traveller import TravellerClient, request_id
 
 APP_ID, MERCHANT_ID = "wx8888888888888888", "1900000001"
 TICKET_STATE = convert.enum_names(tickets_pb2.TicketState)
@@ -35,12 +36,14 @@ REFUND_STATE = convert.enum_names(refund_pb2.RefundState)
 
 @dataclass
 class FakeWechat:
-    """Answers refunds with `states` by number, else with `state`; each refund is one, however often it is asked for."""
+    """Answers refunds with `states` by number, else with `state`; each refund is one, however
+    often it is asked for.
+    """
 
     state: str = "SUCCESS"
     states: dict[str, str] = field(default_factory=dict)
     fault: Exception | None = None
-    known: dict[str, Refund] = field(default_factory=dict)
+    known: dict[str, WechatRefund] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     queried: list[str] = field(default_factory=list)
     sent: list[tuple[str, BankAccount | None]] = field(default_factory=list)
@@ -55,11 +58,11 @@ class FakeWechat:
         total_minor: int,
         currency_code: str,
         reason: str,
-    ) -> Refund:
+    ) -> WechatRefund:
         self.asked.append(out_refund_no)
         if self.fault:
             raise self.fault
-        outcome = Refund(
+        outcome = WechatRefund(
             out_refund_no=out_refund_no,
             refund_id=f"5{len(self.known)}",
             out_trade_no=out_trade_no,
@@ -78,7 +81,7 @@ class FakeWechat:
 
     async def abnormal_refund(
         self, refund_id: str, *, out_refund_no: str, account: BankAccount | None
-    ) -> Refund:
+    ) -> WechatRefund:
         """Takes the refund on again, to another account."""
         assert self.known[out_refund_no].refund_id == refund_id
         self.sent.append((out_refund_no, account))
@@ -87,17 +90,17 @@ class FakeWechat:
         self.states[out_refund_no] = "PROCESSING"
         return self.outcome(out_refund_no)
 
-    async def query_refund(self, out_refund_no: str) -> Refund | None:
+    async def query_refund(self, out_refund_no: str) -> WechatRefund | None:
         self.queried.append(out_refund_no)
         if self.fault:
             raise self.fault
         return self.outcome(out_refund_no) if out_refund_no in self.known else None
 
-    def outcome(self, out_refund_no: str, state: str = "") -> Refund:
+    def outcome(self, out_refund_no: str, state: str = "") -> WechatRefund:
         """What WeChat says of a refund it knows."""
-        fields = {name: getattr(self.known[out_refund_no], name) for name in Refund.__slots__}
+        fields = {name: getattr(self.known[out_refund_no], name) for name in WechatRefund.__slots__}
         said = state or self.states.get(out_refund_no, self.state)
-        return Refund(**fields | {"state": said})
+        return WechatRefund(**fields | {"state": said})
 
     def given_back(self, out_trade_no: str) -> int:
         """What has been given back of a payment."""
@@ -109,7 +112,7 @@ class FakeWechat:
 
 
 @dataclass
-class Till:
+class OrderScenario:
     """Where orders are paid."""
 
     db: Database
@@ -167,11 +170,11 @@ class Till:
         """Pays an order."""
         return await self.take_in(await self.bill(order_code))
 
-    async def sell(self, desk: Desk, *offer_ids: str, **fields: Any) -> Any:
+    async def sell(self, client: TravellerClient, *offer_ids: str, **fields: Any) -> Any:
         """An order that is paid."""
-        order = await desk.order(*offer_ids, **fields)
+        order = await client.order(*offer_ids, **fields)
         assert await self.pay(order.order_id) == "PAID"
-        return await desk.get(order.order_id)
+        return await client.get(order.order_id)
 
     async def drain(self) -> int:
         """Runs the due tasks of refunds and of orders that are to be completed."""
@@ -196,7 +199,7 @@ class Till:
 
 
 @asynccontextmanager
-async def a_till(database_url: str) -> AsyncIterator[Till]:
+async def a_scenario(database_url: str) -> AsyncIterator[OrderScenario]:
     """A till over a database."""
     settings = load_settings()
     db = Database(settings, database_url)
@@ -204,7 +207,7 @@ async def a_till(database_url: str) -> AsyncIterator[Till]:
     reader = OrderReader(seals)
     settlement = Settlement(db, reader, zone=settings.zone, app_id=APP_ID, merchant_id=MERCHANT_ID)
     try:
-        yield Till(db, FakeWechat(), settlement, seals)
+        yield OrderScenario(db, FakeWechat(), settlement, seals)
     finally:
         await db.close()
 
@@ -212,61 +215,65 @@ async def a_till(database_url: str) -> AsyncIterator[Till]:
 # What a traveller does
 
 
-async def tickets(desk: Desk, **wanted: Any) -> list[Any]:
+async def tickets(client: TravellerClient, **wanted: Any) -> list[Any]:
     """All the traveller's tickets, or some."""
     request = ticket_pb2.ListTicketsRequest(**wanted)
-    return list((await desk.call("ListTickets", request)).tickets)
+    return list((await client.call("ListTickets", request)).tickets)
 
 
-async def states(desk: Desk, order_code: str) -> list[str]:
+async def states(client: TravellerClient, order_code: str) -> list[str]:
     """The states of an order's tickets."""
-    return [TICKET_STATE[each.status] for each in await tickets(desk, order_id=order_code)]
+    return [TICKET_STATE[each.status] for each in await tickets(client, order_id=order_code)]
 
 
-async def quote(desk: Desk, order_code: str, *codes: str) -> Any:
+async def quote(client: TravellerClient, order_code: str, *codes: str) -> Any:
     """QuoteRefund."""
     request = refund_pb2.QuoteRefundRequest(order_id=order_code, ticket_codes=codes)
-    return await desk.call("QuoteRefund", request)
+    return await client.call("QuoteRefund", request)
 
 
-async def request_refund(desk: Desk, order_code: str, refund_quote: str, **fields: Any) -> Any:
+async def request_refund(
+    client: TravellerClient, order_code: str, refund_quote: str, **fields: Any
+) -> Any:
     """RequestRefund."""
     values = {"request_id": request_id()} | fields
     request = refund_pb2.RequestRefundRequest(
         order_id=order_code, refund_quote=refund_quote, **values
     )
-    return (await desk.call("RequestRefund", request)).refund
+    return (await client.call("RequestRefund", request)).refund
 
 
-async def give_back(desk: Desk, order_code: str, *codes: str) -> Any:
+async def give_back(client: TravellerClient, order_code: str, *codes: str) -> Any:
     """A refund that was quoted and requested."""
-    quoted = await quote(desk, order_code, *codes)
-    return await request_refund(desk, order_code, quoted.refund_quote)
+    quoted = await quote(client, order_code, *codes)
+    return await request_refund(client, order_code, quoted.refund_quote)
 
 
-async def quote_change(desk: Desk, ticket_code: str, offer_id: str) -> Any:
+async def quote_change(client: TravellerClient, ticket_code: str, offer_id: str) -> Any:
     """QuoteChange."""
     request = refund_pb2.QuoteChangeRequest(ticket_code=ticket_code, offer_id=offer_id)
-    return await desk.call("QuoteChange", request)
+    return await client.call("QuoteChange", request)
 
 
-async def change(desk: Desk, ticket_code: str, change_quote: str, **fields: Any) -> Any:
+async def change(
+    client: TravellerClient, ticket_code: str, change_quote: str, **fields: Any
+) -> Any:
     """ChangeTicket."""
     values = {"request_id": request_id()} | fields
     request = refund_pb2.ChangeTicketRequest(
         ticket_code=ticket_code, change_quote=change_quote, **values
     )
-    return await desk.call("ChangeTicket", request)
+    return await client.call("ChangeTicket", request)
 
 
-async def swap(desk: Desk, ticket_code: str, offer_id: str) -> Any:
+async def swap(client: TravellerClient, ticket_code: str, offer_id: str) -> Any:
     """A change that was quoted and made, or begun."""
-    quoted = await quote_change(desk, ticket_code, offer_id)
-    return await change(desk, ticket_code, quoted.change_quote)
+    quoted = await quote_change(client, ticket_code, offer_id)
+    return await change(client, ticket_code, quoted.change_quote)
 
 
-async def outstanding(till: Till) -> int:
+async def outstanding(scenario: OrderScenario) -> int:
     """Tasks of refunds that are open."""
-    async with till.db.transaction() as tx:
+    async with scenario.db.transaction() as tx:
         query = "SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND kind LIKE 'refund.%'"
         return int(await tx.scalar(text(query)) or 0)

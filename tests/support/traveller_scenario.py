@@ -1,4 +1,6 @@
-"""Where travellers play: the server, which is killed now and then, WeChat, whose notices go wrong, and an administrator."""
+"""Where travellers play: the server, which is killed now and then, WeChat, whose notices go
+wrong, and an administrator.
+"""
 
 import asyncio
 import itertools
@@ -83,7 +85,7 @@ NOTHING_WRONG: dict[str, Any] = {
 
 
 @dataclass
-class Theatre:
+class TravellerScenario:
     """The server, which is killed now and then, WeChat, and what is played there."""
 
     world: World
@@ -129,9 +131,11 @@ class Theatre:
                 break
 
     async def see_to_refunds(self, rng: random.Random) -> None:
-        """What an administrator does about refunds that WeChat has closed: asks again, or leaves it at that."""
+        """What an administrator does about refunds that WeChat has closed: asks again, or leaves
+        it at that.
+        """
         abnormal = admin_refund_pb2.ListRefundsRequest(state=refund_pb2.REFUND_STATE_ABNORMAL)
-        for refund in (await self.office("ListRefunds", abnormal)).refunds:
+        for refund in (await self.admin_client("ListRefunds", abnormal)).refunds:
             named: Any = {"refund_id": refund.refund_id, "request_id": uuid4().hex}
             method = "RetryRefund"
             request: Any = admin_refund_pb2.RetryRefundRequest(**named)
@@ -139,11 +143,11 @@ class Theatre:
                 closed = refund_pb2.REFUND_STATE_CLOSED
                 method = "SettleRefund"
                 request = admin_refund_pb2.SettleRefundRequest(state=closed, comment="no", **named)
-            refused = await refusal_or_none(self.office(method, request))
+            refused = await refusal_or_none(self.admin_client(method, request))
             # it has settled since, or is being settled
             assert refused is None or refused.reason == Reason.REFUND_REFUSED
 
-    def office(self, method: str, request: Any) -> Any:
+    def admin_client(self, method: str, request: Any) -> Any:
         """A call of an administrator."""
         stub: Any = AdminServiceStub(self.channel)
         return getattr(stub, method)(request, metadata=self.admin, timeout=10)

@@ -10,14 +10,14 @@ from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
 
 from server.identity import credentials
 from server.platform import clock
-from tests.support.till import Till, swap, tickets
-from tests.support.traveller import Desk, World, party
+from tests.support.order_scenario import OrderScenario, swap, tickets
+from tests.support.traveller import TravellerClient, World, party
 
 SUCCEEDED, CLOSED, ABNORMAL = 2, 3, 4
 
 
 @dataclass
-class Office:
+class AdminClient:
     """The administrator's side of the contract."""
 
     stub: Any
@@ -29,7 +29,7 @@ class Office:
         return getattr(self.stub, method)(request, metadata=self.metadata)
 
 
-async def an_office(world: World, channel: grpc.aio.Channel) -> Office:
+async def an_admin_client(world: World, channel: grpc.aio.Channel) -> AdminClient:
     """Of root, who is logged in."""
     await world.sql(
         "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state, create_time, update_time)"
@@ -43,15 +43,19 @@ async def an_office(world: World, channel: grpc.aio.Channel) -> Office:
         *(login_id, token.secret_hash, later, later),
     )
     stub = admin_service_pb2_grpc.AdminServiceStub(channel)
-    return Office(stub, (("authorization", f"Bearer {token.text}"),))
+    return AdminClient(stub, (("authorization", f"Bearer {token.text}"),))
 
 
-async def in_two_parts(world: World, desk: Desk, till: Till) -> tuple[Any, int]:
-    """A ticket that was paid by two payments, since it was changed: its order, and the number of that."""
-    await till.sell(desk, world.seat(1, 1), passengers=party(1))
-    (old,) = await tickets(desk)
-    made = await swap(desk, old.ticket_code, world.seat(2, 0))
-    await till.pay(made.order.order_id)
+async def in_two_parts(
+    world: World, client: TravellerClient, scenario: OrderScenario
+) -> tuple[Any, int]:
+    """A ticket that was paid by two payments, since it was changed: its order, and the number of
+    that.
+    """
+    await scenario.sell(client, world.seat(1, 1), passengers=party(1))
+    (old,) = await tickets(client)
+    made = await swap(client, old.ticket_code, world.seat(2, 0))
+    await scenario.pay(made.order.order_id)
     number = await world.value(
         "SELECT order_id FROM orders WHERE order_code = %s", made.order.order_id
     )
