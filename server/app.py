@@ -57,9 +57,9 @@ from server.platform.database import Database
 from server.platform.errors import StartError
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
-from server.platform.outbox import TaskKind, TaskWorker
 from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Job, Jobs
+from server.platform.task_worker import TaskKind, TaskWorker
 from server.redemption import tasks as redemption_tasks
 from server.redemption.redeem import Redeemer
 from server.search.cache import Cache

@@ -20,9 +20,8 @@ FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
 STILL_BROKEN = {
     "600 lines a file": 1,
     "70 lines a function": 4,
-    "100 columns": 2221,
+    "100 columns": 559,
     "a table is written in one room": 9,
-    "a class name means one thing": 30,
 }
 """Places that break a rule today, by the rule's name; a rule that is not here is kept
 everywhere.
@@ -100,7 +99,7 @@ def thick_servicers(found: list[Source]) -> Iterator[str]:
         if not source.path.startswith("server/api/"):
             continue
         for node in ast.walk(source.tree):
-            if not (isinstance(node, ast.ClassDef) and node.name.endswith("Servicer")):
+            if not isinstance(node, ast.ClassDef) or "servicer" not in source.path:
                 continue
             for method, lines in _functions(node):
                 if lines > SERVICER_METHOD_LINES and method.name != "__init__":
@@ -327,7 +326,7 @@ def main() -> int:
         faults, known = list(rule(found)), STILL_BROKEN.get(name, 0)
         if len(faults) > known:
             failed = True
-            print(f"{name}: {len(faults)} places, {known} are known", *faults, sep="\n  ")
+            print(f"{name}: {len(faults)} places, {known} are known", *faults[-20:], sep="\n  ")
         elif verbose:
             print(f"{name}: {len(faults)} places, {known} are known", *faults, sep="\n  ")
     return int(failed)

@@ -23,7 +23,8 @@ from server.orders import orders
 from server.orders.departures import CANCELLED, FOLLOW_CANCELLATION, FOLLOW_MOVE
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import Postpone, Task, TaskKind
+from server.platform.outbox import Postpone, Task
+from server.platform.task_worker import TaskKind
 
 CHUNK_ORDERS = 100
 """Orders looked for at once, and cancelled in one transaction."""

@@ -8,8 +8,9 @@ from server.orders import completion
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.outbox import Task, TaskKind
+from server.platform.outbox import Task
 from server.platform.schedule import Job
+from server.platform.task_worker import TaskKind
 
 EXPIRY_CADENCE = timedelta(seconds=10)
 """At every look, whichever process's: what one run passed over the next has within a minute.

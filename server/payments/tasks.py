@@ -24,8 +24,9 @@ from server.payments.settlement import Settlement
 from server.platform import outbox
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.outbox import GiveUpError, Postpone, Task, TaskKind, outbox_tasks
+from server.platform.outbox import GiveUpError, Postpone, Task, outbox_tasks
 from server.platform.schedule import Job
+from server.platform.task_worker import TaskKind
 from server.wechat.client import WechatClient
 from server.wechat.codec import Transaction, WechatError
 from server.wechat.codec import WechatRefund as Outcome

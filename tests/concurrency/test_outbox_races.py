@@ -21,7 +21,8 @@ from server.platform import dead_letters, outbox
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import LeaseLostError, Task, TaskKind, TaskWorker
+from server.platform.outbox import LeaseLostError, Task
+from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import TaskHandler
 
 

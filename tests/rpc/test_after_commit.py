@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import dead_letters, outbox
 from server.platform.database import Database
-from server.platform.outbox import ENQUEUED, GiveUpError, NewTask, TaskKind
+from server.platform.outbox import ENQUEUED, GiveUpError, NewTask
+from server.platform.task_worker import TaskKind
 from tests.support.operations import Manager
 from tests.support.order_scenario import OrderScenario, a_scenario
 from tests.support.outbox import Seen, TaskHandler, a_client

@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import event, insert, text, update
 from structlog.testing import capture_logs
 
-from server.platform import outbox
+from server.platform import outbox, task_worker
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
-from server.platform.outbox import LeaseLostError, NewTask, Postpone, Task, TaskKind, TaskWorker
+from server.platform.outbox import LeaseLostError, NewTask, Postpone, Task
 from server.platform.pipeline import PipelineConnection, PreparedStatement, columns, round_trip
+from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import Seen, TaskHandler, a_client, effects
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -298,7 +299,7 @@ async def test_failures_log_one_line(client: TaskHandler) -> None:
     assert (second["event"], second["log_level"]) == ("outbox.dead", "error")
     assert (second["kind"], second["key"], second["attempt"]) == ("tell", "one", 2)
     assert second["error"].startswith("ConnectionError: away?yyy")
-    assert len((await client.row()).last_error) == outbox.LONGEST_ERROR
+    assert len((await client.row()).last_error) == task_worker.LONGEST_ERROR
 
 
 async def test_unexpected_error_is_logged_with_its_trace(client: TaskHandler) -> None:
@@ -387,7 +388,7 @@ async def test_idle_outbox_costs_one_statement_a_poll(
     (sample,) = others
     assert "min(due_time)" in sample
     assert len(looks) <= polls + 2
-    assert set(looks) == {outbox._TAKE.sql}
+    assert set(looks) == {task_worker._TAKE.sql}
 
 
 async def test_look_at_a_long_queue_reads_little(client: TaskHandler) -> None:
@@ -397,7 +398,7 @@ async def test_look_at_a_long_queue_reads_little(client: TaskHandler) -> None:
         await tx.execute(update(outbox.outbox_tasks).values(state="DONE"))
     await client.ask(*(f"later {n}" for n in range(5_000)), in_seconds=600)
     await client.ask("now")
-    explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + outbox._TAKE.sql
+    explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + task_worker._TAKE.sql
     now = client.clock.now.isoformat()
     parameters = [*columns([("tell", 4, now), ("write", 4, now)]), now]
     for blocks in (1_000, 40):  # the first look passes over what is dead in the index, and marks it

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import dead_letters, outbox
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import GiveUpError, Task, TaskKind
+from server.platform.outbox import GiveUpError, Task
+from server.platform.task_worker import TaskKind
 from tests.support.outbox import Seen, TaskHandler, a_client, effects
 
 

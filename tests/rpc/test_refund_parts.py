@@ -10,7 +10,7 @@ import pytest
 from server.payments import abnormal_refunds
 from server.payments.tasks import MOST_ATTEMPTS, refund_kinds, watch_refunds
 from server.platform.errors import DomainError, Reason
-from server.platform.outbox import TaskWorker
+from server.platform.task_worker import TaskWorker
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (

@@ -20,7 +20,7 @@ from server.api import calls, interceptor
 from server.api.admission import of_gateway
 from server.api.calls import Call
 from server.operations.schema import metadata
-from server.platform import logs, outbox
+from server.platform import logs, task_worker
 from server.platform.config import load_settings
 from server.platform.database import Database, set_statement_timeout
 
@@ -67,7 +67,7 @@ def say_everywhere(error: Exception) -> None:
     """Whatever logs an error, while it is handled."""
     interceptor.log_fault(error)
     log.warning("failed", error=error)
-    log.info("failed", error=outbox._error_text(error))
+    log.info("failed", error=task_worker._error_text(error))
     log.exception("failed")  # noqa: LOG004 - its caller handles it
     library = logging.getLogger("library")
     library.error("failed", exc_info=error)

@@ -24,7 +24,7 @@ from server.payments.settlement import Settlement
 from server.payments.tasks import refund_kinds
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.outbox import TaskWorker
+from server.platform.task_worker import TaskWorker
 from server.wechat.codec import BankAccount, Transaction, WechatRefund
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.traveller import TravellerClient, request_id

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.outbox import NewTask, Task, TaskKind, TaskWorker, enqueue_many, outbox_tasks
+from server.platform.outbox import NewTask, Task, enqueue_many, outbox_tasks
+from server.platform.task_worker import TaskKind, TaskWorker
 
 effects = Table("effects", MetaData(), Column("key", Text), Column("attempt", Integer))
 """What handlers do in the database."""
