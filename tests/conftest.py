@@ -9,7 +9,7 @@ import redis
 import structlog
 
 from server.operations.schema import migrate
-from tests.support import databases, loopback, patience
+from tests.support import databases, loopback, timeouts
 from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
@@ -40,7 +40,7 @@ for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
 
 def pytest_configure() -> None:
     loopback.guard()
-    patience.lengthen()
+    timeouts.lengthen()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -237,10 +237,10 @@ class _Supervisor:
                 process.send_signal(number)
 
     async def _wait_or_kill(self, keepers: list[asyncio.Task[Any]]) -> None:
-        patience = self._drain_seconds + KILL_AFTER_DRAIN_SECONDS
-        _, pending = await asyncio.wait(keepers, timeout=patience)
+        kill_after_seconds = self._drain_seconds + KILL_AFTER_DRAIN_SECONDS
+        _, pending = await asyncio.wait(keepers, timeout=kill_after_seconds)
         if pending:
-            log.error("worker.killed", pids=list(self._running), seconds=patience)
+            log.error("worker.killed", pids=list(self._running), seconds=kill_after_seconds)
             self._signal(signal.SIGKILL)
             await asyncio.wait(pending)
 

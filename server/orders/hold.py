@@ -1,10 +1,10 @@
 """CreateOrder: the orders that arrive together share one transaction, each decided on its own.
 
-A lane takes all orders that wait, locks the stocks they want in one ordered statement, decides each
-in the order they came, in memory, writes everything in one statement a table, commits once, and
-answers. While its commit is on the way to the disk the next lane takes what has arrived since. Once
-a stock was locked for longer than orders lock it, the orders that want it are put off, see
-lanes.py.
+A worker takes all orders that wait, locks the stocks they want in one ordered statement, decides
+each in the order they came, in memory, writes everything in one statement a table, commits once,
+and answers. While its commit is on the way to the disk the next worker takes what has arrived
+since. Once a stock was locked for longer than orders lock it, the orders that want it are put off,
+see `platform/batching.py`.
 
 What keeps a seat from being sold twice, in PostgreSQL alone: the row lock on the stock and its
 constraint no_oversell, the primary key of taken_seats. That a document is on one departure at a
@@ -97,7 +97,7 @@ Outcome = Held | DomainError
 
 
 class Holder:
-    """Makes orders, in `lanes` shared transactions at once of at most `batch` orders each."""
+    """Makes orders, in `workers` shared transactions at once of at most `batch` orders each."""
 
     def __init__(
         self,

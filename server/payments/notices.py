@@ -35,7 +35,7 @@ fill the list.
 """
 BATCH = 128
 """Notices stored in one shared transaction."""
-LANES = 2
+WORKERS = 2
 """Such transactions at once."""
 LONGEST_CAUSE = 200
 HEADER_PREFIX = "wechatpay-"
@@ -55,7 +55,7 @@ class NoticeHandler:
         self._client = client
         self._report_after: dict[str, float] = {}
         self._workers: Batcher[StoredNotice, bool] = Batcher(
-            db, self._store, batch=BATCH, workers=LANES, queue=NOTICE_QUEUE, batches=NOTICE_BATCH
+            db, self._store, batch=BATCH, workers=WORKERS, queue=NOTICE_QUEUE, batches=NOTICE_BATCH
         )
 
     async def receive(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> None:

@@ -1,11 +1,11 @@
 """Orders paid as nearly all are: notices that fit orders which wait for them share one transaction,
 each decided on its own.
 
-A lane takes all notices that wait, opens them, locks their orders, decides each, writes everything
-in one statement a table, ends their tasks and commits once. Whatever is not of this case (an order
-that changes a ticket or does not wait, a departure that is cancelled, a payment that does not fit)
-it leaves as it is, to be handled alone. An order or a stock that somebody else has locked holds up
-none but its own notices. If the transaction fails, all are handled alone.
+A worker takes all notices that wait, opens them, locks their orders, decides each, writes
+everything in one statement a table, ends their tasks and commits once. Whatever is not of this case
+(an order that changes a ticket or does not wait, a departure that is cancelled, a payment that does
+not fit) it leaves as it is, to be handled alone. An order or a stock that somebody else has locked
+holds up none but its own notices. If the transaction fails, all are handled alone.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from server.wechat.signatures import ContentInvalidError
 
 BATCH = 128
 """Notices in one shared transaction."""
-LANES = 2
+WORKERS = 2
 """Shared transactions at once."""
 
 log = structlog.get_logger()
@@ -79,7 +79,7 @@ class PaidOrders:
         self._settlement = settlement
         self._client = client
         self._workers: Batcher[Task, bool] = Batcher(
-            db, self._work, batch=BATCH, workers=LANES, queue=PAYMENT_QUEUE, batches=PAYMENT_BATCH
+            db, self._work, batch=BATCH, workers=WORKERS, queue=PAYMENT_QUEUE, batches=PAYMENT_BATCH
         )
 
     def submit(self, task: Task) -> asyncio.Future[bool]:

@@ -1,8 +1,8 @@
 """Calls that arrive together share one transaction, each decided on its own: the hot paths' way to
 commit once for many.
 
-A lane takes all calls that wait, has them worked on together, and answers. While its commit is on
-the way to the disk the next lane takes what has arrived since.
+A worker takes all calls that wait, has them worked on together, and answers. While its commit is on
+the way to the disk the next worker takes what has arrived since.
 
 No call waits for a row that another call needs: what somebody else has locked is left out, tried
 again a few times within a quarter of a second, since an ordinary race is over by then, and refused
@@ -23,11 +23,11 @@ from server.platform.metrics import LOCKED_CALLS
 from server.platform.pipeline import PipelineConnection
 
 SECOND_WORKER_SECONDS = 0.05
-"""A second lane opens when a call has waited this long, say for a row that somebody has locked: one
-lane alone gives the larger transactions.
+"""A second worker opens when a call has waited this long, say for a row that somebody has locked:
+one worker alone gives the larger transactions.
 """
 BATCH_WINDOW_SECONDS = 0.002
-"""While calls come together a lane waits this long for more: a transaction costs as much as
+"""While calls come together a worker waits this long for more: a transaction costs as much as
 several calls in it.
 """
 
@@ -65,7 +65,7 @@ class Work(Protocol[U, O]):
 
 
 class Batcher(Generic[U, O]):
-    """Works on calls (units), in `lanes` shared transactions at once of at most `batch` each.
+    """Works on calls (units), in `workers` shared transactions at once of at most `batch` each.
 
     `size` is what a unit counts in a batch; `told` hears of every outcome and error.
 
@@ -116,7 +116,7 @@ class Batcher(Generic[U, O]):
         stalled = waiting.queued_at - self._waiting[0].queued_at > SECOND_WORKER_SECONDS
         if self._free_workers and (stalled or not self._running):
             self._free_workers -= 1
-            self._running.add(asyncio.create_task(self._worker(), name="lane"))
+            self._running.add(asyncio.create_task(self._worker(), name="batch worker"))
 
     async def _worker(self) -> None:
         try:
@@ -128,7 +128,7 @@ class Batcher(Generic[U, O]):
                     self._fail(self._take(), error)
         finally:
             self._free_workers += 1
-            # here, not in a callback: one who submits between the two would wait for a lane that
+            # here, not in a callback: one who submits between the two would wait for a worker that
             # has ended
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 

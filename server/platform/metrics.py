@@ -61,7 +61,7 @@ PAYMENT_QUEUE = Gauge(
 )
 PAYMENT_BATCH = Histogram(
     "deeptravel_payment_batch",
-    "Notices of payment worked off in one transaction",
+    "Notices of payment handled in one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
 NOTICE_QUEUE = Gauge(

@@ -1,10 +1,10 @@
 """Redeem: the scans that arrive together share one transaction, each decided on its own.
 
-A lane takes all scans that wait, opens their tokens, locks their tickets in one ordered statement,
-decides each by rules.py in the order they came, writes everything in one statement a table, commits
-once, and answers. While its commit is on the way to the disk the next lane takes what has arrived
-since. It waits for no ticket: a scan of one that somebody else has locked is decided a little
-later, see lanes.py.
+A worker takes all scans that wait, opens their tokens, locks their tickets in one ordered
+statement, decides each by rules.py in the order they came, writes everything in one statement a
+table, commits once, and answers. While its commit is on the way to the disk the next worker takes
+what has arrived since. It waits for no ticket: a scan of one that somebody else has locked is
+decided a little later, see `platform/batching.py`.
 
 What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket
 (everybody who changes uses takes it first), the guard's primary key (ticket_id, jti,
@@ -122,7 +122,7 @@ def redemption_id(ticket_id: int, event_id: int) -> str:
 
 
 class Redeemer:
-    """Decides scans, in `lanes` shared transactions at once of at most `batch` scans each."""
+    """Decides scans, in `workers` shared transactions at once of at most `batch` scans each."""
 
     def __init__(
         self,

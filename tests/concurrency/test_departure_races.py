@@ -62,7 +62,7 @@ async def ends(world: World) -> set[tuple[Any, ...]]:
 
 
 def hold_up(scenario: OrderScenario) -> tuple[asyncio.Event, asyncio.Event]:
-    """Has the till's settlements stop when their tickets are made up: says when, and goes on
+    """Has the scenario's settlements stop when their tickets are made up: says when, and goes on
     when told to.
     """
     settled, go_on = asyncio.Event(), asyncio.Event()

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import make_url
 
 from server.platform.errors import Reason
-from tests.support import partner_client, patience
+from tests.support import partner_client, timeouts
 from tests.support.gate_server import gate_server
 from tests.support.paying import PaymentScenario, a_scenario
 from tests.support.rpc_server import refusal
@@ -32,7 +32,7 @@ MANY_STATES = "SELECT count(*) = %s FROM orders WHERE order_code = ANY(%s) AND s
 
 @pytest.fixture(autouse=True)
 def _own_waits() -> Iterator[None]:
-    with patience.the_products_own():
+    with timeouts.the_products_own():
         yield
 
 

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from server.platform.errors import Reason
-from tests.support import patience
+from tests.support import timeouts
 from tests.support.gate import Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_process, gate_server
 from tests.support.redemption_model import Entitlement
@@ -37,7 +37,7 @@ LOCKS = {
 
 @pytest.fixture(autouse=True)
 def _own_waits() -> Iterator[None]:
-    with patience.the_products_own():
+    with timeouts.the_products_own():
         yield
 
 

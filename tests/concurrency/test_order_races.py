@@ -231,7 +231,7 @@ async def test_one_request_at_two_processes(
 async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
     world: World, database_url: str
 ) -> None:
-    """Seen red: with the lane leaving `_running` in a done-callback the second or third round
+    """Seen red: with the worker leaving `_running` in a done-callback the second or third round
     waits for ever.
     """
     await world.sql("UPDATE stocks SET total = 10000")

@@ -182,7 +182,7 @@ async def test_lost_connections(client: TaskHandler, other: TaskHandler, databas
 
 
 async def test_no_ask_is_lost(client: TaskHandler, other: TaskHandler) -> None:
-    """What was asked for behind a handler's back is worked off too: the last told is the last there
+    """What was asked for behind a handler's back is handled too: the last told is the last there
     is.
 
     Seen red with ON CONFLICT DO NOTHING, and with an update that leaves out again_time.

@@ -2,8 +2,8 @@
 stock stay right.
 
 A thousand interleavings, many tickets at once, nine to an order, so that the orders are fought for
-too. Seen red: without the locks in front of the second look RefundDesk and ChangeDesk find their
-tickets moved ("nobody moves a ticket that is locked").
+too. Seen red: without the locks in front of the second look RefundHandler and ChangeHandler find
+their tickets moved ("nobody moves a ticket that is locked").
 """
 
 import asyncio

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform import dead_letters, outbox
+from server.platform import dead_letters, outbox, task_worker
 from server.platform.database import Database
 from server.platform.outbox import ENQUEUED, GiveUpError, NewTask
 from server.platform.task_worker import TaskKind
@@ -146,7 +146,7 @@ async def test_what_an_administrator_asks_for_is_worked_on_at_once(
     scenario: OrderScenario, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker looks once at its start, and by itself again in an hour."""
-    monkeypatch.setattr(outbox, "POLL_SECONDS", FOR_EVER)
+    monkeypatch.setattr(task_worker, "POLL_SECONDS", FOR_EVER)
     async with (
         a_world(database_url, departures=1) as world,
         traveller_server(database_url, redis_url) as server,

@@ -27,7 +27,7 @@ from server.api import streams
 from server.app import App, jobs
 from server.identity import keys
 from server.orders import hold_expiry, watch
-from server.platform import change_feed, outbox, schedule
+from server.platform import change_feed, schedule, task_worker
 from server.platform import loops as loops_module
 from server.platform.config import load_settings
 from server.platform.connection import DriverConnection
@@ -55,7 +55,7 @@ NO_LOOPS = {
     " when a job does",
     "platform/loops.py": "where loops are run",
     "api/streams.py": "one look at the rights of one stream",
-    "platform/outbox.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
+    "platform/task_worker.py": "one task, whose failure is written down: tests/rpc/test_outbox.py",
     "wechat/client.py": "one fetch of certificates",
     "api/redemption/scan_stream.py": "within a call",
     "search/cache.py": "one value, for those who wait for it",
@@ -216,8 +216,8 @@ async def app_server(
     for module, name in (
         (hold_expiry, "LOOK_SECONDS"),
         (change_feed, "POLL_SECONDS"),
-        (outbox, "POLL_SECONDS"),
-        (outbox, "SAMPLE_SECONDS"),
+        (task_worker, "POLL_SECONDS"),
+        (task_worker, "SAMPLE_SECONDS"),
         (keys, "NOTE_POLL_SECONDS"),
         (keys, "NOTE_SECONDS"),
         (watch, "POLL_SECONDS"),

@@ -48,7 +48,7 @@ async def post(
 async def tell(
     scenario: PaymentScenario, number: str, *, notice_id: str = "EV-1", **changes: Any
 ) -> int:
-    """A notice of WeChat's, taken and worked off; the HTTP status of the answer."""
+    """A notice of WeChat's, taken and handled; the HTTP status of the answer."""
     answer = await post(
         scenario, envelope(scenario, transaction(scenario, number, **changes), number=notice_id)
     )

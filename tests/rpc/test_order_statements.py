@@ -55,7 +55,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[PreparedStatement]:
     async def counted(self: PipelineConnection, commands: Sequence[Command], **options: Any) -> Any:
         # what is polled for in the background may come between
         task = asyncio.current_task()
-        if task and task.get_name() == "lane":
+        if task and task.get_name() == "batch worker":
             statements.extend(statement for statement, _ in commands)
         return await round_trip(self, commands, **options)
 

@@ -1,4 +1,4 @@
-"""Notices that are worked off together: each order as if it had been alone, whatever the others
+"""Notices that are handled together: each order as if it had been alone, whatever the others
 of its transaction are.
 """
 
@@ -80,7 +80,7 @@ async def tell_at_once(
     scenario: PaymentScenario, bodies: dict[str, bytes], *, quiet: bool = False
 ) -> None:
     """Notices that are there at one moment, so that one look finds them all; waits until they
-    are worked off.
+    are handled.
     """
     now = datetime.now(UTC)
     db = Database(load_settings(), scenario.database_url)
@@ -221,7 +221,7 @@ async def test_one_whose_order_somebody_is_at_does_not_hold_up_the_others(
 async def test_one_that_cannot_be_paid_does_not_spoil_the_others(
     scenario: PaymentScenario, batches: list[int]
 ) -> None:
-    """Its batch does nothing, then each is worked off alone. Seen red: without that nobody is
+    """Its batch does nothing, then each is handled alone. Seen red: without that nobody is
     paid.
     """
     (spoilt, *others) = await asked(scenario, 4)

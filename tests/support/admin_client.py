@@ -1,4 +1,4 @@
-"""An administrator's office: a running AdminService, what is set up in it, and a valid request
+"""An administrator's client: a running AdminService, what is set up in it, and a valid request
 for every method.
 """
 
@@ -261,7 +261,7 @@ VALID: dict[str, dict[str, Any]] = {
     "GetAllotment": {"product_id": 106, "channel": "CP"},
     "AdminLogin": {"username": "root", "password": PASSWORD},
 }
-"""A request that succeeds in a furnished office, for every method whose empty request does not."""
+"""A request that succeeds on a seeded server, for every method whose empty request does not."""
 
 
 async def seed(node: Node) -> AdminClient:
@@ -472,7 +472,7 @@ async def add_traveller(node: Node, traveller_id: int) -> None:
 
 
 async def valid(admin_client: AdminClient, method: str) -> dict[str, Any]:
-    """The method's valid request in the furnished office."""
+    """The method's valid request on the seeded server."""
     fields = dict(VALID.get(method, {}))
     if fields.get("key_id"):
         fields["key_id"] = (await admin_client.do("CreatePartnerKey", partner_code="CP")).key.key_id

@@ -279,7 +279,7 @@ async def _partners(played: Played) -> None:
 
 
 async def _notices(played: Played) -> None:
-    """Notices that were worked off and that will be, of now and of long ago."""
+    """Notices that were handled and that will be, of now and of long ago."""
     for name, state in (("EV-DONE", "DONE"), ("EV-OPEN", "OPEN")):
         await played.world.sql(NOTICE, name)
         await played.world.sql(TASK, name, state)

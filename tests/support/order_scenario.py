@@ -1,7 +1,7 @@
 """Paid orders, and money that comes back, without WeChat: what it would say the test says.
 
-`Till` pays orders as a notice would, and works off refunds with `FakeWechat`, whose answers are the
-test's.
+`OrderScenario` pays orders as a notice would, and does refunds with `FakeWechat`, whose answers are
+the test's.
 """
 
 from collections.abc import AsyncIterator
@@ -159,7 +159,7 @@ class OrderScenario:
         )
 
     async def take_in(self, transaction: Transaction) -> str:
-        """A notice of payment is worked off."""
+        """A notice of payment is handled."""
 
         async def work(tx: Any) -> str:
             return await self.settlement.payment_succeeded(tx, transaction, now=self.clock())
@@ -187,7 +187,7 @@ class OrderScenario:
         self.now = self.clock() + timedelta(**by)
 
     async def notice(self, out_refund_no: str, state: str) -> str | None:
-        """A notice of a refund is worked off."""
+        """A notice of a refund is handled."""
 
         async def work(tx: Any) -> str | None:
             outcome = replace(self.wechat.outcome(out_refund_no, state), create_time=None)
@@ -200,7 +200,7 @@ class OrderScenario:
 
 @asynccontextmanager
 async def a_scenario(database_url: str) -> AsyncIterator[OrderScenario]:
-    """A till over a database."""
+    """A scenario over a database."""
     settings = load_settings()
     db = Database(settings, database_url)
     seals = PassengerSeals(SECRET_KEY)

@@ -2,10 +2,10 @@
 merchant.
 
 ```python
-async with a_till(database_url, redis_url, tmp_path) as till:
-    order = await till.desk.order(till.world.seat())
-    await till.pay(order)            # asks for the payment and pays it as the phone does
-    await till.paid(order)           # the notice came and was worked off
+async with a_scenario(database_url, redis_url, tmp_path) as scenario:
+    order = await scenario.client.order(scenario.world.seat())
+    await scenario.pay(order)            # asks for the payment and pays it as the phone does
+    await scenario.paid(order)           # the notice came and was handled
 ```
 """
 
