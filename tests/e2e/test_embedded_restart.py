@@ -121,7 +121,7 @@ def repeated(call: Callable[[], Any]) -> Any:
 def valkey_is_back(server: ServerProcess, former: psutil.Process) -> bool:
     try:
         return service(server, "valkey").pid != former.pid and server.log.count("restarted") >= 2
-    except ValueError:
+    except (ValueError, psutil.NoSuchProcess):  # it is just ending
         return False
 
 

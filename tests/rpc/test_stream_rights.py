@@ -6,7 +6,6 @@ ScanStream's revocations, one by one, are in test_scan_stream.py.
 
 import asyncio
 import math
-import socket
 from typing import Any
 
 import grpc
@@ -18,8 +17,10 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import ticketing_service_pb2
 
+from server.api.ota.servicer import OtaServicer
 from server.api.streams import RECHECK_SECONDS
 from server.identity.keys import PartnerKeys
+from server.partners import partner_tickets
 from server.platform import change_feed
 from server.platform.errors import Reason
 from tests.support import gate
@@ -32,8 +33,6 @@ from tests.support.waiting import WITHIN_SECONDS
 
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
 """Little of a stream is on its way to a slow reader."""
-SMALL_BUFFER = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
-"""Nor of one over HTTP: a kernel may keep megabytes, and then all of it is sent at once."""
 TICKETS = 4_000
 LOST = {
     "key": ("UPDATE partner_keys SET revoke_time = now() WHERE partner_id = 1", "UNAUTHENTICATED"),
@@ -88,19 +87,26 @@ async def test_no_more_qr_codes_for_a_partner_without_the_right(
 
 
 async def test_nor_as_lines_of_json(
-    market: Market, ota_server: GateServer, client: PartnerClient
+    market: Market,
+    ota_server: GateServer,
+    client: PartnerClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The last line says why."""
+    """The last line says why. Chunks come slowly, as a kernel may keep megabytes of answers."""
+    monkeypatch.setattr(partner_tickets, "STREAM_CHUNK_TICKETS", TICKETS // 40)
+    tokens = OtaServicer._tokens
+
+    async def slowly(*arguments: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await tokens(*arguments)
+
+    monkeypatch.setattr(OtaServicer, "_tokens", slowly)
     batch = await client.batch(TICKETS)
     url = f"/ota/batches/{batch.batch_id}/tickets:stream?with_qr=true"
     base = f"http://127.0.0.1:{ota_server.app.http_port}"
     async with (
         asyncio.timeout(60),
-        httpx2.AsyncClient(
-            base_url=base,
-            headers={"x-api-key": CP.api_key},
-            transport=httpx2.AsyncHTTPTransport(socket_options=SMALL_BUFFER),
-        ) as http,
+        httpx2.AsyncClient(base_url=base, headers={"x-api-key": CP.api_key}) as http,
         http.stream("GET", url) as answer,
     ):
         lines = (line async for line in answer.aiter_lines() if line)
@@ -110,7 +116,6 @@ async def test_nor_as_lines_of_json(
         async for line in lines:
             last = line
             read += 1
-            await asyncio.sleep(0.002)
     assert orjson.loads(last)["error"]["details"][0]["reason"] == "UNAUTHENTICATED"
     assert read < TICKETS
 

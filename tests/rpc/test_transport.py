@@ -198,13 +198,17 @@ def test_an_id_that_no_trailer_can_carry_is_replaced(given_id: str | bytes) -> N
 async def test_a_deadline_passed_has_its_details(
     world: World, database_url: str, redis_url: str
 ) -> None:
-    async with running(database_url, redis_url) as app, channel_to(app) as channel:
-        terminal = await Terminal.log_in(channel)
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http:
+    async with running(database_url, redis_url) as app:
+        login = {"username": "zhang", "password": "?", "terminal_device_id": "T-1"}
+        async with (
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http,
+            world.pg.transaction(),
+        ):
+            await world.pg.execute("LOCK TABLE accounts, login_failures")  # so that it has to wait
             answer = await http.post(
-                "/qr/decrypt",
-                json={"encrypted_data": "A"},
-                headers={"grpc-timeout": "1n", "x-request-id": "late"} | dict(terminal.metadata),
+                "/operators/login",
+                json=login,
+                headers={"grpc-timeout": "50m", "x-request-id": "late"},
             )
         status = answer.json()
         assert (answer.status_code, status["code"]) == (504, 4)
