@@ -55,10 +55,10 @@ class Repeats:
         """Runs `work` in a transaction, or gives the answer of the first call with this
         `request_id`.
 
-        Without a request_id every call does the work. `patience_seconds` is for work that takes
-        long: how long its statements may take, and a repeat waits for the first, instead of what
-        the settings say. Raises IDEMPOTENCY_MISMATCH, and what `work` raises: a call that failed
-        did nothing and is not remembered.
+        Without a request_id every call does the work. `statement_timeout_seconds` is for work that
+        takes long: how long its statements may take, and a repeat waits for the first, instead of
+        what the settings say. Raises IDEMPOTENCY_MISMATCH, and what `work` raises: a call that
+        failed did nothing and is not remembered.
         """
         if not request.request_id:
             return await self._db.in_transaction(work)
@@ -169,7 +169,7 @@ def changing(work: Work[S, Request, C, P, Response]) -> Method[S, Request, Respo
 def changing_within(
     seconds: int,
 ) -> Callable[[Work[S, Request, C, P, Response]], Method[S, Request, Response, P]]:
-    """As `changing`, for work that takes long: `patience_seconds` of `Repeats.once`."""
+    """As `changing`, for work that takes long: `statement_timeout_seconds` of `Repeats.once`."""
     return lambda work: _changing(work, seconds)
 
 

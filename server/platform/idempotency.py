@@ -88,7 +88,7 @@ async def begin(
     """Claims the key: None if the caller is to do the work and `finish`, else the first answer.
 
     Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, REPEAT_WAITS_SECONDS
-    at the most, or as long as the transaction waits for any lock if it `is_patient`.
+    at the most, or as long as the transaction waits for any lock if it `is_slow`.
     """
     claim = [*key, "\\x" + content_hash.hex(), now.isoformat()]
     before: list[Command] = [] if is_slow else [(_WAIT, [f"{REPEAT_WAITS_SECONDS}s"])]

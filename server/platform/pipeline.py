@@ -209,7 +209,7 @@ class PipelineConnection:
 async def round_trip(
     tx: AsyncConnection, statements: Sequence[Command]
 ) -> list[list[tuple[Any, ...]]]:
-    """`HotConnection.round_trip` in the middle of a transaction of `Database`."""
+    """`PipelineConnection.round_trip` in the middle of a transaction of `Database`."""
     pipeline = await PipelineConnection.of(tx)
     try:
         return await pipeline.round_trip(statements)
