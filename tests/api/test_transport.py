@@ -24,11 +24,11 @@ from server.api.statuses import error_status
 from server.platform.config import load_settings
 from server.platform.errors import DomainError, Reason
 from server.platform.ratelimit import RateLimiter
-from tests.rpc.test_app import channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import read_refusal
 from tests.support.waiting import PATIENCE_SECONDS
+from tests.test_app import channel_to, running
 
 MAX_TRAILER_BYTES = 6 * 1024
 SCAN = "/deeptravel.redemption.v1.RedemptionService/DecryptQr"

@@ -1,0 +1,43 @@
+"""What searches over the timetable find, by name, and what is sold or changed meanwhile."""
+
+from collections.abc import Callable
+from typing import Any
+
+from deeptravel.ticketing.v1 import offer_pb2
+from sqlalchemy import update
+
+from server.platform.database import Database
+from server.stock.models import stocks
+from tests.support.timetable import by
+
+KIND, WHY = offer_pb2.OfferKind, offer_pb2.UnavailableReason
+TRAINS = {"kinds": [KIND.OFFER_KIND_TRAIN]}
+
+
+def services_of(found: Any) -> list[str]:
+    """What was found, by service and class; packages by their offer."""
+    return [
+        f"{o.journey.service_number} {o.journey.fare_class}" if o.HasField("journey") else "PK"
+        for o in found.offers
+    ]
+
+
+def named(found: Any, name: str) -> Any:
+    return dict(zip(services_of(found), found.offers, strict=True))[name]
+
+
+ALL = ["N111 SECOND", "N111 FIRST", "N121 ECONOMY", "N112 SECOND", "N112 FIRST", "PK"]
+"""By departure, and of one train by price."""
+
+
+async def change(db: Database, work: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    async with db.transaction() as tx:
+        await work(tx, *arguments, **named, **by())
+
+
+async def take(db: Database, stock: int, quantity: int) -> None:
+    """Sells some of a stock, as orders do: without a word to the configuration."""
+    async with db.transaction() as tx:
+        await tx.execute(
+            update(stocks).where(stocks.c.stock_id == stock).values(sold=stocks.c.sold + quantity)
+        )
