@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from server.operations.places import Places
     from server.platform.database import Database
 
-EPILOG = """\
-Settings are environment variables that begin with DEEPTRAVEL_; without any, everything runs embedded, with data in
-.deeptravel. Exit codes: 0 done, 1 a check or a step failed, 2 wrong settings or arguments, 3 something that is needed
-is missing or in use, 130 interrupted before all was finished.
-"""
+EPILOG = (
+    "Settings are environment variables that begin with DEEPTRAVEL_; without any, everything runs"
+    " embedded, with data in .deeptravel. Exit codes: 0 done, 1 a check or a step failed, 2 wrong"
+    " settings or arguments, 3 something that is needed is missing or in use, 130 interrupted"
+    " before all was finished."
+)
 
 T = TypeVar("T")
 

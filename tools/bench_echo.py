@@ -52,7 +52,11 @@ class Echo(redemption_grpc.RedemptionServiceServicer):
         """One answer."""
         return ANSWER
 
-    async def ScanStream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]  # noqa: ARG002, N802
+    async def ScanStream(  # type: ignore[override]  # noqa: N802
+        self,
+        request_iterator: Any,  # noqa: ARG002
+        context: Any,
+    ) -> None:
         """One answer a message."""
         while (request := await context.read()) is not grpc.aio.EOF:
             answer = redemption_pb2.ScanAnswer(scan_id=request.scan_id, answer=ANSWER)
@@ -74,7 +78,8 @@ async def serve(*, interceptors: bool) -> None:
         admission = Admission(max_calls=settings.max_calls_in_flight)
         chain = [Interceptor([service], guards, admission)]
     server = grpc.aio.server(interceptors=chain, options=server_options(settings))
-    redemption_grpc.add_RedemptionServiceServicer_to_server(Echo(), server)  # type: ignore[abstract]
+    echo = Echo()  # type: ignore[abstract]
+    redemption_grpc.add_RedemptionServiceServicer_to_server(echo, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)

@@ -34,15 +34,18 @@ TITLE = "DeepTravel Ticketing"
 DESCRIPTION = """\
 Every method is also a gRPC method of the same name; both give the same answers.
 
-Field names are written in snake_case and read in lowerCamelCase too. Fields that may be absent are left out when they
-are; 64-bit integers are written as strings and read as numbers too; enums are read in upper and lower case.
+Field names are written in snake_case and read in lowerCamelCase too. Fields that may be absent
+are left out when they are; 64-bit integers are written as strings and read as numbers too; enums
+are read in upper and lower case.
 
-A failure is a google.rpc.Status; `details` name the reason (`ErrorInfo`), each faulty field (`BadRequest`), when to try
-again (`RetryInfo`, also the header `Retry-After`) and the request in the server's log (`RequestInfo`, also the header
-`X-Request-Id`, which a client may choose). A refused scan is an answer, not a failure: HTTP 422 with its `reason`.
+A failure is a google.rpc.Status; `details` name the reason (`ErrorInfo`), each faulty field
+(`BadRequest`), when to try again (`RetryInfo`, also the header `Retry-After`) and the request in
+the server's log (`RequestInfo`, also the header `X-Request-Id`, which a client may choose). A
+refused scan is an answer, not a failure: HTTP 422 with its `reason`.
 
-`X-Request-Timeout` (seconds) or `Grpc-Timeout` limits how long the server works on a request: 30 s unless said, at most
-300 s. `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds) come where calls are counted.
+`X-Request-Timeout` (seconds) or `Grpc-Timeout` limits how long the server works on a request: 30
+s unless said, at most 300 s. `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`
+(seconds) come where calls are counted.
 """
 SECURITY_SCHEMES: Json = {
     "partner_key": {
@@ -66,7 +69,9 @@ STATUS: Json = {
         "message": {"type": "string", "description": "In English: what is wrong and what to do."},
         "details": {
             "type": "array",
-            "description": "Messages of google.rpc, e.g. ErrorInfo, BadRequest, RetryInfo, RequestInfo.",
+            "description": (
+                "Messages of google.rpc, e.g. ErrorInfo, BadRequest, RetryInfo, RequestInfo."
+            ),
             "items": {
                 "type": "object",
                 "required": ["@type"],

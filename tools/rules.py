@@ -20,7 +20,7 @@ FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
 STILL_BROKEN = {
     "600 lines a file": 1,
     "70 lines a function": 4,
-    "100 columns": 559,
+    "100 columns": 269,
     "a table is written in one room": 9,
 }
 """Places that break a rule today, by the rule's name; a rule that is not here is kept

@@ -30,7 +30,8 @@ class AuditedChange(NamedTuple):
 
 RECORD_CHANGES = PreparedStatement("""
 INSERT INTO audit_events (audit_id, occurred_time, actor, action, resource, name, before, after)
-SELECT v.audit_id, $1::timestamptz, v.actor, v.action, v.resource, v.name, v.before::jsonb, v.after::jsonb
+SELECT v.audit_id, $1::timestamptz, v.actor, v.action, v.resource, v.name, v.before::jsonb,
+  v.after::jsonb
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
   AS v (audit_id, actor, action, resource, name, before, after)
 """)

@@ -32,7 +32,8 @@ __all__ = ["DemoCredentials"]
 
 REAL_MERCHANT = "set the DEEPTRAVEL_WECHAT_… settings of your merchant"
 SIMULATED_MERCHANT = (
-    "or simulate WeChat: `python -m tools.dev.wechat_simulator serve`, then start this server again after"
+    "or simulate WeChat: `python -m tools.dev.wechat_simulator serve`, then start this server"
+    " again after"
     ' `eval "$(python -m tools.dev.wechat_simulator settings)"`'
 )
 

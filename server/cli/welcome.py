@@ -103,13 +103,23 @@ URL={url} FILE={shlex.quote(_credentials_file(settings))}
 {PICK}
 KEY=$(pick partner_api_key < "$FILE"); {PASSWORD}
 post() {{ curl {options} -H 'Content-Type: application/json' "$@"; }}
-TICKET=$(post $URL/ota/tickets/bulk-generate -H "X-Api-Key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "curl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "adult"}}, "payment": {{"reference": "PAY-1", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' | pick ticket_code); echo "$TICKET"
+TICKET=$(post $URL/ota/tickets/bulk-generate -H "X-Api-Key: $KEY" \
+-d '{{"product_id": 106, "quantity": 1, "request_id": "curl-'$(date +%s)'", \
+"activation": {{"customer": {{"name": "张三", "type": "adult"}}, \
+"payment": {{"reference": "PAY-1", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' \
+| pick ticket_code); echo "$TICKET"
 QR=$(post $URL/qr/$TICKET -H "X-Api-Key: $KEY" -d '{{}}' | pick encrypted_data); echo "$QR"
-TOKEN=$(post $URL/operators/login -d '{{"username": "{person.username}", "password": "'$PASSWORD'", "terminal_device_id": "{credentials.terminal_device_id}"}}' | pick access_token); echo "$TOKEN"
-post $URL/qr/decrypt -H "Authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}"; echo
-post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}"; echo
-post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}"; echo
-post $URL/venue/scan -H "Authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}"; echo
+TOKEN=$(post $URL/operators/login -d '{{"username": "{person.username}", "password": \
+"'$PASSWORD'", "terminal_device_id": "{credentials.terminal_device_id}"}}' \
+| pick access_token); echo "$TOKEN"
+post $URL/qr/decrypt -H "Authorization: Bearer $TOKEN" \
+-d "{{\\"encrypted_data\\": \\"$QR\\"}}"; echo
+post $URL/venue/scan -H "Authorization: Bearer $TOKEN" \
+-d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}"; echo
+post $URL/venue/scan -H "Authorization: Bearer $TOKEN" \
+-d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}"; echo
+post $URL/venue/scan -H "Authorization: Bearer $TOKEN" \
+-d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}"; echo
 """
 
 
@@ -123,13 +133,24 @@ GRPC={target} FILE={shlex.quote(_credentials_file(settings))}
 KEY=$(pick partner_api_key < "$FILE"); {PASSWORD}
 call() {{ grpcurl {options} "$@"; }}
 call $GRPC list
-TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": "grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": "CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, "currency_code": "CNY"}}}}}}' $GRPC {ota}/BulkGenerateTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
-QR=$(call -H "x-api-key: $KEY" -d "{{\\"ticket_code\\": \\"$TICKET\\"}}" $GRPC {ota}/IssueQr | pick 'encrypted_*[Dd]ata'); echo "$QR"
-TOKEN=$(call -d '{{"username": "{person.username}", "password": "'$PASSWORD'", "terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin | pick 'access_*[Tt]oken'); echo "$TOKEN"
-call -H "authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}" $GRPC {redemption}/DecryptQr
-call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
-call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}" $GRPC {redemption}/Redeem
-call -H "authorization: Bearer $TOKEN" -d "{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
+TICKET=$(call -H "x-api-key: $KEY" -d '{{"product_id": 106, "quantity": 1, "request_id": \
+"grpcurl-'$(date +%s)'", "activation": {{"customer": {{"name": "张三", "type": \
+"CUSTOMER_TYPE_ADULT"}}, "payment": {{"reference": "PAY-2", "amount_minor": 29800, \
+"currency_code": "CNY"}}}}}}' $GRPC {ota}/BulkGenerateTickets \
+| pick 'ticket_*[Cc]ode'); echo "$TICKET"
+QR=$(call -H "x-api-key: $KEY" -d "{{\\"ticket_code\\": \\"$TICKET\\"}}" $GRPC {ota}/IssueQr \
+| pick 'encrypted_*[Dd]ata'); echo "$QR"
+TOKEN=$(call -d '{{"username": "{person.username}", "password": "'$PASSWORD'", \
+"terminal_device_id": "{credentials.terminal_device_id}"}}' $GRPC {redemption}/OperatorLogin \
+| pick 'access_*[Tt]oken'); echo "$TOKEN"
+call -H "authorization: Bearer $TOKEN" -d "{{\\"encrypted_data\\": \\"$QR\\"}}" \
+$GRPC {redemption}/DecryptQr
+call -H "authorization: Bearer $TOKEN" -d \
+"{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
+call -H "authorization: Bearer $TOKEN" -d \
+"{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"gift\\"}}" $GRPC {redemption}/Redeem
+call -H "authorization: Bearer $TOKEN" -d \
+"{{\\"qr_token\\": \\"$QR\\", \\"function_code\\": \\"ferry\\"}}" $GRPC {redemption}/Redeem
 """
 
 
@@ -140,18 +161,25 @@ def traveller_curl_commands(settings: Settings, url: str, day: date) -> str:
     return f"""\
 URL={url} WECHAT={settings.wechat_pay_url}
 {PICK}
-post() {{ curl {_curl_options(settings)} -H 'Content-Type: application/json' -H "Authorization: Bearer $ME" "$@"; }}
+post() {{ curl {_curl_options(settings)} -H 'Content-Type: application/json' \
+-H "Authorization: Bearer $ME" "$@"; }}
 get() {{ curl {_curl_options(settings)} -H "Authorization: Bearer $ME" "$@"; }}
 ME=$(post $URL/travellers/login -d '{{"code": "anybody"}}' | pick access_token); echo "$ME"
-OFFER=$(get "$URL/offers?origin_city_code=SZX&destination_city_code=HKG&travel_date={day}&passengers=adult&kinds=TRAIN&available_only=true" | pick offer_id); echo "$OFFER"
-ORDER=$(post $URL/orders -d '{{"request_id": "curl-'$(date +%s)'", "items": [{{"offer_id": "'$OFFER'"}}], "passengers": [{{"name": "张三", "document_type": "PASSPORT", "document_number": "E'$(date +%s | cut -c 3-10)'"}}]}}' | pick order_id); echo "$ORDER"
-NUMBER=$(post $URL/orders/$ORDER/payments -d '{{}}' | pick out_trade_no); echo "pay in a browser on $WECHAT/simulator/pay/$NUMBER, or:"
+OFFER=$(get "$URL/offers?origin_city_code=SZX&destination_city_code=HKG\
+&travel_date={day}&passengers=adult&kinds=TRAIN&available_only=true" | pick offer_id); echo "$OFFER"
+ORDER=$(post $URL/orders -d '{{"request_id": "curl-'$(date +%s)'", "items": [{{"offer_id": \
+"'$OFFER'"}}], "passengers": [{{"name": "张三", \
+"document_type": "PASSPORT", "document_number": "E'$(date +%s | cut -c 3-10)'"}}]}}' \
+| pick order_id); echo "$ORDER"
+NUMBER=$(post $URL/orders/$ORDER/payments -d '{{}}' \
+| pick out_trade_no); echo "pay in a browser on $WECHAT/simulator/pay/$NUMBER, or:"
 post $WECHAT/simulator/pay/$NUMBER -d '{{}}'; echo
 sleep 2; get $URL/orders/$ORDER/payment; echo
 TICKET=$(get "$URL/tickets?order_id=$ORDER" | pick ticket_code); echo "$TICKET"
 post $URL/tickets/$TICKET/qr -d '{{}}' | pick encrypted_data
 QUOTE=$(post $URL/orders/$ORDER/refunds:quote -d '{{}}' | pick refund_quote); echo "$QUOTE"
-post $URL/orders/$ORDER/refunds -d '{{"refund_quote": "'$QUOTE'", "request_id": "curl-'$(date +%s)'"}}'; echo
+post $URL/orders/$ORDER/refunds -d '{{"refund_quote": "'$QUOTE'", "request_id": \
+"curl-'$(date +%s)'"}}'; echo
 sleep 2; get "$URL/tickets?order_id=$ORDER" | pick status
 """
 
@@ -162,17 +190,24 @@ def traveller_grpcurl_commands(settings: Settings, target: str, day: date) -> st
     return f"""\
 GRPC={target} WECHAT={settings.wechat_pay_url}
 {PICK}
-call() {{ grpcurl {_grpcurl_options(settings)} -H "authorization: Bearer $ME" -d "$1" $GRPC {service}/$2; }}
+call() {{ grpcurl {_grpcurl_options(settings)} -H "authorization: Bearer $ME" \
+-d "$1" $GRPC {service}/$2; }}
 ME=$(call '{{"code": "anybody"}}' TravellerLogin | pick 'access_*[Tt]oken'); echo "$ME"
-OFFER=$(call '{{"origin_city_code": "SZX", "destination_city_code": "HKG", "travel_date": "{day}", "passengers": ["CUSTOMER_TYPE_ADULT"], "kinds": ["OFFER_KIND_TRAIN"], "available_only": true}}' SearchOffers | pick 'offer_*[Ii]d'); echo "$OFFER"
-ORDER=$(call '{{"request_id": "grpcurl-'$(date +%s)'", "items": [{{"offer_id": "'$OFFER'"}}], "passengers": [{{"name": "李四", "document_type": "DOCUMENT_TYPE_PASSPORT", "document_number": "G'$(date +%s | cut -c 3-10)'"}}]}}' CreateOrder | pick 'order_*[Ii]d'); echo "$ORDER"
-NUMBER=$(call '{{"order_id": "'$ORDER'"}}' CreatePayment | pick 'out_*[Tt]rade_*[Nn]o'); echo "pay in a browser on $WECHAT/simulator/pay/$NUMBER, or:"
+OFFER=$(call '{{"origin_city_code": "SZX", "destination_city_code": "HKG", "travel_date": "{day}", \
+"passengers": ["CUSTOMER_TYPE_ADULT"], "kinds": ["OFFER_KIND_TRAIN"], \
+"available_only": true}}' SearchOffers | pick 'offer_*[Ii]d'); echo "$OFFER"
+ORDER=$(call '{{"request_id": "grpcurl-'$(date +%s)'", "items": [{{"offer_id": "'$OFFER'"}}], \
+"passengers": [{{"name": "李四", "document_type": "DOCUMENT_TYPE_PASSPORT", "document_number": \
+"G'$(date +%s | cut -c 3-10)'"}}]}}' CreateOrder | pick 'order_*[Ii]d'); echo "$ORDER"
+NUMBER=$(call '{{"order_id": "'$ORDER'"}}' CreatePayment \
+| pick 'out_*[Tt]rade_*[Nn]o'); echo "pay in a browser on $WECHAT/simulator/pay/$NUMBER, or:"
 curl -sS -X POST $WECHAT/simulator/pay/$NUMBER; echo
 sleep 2; call '{{"order_id": "'$ORDER'"}}' GetPayment
 TICKET=$(call '{{"order_id": "'$ORDER'"}}' ListTickets | pick 'ticket_*[Cc]ode'); echo "$TICKET"
 call '{{"ticket_code": "'$TICKET'"}}' IssueTicketQr | pick 'encrypted_*[Dd]ata'
 QUOTE=$(call '{{"order_id": "'$ORDER'"}}' QuoteRefund | pick 'refund_*[Qq]uote'); echo "$QUOTE"
-call '{{"order_id": "'$ORDER'", "refund_quote": "'$QUOTE'", "request_id": "grpcurl-'$(date +%s)'"}}' RequestRefund
+call '{{"order_id": "'$ORDER'", "refund_quote": "'$QUOTE'", "request_id": \
+"grpcurl-'$(date +%s)'"}}' RequestRefund
 sleep 2; call '{{"order_id": "'$ORDER'"}}' ListTickets | pick status
 """
 

@@ -56,9 +56,9 @@ def _letters(connection: psycopg.Connection[Any], found: Places) -> Finding:
         "letters",
         Verdict.WARNING,
         f"lc_ctype is {ctype}: {effect}; nothing of this release needs it",
-        "to move, with the server stopped but for its database: createdb"
-        f" {at} -T template0 -E UTF8 --lc-ctype=C.UTF-8 {moved}; pg_dump {at} {database} | psql {at} {moved};"
-        " then exchange the names with ALTER DATABASE … RENAME TO",
+        f"to move, with the server stopped but for its database: createdb {at} -T template0 -E"
+        f" UTF8 --lc-ctype=C.UTF-8 {moved}; pg_dump {at} {database} | psql {at} {moved}; then"
+        " exchange the names with ALTER DATABASE … RENAME TO",
     )
 
 
@@ -113,8 +113,9 @@ def time_zones(connection: psycopg.Connection[Any]) -> Finding:
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
     moments = [noon + timedelta(days=30 * month) for month in range(LOOK_AHEAD_MONTHS)]
     rows = connection.execute(
-        "SELECT name, array_agg(extract(epoch FROM (m AT TIME ZONE name) - (m AT TIME ZONE 'UTC'))::int ORDER BY m)"
-        " FROM pg_timezone_names CROSS JOIN unnest(%s::timestamptz[]) AS m GROUP BY name",
+        "SELECT name, array_agg(extract(epoch FROM (m AT TIME ZONE name) - (m AT TIME ZONE"
+        " 'UTC'))::int ORDER BY m) FROM pg_timezone_names CROSS JOIN unnest(%s::timestamptz[]) AS"
+        " m GROUP BY name",
         [moments],
     ).fetchall()
     theirs = dict(rows)
@@ -128,14 +129,20 @@ def time_zones(connection: psycopg.Connection[Any]) -> Finding:
     if not other and not missing:
         return ok("time zones", f"{decides}; the tables of {postgres} say the same {until}")
     faults = [
-        f"{word} {', '.join(each[:MOST_NAMED])}{f' and {len(each) - MOST_NAMED} more' if each[MOST_NAMED:] else ''}"
+        f"{word} {_named(each)}"
         for word, each in (("give other times for", other), ("lack", missing))
         if each
     ]
     return ok(
         "time zones",
-        f"{decides}, no call here uses the database's; those of {postgres} {' and '.join(faults)} {until}",
+        f"{decides}, no call here uses the database's; those of {postgres} {' and '.join(faults)}"
+        f" {until}",
     )
+
+
+def _named(names: list[str]) -> str:
+    rest = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _ours(name: str, moments: list[datetime]) -> list[int]:

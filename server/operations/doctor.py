@@ -43,8 +43,8 @@ CONNECTIONS_ASIDE = 2
 answers."""
 REDIS_SLOTS = 16_384
 BROKEN_REMEDY = (
-    "find out who wrote these rows (order_events, ticket_events, the log), then correct them by hand;"
-    " no call of the server leaves them so"
+    "find out who wrote these rows (order_events, ticket_events, the log), then correct them by"
+    " hand; no call of the server leaves them so"
 )
 
 
@@ -268,7 +268,8 @@ def _cluster_finding(states: list[dict[str, str]]) -> Finding:
     return Finding(
         "Redis cluster",
         Verdict.WRONG,
-        f"{found}, its state is {'ok' if whole else 'fail'}: limits and caches of the others are off",
+        f"{found}, its state is {'ok' if whole else 'fail'}: limits and caches of the others are"
+        " off",
         "start the nodes that are away, or see redis-cli --cluster check",
     )
 

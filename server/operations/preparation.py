@@ -38,8 +38,8 @@ def with_secret_key(settings: Settings, found: Places) -> Settings:
     if not found.embedded:
         raise ConfigError(
             "DEEPTRAVEL_SECRET_KEY is not set, and DEEPTRAVEL_DATABASE_URL is: make one with"
-            " `head -c 32 /dev/urandom | base64`, keep it safe, since it opens the QR keys in the database, and"
-            " give the same to every server of this database"
+            " `head -c 32 /dev/urandom | base64`, keep it safe, since it opens the QR keys in the"
+            " database, and give the same to every server of this database"
         )
     path = settings.data_dir / SECRET_KEY_FILE
     if not path.exists():
@@ -68,15 +68,16 @@ def prepare_database(database_url: str, *, embedded: bool = False) -> None:
             engine.dispose()
         if state is SchemaState.NEWER:
             raise StartError(
-                f"the database {shown(database_url)} was migrated by a newer release (or another program):"
-                f" run that release, or {_another_database(embedded=embedded)}"
+                f"the database {shown(database_url)} was migrated by a newer release (or another"
+                f" program): run that release, or {_another_database(embedded=embedded)}"
             )
         if state is not SchemaState.CURRENT:
             migrate(database_url)
     except DBAPIError as error:
         raise StartError(
-            f"the database {shown(database_url)} cannot be migrated: {fault_text(error.orig or error)};"
-            " its user must own it or have CREATE on its schema public"
+            f"the database {shown(database_url)} cannot be migrated:"
+            f" {fault_text(error.orig or error)}; its user must own it or have CREATE on its"
+            " schema public"
         ) from error
 
 
@@ -96,17 +97,19 @@ def check_database(database_url: str) -> None:
                 f"PostgreSQL at {shown(database_url)} takes no writes: {remedy}"
             ) from error
         raise StartError(
-            f"PostgreSQL at {shown(database_url)} cannot be used ({first_line(error)}): start it or correct"
-            " DEEPTRAVEL_DATABASE_URL"
+            f"PostgreSQL at {shown(database_url)} cannot be used ({first_line(error)}): start it"
+            " or correct DEEPTRAVEL_DATABASE_URL"
         ) from error
     if version < LEAST_POSTGRES:
         raise StartError(
-            f"PostgreSQL at {shown(database_url)} is version {version}: {LEAST_POSTGRES} or later is needed"
+            f"PostgreSQL at {shown(database_url)} is version {version}: {LEAST_POSTGRES} or later"
+            " is needed"
         )
     if encoding != "UTF8":
         raise StartError(
-            f"the database {shown(database_url)} has the encoding {encoding}, in which not every name can be written:"
-            " make one with ENCODING 'UTF8' TEMPLATE template0 and name it in DEEPTRAVEL_DATABASE_URL"
+            f"the database {shown(database_url)} has the encoding {encoding}, in which not every"
+            " name can be written: make one with ENCODING 'UTF8' TEMPLATE template0 and name it"
+            " in DEEPTRAVEL_DATABASE_URL"
         )
 
 
@@ -133,9 +136,9 @@ def check_redis(redis_url: str) -> None:
         is_cluster = bool(int(info.get("cluster_enabled", 0)))
         if is_cluster and not url.is_cluster:
             raise StartError(
-                f"Redis at {place} is a node of a cluster, and refuses every key of the other nodes:"
-                " set DEEPTRAVEL_REDIS_URL to redis+cluster://host:port,host:port,… (with TLS"
-                " rediss+cluster://)"
+                f"Redis at {place} is a node of a cluster, and refuses every key of the other"
+                " nodes: set DEEPTRAVEL_REDIS_URL to redis+cluster://host:port,host:port,… (with"
+                " TLS rediss+cluster://)"
             )
         if url.is_cluster and not is_cluster:
             raise StartError(

@@ -80,7 +80,8 @@ def schema_state(connection: Connection) -> SchemaState:
     """Whether the database must, or must not, be migrated."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return SchemaState.EMPTY
-    versions = connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}")).all()  # noqa: S608
+    stamp = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
+    versions = connection.scalars(stamp).all()
     if versions == [newest_revision()]:
         return SchemaState.CURRENT
     from alembic.runtime.migration import MigrationContext

@@ -64,12 +64,16 @@ class Settings(BaseSettings):
     )
     redis_url: str | None = Field(
         None,
-        description="Redis 7+, one server or a cluster (redis+cluster://h1,h2,h3); embedded if not set",
+        description=(
+            "Redis 7+, one server or a cluster (redis+cluster://h1,h2,h3); embedded if not set"
+        ),
     )
     data_dir: Path = Field(Path(".deeptravel"), description="folder of the embedded services")
     secret_key: Annotated[SecretBytes | None, NoDecode] = Field(
         None,
-        description="32 bytes in Base64; encrypts keys and stored secrets at rest; needed with the URLs",
+        description=(
+            "32 bytes in Base64; encrypts keys and stored secrets at rest; needed with the URLs"
+        ),
     )
     grpc_host: str = Field("127.0.0.1", description="address of the gRPC port")
     grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
@@ -121,7 +125,9 @@ class Settings(BaseSettings):
     connection_age_seconds: int = Field(
         0,
         ge=0,
-        description="after this a connection of either port takes no more calls and is closed; 0 for never",
+        description=(
+            "after this a connection of either port takes no more calls and is closed; 0 for never"
+        ),
     )
     connection_age_grace_seconds: int = Field(
         600, ge=1, description="calls and streams under way then get this long"
@@ -155,8 +161,10 @@ class Settings(BaseSettings):
     hot_lock_timeout_ms: int = Field(
         100,
         ge=10,
-        description="the same, of scans, orders and payment notices; once: a call whose row is still"
-        " held is tried again without waiting for a quarter of a second, then it is CONFLICT",
+        description=(
+            "the same, of scans, orders and payment notices; once: a call whose row is still held"
+            " is tried again without waiting for a quarter of a second, then it is CONFLICT"
+        ),
     )
     redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
     redeem_lanes: int = Field(2, ge=1, le=8, description="shared transactions at once")

@@ -235,7 +235,8 @@ class Database:
 def _too_many(whose: str) -> DomainError:
     return DomainError(
         Reason.SERVER_BUSY,
-        f"lists and reports are read a few at a time, and {whose} being read; repeat the call later",
+        f"lists and reports are read a few at a time, and {whose} being read; repeat the call"
+        " later",
         retry_seconds=RETRY_SECONDS,
     )
 
@@ -248,7 +249,8 @@ def _of_a_report(error: DomainError) -> DomainError:
     if isinstance(cause, DBAPIError) and isinstance(cause.orig, pg_errors.QueryCanceled):
         return DomainError(
             Reason.RANGE_TOO_LARGE,
-            "it takes longer to read than a list or report may; narrow the span of time, or name more filters",
+            "it takes longer to read than a list or report may; narrow the span of time, or name"
+            " more filters",
         )
     return error
 

@@ -109,7 +109,8 @@ UPDATE outbox_tasks t SET
   attempts = CASE WHEN again_time IS NULL THEN v.attempts ELSE 0 END,
   last_error = COALESCE(v.error, last_error),
   lease_until = NULL, again_time = NULL, update_time = v.now
-FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestamptz[], $6::text[], $7::timestamptz[])
+FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestamptz[], $6::text[],
+  $7::timestamptz[])
   AS v (task_id, lease_until, state, attempts, due, error, now)
 WHERE t.task_id = v.task_id AND t.state = 'OPEN' AND t.lease_until = v.lease_until
 RETURNING t.state

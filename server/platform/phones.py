@@ -15,7 +15,10 @@ _INTERNATIONAL = re.compile(r"[^\d+]*00")
 or the marks of direction that telephones copy with a number.
 """
 _MAX_CHARS = 64
-_REMEDY = "is no telephone number there can be; send it with + and the country's code, e.g. +852 9123 4567"
+_REMEDY = (
+    "is no telephone number there can be;"
+    " send it with + and the country's code, e.g. +852 9123 4567"
+)
 
 
 def read_phone_number(text: str) -> str:

@@ -67,8 +67,8 @@ def normalised(url: str) -> str:
 
 
 _REMEDY = (
-    "write postgresql://user:password@host:5432/database, several hosts as host1:5432,host2:5432, and percent-encode"
-    " the characters @ : / ? # % of a password (@ is %40)"
+    "write postgresql://user:password@host:5432/database, several hosts as host1:5432,host2:5432,"
+    " and percent-encode the characters @ : / ? # % of a password (@ is %40)"
 )
 
 

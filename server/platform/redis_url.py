@@ -78,7 +78,8 @@ def read(url: str) -> RedisUrl:
         port = int(found[2] or DEFAULT_PORT) if found else 0
         if not found or not 0 < port <= 65535:
             raise ValueError(
-                f"names the node {text.strip()!r}: write redis+cluster://host:port,host:port,host:port"
+                f"names the node {text.strip()!r}: write"
+                " redis+cluster://host:port,host:port,host:port"
             )
         nodes.append((found[1], port))
     scheme = parts.scheme.removesuffix(CLUSTER)

@@ -444,7 +444,8 @@ class WechatClient:
                 cause, again = f"HTTP {answer.status}", repeat
             if not again or attempt == ATTEMPTS:
                 break
-            await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + random.random()))  # noqa: S311
+            jitter = random.random()  # noqa: S311
+            await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + jitter))
         raise _unavailable(operation, cause)
 
     async def _verify(self, answer: _Answer, operation: str) -> None:

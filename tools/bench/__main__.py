@@ -70,7 +70,10 @@ def table(result: dict[str, Any]) -> str:
     options = result["options"]
     lines += [
         "",
-        f"{result['machine']}; medians of {options['rounds']} rounds; client, server and database together.",
+        (
+            f"{result['machine']}; medians of {options['rounds']} rounds;"
+            " client, server and database together."
+        ),
     ]
     return "\n".join(lines)
 

@@ -44,14 +44,16 @@ TARGETS = {"payment notices, answered within, p95": ("<=", 1_000)}
 """WeChat's notices are answered within a second (DOMAIN, Payment)."""
 
 _PENDING = """
-INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor, currency_code, openid, prepay_id, expire_time,
-  create_time, update_time)
-SELECT order_id, 1, 'DT' || order_id || 'P1', 'PENDING', amount_minor, currency_code, 'o', 'wx', hold_expire_time, now(), now()
+INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor, currency_code, openid,
+  prepay_id, expire_time, create_time, update_time)
+SELECT order_id, 1, 'DT' || order_id || 'P1', 'PENDING', amount_minor, currency_code, 'o', 'wx',
+  hold_expire_time, now(), now()
 FROM orders WHERE state = 'PENDING' RETURNING out_trade_no, amount_minor
 """
 
 _PAID_TIMES = """
-SELECT out_trade_no, occurred_time FROM order_events JOIN payments USING (order_id) WHERE event = 'order.paid'
+SELECT out_trade_no, occurred_time FROM order_events JOIN payments USING (order_id)
+WHERE event = 'order.paid'
 """
 
 
@@ -121,7 +123,8 @@ async def wechat(server: ServerProcess) -> AsyncIterator[Callable[[Post], Awaita
 
 async def all_paid(world: World) -> None:
     """Waits until no order is PENDING."""
-    while await world.value("SELECT count(*) > 0 FROM orders WHERE state = 'PENDING'"):  # noqa: ASYNC110
+    one_waits = "SELECT count(*) > 0 FROM orders WHERE state = 'PENDING'"
+    while await world.value(one_waits):  # noqa: ASYNC110
         await asyncio.sleep(POLL_SECONDS)
 
 

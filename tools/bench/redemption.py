@@ -283,8 +283,12 @@ def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[int]:
     """A running yardstick; gives its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tools.bench_echo", *arguments],
-        cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         assert process.stdout
         yield int(process.stdout.readline())

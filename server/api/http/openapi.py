@@ -28,8 +28,10 @@ h1 { font-size: 1.7rem; margin: 0 0 .5rem } h2 { font-size: 1.2rem; margin: 2.5r
 h3 { font-size: .8rem; margin: 1.1rem 0 .3rem; color: var(--soft); text-transform: uppercase;
   letter-spacing: .05em }
 p { margin: .4rem 0; color: var(--soft) }
-details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem 0 }
-summary { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; padding: .6rem .9rem;
+details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem
+0 }
+summary { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; padding: .6rem
+.9rem;
   cursor: pointer; list-style: none }
 summary span { color: var(--soft) }
 details > div { padding: 0 .9rem 1rem; border-top: 1px solid var(--line) }

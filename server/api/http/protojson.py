@@ -75,7 +75,9 @@ _WRAPPED = {
     "google.protobuf.UInt64Value": "a whole number, 0 or more, written in digits alone such as 100",
 }
 _TEXTUAL = {
-    "google.protobuf.Duration": "a span in seconds such as 3.5s, with nine digits behind the point at the most",
+    "google.protobuf.Duration": (
+        "a span in seconds such as 3.5s, with nine digits behind the point at the most"
+    ),
     "google.protobuf.FieldMask": "names of fields, separated by commas",
     "google.protobuf.Timestamp": (
         "a time such as 2025-11-03T08:00:00Z, from 00:00:00 to 23:59:59,"

@@ -17,6 +17,7 @@ MAX_SCANS_IN_FLIGHT = 256
 terminal back.
 """
 RETRY_SECONDS = 1.0
+_END: object = grpc.aio.EOF
 
 _check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
 
@@ -76,7 +77,7 @@ class ScanStream:
 
     async def _read(self) -> None:
         try:
-            while (request := await self._context.read()) is not grpc.aio.EOF:  # type: ignore[comparison-overlap]
+            while (request := await self._context.read()) is not _END:
                 await self._room.acquire()
                 await self._take(request)
         finally:

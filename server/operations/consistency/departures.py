@@ -6,23 +6,27 @@ from server.operations.consistency.invariant import Invariant
 DEPARTURES = (
     Invariant(
         "closed-stocks",
-        "the stocks of a departure are closed when an administrator cancels it, and of none that runs",
+        "the stocks of a departure are closed when an administrator cancels it, and of none that"
+        " runs",
         """
 SELECT 'stock ' || s.stock_id, format('%s, of a departure that is %s',
   CASE WHEN s.closed THEN 'closed' ELSE 'open' END, coalesce(d.state, 'none'))
 FROM stocks s LEFT JOIN departures d USING (departure_id)
-WHERE CASE WHEN s.closed THEN d.state IS DISTINCT FROM 'CANCELLED' ELSE d.cancel_time IS NOT NULL END
+WHERE CASE WHEN s.closed THEN d.state IS DISTINCT FROM 'CANCELLED'
+  ELSE d.cancel_time IS NOT NULL END
 """,
     ),
     Invariant(
         "cancelled-departures",
-        "what waits for a cancelled departure, or is not given back yet, has a task that sees to it, not a dead one, until"
-        " some weeks after it would have left",
+        "what waits for a cancelled departure, or is not given back yet, has a task that sees to"
+        " it, not a dead one, until some weeks after it would have left",
         f"""
 WITH unseen AS (
   SELECT d.departure_id FROM departures d
-  WHERE d.cancel_refunds IS NOT NULL AND d.departure_time > now() - interval '{LOOKED_FOR.days} days' AND NOT EXISTS (
-    SELECT FROM outbox_tasks t WHERE t.kind = 'departure.cancelled' AND t.key = d.departure_id::text AND t.state = 'OPEN')
+  WHERE d.cancel_refunds IS NOT NULL
+    AND d.departure_time > now() - interval '{LOOKED_FOR.days} days' AND NOT EXISTS (
+    SELECT FROM outbox_tasks t WHERE t.kind = 'departure.cancelled' AND t.key = d.departure_id::text
+      AND t.state = 'OPEN')
 )
 SELECT o.order_code, format('PENDING, for departure %s, which is cancelled', u.departure_id)
 FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item)
@@ -38,16 +42,20 @@ WHERE s.passenger_index >= 0 AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
         "moved-departures",
         "a ticket counts from when its departure leaves now, or a task brings it there",
         """
-SELECT t.ticket_code, format('counts from %s, its departure %s is at %s and was sold for %s', s.reference_time,
-  s.departure_id, d.departure_time, coalesce(n.content -> 'offer' -> 'journey' ->> 'service_time', d.planned_time::text))
+SELECT t.ticket_code, format('counts from %s, its departure %s is at %s and was sold for %s',
+  s.reference_time, s.departure_id, d.departure_time,
+  coalesce(n.content -> 'offer' -> 'journey' ->> 'service_time', d.planned_time::text))
 FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN snapshots n USING (snapshot_id)
 JOIN departures d ON d.departure_id = s.departure_id
 WHERE d.planned_time IS NOT NULL
   AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'CHANGING', 'REFUNDING')
-  AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz <> d.departure_time - coalesce(
-    (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time, d.departure_time)
+  AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz
+  <> d.departure_time - coalesce(
+    (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time,
+    d.departure_time)
   AND NOT EXISTS (
-    SELECT FROM outbox_tasks k WHERE k.kind = 'departure.moved' AND k.key = s.departure_id::text AND k.state = 'OPEN')
+    SELECT FROM outbox_tasks k WHERE k.kind = 'departure.moved' AND k.key = s.departure_id::text
+      AND k.state = 'OPEN')
 """,
     ),
 )

@@ -21,13 +21,15 @@ def _counted_as(offer: str) -> str:
 _OFFER, _CHANGED = "i.item ->> 'offer_id'", "f.content -> 'items' -> c.item_index ->> 'offer_id'"
 TAKEN = f"""
 SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigint AS stock_id,
-  (i.item ->> 'departure_id')::bigint AS departure_id, (p.place ->> 'seat_index')::int AS seat_index,
-  p.place ->> 'document' AS document,
+  (i.item ->> 'departure_id')::bigint AS departure_id,
+  (p.place ->> 'seat_index')::int AS seat_index, p.place ->> 'document' AS document,
   nullif({_counted_as(_OFFER)}, {_counted_as(_CHANGED)}) AS quota_id,
   i.item -> 'span' AS span, (i.item ->> 'snapshot_id')::uuid AS snapshot_id,
   o.content #>> '{{replaces,stock_id}}' IS DISTINCT FROM i.item ->> 'stock_id' AS has_own_place
-FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id LEFT JOIN orders f ON f.order_id = c.order_id,
-  jsonb_array_elements(o.content -> 'items') AS i (item), jsonb_array_elements(i.item -> 'places') AS p (place)
+FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id
+LEFT JOIN orders f ON f.order_id = c.order_id,
+  jsonb_array_elements(o.content -> 'items') AS i (item),
+  jsonb_array_elements(i.item -> 'places') AS p (place)
 WHERE o.state = 'PENDING'
 UNION ALL
 SELECT 'sold', s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index, d.document,
@@ -46,15 +48,16 @@ PAID = "(o.state IN ('PAID', 'COMPLETED') OR o.state = 'CANCELLED' AND o.pay_tim
 # Places and shared entitlements that an order was made for: each is a ticket once it is paid. A
 # change is of one place; what an order shares stays with it.
 WANTED = """
-SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger')::int AS passenger_index,
-  1::bigint AS wanted
+SELECT o.order_id, (i.position - 1)::int AS item_index,
+  (p.place ->> 'passenger')::int AS passenger_index, 1::bigint AS wanted
 FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position),
   jsonb_array_elements(i.item -> 'places') AS p (place)
 UNION ALL
 SELECT o.order_id, (i.position - 1)::int, -1, n.shared
 FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position)
 JOIN (
-  SELECT n.snapshot_id, count(*) AS shared FROM snapshots n, jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
+  SELECT n.snapshot_id, count(*) AS shared
+  FROM snapshots n, jsonb_array_elements(n.content -> 'entitlements') AS e (entitlement)
   WHERE (e.entitlement ->> 'shared')::boolean GROUP BY 1
 ) n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid
 WHERE o.changes_ticket_id IS NULL
@@ -62,7 +65,8 @@ WHERE o.changes_ticket_id IS NULL
 
 # Every place that was ordered, and what it costs.
 PLACES = """
-SELECT o.order_id, (i.position - 1)::int AS item_index, (p.place ->> 'passenger')::int AS passenger_index,
+SELECT o.order_id, (i.position - 1)::int AS item_index,
+  (p.place ->> 'passenger')::int AS passenger_index,
   (p.place ->> 'amount_minor')::bigint AS amount_minor
 FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (item, position),
   jsonb_array_elements(i.item -> 'places') AS p (place)
@@ -71,14 +75,16 @@ FROM orders o, jsonb_array_elements(o.content -> 'items') WITH ORDINALITY AS i (
 # What a refund gives back for each ticket that it names.
 GIVEN_BACK = """
 SELECT r.order_id, r.refund_no, r.state, r.cause, (x.ticket ->> 'ticket_id')::bigint AS ticket_id,
-  (x.ticket ->> 'amount_minor')::bigint AS amount_minor, (x.ticket ->> 'fee_minor')::bigint AS fee_minor,
+  (x.ticket ->> 'amount_minor')::bigint AS amount_minor,
+  (x.ticket ->> 'fee_minor')::bigint AS fee_minor,
   coalesce((x.ticket ->> 'party_discount_minor')::bigint, 0) AS party_discount_minor
 FROM refunds r, jsonb_array_elements(r.tickets) AS x (ticket)
 """
 
 # What refunds draw on payments: a part for each.
 DRAWN = """
-SELECT p.*, r.state AS refund_state, r.cause FROM refund_parts p LEFT JOIN refunds r USING (order_id, refund_no)
+SELECT p.*, r.state AS refund_state, r.cause FROM refund_parts p
+LEFT JOIN refunds r USING (order_id, refund_no)
 """
 
 # Payments that bought something: all that succeeded but those that came too late and go back.
@@ -101,15 +107,18 @@ SELECT o.order_id, f.first_order_id FROM families f JOIN orders o ON o.changes_o
 # of its party's discount), what the new one costs, what is kept of the difference, and what is to
 # come back of it. The terms are kept with the order, but for orders made before that was so.
 LINKS = f"""
-SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_ticket_id, o.amount_minor,
-  o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS sold_minor,
+SELECT o.order_id, o.order_code, {PAID} AS made, o.changes_order_id, o.changes_ticket_id,
+  o.amount_minor, o.credit_minor, s.order_id AS old_order_id, s.amount_minor AS sold_minor,
   coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) AS old_minor,
   s.changes_made AS old_changes_made,
-  CASE WHEN coalesce(o.content -> 'change' ->> 'operator_cause', '') = '' THEN 1 ELSE 0 END AS counts,
-  coalesce((o.content -> 'change' ->> 'fee_minor')::bigint + (o.content -> 'change' ->> 'forfeited_minor')::bigint,
+  CASE WHEN coalesce(o.content -> 'change' ->> 'operator_cause', '') = '' THEN 1
+    ELSE 0 END AS counts,
+  coalesce((o.content -> 'change' ->> 'fee_minor')::bigint
+  + (o.content -> 'change' ->> 'forfeited_minor')::bigint,
     (n.content -> 'policy' ->> 'change_fee_minor')::bigint) AS fee_minor,
-  greatest(0, coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor) - o.amount_minor) AS due_minor,
-  o.content -> 'change' AS terms, (n.content -> 'policy' ->> 'change_fee_minor')::bigint AS policy_fee_minor, s.item_index
+  greatest(0, coalesce((o.content -> 'change' ->> 'old_minor')::bigint, s.amount_minor)
+  - o.amount_minor) AS due_minor, o.content -> 'change' AS terms,
+  (n.content -> 'policy' ->> 'change_fee_minor')::bigint AS policy_fee_minor, s.item_index
 FROM orders o LEFT JOIN ticket_sales s ON s.ticket_id = o.changes_ticket_id
 LEFT JOIN tickets t ON t.ticket_id = o.changes_ticket_id LEFT JOIN snapshots n USING (snapshot_id)
 WHERE o.changes_ticket_id IS NOT NULL OR o.changes_order_id IS NOT NULL
@@ -118,5 +127,6 @@ WHERE o.changes_ticket_id IS NOT NULL OR o.changes_order_id IS NOT NULL
 # Scans that were admitted and not reversed.
 REDEEMED = """
 SELECT s.* FROM redemption_events s WHERE s.result = 'SUCCESS' AND NOT EXISTS (
-  SELECT FROM redemption_events r WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id))
+  SELECT FROM redemption_events r
+  WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id))
 """

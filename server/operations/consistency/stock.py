@@ -6,25 +6,29 @@ from server.operations.consistency.rows import KEPT, TAKEN
 STOCK = (
     Invariant(
         "stock",
-        "held and sold of every stock are what waiting orders hold and what kept tickets took, partners' included",
+        "held and sold of every stock are what waiting orders hold and what kept tickets took,"
+        " partners' included",
         f"""
 WITH taken AS ({TAKEN}), counted AS (
-  SELECT stock_id, count(*) FILTER (WHERE how = 'held' AND has_own_place) AS held, count(*) FILTER (WHERE how = 'sold') AS sold
+  SELECT stock_id, count(*) FILTER (WHERE how = 'held' AND has_own_place) AS held,
+    count(*) FILTER (WHERE how = 'sold') AS sold
   FROM taken GROUP BY stock_id
   UNION ALL
-  SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t WHERE t.partner_id > 0 AND {KEPT}
+  SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t
+  WHERE t.partner_id > 0 AND {KEPT}
   GROUP BY t.product_id, t.partner_id
 )
-SELECT 'stock ' || coalesce(s.stock_id, c.stock_id), format('held %s and sold %s, counted %s and %s',
-  coalesce(s.held, 0), coalesce(s.sold, 0), coalesce(c.held, 0), coalesce(c.sold, 0))
+SELECT 'stock ' || coalesce(s.stock_id, c.stock_id),
+  format('held %s and sold %s, counted %s and %s', coalesce(s.held, 0), coalesce(s.sold, 0),
+    coalesce(c.held, 0), coalesce(c.sold, 0))
 FROM (SELECT * FROM stocks WHERE promotion_id IS NULL) s FULL JOIN counted c USING (stock_id)
 WHERE (coalesce(s.held, 0), coalesce(s.sold, 0)) <> (coalesce(c.held, 0), coalesce(c.sold, 0))
 """,
     ),
     Invariant(
         "promotion-caps",
-        "an order counts against the cap of each capped promotion that its price took, and of no other; held and sold of"
-        " a cap are what waiting and paid orders used of it",
+        "an order counts against the cap of each capped promotion that its price took, and of no"
+        " other; held and sold of a cap are what waiting and paid orders used of it",
         """
 WITH used AS (
   SELECT DISTINCT o.order_id, (1::bigint << 61) + (u.promotion_id::bigint << 20) AS stock_id
@@ -39,13 +43,15 @@ WITH used AS (
     count(*) FILTER (WHERE state IN ('PAID', 'COMPLETED')) AS sold
   FROM noted GROUP BY 1
 )
-SELECT o.order_code, format('promotion %s: its price took it %s times, it counts against the cap %s times',
+SELECT o.order_code,
+  format('promotion %s: its price took it %s times, it counts against the cap %s times',
   coalesce(u.stock_id, n.stock_id) >> 20 & 2147483647, count(u.order_id), count(n.order_id))
 FROM used u FULL JOIN noted n USING (order_id, stock_id) JOIN orders o USING (order_id)
 WHERE u.order_id IS NULL OR n.order_id IS NULL GROUP BY o.order_code, u.stock_id, n.stock_id
 UNION ALL
-SELECT 'promotion ' || (coalesce(s.stock_id, c.stock_id) >> 20 & 2147483647), format('held %s and sold %s, counted %s and %s',
-  coalesce(s.held, 0), coalesce(s.sold, 0), coalesce(c.held, 0), coalesce(c.sold, 0))
+SELECT 'promotion ' || (coalesce(s.stock_id, c.stock_id) >> 20 & 2147483647),
+  format('held %s and sold %s, counted %s and %s', coalesce(s.held, 0), coalesce(s.sold, 0),
+    coalesce(c.held, 0), coalesce(c.sold, 0))
 FROM (SELECT * FROM stocks WHERE promotion_id IS NOT NULL) s FULL JOIN counted c USING (stock_id)
 WHERE (coalesce(s.held, 0), coalesce(s.sold, 0)) <> (coalesce(c.held, 0), coalesce(c.sold, 0))
 """,
@@ -60,28 +66,33 @@ WHERE held < 0 OR sold < 0 OR held + sold > total
     ),
     Invariant(
         "traveller-quotas",
-        "what a traveller holds and has of a departure, or of a product on a day of use, is counted as such, and so are the"
-        " orders, waiting and paid, that use a promotion of which one traveller may use so many",
+        "what a traveller holds and has of a departure, or of a product on a day of use, is"
+        " counted as such, and so are the orders, waiting and paid, that use a promotion of which"
+        " one traveller may use so many",
         f"""
 WITH counted AS (
-  SELECT quota_id, traveller_id, count(*) AS uses FROM ({TAKEN}) t WHERE quota_id IS NOT NULL GROUP BY 1, 2
+  SELECT quota_id, traveller_id, count(*) AS uses FROM ({TAKEN}) t WHERE quota_id IS NOT NULL
+  GROUP BY 1, 2
   UNION ALL
   SELECT (1::bigint << 61) + (p.promotion ->> 0)::bigint, o.traveller_id, count(*)
   FROM orders o, jsonb_array_elements(o.content -> 'promotion_limits') AS p (promotion)
   WHERE o.state <> 'CANCELLED' GROUP BY 1, 2
 )
-SELECT format('traveller %s, quota %s', coalesce(q.traveller_id, c.traveller_id), coalesce(q.quota_id, c.quota_id)),
-  format('quantity %s, counted %s', coalesce(q.quantity, 0), coalesce(c.uses, 0))
+SELECT format('traveller %s, quota %s', coalesce(q.traveller_id, c.traveller_id),
+  coalesce(q.quota_id, c.quota_id)), format('quantity %s, counted %s', coalesce(q.quantity, 0),
+  coalesce(c.uses, 0))
 FROM traveller_quotas q FULL JOIN counted c USING (quota_id, traveller_id)
 WHERE coalesce(q.quantity, 0) <> coalesce(c.uses, 0)
 """,
     ),
     Invariant(
         "batches",
-        "every batch has as many tickets as it says, of its partner and product, and every such ticket has its batch",
+        "every batch has as many tickets as it says, of its partner and product, and every such"
+        " ticket has its batch",
         """
 WITH counted AS (
-  SELECT batch_id, product_id, partner_id, count(*) AS tickets FROM tickets WHERE batch_id IS NOT NULL GROUP BY 1, 2, 3
+  SELECT batch_id, product_id, partner_id, count(*) AS tickets FROM tickets
+  WHERE batch_id IS NOT NULL GROUP BY 1, 2, 3
 )
 SELECT 'batch ' || coalesce(b.batch_id, c.batch_id),
   format('of %s tickets, there are %s', coalesce(b.quantity, 0), coalesce(c.tickets, 0))

@@ -3,7 +3,8 @@
 from server.operations.consistency.invariant import Invariant
 
 _EVENTS = """
-SELECT e.merchant_code, g.grouped_by, 'HOUR' AS span, date_trunc('hour', e.occurred_time, 'UTC') AS begin_time,
+SELECT e.merchant_code, g.grouped_by, 'HOUR' AS span,
+  date_trunc('hour', e.occurred_time, 'UTC') AS begin_time,
   CASE g.grouped_by WHEN 'VENUE' THEN e.venue_code WHEN 'TERMINAL' THEN e.terminal_device_id
     WHEN 'OPERATOR' THEN e.operator ELSE '' END AS member,
   e.function_code, e.result, coalesce(e.reason, '') AS reason, count(*) AS events,
@@ -23,14 +24,14 @@ WITH hours AS (SELECT * FROM ({_EVENTS}) AS e),
 counted AS (
   SELECT * FROM hours
   UNION ALL
-  SELECT merchant_code, grouped_by, 'DAY', date_trunc('day', begin_time, 'UTC'), member, function_code, result,
-    reason, sum(events), sum(uses)
+  SELECT merchant_code, grouped_by, 'DAY', date_trunc('day', begin_time, 'UTC'), member,
+    function_code, result, reason, sum(events), sum(uses)
   FROM hours
   WHERE begin_time < date_trunc('day', (SELECT until_time FROM redemption_sums_mark), 'UTC')
   GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 )
-SELECT concat_ws(' ', 'merchant', merchant_code, lower(span), begin_time, lower(grouped_by), member, function_code,
-    result, reason),
+SELECT concat_ws(' ', 'merchant', merchant_code, lower(span), begin_time, lower(grouped_by), member,
+    function_code, result, reason),
   format('%s events and %s uses are summed, %s and %s there are',
     coalesce(s.events, 0), coalesce(s.uses, 0), coalesce(c.events, 0), coalesce(c.uses, 0))
 FROM counted c FULL JOIN redemption_sums s

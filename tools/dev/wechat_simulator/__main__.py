@@ -23,8 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="WeChat Pay and the log-in of mini programs, simulated: no account is needed.",
-    epilog="`make run` starts one by itself, unless the server has URLs of a database. By hand: `serve`, then give the"
-    " server what `settings` prints, and DEEPTRAVEL_WECHAT_NOTIFY_URL if it is on another machine.",
+    epilog="`make run` starts one by itself, unless the server has URLs of a database. By hand:"
+    " `serve`, then give the server what `settings` prints, and DEEPTRAVEL_WECHAT_NOTIFY_URL if"
+    " it is on another machine.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Keys, state and merchant.json.")]

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from tools.dev.wechat_simulator.store import Order, Refund
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 30rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+body { font: 16px/1.5 system-ui,
+sans-serif; max-width: 30rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { font-size: 1.1rem; color: #07c160 } .amount { font-size: 2.4rem; margin: .5rem 0 }
 td { padding: .2rem .8rem .2rem 0; vertical-align: top } .no { color: #777; word-break: break-all }
-button { font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .4rem; cursor: pointer; margin-right: .5rem }
+button { font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .4rem; cursor: pointer;
+margin-right: .5rem }
 .pay { background: #07c160; color: #fff } .fail { background: #eee }
 """
 STATES = {
@@ -22,8 +24,8 @@ STATES = {
 
 def page(body: str) -> str:
     return (
-        '<!doctype html><html lang="zh"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>微信支付模拟器 · WeChat Pay simulator</title>'
+        '<!doctype html><html lang="zh"><meta charset="utf-8"><meta name="viewport"'
+        ' content="width=device-width"><title>微信支付模拟器 · WeChat Pay simulator</title>'
         f"<style>{STYLE}</style><h1>微信支付模拟器 · WeChat Pay simulator</h1>{body}</html>"
     )
 
@@ -42,8 +44,10 @@ def order_page(order: Order, refunds: Iterable[Refund], said: str = "") -> str:
         '<button class="fail" name="outcome" value="fail">支付失败 · Fail</button></form>'
     )
     return page(
-        f"<p>{html.escape(said)}</p><p class=amount>¥ {_yuan(order.total)}</p><table>{table}</table>"
-        f"{buttons if order.state == 'NOTPAY' else ''}<p><a href='/simulator'>全部订单 · all orders</a>"
+        f"<p>{html.escape(said)}</p><p class=amount>¥ {_yuan(order.total)}</p>"
+        f"<table>{table}</table>"
+        f"{buttons if order.state == 'NOTPAY' else ''}"
+        "<p><a href='/simulator'>全部订单 · all orders</a>"
     )
 
 

@@ -13,20 +13,21 @@ from typing import Any
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
     out_trade_no TEXT PRIMARY KEY, prepay_id TEXT UNIQUE NOT NULL, request TEXT NOT NULL,
-    total INTEGER NOT NULL, expire_at REAL, state TEXT NOT NULL, transaction_id TEXT NOT NULL DEFAULT '',
-    created_at REAL NOT NULL, success_at REAL);
+    total INTEGER NOT NULL, expire_at REAL, state TEXT NOT NULL,
+    transaction_id TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL, success_at REAL);
 CREATE INDEX IF NOT EXISTS orders_success ON orders (success_at);
 CREATE TABLE IF NOT EXISTS refunds (
-    out_refund_no TEXT PRIMARY KEY, refund_id TEXT NOT NULL, out_trade_no TEXT NOT NULL, request TEXT NOT NULL,
-    refund INTEGER NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL, settle_at REAL NOT NULL, success_at REAL);
+    out_refund_no TEXT PRIMARY KEY, refund_id TEXT NOT NULL, out_trade_no TEXT NOT NULL,
+    request TEXT NOT NULL, refund INTEGER NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL,
+    settle_at REAL NOT NULL, success_at REAL);
 CREATE INDEX IF NOT EXISTS refunds_order ON refunds (out_trade_no);
 CREATE INDEX IF NOT EXISTS refunds_open ON refunds (settle_at) WHERE state = 'PROCESSING';
 CREATE TABLE IF NOT EXISTS abnormal_refunds (
     out_refund_no TEXT PRIMARY KEY, request TEXT NOT NULL, received_account TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS notices (
-    notice_id TEXT PRIMARY KEY, event_type TEXT NOT NULL, resource TEXT NOT NULL, notify_url TEXT NOT NULL,
-    state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL, created_at REAL NOT NULL,
-    last_answer TEXT NOT NULL DEFAULT '');
+    notice_id TEXT PRIMARY KEY, event_type TEXT NOT NULL, resource TEXT NOT NULL,
+    notify_url TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    due_at REAL NOT NULL, created_at REAL NOT NULL, last_answer TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS notices_due ON notices (due_at) WHERE state = 'WAITING';
 CREATE TABLE IF NOT EXISTS codes (code TEXT PRIMARY KEY);
 """
@@ -125,7 +126,10 @@ class Store:
 
     def order(self, number: str) -> Order | None:
         """By out_trade_no, transaction_id or prepay_id; one whose time is over is CLOSED."""
-        sql = "SELECT * FROM orders WHERE out_trade_no = ? OR prepay_id = ? OR (transaction_id = ? AND transaction_id <> '')"
+        sql = (
+            "SELECT * FROM orders WHERE out_trade_no = ? OR prepay_id = ?"
+            " OR (transaction_id = ? AND transaction_id <> '')"
+        )
         row = self._db.execute(sql, (number, number, number)).fetchone()
         if row is None:
             return None
@@ -144,7 +148,8 @@ class Store:
 
     def paid_between(self, begin: float, end: float) -> list[Order]:
         rows = self._db.execute(
-            "SELECT out_trade_no FROM orders WHERE success_at >= ? AND success_at < ? ORDER BY success_at",
+            "SELECT out_trade_no FROM orders WHERE success_at >= ? AND success_at < ? ORDER BY"
+            " success_at",
             (begin, end),
         ).fetchall()
         return [order for row in rows if (order := self.order(row[0]))]
@@ -157,7 +162,8 @@ class Store:
     def pay(self, out_trade_no: str) -> None:
         number = f"4200{secrets.randbelow(10**24):024}"
         self._db.execute(
-            "UPDATE orders SET state = 'SUCCESS', transaction_id = ?, success_at = ? WHERE out_trade_no = ?",
+            "UPDATE orders SET state = 'SUCCESS', transaction_id = ?, success_at = ? WHERE"
+            " out_trade_no = ?",
             (number, time.time(), out_trade_no),
         )
 
@@ -262,7 +268,8 @@ class Store:
         self, notice_id: str, *, state: str, attempts: int, due_at: float, last_answer: str
     ) -> None:
         self._db.execute(
-            "UPDATE notices SET state = ?, attempts = ?, due_at = ?, last_answer = ? WHERE notice_id = ?",
+            "UPDATE notices SET state = ?, attempts = ?, due_at = ?, last_answer = ? WHERE"
+            " notice_id = ?",
             (state, attempts, due_at, last_answer, notice_id),
         )
 
