@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales import refund_requests
 from server.catalog import policy
+from server.catalog.departures import AT_ONCE
 from server.orders import events, orders, shared_tickets, travel_tickets
-from server.orders.departures import AT_ONCE
 from server.orders.models import order_events
 from server.orders.shared_tickets import Shared
 from server.orders.travel_tickets import TravelTicket

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Unpack
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, already_exists, shown
@@ -16,6 +15,7 @@ from server.parties.models import partners
 from server.parties.partners import PARTNERS
 from server.platform.change_feed import ChangeKind, publish
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.stock import inventory
 from server.stock.ids import DIRECT, stock_id
 from server.stock.models import stocks
 
@@ -69,19 +69,15 @@ async def create_allotment(
     """
     refuse_archived(await PRODUCTS.rely_on(tx, product_id))
     partner_id = await _live_channel(tx, channel)
-    created = await tx.execute(
-        pg_insert(stocks)
-        .values(
-            stock_id=stock_id(product_id, partner_id),
-            product_id=product_id,
-            partner_id=partner_id,
-            total=total,
-            update_time=by["now"],
-        )
-        .on_conflict_do_nothing()
-        .returning(stocks.c.stock_id)
+    created = await inventory.create(
+        tx,
+        stock_id(product_id, partner_id),
+        partner_id=partner_id,
+        product_id=product_id,
+        total=total,
+        now=by["now"],
     )
-    if not created.one_or_none():
+    if not created:
         raise already_exists("allotment", _name(product_id, channel))
     if partner_id == DIRECT:  # a package is on sale from now on
         await publish(tx, ChangeKind.CATALOGUE)
@@ -125,12 +121,7 @@ async def update_allotment(
 ) -> Allotment:
     """Sets the total. Raises NOT_FOUND, STOCK_IN_USE if it would be less than is held and sold."""
     before = await get_allotment(tx, product_id, channel, lock=True)
-    changed = await tx.execute(
-        update(stocks)
-        .where(stocks.c.stock_id == before.stock_id, stocks.c.held + stocks.c.sold <= total)
-        .values(total=total, update_time=by["now"])
-    )
-    if not changed.rowcount:
+    if not await inventory.set_total(tx, before.stock_id, total, now=by["now"]):
         raise _stock_in_use(before, total)
     return await _trace(tx, before, await get_allotment(tx, product_id, channel), "update", **by)
 
@@ -161,22 +152,13 @@ async def move_allotment(
     )
     source = await get_allotment(tx, product_id, from_channel)
     target = await get_allotment(tx, product_id, to_channel)
-    shrunk = await tx.execute(
-        update(stocks)
-        .where(
-            stocks.c.stock_id == source.stock_id,
-            stocks.c.held + stocks.c.sold <= stocks.c.total - quantity,
-        )
-        .values(total=stocks.c.total - quantity, update_time=by["now"])
-    )
-    if not shrunk.rowcount:
+    if not await inventory.add_to_total(
+        tx, source.stock_id, -quantity, most=MOST_TOTAL, now=by["now"]
+    ):
         raise _stock_in_use(source, source.total - quantity)
-    grown = await tx.execute(
-        update(stocks)
-        .where(stocks.c.stock_id == target.stock_id, stocks.c.total <= MOST_TOTAL - quantity)
-        .values(total=stocks.c.total + quantity, update_time=by["now"])
-    )
-    if not grown.rowcount:
+    if not await inventory.add_to_total(
+        tx, target.stock_id, quantity, most=MOST_TOTAL, now=by["now"]
+    ):
         raise invalid("quantity", f"{to_channel} would have more than {MOST_TOTAL}")
     return (
         await _trace(tx, source, await get_allotment(tx, product_id, from_channel), "move", **by),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Unpack
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,8 +21,8 @@ from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.texts import read_code
+from server.stock import inventory
 from server.stock.ids import DIRECT, promotion_stock_id
-from server.stock.models import stocks
 
 MOST_CODE_LENGTH = 32
 MOST_PER_TRAVELLER = 1000
@@ -79,15 +79,15 @@ async def create_promotion(
         raise already_exists("promotion", promotion.code)
     await create(tx, promotions, "promotion", [promotion], state="ACTIVE", **by)
     if promotion.capped:
-        await tx.execute(
-            insert(stocks).values(
-                stock_id=promotion_stock_id(promotion.promotion_id),
-                partner_id=DIRECT,
-                promotion_id=promotion.promotion_id,
-                total=cap,
-                update_time=by["now"],
-            )
+        created = await inventory.create(
+            tx,
+            promotion_stock_id(promotion.promotion_id),
+            partner_id=DIRECT,
+            promotion_id=promotion.promotion_id,
+            total=cap,
+            now=by["now"],
         )
+        assert created, "a new promotion has no cap yet"
 
 
 async def set_promotion_cap(
@@ -95,12 +95,11 @@ async def set_promotion_cap(
 ) -> None:
     """For how many orders a capped promotion is. Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE."""
     refuse(list(_cap_faults(cap)))
-    this = stocks.c.stock_id == promotion_stock_id(promotion_id)
-    query = select(stocks.c.total, stocks.c.held, stocks.c.sold).where(this).with_for_update()
-    row = (await tx.execute(query)).first()
+    stock_id = promotion_stock_id(promotion_id)
+    row = await inventory.lock_level(tx, stock_id)
     if row is None:
         raise not_found("capped promotion", promotion_id)
-    if row.held + row.sold > cap:
+    if not await inventory.set_total(tx, stock_id, cap, now=by["now"]):
         raise DomainError(
             Reason.STOCK_IN_USE,
             f"cap: {row.held} uses are held and {row.sold} sold; it cannot be {cap}",
@@ -108,7 +107,6 @@ async def set_promotion_cap(
             sold=row.sold,
             total=row.total,
         )
-    await tx.execute(update(stocks).where(this).values(total=cap, update_time=by["now"]))
     before, after = {"cap": row.total}, {"cap": cap}
     await trace(tx, "update", "promotion", promotion_id, before=before, after=after, **by)
 

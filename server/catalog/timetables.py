@@ -7,6 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import change_feed
+from server.stock import inventory
+from server.stock.inventory import DepartureStock
 
 MARGIN_DAYS = 2
 """Departures are made so many days before their sale begins, so that a day without this job is
@@ -49,11 +51,10 @@ FROM unnest(CAST(:departure_ids AS bigint[]), CAST(:timetable_ids AS int[]),
 ORDER BY departure_id
 ON CONFLICT DO NOTHING
 """)
-_MAKE_STOCKS = text("""
-INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total, update_time)
+_MISSING_STOCKS = text("""
 SELECT (1::bigint << 62) + (d.departure_id << 24) + ((class ->> 'class_index')::bigint << 20),
-  r.product_id, 0, d.departure_id, class ->> 'class_code',
-  (t.seats ->> (class ->> 'class_code'))::int, :now
+  r.product_id, d.departure_id, class ->> 'class_code',
+  (t.seats ->> (class ->> 'class_code'))::int
 FROM departures d
 JOIN timetables t ON t.timetable_id = d.timetable_id
 JOIN routes r ON r.route_id = t.route_id
@@ -64,7 +65,6 @@ WHERE d.travel_date >= :since AND d.departure_time > :now AND d.state = 'SCHEDUL
       (1::bigint << 62) + (d.departure_id << 24) + ((class ->> 'class_index')::bigint << 20)
   )
 ORDER BY 1
-ON CONFLICT DO NOTHING
 """)
 
 
@@ -97,8 +97,12 @@ async def make_departures(tx: AsyncConnection, now: datetime) -> int:
     rows were made.
     """
     departures = await _make_missing(tx, now)
-    stocks = await tx.execute(_MAKE_STOCKS, {"now": now, "since": (now - timedelta(days=1)).date()})
-    made = departures + stocks.rowcount
+    since = (now - timedelta(days=1)).date()
+    missing = await tx.execute(_MISSING_STOCKS, {"now": now, "since": since})
+    stocks = await inventory.create_of_departures(
+        tx, [DepartureStock(*row) for row in missing], now=now
+    )
+    made = departures + stocks
     if made:
         await change_feed.publish(tx, change_feed.ChangeKind.CATALOGUE)
     return made

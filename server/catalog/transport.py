@@ -26,6 +26,7 @@ from server.catalog.timetables import make_departures
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.stock import inventory
 from server.stock.ids import DIRECT, departure_id, departure_parts, departure_stock_id
 from server.stock.models import stocks
 from server.stock.seating import SeatMap
@@ -226,11 +227,10 @@ async def set_departure_total(
         raise invalid("fare_class", f"{fare_class} is not in {sorted(classes)}; name one of them")
     refuse(list(_total_faults("total", total, classes[fare_class])))
     stock_id = departure_stock_id(departure, classes[fare_class]["class_index"], DIRECT)
-    query = select(stocks.c.total, stocks.c.held, stocks.c.sold)
-    row = (await tx.execute(query.where(stocks.c.stock_id == stock_id).with_for_update())).first()
+    row = await inventory.lock_level(tx, stock_id)
     if row is None:
         raise not_found("departure", departure)
-    if row.held + row.sold > total:
+    if not await inventory.set_total(tx, stock_id, total, now=by["now"]):
         raise DomainError(
             Reason.STOCK_IN_USE,
             f"total: {row.held} are held and {row.sold} sold; it cannot be {total}",
@@ -238,11 +238,6 @@ async def set_departure_total(
             sold=row.sold,
             total=row.total,
         )
-    await tx.execute(
-        update(stocks)
-        .where(stocks.c.stock_id == stock_id)
-        .values(total=total, update_time=by["now"])
-    )
     name = f"{departure}/{fare_class}"
     before, after = {"total": row.total}, {"total": total}
     await trace(tx, "update", "departure", name, before=before, after=after, **by)
@@ -258,7 +253,7 @@ async def set_hold_seconds(
     row = (await tx.execute(select(stocks.c.hold_seconds).where(this).with_for_update())).first()
     if row is None:
         raise not_found("stock", stock_id)
-    await tx.execute(update(stocks).where(this).values(hold_seconds=seconds))
+    await inventory.set_hold_seconds(tx, stock_id, seconds)
     before, after = {"hold_seconds": row.hold_seconds}, {"hold_seconds": seconds}
     await trace(tx, "update", "stock", stock_id, before=before, after=after, **by)
 

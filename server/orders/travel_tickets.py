@@ -20,9 +20,9 @@ from server.catalog.policy import Policy
 from server.catalog.policy import PolicyTicket as Standing
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.orders.content import SHARED, OrderItem, Place
-from server.orders.departures import OrderedDeparture
 from server.orders.models import orders as order_rows
 from server.orders.models import ticket_sales
+from server.orders.ordered_departures import OrderedDeparture
 from server.orders.orders import Order, find, read
 from server.orders.shared_tickets import shown_in
 from server.platform.errors import not_found

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from server.orders import departures, events, orders
-from server.orders.departures import Departures
+from server.orders import events, ordered_departures, orders
 from server.orders.events import Move, OrderStanding
+from server.orders.ordered_departures import Departures
 from server.orders.orders import Order
 from server.payments import payments
 from server.payments import rules as payment_rules
@@ -175,7 +175,7 @@ class PaidOrders:
         rows, running, found, held = await pipeline.round_trip(
             [
                 orders.locking_free(named),
-                departures.reading(named),
+                ordered_departures.reading(named),
                 payments.finding([each.named for each in told]),
                 outbox.lock_leases([each.task for each in told]),
             ]
@@ -183,7 +183,7 @@ class PaidOrders:
         locked = {order.order_id: order for order in map(orders.parse, rows)}
         asked = {(payment.order_id, payment.attempt): payment for payment in map(_payment, found)}
         leased = {task_id for (task_id,) in held}
-        by_order = departures.parse(running)
+        by_order = ordered_departures.parse(running)
         paid, passed_over = [], []
         for each in told:
             order = locked.get(each.named[0])
@@ -193,7 +193,7 @@ class PaidOrders:
             verdict = self._settlement.judge(order, asked.get(each.named), each.transaction)
             changes = order is not None and order.changes_ticket_id is not None
             of_order = by_order.get(each.named[0], {})
-            fits = verdict == "WAITS" and not changes and not departures.cancelled(of_order)
+            fits = verdict == "WAITS" and not changes and not ordered_departures.cancelled(of_order)
             if order and fits and each.task.task_id in leased:
                 paid.append(_Paid(each, order, of_order))
         return _Found(paid, passed_over)

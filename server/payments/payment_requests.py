@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.catalog.departures import departure_cancelled
 from server.identity import travellers
 from server.identity.callers import Traveller
-from server.orders import departures, orders
+from server.orders import ordered_departures, orders
 from server.orders.orders import Order
 from server.payments import payments
 from server.payments.payments import CLOSE_PAYMENT, Payment
@@ -139,9 +140,9 @@ class PaymentHandler:
         payment = await payments.latest(tx, order.order_id)
         if order.state in ("PAID", "COMPLETED"):
             return Paying(order, payment and await payments.succeeded(tx, order.order_id))
-        gone = departures.cancelled(await departures.of_order(tx, order.order_id))
+        gone = ordered_departures.cancelled(await ordered_departures.of_order(tx, order.order_id))
         if gone and (order.state == "PENDING" or order.cancel_reason == "DEPARTURE_CANCELLED"):
-            raise departures.departure_cancelled(gone, "nothing is paid for it; make a new order")
+            raise departure_cancelled(gone, "nothing is paid for it; make a new order")
         if order.state != "PENDING" or now >= order.hold_expire_time:
             raise orders.state_refuses(order, "only what is held is paid; make a new order")
         if order.amount_minor == order.credit_minor:

@@ -17,12 +17,20 @@ import structlog
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.catalog.departures import CANCELLED
 from server.catalog.offers import Offer
-from server.orders import completion, departures, events, orders, shared_tickets, travel_tickets
+from server.orders import (
+    completion,
+    events,
+    ordered_departures,
+    orders,
+    shared_tickets,
+    travel_tickets,
+)
 from server.orders.content import OrderItem
-from server.orders.departures import Departures
 from server.orders.models import ticket_sales
 from server.orders.order_numbers import OrderNumbers
+from server.orders.ordered_departures import Departures
 from server.orders.orders import Order
 from server.orders.reader import OrderReader
 from server.orders.shared_tickets import Shared
@@ -149,7 +157,7 @@ class Settlement:
         await events.record(tx, moves, now=now)
         issue = Issue(
             order,
-            await departures.of_order(tx, order.order_id),
+            await ordered_departures.of_order(tx, order.order_id),
             change.changes_made if change else None,
             seats,
             blocked=change is not None and change.blocked,
@@ -201,8 +209,8 @@ class Settlement:
             success_time=transaction.success_time,
             now=now,
         )
-        if verdict == "WAITS" and departures.cancelled(
-            await departures.of_order(tx, order.order_id)
+        if verdict == "WAITS" and ordered_departures.cancelled(
+            await ordered_departures.of_order(tx, order.order_id)
         ):
             await orders.cancel(
                 tx,
@@ -373,7 +381,7 @@ class Settlement:
         """
         offers = await self._reader.sold_offers(await PipelineConnection.of(tx), [order])
         items = list(enumerate(order.content.items))
-        running = await departures.of_order(tx, order.order_id)
+        running = await ordered_departures.of_order(tx, order.order_id)
         for _, item in items:
             offer = _as_it_is(offers[item.snapshot_id, item.offer_id], item, running)
             _require_still_sold(item, offer, running, now)
@@ -480,7 +488,7 @@ def _require_still_sold(item: OrderItem, offer: Offer, running: Departures, now:
     cancelled.
     """
     departure = running.get(item.departure_id) if item.departure_id is not None else None
-    is_cancelled = departure is not None and departure.state == departures.CANCELLED
+    is_cancelled = departure is not None and departure.state == CANCELLED
     if now >= offer.sale_until_time or is_cancelled:
         raise _GoneError(f"{item.offer_id} is not sold any more")
 

@@ -1,9 +1,16 @@
-"""What a channel has of a product: total, held, sold, available."""
+"""What a channel has of a product, a class of a departure or a promotion: total, held, sold,
+available.
 
+What an order takes of it is in holds.py.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import DomainError, Reason
@@ -11,6 +18,17 @@ from server.stock.ids import stock_id
 from server.stock.models import stocks
 
 AVAILABLE = stocks.c.total - stocks.c.held - stocks.c.sold
+
+# in the order of the ids: so the rows are locked by whoever takes of several
+_CREATE_OF_DEPARTURES = text("""
+INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total, update_time)
+SELECT v.stock_id, v.product_id, 0, v.departure_id, v.fare_class, v.total, :now
+FROM unnest(CAST(:stock_ids AS bigint[]), CAST(:product_ids AS int[]),
+  CAST(:departure_ids AS bigint[]), CAST(:fare_classes AS text[]), CAST(:totals AS int[]))
+  AS v (stock_id, product_id, departure_id, fare_class, total)
+ORDER BY v.stock_id
+ON CONFLICT DO NOTHING
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +40,119 @@ class Inventory:
     held: int
     sold: int
     available: int
+
+
+class DepartureStock(NamedTuple):
+    """Our own seats of a class on a departure."""
+
+    stock_id: int
+    product_id: int
+    departure_id: int
+    fare_class: str
+    total: int
+
+
+class Level(NamedTuple):
+    """How much there is of a stock, and how much of that is held and sold."""
+
+    total: int
+    held: int
+    sold: int
+
+
+async def create(
+    tx: AsyncConnection,
+    stock: int,
+    *,
+    partner_id: int,
+    product_id: int | None = None,
+    promotion_id: int | None = None,
+    total: int,
+    now: datetime,
+) -> bool:
+    """Begins the stock of a channel, of a product or for a promotion; False if it is there."""
+    created = await tx.execute(
+        insert(stocks)
+        .values(
+            stock_id=stock,
+            partner_id=partner_id,
+            product_id=product_id,
+            promotion_id=promotion_id,
+            total=total,
+            update_time=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(stocks.c.stock_id)
+    )
+    return created.one_or_none() is not None
+
+
+async def create_of_departures(
+    tx: AsyncConnection, new: Sequence[DepartureStock], *, now: datetime
+) -> int:
+    """Begins the stocks of departures, and leaves those that are there; how many are new."""
+    if not new:
+        return 0
+    names = "stock_ids", "product_ids", "departure_ids", "fare_classes", "totals"
+    values = dict(zip(names, map(list, zip(*new, strict=True)), strict=True))
+    return (await tx.execute(_CREATE_OF_DEPARTURES, values | {"now": now})).rowcount
+
+
+async def lock_level(tx: AsyncConnection, stock: int) -> Level | None:
+    """How much there is, locked until the end of the transaction; None for no stock."""
+    query = select(stocks.c.total, stocks.c.held, stocks.c.sold).where(stocks.c.stock_id == stock)
+    row = (await tx.execute(query.with_for_update())).one_or_none()
+    return Level(*row) if row else None
+
+
+async def set_total(tx: AsyncConnection, stock: int, total: int, *, now: datetime) -> bool:
+    """Sets how much there is; False, and nothing is done, if that is less than is held and
+    sold.
+    """
+    changed = await tx.execute(
+        update(stocks)
+        .where(stocks.c.stock_id == stock, stocks.c.held + stocks.c.sold <= total)
+        .values(total=total, update_time=now)
+    )
+    return changed.rowcount == 1
+
+
+async def add_to_total(
+    tx: AsyncConnection, stock: int, quantity: int, *, most: int, now: datetime
+) -> bool:
+    """Adds to how much there is, or takes from it if below zero.
+
+    False, and nothing is done, if that were more than `most`, or less than is held and sold.
+    """
+    total = stocks.c.total + quantity
+    changed = await tx.execute(
+        update(stocks)
+        .where(
+            stocks.c.stock_id == stock,
+            total <= most,
+            stocks.c.held + stocks.c.sold <= total,
+        )
+        .values(total=total, update_time=now)
+    )
+    return changed.rowcount == 1
+
+
+async def set_hold_seconds(tx: AsyncConnection, stock: int, seconds: int | None) -> None:
+    """Sets how long a stock is held in seconds; None as the setting says."""
+    this = stocks.c.stock_id == stock
+    await tx.execute(update(stocks).where(this).values(hold_seconds=seconds))
+
+
+async def lock_departure(tx: AsyncConnection, departure_id: int) -> None:
+    """Waits for all who take of the departure's stocks, in the order they lock them."""
+    query = select(stocks.c.stock_id).where(stocks.c.departure_id == departure_id)
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+
+
+async def close_departure(tx: AsyncConnection, departure_id: int, *, now: datetime) -> None:
+    """Has nothing taken of the stocks of a cancelled departure any more; they are locked."""
+    of_departure = stocks.c.departure_id == departure_id
+    await tx.execute(update(stocks).where(of_departure).values(closed=True, update_time=now))
 
 
 async def take_sold(

@@ -13,10 +13,10 @@ from deeptravel.admin.v1 import catalog_pb2, product_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
-from server.aftersales.departures import set_departure_state
 from server.audit.models import audit_events
 from server.catalog import allotments, products, promotions, transport
 from server.catalog.catalogue import Catalogue, Catalogues
+from server.catalog.departures import set_departure_state
 from server.catalog.models import departures, holidays
 from server.catalog.policy import Policy
 from server.catalog.products import PRODUCTS

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.aftersales import departures
-from server.catalog import products, promotions, transport
+from server.catalog import departures, products, promotions, transport
 from server.catalog.promotions import PromotionRecord
 from server.platform.database import Database
 from server.platform.errors import Reason

@@ -4,7 +4,6 @@ from datetime import datetime
 
 from deeptravel.admin.v1 import catalog_pb2
 
-from server.aftersales import departures
 from server.api import convert
 from server.api.admin.catalog_messages import (
     REFUNDS_NAME,
@@ -18,7 +17,7 @@ from server.api.admin.table import AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
-from server.catalog import transport
+from server.catalog import departures, transport
 from server.identity.callers import Admin
 
 

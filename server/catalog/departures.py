@@ -16,18 +16,19 @@ from server.catalog.models import departures, products, routes, timetables
 from server.catalog.operator_cause import MAX_MOVE
 from server.catalog.policy import Policy
 from server.catalog.transport import trace
-from server.orders.departures import (
-    AFTER_CHOICE,
-    AT_ONCE,
-    CANCELLED,
-    FOLLOW_CANCELLATION,
-    FOLLOW_MOVE,
-    departure_cancelled,
-)
 from server.platform import outbox
-from server.platform.errors import invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.texts import clock_time
-from server.stock.models import stocks
+from server.stock import inventory
+
+CANCELLED = "CANCELLED"
+FOLLOW_CANCELLATION = "departure.cancelled"
+FOLLOW_MOVE = "departure.moved"
+"""Kinds of outbox tasks: orders and tickets follow their departure; the key is its number."""
+AT_ONCE, AFTER_CHOICE = "AT_ONCE", "AFTER_CHOICE"
+"""When the tickets of a cancelled departure are refunded by themselves: now, or when it would
+have left.
+"""
 
 
 async def cancel_departure(
@@ -50,12 +51,8 @@ async def cancel_departure(
     await tx.execute(
         update(departures).where(this).values(**after, cancel_time=was.cancel_time or by["now"])
     )
-    await _lock_stocks(tx, departure)
-    await tx.execute(
-        update(stocks)
-        .where(stocks.c.departure_id == departure)
-        .values(closed=True, update_time=by["now"])
-    )
+    await inventory.lock_departure(tx, departure)
+    await inventory.close_departure(tx, departure, now=by["now"])
     before = {"state": was.state, "cancel_refunds": was.cancel_refunds}
     told = {**after, "comment": comment}
     await trace(tx, "cancel", "departure", departure, before=before, after=told, **by)
@@ -97,7 +94,7 @@ async def move_departure(
     )
     # whoever sells a ticket at once, without an order that waits, has read the old time before, and
     # is done then
-    await _lock_stocks(tx, departure)
+    await inventory.lock_departure(tx, departure)
     before = {"departure_time": was.departure_time}
     after = {"departure_time": departure_time, "comment": comment}
     await trace(tx, "move", "departure", departure, before=before, after=after, **by)
@@ -117,6 +114,15 @@ async def set_departure_state(
         await cancel_departure(tx, departure, refunds="", comment="", **by)
     elif (await _locked(tx, departure)).state == CANCELLED:
         raise departure_cancelled(departure, "it cannot run after all: its tickets are given back")
+
+
+def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
+    """DEPARTURE_CANCELLED, with what is done or to be done instead."""
+    return DomainError(
+        Reason.DEPARTURE_CANCELLED,
+        f"departure {departure_id} is cancelled; {remedy}",
+        departure_id=departure_id,
+    )
 
 
 async def _locked(tx: AsyncConnection, departure: int) -> Row[Any, Any, Any, Any, Any]:
@@ -143,12 +149,6 @@ async def _refunds_of_product(tx: AsyncConnection, departure: int) -> str:
         .where(departures.c.departure_id == departure)
     )
     return AFTER_CHOICE if Policy.parse(policy or {}).refund_after_choice else AT_ONCE
-
-
-async def _lock_stocks(tx: AsyncConnection, departure: int) -> None:
-    """Waits for all who take of the departure's stocks, in the order they lock them."""
-    query = select(stocks.c.stock_id).where(stocks.c.departure_id == departure)
-    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
 
 
 async def _ask(tx: AsyncConnection, kind: str, departure: int, *, now: datetime) -> None:

@@ -9,18 +9,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.catalog.departures import CANCELLED
 from server.catalog.offers import Offer
-from server.platform.errors import DomainError, Reason
 from server.platform.pipeline import Command, PreparedStatement, array, round_trip
-
-CANCELLED = "CANCELLED"
-FOLLOW_CANCELLATION = "departure.cancelled"
-FOLLOW_MOVE = "departure.moved"
-"""Kinds of outbox tasks: orders and tickets follow their departure; the key is its number."""
-AT_ONCE, AFTER_CHOICE = "AT_ONCE", "AFTER_CHOICE"
-"""When the tickets of a cancelled departure are refunded by themselves: now, or when it would
-have left.
-"""
 
 _OF_ORDERS = PreparedStatement("""
 SELECT o.order_id, d.departure_id, d.state, d.departure_time, coalesce(d.planned_time, d.departure_time)
@@ -84,12 +75,3 @@ async def of_order(tx: AsyncConnection, order_id: int) -> Departures:
 def cancelled(departures: Departures) -> int | None:
     """One of the departures that is cancelled; None if all run."""
     return next((d.departure_id for d in departures.values() if d.state == CANCELLED), None)
-
-
-def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
-    """DEPARTURE_CANCELLED, with what is done or to be done instead."""
-    return DomainError(
-        Reason.DEPARTURE_CANCELLED,
-        f"departure {departure_id} is cancelled; {remedy}",
-        departure_id=departure_id,
-    )
