@@ -22,6 +22,8 @@ KEEPALIVE_SECONDS = 75
 """Longer than the minute for which load balancers usually keep a connection."""
 CUT_OFF_SECONDS = 10.0
 """So long those whose clients were hung up on have to end."""
+DATE_SECONDS = 1.0
+"""So long an answer may say the same Date."""
 OTHER_FILES = 1024
 """That this process may have open besides HTTP connections."""
 
@@ -66,6 +68,7 @@ class HttpServer(uvicorn.Server):
         self._loops = loops or Loops()
         self._name = name
         self._listening = asyncio.Event()
+        self._exit = asyncio.Event()
         self._served: asyncio.Task[None]
 
     async def start(self, sockets: list[socket.socket]) -> None:
@@ -97,21 +100,43 @@ class HttpServer(uvicorn.Server):
         self.started = True
         self._listening.set()
 
+    async def main_loop(self) -> None:
+        """Called by uvicorn, whose own looks ten times a second whether it is to end."""
+        while not await self.on_tick(0):  # writes the Date header anew
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_SECONDS):
+                    await self._exit.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn, whose own waits for connections even if there are none."""
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+            await server.wait_closed()
+        for each in sockets or []:
+            each.close()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Called by uvicorn: the signals are this process's."""
         yield
 
+    def _end(self) -> None:
+        self.should_exit = True
+        self._exit.set()
+
     async def finish(self) -> None:
         """Takes no more requests, and waits for those under way."""
-        self.should_exit = True
+        self._end()
         await asyncio.shield(self._served)
 
     async def cut_off(self) -> None:
         """Hangs up on whoever is still there, which cancels their calls; who does not end then
         is left.
         """
-        self.should_exit = True
+        self._end()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         done, _ = await asyncio.wait({self._served}, timeout=CUT_OFF_SECONDS)
