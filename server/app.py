@@ -3,8 +3,8 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Self
 
 import grpc
@@ -26,13 +26,14 @@ from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
 from server.api.admission import Admission
+from server.api.grpc_server import MAX_ANSWER_BYTES, age_options, server_options, tracing
 from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaServicer
-from server.api.redemption.servicer import RedemptionServicer
+from server.api.redemption.servicer import RedemptionDomain, RedemptionServicer
 from server.api.ticketing.offers import encoded_offer, encoded_price
-from server.api.ticketing.servicer import TicketingServicer
+from server.api.ticketing.servicer import TicketingDomain, TicketingServicer
 from server.api.tls import Certificates
 from server.catalog import tasks as catalog_tasks
 from server.catalog.catalogue import Catalogues
@@ -44,7 +45,7 @@ from server.orders.hold_expiry import Expiry
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
-from server.payments import payments
+from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeHandler
 from server.payments.payment_requests import PaymentHandler
@@ -70,19 +71,6 @@ from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
 from server.wechat.client import WechatClient
 
-KEEPALIVE_SECONDS = 60
-"""After this long without a word a connection is asked whether it is alive."""
-KEEPALIVE_TIMEOUT_SECONDS = 20
-MIN_PING_SECONDS = 5
-"""Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a
-little less as it arrives.
-"""
-MAX_ANSWER_BYTES = 4 << 20
-"""Greater ones clients do not take, if they are not told to."""
-LEAST_PENDING_CALLS = 4096
-"""Calls that have come and wait for the loop, whatever few may be in flight: each hears
-SERVER_BUSY from us.
-"""
 LONGEST_FOLDER = 70
 """The path of a socket has 107 characters at the most."""
 STOP_STEP_SECONDS = 20.0
@@ -95,15 +83,55 @@ log = structlog.get_logger()
 
 Add = Callable[[Any, grpc.aio.Server], None]
 
+DESCRIPTORS: list[ServiceDescriptor] = [
+    ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"],
+    redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"],
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+    ticketing_service_pb2.DESCRIPTOR.services_by_name["TicketingService"],
+]
+"""The contract's services."""
+
 
 class Service(NamedTuple):
-    """One of the contract's services: its descriptor, what adds it to a server, and who serves
-    it.
-    """
+    """Who serves one of the contract's services, and what adds it to a server."""
 
-    descriptor: ServiceDescriptor
     add: Add
     servicer: object
+
+
+class Platform(NamedTuple):
+    """What every room is built on."""
+
+    db: Database
+    limiter: RateLimiter
+    feed: ChangeFeed
+    secret_key: bytes
+
+
+class Orders(NamedTuple):
+    """What makes and reads orders."""
+
+    catalogues: Catalogues
+    reader: OrderReader
+    holder: Holder
+
+
+class Payments(NamedTuple):
+    """What takes payments."""
+
+    settlement: Settlement
+    requests: PaymentHandler
+    notices: NoticeHandler
+
+
+class Domain(NamedTuple):
+    """What the services work with, and what the task worker runs."""
+
+    identity: Identity
+    issuer: Issuer
+    redemption: RedemptionDomain
+    ticketing: TicketingDomain
+    task_kinds: dict[str, TaskKind]
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -166,7 +194,7 @@ class App:
             services = await app._start_services(stack, database_url, redis_url)
             await app._start_grpc(stack, services, shared_ports=shared_ports)
             await app._start_operations(stack, shared_ports=shared_ports)
-            await app._start_http(stack, services, shared_ports=shared_ports)
+            await app._start_http(stack, shared_ports=shared_ports)
             app._rest = stack.pop_all()
         log.info("server.started", **app.ports)
         return app
@@ -225,38 +253,61 @@ class App:
     async def _start_services(
         self, stack: AsyncExitStack, database_url: str, redis_url: str
     ) -> list[Service]:
-        settings, secret_key = self._settings, _secret_key(self._settings)
-        db = Database(settings, database_url)
+        platform = await self._start_platform(stack, database_url, redis_url)
+        domain = await self._start_domain(stack, platform, Cache(redis_url))
+        worker = TaskWorker(platform.db, domain.task_kinds, loops=self.loops)
+        worker.start()
+        _at_stop(stack, "outbox", worker.stop)
+        self._interceptor = interceptor.Interceptor(
+            DESCRIPTORS,
+            domain.identity,
+            Admission(
+                max_calls=self._settings.max_calls_in_flight,
+                max_calls_per_address=self._settings.max_calls_per_address,
+                first_message_seconds=self._settings.first_message_seconds,
+                proxies=self._settings.proxies,
+            ),
+            self.loops,
+        )
+        _at_stop(stack, "stream rights", self._interceptor.close)
+        return self._services(platform, domain)
+
+    async def _start_platform(
+        self, stack: AsyncExitStack, database_url: str, redis_url: str
+    ) -> Platform:
+        db = Database(self._settings, database_url)
         _at_stop(stack, "database", db.close)
         _measure_pool(db)
         limiter = RateLimiter(redis_url)
         _at_stop(stack, "limits", limiter.close)
         self._health = Health(db, limiter.answers)
         _at_stop(stack, "health", self._health.stop)
-        loops = self.loops
-        scheduler = Jobs(db, jobs(settings), loops)
+        scheduler = Jobs(db, jobs(self._settings), self.loops)
         scheduler.start()
         _at_stop(stack, "jobs", scheduler.stop)
-        feed = ChangeFeed(db, loops)
+        feed = ChangeFeed(db, self.loops)
         await feed.start()
         _at_stop(stack, "change feed", feed.stop)
-        identity = Identity(db, feed, limiter, settings, loops)
+        return Platform(db, limiter, feed, _secret_key(self._settings))
+
+    async def _start_domain(
+        self, stack: AsyncExitStack, platform: Platform, cache: Cache
+    ) -> Domain:
+        settings, db = self._settings, platform.db
+        identity = Identity(db, platform.feed, platform.limiter, settings, self.loops)
         await identity.start()
         _at_stop(stack, "identity", identity.stop)
         self._wechat = WechatClient.of(settings)
         if self._wechat:
             self._wechat.start()
             _at_stop(stack, "wechat", self._wechat.aclose)
-
-        self._cache = Cache(redis_url)
-        _at_stop(stack, "cache", self._cache.close)
-
-        async def load_keys(_: str) -> KeyRing:
-            async with db.transaction() as tx:
-                return await load_key_ring(tx, secret_key)
-
-        key_rings = Remembered(feed, load_keys, kinds=[ChangeKind.QR_KEY])
-        await key_rings.get("")
+        _at_stop(stack, "cache", cache.close)
+        key_rings = await _key_rings(platform)
+        orders = self._start_orders(stack, platform)
+        payments = self._payments(platform, orders)
+        seats_left = SeatsLeft(db, self.loops)
+        _at_stop(stack, "seats left", seats_left.stop)
+        issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
         redeemer = Redeemer(
             db,
             key_rings,
@@ -264,74 +315,51 @@ class App:
             workers=settings.redeem_lanes,
             token_cache=settings.token_cache,
         )
-        repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
-        kinds: dict[str, TaskKind] = {}
-        outbox = TaskWorker(db, kinds, loops=loops)
-        ticketing = self._ticketing(
-            stack, db, feed, identity, issuer=Issuer(key_rings), kinds=kinds
-        )
-        services = [
-            Service(
-                ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"],
-                ota_service_pb2_grpc.add_OtaServiceServicer_to_server,
-                OtaServicer(db, repeats, pages, Issuer(key_rings), zone=settings.zone),
-            ),
-            Service(
-                redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"],
-                redemption_service_pb2_grpc.add_RedemptionServiceServicer_to_server,
-                RedemptionServicer(
+        return Domain(
+            identity=identity,
+            issuer=issuer,
+            redemption=RedemptionDomain(identity, redeemer, settings.zone),
+            ticketing=TicketingDomain(
+                holder=orders.holder,
+                reader=orders.reader,
+                watcher=self._watcher,
+                issuer=issuer,
+                travellers=identity.travellers,
+                payment_handler=payments.requests,
+                notice_handler=payments.notices,
+                refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
+                change_handler=ChangeHandler(
                     db,
-                    identity,
-                    redeemer,
-                    repeats,
-                    pages,
+                    orders.holder,
+                    orders.reader.seals,
+                    quotes,
+                    payments.settlement,
                     zone=settings.zone,
-                    stopping=self._stopping,
+                    quote_seconds=settings.quote_seconds,
+                ),
+                search=Search(
+                    orders.catalogues,
+                    seats_left,
+                    cache,
+                    encode_offer=encoded_offer,
+                    encode_price=encoded_price,
                 ),
             ),
-            Service(
-                admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
-                admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
-                AdminServicer(db, identity, repeats, pages, wechat=self._wechat),
-            ),
-            Service(
-                ticketing_service_pb2.DESCRIPTOR.services_by_name["TicketingService"],
-                ticketing_service_pb2_grpc.add_TicketingServiceServicer_to_server,
-                ticketing,
-            ),
-        ]
-        outbox.start()
-        _at_stop(stack, "outbox", outbox.stop)
-        self._interceptor = interceptor.Interceptor(
-            [service.descriptor for service in services],
-            identity,
-            Admission(
-                max_calls=settings.max_calls_in_flight,
-                max_calls_per_address=settings.max_calls_per_address,
-                first_message_seconds=settings.first_message_seconds,
-                proxies=settings.proxies,
-            ),
-            loops,
+            task_kinds={
+                **aftersales_tasks.kinds(db),
+                **order_tasks.kinds(db),
+                **payment_tasks.kinds(db, self._wechat, payments.settlement, payments.requests),
+            },
         )
-        _at_stop(stack, "stream rights", self._interceptor.close)
-        return services
 
-    def _ticketing(
-        self,
-        stack: AsyncExitStack,
-        db: Database,
-        feed: ChangeFeed,
-        identity: Identity,
-        *,
-        issuer: Issuer,
-        kinds: dict[str, TaskKind],
-    ) -> TicketingServicer:
-        """What travellers need; fills in the kinds of tasks, before the outbox starts."""
-        settings, secret_key = self._settings, _secret_key(self._settings)
-        client = self._wechat
-        repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
-        reader = OrderReader(PassengerSeals(secret_key))
-        catalogues = Catalogues(feed, db)
+    def _start_orders(self, stack: AsyncExitStack, platform: Platform) -> Orders:
+        db, settings = platform.db, self._settings
+        expiry = Expiry(db, payment_records.close_waiting, self.loops)
+        expiry.start()
+        _at_stop(stack, "hold expiry", expiry.stop)
+        self._watcher = Watcher(db, self.loops)
+        reader = OrderReader(PassengerSeals(platform.secret_key))
+        catalogues = Catalogues(platform.feed, db)
         holder = Holder(
             db,
             catalogues,
@@ -341,53 +369,36 @@ class App:
             batch=settings.order_batch,
             workers=settings.order_lanes,
         )
-        quotes = Quotes(secret_key)
+        return Orders(catalogues, reader, holder)
+
+    def _payments(self, platform: Platform, orders: Orders) -> Payments:
+        db, client = platform.db, self._wechat
         settlement = Settlement(
             db,
-            reader,
-            zone=settings.zone,
+            orders.reader,
+            zone=self._settings.zone,
             app_id=client.app_id if client else "",
             merchant_id=client.merchant_id if client else "",
         )
-        payment_handler = PaymentHandler(db, settlement, client)
-        notice_handler = NoticeHandler(db, client)
-        kinds |= aftersales_tasks.kinds(db) | order_tasks.kinds(db)
-        kinds |= payment_tasks.kinds(db, client, settlement, payment_handler)
-        expiry = Expiry(db, payments.close_waiting, self.loops)
-        expiry.start()
-        _at_stop(stack, "hold expiry", expiry.stop)
-        seats_left = SeatsLeft(db, self.loops)
-        _at_stop(stack, "seats left", seats_left.stop)
-        self._watcher = Watcher(db, self.loops)
-        return TicketingServicer(
-            db,
-            repeats,
-            pages,
-            holder=holder,
-            reader=reader,
-            watcher=self._watcher,
-            issuer=issuer,
-            travellers=identity.travellers,
-            payment_handler=payment_handler,
-            notice_handler=notice_handler,
-            refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
-            change_handler=ChangeHandler(
-                db,
-                holder,
-                reader.seals,
-                quotes,
-                settlement,
-                zone=settings.zone,
-                quote_seconds=settings.quote_seconds,
-            ),
-            search=Search(
-                catalogues,
-                seats_left,
-                self._cache,
-                encode_offer=encoded_offer,
-                encode_price=encoded_price,
-            ),
+        return Payments(
+            settlement, PaymentHandler(db, settlement, client), NoticeHandler(db, client)
         )
+
+    def _services(self, platform: Platform, domain: Domain) -> list[Service]:
+        db, secret_key = platform.db, platform.secret_key
+        repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
+        ota = OtaServicer(db, repeats, pages, domain.issuer, zone=self._settings.zone)
+        redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
+        admin = AdminServicer(db, domain.identity, repeats, pages, wechat=self._wechat)
+        ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
+        return [
+            Service(ota_service_pb2_grpc.add_OtaServiceServicer_to_server, ota),
+            Service(
+                redemption_service_pb2_grpc.add_RedemptionServiceServicer_to_server, redemption
+            ),
+            Service(admin_service_pb2_grpc.add_AdminServiceServicer_to_server, admin),
+            Service(ticketing_service_pb2_grpc.add_TicketingServiceServicer_to_server, ticketing),
+        ]
 
     async def _start_grpc(
         self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
@@ -395,8 +406,8 @@ class App:
         settings = self._settings
         interceptors: list[grpc.aio.ServerInterceptor] = [self._interceptor]
         if settings.otlp_endpoint:
-            tracing = _tracing(settings.otlp_endpoint)
-            interceptors.insert(0, await stack.enter_async_context(tracing))
+            traced = tracing(settings.otlp_endpoint)
+            interceptors.insert(0, await stack.enter_async_context(traced))
         base = tempfile.gettempdir()
         if len(base) > LONGEST_FOLDER:
             base = "/tmp"  # noqa: S108 - for a folder of our own in it
@@ -417,7 +428,7 @@ class App:
             service.add(service.servicer, self._public)
         self._private.add_insecure_port(self._private_address)
         self._open_grpc_port(self._public, "grpc_port", shared=shared_ports)
-        await self._add_health_and_reflection(services)
+        await self._add_health_and_reflection()
         for server in (self._private, self._public):
             await server.start()
             stack.push_async_callback(server.stop, None)
@@ -473,8 +484,8 @@ class App:
         pages = operations.pages(exposition, lambda: self._health.report)
         await self._open_http_port(stack, pages, "operations_http_port", shared=shared_ports)
 
-    async def _add_health_and_reflection(self, services: list[Service]) -> None:
-        ours = [service.descriptor.full_name for service in services]
+    async def _add_health_and_reflection(self) -> None:
+        ours = [service.full_name for service in DESCRIPTORS]
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._public)
         others = [each.full_name for each in health_pb2.DESCRIPTOR.services_by_name.values()]
         others += reflection.serve(self._public, [*ours, *others])
@@ -488,9 +499,7 @@ class App:
         scheme = "https" if self._certificates else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.http_port}"
 
-    async def _start_http(
-        self, stack: AsyncExitStack, services: list[Service], *, shared_ports: bool
-    ) -> None:
+    async def _start_http(self, stack: AsyncExitStack, *, shared_ports: bool) -> None:
         settings = self._settings
         channel = grpc.aio.insecure_channel(
             self._private_address, options=[("grpc.max_receive_message_length", MAX_ANSWER_BYTES)]
@@ -498,7 +507,7 @@ class App:
         stack.push_async_callback(channel.close)
 
         application = gateway(
-            [service.descriptor for service in services],
+            DESCRIPTORS,
             channel,
             max_body_bytes=settings.max_body_bytes,
             admit=self._interceptor.admit,
@@ -511,30 +520,6 @@ class App:
         )
         if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
             self._wechat.notify_url = self._own_url()
-
-
-def server_options(settings: Settings, *, shared_ports: bool = False) -> list[tuple[str, int]]:
-    """The gRPC options of the server; `shared_ports` lets several workers listen on one port."""
-    pending = max(2 * settings.max_calls_in_flight, LEAST_PENDING_CALLS)
-    # twice what is taken, so that one busy connection hears SERVER_BUSY: near this limit gRPC's own
-    # clients do not wait for a place, but see calls end as UNAVAILABLE (grpcio 1.85, RST_STREAM 7)
-    streams = 2 * settings.max_calls_in_flight
-    return [
-        ("grpc.so_reuseport", int(shared_ports)),  # else a second server would share the port
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
-        ("grpc.max_concurrent_streams", streams),
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
-        ("grpc.server_handshake_timeout_ms", int(settings.first_message_seconds * 1000)),
-        # else the library cancels calls that come faster than the loop takes them, from the
-        # thousandth on
-        ("grpc.server.max_pending_requests", pending),
-        ("grpc.server.max_pending_requests_hard_limit", pending),
-        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
-        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
-    ]
 
 
 def _at_stop(stack: AsyncExitStack, part: str, stop: Callable[[], Awaitable[None]]) -> None:
@@ -550,14 +535,16 @@ def _at_stop(stack: AsyncExitStack, part: str, stop: Callable[[], Awaitable[None
     stack.push_async_callback(closing)
 
 
-def age_options(settings: Settings) -> list[tuple[str, int]]:
-    """The gRPC options of the public server that bound the age of its connections."""
-    if not settings.connection_age_seconds:
-        return []
-    return [
-        ("grpc.max_connection_age_ms", settings.connection_age_seconds * 1000),
-        ("grpc.max_connection_age_grace_ms", settings.connection_age_grace_seconds * 1000),
-    ]
+async def _key_rings(platform: Platform) -> Remembered[str, KeyRing]:
+    """The QR keys, read anew when one is made or revoked."""
+
+    async def load(_: str) -> KeyRing:
+        async with platform.db.transaction() as tx:
+            return await load_key_ring(tx, platform.secret_key)
+
+    key_rings = Remembered(platform.feed, load, kinds=[ChangeKind.QR_KEY])
+    await key_rings.get("")
+    return key_rings
 
 
 def _secret_key(settings: Settings) -> bytes:
@@ -570,24 +557,3 @@ def _measure_pool(db: Database) -> None:
     for engine in db.engines:
         event.listen(engine.sync_engine, "checkout", lambda *_: POOL.inc())
         event.listen(engine.sync_engine, "checkin", lambda *_: POOL.dec())
-
-
-@asynccontextmanager
-async def _tracing(endpoint: str) -> AsyncIterator[grpc.aio.ServerInterceptor]:
-    """The interceptor that makes a span of every call and sends them to a collector."""
-    # Loaded only where traces are wanted: it takes half a second.
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    provider = TracerProvider(resource=Resource.create({"service.name": "deeptravel-ticketing"}))
-    exporter = OTLPSpanExporter(endpoint, insecure=not endpoint.startswith("https://"))
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    try:
-        yield aio_server_interceptor(  # type: ignore[no-untyped-call]
-            tracer_provider=provider, filter_=filters.negate(filters.health_check())
-        )
-    finally:
-        await asyncio.to_thread(provider.shutdown)  # sends what it has, and waits for the collector

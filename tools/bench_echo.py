@@ -15,8 +15,8 @@ from deeptravel.redemption.v1 import redemption_service_pb2_grpc as redemption_g
 from google.protobuf import json_format
 
 from server.api.admission import Admission
+from server.api.grpc_server import server_options
 from server.api.interceptor import Interceptor
-from server.app import server_options
 from server.identity.service import Identity
 from server.platform import logs
 from server.platform.change_feed import ChangeFeed

@@ -19,7 +19,7 @@ FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
 
 STILL_BROKEN = {
     "600 lines a file": 1,
-    "70 lines a function": 4,
+    "70 lines a function": 2,
     "100 columns": 269,
     "a table is written in one room": 9,
 }

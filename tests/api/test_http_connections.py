@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from server import app as server_app
+from server.api.grpc_server import age_options
 from server.api.http import connections, serving
 from server.api.http.connections import MAX_HEAD_BYTES, MAX_HEADERS
 from server.api.http.listener import Listener
@@ -467,7 +467,7 @@ async def test_old_connections_are_closed_gently(monkeypatch: pytest.MonkeyPatch
         assert await busy.rest() == b""
         assert await stuck.rest() == b""
         events["/stuck"].set()
-    assert server_app.age_options(load_settings()) == []
+    assert age_options(load_settings()) == []
 
 
 async def test_old_grpc_connections_are_closed_gently(database_url: str, redis_url: str) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from limits import WindowStats
 
 from server import app as server_app
-from server.api import calls
+from server.api import calls, grpc_server
 from server.api.statuses import error_status
 from server.platform.config import load_settings
 from server.platform.errors import DomainError, Reason
@@ -51,9 +51,9 @@ def test_every_channel_argument_is_one_that_grpc_knows() -> None:
     `min_recv_ping_interval_without_data_ms`.
     """
     core = Path(str(importlib.import_module("grpc._cython.cygrpc").__file__)).read_bytes()
-    aged = server_app.age_options(load_settings(connection_age_seconds=1))
+    aged = grpc_server.age_options(load_settings(connection_age_seconds=1))
     assert aged
-    for name, _ in [*server_app.server_options(load_settings()), *aged]:
+    for name, _ in [*grpc_server.server_options(load_settings()), *aged]:
         assert name.encode() in core, name
     assert b"grpc.http2.min_recv_ping_interval_without_data_ms" not in core
 
@@ -71,8 +71,8 @@ async def test_clients_may_ping_as_often_as_we_say(
 
     Seen red with the argument's name unknown to gRPC: GOAWAY, too many pings, after the fourth.
     """
-    monkeypatch.setattr(server_app, "MIN_PING_SECONDS", 0.1)
-    monkeypatch.setattr(server_app, "server_options", _whole_numbers(server_app.server_options))
+    monkeypatch.setattr(grpc_server, "MIN_PING_SECONDS", 0.1)
+    monkeypatch.setattr(server_app, "server_options", _whole_numbers(grpc_server.server_options))
     async with running(database_url, redis_url) as app:
         reader, writer = await asyncio.open_connection("127.0.0.1", app.grpc_port)
         writer.write(PREFACE)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -44,26 +44,29 @@ class ScanOptions(TypedDict, total=False):
     comment: str
 
 
+class RedemptionDomain(NamedTuple):
+    """What RedemptionService works with."""
+
+    identity: Identity
+    redeemer: Redeemer
+    zone: ZoneInfo
+
+
 class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     """The methods of RedemptionService; the contract documents each."""
 
     def __init__(
         self,
         db: Database,
-        identity: Identity,
-        redeemer: Redeemer,
         repeats: repeats_module.Repeats,
         pages: paging.PageTokens,
-        *,
-        zone: ZoneInfo,
+        domain: RedemptionDomain,
         stopping: asyncio.Event,
     ) -> None:
         self._db = db
-        self._identity = identity
-        self._redeemer = redeemer
         self._repeats = repeats
         self._pages = pages
-        self._zone = zone
+        self._identity, self._redeemer, self._zone = domain
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 

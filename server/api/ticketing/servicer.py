@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import NamedTuple
 
 from deeptravel.ticketing.v1 import (
     offer_pb2,
@@ -42,39 +43,35 @@ from server.tickets.issuing import Issuer, seal
 from server.tickets.qr import QrKey
 
 
+class TicketingDomain(NamedTuple):
+    """What TicketingService works with."""
+
+    holder: Holder
+    reader: OrderReader
+    watcher: Watcher
+    issuer: Issuer
+    travellers: Travellers
+    payment_handler: PaymentHandler
+    notice_handler: NoticeHandler
+    refund_handler: RefundHandler
+    change_handler: ChangeHandler
+    search: Search
+
+
 class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     """The methods of TicketingService; the contract documents each."""
 
-    def __init__(  # noqa: PLR0913 - one for each thing the methods work with
+    def __init__(
         self,
         db: Database,
         repeats: repeats_module.Repeats,
         pages: paging.PageTokens,
-        *,
-        holder: Holder,
-        reader: OrderReader,
-        watcher: Watcher,
-        issuer: Issuer,
-        travellers: Travellers,
-        payment_handler: PaymentHandler,
-        notice_handler: NoticeHandler,
-        refund_handler: RefundHandler,
-        change_handler: ChangeHandler,
-        search: Search,
+        domain: TicketingDomain,
     ) -> None:
         self._db = db
         self._repeats = repeats
         self._pages = pages
-        self._holder = holder
-        self._reader = reader
-        self._watcher = watcher
-        self._issuer = issuer
-        self._travellers = travellers
-        self._payment_handler = payment_handler
-        self._notice_handler = notice_handler
-        self._refund_handler = refund_handler
-        self._change_handler = change_handler
-        self._search = search
+        self._domain = domain
 
     # Search
 
@@ -82,14 +79,14 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     async def ListHotCities(
         self, request: offer_pb2.ListHotCitiesRequest, page: Page[None, SortKey]
     ) -> offer_pb2.ListHotCitiesResponse:
-        cities, page.next_after = await self._search.hot_cities(page.after, page.size)
+        cities, page.next_after = await self._domain.search.hot_cities(page.after, page.size)
         return offer_pb2.ListHotCitiesResponse(cities=map(offer_messages.city, cities))
 
     @paged
     async def SearchOffers(
         self, request: offer_pb2.SearchOffersRequest, page: Page[None, SortKey]
     ) -> offer_pb2.SearchOffersResponse:
-        found = await self._search.search(
+        found = await self._domain.search.search(
             offer_messages.query(request), after=page.after, limit=page.size, now=clock.now()
         )
         page.next_after = found.next_after
@@ -100,7 +97,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: offer_pb2.GetProductRequest,
         context: Context[offer_pb2.GetProductRequest, offer_pb2.GetProductResponse],
     ) -> offer_pb2.GetProductResponse:
-        return offer_messages.product(*await self._search.product(request.product_id))
+        return offer_messages.product(*await self._domain.search.product(request.product_id))
 
     # Orders
 
@@ -109,7 +106,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: order_pb2.QuoteOrderRequest,
         context: Context[order_pb2.QuoteOrderRequest, order_pb2.QuoteOrderResponse],
     ) -> order_pb2.QuoteOrderResponse:
-        quoted = await self._holder.quote(
+        quoted = await self._domain.holder.quote(
             order_messages.wishes(request),
             order_messages.party(request),
             tuple(request.promotion_codes),
@@ -121,7 +118,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: order_pb2.CreateOrderRequest,
         context: Context[order_pb2.CreateOrderRequest, order_pb2.CreateOrderResponse],
     ) -> order_pb2.CreateOrderResponse:
-        shown = await self._holder.create(
+        shown = await self._domain.holder.create(
             calls.caller(Traveller),
             order_messages.new_order(request),
             request_id=request.request_id,
@@ -136,7 +133,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     ) -> order_pb2.GetOrderResponse:
         async with self._db.transaction() as tx:
             found = await orders.find(tx, calls.caller(Traveller).traveller_id, request.order_id)
-            (shown,) = await self._reader.show(tx, [found])
+            (shown,) = await self._domain.reader.show(tx, [found])
         return order_pb2.GetOrderResponse(order=order_messages.order(shown))
 
     @paged
@@ -154,7 +151,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
                 limit=page.size + 1,
             )
             listed = page.cut(found, lambda last: (last.create_time, last.order_id))
-            shown = await self._reader.show(tx, listed)
+            shown = await self._domain.reader.show(tx, listed)
         return order_pb2.ListOrdersResponse(orders=map(order_messages.order, shown))
 
     @changing
@@ -169,7 +166,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             now=call.now,
             close_payments=payments.close_waiting,
         )
-        (shown,) = await self._reader.show(call.tx, [cancelled])
+        (shown,) = await self._domain.reader.show(call.tx, [cancelled])
         return order_pb2.CancelOrderResponse(order=order_messages.order(shown))
 
     async def WatchOrder(
@@ -177,7 +174,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: order_pb2.WatchOrderRequest,
         context: Context[order_pb2.WatchOrderRequest, order_pb2.WatchOrderResponse],
     ) -> AsyncIterator[order_pb2.WatchOrderResponse]:
-        moves = await self._watcher.watch(
+        moves = await self._domain.watcher.watch(
             calls.caller(Traveller), request.order_id, after_sequence=request.after_sequence
         )
         await context.send_initial_metadata(interceptor.STREAM_OPEN)
@@ -192,9 +189,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         context: Context[payment_pb2.TravellerLoginRequest, payment_pb2.TravellerLoginResponse],
     ) -> payment_pb2.TravellerLoginResponse:
         now = clock.now()
-        traveller = await self._payment_handler.log_in(request.code, now=now)
+        traveller = await self._domain.payment_handler.log_in(request.code, now=now)
         return payment_messages.login(
-            traveller.traveller_id, self._travellers.issue(traveller, now)
+            traveller.traveller_id, self._domain.travellers.issue(traveller, now)
         )
 
     @in_steps
@@ -204,7 +201,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         context: Context[payment_pb2.CreatePaymentRequest, payment_pb2.CreatePaymentResponse],
     ) -> payment_pb2.CreatePaymentResponse:
         caller = calls.caller(Traveller)
-        paying = await self._payment_handler.pay(caller, request.order_id, now=clock.now())
+        paying = await self._domain.payment_handler.pay(caller, request.order_id, now=clock.now())
         return await self._keep_payment(request, context, paying)
 
     @changing
@@ -221,7 +218,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: payment_pb2.GetPaymentRequest,
         context: Context[payment_pb2.GetPaymentRequest, payment_pb2.GetPaymentResponse],
     ) -> payment_pb2.GetPaymentResponse:
-        paying = await self._payment_handler.show(
+        paying = await self._domain.payment_handler.show(
             calls.caller(Traveller).traveller_id, request.order_id, now=clock.now()
         )
         return payment_pb2.GetPaymentResponse(payment=payment_messages.payment(paying))
@@ -234,7 +231,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         ],
     ) -> payment_pb2.ReceiveWechatPayNoticeResponse:
         headers = payment_messages.notice_headers(calls.current().metadata)
-        await self._notice_handler.receive(headers, request.body.data, now=clock.now())
+        await self._domain.notice_handler.receive(headers, request.body.data, now=clock.now())
         return payment_pb2.ReceiveWechatPayNoticeResponse(
             code=payment_messages.SUCCESS, message=payment_messages.SUCCESS
         )
@@ -258,7 +255,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             )
         shown = page.cut(found, lambda last: last.position)
         return ticket_pb2.ListTicketsResponse(
-            tickets=ticket_messages.tickets(self._reader.seals, shown)
+            tickets=ticket_messages.tickets(self._domain.reader.seals, shown)
         )
 
     async def GetTicket(
@@ -270,7 +267,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             found = await travel_tickets.get(
                 tx, calls.caller(Traveller).traveller_id, request.ticket_code
             )
-        (ticket,) = ticket_messages.tickets(self._reader.seals, [found])
+        (ticket,) = ticket_messages.tickets(self._domain.reader.seals, [found])
         return ticket_pb2.GetTicketResponse(ticket=ticket)
 
     async def IssueTicketQr(
@@ -278,8 +275,8 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: ticket_pb2.IssueTicketQrRequest,
         context: Context[ticket_pb2.IssueTicketQrRequest, ticket_pb2.IssueTicketQrResponse],
     ) -> ticket_pb2.IssueTicketQrResponse:
-        issued = await self._issue_ticket_qr(request, context, await self._issuer.key())
-        return await pictures.draw(self._issuer, issued, request.picture)
+        issued = await self._issue_ticket_qr(request, context, await self._domain.issuer.key())
+        return await pictures.draw(self._domain.issuer, issued, request.picture)
 
     @changing
     async def _issue_ticket_qr(
@@ -299,8 +296,8 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: ticket_pb2.IssueOrderQrRequest,
         context: Context[ticket_pb2.IssueOrderQrRequest, ticket_pb2.IssueOrderQrResponse],
     ) -> ticket_pb2.IssueOrderQrResponse:
-        issued = await self._issue_order_qr(request, context, await self._issuer.key())
-        return await pictures.draw(self._issuer, issued, request.picture)
+        issued = await self._issue_order_qr(request, context, await self._domain.issuer.key())
+        return await pictures.draw(self._domain.issuer, issued, request.picture)
 
     @changing
     async def _issue_order_qr(
@@ -323,7 +320,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         context: Context[refund_pb2.QuoteRefundRequest, refund_pb2.QuoteRefundResponse],
     ) -> refund_pb2.QuoteRefundResponse:
         async with self._db.transaction() as tx:
-            quote = await self._refund_handler.quote(
+            quote = await self._domain.refund_handler.quote(
                 tx, calls.caller(Traveller), request.order_id, request.ticket_codes, now=clock.now()
             )
         return refund_messages.refund_quote(quote)
@@ -332,7 +329,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     async def RequestRefund(
         self, request: refund_pb2.RequestRefundRequest, call: ChangingCall[Traveller]
     ) -> refund_pb2.RequestRefundResponse:
-        refund = await self._refund_handler.request(
+        refund = await self._domain.refund_handler.request(
             call.tx, call.caller, request.order_id, request.refund_quote, now=call.now
         )
         return refund_pb2.RequestRefundResponse(refund=refund_messages.refund(refund))
@@ -354,9 +351,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: refund_pb2.QuoteChangeRequest,
         context: Context[refund_pb2.QuoteChangeRequest, refund_pb2.QuoteChangeResponse],
     ) -> refund_pb2.QuoteChangeResponse:
-        prices = await self._holder.prices()
+        prices = await self._domain.holder.prices()
         async with self._db.transaction() as tx:
-            quote = await self._change_handler.quote(
+            quote = await self._domain.change_handler.quote(
                 tx,
                 calls.caller(Traveller),
                 request.ticket_code,
@@ -371,7 +368,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: refund_pb2.ChangeTicketRequest,
         context: Context[refund_pb2.ChangeTicketRequest, refund_pb2.ChangeTicketResponse],
     ) -> refund_pb2.ChangeTicketResponse:
-        return await self._change_ticket(request, context, await self._holder.prices())
+        return await self._change_ticket(request, context, await self._domain.holder.prices())
 
     @changing
     async def _change_ticket(
@@ -380,7 +377,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         call: ChangingCall[Traveller],
         prices: Prices,
     ) -> refund_pb2.ChangeTicketResponse:
-        made = await self._change_handler.change(
+        made = await self._domain.change_handler.change(
             call.tx,
             call.caller,
             request.ticket_code,
@@ -388,6 +385,6 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             prices=prices,
             now=call.now,
         )
-        (shown,) = await self._reader.show(call.tx, [made.order])
+        (shown,) = await self._domain.reader.show(call.tx, [made.order])
         order = order_messages.order(shown)
-        return refund_messages.change(self._reader.seals, made, order)
+        return refund_messages.change(self._domain.reader.seals, made, order)
