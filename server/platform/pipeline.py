@@ -5,7 +5,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -47,6 +47,14 @@ class PreparedStatement:
 
 Command = tuple[PreparedStatement, Sequence[str]]
 """A hot statement and its parameters."""
+
+
+class Prepared(Protocol):
+    """A statement as the wire needs it: its name on the connection, and whom its commit calls."""
+
+    name: bytes
+    sql: bytes
+    notifies: str
 
 
 def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
@@ -149,7 +157,11 @@ class PipelineConnection:
             await self._pg.rollback()
 
     async def round_trip(
-        self, statements: Sequence[Command], *, commit: bool = False, alone: bool = False
+        self,
+        statements: Sequence[tuple[Prepared, Sequence[str | bytes | None]]],
+        *,
+        commit: bool = False,
+        alone: bool = False,
     ) -> list[list[tuple[Any, ...]]]:
         """Runs the statements one after the other in the transaction, which begins with the first.
 
@@ -169,7 +181,7 @@ class PipelineConnection:
         extra = len(commands)
         self._pg.notify(statement.notifies for statement, _ in statements)
         for statement, parameters in statements:
-            encoded = [parameter.encode() for parameter in parameters]
+            encoded = [p.encode() if isinstance(p, str) else p for p in parameters]
             send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
             commands.append(send)
         if commit:
