@@ -6,10 +6,10 @@ rolled back and does the work itself. (DOMAIN, Redemption 3.)
 """
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     DateTime,
     Index,
     LargeBinary,
@@ -17,13 +17,13 @@ from sqlalchemy import (
     Text,
     delete,
     select,
-    update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import metadata
 from server.platform.errors import DomainError, Reason
-from server.platform.pipeline import Command, PreparedStatement, round_trip
+from server.platform.pipeline import PreparedStatement
+from server.platform.statements import Statement, run, run_together
 
 idempotency_records = Table(
     "idempotency_records",
@@ -58,12 +58,35 @@ REPEAT_WAITS_SECONDS = 5
 """So long a repeat waits for the first call, if that is still at it; for any other row a call
 waits much shorter.
 """
-_WAIT = PreparedStatement("SELECT set_config('lock_timeout', $1, true)")
-_CLAIM = PreparedStatement("""
+
+
+class StoredAnswer(NamedTuple):
+    """What a call was answered, and the hash of what it asked for."""
+
+    content_hash: bytes
+    answer: bytes
+
+
+_WAIT = Statement("SELECT set_config('lock_timeout', $1, true)", str)
+_CLAIM = Statement(
+    """
 INSERT INTO idempotency_records (caller, method, request_id, content_hash, create_time)
 VALUES ($1, $2, $3, $4::bytea, $5::timestamptz) ON CONFLICT DO NOTHING RETURNING request_id
+""",
+    str,
+)
+_WAIT_AS_USUAL = Statement("SET LOCAL lock_timeout TO DEFAULT")
+_FIND = Statement(
+    """
+SELECT content_hash, answer FROM idempotency_records
+WHERE caller = $1 AND method = $2 AND request_id = $3
+""",
+    StoredAnswer,
+)
+_FINISH = Statement("""
+UPDATE idempotency_records SET answer = $4::bytea
+WHERE caller = $1 AND method = $2 AND request_id = $3
 """)
-_WAIT_AS_USUAL = PreparedStatement("SET LOCAL lock_timeout TO DEFAULT")
 
 Key = tuple[str, str, str]
 """Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
@@ -90,12 +113,10 @@ async def begin(
     Raises IDEMPOTENCY_MISMATCH. Waits while another transaction holds the key, REPEAT_WAITS_SECONDS
     at the most, or as long as the transaction waits for any lock if it `is_slow`.
     """
-    claim = [*key, "\\x" + content_hash.hex(), now.isoformat()]
-    before: list[Command] = [] if is_slow else [(_WAIT, [f"{REPEAT_WAITS_SECONDS}s"])]
-    behind: list[Command] = [] if is_slow else [(_WAIT_AS_USUAL, [])]
-    # in one round trip
-    results = await round_trip(tx, [*before, (_CLAIM, claim), *behind])
-    if results[len(before)]:
+    wait = None if is_slow else _WAIT(f"{REPEAT_WAITS_SECONDS}s")
+    wait_as_usual = None if is_slow else _WAIT_AS_USUAL()
+    _, claimed, _ = await run_together(tx, wait, _CLAIM(*key, content_hash, now), wait_as_usual)
+    if claimed:
         return None
     answer = await find(tx, key, content_hash)
     assert answer is not None, "a committed record has its answer"
@@ -104,19 +125,17 @@ async def begin(
 
 async def find(tx: AsyncConnection, key: Key, content_hash: bytes) -> bytes | None:
     """The first answer; None if there is none. Raises IDEMPOTENCY_MISMATCH."""
-    query = select(idempotency_records.c.content_hash, idempotency_records.c.answer)
-    found = (await tx.execute(query.where(_is(key)))).one_or_none()
-    if found is None:
+    found = await run(tx, _FIND(*key))
+    if not found:
         return None
-    if found.content_hash != content_hash:
+    if found[0].content_hash != content_hash:
         raise mismatch(key[2])
-    answer: bytes | None = found.answer
-    return answer
+    return found[0].answer
 
 
 async def finish(tx: AsyncConnection, key: Key, answer: bytes) -> None:
     """Stores the answer under the claimed key."""
-    await tx.execute(update(idempotency_records).where(_is(key)).values(answer=answer))
+    await run(tx, _FINISH(*key, answer))
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: int) -> int:
@@ -139,12 +158,3 @@ async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: in
         )
     )
     return gone.rowcount
-
-
-def _is(key: Key) -> ColumnElement[bool]:
-    caller, method, request_id = key
-    return (
-        (idempotency_records.c.caller == caller)
-        & (idempotency_records.c.method == method)
-        & (idempotency_records.c.request_id == request_id)
-    )
