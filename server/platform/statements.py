@@ -6,9 +6,9 @@ Python values, and run alone or with others in one round trip.
     rows = await run(tx, _LEFT([7, 8]))
     left, seats = await run_together(tx, _LEFT([7, 8]), _SEATS([7, 8]))
 
-It is the same call in a transaction of `Database` and in one of a batch (platform/batching.py), so a
-room writes each of its functions once. What must share a round trip with others is a function that
-returns a command; whoever calls it runs it.
+It is the same call in a transaction of `Database` and in one of a batch (platform/batching.py), so
+a room writes each of its functions once. What must share a round trip with others is a function
+that returns a command; whoever calls it runs it.
 """
 
 import zlib
@@ -35,7 +35,7 @@ R7 = TypeVar("R7")
 R8 = TypeVar("R8")
 
 Scalar: TypeAlias = int | str | bool | bytes | UUID | date | Mapping[str, Any] | None
-"""A value of a parameter: a mapping becomes a JSON document, None becomes NULL. Times have zones."""
+"""A value of a parameter: a dict becomes a JSON document, None becomes NULL."""
 Value: TypeAlias = Scalar | Iterable[Scalar]
 """A parameter: one value, or an array of values of one type."""
 Transaction: TypeAlias = AsyncConnection | PipelineConnection
@@ -55,8 +55,8 @@ class Statement(Generic[R]):
     """SQL with $1, $2 … for its parameters, prepared once a connection.
 
     `row` is a NamedTuple whose fields are the columns in their order, or a plain type (int, str,
-    UUID …) for a single column; without one it returns no rows. A transaction with a statement that
-    `notifies` a channel calls its listeners after the commit.
+    UUID …) for a single column; without one it returns no rows. A transaction with a statement
+    that `notifies` a channel calls its listeners after the commit.
     """
 
     @overload
