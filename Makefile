@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(or $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p)))),python3)
 ARGS ?=
+RUNS ?= 1
 BIN := .venv/bin
 STAMP := .venv/.installed
 E2E := tests/e2e
@@ -26,8 +27,22 @@ demo: $(STAMP) ## Walk through the whole main job: batch, QR, activation, redemp
 	@exec $(BIN)/deeptravel demo $(ARGS)
 
 .PHONY: test
-test: $(STAMP) $(NEWMAN) ## Run every test, a worker a core
+test: $(STAMP) $(NEWMAN) ## Run every test, in parallel
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## Run the tests that need no server: rules and contract, within a minute
+	@$(BIN)/python -m pytest -n logical --dist worksteal -m fast $(ARGS)
+
+.PHONY: race
+race: $(STAMP) ## Run the races RUNS times, until one fails: make race RUNS=100
+	@for run in $$(seq $(RUNS)); do \
+		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); \
+		echo "Run $$run of $(RUNS): seed $$seed"; \
+		$(BIN)/python -m pytest -q -n auto --dist worksteal --exitfirst \
+			-p "no:cacheprovider" --randomly-seed=$$seed tests/races $(ARGS) || { \
+			echo "Run $$run failed. Again: make race RUNS=1 ARGS=--randomly-seed=$$seed" >&2; exit 1; }; \
+	done
 
 .PHONY: check
 check: $(STAMP) ## Format, lint, types, import directions, contract, generated code

@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from server.operations.schema import migrate
-from tests.support import databases, loopback, timeouts, timetable
+from tests.support import databases, loopback, selection, timeouts, timetable
 from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_client import HK, Market, PartnerClient, a_market
@@ -46,6 +46,17 @@ for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
 def pytest_configure() -> None:
     loopback.guard()
     timeouts.lengthen()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half of what a test does is wait: three workers keep two cores busy."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not selection.needs_server(item):
+            item.add_marker(pytest.mark.fast)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

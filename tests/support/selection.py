@@ -1,0 +1,34 @@
+"""Which tests need no server: those that `make test-fast` runs.
+
+Nobody keeps a list: a test needs one if a fixture of it, however far away, starts the services, or
+if its module has something at hand that starts a server of its own.
+"""
+
+from pathlib import Path
+
+import pytest
+
+SERVICES = "services"
+"""The fixture from which every database and Redis of the tests comes."""
+STARTERS = (
+    "tests.support.http_server",
+    "tests.support.redis_cluster",
+    "tests.support.server_process",
+    "tests.support.wechat",
+    "tools.dev.embedded",
+)
+END_TO_END = Path(__file__).parents[1] / "e2e"
+
+
+def needs_server(item: pytest.Item) -> bool:
+    """Whether the test needs PostgreSQL, Redis, a simulator or a server in a process of its own."""
+    return (
+        SERVICES in getattr(item, "fixturenames", ())
+        or END_TO_END in item.path.parents
+        or any(_starts(each) for each in vars(getattr(item, "module", item)).values())
+    )
+
+
+def _starts(named: object) -> bool:
+    home = getattr(named, "__module__", None) or getattr(named, "__name__", None)
+    return isinstance(home, str) and home.startswith(STARTERS)
