@@ -44,6 +44,14 @@ race: $(STAMP) ## Run the races RUNS times, until one fails: make race RUNS=100
 			echo "Run $$run failed. Again: make race RUNS=1 ARGS=--randomly-seed=$$seed" >&2; exit 1; }; \
 	done
 
+.PHONY: upgrade
+upgrade: $(STAMP) ## Prove that a server of an earlier commit upgrades in place: FROM=<commit>
+	@test -n "$(FROM)" || { echo "FROM=<commit> says which server to upgrade"; exit 2; }
+	@folder=$$(mktemp -d) && git worktree add -q --detach $$folder/earlier $(FROM) && \
+		{ $(MAKE) -C $$folder/earlier .venv/.installed && \
+		$(BIN)/python -m tests.e2e.upgrade $$folder/earlier $$folder/data; result=$$?; \
+		git worktree remove --force $$folder/earlier; rm -rf $$folder; exit $$result; }
+
 .PHONY: check
 check: $(STAMP) ## Format, lint, types, import directions, contract, generated code
 	@$(BIN)/python tools/check.py $(ARGS)
