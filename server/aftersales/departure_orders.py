@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.aftersales import refund_requests
 from server.catalog import policy
 from server.catalog.departures import AT_ONCE
-from server.orders import events, orders, shared_tickets, travel_tickets
+from server.orders import events, orders, shared_tickets, ticket_sales, travel_tickets
 from server.orders.models import order_events
 from server.orders.shared_tickets import Shared
 from server.orders.travel_tickets import TravelTicket
 from server.payments import payments, refunds, travel_parties
 from server.payments.refunds import SYSTEM
-from server.tickets import tickets
+from server.tickets import validity
 
 LIVE = frozenset({"ACTIVE", "PARTIALLY_REDEEMED", "CHANGING", "REFUNDING"})
 """States of a ticket whose traveller still counts on the departure, or may again."""
@@ -66,10 +66,6 @@ WHERE s.departure_id = :departure_id AND s.order_id > :after
   AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz <> d.departure_time - coalesce(
     (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time, d.departure_time)
 ORDER BY s.order_id LIMIT :limit
-""")
-_SHIFT_SALE = text("""
-UPDATE ticket_sales SET reference_time = reference_time + :by
-WHERE ticket_id = :ticket_id AND reference_time = :was
 """)
 
 
@@ -185,12 +181,10 @@ async def follow_move(
         if (ticket.departure_id, ticket.order_id) != (departure_id, order_id) or is_over or not by:
             continue
         if not ticket.is_shared:
-            await tickets.shift(tx, ticket.ticket_id, by, state=ticket.state, actor=SYSTEM, now=now)
-        shifted = await tx.execute(
-            _SHIFT_SALE,
-            {"ticket_id": ticket.ticket_id, "by": by, "was": ticket.reference_time},
-        )
-        assert shifted.rowcount == 1, "nobody moves a ticket that is locked"
+            await validity.shift(
+                tx, ticket.ticket_id, by, state=ticket.state, actor=SYSTEM, now=now
+            )
+        await ticket_sales.shift(tx, ticket.ticket_id, was=ticket.reference_time, by=by)
         if ticket.state in LIVE and not ticket.is_shared:
             moves.append(
                 events.Move(order_id, events.DEPARTURE_MOVED, SYSTEM, ticket_id=ticket.ticket_id)

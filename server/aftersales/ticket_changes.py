@@ -17,11 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import insert, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales import quotes, refusals
@@ -31,6 +29,7 @@ from server.catalog.offers import Offer
 from server.identity.callers import Traveller
 from server.orders import (
     events,
+    new_orders,
     orders,
     passenger_checks,
     passenger_rules,
@@ -39,7 +38,7 @@ from server.orders import (
 )
 from server.orders.content import ChangeTerms, Content, OrderItem, Place
 from server.orders.hold import Holder
-from server.orders.models import orders as order_rows
+from server.orders.new_orders import MadeOrder
 from server.orders.order_numbers import OrderNumbers
 from server.orders.orders import Order
 from server.orders.passengers import Passenger, PassengerSeals
@@ -50,11 +49,11 @@ from server.payments.refunds import Paid, Refund
 from server.payments.settlement import Settlement
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
+from server.platform.statements import run_together
 from server.stock import holds
 from server.stock.models import stocks
-from server.tickets import tickets
-from server.tickets.models import snapshots
-from server.tickets.rules import DIRECT
+from server.tickets import snapshots, tickets
+from server.tickets.snapshots import NewSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +279,12 @@ class ChangeHandler:
                 old.item_index if old.order.first_item_index is None else old.order.first_item_index
             ),
         )
-        await _insert(tx, order, offer, now=now)
+        kept = NewSnapshot(offer.snapshot_id, offer.product_id, offer.snapshot)
+        await run_together(
+            tx,
+            snapshots.store([kept], now=now),
+            new_orders.create([MadeOrder(order, 1)], now=now),
+        )
         return order
 
 
@@ -398,41 +402,6 @@ def _item(item: PricedItem, place: Place) -> OrderItem:
         item.price,
         (place,),
         offer.span,
-    )
-
-
-async def _insert(tx: AsyncConnection, order: Order, offer: Offer, *, now: datetime) -> None:
-    kept = pg_insert(snapshots).values(
-        snapshot_id=offer.snapshot_id,
-        product_id=offer.product_id,
-        content=offer.snapshot,
-        create_time=now,
-    )
-    await tx.execute(kept.on_conflict_do_nothing())
-    await tx.execute(
-        insert(order_rows).values(
-            order_id=order.order_id,
-            order_code=order.order_code,
-            partner_id=DIRECT,
-            state=order.state,
-            jti=uuid4(),
-            customer_type="",
-            customer_name="",
-            ticket_count=1,
-            payment_reference="",
-            amount_minor=order.amount_minor,
-            currency_code=order.currency_code,
-            traveller_id=order.traveller_id,
-            content=order.content.dump(),
-            passengers_sealed=order.passengers_sealed,
-            hold_expire_time=order.hold_expire_time,
-            changes_ticket_id=order.changes_ticket_id,
-            changes_order_id=order.changes_order_id,
-            first_order_id=order.first_order_id,
-            first_item_index=order.first_item_index,
-            credit_minor=order.credit_minor,
-            create_time=order.create_time,
-        )
     )
 
 

@@ -17,8 +17,9 @@ from sqlalchemy import ColumnElement, or_, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders.rules import WITHDRAWN
-from server.tickets import tickets
+from server.tickets import tickets, validity
 from server.tickets.models import tickets as ticket_rows
+from server.tickets.validity import Validity
 
 
 class Shared(NamedTuple):
@@ -70,24 +71,14 @@ wanted AS (
 # our own
 _READ_MEMBERS = text(f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m")  # noqa: S608
 # what is used up may be reversed, so it goes along; what was given back, or is over, does not
-_FOLLOW = text(f"""
-WITH {_WANTED}, validity AS (
-  SELECT shared_id, min(valid_from_time) AS valid_from_time, max(valid_until_time) AS valid_until_time
-  FROM ({_MEMBERS}) m WHERE state <> ALL(CAST(:withdrawn AS text[])) GROUP BY 1)
-UPDATE tickets t SET valid_from_time = least(t.valid_from_time, v.valid_from_time),
-  valid_until_time = v.valid_until_time, update_time = :now
-FROM validity v
-WHERE t.ticket_id = v.shared_id AND t.state NOT IN ('REFUNDED', 'EXPIRED')
-  AND (t.valid_until_time <> v.valid_until_time OR t.valid_from_time > v.valid_from_time)
-RETURNING t.ticket_id, t.state
+_VALIDITY = text(f"""
+WITH {_WANTED}
+SELECT shared_id, min(valid_from_time), max(valid_until_time) FROM ({_MEMBERS}) m
+WHERE state <> ALL(CAST(:withdrawn AS text[])) GROUP BY 1 ORDER BY 1
 """)  # noqa: S608 - our own
 _OPEN = text("""
 SELECT ticket_id, order_id FROM tickets
 WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED') ORDER BY ticket_id
-""")
-_END = text("""
-UPDATE tickets SET valid_until_time = least(valid_until_time, :now)
-WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND valid_from_time < :now
 """)
 
 
@@ -135,11 +126,9 @@ async def follow(
     values = {
         "ticket_ids": _array([each.ticket_id for each in shared]),
         "withdrawn": "{" + ",".join(sorted(WITHDRAWN)) + "}",
-        "now": now,
     }
-    for ticket_id, state in (await tx.execute(_FOLLOW, values)).all():
-        event = {"action": "validity_moved", "state": state, "actor": actor}
-        await tickets.record(tx, [ticket_id], now=now, **event)
+    wanted = [Validity(*row) for row in await tx.execute(_VALIDITY, values)]
+    await validity.follow(tx, wanted, actor=actor, now=now)
 
 
 async def left_over(tx: AsyncConnection, shared: Collection[Shared]) -> list[Shared]:
@@ -164,25 +153,6 @@ async def is_over(tx: AsyncConnection, ticket_id: int) -> bool:
     """
     found = (await members(tx, [ticket_id]))[ticket_id]
     return bool(found) and all(member.state in WITHDRAWN for member in found)
-
-
-async def expire(
-    tx: AsyncConnection, ticket_ids: Collection[int], *, actor: str, now: datetime
-) -> None:
-    """Ends those of locked shared tickets that were redeemed in part: their validity is over
-    now.
-    """
-    ended = await tickets.move(
-        tx,
-        ticket_ids,
-        ("PARTIALLY_REDEEMED",),
-        "EXPIRED",
-        action="expired",
-        actor=actor,
-        now=now,
-    )
-    if ended:
-        await tx.execute(_END, {"ticket_ids": _array(ended), "now": now})
 
 
 def _array(numbers: Collection[int]) -> str:

@@ -7,7 +7,7 @@ well.
 from dataclasses import dataclass
 from typing import Unpack
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
@@ -16,9 +16,10 @@ from server.orders.travel_tickets import changed_into
 from server.parties.models import partners
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import not_found
+from server.tickets import blocks
 from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, Code
-from server.tickets.tickets import lock, record
+from server.tickets.tickets import lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,14 @@ async def block_ticket(
     moved = [row for row in rows if row.blocked != blocked]
     if not moved:
         return block
-    await tx.execute(
-        update(tickets)
-        .where(tickets.c.ticket_id.in_([row.ticket_id for row in moved]))
-        .values(blocked=blocked, update_time=by["now"])
-    )
-    action = "block" if blocked else "unblock"
-    for row in moved:
-        event = {"action": action, "state": row.state, "actor": by["actor"]}
-        await record(tx, [row.ticket_id], now=by["now"], **event)
+    states = {row.ticket_id: row.state for row in moved}
+    await blocks.set_blocked(tx, states, blocked=blocked, actor=by["actor"], now=by["now"])
     after = {"state": named.state, "blocked": blocked, "comment": comment}
     if block.successor_ticket_code:
         after["successor_ticket_code"] = block.successor_ticket_code
     await audit(
         tx,
-        action=action,
+        action="block" if blocked else "unblock",
         resource="ticket",
         name=ticket_code,
         before={"state": named.state, "blocked": named.blocked},

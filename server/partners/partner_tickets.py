@@ -19,10 +19,12 @@ from server.partners.rules import Amount, price_instead
 from server.partners.turns import wait_for_turn
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.statements import run
 from server.stock import inventory
-from server.tickets import tickets
+from server.tickets import snapshots, tickets
 from server.tickets.generation import NewTickets, generate, reserve_numbers
 from server.tickets.rules import PARTNER_PREFIX, Number, why_not_activated
+from server.tickets.snapshots import NewSnapshot
 
 STREAM_CHUNK_TICKETS = 1000
 
@@ -125,6 +127,8 @@ async def generate_batch(
     if sale:
         _require_price(partner, sale, snapshot)
     orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
+    kept = NewSnapshot(uuid4(), product.product_id, snapshot)
+    await run(tx, snapshots.store([kept], now=now))
     zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
     new = NewTickets(
         first_ticket_id=await reserve_numbers(
@@ -136,7 +140,7 @@ async def generate_batch(
         product_id=wanted.product_id,
         batch_id=uuid4(),
         distributor_id=wanted.distributor_id,
-        snapshot_id=await tickets.store_snapshot(tx, product.product_id, snapshot, now),
+        snapshot_id=kept.snapshot_id,
         order_id=orders[0].order_id if sale else None,
         customer_type=sale.customer_type if sale else None,
         customer_name=sale.customer_name if sale else None,
@@ -231,7 +235,8 @@ async def activate(
     known = await tickets.lock_tickets(
         tx, partner.partner_id, [n for n in numbers if n is not None]
     )
-    content = await tickets.read_snapshots(tx, {row.snapshot_id for row in known.values()})
+    sold_under = await run(tx, snapshots.read({row.snapshot_id for row in known.values()}))
+    content = {each.snapshot_id: each.content for each in sold_under}
     verdicts: list[ActivationVerdict | None] = []
     sales: dict[str, list[tuple[int, SoldTicket]]] = {}
     for number, each in zip(numbers, sold, strict=True):

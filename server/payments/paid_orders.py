@@ -159,7 +159,7 @@ class PaidOrders:
                 [
                     payments.succeeding(map(_success, paid), now=now),
                     *events.recording(map(_standing, paid), map(_move, paid), now=now),
-                    *rows.writing(now),
+                    *[command for command in rows.create(now) if command],
                     holds.confirming(takes, now=now),
                     outbox.done_together([each.told.task for each in paid]),
                 ]

@@ -27,7 +27,7 @@ from server.payments.refund_rules import Source
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason
 from server.stock import holds
-from server.tickets import tickets
+from server.tickets import tickets, validity
 
 SEND, QUERY = "refund.send", "refund.query"
 """Kinds of outbox tasks: WeChat is asked for the money; WeChat is asked what became of it. Their
@@ -457,7 +457,7 @@ async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: d
     (order,) = (await orders.lock_orders(tx, {each.order_id for each in over})).values()
     await holds.lock(tx, {take.stock_id for take in (*locked.order.takes, *order.takes)})
     ids = [each.ticket_id for each in over]
-    await shared_tickets.expire(tx, ids, actor=actor, now=now)
+    await validity.end(tx, ids, actor=actor, now=now)
     moved = await tickets.move(
         tx, ids, ("ACTIVE",), "REFUNDING", action="refunding", actor=actor, now=now
     )

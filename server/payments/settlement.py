@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.departures import CANCELLED
@@ -36,16 +36,18 @@ from server.orders.reader import OrderReader
 from server.orders.shared_tickets import Shared
 from server.payments import payments, refunds, travel_parties
 from server.payments import rules as payment_rules
+from server.payments.order_tickets import OrderTickets, of_item
 from server.payments.payments import Payment
-from server.payments.ticket_statements import TicketRows, new_tickets
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.faults import fault_text
 from server.platform.metrics import PAYMENTS
-from server.platform.pipeline import PipelineConnection, round_trip
+from server.platform.pipeline import PipelineConnection
+from server.platform.statements import run_all
 from server.stock import holds, quotas
 from server.stock.journeys import Ride
 from server.tickets import tickets
+from server.tickets.blocks import record_block
 from server.tickets.models import tickets as ticket_rows
 from server.wechat.codec import Transaction
 
@@ -65,12 +67,6 @@ administrator's (two causes).
 """
 
 log = structlog.get_logger()
-
-# a place that both tickets of a change are keeps its seat
-_PASS_SEAT = text("""
-UPDATE taken_seats SET order_id = :order_id
-WHERE stock_id = :stock_id AND seat_index = :seat_index AND order_id = :old_order_id
-""")
 
 
 class _GoneError(Exception):
@@ -163,15 +159,15 @@ class Settlement:
             blocked=change is not None and change.blocked,
         )
         rows = await self.issue(await PipelineConnection.of(tx), [issue], now=now)
-        await round_trip(tx, rows.writing(now))
+        await run_all(tx, rows.create(now))
         if change:
             if change.blocked:
-                event = {"action": "block", "state": "ACTIVE", "actor": actor}
-                await tickets.record(tx, [number for number, *_ in rows.tickets], now=now, **event)
+                ids = [ticket.ticket_id for ticket in rows.tickets]
+                await record_block(tx, ids, "ACTIVE", blocked=True, actor=actor, now=now)
             await shared_tickets.follow(tx, change.shared, actor=actor, now=now)
             await self._free(tx, order, change, actor=actor, now=now)
         await holds.confirm(tx, order.takes, now=now)
-        return [number for number, *_ in rows.tickets]
+        return [ticket.ticket_id for ticket in rows.tickets]
 
     async def payment_succeeded(
         self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
@@ -263,14 +259,14 @@ class Settlement:
 
     async def issue(
         self, pipeline: PipelineConnection, issues: Sequence[Issue], *, now: datetime
-    ) -> TicketRows:
+    ) -> OrderTickets:
         """The tickets of orders, to be written in the transaction that makes them PAID."""
         offers = await self._reader.sold_offers(pipeline, [issue.order for issue in issues])
         new = [
             [
                 ticket
                 for index, item in enumerate(issue.order.content.items)
-                for ticket in new_tickets(
+                for ticket in of_item(
                     index,
                     item,
                     _as_it_is(offers[item.snapshot_id, item.offer_id], item, issue.departures),
@@ -282,7 +278,7 @@ class Settlement:
             for issue in issues
         ]
         numbers = await self._numbers.take(sum(map(len, new)), now)
-        rows = TicketRows()
+        rows = OrderTickets()
         for issue, tickets_of_order in zip(issues, new, strict=True):
             order = issue.order
             passengers = self._reader.seals.open(order.order_id, order.passengers_sealed)
@@ -336,14 +332,13 @@ class Settlement:
         shared_stock_id = replaced.stock_id if replaced else None
         for place in item.places:
             if shared_stock_id is not None and place.seat_index is not None:
-                await tx.execute(
-                    _PASS_SEAT,
-                    {
-                        "order_id": order.order_id,
-                        "stock_id": shared_stock_id,
-                        "seat_index": place.seat_index,
-                        "old_order_id": old_order_id,
-                    },
+                # a place that both tickets of a change are keeps its seat
+                await holds.pass_seat(
+                    tx,
+                    shared_stock_id,
+                    place.seat_index,
+                    from_order=old_order_id,
+                    to_order=order.order_id,
                 )
         await completion.withdraw(
             tx,

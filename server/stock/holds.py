@@ -229,6 +229,21 @@ async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -
             raise overlapping_journey(take.offer_id, take.documents.index(min(elsewhere)))
 
 
+async def pass_seat(
+    tx: AsyncConnection, stock_id: int, seat_index: int, *, from_order: int, to_order: int
+) -> None:
+    """Gives a seat of a locked stock to another order that is the same place, as of a change."""
+    await tx.execute(
+        taken_seats.update()
+        .where(
+            taken_seats.c.stock_id == stock_id,
+            taken_seats.c.seat_index == seat_index,
+            taken_seats.c.order_id == from_order,
+        )
+        .values(order_id=to_order)
+    )
+
+
 async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
     """Locks in the order of their numbers what the statements of one transaction lock one after
     the other.

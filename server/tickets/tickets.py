@@ -3,7 +3,7 @@
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -14,7 +14,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     any_,
-    insert,
     literal,
     select,
     text,
@@ -183,19 +182,6 @@ def ticket_number(ticket_code: str, partner: Partner) -> int | None:
     return code.number(partner.partner_id)
 
 
-async def store_snapshot(
-    tx: AsyncConnection, product_id: int, content: dict[str, Any], now: datetime
-) -> UUID:
-    """Keeps what is sold as it is now, for ever."""
-    snapshot_id = uuid4()
-    await tx.execute(
-        insert(snapshots).values(
-            snapshot_id=snapshot_id, product_id=product_id, content=content, create_time=now
-        )
-    )
-    return snapshot_id
-
-
 def state_refuses(ticket_code: str, state: str, why: str) -> DomainError:
     """TICKET_STATE_REFUSES for a ticket, with what it is."""
     return DomainError(
@@ -204,15 +190,6 @@ def state_refuses(ticket_code: str, state: str, why: str) -> DomainError:
         ticket_code=ticket_code,
         status=state,
     )
-
-
-async def read_snapshots(
-    tx: AsyncConnection, snapshot_ids: Collection[UUID]
-) -> dict[UUID, dict[str, Any]]:
-    """What was sold, by the ids of its snapshots."""
-    query = select(snapshots.c.snapshot_id, snapshots.c.content)
-    rows = await tx.execute(query.where(snapshots.c.snapshot_id.in_(snapshot_ids)))
-    return {row.snapshot_id: row.content for row in rows}
 
 
 async def find_batch(tx: AsyncConnection, partner_id: int, batch_id: UUID) -> Batch | None:
@@ -403,25 +380,6 @@ async def move(
     moved = sorted((await tx.execute(MOVE, values)).scalars())
     await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
     return set(moved)
-
-
-async def shift(
-    tx: AsyncConnection, ticket_id: int, by: timedelta, *, state: str, actor: str, now: datetime
-) -> None:
-    """Moves the validity of a ticket that is locked, in `state`, with its departure, and records
-    it.
-    """
-    shifted = await tx.execute(
-        update(tickets)
-        .where(tickets.c.ticket_id == ticket_id)
-        .values(
-            valid_from_time=tickets.c.valid_from_time + by,
-            valid_until_time=tickets.c.valid_until_time + by,
-            update_time=now,
-        )
-    )
-    assert shifted.rowcount == 1, "it is locked"
-    await record(tx, [ticket_id], now=now, action="departure_moved", state=state, actor=actor)
 
 
 async def record(

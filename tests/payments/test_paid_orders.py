@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from server.orders import orders
 from server.payments import payments
 from server.payments.notices import NOTICE
+from server.payments.order_tickets import OrderTickets
 from server.payments.paid_orders import PaidOrders
 from server.payments.payments import StoredNotice
-from server.payments.ticket_statements import TicketRows
 from server.platform import outbox
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -247,9 +247,9 @@ async def test_a_fault_leaves_nothing_of_a_batch(
     """What fails together is done alone afterwards."""
     waiting = await asked(scenario, 5)
     seen: list[int] = []
-    writing, go = TicketRows.writing, PipelineConnection.round_trip
+    writing, go = OrderTickets.create, PipelineConnection.round_trip
 
-    def break_off(rows: TicketRows, now: datetime) -> Any:
+    def break_off(rows: OrderTickets, now: datetime) -> Any:
         if len(rows.tickets) > 1:
             raise RuntimeError
         return writing(rows, now)
@@ -263,7 +263,7 @@ async def test_a_fault_leaves_nothing_of_a_batch(
         return await go(pipeline, statements, commit=commit)
 
     if at == "the writing":
-        monkeypatch.setattr(TicketRows, "writing", break_off)
+        monkeypatch.setattr(OrderTickets, "create", break_off)
     else:
         monkeypatch.setattr(PipelineConnection, "round_trip", fail_the_commit)
     await tell_at_once(

@@ -1,0 +1,85 @@
+"""When tickets are valid, as far as that changes after they were made: with a departure that moves,
+and for what several tickets share.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.platform.statements import Statement, run
+from server.tickets.models import tickets
+from server.tickets.tickets import move, record
+
+
+class Validity(NamedTuple):
+    """A ticket, and from when until when it is to be valid."""
+
+    ticket_id: int
+    valid_from_time: datetime
+    valid_until_time: datetime
+
+
+class _Moved(NamedTuple):
+    ticket_id: int
+    state: str
+
+
+_FOLLOW = Statement(
+    """
+UPDATE tickets t SET valid_from_time = least(t.valid_from_time, v.valid_from_time),
+  valid_until_time = v.valid_until_time, update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::timestamptz[], $4::timestamptz[])
+  AS v (ticket_id, valid_from_time, valid_until_time)
+WHERE t.ticket_id = v.ticket_id AND t.state NOT IN ('REFUNDED', 'EXPIRED')
+  AND (t.valid_until_time <> v.valid_until_time OR t.valid_from_time > v.valid_from_time)
+RETURNING t.ticket_id, t.state
+""",
+    _Moved,
+)
+_END = Statement("""
+UPDATE tickets SET valid_until_time = least(valid_until_time, $1::timestamptz)
+WHERE ticket_id = ANY($2::bigint[]) AND valid_from_time < $1::timestamptz
+""")
+
+
+async def shift(
+    tx: AsyncConnection, ticket_id: int, by: timedelta, *, state: str, actor: str, now: datetime
+) -> None:
+    """Moves the validity of a ticket that is locked, in `state`, with its departure, and records
+    it.
+    """
+    shifted = await tx.execute(
+        update(tickets)
+        .where(tickets.c.ticket_id == ticket_id)
+        .values(
+            valid_from_time=tickets.c.valid_from_time + by,
+            valid_until_time=tickets.c.valid_until_time + by,
+            update_time=now,
+        )
+    )
+    assert shifted.rowcount == 1, "it is locked"
+    await record(tx, [ticket_id], now=now, action="departure_moved", state=state, actor=actor)
+
+
+async def follow(
+    tx: AsyncConnection, wanted: Sequence[Validity], *, actor: str, now: datetime
+) -> None:
+    """Has locked tickets begin no later and end just then, and records it; those that were given
+    back or are over stay.
+    """
+    for ticket_id, state in await run(tx, _FOLLOW.of_rows(wanted, now)):
+        event = {"action": "validity_moved", "state": state, "actor": actor}
+        await record(tx, [ticket_id], now=now, **event)
+
+
+async def end(
+    tx: AsyncConnection, ticket_ids: Collection[int], *, actor: str, now: datetime
+) -> None:
+    """Ends those of locked tickets that were redeemed in part: their validity is over now."""
+    partly = ("PARTIALLY_REDEEMED",)
+    ended = await move(tx, ticket_ids, partly, "EXPIRED", action="expired", actor=actor, now=now)
+    if ended:
+        await run(tx, _END(now, sorted(ended)))
