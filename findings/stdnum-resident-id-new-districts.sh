@@ -10,7 +10,7 @@
 #        for every number of the new district, whatever the birth date. For residence permits it
 #        asks whether the "district" existed when the holder was born: False for people of Hong Kong
 #        and Macau born in 1950 and 1980, True for those born in 2000 and 2022, False for all of
-#        Taiwan. So the holders are told that their number is wrong.
+#        Taiwan. So the holders' numbers are refused as wrong.
 #
 # What to do: check form, birth date and check character, and never refuse for a district; the
 # library is no cross-check for such numbers.

@@ -39,8 +39,8 @@ async def count_body(scope, receive, send):
     await send({"type": "http.response.body", "body": b"body of %d bytes" % size})
 
 
-async def told(parser, offer):
-    """What the application was told of the body."""
+async def received(parser, offer):
+    """What the application received of the body."""
     config = uvicorn.Config(count_body, port=0, http=parser, lifespan="off", log_level="error")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
@@ -57,7 +57,7 @@ async def told(parser, offer):
 
 async def main():
     seen = {
-        (parser, bool(offer)): await told(parser, offer)
+        (parser, bool(offer)): await received(parser, offer)
         for parser in ("httptools", "h11")
         for offer in (OFFER, b"")
     }

@@ -78,7 +78,9 @@ def serve(
     loading = threading.Thread(target=_load, args=(embedded,), daemon=True)
     loading.start()
     with (
-        ports.kept(settings) as ready,  # before what a busy port would leave behind is made
+        ports.kept(
+            settings
+        ) as ready,  # before anything is made that a busy port would leave lying about
         development.open_wechat(ready) as wechat,
         development.open_places(ready, when_ours=wechat.start if wechat else None) as found,
     ):
@@ -429,7 +431,7 @@ def _stop_before_serving(_number: int, _frame: object) -> None:
 
 
 def main() -> None:
-    """Runs the command; what a person can mend is told in one sentence, without a traceback."""
+    """Runs the command; what a person can mend is said in one sentence, without a traceback."""
     exits.run(lambda: app(standalone_mode=True))
 
 

@@ -72,7 +72,7 @@ from server.tickets.qr import KeyRing
 from server.wechat.client import WechatClient
 
 LONGEST_FOLDER = 70
-"""The path of a socket has 107 characters at the most."""
+"""The path of a socket has at most 107 characters."""
 STOP_STEP_SECONDS = 20.0
 """Any part has so long to close; longer than the outbox gives its tasks."""
 QUIET_SECONDS = 0.1
@@ -208,7 +208,7 @@ class App:
         """Says NOT_SERVING, refuses new calls, lets those in flight finish, then closes everything,
         last made first.
 
-        Takes `drain_seconds` at the most, or until `hurry`; what is not finished then is cut off.
+        Takes at most `drain_seconds`, or until `hurry`; what is not finished then is cut off.
         """
         log.info("server.stopping")
         await self._health.say_stopping()
@@ -312,7 +312,7 @@ class App:
             db,
             key_rings,
             batch=settings.redeem_batch,
-            workers=settings.redeem_lanes,
+            workers=settings.redeem_workers,
             token_cache=settings.token_cache,
         )
         return Domain(
@@ -367,7 +367,7 @@ class App:
             zone=settings.zone,
             hold_seconds=settings.hold_seconds,
             batch=settings.order_batch,
-            workers=settings.order_lanes,
+            workers=settings.order_workers,
         )
         return Orders(catalogues, reader, holder)
 

@@ -151,7 +151,7 @@ def committers(found: list[Source]) -> Iterator[str]:
 
 
 def clocks_in_rules(found: list[Source]) -> Iterator[str]:
-    """A rule is told the time; it does not look at a clock."""
+    """A rule takes the time as an argument; it looks at no clock."""
     for source in found:
         if source.is_product and Path(source.path).stem in PURE:
             for node in ast.walk(source.tree):

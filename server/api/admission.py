@@ -19,7 +19,7 @@ BUSY_RETRY_SECONDS = 0.5
 FIRST_MESSAGE_SECONDS = 20.0
 CANCELLATION_SECONDS = 0.05
 """The end of a call that was cancelled looks like the end of its messages; so long after it that
-is told.
+is known.
 """
 HURRIED_SECONDS = 1.0
 """What is left to calls without a message when the server stops."""
@@ -130,9 +130,7 @@ class Admission:
                 f"no request came within {self._seconds:g} seconds; send it with the call",
             ) from None
         if message is grpc.aio.EOF:
-            await asyncio.sleep(
-                0
-            )  # when it is the end of a call that was cancelled, that is told now
+            await asyncio.sleep(0)  # lets a cancellation arrive, whose end looks the same
             raise DomainError(Reason.INVALID_FIELD, "the call came without a request; send one")
         return message
 

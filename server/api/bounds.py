@@ -1,7 +1,7 @@
 """How large a request can be by its contract, found out before its bytes are parsed.
 
 Two bytes on the wire make an empty item of a list, and some fifty in memory: a message that gRPC
-lets through could be half a million of them. So what a message may hold at the most is worked out
+lets through could be half a million of them. So what a message may hold at most is worked out
 from the limits of its fields, and its bytes are searched for more than that: items of each list,
 fields in all, length of each message in it. The search ends at the first excess, and passes in one
 step whatever holds no list.
@@ -17,7 +17,7 @@ from server.api.fields import DEFAULT_MAX_ITEMS, DEFAULT_MAX_LENGTH, TYPED_FOR_K
 from server.platform.errors import invalid
 
 UNSEARCHED_BYTES = 4096
-"""A message of no more is parsed as it is: it holds two thousand items at the most."""
+"""A message of no more is parsed as it is: it holds at most two thousand items."""
 OTHER_FIELDS = 100
 OTHER_BYTES = 512
 """Room in every message for fields of a later contract, which this server does not know."""
@@ -42,7 +42,7 @@ under `_ALL_FIELDS`.
 
 
 class _Field(NamedTuple):
-    """A list, or a message: at most `most` of it; `inner` are the bounds of each, if it is a
+    """A list, or a message: at most `limit` of it; `inner` are the bounds of each, if it is a
     message.
 
     `packed_bytes` is the greatest length of a list of numbers in one piece; 0 for a list of
@@ -51,7 +51,7 @@ class _Field(NamedTuple):
 
     name: str
     number: int
-    most: int
+    limit: int
     is_list: bool
     packed_bytes: int
     inner: "Bounds | None"
@@ -75,15 +75,15 @@ class Bounds:
         self._fields: dict[int, _Field] = {}
         max_bytes = OTHER_BYTES
         for field in descriptor.fields:
-            most, item_bytes = _limits(field)
+            limit, item_bytes = _limits(field)
             inner = Bounds.of(field.message_type) if field.message_type else None
-            max_bytes += most * (HEAD_BYTES + (inner.max_bytes if inner else item_bytes))
-            self.max_fields += most
+            max_bytes += limit * (HEAD_BYTES + (inner.max_bytes if inner else item_bytes))
+            self.max_fields += limit
             self.has_lists |= field.is_repeated or (inner is not None and inner.has_lists)
             if field.is_repeated or inner:
-                packed = most * NUMBER_BYTES if field.is_repeated and _is_number(field) else 0
+                packed = limit * NUMBER_BYTES if field.is_repeated and _is_number(field) else 0
                 self._fields[field.number] = _Field(
-                    field.name, field.number, most, field.is_repeated, packed, inner
+                    field.name, field.number, limit, field.is_repeated, packed, inner
                 )
         if descriptor.full_name != ANY_CONTENT:
             self.max_bytes = min(max_bytes, UNLIMITED_BYTES)
@@ -110,7 +110,7 @@ class Bounds:
     def check_length(self, length: int, path: str) -> None:
         """Raises INVALID_FIELD for a message at `path` of more bytes than there can be."""
         if length > self.max_bytes:
-            fault = f"has {length} bytes; {self._name} has {self.max_bytes} at the most"
+            fault = f"has {length} bytes; {self._name} has at most {self.max_bytes}"
             raise invalid(path or "request", fault)
 
     def search(self, content: bytes, at: int, end: int, path: str, counts: Counts) -> None:
@@ -158,9 +158,9 @@ def _look_into(
     here to there.
     """
     content, begin, end = place
-    too_many = number > field.most or (field.packed_bytes and end - begin > field.packed_bytes)
+    too_many = number > field.limit or (field.packed_bytes and end - begin > field.packed_bytes)
     if field.is_list and too_many:
-        raise invalid(path + field.name, f"has more items than the {field.most} that are taken")
+        raise invalid(path + field.name, f"has more items than the {field.limit} that are taken")
     inner = field.inner
     if inner and (end - begin > inner.max_bytes or inner.has_lists):
         part = f"{path}{field.name}[{number - 1}]" if field.is_list else path + field.name
@@ -173,16 +173,17 @@ def _limits(field: FieldDescriptor) -> tuple[int, int]:
     message.
     """
     limits = field.GetOptions().Extensions[options_pb2.limits]
-    most, length = limits.max_items or DEFAULT_MAX_ITEMS, limits.max_length or DEFAULT_MAX_LENGTH
+    limit = limits.max_items or DEFAULT_MAX_ITEMS
+    length = limits.max_length or DEFAULT_MAX_LENGTH
     around = field.containing_type
     if around and around.full_name == "google.protobuf.FieldMask":
-        most, length = MASK_PATHS, MASK_PATH_CHARACTERS
+        limit, length = MASK_PATHS, MASK_PATH_CHARACTERS
     if not field.is_repeated:
-        most = 1
+        limit = 1
     if _is_number(field):
-        return most, NUMBER_BYTES
+        return limit, NUMBER_BYTES
     typed = limits.text not in (options_pb2.TEXT_UNSPECIFIED, options_pb2.TEXT_SCANNED)
-    return most, length * CHARACTER_BYTES * (TYPED_FOR_KEPT if typed else 1)
+    return limit, length * CHARACTER_BYTES * (TYPED_FOR_KEPT if typed else 1)
 
 
 def _is_number(field: FieldDescriptor) -> bool:

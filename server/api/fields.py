@@ -67,8 +67,8 @@ class Checker:
             if inner and not inner.full_name.startswith("google."):
                 checker = Checker.of(inner)
                 if not checker.is_empty:
-                    most = max_items(field) if field.is_repeated else 0
-                    self._inner.append((field.name, most, checker))
+                    limit = max_items(field) if field.is_repeated else 0
+                    self._inner.append((field.name, limit, checker))
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> "Checker":
@@ -92,17 +92,17 @@ class Checker:
         return not self._checks and not self._inner
 
     def violations(self, message: Message, path: str) -> Iterator[Violation]:
-        """Every violation, with field paths behind `path`; the items of a list that is too long
+        """Every violation, with field paths below `path`; the items of a list that is too long
         are not looked at.
         """
         for name, check in self._checks:
             fault = check(message)
             if fault:
                 yield path + name, fault
-        for name, most, checker in self._inner:
-            if most:
+        for name, limit, checker in self._inner:
+            if limit:
                 items = getattr(message, name)
-                for index, item in enumerate(items if len(items) <= most else ()):
+                for index, item in enumerate(items if len(items) <= limit else ()):
                     yield from checker.violations(item, f"{path}{name}[{index}].")
             elif message.HasField(name):
                 yield from checker.violations(getattr(message, name), f"{path}{name}.")
@@ -136,7 +136,7 @@ def _field_check(field: FieldDescriptor) -> FieldCheck | None:
 
 
 def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
-    name, most = field.name, max_items(field)
+    name, limit = field.name, max_items(field)
     known = {value.number for value in field.enum_type.values} if field.enum_type else None
     texts_fault = _texts_check(limits) if field.type == _TEXT else None
 
@@ -144,8 +144,8 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
         items = getattr(message, name)
         if not items:
             return "is required: send at least one" if required else None
-        if len(items) > most:
-            return f"has {len(items)} items, at most {most} are taken"
+        if len(items) > limit:
+            return f"has {len(items)} items, at most {limit} are taken"
         if known is not None and not known.issuperset(items):
             return f"items must be of {_enum_names(field)}"
         return texts_fault(items) if texts_fault else None
@@ -155,22 +155,22 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
 
 def _texts_check(limits: Any) -> Callable[[Any], str | None]:
     """Of the texts in a repeated field."""
-    most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
-    typed = TYPED_FOR_KEPT_IN_LISTS * most
+    longest, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    typed = TYPED_FOR_KEPT_IN_LISTS * longest
     matches = re.compile(pattern).fullmatch if pattern else None
     read = READERS.get(limits.text)
 
     def check(items: Any) -> str | None:
         if read:
             if max(map(len, items)) > typed:
-                return f"items must have 1 to {most} characters and no NUL"
+                return f"items must have 1 to {longest} characters and no NUL"
             try:
                 items[:] = [read(item) for item in items]
             except ValueError as error:
                 return f"has an item that {error}"
         for item in items:
-            if not item or len(item) > most or "\x00" in item:
-                return f"items must have 1 to {most} characters and no NUL"
+            if not item or len(item) > longest or "\x00" in item:
+                return f"items must have 1 to {longest} characters and no NUL"
             if matches and not matches(item):
                 return f"items must match {pattern}"
         return None
@@ -179,11 +179,11 @@ def _texts_check(limits: Any) -> Callable[[Any], str | None]:
 
 
 def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
-    most, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    longest, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
     matches = re.compile(pattern).fullmatch if pattern else None
     read = READERS.get(limits.text)
     scanned = limits.text == options_pb2.TEXT_SCANNED
-    typed = TYPED_FOR_KEPT * most
+    typed = TYPED_FOR_KEPT * longest
 
     def check(message: Message) -> str | None:
         value: str = getattr(message, name)
@@ -194,8 +194,8 @@ def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
                 return str(error)
         if not value:
             return "is required" if required else None
-        if len(value) > most:
-            return f"has {len(value)} characters, at most {most} are taken"
+        if len(value) > longest:
+            return f"has {len(value)} characters, at most {longest} are taken"
         if "\x00" in value and not scanned:
             return "must not contain the NUL character"
         if matches and not matches(value):
@@ -213,7 +213,7 @@ def _put(message: Message, name: str, value: str) -> str:
 
 
 def _integer_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
-    name, least, most = field.name, limits.min, limits.max
+    name, minimum, maximum = field.name, limits.min, limits.max
     presence = field.has_presence
 
     def check(message: Message) -> str | None:
@@ -222,10 +222,10 @@ def _integer_check(field: FieldDescriptor, limits: Any, required: bool) -> Field
         value = getattr(message, name)
         if value == 0 and not presence:
             return "is required" if required else None
-        if value < least:
-            return f"is {value}, must be at least {least}"
-        if most and value > most:
-            return f"is {value}, must be at most {most}"
+        if value < minimum:
+            return f"is {value}, must be at least {minimum}"
+        if maximum and value > maximum:
+            return f"is {value}, must be at most {maximum}"
         return None
 
     return check

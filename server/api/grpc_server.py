@@ -12,11 +12,11 @@ KEEPALIVE_SECONDS = 60
 """After this long without a word a connection is asked whether it is alive."""
 KEEPALIVE_TIMEOUT_SECONDS = 20
 MIN_PING_SECONDS = 5
-"""Clients that ask more often than this are sent away. Java's asks every 10 s at the most, a
+"""Clients that ask more often than this are sent away. Java's asks every 10 s at most, a
 little less as it arrives.
 """
 MAX_ANSWER_BYTES = 4 << 20
-"""Greater ones clients do not take, if they are not told to."""
+"""Clients take no greater ones, unless they are set to."""
 LEAST_PENDING_CALLS = 4096
 """Calls that have come and wait for the loop, whatever few may be in flight: each hears
 SERVER_BUSY from us.

@@ -2,7 +2,7 @@
 `/healthz`.
 
 NOT_SERVING while the database does not answer or takes no writes, while a loop of ours is down, and
-while the process stops. A lost Redis is told, and served without.
+while the process stops. A lost Redis is reported, and served without.
 """
 
 import asyncio

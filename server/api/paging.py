@@ -7,7 +7,7 @@ A servicer writes a method that lists something with @paged:
         self, request: ListRefundsRequest, page: Page[Admin, tuple[datetime, int]]
     ) -> ListRefundsResponse:
         async with self._db.report(page.caller.key) as tx:
-            found = await refunds.page(tx, before=page.after, most=page.size + 1)
+            found = await refunds.page(tx, before=page.after, limit=page.size + 1)
         shown = page.cut(found, lambda last: (last.create_time, last.refund_no))
         return ListRefundsResponse(refunds=map(refund_message, shown))
 """
@@ -47,7 +47,7 @@ class PageTokens:
         self._key = hmac.digest(secret_key, b"deeptravel page tokens", "sha256")
 
     def encode(self, request: Any, cursor: Sequence[Value]) -> str:
-        """The token of the page behind `cursor`, for requests with the filters of `request`."""
+        """The token of the page after `cursor`, for requests with the filters of `request`."""
         body = orjson.dumps(list(cursor))
         return base64.urlsafe_b64encode(self._mac(request, body) + body).decode().rstrip("=")
 
@@ -121,7 +121,7 @@ class Page(Generic[C, K]):
 
     Attributes:
         after: the cursor of the last item of the page before; None for the first page.
-        size: the most items it has.
+        size: how many items it has at most.
         next_after: what the next page comes after, set by the method; None if this is the last.
     """
 

@@ -6,7 +6,14 @@ A servicer writes such a method with @changing:
     async def CancelOrder(
         self, request: CancelOrderRequest, call: ChangingCall[Traveller]
     ) -> CancelOrderResponse:
-        order = await orders.cancel(call.tx, call.caller, request.order_id, now=call.now)
+        order = await orders.cancel_by_traveller(
+            call.tx,
+            call.caller.traveller_id,
+            request.order_id,
+            actor=call.caller.key,
+            now=call.now,
+            close_payments=payments.close_waiting,
+        )
         return CancelOrderResponse(order=order_message(order))
 """
 
@@ -63,7 +70,7 @@ class Repeats:
         if not request.request_id:
             return await self._db.in_transaction(work)
         call = current()
-        assert call.caller is not None, "repeats are told apart by caller"
+        assert call.caller is not None, "repeats are those of one caller"
         key = (call.caller.key, call.method, request.request_id)
         content_hash = self.content_hash(request)
         secret = _carries_secrets(response_type.DESCRIPTOR)

@@ -24,21 +24,21 @@ MAX_VIOLATIONS_BYTES = 1280
 def error_status(error: DomainError, request_id: str) -> status_pb2.Status:
     """The error as both transports send it, with the details that callers act on.
 
-    Many a client takes 8 KiB of trailers at the most, and the status travels in them: texts are
-    cut, and of the violations as many are told as fit, with how many of those found were left out
+    Many a client takes at most 8 KiB of trailers, and the status travels in them: texts are
+    cut, and of the violations as many are listed as fit, with how many of those found were left out
     as `violations_left_out` of the ErrorInfo.
     """
     message = _cut(error.message, MAX_MESSAGE_BYTES)
     facts = {key: _cut(value, MAX_FACT_BYTES) for key, value in error.metadata.items()}
-    told, left_out = _told(error.violations)
+    listed, left_out = _listed(error.violations)
     if left_out:
         facts["violations_left_out"] = str(left_out)
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=facts),
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
-    if told:
-        details.append(error_details_pb2.BadRequest(field_violations=told))
+    if listed:
+        details.append(error_details_pb2.BadRequest(field_violations=listed))
     if error.retry_seconds is not None:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_seconds * 1e9))
@@ -53,11 +53,11 @@ def error_status(error: DomainError, request_id: str) -> status_pb2.Status:
     return status
 
 
-def _told(
+def _listed(
     violations: Sequence[tuple[str, str]],
 ) -> tuple[list[error_details_pb2.BadRequest.FieldViolation], int]:
     """The violations that fit into a status, and how many do not."""
-    told, size = [], 0
+    listed, size = [], 0
     for field, description in violations:
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=_cut(field, MAX_FACT_BYTES), description=_cut(description, MAX_FACT_BYTES)
@@ -65,13 +65,13 @@ def _told(
         size += violation.ByteSize() + 3
         if size > MAX_VIOLATIONS_BYTES:
             break
-        told.append(violation)
-    return told, len(violations) - len(told)
+        listed.append(violation)
+    return listed, len(violations) - len(listed)
 
 
-def _cut(text: str, most: int) -> str:
-    """The text, or as much of it as `most` bytes of UTF-8 hold, with an ellipsis."""
+def _cut(text: str, limit: int) -> str:
+    """The text, or as much of it as `limit` bytes of UTF-8 hold, with an ellipsis."""
     encoded = text.encode()
-    if len(encoded) <= most:
+    if len(encoded) <= limit:
         return text
-    return encoded[: most - len("…".encode())].decode(errors="ignore") + "…"
+    return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…"

@@ -33,14 +33,14 @@ async def list_audit_events(
     time_from: datetime | None,
     time_until: datetime | None,
     after: tuple[datetime, UUID] | None,
-    most: int,
+    limit: int,
     **filters: str,
 ) -> list[AuditEvent]:
-    """Up to `most` events older than `after` (time, id), newest first; empty filters do not
+    """Up to `limit` events older than `after` (time, id), newest first; empty filters do not
     count.
     """
     time, audit_id = audit_events.c.occurred_time, audit_events.c.audit_id
-    query = select(audit_events).order_by(time.desc(), audit_id.desc()).limit(most)
+    query = select(audit_events).order_by(time.desc(), audit_id.desc()).limit(limit)
     for column, value in filters.items():
         if value:
             query = query.where(audit_events.c[column] == value)

@@ -43,7 +43,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Records(Generic[T]):
-    """The rows of one table that carry a unique name, told as frozen dataclasses.
+    """The rows of one table that carry a unique name, as frozen dataclasses.
 
     Attributes:
         resource: what errors and the audit trail call one of them.
@@ -82,12 +82,12 @@ class Records(Generic[T]):
         return self._active(name, await self._read(tx, name, shared))
 
     async def page(
-        self, tx: AsyncConnection, *, after: object | None, most: int, **filters: object
+        self, tx: AsyncConnection, *, after: object | None, limit: int, **filters: object
     ) -> list[T]:
-        """Up to `most` records behind the name `after`, in the order of names; empty filters do
+        """Up to `limit` records after the name `after`, in the order of names; empty filters do
         not count.
         """
-        query = self.query.order_by(self.key).limit(most)
+        query = self.query.order_by(self.key).limit(limit)
         if after is not None:
             query = query.where(self.key > after)
         for column, value in filters.items():
@@ -182,7 +182,7 @@ def checked(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def with_names(record: R, path: str = "") -> R:
     """The record, a dataclass or mapping, with its names as they are kept (`texts.read_name`).
 
-    Raises INVALID_FIELD, with fields behind `path`.
+    Raises INVALID_FIELD, with field paths below `path`.
     """
     values: Mapping[str, Any] = record if isinstance(record, Mapping) else shown(record)
     read: dict[str, str] = {}

@@ -35,7 +35,7 @@ SELECT v.audit_id, $1::timestamptz, v.actor, v.action, v.resource, v.name, v.bef
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
   AS v (audit_id, actor, action, resource, name, before, after)
 """)
-"""Records changes in a hot transaction: the time, then the columns of `row`s."""
+"""Records changes in a shared transaction: the time, then the columns of `row`s."""
 
 
 def row(change: AuditedChange, *, actor: str) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """The one door to `tools.dev`: what is started beside the server for those who try it without
 services of their own.
 
-The server itself takes URLs and a merchant's settings. By URLs nothing behind this door is loaded,
+The server itself takes URLs and a merchant's settings. By URLs nothing of tools/dev is loaded,
 but for demo data that
 are asked for; an import contract keeps every other module of the server from going past it.
 """

@@ -28,10 +28,8 @@ def run(command: Callable[[], object]) -> None:
     except DomainError as error:
         is_away = error.reason is Reason.DATABASE_UNAVAILABLE
         complain(error, CANNOT_RUN if is_away else WRONG)
-    except (
-        StartError,
-        OSError,
-    ) as error:  # the latter of the disk, as all others are told where they happen
+    # an OSError is one of the disk: all others are reported where they happen
+    except (StartError, OSError) as error:
         complain(error, CANNOT_RUN)
 
 

@@ -70,10 +70,10 @@ def serve_as_worker() -> int:
 async def _serve(
     settings: Settings, found: Places, announce: Announce, *, is_worker: bool = False
 ) -> int:
-    told = _Told()
+    signals = _StopSignals()
     asyncio.get_running_loop().set_exception_handler(logs.loop_fault)
     if is_worker:
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.end_by_parent)
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), signals.end_by_parent)
     app = await App.start(settings, found.database_url, found.redis_url, shared_ports=True)
     # What is there now stays, and no collection need walk over it; a first one would take a fifth
     # of a second and find next to nothing.
@@ -84,22 +84,22 @@ async def _serve(
     collecting = app.loops.add("garbage-collection", Polling(_collect, FULL_COLLECTION_SECONDS))
     collecting.start()
     kept = found.keep(app.loops)
-    told.when_again(app.hurry)
+    signals.when_again(app.hurry)
     announce(app.ports)
-    await told.stop.wait()
+    await signals.stop.wait()
     await collecting.cancel()
     await app.stop()
     for loop in kept:
         await loop.cancel()
-    return HURRIED if told.again else 0
+    return HURRIED if signals.again else 0
 
 
 async def _collect() -> None:
     gc.collect()
 
 
-class _Told:
-    """What signals tell this process: to stop, and told again, to wait for nobody."""
+class _StopSignals:
+    """Signals to stop; a second one says to wait for nobody."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -162,11 +162,11 @@ class _Supervisor:
         self._running: dict[int, asyncio.subprocess.Process] = {}
 
     async def run(self, workers: int, announce: Callable[[], None]) -> int:
-        told = _Told()
-        told.when_again(lambda: self._signal(signal.SIGTERM))  # each for the second time, too
+        signals = _StopSignals()
+        signals.when_again(lambda: self._signal(signal.SIGTERM))  # each for the second time, too
         ready = [asyncio.Event() for _ in range(workers)]
-        keepers = [asyncio.create_task(self._keep(each, told.stop)) for each in ready]
-        stop = asyncio.create_task(told.stop.wait())
+        keepers = [asyncio.create_task(self._keep(each, signals.stop)) for each in ready]
+        stop = asyncio.create_task(signals.stop.wait())
         try:
             up = asyncio.create_task(_all_set(ready))
             await asyncio.wait([up, stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
@@ -175,12 +175,12 @@ class _Supervisor:
                 await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
             up.cancel()
         finally:
-            told.stop.set()
+            signals.stop.set()
             self._signal(signal.SIGTERM)
             await self._wait_or_kill(keepers)
         for keeper in keepers:
             keeper.result()
-        return HURRIED if told.again else 0
+        return HURRIED if signals.again else 0
 
     async def _keep(self, ready: asyncio.Event, stop: asyncio.Event) -> None:
         """Keeps one worker running until `stop`."""

@@ -147,7 +147,7 @@ async def update_operator(
         raise invalid("locked", "takes only false; RevokeOperator shuts an account out")
     if "password" in columns:
         columns["password_hash"] = await passwords.hash(columns.pop("password"))
-        unshown["password"] = "changed"  # noqa: S105 - told, not shown
+        unshown["password"] = "changed"  # noqa: S105 - that it was, not what it is
         await end_logins(tx, username, by["now"])
     if "locked" in values:
         await unlock(tx, username)

@@ -1,7 +1,7 @@
 """Whose password is hashed next: a bounded queue in which nobody can take another's turn.
 
 Hashing is slow on purpose, so who sends many passwords could keep everybody from logging in. Those
-who wait are told apart by their share: where they have logged in before, or else where they call
+who wait belong to shares: where they have logged in before, or else where they call
 from. Shares take turns, whatever waits in each; and those that have logged in from there before
 have every second turn, however many others wait.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from server.platform.errors import DomainError, Reason
 
 SHARE_WAITING = 16
-"""Of one share; further ones are told to come again."""
+"""Of one share; further ones are asked to come again."""
 MOST_WAITING = 64
 """Of all shares of a kind. One that comes then takes the last place of the share with most, not
 of one with a single place.

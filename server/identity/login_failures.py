@@ -78,7 +78,7 @@ class LoginFailures:
     async def count(
         self, tx: AsyncConnection, attempt: Attempt, now: datetime, *, own_terminal: bool
     ) -> DomainError | None:
-        """One failure more, and LOGIN_LOCKED to be raised behind the commit, if the address is
+        """One failure more, and LOGIN_LOCKED to be raised after the commit, if the address is
         locked out anyway.
 
         Raises LOGIN_LOCKED if others, at the same moment, were enough already.
@@ -89,7 +89,7 @@ class LoginFailures:
         of_address = await _locked_row(tx, attempt.address, now)
         locked = self._locked(attempt.address, of_address, now)
         if locked is None:
-            after = of_address.another_in_window(now, lock=self._lock, most=self._address_limit)
+            after = of_address.another_in_window(now, lock=self._lock, limit=self._address_limit)
             await _write(tx, attempt.address, after)
         elif not own_terminal:
             raise locked
@@ -113,7 +113,7 @@ class LoginFailures:
 
     def _locked(self, key: Key, failures: rules.Failures, now: datetime) -> DomainError | None:
         limit = self._address_limit if key[0] == ANY_NAME else self._limit
-        locked = failures.locked_for(now, most=limit)
+        locked = failures.locked_for(now, limit=limit)
         if locked is None:
             return None
         return DomainError(
@@ -130,10 +130,10 @@ async def unlock(tx: AsyncConnection, username: str) -> None:
     )
 
 
-async def purge(tx: AsyncConnection, now: datetime, most: int) -> None:
-    """Removes up to `most` rows that no longer count."""
+async def purge(tx: AsyncConnection, now: datetime, limit: int) -> None:
+    """Removes up to `limit` rows that no longer count."""
     key = login_failures.c.username_hash, login_failures.c.place_hash
-    old = select(*key).where(login_failures.c.expire_time < now).limit(most)
+    old = select(*key).where(login_failures.c.expire_time < now).limit(limit)
     rows = (await tx.execute(old.with_for_update(skip_locked=True))).all()
     if rows:
         await tx.execute(delete(login_failures).where(or_(*(_under(tuple(row)) for row in rows))))

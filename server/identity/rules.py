@@ -38,20 +38,20 @@ class Failures:
         before = self.count if now < self.expire_time else 0
         return Failures(before + 1, now + lock)
 
-    def another_in_window(self, now: datetime, *, lock: timedelta, most: int) -> "Failures":
+    def another_in_window(self, now: datetime, *, lock: timedelta, limit: int) -> "Failures":
         """One failure more of those of many people, which are not in a row: forgotten `lock` after
         the first.
 
-        The one that makes them `most` locks for as long from then on.
+        The one that makes them `limit` locks for as long from then on.
         """
         if now >= self.expire_time or not self.count:
             return Failures(1, now + lock)
         count = self.count + 1
-        return Failures(count, now + lock if count >= most else self.expire_time)
+        return Failures(count, now + lock if count >= limit else self.expire_time)
 
-    def locked_for(self, now: datetime, *, most: int) -> timedelta | None:
-        """How long the name is locked out yet; None if it is not. `most` failures lock it out."""
-        if self.count < most or now >= self.expire_time:
+    def locked_for(self, now: datetime, *, limit: int) -> timedelta | None:
+        """How long the name is locked out yet; None if it is not. `limit` failures lock it out."""
+        if self.count < limit or now >= self.expire_time:
             return None
         return self.expire_time - now
 

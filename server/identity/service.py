@@ -441,18 +441,18 @@ async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
     await login_failures.unlock(tx, username)
 
 
-async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
-    """Removes up to `most` log-ins none of whose tokens can be used again, with their sessions;
+async def purge_logins(tx: AsyncConnection, now: datetime, limit: int) -> int:
+    """Removes up to `limit` log-ins none of whose tokens can be used again, with their sessions;
     returns how many.
 
-    Failures that no longer count go, too, as many at the most, and places where nobody has been for
+    Failures that no longer count go, too, at most as many, and places where nobody has been for
     long.
     """
     old = logins.c.refresh_expire_time < now, logins.c.access_expire_time < now
     gone = await tx.execute(
         delete(logins).where(
             logins.c.login_id.in_(
-                select(logins.c.login_id).where(*old).limit(most).with_for_update(skip_locked=True)
+                select(logins.c.login_id).where(*old).limit(limit).with_for_update(skip_locked=True)
             )
         )
     )
@@ -464,7 +464,7 @@ async def purge_logins(tx: AsyncConnection, now: datetime, most: int) -> int:
         )
         .values(former_refresh_hash=None, successor_sealed=None)
     )
-    await login_failures.purge(tx, now, most)
+    await login_failures.purge(tx, now, limit)
     await login_places.purge(tx, now)
     return gone.rowcount
 

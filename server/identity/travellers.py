@@ -42,7 +42,7 @@ _MAC_BYTES = 16
 
 _ID_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _ID_RANDOM_BITS = 22
-"""Behind 31 bits of seconds, which last until 2088: the 53 bits that JavaScript's numbers have."""
+"""After 31 bits of seconds, which last until 2088: the 53 bits that JavaScript's numbers have."""
 
 
 class TravellerToken(NamedTuple):
@@ -65,7 +65,7 @@ async def log_in(
 ) -> Traveller:
     """The traveller whom WeChat calls `openid` in the mini-program, made at the first log-in.
 
-    A `unionid` once told is kept where WeChat does not tell it again. Raises REVOKED for one who is
+    A `unionid` once sent is kept where WeChat does not send it again. Raises REVOKED for one who is
     blocked, and LostRaceError if the new id is another's already: `Database.in_transaction` draws
     again.
     """

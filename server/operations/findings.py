@@ -30,6 +30,6 @@ def ok(subject: str, found: str) -> Finding:
 
 
 def wrong(subject: str, error: object) -> Finding:
-    """A fault whose text says the remedy behind its last colon."""
+    """A fault whose text says the remedy after its last colon."""
     found, _, remedy = str(error).replace("\n", "; ").rpartition(": ")
     return Finding(subject, Verdict.WRONG, found or remedy, remedy if found else "")

@@ -34,6 +34,6 @@ def _remedy(connection: psycopg.Connection[tuple[object, ...]]) -> str | None:
         return f"ALTER DATABASE {connection.info.dbname} RESET {SETTING}"
     if source == "user":
         return f"ALTER ROLE {connection.info.user} RESET {SETTING}"
-    if file:  # told to superusers only
+    if file:  # shown to superusers only
         return f"take {SETTING} out of {file} and start again"
     return f"take {SETTING} back, where it is set ({source})"

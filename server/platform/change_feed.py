@@ -93,8 +93,8 @@ async def publish(tx: AsyncConnection, kind: ChangeKind, *keys: object) -> None:
     """Says that these of a kind change, or all of it; every process sees it within a second of
     the commit.
     """
-    told = [{"kind": kind.value, "key": str(key)} for key in dict.fromkeys(keys or [""])]
-    adding = insert(change_feed).values(told)
+    rows = [{"kind": kind.value, "key": str(key)} for key in dict.fromkeys(keys or [""])]
+    adding = insert(change_feed).values(rows)
     # the same again in one transaction; or a row restored from another server's dump, which must
     # look new
     await tx.execute(

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,9 +30,9 @@ from server.platform.redis_url import read as read_redis_url
 
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
-HOT_CONNECTIONS_BESIDE = 8
-"""Of the hot paths of each process, beside those that redeem and order: notices, looks at QR
-codes, seats left, tasks.
+PIPELINE_CONNECTIONS_BESIDE = 8
+"""Of each process, beside those that redeem and order: for notices, looks at QR codes, seats left,
+tasks.
 """
 PUBLIC_KEY_ID = "PUB_KEY_ID_"
 MAX_PORT = 65535
@@ -45,6 +45,14 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
+RENAMED = {
+    "HOT_LOCK_TIMEOUT_MS": "BATCH_LOCK_TIMEOUT_MS",
+    "REDEEM_LANES": "REDEEM_WORKERS",
+    "ORDER_LANES": "ORDER_WORKERS",
+}
+"""Former names of settings, which go on working (docs/operations.md, "Renamed settings")."""
+
+
 class ConfigError(Exception):
     """The settings are wrong; the text lists every fault with the variable's name and the
     remedy.
@@ -52,7 +60,7 @@ class ConfigError(Exception):
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default. The variable is the name in upper case behind
+    """Every setting, with its default. The variable is the name in upper case after
     `DEEPTRAVEL_`.
     """
 
@@ -158,7 +166,7 @@ class Settings(BaseSettings):
         ge=100,
         description="waiting for a row that another call holds; four times, then CONFLICT",
     )
-    hot_lock_timeout_ms: int = Field(
+    batch_lock_timeout_ms: int = Field(
         100,
         ge=10,
         description=(
@@ -167,9 +175,9 @@ class Settings(BaseSettings):
         ),
     )
     redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
-    redeem_lanes: int = Field(2, ge=1, le=8, description="shared transactions at once")
+    redeem_workers: int = Field(2, ge=1, le=8, description="shared transactions of scans at once")
     order_batch: int = Field(128, ge=1, le=1000, description="orders in one shared transaction")
-    order_lanes: int = Field(2, ge=1, le=8, description="shared transactions of orders at once")
+    order_workers: int = Field(2, ge=1, le=8, description="shared transactions of orders at once")
     hold_seconds: int = Field(
         600,
         ge=1,
@@ -407,10 +415,10 @@ class Settings(BaseSettings):
 
     @property
     def pipeline_connections(self) -> int:
-        """Connections that the hot paths have for themselves: each shared transaction's, and for
-        what is read beside.
+        """Connections for prepared statements alone: each shared transaction's, and for what is
+        read beside.
         """
-        return self.redeem_lanes + self.order_lanes + HOT_CONNECTIONS_BESIDE
+        return self.redeem_workers + self.order_workers + PIPELINE_CONNECTIONS_BESIDE
 
     @property
     def zone(self) -> ZoneInfo:
@@ -447,7 +455,7 @@ def unknown_settings(names: Iterable[str]) -> dict[str, str]:
     `names` are those of the environment; an empty text where no setting is like it.
     """
     prefix = str(Settings.model_config["env_prefix"])
-    known = sorted(name.upper() for name in Settings.model_fields)
+    known = [*sorted(name.upper() for name in Settings.model_fields), *RENAMED]
     found = {}
     for name in sorted(names):
         asked = name.upper()  # as they are read, in any case
@@ -468,12 +476,23 @@ def wechat_settings(settings: Settings) -> dict[str, str | None]:
     return found
 
 
+def _by_former_names(environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings given by their former names alone."""
+    prefix = str(Settings.model_config["env_prefix"])
+    given = {name.upper(): value for name, value in environment.items() if value}
+    return {
+        new.lower(): given[prefix + old]
+        for old, new in RENAMED.items()
+        if prefix + old in given and prefix + new not in given
+    }
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Reads the settings from the environment; `overrides` win. Raises ConfigError with all
     faults at once.
     """
     try:
-        return Settings(**overrides)
+        return Settings(**_by_former_names(os.environ) | overrides)
     except ValidationError as error:
         lines = []
         for fault in error.errors():

@@ -1,4 +1,4 @@
-"""The database: engine, transactions, and the drivers' errors told in our own words.
+"""The database: engine, transactions, and the drivers' errors in our own words.
 
 `Database.transaction()` is the only thing in the product that commits.
 """
@@ -41,12 +41,12 @@ PING_SECONDS = 2.0
 """So long a connection has to show that it is alive."""
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
-HOT_IDLE_MS = 2_000
-"""A hot transaction that says nothing for so long is ended by the database: who was paused in it
+PIPELINE_IDLE_MS = 2_000
+"""A shared transaction that says nothing for so long is ended by the database: who was paused in it
 loses its locks.
 """
 IDLE_MS = 10_000
-"""As HOT_IDLE_MS, of all other transactions, which may have something to work out in between."""
+"""As PIPELINE_IDLE_MS, of all other transactions, which may have something to work out in between."""
 KEPT_FOR_READS = 2
 """Connections for ordinary calls that change nothing."""
 REPORTS_OF_A_CALLER = 2
@@ -69,8 +69,8 @@ metadata = MetaData(
 
 
 class Database:
-    """One process's connections to PostgreSQL, in bounded pools: the hot paths have one that nobody
-    else takes from.
+    """One process's connections to PostgreSQL, in bounded pools: shared transactions have one that
+    nobody else takes from.
 
     Attributes:
         notifications: whom a commit of this process calls that notifies.
@@ -81,7 +81,7 @@ class Database:
             f"-c statement_timeout={settings.statement_timeout_ms} -c timezone=UTC"
             " -c lock_timeout={} -c idle_in_transaction_session_timeout={}"
         )
-        pipeline = options.format(settings.hot_lock_timeout_ms, HOT_IDLE_MS)
+        pipeline = options.format(settings.batch_lock_timeout_ms, PIPELINE_IDLE_MS)
         ordinary = options.format(settings.lock_timeout_ms, IDLE_MS)
         self._url = url
         self._options = ordinary
@@ -131,10 +131,10 @@ class Database:
             async with _transaction(self._reports) as tx:
                 yield tx
         except DomainError as error:
-            told = _of_a_report(error)
-            if told is error:
+            ours = _of_a_report(error)
+            if ours is error:
                 raise
-            raise told from error
+            raise ours from error
         finally:
             turn.release()
 
@@ -150,7 +150,7 @@ class Database:
             yield tx
 
     async def in_transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Runs `work` in a transaction, again after a lost race, RACE_ATTEMPTS times at the most.
+        """Runs `work` in a transaction, again after a lost race, at most RACE_ATTEMPTS times.
 
         Calls that change something never have all connections, so that those that wait for a row
         leave some to others.
@@ -166,7 +166,7 @@ class Database:
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator["PipelineConnection"]:
-        """One of the hot paths' connections, kept over any number of hot transactions."""
+        """A connection for prepared statements, kept over any number of transactions."""
         async with _translated(), self.pipeline_engine.connect() as connection:
             pipeline = await PipelineConnection.of(connection)
             try:

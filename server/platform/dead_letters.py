@@ -33,9 +33,9 @@ class DeadTask:
 
 
 async def dead(
-    tx: AsyncConnection, *, kind: str = "", after: tuple[datetime, UUID] | None = None, most: int
+    tx: AsyncConnection, *, kind: str = "", after: tuple[datetime, UUID] | None = None, limit: int
 ) -> list[DeadTask]:
-    """Up to `most` dead letters, made so before `after` (update_time, task_id), latest first; ""
+    """Up to `limit` dead letters, made so before `after` (update_time, task_id), latest first; ""
     is every kind.
     """
     columns = [_t[name] for name in DeadTask.__dataclass_fields__]
@@ -43,7 +43,7 @@ async def dead(
         select(*columns)
         .where(_t.state == "DEAD")
         .order_by(_t.update_time.desc(), _t.task_id.desc())
-        .limit(most)
+        .limit(limit)
     )
     if kind:
         query = query.where(_t.kind == kind)

@@ -90,10 +90,10 @@ def translate(error: BaseException, *, is_committing: bool = False) -> BaseExcep
         or sqlstate(cause).startswith(INVALID_TRANSACTION_STATE)
     )
     if is_away:
-        told = "it is unknown what became of the call" if is_committing else "nothing was done"
+        outcome = "it is unknown what became of the call" if is_committing else "nothing was done"
         return DomainError(
             Reason.DATABASE_UNAVAILABLE,
-            f"the database is not available, {told}; repeat the call with the same request_id",
+            f"the database is not available, {outcome}; repeat the call with the same request_id",
             retry_seconds=RETRY_SECONDS,
         )
     return error

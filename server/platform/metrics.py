@@ -52,7 +52,7 @@ ORDER_BATCH = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 PAYMENTS = Counter(
-    "deeptravel_payments", "Payments that WeChat told of, by what became of them", ["outcome"]
+    "deeptravel_payments", "Payments that WeChat reported, by what became of them", ["outcome"]
 )
 PAYMENT_QUEUE = Gauge(
     "deeptravel_payment_queue",

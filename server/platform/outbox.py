@@ -98,7 +98,7 @@ ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
 """,
     notifies=ENQUEUED,
 )
-"""`enqueue_many` for a hot transaction; its one parameter is made by `enqueue_parameter`."""
+"""`enqueue_many` for a shared transaction; its one parameter is made by `enqueue_parameter`."""
 
 
 # only the holder of the lease; LEAST passes over NULLs
@@ -285,7 +285,7 @@ def lock_leases(tasks: Iterable[Task]) -> Command:
 
 
 def done_together(tasks: Iterable[Task]) -> Command:
-    """`Task.done` of several tasks in one hot transaction, which has their leases locked; a row for
+    """`Task.done` of several tasks in one shared transaction, which has their leases locked; a row for
     each.
 
     Set `is_settled` of each after the commit.
@@ -293,15 +293,15 @@ def done_together(tasks: Iterable[Task]) -> Command:
     return _SETTLE, columns([task.settling("DONE", attempts=task.attempt) for task in tasks])
 
 
-async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: int) -> int:
-    """Forgets up to `most` tasks that were done longer than `keep` ago; returns how many. Dead
+async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:
+    """Forgets up to `limit` tasks that were done longer than `keep` ago; returns how many. Dead
     letters stay.
     """
     old = (
         select(_t.task_id)
         .where(_t.state == "DONE", _t.update_time < now - keep)
         .order_by(_t.update_time)
-        .limit(most)
+        .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("old")
     )

@@ -60,7 +60,7 @@ class RedisUrl:
 
 
 def read(url: str) -> RedisUrl:
-    """What it says. Raises ValueError, whose text goes on behind the name of a setting."""
+    """What it says. Raises ValueError, whose text goes on after the name of a setting."""
     if url.startswith(PLAIN_SCHEMES):
         _check_options(url)
         return RedisUrl(is_cluster=False, nodes=(), node_urls=(url,))

@@ -131,7 +131,7 @@ class TaskKind:
 
 
 def back_off_seconds(attempt: int) -> float:
-    """The wait after a failed attempt: doubled each time up to the most, less up to a half by
+    """The wait after a failed attempt: doubled each time up to the longest, less up to a half by
     chance.
     """
     longest = min(BACK_OFF_MOST_SECONDS, BACK_OFF_BASE_SECONDS * 2.0 ** min(attempt - 1, 30))
@@ -187,7 +187,7 @@ class TaskWorker:
         self._sampling.start()
 
     async def stop(self) -> None:
-        """Takes no more and lets those under way finish, for `stop_seconds` at the most; the
+        """Takes no more and lets those under way finish, for at most `stop_seconds`; the
         rest is handed back.
         """
         self._db.notifications.unlisten(ENQUEUED, self._loop.wake)

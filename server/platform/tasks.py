@@ -17,7 +17,7 @@ def jobs(settings: Settings) -> list[Job]:
         return await idempotency.purge(tx, now=now, keep=keep, most=limit)
 
     async def tasks(tx: AsyncConnection, now: datetime, limit: int) -> int:
-        return await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, most=limit)
+        return await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, limit=limit)
 
     async def changes(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await change_feed.purge(tx, now=now, limit=limit)

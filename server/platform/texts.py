@@ -30,7 +30,7 @@ _INVISIBLE = re.compile(f"[{_BLANKS}{_IGNORED}{_SELECTORS}]*")
 _BLANK = re.compile(f"[{_BLANKS}{_IGNORED}]*")
 _LETTER = r"!-~\u3400-\u4dbf\u4e00-\u9fff"
 _AS_KEPT = re.compile(f"[{_LETTER}](?:[ {_LETTER}]*[{_LETTER}])?")
-"""Names of ASCII and Chinese characters that need nothing done to them, as nearly all do: told
+"""Names of ASCII and Chinese characters that need nothing done to them, as nearly all do: seen
 in one look.
 """
 _LINE_BREAKS = re.compile("\r\n?")
@@ -139,12 +139,12 @@ def read_scanned(text: str) -> str:
 
 
 def _without_ends(text: str) -> str:
-    first, behind = 0, len(text)
-    while first < behind and _is_added(text[first]):
+    first, end = 0, len(text)
+    while first < end and _is_added(text[first]):
         first += 1
-    while behind > first and _is_added(text[behind - 1]):
-        behind -= 1
-    return text[first:behind]
+    while end > first and _is_added(text[end - 1]):
+        end -= 1
+    return text[first:end]
 
 
 def _is_added(character: str) -> bool:

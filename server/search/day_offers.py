@@ -127,7 +127,7 @@ class Day:
         bounds = accumulate(sizes, initial=int(size))
         return cls(
             [Card(*card) for card in cards],
-            [rest[start:behind] for start, behind in pairwise(bounds)],
+            [rest[start:end] for start, end in pairwise(bounds)],
             [
                 Tariff(product_id, currency, day, _tuples(fares), _tuples(tiers))
                 for product_id, currency, day, fares, tiers in tariffs

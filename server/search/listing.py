@@ -18,7 +18,7 @@ from server.search.day_offers import Card, Day, Tariff
 MAX_LISTINGS = 16
 """Listings remembered with a day, of some 15 KB each; the oldest goes first."""
 NO_PRICE = 1 << 62
-"""Sorts behind every price."""
+"""Sorts after every price."""
 DEPARTURE_TIME, PRICE, DURATION = "DEPARTURE_TIME", "PRICE", "DURATION"
 
 EncodePrice = Callable[[pricing.Price, str], bytes]
@@ -51,7 +51,7 @@ class Listing(NamedTuple):
     """Offers in the order asked for, each at the same place of every list; true until the moment
     `until`.
 
-    `messages` are the offers as they are sent, and what is put behind them for their prices. `whys`
+    `messages` are the offers as they are sent, and what is appended to them for their prices. `whys`
     say why an offer cannot be bought whatever is left, and are empty if it can; `cheapest` are the
     places of these, the least price first.
     """
@@ -95,7 +95,7 @@ class Judged(NamedTuple):
     def page(
         self, after: Sequence[int | str] | None, limit: int, *, available_only: bool
     ) -> tuple[list[Listed], SortKey | None]:
-        """The `limit` offers behind `after`, and what the next page is behind."""
+        """The `limit` offers after `after`, and what the next page comes after."""
         keys, messages, prices = self.listing.keys, self.listing.messages, self.listing.prices
         places: Sequence[int] = range(bisect_right(keys, tuple(after or ())), len(keys))
         if available_only:

@@ -22,7 +22,7 @@ from server.search.seats_left import SeatsLeft
 from server.stock.ids import promotion_stock_id
 
 WHY_EMPTY = ("SOLD_OUT", "NOT_YET_ON_SALE", "BLACKOUT", "SALE_CLOSED", "CANCELLED", "NO_FARE")
-"""Of several reasons for an empty day the first is told: what one can still do something about,
+"""Of several reasons for an empty day the first is given: what one can still do something about,
 or was late for.
 """
 OVER = Day([], [], [])
@@ -42,7 +42,7 @@ class OfferDay(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A page of offers, the days (with the first page only), and what the next page is behind;
+    """A page of offers, the days (with the first page only), and what the next page comes after;
     None on the last.
     """
 
@@ -78,7 +78,7 @@ class Search:
     async def hot_cities(
         self, after: Sequence[int | str] | None, limit: int
     ) -> tuple[list[CatalogueCity], SortKey | None]:
-        """The `limit` hot cities behind `after`, and what the next page is behind. Raises
+        """The `limit` hot cities after `after`, and what the next page comes after. Raises
         DATABASE_UNAVAILABLE.
         """
         catalogue = await self.catalogue()
@@ -99,7 +99,7 @@ class Search:
     async def search(
         self, query: Query, *, after: Sequence[int | str] | None, limit: int, now: datetime
     ) -> Found:
-        """The `limit` offers behind `after`, and without it the days.
+        """The `limit` offers after `after`, and without it the days.
 
         Raises INVALID_FIELD, PROMOTION_NOT_APPLICABLE, DATABASE_UNAVAILABLE.
         """
@@ -180,7 +180,7 @@ def _days_asked(catalogue: Catalogue, query: Query, now: datetime) -> tuple[date
             raise invalid(name, f"there is no city {code!r}; ListHotCities names cities there are")
     if query.departs_until and query.departs_from >= query.departs_until:
         raise invalid(
-            "departs_until", f"is not behind departs_from, {query.departs_from}; send a later time"
+            "departs_until", f"is not after departs_from, {query.departs_from}; send a later time"
         )
     zone: ZoneInfo = catalogue.cities[query.origin_city_code].zone
     today = now.astimezone(zone).date()

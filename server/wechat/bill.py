@@ -85,7 +85,7 @@ def parse_bill(content: bytes, *, bill_date: date, sha1: str) -> Bill:
     Args:
         content: as downloaded, not compressed.
         bill_date: the day asked for.
-        sha1: in hexadecimal, as told beside the place to download it from.
+        sha1: in hexadecimal, as given beside the place to download it from.
 
     Raises:
         ContentInvalidError: another SHA-1, a column missing, a value that cannot be read, a
@@ -156,11 +156,11 @@ def _check_sums(sums: Mapping[str, str], lines: Sequence[BillLine]) -> None:
     }
     for name, value in expected.items():
         try:
-            told = _yuan(sums[name])
+            given = _yuan(sums[name])
         except (KeyError, ValueError):
             raise ContentInvalidError(f"the bill's sum {name} is missing or no number") from None
-        if told != value:
-            raise ContentInvalidError(f"the bill's sum {name} is {told}, its lines make {value}")
+        if given != value:
+            raise ContentInvalidError(f"the bill's sum {name} is {given}, its lines make {value}")
 
 
 def _sum(amounts: Iterable[int]) -> Decimal:

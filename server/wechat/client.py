@@ -56,7 +56,7 @@ FIRST_PAUSE_SECONDS = 0.2
 chance.
 """
 RETRY_SECONDS = 5.0
-"""When a caller is told to come again."""
+"""When a caller is asked to come again."""
 REFRESH_SECONDS = 60.0
 """Between two fetches of certificates, however many unknown serials come in; less after one that
 failed.
@@ -190,10 +190,10 @@ class WechatClient:
         return self._merchant.merchant_id
 
     def start(self) -> None:
-        """Fetches the platform certificates behind the scenes, so that the first notice finds
+        """Fetches the platform certificates in the background, so that the first notice finds
         them; raises nothing.
         """
-        self._refresh_behind()
+        self._refresh_in_background()
 
     async def aclose(self) -> None:
         """Ends all connections."""
@@ -375,7 +375,7 @@ class WechatClient:
     def verify_notice(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notice:
         """Reads a notice as it came to us.
 
-        After an unknown serial the certificates are fetched behind the scenes; WeChat sends the
+        After an unknown serial the certificates are fetched in the background; WeChat sends the
         notice again soon.
 
         Raises:
@@ -386,14 +386,14 @@ class WechatClient:
             return codec.parse_notice(self._merchant, self._keys, headers, body, now=now)
         except UnknownSerialError as error:
             if not error.serial.startswith(PUBLIC_KEY_PREFIX):
-                self._refresh_behind()
+                self._refresh_in_background()
             raise
 
     def open_notice(self, body: bytes) -> Notice:
         """Reads a notice again that was verified when it came. Raises ContentInvalidError."""
         return codec.open_notice(self._merchant, body)
 
-    def _refresh_behind(self) -> None:
+    def _refresh_in_background(self) -> None:
         if not self._background:
             task = asyncio.create_task(self._refresh())
             self._background.add(task)

@@ -69,12 +69,12 @@ def test_who_may_stand_where(
 def test_lock_out() -> None:
     failures = Failures(0, NOW)
     for count in range(1, 6):
-        assert failures.locked_for(NOW, most=5) is None
+        assert failures.locked_for(NOW, limit=5) is None
         failures = failures.another(NOW, lock=LOCK)
         assert failures.count == count
-    assert failures.locked_for(NOW, most=5) == LOCK
-    assert failures.locked_for(NOW + timedelta(seconds=299), most=5) == timedelta(seconds=1)
-    assert failures.locked_for(NOW + LOCK, most=5) is None
+    assert failures.locked_for(NOW, limit=5) == LOCK
+    assert failures.locked_for(NOW + timedelta(seconds=299), limit=5) == timedelta(seconds=1)
+    assert failures.locked_for(NOW + LOCK, limit=5) is None
     assert failures.another(NOW + LOCK, lock=LOCK).count == 1
 
 
@@ -153,12 +153,12 @@ def test_failures_of_an_address_are_of_a_window() -> None:
     lock = timedelta(seconds=300)
     for seconds in (0, 100, 299):
         moment = NOW + timedelta(seconds=seconds)
-        failures = failures.another_in_window(moment, lock=lock, most=4)
+        failures = failures.another_in_window(moment, lock=lock, limit=4)
     assert failures == rules.Failures(3, NOW + lock)
-    assert failures.another_in_window(NOW + lock, lock=lock, most=4).count == 1
+    assert failures.another_in_window(NOW + lock, lock=lock, limit=4).count == 1
     moment = NOW + timedelta(seconds=299)
-    locked = failures.another_in_window(moment, lock=lock, most=4)
-    assert locked.locked_for(moment, most=4) == lock
+    locked = failures.another_in_window(moment, lock=lock, limit=4)
+    assert locked.locked_for(moment, limit=4) == lock
 
 
 def test_credentials_read_back() -> None:

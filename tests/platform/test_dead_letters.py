@@ -31,10 +31,10 @@ async def test_dead_letter_and_replay(client: TaskHandler) -> None:
         client.clock.forward(600)
     assert len(seen.tasks) == 3
     async with client.db.transaction() as tx:
-        (letter,) = await dead_letters.dead(tx, most=10)
+        (letter,) = await dead_letters.dead(tx, limit=10)
         assert (letter.kind, letter.key, letter.payload) == ("tell", "one", {"to": "somebody"})
         assert (letter.attempts, letter.last_error) == (3, "ConnectionError: down")
-        assert await dead_letters.dead(tx, kind="write", most=10) == []
+        assert await dead_letters.dead(tx, kind="write", limit=10) == []
         assert await dead_letters.replay(tx, letter.task_id, now=client.clock.now) == letter.task_id
     seen.error = None
     await process.drain()
@@ -86,7 +86,7 @@ async def test_dead_are_paged_latest_first(client: TaskHandler) -> None:
     found: list[Any] = []
     async with client.db.transaction() as tx:
         while page := await dead_letters.dead(
-            tx, after=(found[-1].update_time, found[-1].task_id) if found else None, most=2
+            tx, after=(found[-1].update_time, found[-1].task_id) if found else None, limit=2
         ):
             found += page
     assert sorted(each.key for each in found) == [str(n) for n in range(7)]
@@ -132,7 +132,7 @@ async def test_done_are_forgotten_in_time(client: TaskHandler) -> None:
     async def purge() -> int:
         async with client.db.transaction() as tx:
             keep = timedelta(hours=2)
-            return await outbox.purge(tx, now=client.clock.now, keep=keep, most=1)
+            return await outbox.purge(tx, now=client.clock.now, keep=keep, limit=1)
 
     assert [await purge() for _ in range(3)] == [1, 1, 0]
     assert {row.key for row in await client.rows()} == {"young", "dead", "open"}

@@ -181,7 +181,7 @@ async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
     """
     gate = await world.log_in(server.channel)
     stuck, *others = await world.tickets(OTHERS)
-    patient = {"DEEPTRAVEL_HOT_LOCK_TIMEOUT_MS": "60000"}  # so that it is paused in time
+    patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "60000"}  # so that it is paused in time
     with gate_process(database_url, redis_url, tmp_path, settings=patient) as process:
         async with grpc.aio.insecure_channel(process.target) as channel:
             async with locked(world, "LOCK TABLE redemption_guards"):

@@ -260,7 +260,7 @@ class Mortal:
         environment = self.wechat.environment()
         del environment["DEEPTRAVEL_WECHAT_NOTIFY_URL"]
         # it waits for what the test has locked until it is killed
-        patient = {"DEEPTRAVEL_HOT_LOCK_TIMEOUT_MS": "30000"}
+        patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000"}
         settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port} | patient
         server = gate_process(*self._urls, self._folder, settings=settings)
         self.process = self._stack.enter_context(server)

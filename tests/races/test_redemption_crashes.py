@@ -304,7 +304,7 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
     """
     ticket = await world.ticket()
     token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
-    patient = {"DEEPTRAVEL_HOT_LOCK_TIMEOUT_MS": "30000"}
+    patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000"}
     server = gate_process(database_url, redis_url, tmp_path, settings=patient)
     async with (
         serving(server, token) as terminal,

@@ -26,7 +26,7 @@ _LONG: list[tuple[ModuleType, str, object]] = [
     (hold, "RETRIES_SECONDS", hold.RETRIES_SECONDS + A_LONG_TIME),
     (database, "POOL_TIMEOUT_SECONDS", 60),
     (database, "PING_SECONDS", 20.0),
-    (database, "HOT_IDLE_MS", 30_000),
+    (database, "PIPELINE_IDLE_MS", 30_000),
     (health, "ANSWER_SECONDS", 20.0),
     (idempotency, "REPEAT_WAITS_SECONDS", 9),  # less than a statement has
     (payment_requests, "ASK_SECONDS", 20.0),

@@ -86,7 +86,7 @@ async def open_loop(call: Call, requests: Sequence[Any], rate: int) -> tuple[lis
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
     """Python's garbage collector would stop the driver for longer than a call takes, and every
-    call be told late.
+    call be reported late.
     """
     gc.collect()
     gc.disable()

@@ -55,7 +55,7 @@ TARGETS = {
     "beside / alone, p95, Redeem": ("<=", 2),
     "pages of 200, p95": ("<=", 30),
 }
-"""What the figures are to reach: at the most."""
+"""What the figures are to reach, at most."""
 
 Metadata = tuple[tuple[str, str], ...]
 Latencies = dict[str, list[float]]

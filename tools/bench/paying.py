@@ -58,7 +58,7 @@ WHERE event = 'order.paid'
 
 
 def notice(merchant: Merchant, number: str, amount_minor: int) -> bytes:
-    """A payment told by WeChat."""
+    """A payment that WeChat reports."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     amount = {"total": amount_minor, "payer_total": amount_minor, "currency": "CNY"}
     content = {
@@ -149,9 +149,7 @@ async def one_round(
     await all_paid(world)
     paid = time.perf_counter() - began
     figures.add("payment notices taken", len(posts) / taken, "notices/s")
-    figures.add(
-        "payment notices worked off: orders paid, with tickets", len(posts) / paid, "orders/s"
-    )
+    figures.add("payment notices handled: orders paid, with tickets", len(posts) / paid, "orders/s")
     figures.add("payment notices, answered within, p50", percentile(latencies, 0.5), "ms")
     figures.add("payment notices, answered within, p95", percentile(latencies, 0.95), "ms")
 
@@ -185,12 +183,12 @@ async def steadily(
 
 
 def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
-    """Furnishes a database, starts a server over it that has a merchant, and measures."""
+    """Seeds a database, starts a server over it that has a merchant, and measures."""
     databases.execute(services.database_url, f"CREATE DATABASE {DATABASE}")
     url = databases.renamed(services.database_url, DATABASE)
     migrate(url)
 
-    async def furnished(folder: Path) -> None:
+    async def seeded(folder: Path) -> None:
         merchant = Merchant.open(folder / "wechat")
         settings = {
             **merchant.settings("http://127.0.0.1:9"),
@@ -212,4 +210,4 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
                     raise RuntimeError(f"the tables contradict each other: {found[:10]}")
 
     with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(furnished(Path(folder)))
+        uvloop.run(seeded(Path(folder)))

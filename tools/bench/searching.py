@@ -94,7 +94,7 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
         "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
     }
 
-    async def furnished(folder: Path) -> None:
+    async def seeded(folder: Path) -> None:
         db = Database(load_settings(), url)
         async with db.transaction() as tx:
             await create_first_key(tx, SECRET_KEY, datetime.now(UTC))
@@ -107,4 +107,4 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
             await run(server, echo_port, figures, options)
 
     with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(furnished(Path(folder)))
+        uvloop.run(seeded(Path(folder)))

@@ -35,13 +35,13 @@ IN_FLIGHT = 256
 BURST_ORDERS = 10_000
 OPEN_LOOP_RATE = 300
 TARGETS = {
-    "orders on one hot departure": (">=", 1_000),
+    "orders on one departure that all want": (">=", 1_000),
     "orders spread over many departures": (">=", 1_000),
     "burst of 10,000 orders": ("<=", 10),
     "burst errors": ("<=", 0),
     f"orders open loop, {OPEN_LOOP_RATE}/s, p95": ("<=", 50),
 }
-"""What the figures are to reach: at least or at the most."""
+"""What the figures are to reach: at least or at most."""
 
 _numbers = itertools.count(1)
 
@@ -82,7 +82,7 @@ async def orders_a_second(
     one = [world.seat(pipeline, FIRST)] * size
     many = [world.seat(1 + n % SPREAD_DEPARTURES, FIRST) for n in range(size)]
     for name, offer_ids in (
-        ("orders on one hot departure", one),
+        ("orders on one departure that all want", one),
         ("orders spread over many departures", many),
     ):
         rate = await unary(create, travellers.orders(offer_ids), IN_FLIGHT)
@@ -143,7 +143,7 @@ async def run(server: ServerProcess, world: World, figures: Figures, options: An
 
 
 def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
-    """Furnishes a database, starts a server over it, and measures."""
+    """Seeds a database, starts a server over it, and measures."""
     databases.execute(services.database_url, f"CREATE DATABASE {DATABASE}")
     url = databases.renamed(services.database_url, DATABASE)
     migrate(url)
@@ -154,7 +154,7 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
         "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
     }
 
-    async def furnished(folder: str) -> None:
+    async def seeded(folder: str) -> None:
         departures = SPREAD_DEPARTURES + options.rounds
         async with a_world(url, seats=SEATS, departures=departures) as world:
             await world.sql(
@@ -166,4 +166,4 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
                     raise RuntimeError(f"the tables contradict each other: {found[:10]}")
 
     with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(furnished(folder))
+        uvloop.run(seeded(folder))

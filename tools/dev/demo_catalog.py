@@ -291,7 +291,7 @@ PACKAGES = {
 }
 """Policies by product."""
 
-# day, English, Chinese; behind "-" the last of several days
+# day, English, Chinese; after "-" the last of several days
 HOLIDAYS = {
     "HK": """
 2026-01-01 New Year|元旦

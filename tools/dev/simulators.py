@@ -2,7 +2,7 @@
 ended with this one.
 
 Like the services that run embedded it is started again when it dies, where it was, with what it
-knew. Whoever runs by URLs starts one by hand, if it is wanted, and is told how.
+knew. Whoever runs by URLs starts one by hand, if it is wanted; the server says how.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class WechatSimulator:
         self._folder = folder
         self._ready = folder / "ready.json"
         self._log = folder / "simulator.log"
-        self._port = 0  # any, until it has one: whoever was told of it keeps that address
+        self._port = 0  # any, until it has one: whoever learnt of it keeps that address
         self._child: Child | None = None
 
     @property
@@ -65,9 +65,9 @@ class WechatSimulator:
                     f"the WeChat simulator did not start; its last words in {self._log}: {last}"
                 )
             time.sleep(POLL_SECONDS)
-        told = json.loads(self._ready.read_text())
-        self._port = urlsplit(told["url"]).port or 0
-        settings: dict[str, str] = told["settings"]
+        announced = json.loads(self._ready.read_text())
+        self._port = urlsplit(announced["url"]).port or 0
+        settings: dict[str, str] = announced["settings"]
         return settings
 
     def stop(self) -> None:

@@ -285,7 +285,7 @@ class AdminServicer(RecordMethods, CatalogMethods, MoneyMethods):
                 time_from=convert.moment(request, "time_from"),
                 time_until=convert.moment(request, "time_until"),
                 after=page.after,
-                most=page.size + 1,
+                limit=page.size + 1,
             )
         shown = page.cut(found, lambda last: (last.occurred_time, last.audit_id))
         return audit_pb2.ListAuditEventsResponse(audit_events=map(messages.audit_message, shown))

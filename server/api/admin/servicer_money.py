@@ -209,7 +209,7 @@ class MoneyMethods(AdminMethods):
     ) -> task_pb2.ListDeadTasksResponse:
         async with self._db.report(page.caller.key) as tx:
             found = await dead_letters.dead(
-                tx, kind=request.kind, after=page.after, most=page.size + 1
+                tx, kind=request.kind, after=page.after, limit=page.size + 1
             )
         shown = page.cut(found, lambda last: (last.update_time, last.task_id))
         return task_pb2.ListDeadTasksResponse(dead_tasks=map(money_messages.dead_task, shown))

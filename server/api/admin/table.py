@@ -132,7 +132,7 @@ class AdminMethods(admin_service_pb2_grpc.AdminServiceServicer):
         page = Page[None, int | str](None, after, page_size(request))
         async with self._db.report(caller(Admin).key) as tx:
             found = await records.page(
-                tx, after=page.after, most=page.size + 1, **requests.filters(request)
+                tx, after=page.after, limit=page.size + 1, **requests.filters(request)
             )
         shown = page.cut(found, lambda last: cast("int | str", getattr(last, key)))
         if page.next_after is None:

@@ -219,7 +219,7 @@ async def _on_fault(request: Request, _error: Exception) -> Response:
 
 
 class _Transcoder:
-    """The ASGI application behind all paths of the contract."""
+    """The ASGI application for all paths of the contract."""
 
     def __init__(
         self, routes: Routes, max_body_bytes: int, *, proxies: Proxies, admit: Admit
@@ -273,18 +273,18 @@ class _Transcoder:
             headers |= _headers(error.initial_metadata(), error.trailing_metadata())
             return _failure(_status(error, request_id), headers)
 
-    async def _read_body(self, request: Request, most: int) -> bytes:
-        words = f"is larger than {most} bytes, the most that is taken here"
+    async def _read_body(self, request: Request, limit: int) -> bytes:
+        words = f"is larger than {limit} bytes, the most that is taken here"
         too_large = _Refused(413, invalid("body", words))
         declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > most:
+        if declared.isdecimal() and int(declared) > limit:
             raise too_large
         body = bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for chunk in request.stream():
                     body += chunk
-                    if len(body) > most:
+                    if len(body) > limit:
                         raise too_large
         except TimeoutError:
             late = f"the body did not arrive within {BODY_SECONDS:g} seconds"

@@ -322,13 +322,13 @@ async def _answer(
     await application(scope, receive, sending)
 
 
-async def _drop_rest(receive: Receive, most: int, seconds: float) -> bool:
+async def _drop_rest(receive: Receive, limit: int, seconds: float) -> bool:
     """Whether the rest of the request has come, in as many bytes and seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while most > 0:
+            while limit > 0:
                 message = await asyncio.wait_for(receive(), DROP_IDLE_SECONDS)
-                most -= len(message.get("body", b""))
+                limit -= len(message.get("body", b""))
                 if not message.get("more_body"):
                     return bool(message["type"] == "http.request")
     return False

@@ -109,7 +109,7 @@ def _bodies(operation: Json) -> list[tuple[str, Json]]:
 
 
 def _rows(document: Json, schema: Json, prefix: str = "", depth: int = 0) -> list[str]:
-    """A table row for each field, those of inner objects behind the object's own."""
+    """A table row for each field, those of inner objects after the object's own."""
     whole = _resolve(document, schema)
     rows: list[str] = []
     for name, field in whole.get("properties", {}).items():

@@ -62,7 +62,7 @@ _NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][-+]?[0
 _MASK_TEXT = re.compile(r"[a-zA-Z0-9_., ]*")
 _NOT_FINITE = {"NaN", "Infinity", "-Infinity"}
 
-# Messages whose JSON is not an object of their fields, and what a wrong one is told.
+# Messages whose JSON is not an object of their fields, and what is answered to a wrong one.
 _WRAPPED = {
     "google.protobuf.BoolValue": "true or false",
     "google.protobuf.BytesValue": "text in base64",
@@ -76,12 +76,12 @@ _WRAPPED = {
 }
 _TEXTUAL = {
     "google.protobuf.Duration": (
-        "a span in seconds such as 3.5s, with nine digits behind the point at the most"
+        "a span in seconds such as 3.5s, with at most nine digits after the point"
     ),
     "google.protobuf.FieldMask": "names of fields, separated by commas",
     "google.protobuf.Timestamp": (
         "a time such as 2025-11-03T08:00:00Z, from 00:00:00 to 23:59:59,"
-        " with nine digits of a fraction at the most"
+        " with at most nine digits of a fraction"
     ),
 }
 _FREE_FORM = {
@@ -105,7 +105,7 @@ class MalformedJsonError(ValueError):
 
 
 class EnoughFaultsError(Exception):
-    """There are as many faults as are told: the request is read no further."""
+    """There are as many faults as are reported: the request is read no further."""
 
 
 class Faults(list[tuple[str, str]]):
@@ -370,14 +370,14 @@ def _single_field(descriptor: FieldDescriptor) -> Field:
 
 def _list_field(descriptor: FieldDescriptor) -> Field:
     name, (convert, emit) = descriptor.name, _codec(descriptor)
-    most = max_items(descriptor)
+    limit = max_items(descriptor)
 
     def read(value: Any, message: Message, path: str, faults: Faults) -> None:
         if not isinstance(value, list):
             faults.add(path, "must be a list")
             return
-        if len(value) > most:
-            faults.add(path, f"has {len(value)} items, at most {most} are taken")
+        if len(value) > limit:
+            faults.add(path, f"has {len(value)} items, at most {limit} are taken")
             return
         items = getattr(message, name)
         for index, item in enumerate(value):
@@ -394,7 +394,7 @@ def _list_field(descriptor: FieldDescriptor) -> Field:
 
 
 def _map_field(descriptor: FieldDescriptor, kind: Descriptor) -> Field:
-    name, entry, most = descriptor.name, kind.fields_by_name, max_items(descriptor)
+    name, entry, limit = descriptor.name, kind.fields_by_name, max_items(descriptor)
     convert_key, emit_key = _codec(entry["key"])
     convert, emit = _codec(entry["value"])
     words = {"true": True, "false": False} if entry["key"].type == entry["key"].TYPE_BOOL else {}
@@ -403,8 +403,8 @@ def _map_field(descriptor: FieldDescriptor, kind: Descriptor) -> Field:
         if not isinstance(value, dict):
             faults.add(path, "must be a JSON object")
             return
-        if len(value) > most:
-            faults.add(path, f"has {len(value)} items, at most {most} are taken")
+        if len(value) > limit:
+            faults.add(path, f"has {len(value)} items, at most {limit} are taken")
             return
         if isinstance(value, RepeatedKeys):
             faults.add(path, "has a key that is given twice")
@@ -465,11 +465,13 @@ def _message_codec(descriptor: Descriptor) -> tuple[Convert, Emit]:
 
         return convert, write
 
-    most = sys.maxsize if descriptor.full_name in _LONG_TEXTS else MAX_TOKEN_CHARACTERS
+    longest = sys.maxsize if descriptor.full_name in _LONG_TEXTS else MAX_TOKEN_CHARACTERS
     form = _FORMS.get(descriptor.full_name)
 
     def convert_well_known(value: Any, _path: str, _faults: Faults) -> Message:
-        if isinstance(value, str) and (len(value) > most or (form and not form.fullmatch(value))):
+        if isinstance(value, str) and (
+            len(value) > longest or (form and not form.fullmatch(value))
+        ):
             raise ValueError(f"must be {wanted}")
         try:
             return json_format.ParseDict(value, make())

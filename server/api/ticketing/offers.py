@@ -68,7 +68,7 @@ def search_response(found: Found) -> offer_pb2.SearchOffersResponse:
 
 @lru_cache(maxsize=10_000)
 def _encoded_moment(seats_left: int, unavailable: str) -> bytes:
-    """What makes an encoded offer, put behind it, one with what is left, and why it cannot be
+    """What makes an encoded offer, when appended to it, one with what is left, and why it cannot be
     bought.
     """
     reason = UNAVAILABLE_REASONS[unavailable]
@@ -125,7 +125,7 @@ def encoded_offer(offer: Offer) -> bytes:
 
 
 def encoded_price(price: Price, currency_code: str) -> bytes:
-    """What makes an encoded offer, put behind it, one with a price."""
+    """What makes an encoded offer, when appended to it, one with a price."""
     message = offer_pb2.Offer(price=price_message(price, currency_code))
     encoded: bytes = message.SerializeToString()
     return encoded
@@ -144,8 +144,8 @@ def policy_message(
     policy: dict[str, Any], currency_code: str, *, departs: bool
 ) -> offer_pb2.PolicySummary:
     """Refund and change, as numbers and in words."""
-    told = _summary(orjson.dumps(policy, option=orjson.OPT_SORT_KEYS), currency_code, departs)
-    rules = told.policy
+    summary = _summary(orjson.dumps(policy, option=orjson.OPT_SORT_KEYS), currency_code, departs)
+    rules = summary.policy
     return offer_pb2.PolicySummary(
         refund_tiers=[
             offer_pb2.RefundTier(minutes_before=tier.minutes_before, percent=tier.percent)
@@ -154,8 +154,8 @@ def policy_message(
         refund_fee_minor=rules.refund_fee_minor,
         changes_allowed=rules.changes_allowed,
         change_fee_minor=rules.change_fee_minor,
-        text_en=f"{told.refund_en} {told.change_en} {told.operator_en}".rstrip(),
-        text_zh=f"{told.refund_zh}{told.change_zh}{told.operator_zh}",
+        text_en=f"{summary.refund_en} {summary.change_en} {summary.operator_en}".rstrip(),
+        text_zh=f"{summary.refund_zh}{summary.change_zh}{summary.operator_zh}",
     )
 
 

@@ -155,7 +155,7 @@ WITH RECURSIVE families AS ({FAMILIES}), links AS ({LINKS}), paid AS (
       THEN l.amount_minor - s.amount_minor + l.sold_minor - l.credit_minor - l.due_minor
       ELSE 0 END
       AS fee_minor,
-    -- what is wrong with one order by itself is told of that order
+    -- what is wrong with one order by itself is reported of that order
     coalesce(p.amount_minor, 0) <> CASE WHEN {PAID} THEN o.amount_minor - o.credit_minor ELSE 0 END
       OR CASE WHEN l.order_id IS NULL THEN o.amount_minor <> s.amount_minor
         ELSE l.credit_minor IS DISTINCT FROM least(l.old_minor, l.amount_minor)

@@ -127,7 +127,7 @@ class EmbeddedServices:
     ) -> Self:
         """Start both services and wait until they answer; blocks, so call it before the event loop.
 
-        A folder left behind by a killed server is taken over. Call it from the main thread: on
+        A folder that a killed server left is taken over. Call it from the main thread: on
         Linux the kernel then stops both services when this process dies, however it dies.
 
         Args:
@@ -496,7 +496,7 @@ def _database_ready(sockets: Path) -> bool:
         if not made.fetchone():
             connection.execute(f"CREATE DATABASE {DATABASE}")
         if connection.execute("SHOW log_min_messages").fetchone() != ("log",):
-            # What is wrong with a statement is told to whoever sent it, and names values; errors of
+            # What is wrong with a statement is reported to whoever sent it, and names values; errors of
             # the server's own processes, which have no role, are logged.
             connection.execute(f"ALTER ROLE {DATABASE} SET log_min_messages = 'log'")
     return True

@@ -104,15 +104,15 @@ def notices(url: Url = "", folder: Folder = DEFAULT_FOLDER) -> None:
 async def _serve(
     folder: Path, port: int, ready_file: Path | None, values: Switches, *, until_input_ends: bool
 ) -> None:
-    told = asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stop.set)
     if until_input_ends:
 
         def end() -> None:
             loop.remove_reader(sys.stdin.fileno())
-            told.set()
+            stop.set()
 
         loop.add_reader(sys.stdin.fileno(), end)
     simulator = await Simulator(folder, values).start(port)
@@ -124,7 +124,7 @@ async def _serve(
             fresh.write_text(path.read_text())
             fresh.replace(ready_file)
         print(f"WeChat simulator on {simulator.url}/simulator, merchant in {path}", flush=True)
-        await told.wait()
+        await stop.wait()
     finally:
         await simulator.stop()
 

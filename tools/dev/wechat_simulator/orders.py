@@ -305,10 +305,10 @@ def _check_names(request: Mapping[str, Any], known: set[str]) -> None:
         raise RefusedError(400, "PARAM_ERROR", f"请求中含有未在API文档中定义的参数: {unknown[0]}")
 
 
-def _check_text(request: Mapping[str, Any], name: str, most: int) -> None:
+def _check_text(request: Mapping[str, Any], name: str, longest: int) -> None:
     value = request.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= most:
-        raise RefusedError(400, "PARAM_ERROR", f"{name}为必填字符串，最长{most}")
+    if not isinstance(value, str) or not 1 <= len(value) <= longest:
+        raise RefusedError(400, "PARAM_ERROR", f"{name}为必填字符串，最长{longest}")
 
 
 def _check_pattern(request: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> None:

@@ -139,10 +139,10 @@ class Store:
             return self.order(number)
         return order
 
-    def orders(self, most: int) -> list[Order]:
+    def orders(self, limit: int) -> list[Order]:
         """The newest."""
         rows = self._db.execute(
-            "SELECT out_trade_no FROM orders ORDER BY created_at DESC LIMIT ?", (most,)
+            "SELECT out_trade_no FROM orders ORDER BY created_at DESC LIMIT ?", (limit,)
         ).fetchall()
         return [order for row in rows if (order := self.order(row[0]))]
 

@@ -1,4 +1,4 @@
-"""What the simulator does wrong when it is told to. Read and set at `/simulator/switches`, as
+"""What the simulator does wrong on request. Read and set at `/simulator/switches`, as
 JSON.
 """
 
@@ -110,7 +110,7 @@ class Switches(BaseModel):
         default="", description="of each refund on the bill, instead of its own"
     )
     bill_sums_wrong: bool = Field(default=False, description="the bill's sums do not fit its lines")
-    bill_hash_wrong: bool = Field(default=False, description="the hash told is not the bill's")
+    bill_hash_wrong: bool = Field(default=False, description="the hash given is not the bill's")
 
     def spend(self, times: Times, operation: Operation) -> bool:
         """Whether this call is one of those concerned, which are then one fewer."""

@@ -60,25 +60,25 @@ class _OfferOrder:
 class _OfferOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OfferOrder.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OFFER_ORDER_UNSPECIFIED: _OfferOrder.ValueType  # 0
-    """By departure; packages behind, by price."""
+    """By departure; packages last, by price."""
     OFFER_ORDER_DEPARTURE_TIME: _OfferOrder.ValueType  # 1
-    """By departure time; packages behind, by price."""
+    """By departure time; packages last, by price."""
     OFFER_ORDER_PRICE: _OfferOrder.ValueType  # 2
     """By the party's price, lowest first."""
     OFFER_ORDER_DURATION: _OfferOrder.ValueType  # 3
-    """By time on the way, shortest first; packages behind."""
+    """By time on the way, shortest first; packages last."""
 
 class OfferOrder(_OfferOrder, metaclass=_OfferOrderEnumTypeWrapper):
     """The order of offers."""
 
 OFFER_ORDER_UNSPECIFIED: OfferOrder.ValueType  # 0
-"""By departure; packages behind, by price."""
+"""By departure; packages last, by price."""
 OFFER_ORDER_DEPARTURE_TIME: OfferOrder.ValueType  # 1
-"""By departure time; packages behind, by price."""
+"""By departure time; packages last, by price."""
 OFFER_ORDER_PRICE: OfferOrder.ValueType  # 2
 """By the party's price, lowest first."""
 OFFER_ORDER_DURATION: OfferOrder.ValueType  # 3
-"""By time on the way, shortest first; packages behind."""
+"""By time on the way, shortest first; packages last."""
 Global___OfferOrder: _TypeAlias = OfferOrder  # noqa: Y015
 
 class _UnavailableReason:

@@ -727,7 +727,7 @@ class WatchOrderRequest(_message.Message):
     order_id: _builtins.str
     """Its code."""
     after_sequence: _builtins.int
-    """Only moves behind this one, to go on after a break; 0: all from the first."""
+    """Only moves after this one, to go on after a break; 0: all from the first."""
     def __init__(
         self,
         *,
@@ -757,7 +757,7 @@ class WatchOrderResponse(_message.Message):
     sequence: _builtins.int
     """Counts the moves, from 1."""
     state: Global___OrderState.ValueType
-    """The state behind it."""
+    """The state after it."""
     cancel_reason: Global___CancelReason.ValueType
     """Why it was cancelled; absent if it was not."""
     event: _builtins.str

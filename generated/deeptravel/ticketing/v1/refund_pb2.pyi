@@ -349,7 +349,7 @@ class Refund(_message.Message):
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundPart]:
-        """What it gives back of each payment; told to administrators alone, empty for travellers."""
+        """What it gives back of each payment; shown to administrators alone, empty for travellers."""
 
     def __init__(
         self,

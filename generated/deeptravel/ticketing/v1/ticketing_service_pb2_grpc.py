@@ -236,7 +236,7 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrder(self, request, context):
-        """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
+        """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
         the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
         by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
         """
@@ -262,7 +262,7 @@ class TicketingServiceServicer:
 
     def ReceiveWechatPayNotice(self, request, context):
         """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-        `Wechatpay-…`. It is checked, stored and answered, and worked off afterwards; a duplicate does no harm. Reasons:
+        `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
         NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

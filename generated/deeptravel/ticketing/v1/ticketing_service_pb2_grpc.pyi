@@ -75,7 +75,7 @@ class TicketingServiceStub:
     ORDER_STATE_REFUSES (paid, or cancelled for another cause).
     """
     WatchOrder: _grpc.UnaryStreamMultiCallable[_order_pb2.WatchOrderRequest, _order_pb2.WatchOrderResponse]
-    """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
+    """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
     the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
     by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
     """
@@ -88,7 +88,7 @@ class TicketingServiceStub:
     """Reads the latest payment of an order; while it waits WeChat is asked. Reasons: NOT_FOUND."""
     ReceiveWechatPayNotice: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ReceiveWechatPayNoticeRequest, _payment_pb2.ReceiveWechatPayNoticeResponse]
     """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-    `Wechatpay-…`. It is checked, stored and answered, and worked off afterwards; a duplicate does no harm. Reasons:
+    `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
     NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
     """
     ListTickets: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.ListTicketsRequest, _ticket_pb2.ListTicketsResponse]
@@ -184,7 +184,7 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     ORDER_STATE_REFUSES (paid, or cancelled for another cause).
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_pb2.WatchOrderRequest, _order_pb2.WatchOrderResponse]  # type: ignore[assignment]
-    """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
+    """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
     the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
     by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
     """
@@ -197,7 +197,7 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """Reads the latest payment of an order; while it waits WeChat is asked. Reasons: NOT_FOUND."""
     ReceiveWechatPayNotice: _aio.UnaryUnaryMultiCallable[_payment_pb2.ReceiveWechatPayNoticeRequest, _payment_pb2.ReceiveWechatPayNoticeResponse]  # type: ignore[assignment]
     """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-    `Wechatpay-…`. It is checked, stored and answered, and worked off afterwards; a duplicate does no harm. Reasons:
+    `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
     NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
     """
     ListTickets: _aio.UnaryUnaryMultiCallable[_ticket_pb2.ListTicketsRequest, _ticket_pb2.ListTicketsResponse]  # type: ignore[assignment]
@@ -350,7 +350,7 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.WatchOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_pb2.WatchOrderResponse], _abc.AsyncIterator[_order_pb2.WatchOrderResponse]]:
-        """Streams what happens to an order and its tickets, from the first move or from behind `after_sequence`, and ends when
+        """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
         the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
         by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
         """
@@ -381,7 +381,7 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ReceiveWechatPayNoticeResponse, _abc.Awaitable[_payment_pb2.ReceiveWechatPayNoticeResponse]]:
         """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-        `Wechatpay-…`. It is checked, stored and answered, and worked off afterwards; a duplicate does no harm. Reasons:
+        `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
         NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
         """
 
