@@ -105,35 +105,12 @@ def test_every_method_is_tried() -> None:
 
 
 @pytest.mark.parametrize("method", CHANGING)
-async def test_repeat_gets_the_first_answer(admin_client: AdminClient, method: str) -> None:
-    """Seen red: with a claim of the request_id that always succeeds the work is done and audited
-    again.
-    """
-    request = message(method, **await valid(admin_client, method))
-    first = await admin_client.call(method, request)
-    audited = await admin_client.scalar(AUDITED)
-    assert await admin_client.call(method, request) == first
-    assert await admin_client.scalar(AUDITED) == audited
-
-
-@pytest.mark.parametrize("method", CHANGING)
 async def test_repeats_at_once_do_the_work_once(admin_client: AdminClient, method: str) -> None:
     request = message(method, **await valid(admin_client, method))
     audited = await admin_client.scalar(AUDITED)
     first, *others = await asyncio.gather(*[admin_client.call(method, request) for _ in range(4)])
     assert all(answer == first for answer in others)
     assert await admin_client.scalar(AUDITED) == audited + (2 if method == "MoveAllotment" else 1)
-
-
-@pytest.mark.parametrize("method", CHANGING)
-async def test_request_id_with_other_content_is_refused(
-    admin_client: AdminClient, method: str
-) -> None:
-    fields = await valid(admin_client, method) | {"request_id": request_id()}
-    await admin_client.do(method, **fields)
-    assert (
-        await admin_client.reason(method, **renamed(method, fields)) == Reason.IDEMPOTENCY_MISMATCH
-    )
 
 
 async def test_request_id_is_required(admin_client: AdminClient, subtests: pytest.Subtests) -> None:

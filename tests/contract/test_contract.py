@@ -9,22 +9,11 @@ import orjson
 import pytest
 
 from tests.support import described
-from tests.support.described import ROOT, SECRET, Element, http, is_required, limits, roles
+from tests.support.described import ROOT, SECRET, Element, http, is_required, limits, repeat, roles
 
 READING = re.compile(r"(Get|List|Lookup|Summarize|Decrypt|StreamBatch|Search|Quote|Watch)[A-Z]\w*")
 """Names of methods that change nothing."""
 
-NOT_REPEATED_BY_ID = {
-    "OperatorLogin": "each log-in is one of its own; a lost one expires unused",
-    "AdminLogin": "likewise",
-    "RefreshToken": "a repeat within 30 s gets the same tokens again",
-    "Logout": "a second log-out finds nothing to end",
-    "OpenValidatorSession": "answers the session that is open",
-    "CloseValidatorSession": "a closed session stays closed",
-    "TravellerLogin": "a code of wx.login works once; the next log-in brings another",
-    "ReceiveWechatPayNotice": "WeChat's own id of the notice, inside its body, tells repeats apart",
-    "ScanStream": "each scan on it carries the request_id of its RedeemRequest",
-}
 OPTIONAL_REQUEST_ID = {
     "Redeem": "seed 004 has none: the guard refuses a second scan, or its guard time does",
     "IssueQr": "only with `rotate` does it change anything",
@@ -216,20 +205,22 @@ def test_get_changes_nothing_and_secrets_stay_out_of_urls() -> None:
 
 
 def test_every_changing_method_takes_a_request_id() -> None:
-    without, optional = set(), set()
+    """Or its option says what becomes of a repeat."""
+    optional = set()
     for method in METHODS.values():
         name = method.proto.name
         request = described.messages()[method.proto.input_type.lstrip(".")]
         found = [field for field in request.field if field.name == "request_id"]
         if READING.fullmatch(name):
             assert not found, f"{name} changes nothing"
+            assert repeat(method.proto) == ("" if http(method.proto)[0] in ("GET", "") else "READS")
         elif not found:
-            without.add(name)
+            assert repeat(method.proto) in ("NO_FURTHER_EFFECT", "ANEW", "BY_MESSAGE"), name
         else:
+            assert not repeat(method.proto), name
             assert limits(found[0]).max_length == 64, name
             if not is_required(found[0]):
                 optional.add(name)
-    assert without == NOT_REPEATED_BY_ID.keys()
     assert optional == OPTIONAL_REQUEST_ID.keys()
 
 

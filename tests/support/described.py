@@ -68,6 +68,14 @@ def roles(method: Any) -> list[str]:
     return [options_pb2.Role.Name(role).removeprefix("ROLE_") for role in named]
 
 
+def repeat(method: Any) -> str:
+    """What the contract says of a repeat of a method without request_id, as READS; empty if
+    nothing.
+    """
+    said = options_pb2.Repeat.Name(method.options.Extensions[options_pb2.repeat])
+    return "" if said == "REPEAT_UNSPECIFIED" else said.removeprefix("REPEAT_")
+
+
 def http(method: Any) -> tuple[str, str]:
     """Verb and path of a method in JSON over HTTP; empty without one."""
     rule = method.options.Extensions[annotations_pb2.http]

@@ -61,6 +61,40 @@ ROLE_TRAVELLER: Role.ValueType  # 6
 """A traveller in the mini-program, by access token."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _Repeat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RepeatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Repeat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPEAT_UNSPECIFIED: _Repeat.ValueType  # 0
+    """By its `request_id`, or called by GET."""
+    REPEAT_READS: _Repeat.ValueType  # 1
+    """Changes nothing, however often it is called."""
+    REPEAT_NO_FURTHER_EFFECT: _Repeat.ValueType  # 2
+    """What the first call has done stays done, and a repeat does nothing more."""
+    REPEAT_ANEW: _Repeat.ValueType  # 3
+    """Each call is one of its own, as each log-in is."""
+    REPEAT_BY_MESSAGE: _Repeat.ValueType  # 4
+    """A stream of calls, each with a `request_id` of its own."""
+
+class Repeat(_Repeat, metaclass=_RepeatEnumTypeWrapper):
+    """What becomes of a method's call that is sent again. A method whose request has a `request_id` carries none of these:
+    a repeat gets the first answer again and changes nothing. Nor does one that is called by GET: it changes nothing.
+    """
+
+REPEAT_UNSPECIFIED: Repeat.ValueType  # 0
+"""By its `request_id`, or called by GET."""
+REPEAT_READS: Repeat.ValueType  # 1
+"""Changes nothing, however often it is called."""
+REPEAT_NO_FURTHER_EFFECT: Repeat.ValueType  # 2
+"""What the first call has done stays done, and a repeat does nothing more."""
+REPEAT_ANEW: Repeat.ValueType  # 3
+"""Each call is one of its own, as each log-in is."""
+REPEAT_BY_MESSAGE: Repeat.ValueType  # 4
+"""A stream of calls, each with a `request_id` of its own."""
+Global___Repeat: _TypeAlias = Repeat  # noqa: Y015
+
 class _Text:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -190,10 +224,13 @@ class Limits(_message.Message):
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 ACCESS_FIELD_NUMBER: _builtins.int
+REPEAT_FIELD_NUMBER: _builtins.int
 LIMITS_FIELD_NUMBER: _builtins.int
 JSON_LOWER_CASE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Who may call the method."""
+repeat: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Repeat.ValueType]
+"""What becomes of a repeat, for a method that has neither a `request_id` nor GET."""
 limits: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Limits]
 """What values the field takes."""
 json_lower_case: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]

@@ -1,0 +1,450 @@
+"""Every call that changes something, ready to be made twice: one example a method.
+
+An example makes what it needs in a database of its own, and says who calls with what. Which methods
+there are, and which of them need an example, the contract says: see `needs_example`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import psycopg
+from deeptravel.admin.v1 import admin_service_pb2
+from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
+from deeptravel.common.v1 import options_pb2
+from deeptravel.ota.v1 import ota_service_pb2 as ota
+from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
+from deeptravel.ticketing.v1 import (
+    order_pb2,
+    payment_pb2,
+    refund_pb2,
+    ticket_pb2,
+    ticketing_service_pb2,
+)
+from google.api import httpbody_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+from server.platform.errors import Reason
+from tests.support import admin_client, gate, partner_client, paying
+from tests.support.gate_server import gate_server
+from tests.support.order_scenario import give_back, quote, quote_change, tickets
+from tests.support.partner_client import Market, PartnerClient, a_market, customer, payment
+from tests.support.refund_client import an_admin_client
+from tests.support.rpc_server import running_node
+from tests.support.traveller import party
+from tests.support.waiting import PATIENCE_SECONDS
+from tools.dev.wechat_simulator.protocol import by_public_key
+
+SERVICES = (
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+    ota.DESCRIPTOR.services_by_name["OtaService"],
+    redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"],
+    ticketing_service_pb2.DESCRIPTOR.services_by_name["TicketingService"],
+)
+METHODS: dict[str, MethodDescriptor] = {
+    f"{service.name}.{method.name}": method for service in SERVICES for method in service.methods
+}
+CLOCKWORK = "job_runs"
+"""What the clock does says nothing of a call."""
+TABLES = (
+    "SELECT quote_ident(table_name) FROM information_schema.tables"
+    " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> %s"
+)
+DUE = "SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now()"
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def takes_request_id(method: MethodDescriptor) -> bool:
+    """Whether a repeat is told by its request_id."""
+    return "request_id" in method.input_type.fields_by_name
+
+
+def needs_example(method: MethodDescriptor) -> bool:
+    """Whether the method changes something, and a repeat of it must not."""
+    repeat = method.GetOptions().Extensions[options_pb2.repeat]
+    return takes_request_id(method) or repeat == options_pb2.REPEAT_NO_FURTHER_EFFECT
+
+
+async def _at_once() -> None:
+    """Nothing is left to be done."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A call that changes something: who calls with what, and where.
+
+    Attributes:
+        refused: why a repeat is, where the first call has ended the log-in it came with.
+        other: fields for the same request_id with other content; else the first field is another.
+        at_rest: returns when nothing of what earlier calls began is still to be done.
+    """
+
+    channel: grpc.aio.Channel
+    metadata: Metadata
+    request: Message
+    other: dict[str, Any] | None = None
+    at_rest: Callable[[], Awaitable[None]] = _at_once
+    refused: Reason | None = None
+
+    async def call(self, method: MethodDescriptor, request: Message) -> bytes:
+        """The answer as it comes over the wire."""
+        stub: Any = self.channel.unary_unary(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=lambda message: message.SerializeToString(),
+        )
+        answer: bytes = await stub(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
+        return answer
+
+    def altered(self) -> Message:
+        """Other content under the same request_id."""
+        message = type(self.request)()
+        message.CopyFrom(self.request)
+        if self.other is not None:
+            message.MergeFrom(type(message)(**self.other))
+            return message
+        first, value = next(
+            (field, value) for field, value in message.ListFields() if field.name != "request_id"
+        )
+        if isinstance(value, int):
+            setattr(message, first.name, value + 1)
+        else:
+            setattr(message, first.name, value[:-1] + ("8" if value[-1] == "9" else "9"))
+        return message
+
+
+async def rows(database_url: str) -> dict[str, tuple[int, str]]:
+    """The number of rows of each table, and a hash of them."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
+        names = await (await pg.execute(TABLES, [CLOCKWORK])).fetchall()
+        found = {}
+        for (name,) in names:
+            query = f"SELECT count(*), md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {name} t"
+            ((count, digest),) = await (await pg.execute(query.encode())).fetchall()
+            found[name] = (count, digest or "")
+        return found
+
+
+async def nothing_due(database_url: str) -> None:
+    """Waits until no task is due."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await (await pg.execute(DUE)).fetchall())[0][0]:  # noqa: ASYNC110 - a question
+                await asyncio.sleep(0.01)
+
+
+# AdminService
+
+
+@asynccontextmanager
+async def _administrator(
+    database_url: str, redis_url: str, headers: Metadata, name: str
+) -> AsyncIterator[Example]:
+    async with running_node(database_url, redis_url, admin_client.ADMIN_SERVICE) as node:
+        client = admin_client.AdminClient(node, headers)
+        fields = await admin_client.valid(client, name)
+        yield Example(node.channel, headers, admin_client.message(name, **fields))
+
+
+async def _abnormal(scenario: paying.PaymentScenario) -> str:
+    """A refund that the traveller's account does not take."""
+    order = await scenario.client.order(scenario.world.seat(), passengers=party(1))
+    await scenario.pay(order)
+    await scenario.paid(order)
+    await scenario.wechat.switch(refund_outcome="ABNORMAL")
+    refund = await give_back(scenario.client, order.order_id)
+    await scenario.world.until("SELECT count(*) = 1 FROM refunds WHERE state = 'ABNORMAL'")
+    return str(refund.refund_id)
+
+
+@asynccontextmanager
+async def _administrator_at_wechat(
+    database_url: str, redis_url: str, folder: Path
+) -> AsyncIterator[Example]:
+    async with paying.a_scenario(database_url, redis_url, folder) as scenario:
+        client = await an_admin_client(scenario.world, scenario.server.channel)
+        request = admin_refund_pb2.ApplyAbnormalRefundRequest(
+            refund_id=await _abnormal(scenario),
+            request_id=uuid4().hex,
+            comment="by phone",
+            account=admin_refund_pb2.ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD,
+            bank_type="ICBC_DEBIT",
+            bank_account="6222020200012345678",
+            real_name="王小明",
+        )
+        yield Example(scenario.server.channel, client.metadata, request, at_rest=scenario.idle)
+
+
+# OtaService
+
+
+async def _batch(_market: Market, _client: PartnerClient) -> Message:
+    return ota.BulkGenerateTicketsRequest(product_id=106, quantity=3)
+
+
+async def _activation(_market: Market, client: PartnerClient) -> Message:
+    (code,) = await client.codes(1)
+    return ota.ActivateTicketRequest(ticket_code=code, customer=customer(), payment=payment())
+
+
+async def _activations(_market: Market, client: PartnerClient) -> Message:
+    codes = await client.codes(2)
+    sold = [
+        ota.TicketActivation(ticket_code=code, customer=customer(), payment=payment())
+        for code in codes
+    ]
+    return ota.ActivateTicketsRequest(activations=sold)
+
+
+async def _partners_qr(_market: Market, client: PartnerClient) -> Message:
+    (code,) = await client.codes(1)
+    await client.activate(code)
+    return ota.IssueQrRequest(ticket_code=code, rotate=True)
+
+
+async def _partners_order_qr(_market: Market, client: PartnerClient) -> Message:
+    (code,) = await client.codes(1)
+    answer = await client.activate_many([(code, customer(), payment())])
+    return ota.IssueOrderQrRequest(order_id=answer.verdicts[0].order_id, rotate=True)
+
+
+PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
+    "BulkGenerateTickets": _batch,
+    "ActivateTicket": _activation,
+    "ActivateTickets": _activations,
+    "IssueQr": _partners_qr,
+    "IssueOrderQr": _partners_order_qr,
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "ActivateTickets": {
+        "activations": [
+            ota.TicketActivation(ticket_code="OTA-CP-1", customer=customer(), payment=payment())
+        ]
+    },
+    "CreateOrder": {"contact_phone": "+85221234567"},
+    "RedeemMany": {"all_or_nothing": True},
+}
+"""What is other content where the first field is no text or number."""
+
+
+@asynccontextmanager
+async def _partner(database_url: str, redis_url: str, name: str) -> AsyncIterator[Example]:
+    async with (
+        a_market(database_url) as market,
+        gate_server(database_url, redis_url) as server,
+    ):
+        request: Any = await PARTNERS[name](market, PartnerClient.at(server.channel))
+        request.request_id = uuid4().hex
+        headers = (("x-api-key", partner_client.CP.api_key),)
+        rest = partial(nothing_due, database_url)
+        yield Example(server.channel, headers, request, OTHERS.get(name), rest)
+
+
+# RedemptionService
+
+
+async def _scan(world: gate.World, _terminal: gate.Terminal) -> Message:
+    ticket = await world.ticket()
+    return redemption_pb2.RedeemRequest(qr_token=ticket.qr, function_code="ferry")
+
+
+async def _scans(world: gate.World, _terminal: gate.Terminal) -> Message:
+    items = [
+        redemption_pb2.RedeemItem(qr_token=ticket.qr, function_code="ferry")
+        for ticket in await world.tickets(2)
+    ]
+    return redemption_pb2.RedeemManyRequest(items=items)
+
+
+async def _scan_by_code(world: gate.World, _terminal: gate.Terminal) -> Message:
+    ticket = await world.ticket()
+    return redemption_pb2.RedeemByCodeRequest(
+        ticket_code=ticket.code, function_code="ferry", comment="torn"
+    )
+
+
+async def _reversal(world: gate.World, terminal: gate.Terminal) -> Message:
+    answer = await terminal.redeem((await world.ticket()).qr)
+    return redemption_pb2.ReverseRedemptionRequest(
+        redemption_id=answer.redemption_id, comment="a mistake"
+    )
+
+
+async def _open_session(_world: gate.World, terminal: gate.Terminal) -> Message:
+    return access_pb2.OpenValidatorSessionRequest(terminal_device_id=terminal.device)
+
+
+async def _close_session(_world: gate.World, terminal: gate.Terminal) -> Message:
+    return access_pb2.CloseValidatorSessionRequest(session_code=await terminal.open_session())
+
+
+async def _log_out(_world: gate.World, _terminal: gate.Terminal) -> Message:
+    return access_pb2.LogoutRequest()
+
+
+async def _refresh(_world: gate.World, terminal: gate.Terminal) -> Message:
+    log_in: Any = access_pb2.OperatorLoginRequest(
+        username="sam", password=gate.PASSWORD, terminal_device_id=terminal.device
+    )
+    tokens: Any = await terminal.stub.OperatorLogin(log_in)
+    return access_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
+
+
+TERMINALS: dict[str, Callable[[gate.World, gate.Terminal], Awaitable[Message]]] = {
+    "Redeem": _scan,
+    "RedeemMany": _scans,
+    "RedeemByCode": _scan_by_code,
+    "ReverseRedemption": _reversal,
+    "OpenValidatorSession": _open_session,
+    "CloseValidatorSession": _close_session,
+    "Logout": _log_out,
+    "RefreshToken": _refresh,
+}
+
+
+@asynccontextmanager
+async def _supervisor(database_url: str, redis_url: str, name: str) -> AsyncIterator[Example]:
+    async with (
+        gate.a_world(database_url) as world,
+        gate_server(database_url, redis_url) as server,
+    ):
+        terminal = await world.log_in(server.channel, "sam")
+        request: Any = await TERMINALS[name](world, terminal)
+        if takes_request_id(METHODS[f"RedemptionService.{name}"]):
+            request.request_id = uuid4().hex
+        rest = partial(nothing_due, database_url)
+        refused = Reason.UNAUTHENTICATED if name == "Logout" else None
+        yield Example(server.channel, terminal.metadata, request, OTHERS.get(name), rest, refused)
+
+
+# TicketingService
+
+
+async def _sold(scenario: paying.PaymentScenario) -> Any:
+    """A paid order of one seat."""
+    order = await scenario.client.order(scenario.world.seat(), passengers=party(1))
+    await scenario.pay(order)
+    await scenario.paid(order)
+    return order
+
+
+async def _order(scenario: paying.PaymentScenario) -> Message:
+    items = [order_pb2.OrderItem(offer_id=scenario.world.seat())]
+    return order_pb2.CreateOrderRequest(items=items, passengers=party(1))
+
+
+async def _cancellation(scenario: paying.PaymentScenario) -> Message:
+    order = await scenario.client.order(scenario.world.seat())
+    return order_pb2.CancelOrderRequest(order_id=order.order_id)
+
+
+async def _payment(scenario: paying.PaymentScenario) -> Message:
+    order = await scenario.client.order(scenario.world.seat())
+    return payment_pb2.CreatePaymentRequest(order_id=order.order_id)
+
+
+async def _travellers_qr(scenario: paying.PaymentScenario) -> Message:
+    order = await _sold(scenario)
+    (ticket,) = await tickets(scenario.client, order_id=order.order_id)
+    return ticket_pb2.IssueTicketQrRequest(ticket_code=ticket.ticket_code, rotate=True)
+
+
+async def _travellers_order_qr(scenario: paying.PaymentScenario) -> Message:
+    return ticket_pb2.IssueOrderQrRequest(order_id=(await _sold(scenario)).order_id, rotate=True)
+
+
+async def _refund(scenario: paying.PaymentScenario) -> Message:
+    order = await _sold(scenario)
+    quoted = await quote(scenario.client, order.order_id)
+    return refund_pb2.RequestRefundRequest(
+        order_id=order.order_id, refund_quote=quoted.refund_quote
+    )
+
+
+async def _change(scenario: paying.PaymentScenario) -> Message:
+    order = await _sold(scenario)
+    (ticket,) = await tickets(scenario.client, order_id=order.order_id)
+    quoted = await quote_change(scenario.client, ticket.ticket_code, scenario.world.seat(2))
+    return refund_pb2.ChangeTicketRequest(
+        ticket_code=ticket.ticket_code, change_quote=quoted.change_quote
+    )
+
+
+async def _notice(scenario: paying.PaymentScenario) -> Message:
+    order = await scenario.client.order(scenario.world.seat())
+    number = (await scenario.create(order)).payment.out_trade_no
+    body = paying.envelope(scenario, paying.transaction(scenario, number))
+    return payment_pb2.ReceiveWechatPayNoticeRequest(
+        body=httpbody_pb2.HttpBody(content_type="application/json", data=body)
+    )
+
+
+TRAVELLERS: dict[str, Callable[[paying.PaymentScenario], Awaitable[Message]]] = {
+    "CreateOrder": _order,
+    "CancelOrder": _cancellation,
+    "CreatePayment": _payment,
+    "IssueTicketQr": _travellers_qr,
+    "IssueOrderQr": _travellers_order_qr,
+    "RequestRefund": _refund,
+    "ChangeTicket": _change,
+    "ReceiveWechatPayNotice": _notice,
+}
+
+
+@asynccontextmanager
+async def _traveller(
+    database_url: str, redis_url: str, folder: Path, name: str
+) -> AsyncIterator[Example]:
+    async with paying.a_scenario(database_url, redis_url, folder, departures=2) as scenario:
+        request: Any = await TRAVELLERS[name](scenario)
+        headers = scenario.client.metadata
+        if takes_request_id(METHODS[f"TicketingService.{name}"]):
+            request.request_id = uuid4().hex
+        else:  # WeChat's
+            signed = by_public_key(scenario.wechat.merchant).headers(request.body.data)
+            headers = tuple((key.lower(), value) for key, value in signed.items())
+        yield Example(
+            scenario.server.channel, headers, request, OTHERS.get(name), at_rest=scenario.idle
+        )
+
+
+def has_one_of_each(method: str) -> bool:
+    """Whether the method's example is in a database that `admin_client.seed` has filled, and not
+    in an empty one.
+    """
+    service, _, name = method.partition(".")
+    return service == "AdminService" and name not in admin_client.ASKING_WECHAT
+
+
+def example(
+    method: str, database_url: str, redis_url: str, folder: Path, admin: Metadata
+) -> AbstractAsyncContextManager[Example]:
+    """The method's example; `admin` is who administrates a database with one of each."""
+    service, _, name = method.partition(".")
+    if has_one_of_each(method):
+        return _administrator(database_url, redis_url, admin, name)
+    if service == "AdminService":
+        return _administrator_at_wechat(database_url, redis_url, folder)
+    if service == "OtaService":
+        return _partner(database_url, redis_url, name)
+    if service == "RedemptionService":
+        return _supervisor(database_url, redis_url, name)
+    return _traveller(database_url, redis_url, folder, name)
+
+
+def with_example() -> set[str]:
+    """The methods that have one."""
+    examples = {
+        "AdminService": {*admin_client.CHANGING, *admin_client.ASKING_WECHAT},
+        "OtaService": set(PARTNERS),
+        "RedemptionService": set(TERMINALS),
+        "TicketingService": set(TRAVELLERS),
+    }
+    return {f"{service}.{name}" for service, names in examples.items() for name in names}
