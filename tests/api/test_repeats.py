@@ -1,7 +1,6 @@
 """Every call that changes something, made twice: over gRPC, in all services.
 
-Seen red with a claim of the request_id that always succeeds, with content that is not compared, and
-with the time of the answer taken anew in a repeat.
+Seen red with a claim of the request_id that always succeeds, and with contents that are not compared.
 """
 
 from collections.abc import AsyncIterator
