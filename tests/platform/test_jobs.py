@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.app import jobs
@@ -21,7 +21,10 @@ from server.platform.schedule import Job, Jobs, job_runs
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
+    """Where no job has ever run."""
     database = Database(load_settings(), database_url)
+    async with database.transaction() as tx:
+        await tx.execute(delete(job_runs))
     yield database
     await database.close()
 

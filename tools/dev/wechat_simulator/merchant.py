@@ -166,6 +166,9 @@ def _write_key(path: Path, key: rsa.RSAPrivateKey) -> None:
 
 
 def _load_key(path: Path) -> rsa.RSAPrivateKey:
-    key = load_pem_private_key(path.read_bytes(), password=None)
+    # its own, made by it: to check the primes again would take most of its start
+    key = load_pem_private_key(
+        path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True
+    )
     assert isinstance(key, rsa.RSAPrivateKey)
     return key
