@@ -26,9 +26,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 Json = dict[str, Any]
 
-# As the server checks fields which say nothing else (deeptravel.common.v1.Limits).
-DEFAULT_MAX_LENGTH = 1024
-DEFAULT_MAX_ITEMS = 1000
+RULES = "buf.validate.field"
 
 TITLE = "DeepTravel Ticketing"
 DESCRIPTION = """\
@@ -228,18 +226,18 @@ class Schemas:
 
     def is_required(self, field: FieldDescriptor) -> bool:
         """Whether a request is refused without the field."""
-        return 2 in self._contract.option(field, "google.api.field_behavior")
+        return bool(self._contract.option(field, RULES).required)
 
     def field(self, field: FieldDescriptor) -> Json:
-        """The schema of one field, with its comment and limits."""
+        """The schema of one field, with its comment and rules."""
         assert field.containing_type is not None
         sent = field.containing_type.full_name in self._sent
         schema = self._value(field, sent=sent)
-        limits = self._contract.option(field, "deeptravel.common.v1.limits")
+        rules = self._contract.option(field, RULES)
         if field.is_repeated and not _is_map(field):
             schema = {"type": "array", "items": schema}
             if sent:
-                schema["maxItems"] = limits.max_items or DEFAULT_MAX_ITEMS
+                schema["maxItems"] = rules.repeated.max_items
                 if self.is_required(field):
                     schema["minItems"] = 1
         comment = self._contract.comment(field.full_name)
@@ -262,21 +260,25 @@ class Schemas:
             return {"type": "boolean"}
         if field.type == FieldDescriptor.TYPE_BYTES:
             return {"type": "string", "contentEncoding": "base64"}
-        limits = self._contract.option(field, "deeptravel.common.v1.limits")
+        rules = self._contract.option(field, RULES)
+        values = rules.repeated.items if field.is_repeated else rules
         if field.cpp_type in NUMBERS:
-            return self._number(field, limits, sent=sent)
-        return self._text(field, limits) if sent else {"type": "string"}
+            return self._number(field, values, sent=sent)
+        return self._text(field, values.string) if sent else {"type": "string"}
 
-    def _text(self, field: FieldDescriptor, limits: Any) -> Json:
-        schema: Json = {"type": "string", "maxLength": limits.max_length or DEFAULT_MAX_LENGTH}
+    def _text(self, field: FieldDescriptor, rules: Any) -> Json:
+        schema: Json = {"type": "string"}
+        if rules.max_len:
+            schema["maxLength"] = rules.max_len
         must_be = self.is_required(field) or field.is_repeated
         if must_be:
             schema["minLength"] = 1
-        if limits.pattern:
-            schema["pattern"] = f"^(?:{limits.pattern}){'' if must_be else '?'}$"
+        if rules.pattern:
+            inner = rules.pattern.removeprefix("^").removesuffix("$")
+            schema["pattern"] = rules.pattern if must_be else f"^(?:{inner})?$"
         return schema
 
-    def _number(self, field: FieldDescriptor, limits: Any, *, sent: bool) -> Json:
+    def _number(self, field: FieldDescriptor, rules: Any, *, sent: bool) -> Json:
         form = NUMBERS[field.cpp_type]
         if form in {"float", "double"}:
             return {"type": "number", "format": form}
@@ -284,9 +286,12 @@ class Schemas:
         if form.endswith("64"):
             schema["type"] = ["string", "integer"] if sent else "string"
         if sent and schema["type"] != "string":
-            schema["minimum"] = max(limits.min, 1 if self.is_required(field) else 0)
-            if limits.max:
-                schema["maximum"] = limits.max
+            of_kind = getattr(rules, form)
+            not_zero = self.is_required(field) and not field.has_presence
+            if of_kind.HasField("gte"):
+                schema["minimum"] = max(of_kind.gte, 1) if not_zero else of_kind.gte
+            if of_kind.HasField("lte"):
+                schema["maximum"] = of_kind.lte
         return schema
 
     def _enum(self, descriptor: EnumDescriptor, *, lower: bool) -> Json:

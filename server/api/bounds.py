@@ -2,7 +2,7 @@
 
 Two bytes on the wire make an empty item of a list, and some fifty in memory: a message that gRPC
 lets through could be half a million of them. So what a message may hold at most is worked out
-from the limits of its fields, and its bytes are searched for more than that: items of each list,
+from the rules of its fields, and its bytes are searched for more than that: items of each list,
 fields in all, length of each message in it. The search ends at the first excess, and passes in one
 step whatever holds no list.
 """
@@ -13,7 +13,8 @@ from deeptravel.common.v1 import options_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
-from server.api.fields import DEFAULT_MAX_ITEMS, DEFAULT_MAX_LENGTH, TYPED_FOR_KEPT
+from server.api.field_rules import field_rules
+from server.api.fields import TYPED_FOR_KEPT
 from server.platform.errors import invalid
 
 UNSEARCHED_BYTES = 4096
@@ -172,9 +173,8 @@ def _limits(field: FieldDescriptor) -> tuple[int, int]:
     """How many of a field a message can hold, and the greatest bytes of each, unless it is a
     message.
     """
-    limits = field.GetOptions().Extensions[options_pb2.limits]
-    limit = limits.max_items or DEFAULT_MAX_ITEMS
-    length = limits.max_length or DEFAULT_MAX_LENGTH
+    rules = field_rules(field)
+    limit, length = rules.max_items, rules.max_length
     around = field.containing_type
     if around and around.full_name == "google.protobuf.FieldMask":
         limit, length = MASK_PATHS, MASK_PATH_CHARACTERS
@@ -182,7 +182,7 @@ def _limits(field: FieldDescriptor) -> tuple[int, int]:
         limit = 1
     if _is_number(field):
         return limit, NUMBER_BYTES
-    typed = limits.text not in (options_pb2.TEXT_UNSPECIFIED, options_pb2.TEXT_SCANNED)
+    typed = rules.text not in (options_pb2.TEXT_UNSPECIFIED, options_pb2.TEXT_SCANNED)
     return limit, length * CHARACTER_BYTES * (TYPED_FOR_KEPT if typed else 1)
 
 

@@ -1,9 +1,11 @@
 """Checks requests against the annotations of their fields, so that contract and check cannot drift.
 
-Read: `google.api.field_behavior = REQUIRED` and `deeptravel.common.v1.limits`. What people type is
-put into the form in which it is kept first (`limits.text`), in the request itself, so that whoever
-works on it, compares a repeat with it or answers it sees that form alone. The checks of a message
-type are prepared once; a check of a typical request takes a few microseconds.
+Read: `buf.validate.field` and `deeptravel.common.v1.text` (`field_rules`). What people type is put
+into the form in which it is kept first, in the request itself, so that whoever works on it,
+compares a repeat with it or answers it sees that form alone. The checks of a message type are
+prepared once; a check of a typical request takes a few microseconds. The verdict, and the fields
+it names, are those of the `protovalidate` library on the request as it is read
+(tests/contract/test_protovalidate.py).
 """
 
 import re
@@ -12,16 +14,14 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from deeptravel.common.v1 import options_pb2
-from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from server.api.field_rules import NUL, FieldRules, field_rules, refuse_rules_of_messages
 from server.platform import texts
 from server.platform.errors import MAX_VIOLATIONS, invalid_fields
 from server.platform.phones import read_phone_number
 
-DEFAULT_MAX_LENGTH = 1024
-DEFAULT_MAX_ITEMS = 1000
 TYPED_FOR_KEPT = 4
 """So many characters may be typed for one that is kept: spaces, hyphens, accents of their own. What
 is longer is refused unread, since to normalise a text takes the square of its length.
@@ -43,31 +43,31 @@ READERS: dict[int, Callable[[str], str]] = {
 """How each kind of text is read; they raise ValueError with what is wrong and the remedy."""
 
 _TEXT = FieldDescriptor.TYPE_STRING
-_INTEGERS = {
-    FieldDescriptor.TYPE_INT32,
-    FieldDescriptor.TYPE_INT64,
-    FieldDescriptor.TYPE_UINT32,
-    FieldDescriptor.TYPE_UINT64,
-}
+_INTEGERS = {FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64}
 
 
 class Checker:
-    """The checks of one message type, those of the messages inside it included."""
+    """The checks of one message type, those of the messages inside it included.
+
+    Raises UnknownRuleError for a rule of the contract that is not known here.
+    """
 
     _prepared: ClassVar[dict[str, "Checker"]] = {}
 
     def __init__(self, descriptor: Descriptor) -> None:
         self._checks: list[tuple[str, FieldCheck]] = []
         self._inner: list[tuple[str, int, Checker]] = []
+        refuse_rules_of_messages(descriptor)
         for field in descriptor.fields:
-            check = _field_check(field)
+            rules = field_rules(field)
+            check = _field_check(field, rules)
             if check:
                 self._checks.append((field.name, check))
             inner = field.message_type
             if inner and not inner.full_name.startswith("google."):
                 checker = Checker.of(inner)
                 if not checker.is_empty:
-                    limit = max_items(field) if field.is_repeated else 0
+                    limit = rules.max_items if field.is_repeated else 0
                     self._inner.append((field.name, limit, checker))
 
     @classmethod
@@ -108,37 +108,26 @@ class Checker:
                 yield from checker.violations(getattr(message, name), f"{path}{name}.")
 
 
-def max_items(field: FieldDescriptor) -> int:
-    """The greatest number of items in a repeated field."""
-    return field.GetOptions().Extensions[options_pb2.limits].max_items or DEFAULT_MAX_ITEMS
-
-
-def is_required(field: FieldDescriptor) -> bool:
-    """Whether the field is annotated as REQUIRED."""
-    behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    return field_behavior_pb2.REQUIRED in behaviors
-
-
-def _field_check(field: FieldDescriptor) -> FieldCheck | None:
-    limits = field.GetOptions().Extensions[options_pb2.limits]
-    required = is_required(field)
+def _field_check(field: FieldDescriptor, rules: FieldRules) -> FieldCheck | None:
     if field.is_repeated:
-        return _items_check(field, limits, required)
+        return _items_check(field, rules)
     if field.type == _TEXT:
-        return _text_check(field.name, limits, required)
+        return _text_check(field.name, rules)
     if field.type in _INTEGERS:
-        return _integer_check(field, limits, required)
-    if field.message_type:
-        return _presence_check(field.name) if required else None
+        return _integer_check(field, rules)
     if field.enum_type:
-        return _enum_check(field, required)
+        return _enum_check(field, rules)
+    if rules.required:
+        return _presence_check(field)
     return None
 
 
-def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
-    name, limit = field.name, max_items(field)
-    known = {value.number for value in field.enum_type.values} if field.enum_type else None
-    texts_fault = _texts_check(limits) if field.type == _TEXT else None
+def _items_check(field: FieldDescriptor, rules: FieldRules) -> FieldCheck:
+    name, required, limit = field.name, rules.required, rules.max_items
+    known = None
+    if field.enum_type and rules.defined_only:
+        known = {value.number for value in field.enum_type.values}
+    texts_fault = _texts_check(rules) if field.type == _TEXT else None
 
     def check(message: Message) -> str | None:
         items = getattr(message, name)
@@ -153,12 +142,12 @@ def _items_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCh
     return check
 
 
-def _texts_check(limits: Any) -> Callable[[Any], str | None]:
+def _texts_check(rules: FieldRules) -> Callable[[Any], str | None]:
     """Of the texts in a repeated field."""
-    longest, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+    longest, pattern, takes_nul = rules.max_length, rules.pattern, rules.takes_nul
     typed = TYPED_FOR_KEPT_IN_LISTS * longest
     matches = re.compile(pattern).fullmatch if pattern else None
-    read = READERS.get(limits.text)
+    read = READERS.get(rules.text)
 
     def check(items: Any) -> str | None:
         if read:
@@ -169,7 +158,7 @@ def _texts_check(limits: Any) -> Callable[[Any], str | None]:
             except ValueError as error:
                 return f"has an item that {error}"
         for item in items:
-            if not item or len(item) > longest or "\x00" in item:
+            if not item or len(item) > longest or (NUL in item and not takes_nul):
                 return f"items must have 1 to {longest} characters and no NUL"
             if matches and not matches(item):
                 return f"items must match {pattern}"
@@ -178,11 +167,11 @@ def _texts_check(limits: Any) -> Callable[[Any], str | None]:
     return check
 
 
-def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
-    longest, pattern = limits.max_length or DEFAULT_MAX_LENGTH, limits.pattern
+def _text_check(name: str, rules: FieldRules) -> FieldCheck:
+    required, longest, takes_nul = rules.required, rules.max_length, rules.takes_nul
+    pattern, skips_empty = rules.pattern, rules.skips_zero or not rules.pattern
     matches = re.compile(pattern).fullmatch if pattern else None
-    read = READERS.get(limits.text)
-    scanned = limits.text == options_pb2.TEXT_SCANNED
+    read = READERS.get(rules.text)
     typed = TYPED_FOR_KEPT * longest
 
     def check(message: Message) -> str | None:
@@ -193,10 +182,13 @@ def _text_check(name: str, limits: Any, required: bool) -> FieldCheck:
             except ValueError as error:
                 return str(error)
         if not value:
-            return "is required" if required else None
+            if required:
+                return "is required"
+            if skips_empty:
+                return None
         if len(value) > longest:
             return f"has {len(value)} characters, at most {longest} are taken"
-        if "\x00" in value and not scanned:
+        if NUL in value and not takes_nul:
             return "must not contain the NUL character"
         if matches and not matches(value):
             return f"must match {pattern}"
@@ -212,38 +204,44 @@ def _put(message: Message, name: str, value: str) -> str:
     return value
 
 
-def _integer_check(field: FieldDescriptor, limits: Any, required: bool) -> FieldCheck:
-    name, minimum, maximum = field.name, limits.min, limits.max
-    presence = field.has_presence
+def _integer_check(field: FieldDescriptor, rules: FieldRules) -> FieldCheck:
+    name, minimum, maximum = field.name, rules.least, rules.greatest
+    required, skips_zero, presence = rules.required, rules.skips_zero, field.has_presence
 
     def check(message: Message) -> str | None:
         if presence and not message.HasField(name):
             return "is required" if required else None
         value = getattr(message, name)
         if value == 0 and not presence:
-            return "is required" if required else None
-        if value < minimum:
+            if required:
+                return "is required"
+            if skips_zero:
+                return None
+        if minimum is not None and value < minimum:
             return f"is {value}, must be at least {minimum}"
-        if maximum and value > maximum:
+        if maximum is not None and value > maximum:
             return f"is {value}, must be at most {maximum}"
         return None
 
     return check
 
 
-def _presence_check(name: str) -> FieldCheck:
-    return lambda message: None if message.HasField(name) else "is required"
-
-
-def _enum_check(field: FieldDescriptor, required: bool) -> FieldCheck:
+def _presence_check(field: FieldDescriptor) -> FieldCheck:
     name = field.name
+    if field.has_presence:
+        return lambda message: None if message.HasField(name) else "is required"
+    return lambda message: None if getattr(message, name) else "is required"
+
+
+def _enum_check(field: FieldDescriptor, rules: FieldRules) -> FieldCheck:
+    name, required, defined_only = field.name, rules.required, rules.defined_only
     assert field.enum_type is not None
     known = {value.number for value in field.enum_type.values}
     names = _enum_names(field)
 
     def check(message: Message) -> str | None:
         value = getattr(message, name)
-        if value not in known:
+        if value not in known and defined_only:
             return f"is {value}, must be one of {names}"
         if value == 0 and required:
             return f"is required: one of {names}"

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from server.api import bounds, interceptor
 from server.api.bounds import NUMBER_BYTES, OTHER_FIELDS, UNSEARCHED_BYTES, Bounds
-from server.api.fields import max_items
+from server.api.field_rules import max_items
 from server.platform.config import load_settings
 from server.platform.errors import MAX_VIOLATIONS, DomainError, Reason
 from tests.support import greatest, probe

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.support import described
-from tests.support.described import ROOT, SECRET, Element, http, is_required, limits, repeat, roles
+from tests.support.described import ROOT, SECRET, Element, http, is_required, repeat, roles, rules
 
 READING = re.compile(r"(Get|List|Lookup|Summarize|Decrypt|StreamBatch|Search|Quote|Watch)[A-Z]\w*")
 """Names of methods that change nothing."""
@@ -218,7 +218,7 @@ def test_every_changing_method_takes_a_request_id() -> None:
             assert repeat(method.proto) in ("NO_FURTHER_EFFECT", "ANEW", "BY_MESSAGE"), name
         else:
             assert not repeat(method.proto), name
-            assert limits(found[0]).max_length == 64, name
+            assert rules(found[0]).string.max_len == 64, name
             if not is_required(found[0]):
                 optional.add(name)
     assert optional == OPTIONAL_REQUEST_ID.keys()
@@ -231,7 +231,8 @@ def test_every_list_is_paged() -> None:
         messages = described.messages()
         request = {f.name: f for f in messages[method.proto.input_type.lstrip(".")].field}
         answer = {f.name: f for f in messages[method.proto.output_type.lstrip(".")].field}
-        assert (limits(request["page_size"]).min, limits(request["page_size"]).max) == (1, 200)
+        sizes = rules(request["page_size"]).int32
+        assert (sizes.gte, sizes.lte) == (1, 200)
         assert "page_token" in request
         assert "next_page_token" in answer
 
@@ -293,7 +294,7 @@ def test_java_gets_a_class_for_each_message_in_a_package_of_ours() -> None:
     without them.
     """
     files = [file for file in described.files() if file.package.startswith("deeptravel.")]
-    assert len(files) == len(list((ROOT / "protos").rglob("*.proto")))
+    assert len(files) == len(list((ROOT / "protos/deeptravel").rglob("*.proto")))
     for file in files:
         assert file.options.java_package == f"com.{file.package}", file.name
         assert file.options.java_multiple_files, file.name

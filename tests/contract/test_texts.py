@@ -20,7 +20,7 @@ from google.protobuf.descriptor_pool import Default
 from server.api.fields import READERS, Checker
 from server.platform.errors import DomainError, Reason
 from tests.support import described
-from tests.support.described import limits
+from tests.support.described import rules, text
 
 COMMENT, CODE, TICKET_CODE = (
     options_pb2.TEXT_COMMENT,
@@ -74,14 +74,14 @@ def sent() -> Iterator[tuple[str, Any]]:
 
 
 SENT = dict(sent())
-NAMES = [name for name, field in SENT.items() if limits(field).text == NAME]
+NAMES = [name for name, field in SENT.items() if text(field) == NAME]
 
 
 def test_no_field_lacks_what_its_name_says() -> None:
     wrong = {
         name
         for name, field in SENT.items()
-        if limits(field).text != kind_of(field.name) and name not in OTHERWISE
+        if text(field) != kind_of(field.name) and name not in OTHERWISE
     }
     assert wrong == set()
     assert SENT.keys() >= OTHERWISE.keys()
@@ -109,7 +109,7 @@ def test_names_are_normalised_or_refused(field: str) -> None:
     for bad in (" ", "\u3000", "\u200b", "a\nb", "a\u202eb"):
         violation = checked(field, bad)
         assert "; send " in violation, violation
-    length = limits(SENT[field]).max_length
+    length = rules(SENT[field]).string.max_len
     assert checked(field, "x" * length + " ") == "x" * length
     assert "at most" in checked(field, "ﬀ" * length)  # NFKC makes two letters of each
 
@@ -139,7 +139,7 @@ def test_items_are_read_too() -> None:
     assert list(refund.ticket_codes) == ["DIR-DT-20261121-000001"]
 
 
-TYPED = [name for name, field in SENT.items() if limits(field).text]
+TYPED = [name for name, field in SENT.items() if text(field)]
 BLANKS, ACCENTS = " " * 300_000, "\u0301\u0323" * 150_000
 
 
@@ -150,7 +150,7 @@ def test_what_is_much_too_long_costs_nothing(field: str) -> None:
     """
     repeated = SENT[field].label == SENT[field].LABEL_REPEATED
     begin = time.process_time()
-    for text in (f"a{BLANKS}b", f"a{ACCENTS}"):
-        violation = checked(field, [text] if repeated else text)
+    for typed in (f"a{BLANKS}b", f"a{ACCENTS}"):
+        violation = checked(field, [typed] if repeated else typed)
         assert "characters" in violation, violation
     assert time.process_time() - begin < 1

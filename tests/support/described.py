@@ -10,8 +10,9 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from buf.validate import validate_pb2
 from deeptravel.common.v1 import options_pb2
-from google.api import annotations_pb2, field_behavior_pb2
+from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -85,13 +86,17 @@ def http(method: Any) -> tuple[str, str]:
 
 def is_required(field: Any) -> bool:
     """Whether a request without the field is refused."""
-    behaviors = field.options.Extensions[field_behavior_pb2.field_behavior]
-    return field_behavior_pb2.REQUIRED in behaviors
+    return bool(rules(field).required)
 
 
-def limits(field: Any) -> Any:
-    """What values the field takes."""
-    return field.options.Extensions[options_pb2.limits]
+def rules(field: Any) -> Any:
+    """Its rules of `buf.validate`: what values it takes."""
+    return field.options.Extensions[validate_pb2.field]
+
+
+def text(field: Any) -> int:
+    """What kind of text it is, as the server reads it."""
+    return int(field.options.Extensions[options_pb2.text])
 
 
 @functools.cache
@@ -101,7 +106,8 @@ def files() -> list[FileDescriptorProto]:
     with tempfile.NamedTemporaryFile() as target:
         command: list[Any] = [sys.executable, "-m", "grpc_tools.protoc", "--include_source_info"]
         command += [f"--proto_path={PROTOS}", f"--proto_path={google}"]
-        command += [f"--descriptor_set_out={target.name}", *sorted(PROTOS.rglob("*.proto"))]
+        ours = sorted((PROTOS / "deeptravel").rglob("*.proto"))
+        command += [f"--descriptor_set_out={target.name}", *ours]
         subprocess.run(command, check=True)
         return list(FileDescriptorSet.FromString(Path(target.name).read_bytes()).file)
 

@@ -7,11 +7,11 @@ Made from the descriptors, on the wire, since some of it no library would write.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from deeptravel.common.v1 import options_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from server.api.bounds import MASK_PATH_CHARACTERS, MASK_PATHS
-from server.api.fields import DEFAULT_MAX_LENGTH, TYPED_FOR_KEPT, max_items
+from server.api.field_rules import DEFAULT_MAX_LENGTH, field_rules, max_items
+from server.api.fields import TYPED_FOR_KEPT
 
 VARINT, FIXED64, LENGTH, BEGIN_GROUP, END_GROUP, FIXED32 = range(6)
 UNKNOWN = 1999
@@ -125,9 +125,7 @@ def whole(
                 field.number, whole(field.message_type, letters, excess, (*outer, message))
             )
         elif field.type == field.TYPE_STRING:
-            length = excess * (
-                field.GetOptions().Extensions[options_pb2.limits].max_length or DEFAULT_MAX_LENGTH
-            )
+            length = excess * field_rules(field).max_length
             text = (letters * length)[:length]
             item = delimited(field.number, text.encode())
         elif field.type == field.TYPE_BYTES:

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from server.api.fields import is_required
+from server.api.field_rules import is_required
 from server.audit.records import refuse
 from server.platform.errors import invalid
 

@@ -28,7 +28,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from server.api.fields import max_items
+from server.api.field_rules import max_items
 from server.platform.errors import MAX_VIOLATIONS
 
 MAX_DEPTH = 64  # messages in messages; protobuf itself stops at 100

@@ -22,13 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/allotment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n\tAllotment\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12\x0c\n\x04sold\x18\x05 \x01(\x05\x12\x11\n\tavailable\x18\x06 \x01(\x05\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9e\x01\n\x16\x43reateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12)\n\x07\x63hannel\x18\x02 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x19\n\x05total\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x10\x80\x94\xeb\xdc\x03\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"L\n\x17\x43reateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"`\n\x13GetAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12)\n\x07\x63hannel\x18\x02 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\"I\n\x14GetAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\x84\x01\n\x15ListAllotmentsRequest\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12%\n\x07\x63hannel\x18\x02 \x01(\tB\x14\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x16ListAllotmentsResponse\x12\x32\n\nallotments\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x16UpdateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12)\n\x07\x63hannel\x18\x02 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\x05total\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x10\x80\x94\xeb\xdc\x03H\x00\x88\x01\x01\x12\x35\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@B\x08\n\x06_total\"L\n\x17UpdateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xd8\x01\n\x14MoveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12.\n\x0c\x66rom_channel\x18\x02 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12,\n\nto_channel\x18\x03 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\"\n\x08quantity\x18\x04 \x01(\x05\x42\x10\xe2\x41\x01\x02\x92\xb5\x18\x08\x08\x01\x10\x80\x94\xeb\xdc\x03\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"w\n\x15MoveAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.AllotmentB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/allotment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n\tAllotment\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12\x0c\n\x04sold\x18\x05 \x01(\x05\x12\x11\n\tavailable\x18\x06 \x01(\x05\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x01\n\x16\x43reateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1c\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"L\n\x17\x43reateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"b\n\x13GetAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\"I\n\x14GetAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xa5\x01\n\x15ListAllotmentsRequest\x12\x1b\n\nproduct_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xd8\x01\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"e\n\x16ListAllotmentsResponse\x12\x32\n\nallotments\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xef\x01\n\x16UpdateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12!\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x08\n\x06_total\"L\n\x17UpdateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xe0\x01\n\x14MoveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x04 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x15MoveAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.AllotmentB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,61 +36,65 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
   _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
-  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\342A\001\002\222\265\030\002\010\001'
+  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
-  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['total']._loaded_options = None
-  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['total']._serialized_options = b'\222\265\030\006\020\200\224\353\334\003'
+  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['total']._serialized_options = b'\272H\n\032\010\030\200\224\353\334\003(\000'
   _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_CREATEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_GETALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
-  _globals['_GETALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\342A\001\002\222\265\030\002\010\001'
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_GETALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
-  _globals['_GETALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['product_id']._loaded_options = None
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['channel']._loaded_options = None
-  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['channel']._serialized_options = b'\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\330\001\001'
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
-  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\342A\001\002\222\265\030\002\010\001'
+  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
-  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['total']._loaded_options = None
-  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['total']._serialized_options = b'\222\265\030\006\020\200\224\353\334\003'
+  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['total']._serialized_options = b'\272H\n\032\010\030\200\224\353\334\003(\000'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
-  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\342A\001\002\222\265\030\002\010\001'
+  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['from_channel']._loaded_options = None
-  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['from_channel']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['from_channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['to_channel']._loaded_options = None
-  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['to_channel']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['to_channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['quantity']._loaded_options = None
-  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['quantity']._serialized_options = b'\342A\001\002\222\265\030\010\010\001\020\200\224\353\334\003'
+  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\r\032\010\030\200\224\353\334\003(\001\310\001\001'
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_ALLOTMENT']._serialized_start=197
-  _globals['_ALLOTMENT']._serialized_end=356
-  _globals['_CREATEALLOTMENTREQUEST']._serialized_start=359
-  _globals['_CREATEALLOTMENTREQUEST']._serialized_end=517
-  _globals['_CREATEALLOTMENTRESPONSE']._serialized_start=519
-  _globals['_CREATEALLOTMENTRESPONSE']._serialized_end=595
-  _globals['_GETALLOTMENTREQUEST']._serialized_start=597
-  _globals['_GETALLOTMENTREQUEST']._serialized_end=693
-  _globals['_GETALLOTMENTRESPONSE']._serialized_start=695
-  _globals['_GETALLOTMENTRESPONSE']._serialized_end=768
-  _globals['_LISTALLOTMENTSREQUEST']._serialized_start=771
-  _globals['_LISTALLOTMENTSREQUEST']._serialized_end=903
-  _globals['_LISTALLOTMENTSRESPONSE']._serialized_start=905
-  _globals['_LISTALLOTMENTSRESPONSE']._serialized_end=1006
-  _globals['_UPDATEALLOTMENTREQUEST']._serialized_start=1009
-  _globals['_UPDATEALLOTMENTREQUEST']._serialized_end=1237
-  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_start=1239
-  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_end=1315
-  _globals['_MOVEALLOTMENTREQUEST']._serialized_start=1318
-  _globals['_MOVEALLOTMENTREQUEST']._serialized_end=1534
-  _globals['_MOVEALLOTMENTRESPONSE']._serialized_start=1536
-  _globals['_MOVEALLOTMENTRESPONSE']._serialized_end=1655
+  _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_ALLOTMENT']._serialized_start=157
+  _globals['_ALLOTMENT']._serialized_end=316
+  _globals['_CREATEALLOTMENTREQUEST']._serialized_start=319
+  _globals['_CREATEALLOTMENTREQUEST']._serialized_end=486
+  _globals['_CREATEALLOTMENTRESPONSE']._serialized_start=488
+  _globals['_CREATEALLOTMENTRESPONSE']._serialized_end=564
+  _globals['_GETALLOTMENTREQUEST']._serialized_start=566
+  _globals['_GETALLOTMENTREQUEST']._serialized_end=664
+  _globals['_GETALLOTMENTRESPONSE']._serialized_start=666
+  _globals['_GETALLOTMENTRESPONSE']._serialized_end=739
+  _globals['_LISTALLOTMENTSREQUEST']._serialized_start=742
+  _globals['_LISTALLOTMENTSREQUEST']._serialized_end=907
+  _globals['_LISTALLOTMENTSRESPONSE']._serialized_start=909
+  _globals['_LISTALLOTMENTSRESPONSE']._serialized_end=1010
+  _globals['_UPDATEALLOTMENTREQUEST']._serialized_start=1013
+  _globals['_UPDATEALLOTMENTREQUEST']._serialized_end=1252
+  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_start=1254
+  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_end=1330
+  _globals['_MOVEALLOTMENTREQUEST']._serialized_start=1333
+  _globals['_MOVEALLOTMENTREQUEST']._serialized_end=1557
+  _globals['_MOVEALLOTMENTRESPONSE']._serialized_start=1559
+  _globals['_MOVEALLOTMENTRESPONSE']._serialized_end=1678
 # @@protoc_insertion_point(module_scope)

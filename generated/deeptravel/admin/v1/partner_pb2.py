@@ -22,14 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.admin.v1 import state_pb2 as deeptravel_dot_admin_dot_v1_dot_state__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/partner.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n\x07Partner\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x05\x12\x19\n\x11\x61llowed_addresses\x18\x04 \x03(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n!activation_tolerance_basis_points\x18\x08 \x01(\x05\"\x8c\x02\n\x14\x43reatePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\"\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\x12\'\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x08\x01\x10\xc0\x84=\x12#\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x08\x92\xb5\x18\x04\x18@(d\x12\x1e\n\nrequest_id\x18\x05 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x32\n!activation_tolerance_basis_points\x18\x06 \x01(\x05\x42\x07\x92\xb5\x18\x03\x10\x90N\"F\n\x15\x43reatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"C\n\x11GetPartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\"C\n\x12GetPartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"z\n\x13ListPartnersRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x14ListPartnersResponse\x12.\n\x08partners\x18\x01 \x03(\x0b\x32\x1c.deeptravel.admin.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x03\n\x14UpdatePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\x92\xb5\x18\x04\x18\x64\x30\x01\x12,\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\n\x92\xb5\x18\x06\x08\x01\x10\xc0\x84=H\x00\x88\x01\x01\x12#\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x08\x92\xb5\x18\x04\x18@(d\x12\x35\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x02\x12\x1e\n\nrequest_id\x18\x06 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x37\n!activation_tolerance_basis_points\x18\x07 \x01(\x05\x42\x07\x92\xb5\x18\x03\x10\x90NH\x01\x88\x01\x01\x42\x16\n\x14_requests_per_minuteB$\n\"_activation_tolerance_basis_points\"F\n\x15UpdatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"f\n\x14RevokePartnerRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x15RevokePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\xe5\x01\n\nPartnerKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x17\x43reatePartnerKeyRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"^\n\x18\x43reatePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"z\n\x16ListPartnerKeysRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x17ListPartnerKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x17RevokePartnerKeyRequest\x12.\n\x0cpartner_code\x18\x01 \x01(\tB\x18\xe2\x41\x01\x02\x92\xb5\x18\x10\"\x0e[A-Z0-9]{1,12}\x12\x1a\n\x06key_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"H\n\x18RevokePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKeyB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/partner.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n\x07Partner\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x05\x12\x19\n\x11\x61llowed_addresses\x18\x04 \x03(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n!activation_tolerance_basis_points\x18\x08 \x01(\x05\"\xab\x02\n\x14\x43reatePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12(\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xc0\x84=(\x01\xd8\x01\x01\x12/\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x64\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x35\n!activation_tolerance_basis_points\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"F\n\x15\x43reatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"E\n\x11GetPartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\"C\n\x12GetPartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\x96\x01\n\x13ListPartnersRequest\x12;\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"_\n\x14ListPartnersResponse\x12.\n\x08partners\x18\x01 \x03(\x0b\x32\x1c.deeptravel.admin.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa6\x03\n\x14UpdatePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12%\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12-\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12/\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x64\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\x12\x37\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12:\n!activation_tolerance_basis_points\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x01\x88\x01\x01\x42\x16\n\x14_requests_per_minuteB$\n\"_activation_tolerance_basis_points\"F\n\x15UpdatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"l\n\x14RevokePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"F\n\x15RevokePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\xe5\x01\n\nPartnerKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x17\x43reatePartnerKeyRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"^\n\x18\x43reatePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x8e\x01\n\x16ListPartnerKeysRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"a\n\x17ListPartnerKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x01\n\x17RevokePartnerKeyRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1e\n\x06key_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"H\n\x18RevokePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKeyB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,89 +38,95 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_CREATEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_CREATEPARTNERREQUEST'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\222\265\030\004\030d0\001'
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\013r\006\030d\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['requests_per_minute']._loaded_options = None
-  _globals['_CREATEPARTNERREQUEST'].fields_by_name['requests_per_minute']._serialized_options = b'\222\265\030\006\010\001\020\300\204='
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['requests_per_minute']._serialized_options = b'\272H\013\032\006\030\300\204=(\001\330\001\001'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._loaded_options = None
-  _globals['_CREATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._serialized_options = b'\222\265\030\004\030@(d'
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._serialized_options = b'\272H\021\222\001\016\020d\"\nr\010\020\001\030@\272\001\001\000'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_CREATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._loaded_options = None
-  _globals['_CREATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\222\265\030\003\020\220N'
+  _globals['_CREATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\272H\007\032\005\030\220N(\000'
   _globals['_GETPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_GETPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_GETPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_LISTPARTNERSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTPARTNERSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTPARTNERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTPARTNERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTPARTNERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTPARTNERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPARTNERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['display_name']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['display_name']._serialized_options = b'\222\265\030\004\030d0\001'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\010r\006\030d\272\001\001\000\240\265\030\001'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['requests_per_minute']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['requests_per_minute']._serialized_options = b'\222\265\030\006\010\001\020\300\204='
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['requests_per_minute']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._serialized_options = b'\222\265\030\004\030@(d'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['allowed_addresses']._serialized_options = b'\272H\021\222\001\016\020d\"\nr\010\020\001\030@\272\001\001\000'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._loaded_options = None
-  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\222\265\030\003\020\220N'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\272H\007\032\005\030\220N(\000'
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REVOKEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_REVOKEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_CREATEPARTNERKEYRESPONSE'].fields_by_name['api_key']._loaded_options = None
   _globals['_CREATEPARTNERKEYRESPONSE'].fields_by_name['api_key']._serialized_options = b'\200\001\001'
   _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPARTNERKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['partner_code']._loaded_options = None
-  _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['partner_code']._serialized_options = b'\342A\001\002\222\265\030\020\"\016[A-Z0-9]{1,12}'
+  _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
-  _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_PARTNER']._serialized_start=228
-  _globals['_PARTNER']._serialized_end=529
-  _globals['_CREATEPARTNERREQUEST']._serialized_start=532
-  _globals['_CREATEPARTNERREQUEST']._serialized_end=800
-  _globals['_CREATEPARTNERRESPONSE']._serialized_start=802
-  _globals['_CREATEPARTNERRESPONSE']._serialized_end=872
-  _globals['_GETPARTNERREQUEST']._serialized_start=874
-  _globals['_GETPARTNERREQUEST']._serialized_end=941
-  _globals['_GETPARTNERRESPONSE']._serialized_start=943
-  _globals['_GETPARTNERRESPONSE']._serialized_end=1010
-  _globals['_LISTPARTNERSREQUEST']._serialized_start=1012
-  _globals['_LISTPARTNERSREQUEST']._serialized_end=1134
-  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1136
-  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1231
-  _globals['_UPDATEPARTNERREQUEST']._serialized_start=1234
-  _globals['_UPDATEPARTNERREQUEST']._serialized_end=1625
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=1627
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=1697
-  _globals['_REVOKEPARTNERREQUEST']._serialized_start=1699
-  _globals['_REVOKEPARTNERREQUEST']._serialized_end=1801
-  _globals['_REVOKEPARTNERRESPONSE']._serialized_start=1803
-  _globals['_REVOKEPARTNERRESPONSE']._serialized_end=1873
-  _globals['_PARTNERKEY']._serialized_start=1876
-  _globals['_PARTNERKEY']._serialized_end=2105
-  _globals['_CREATEPARTNERKEYREQUEST']._serialized_start=2107
-  _globals['_CREATEPARTNERKEYREQUEST']._serialized_end=2212
-  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_start=2214
-  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_end=2308
-  _globals['_LISTPARTNERKEYSREQUEST']._serialized_start=2310
-  _globals['_LISTPARTNERKEYSREQUEST']._serialized_end=2432
-  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_start=2434
-  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_end=2531
-  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_start=2534
-  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_end=2667
-  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_start=2669
-  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_end=2741
+  _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_PARTNER']._serialized_start=224
+  _globals['_PARTNER']._serialized_end=525
+  _globals['_CREATEPARTNERREQUEST']._serialized_start=528
+  _globals['_CREATEPARTNERREQUEST']._serialized_end=827
+  _globals['_CREATEPARTNERRESPONSE']._serialized_start=829
+  _globals['_CREATEPARTNERRESPONSE']._serialized_end=899
+  _globals['_GETPARTNERREQUEST']._serialized_start=901
+  _globals['_GETPARTNERREQUEST']._serialized_end=970
+  _globals['_GETPARTNERRESPONSE']._serialized_start=972
+  _globals['_GETPARTNERRESPONSE']._serialized_end=1039
+  _globals['_LISTPARTNERSREQUEST']._serialized_start=1042
+  _globals['_LISTPARTNERSREQUEST']._serialized_end=1192
+  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1194
+  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1289
+  _globals['_UPDATEPARTNERREQUEST']._serialized_start=1292
+  _globals['_UPDATEPARTNERREQUEST']._serialized_end=1714
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=1716
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=1786
+  _globals['_REVOKEPARTNERREQUEST']._serialized_start=1788
+  _globals['_REVOKEPARTNERREQUEST']._serialized_end=1896
+  _globals['_REVOKEPARTNERRESPONSE']._serialized_start=1898
+  _globals['_REVOKEPARTNERRESPONSE']._serialized_end=1968
+  _globals['_PARTNERKEY']._serialized_start=1971
+  _globals['_PARTNERKEY']._serialized_end=2200
+  _globals['_CREATEPARTNERKEYREQUEST']._serialized_start=2202
+  _globals['_CREATEPARTNERKEYREQUEST']._serialized_end=2313
+  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_start=2315
+  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_end=2409
+  _globals['_LISTPARTNERKEYSREQUEST']._serialized_start=2412
+  _globals['_LISTPARTNERKEYSREQUEST']._serialized_end=2554
+  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_start=2556
+  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_end=2653
+  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_start=2656
+  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_end=2799
+  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_start=2801
+  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_end=2873
 # @@protoc_insertion_point(module_scope)

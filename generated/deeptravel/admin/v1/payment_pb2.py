@@ -22,13 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/payment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x0fPaymentIncident\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bresolved_by\x18\x07 \x01(\t\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\"i\n\x1bListPaymentIncidentsRequest\x12\x18\n\x10include_resolved\x18\x01 \x01(\x08\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"x\n\x1cListPaymentIncidentsResponse\x12?\n\x11payment_incidents\x18\x01 \x03(\x0b\x32$.deeptravel.admin.v1.PaymentIncident\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xab\x01\n\x1dResolvePaymentIncidentRequest\x12J\n\x0bincident_id\x18\x01 \x01(\tB5\xe2\x41\x01\x02\x92\xb5\x18-\x18$\")[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\x12\x1e\n\x07\x63omment\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xf4\x03\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"`\n\x1eResolvePaymentIncidentResponse\x12>\n\x10payment_incident\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.PaymentIncident\"\xc5\x01\n\x0eReconciliation\x12\x11\n\tbill_date\x18\x01 \x01(\t\x12\x15\n\rpayment_count\x18\x02 \x01(\x05\x12\x15\n\rpayment_minor\x18\x03 \x01(\x03\x12\x14\n\x0crefund_count\x18\x04 \x01(\x05\x12\x14\n\x0crefund_minor\x18\x05 \x01(\x03\x12\x18\n\x10\x64ifference_count\x18\x06 \x01(\x05\x12,\n\x08run_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x1aListReconciliationsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x02 \x01(\t\"t\n\x1bListReconciliationsResponse\x12<\n\x0freconciliations\x18\x01 \x03(\x0b\x32#.deeptravel.admin.v1.Reconciliation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb9\x01\n\x18ReconciliationDifference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0cout_trade_no\x18\x02 \x01(\t\x12\x15\n\rout_refund_no\x18\x03 \x01(\t\x12\x17\n\nours_minor\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0ctheirs_minor\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\tB\r\n\x0b_ours_minorB\x0f\n\r_theirs_minor\"\x93\x01\n$ListReconciliationDifferencesRequest\x12\x39\n\tbill_date\x18\x01 \x01(\tB&\xe2\x41\x01\x02\x92\xb5\x18\x1e\x18\n\"\x1a[0-9]{4}-[0-9]{2}-[0-9]{2}\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x84\x01\n%ListReconciliationDifferencesResponse\x12\x42\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32-.deeptravel.admin.v1.ReconciliationDifference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/payment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x0fPaymentIncident\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bresolved_by\x18\x07 \x01(\t\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\"{\n\x1bListPaymentIncidentsRequest\x12\x18\n\x10include_resolved\x18\x01 \x01(\x08\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"x\n\x1cListPaymentIncidentsResponse\x12?\n\x11payment_incidents\x18\x01 \x03(\x0b\x32$.deeptravel.admin.v1.PaymentIncident\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb7\x01\n\x1dResolvePaymentIncidentRequest\x12L\n\x0bincident_id\x18\x01 \x01(\tB7\xbaH4r/\x18$2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xc8\x01\x01\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xf4\x03\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"`\n\x1eResolvePaymentIncidentResponse\x12>\n\x10payment_incident\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.PaymentIncident\"\xc5\x01\n\x0eReconciliation\x12\x11\n\tbill_date\x18\x01 \x01(\t\x12\x15\n\rpayment_count\x18\x02 \x01(\x05\x12\x15\n\rpayment_minor\x18\x03 \x01(\x03\x12\x14\n\x0crefund_count\x18\x04 \x01(\x05\x12\x14\n\x0crefund_minor\x18\x05 \x01(\x03\x12\x18\n\x10\x64ifference_count\x18\x06 \x01(\x05\x12,\n\x08run_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x1aListReconciliationsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"t\n\x1bListReconciliationsResponse\x12<\n\x0freconciliations\x18\x01 \x03(\x0b\x32#.deeptravel.admin.v1.Reconciliation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb9\x01\n\x18ReconciliationDifference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0cout_trade_no\x18\x02 \x01(\t\x12\x15\n\rout_refund_no\x18\x03 \x01(\t\x12\x17\n\nours_minor\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0ctheirs_minor\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\tB\r\n\x0b_ours_minorB\x0f\n\r_theirs_minor\"\xa7\x01\n$ListReconciliationDifferencesRequest\x12;\n\tbill_date\x18\x01 \x01(\tB(\xbaH%r \x18\n2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"\x84\x01\n%ListReconciliationDifferencesResponse\x12\x42\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32-.deeptravel.admin.v1.ReconciliationDifference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,39 +37,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
   _globals['_LISTPAYMENTINCIDENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTPAYMENTINCIDENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTPAYMENTINCIDENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTPAYMENTINCIDENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPAYMENTINCIDENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['incident_id']._loaded_options = None
-  _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['incident_id']._serialized_options = b'\342A\001\002\222\265\030-\030$\")[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+  _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['incident_id']._serialized_options = b'\272H4r/\030$2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\310\001\001'
   _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\364\0030\002'
+  _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\364\003\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_RESOLVEPAYMENTINCIDENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_LISTRECONCILIATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTRECONCILIATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTRECONCILIATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTRECONCILIATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTRECONCILIATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['bill_date']._loaded_options = None
-  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['bill_date']._serialized_options = b'\342A\001\002\222\265\030\036\030\n\"\032[0-9]{4}-[0-9]{2}-[0-9]{2}'
+  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['bill_date']._serialized_options = b'\272H%r \030\n2\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\310\001\001'
   _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
-  _globals['_PAYMENTINCIDENT']._serialized_start=191
-  _globals['_PAYMENTINCIDENT']._serialized_end=438
-  _globals['_LISTPAYMENTINCIDENTSREQUEST']._serialized_start=440
-  _globals['_LISTPAYMENTINCIDENTSREQUEST']._serialized_end=545
-  _globals['_LISTPAYMENTINCIDENTSRESPONSE']._serialized_start=547
-  _globals['_LISTPAYMENTINCIDENTSRESPONSE']._serialized_end=667
-  _globals['_RESOLVEPAYMENTINCIDENTREQUEST']._serialized_start=670
-  _globals['_RESOLVEPAYMENTINCIDENTREQUEST']._serialized_end=841
-  _globals['_RESOLVEPAYMENTINCIDENTRESPONSE']._serialized_start=843
-  _globals['_RESOLVEPAYMENTINCIDENTRESPONSE']._serialized_end=939
-  _globals['_RECONCILIATION']._serialized_start=942
-  _globals['_RECONCILIATION']._serialized_end=1139
-  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_start=1141
-  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_end=1219
-  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_start=1221
-  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_end=1337
-  _globals['_RECONCILIATIONDIFFERENCE']._serialized_start=1340
-  _globals['_RECONCILIATIONDIFFERENCE']._serialized_end=1525
-  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST']._serialized_start=1528
-  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST']._serialized_end=1675
-  _globals['_LISTRECONCILIATIONDIFFERENCESRESPONSE']._serialized_start=1678
-  _globals['_LISTRECONCILIATIONDIFFERENCESRESPONSE']._serialized_end=1810
+  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
+  _globals['_PAYMENTINCIDENT']._serialized_start=187
+  _globals['_PAYMENTINCIDENT']._serialized_end=434
+  _globals['_LISTPAYMENTINCIDENTSREQUEST']._serialized_start=436
+  _globals['_LISTPAYMENTINCIDENTSREQUEST']._serialized_end=559
+  _globals['_LISTPAYMENTINCIDENTSRESPONSE']._serialized_start=561
+  _globals['_LISTPAYMENTINCIDENTSRESPONSE']._serialized_end=681
+  _globals['_RESOLVEPAYMENTINCIDENTREQUEST']._serialized_start=684
+  _globals['_RESOLVEPAYMENTINCIDENTREQUEST']._serialized_end=867
+  _globals['_RESOLVEPAYMENTINCIDENTRESPONSE']._serialized_start=869
+  _globals['_RESOLVEPAYMENTINCIDENTRESPONSE']._serialized_end=965
+  _globals['_RECONCILIATION']._serialized_start=968
+  _globals['_RECONCILIATION']._serialized_end=1165
+  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_start=1167
+  _globals['_LISTRECONCILIATIONSREQUEST']._serialized_end=1263
+  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_start=1265
+  _globals['_LISTRECONCILIATIONSRESPONSE']._serialized_end=1381
+  _globals['_RECONCILIATIONDIFFERENCE']._serialized_start=1384
+  _globals['_RECONCILIATIONDIFFERENCE']._serialized_end=1569
+  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST']._serialized_start=1572
+  _globals['_LISTRECONCILIATIONDIFFERENCESREQUEST']._serialized_end=1739
+  _globals['_LISTRECONCILIATIONDIFFERENCESRESPONSE']._serialized_start=1742
+  _globals['_LISTRECONCILIATIONDIFFERENCESRESPONSE']._serialized_end=1874
 # @@protoc_insertion_point(module_scope)

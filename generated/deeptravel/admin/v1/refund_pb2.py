@@ -22,12 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel.ticketing.v1 import refund_pb2 as deeptravel_dot_ticketing_dot_v1_dot_refund__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n deeptravel/admin/v1/refund.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a$deeptravel/ticketing/v1/refund.proto\x1a\x1fgoogle/api/field_behavior.proto\"{\n\x12ListRefundsRequest\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x10GetRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"D\n\x11GetRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"\xb5\x02\n\x1a\x41pplyAbnormalRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x1d\n\rout_refund_no\x18\x02 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x41\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0e\x32*.deeptravel.admin.v1.AbnormalRefundAccountB\x04\xe2\x41\x01\x02\x12\x19\n\tbank_type\x18\x04 \x01(\tB\x06\x92\xb5\x18\x02\x18\x10\x12\x1f\n\x0c\x62\x61nk_account\x18\x05 \x01(\tB\t\x80\x01\x01\x92\xb5\x18\x02\x18\x1e\x12\x1e\n\treal_name\x18\x06 \x01(\tB\x0b\x80\x01\x01\x92\xb5\x18\x04\x18<0\x01\x12\x1a\n\x07\x63omment\x18\x07 \x01(\tB\t\x92\xb5\x18\x05\x18\xf4\x03\x30\x02\x12\x1e\n\nrequest_id\x18\x08 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"N\n\x1b\x41pplyAbnormalRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"o\n\x12RetryRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x1a\n\x07\x63omment\x18\x02 \x01(\tB\t\x92\xb5\x18\x05\x18\xf4\x03\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"F\n\x13RetryRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"\xaf\x01\n\x13SettleRefundRequest\x12\x1d\n\trefund_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundStateB\x04\xe2\x41\x01\x02\x12\x1e\n\x07\x63omment\x18\x03 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xf4\x03\x30\x02\x12\x1e\n\nrequest_id\x18\x04 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"G\n\x14SettleRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund*\x9c\x01\n\x15\x41\x62normalRefundAccount\x12\'\n#ABNORMAL_REFUND_ACCOUNT_UNSPECIFIED\x10\x00\x12*\n&ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD\x10\x01\x12.\n*ABNORMAL_REFUND_ACCOUNT_MERCHANT_BANK_CARD\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n deeptravel/admin/v1/refund.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a$deeptravel/ticketing/v1/refund.proto\"\x97\x01\n\x12ListRefundsRequest\x12=\n\x05state\x18\x01 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x10GetRefundRequest\x12!\n\trefund_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"D\n\x11GetRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"\xe1\x02\n\x1a\x41pplyAbnormalRefundRequest\x12!\n\trefund_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\rout_refund_no\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12H\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0e\x32*.deeptravel.admin.v1.AbnormalRefundAccountB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x1e\n\tbank_type\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x18\x10\xba\x01\x01\x00\x12$\n\x0c\x62\x61nk_account\x18\x05 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x18\x1e\xba\x01\x01\x00\x12%\n\treal_name\x18\x06 \x01(\tB\x12\x80\x01\x01\xbaH\x08r\x06\x18<\xba\x01\x01\x00\xa0\xb5\x18\x01\x12!\n\x07\x63omment\x18\x07 \x01(\tB\x10\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x08 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"N\n\x1b\x41pplyAbnormalRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"~\n\x12RetryRefundRequest\x12!\n\trefund_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12!\n\x07\x63omment\x18\x02 \x01(\tB\x10\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"F\n\x13RetryRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"\xc4\x01\n\x13SettleRefundRequest\x12!\n\trefund_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12@\n\x05state\x18\x02 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundStateB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12$\n\x07\x63omment\x18\x03 \x01(\tB\x13\xbaH\x0cr\x07\x18\xf4\x03\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"G\n\x14SettleRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund*\x9c\x01\n\x15\x41\x62normalRefundAccount\x12\'\n#ABNORMAL_REFUND_ACCOUNT_UNSPECIFIED\x10\x00\x12*\n&ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD\x10\x01\x12.\n*ABNORMAL_REFUND_ACCOUNT_MERCHANT_BANK_CARD\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,60 +35,64 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deeptravel.admin.v1.refund_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_GETREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
-  _globals['_GETREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_GETREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['out_refund_no']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['out_refund_no']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['out_refund_no']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['account']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['account']._serialized_options = b'\342A\001\002'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['account']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['bank_type']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['bank_type']._serialized_options = b'\222\265\030\002\030\020'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['bank_type']._serialized_options = b'\272H\010r\006\030\020\272\001\001\000'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['bank_account']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['bank_account']._serialized_options = b'\200\001\001\222\265\030\002\030\036'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['bank_account']._serialized_options = b'\200\001\001\272H\010r\006\030\036\272\001\001\000'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['real_name']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['real_name']._serialized_options = b'\200\001\001\222\265\030\004\030<0\001'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['real_name']._serialized_options = b'\200\001\001\272H\010r\006\030<\272\001\001\000\240\265\030\001'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\222\265\030\005\030\364\0030\002'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\tr\007\030\364\003\272\001\001\000\240\265\030\002'
   _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_APPLYABNORMALREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
-  _globals['_RETRYREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_RETRYREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_RETRYREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\222\265\030\005\030\364\0030\002'
+  _globals['_RETRYREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\tr\007\030\364\003\272\001\001\000\240\265\030\002'
   _globals['_RETRYREFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_RETRYREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_RETRYREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
-  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['refund_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['state']._loaded_options = None
-  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['state']._serialized_options = b'\342A\001\002'
+  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['state']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\364\0030\002'
+  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\364\003\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_SETTLEREFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_ABNORMALREFUNDACCOUNT']._serialized_start=1337
-  _globals['_ABNORMALREFUNDACCOUNT']._serialized_end=1493
-  _globals['_LISTREFUNDSREQUEST']._serialized_start=164
-  _globals['_LISTREFUNDSREQUEST']._serialized_end=287
-  _globals['_LISTREFUNDSRESPONSE']._serialized_start=289
-  _globals['_LISTREFUNDSRESPONSE']._serialized_end=385
-  _globals['_GETREFUNDREQUEST']._serialized_start=387
-  _globals['_GETREFUNDREQUEST']._serialized_end=436
-  _globals['_GETREFUNDRESPONSE']._serialized_start=438
-  _globals['_GETREFUNDRESPONSE']._serialized_end=506
-  _globals['_APPLYABNORMALREFUNDREQUEST']._serialized_start=509
-  _globals['_APPLYABNORMALREFUNDREQUEST']._serialized_end=818
-  _globals['_APPLYABNORMALREFUNDRESPONSE']._serialized_start=820
-  _globals['_APPLYABNORMALREFUNDRESPONSE']._serialized_end=898
-  _globals['_RETRYREFUNDREQUEST']._serialized_start=900
-  _globals['_RETRYREFUNDREQUEST']._serialized_end=1011
-  _globals['_RETRYREFUNDRESPONSE']._serialized_start=1013
-  _globals['_RETRYREFUNDRESPONSE']._serialized_end=1083
-  _globals['_SETTLEREFUNDREQUEST']._serialized_start=1086
-  _globals['_SETTLEREFUNDREQUEST']._serialized_end=1261
-  _globals['_SETTLEREFUNDRESPONSE']._serialized_start=1263
-  _globals['_SETTLEREFUNDRESPONSE']._serialized_end=1334
+  _globals['_SETTLEREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_ABNORMALREFUNDACCOUNT']._serialized_start=1446
+  _globals['_ABNORMALREFUNDACCOUNT']._serialized_end=1602
+  _globals['_LISTREFUNDSREQUEST']._serialized_start=161
+  _globals['_LISTREFUNDSREQUEST']._serialized_end=312
+  _globals['_LISTREFUNDSRESPONSE']._serialized_start=314
+  _globals['_LISTREFUNDSRESPONSE']._serialized_end=410
+  _globals['_GETREFUNDREQUEST']._serialized_start=412
+  _globals['_GETREFUNDREQUEST']._serialized_end=465
+  _globals['_GETREFUNDRESPONSE']._serialized_start=467
+  _globals['_GETREFUNDRESPONSE']._serialized_end=535
+  _globals['_APPLYABNORMALREFUNDREQUEST']._serialized_start=538
+  _globals['_APPLYABNORMALREFUNDREQUEST']._serialized_end=891
+  _globals['_APPLYABNORMALREFUNDRESPONSE']._serialized_start=893
+  _globals['_APPLYABNORMALREFUNDRESPONSE']._serialized_end=971
+  _globals['_RETRYREFUNDREQUEST']._serialized_start=973
+  _globals['_RETRYREFUNDREQUEST']._serialized_end=1099
+  _globals['_RETRYREFUNDRESPONSE']._serialized_start=1101
+  _globals['_RETRYREFUNDRESPONSE']._serialized_end=1171
+  _globals['_SETTLEREFUNDREQUEST']._serialized_start=1174
+  _globals['_SETTLEREFUNDREQUEST']._serialized_end=1370
+  _globals['_SETTLEREFUNDRESPONSE']._serialized_start=1372
+  _globals['_SETTLEREFUNDRESPONSE']._serialized_end=1443
 # @@protoc_insertion_point(module_scope)

@@ -22,12 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65\x65ptravel/admin/v1/task.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n\x08\x44\x65\x61\x64Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cgive_up_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\x14ListDeadTasksRequest\x12\x14\n\x04kind\x18\x01 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x15ListDeadTasksResponse\x12\x31\n\ndead_tasks\x18\x01 \x03(\x0b\x32\x1d.deeptravel.admin.v1.DeadTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x11ReplayTaskRequest\x12\x46\n\x07task_id\x18\x01 \x01(\tB5\xe2\x41\x01\x02\x92\xb5\x18-\x18$\")[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\x12\x1e\n\nrequest_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"%\n\x12ReplayTaskResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65\x65ptravel/admin/v1/task.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n\x08\x44\x65\x61\x64Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cgive_up_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x14ListDeadTasksRequest\x12\x19\n\x04kind\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"c\n\x15ListDeadTasksResponse\x12\x31\n\ndead_tasks\x18\x01 \x03(\x0b\x32\x1d.deeptravel.admin.v1.DeadTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x11ReplayTaskRequest\x12H\n\x07task_id\x18\x01 \x01(\tB7\xbaH4r/\x18$2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"%\n\x12ReplayTaskResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
   _globals['_LISTDEADTASKSREQUEST'].fields_by_name['kind']._loaded_options = None
-  _globals['_LISTDEADTASKSREQUEST'].fields_by_name['kind']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_LISTDEADTASKSREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
   _globals['_LISTDEADTASKSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTDEADTASKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTDEADTASKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTDEADTASKSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTDEADTASKSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_REPLAYTASKREQUEST'].fields_by_name['task_id']._loaded_options = None
-  _globals['_REPLAYTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\342A\001\002\222\265\030-\030$\")[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+  _globals['_REPLAYTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H4r/\030$2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\310\001\001'
   _globals['_REPLAYTASKREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REPLAYTASKREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_DEADTASK']._serialized_start=158
-  _globals['_DEADTASK']._serialized_end=349
-  _globals['_LISTDEADTASKSREQUEST']._serialized_start=351
-  _globals['_LISTDEADTASKSREQUEST']._serialized_end=445
-  _globals['_LISTDEADTASKSRESPONSE']._serialized_start=447
-  _globals['_LISTDEADTASKSRESPONSE']._serialized_end=546
-  _globals['_REPLAYTASKREQUEST']._serialized_start=548
-  _globals['_REPLAYTASKREQUEST']._serialized_end=671
-  _globals['_REPLAYTASKRESPONSE']._serialized_start=673
-  _globals['_REPLAYTASKRESPONSE']._serialized_end=710
+  _globals['_REPLAYTASKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_DEADTASK']._serialized_start=118
+  _globals['_DEADTASK']._serialized_end=309
+  _globals['_LISTDEADTASKSREQUEST']._serialized_start=311
+  _globals['_LISTDEADTASKSREQUEST']._serialized_end=428
+  _globals['_LISTDEADTASKSRESPONSE']._serialized_start=430
+  _globals['_LISTDEADTASKSRESPONSE']._serialized_end=529
+  _globals['_REPLAYTASKREQUEST']._serialized_start=532
+  _globals['_REPLAYTASKREQUEST']._serialized_end=661
+  _globals['_REPLAYTASKRESPONSE']._serialized_start=663
+  _globals['_REPLAYTASKRESPONSE']._serialized_end=700
 # @@protoc_insertion_point(module_scope)

@@ -22,12 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel.tickets.v1 import ticket_pb2 as deeptravel_dot_tickets_dot_v1_dot_ticket__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/ticket_block.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\"w\n\x12\x42lockTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1e\n\x07\x63omment\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xc8\x01\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\x8e\x01\n\x13\x42lockTicketResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\x12\x1d\n\x15successor_ticket_code\x18\x04 \x01(\t\"y\n\x14UnblockTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1e\n\x07\x63omment\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xc8\x01\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\x90\x01\n\x15UnblockTicketResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\x12\x1d\n\x15successor_ticket_code\x18\x04 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/ticket_block.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\"deeptravel/tickets/v1/ticket.proto\"\x87\x01\n\x12\x42lockTicketRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x8e\x01\n\x13\x42lockTicketResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\x12\x1d\n\x15successor_ticket_code\x18\x04 \x01(\t\"\x89\x01\n\x14UnblockTicketRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x90\x01\n\x15UnblockTicketResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\x12\x1d\n\x15successor_ticket_code\x18\x04 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,23 +36,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
   _globals['_BLOCKTICKETREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_BLOCKTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_BLOCKTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_BLOCKTICKETREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_BLOCKTICKETREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\310\0010\002'
+  _globals['_BLOCKTICKETREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\310\001\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_BLOCKTICKETREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_BLOCKTICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_BLOCKTICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\310\0010\002'
+  _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\310\001\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_BLOCKTICKETREQUEST']._serialized_start=168
-  _globals['_BLOCKTICKETREQUEST']._serialized_end=287
-  _globals['_BLOCKTICKETRESPONSE']._serialized_start=290
-  _globals['_BLOCKTICKETRESPONSE']._serialized_end=432
-  _globals['_UNBLOCKTICKETREQUEST']._serialized_start=434
-  _globals['_UNBLOCKTICKETREQUEST']._serialized_end=555
-  _globals['_UNBLOCKTICKETRESPONSE']._serialized_start=558
-  _globals['_UNBLOCKTICKETRESPONSE']._serialized_end=702
+  _globals['_UNBLOCKTICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_BLOCKTICKETREQUEST']._serialized_start=165
+  _globals['_BLOCKTICKETREQUEST']._serialized_end=300
+  _globals['_BLOCKTICKETRESPONSE']._serialized_start=303
+  _globals['_BLOCKTICKETRESPONSE']._serialized_end=445
+  _globals['_UNBLOCKTICKETREQUEST']._serialized_start=448
+  _globals['_UNBLOCKTICKETREQUEST']._serialized_end=585
+  _globals['_UNBLOCKTICKETRESPONSE']._serialized_start=588
+  _globals['_UNBLOCKTICKETRESPONSE']._serialized_end=732
 # @@protoc_insertion_point(module_scope)

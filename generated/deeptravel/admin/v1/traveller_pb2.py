@@ -22,12 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/traveller.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n\tTraveller\x12\x14\n\x0ctraveller_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x06openid\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x14\n\x07unionid\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.deeptravel.admin.v1.TravellerState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_login_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x99\x01\n\x15ListTravellersRequest\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.deeptravel.admin.v1.TravellerState\x12\x1a\n\x06openid\x18\x02 \x01(\tB\n\x80\x01\x01\x92\xb5\x18\x03\x18\x80\x01\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x16ListTravellersResponse\x12\x32\n\ntravellers\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Traveller\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x15\x42lockTravellerRequest\x12 \n\x0ctraveller_id\x18\x01 \x01(\x03\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12\x1e\n\x07\x63omment\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xc8\x01\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"K\n\x16\x42lockTravellerResponse\x12\x31\n\ttraveller\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Traveller\"{\n\x17UnblockTravellerRequest\x12 \n\x0ctraveller_id\x18\x01 \x01(\x03\x42\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x08\x01\x12\x1e\n\x07\x63omment\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\x92\xb5\x18\x05\x18\xc8\x01\x30\x02\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"M\n\x18UnblockTravellerResponse\x12\x31\n\ttraveller\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Traveller*j\n\x0eTravellerState\x12\x1f\n\x1bTRAVELLER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRAVELLER_STATE_ACTIVE\x10\x01\x12\x1b\n\x17TRAVELLER_STATE_BLOCKED\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/traveller.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n\tTraveller\x12\x14\n\x0ctraveller_id\x18\x01 \x01(\x03\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x06openid\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x14\n\x07unionid\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.deeptravel.admin.v1.TravellerState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_login_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x01\n\x15ListTravellersRequest\x12<\n\x05state\x18\x01 \x01(\x0e\x32#.deeptravel.admin.v1.TravellerStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x06openid\x18\x02 \x01(\tB\x0f\x80\x01\x01\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"e\n\x16ListTravellersResponse\x12\x32\n\ntravellers\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Traveller\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x15\x42lockTravellerRequest\x12 \n\x0ctraveller_id\x18\x01 \x01(\x03\x42\n\xbaH\x07\"\x02(\x01\xc8\x01\x01\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"K\n\x16\x42lockTravellerResponse\x12\x31\n\ttraveller\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Traveller\"\x85\x01\n\x17UnblockTravellerRequest\x12 \n\x0ctraveller_id\x18\x01 \x01(\x03\x42\n\xbaH\x07\"\x02(\x01\xc8\x01\x01\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"M\n\x18UnblockTravellerResponse\x12\x31\n\ttraveller\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Traveller*j\n\x0eTravellerState\x12\x1f\n\x1bTRAVELLER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRAVELLER_STATE_ACTIVE\x10\x01\x12\x1b\n\x17TRAVELLER_STATE_BLOCKED\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,36 +39,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAVELLER'].fields_by_name['openid']._serialized_options = b'\200\001\001'
   _globals['_TRAVELLER'].fields_by_name['unionid']._loaded_options = None
   _globals['_TRAVELLER'].fields_by_name['unionid']._serialized_options = b'\200\001\001'
+  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['openid']._loaded_options = None
-  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['openid']._serialized_options = b'\200\001\001\222\265\030\003\030\200\001'
+  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['openid']._serialized_options = b'\200\001\001\272H\tr\007\030\200\001\272\001\001\000'
   _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTRAVELLERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['traveller_id']._loaded_options = None
-  _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['traveller_id']._serialized_options = b'\342A\001\002\222\265\030\002\010\001'
+  _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['traveller_id']._serialized_options = b'\272H\007\"\002(\001\310\001\001'
   _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\310\0010\002'
+  _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\310\001\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_BLOCKTRAVELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['traveller_id']._loaded_options = None
-  _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['traveller_id']._serialized_options = b'\342A\001\002\222\265\030\002\010\001'
+  _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['traveller_id']._serialized_options = b'\272H\007\"\002(\001\310\001\001'
   _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['comment']._loaded_options = None
-  _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['comment']._serialized_options = b'\342A\001\002\222\265\030\005\030\310\0010\002'
+  _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\310\001\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_TRAVELLERSTATE']._serialized_start=1123
-  _globals['_TRAVELLERSTATE']._serialized_end=1229
-  _globals['_TRAVELLER']._serialized_start=163
-  _globals['_TRAVELLER']._serialized_end=458
-  _globals['_LISTTRAVELLERSREQUEST']._serialized_start=461
-  _globals['_LISTTRAVELLERSREQUEST']._serialized_end=614
-  _globals['_LISTTRAVELLERSRESPONSE']._serialized_start=616
-  _globals['_LISTTRAVELLERSRESPONSE']._serialized_end=717
-  _globals['_BLOCKTRAVELLERREQUEST']._serialized_start=719
-  _globals['_BLOCKTRAVELLERREQUEST']._serialized_end=840
-  _globals['_BLOCKTRAVELLERRESPONSE']._serialized_start=842
-  _globals['_BLOCKTRAVELLERRESPONSE']._serialized_end=917
-  _globals['_UNBLOCKTRAVELLERREQUEST']._serialized_start=919
-  _globals['_UNBLOCKTRAVELLERREQUEST']._serialized_end=1042
-  _globals['_UNBLOCKTRAVELLERRESPONSE']._serialized_start=1044
-  _globals['_UNBLOCKTRAVELLERRESPONSE']._serialized_end=1121
+  _globals['_UNBLOCKTRAVELLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_TRAVELLERSTATE']._serialized_start=1174
+  _globals['_TRAVELLERSTATE']._serialized_end=1280
+  _globals['_TRAVELLER']._serialized_start=159
+  _globals['_TRAVELLER']._serialized_end=454
+  _globals['_LISTTRAVELLERSREQUEST']._serialized_start=457
+  _globals['_LISTTRAVELLERSREQUEST']._serialized_end=643
+  _globals['_LISTTRAVELLERSRESPONSE']._serialized_start=645
+  _globals['_LISTTRAVELLERSRESPONSE']._serialized_end=746
+  _globals['_BLOCKTRAVELLERREQUEST']._serialized_start=749
+  _globals['_BLOCKTRAVELLERREQUEST']._serialized_end=880
+  _globals['_BLOCKTRAVELLERRESPONSE']._serialized_start=882
+  _globals['_BLOCKTRAVELLERRESPONSE']._serialized_end=957
+  _globals['_UNBLOCKTRAVELLERREQUEST']._serialized_start=960
+  _globals['_UNBLOCKTRAVELLERREQUEST']._serialized_end=1093
+  _globals['_UNBLOCKTRAVELLERRESPONSE']._serialized_start=1095
+  _globals['_UNBLOCKTRAVELLERRESPONSE']._serialized_end=1172
 # @@protoc_insertion_point(module_scope)

@@ -127,8 +127,9 @@ class _TextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Text.ValueType],
     """
 
 class Text(_Text, metaclass=_TextEnumTypeWrapper):
-    """What a string is, and so how the server reads it before it is checked and kept. What cannot be read is refused as
-    INVALID_FIELD, with the remedy.
+    """What a string is, and so how the server reads it before it is checked and kept: its
+    `buf.validate` rules hold for it as it is read. What cannot be read is refused as INVALID_FIELD,
+    with the remedy.
     """
 
 TEXT_UNSPECIFIED: Text.ValueType  # 0
@@ -181,57 +182,15 @@ class Access(_message.Message):
 
 Global___Access: _TypeAlias = Access  # noqa: Y015
 
-@_typing.final
-class Limits(_message.Message):
-    """What values a field takes. Checked by the server from this annotation, shown in the OpenAPI document."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MIN_FIELD_NUMBER: _builtins.int
-    MAX_FIELD_NUMBER: _builtins.int
-    MAX_LENGTH_FIELD_NUMBER: _builtins.int
-    PATTERN_FIELD_NUMBER: _builtins.int
-    MAX_ITEMS_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    min: _builtins.int
-    """Least value of a number, when it is set; 0 counts as not set for proto3 scalars without presence."""
-    max: _builtins.int
-    """Greatest value of a number; 0 means no limit."""
-    max_length: _builtins.int
-    """Greatest length of a string in characters, of bytes in bytes; 0 means 1,024."""
-    pattern: _builtins.str
-    """Regular expression (RE2 syntax) which a whole non-empty string must match."""
-    max_items: _builtins.int
-    """Greatest number of items in a repeated field; 0 means 1,000."""
-    text: Global___Text.ValueType
-    """What the string is; `max_length` and `pattern` hold for it as it is read."""
-    def __init__(
-        self,
-        *,
-        min: _builtins.int = ...,
-        max: _builtins.int = ...,
-        max_length: _builtins.int = ...,
-        pattern: _builtins.str = ...,
-        max_items: _builtins.int = ...,
-        text: Global___Text.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max", b"max", "max_items", b"max_items", "max_length", b"max_length", "min", b"min", "pattern", b"pattern", "text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Limits: _TypeAlias = Limits  # noqa: Y015
-
 ACCESS_FIELD_NUMBER: _builtins.int
 REPEAT_FIELD_NUMBER: _builtins.int
-LIMITS_FIELD_NUMBER: _builtins.int
+TEXT_FIELD_NUMBER: _builtins.int
 JSON_LOWER_CASE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Who may call the method."""
 repeat: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Repeat.ValueType]
 """What becomes of a repeat, for a method that has neither a `request_id` nor GET."""
-limits: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Limits]
-"""What values the field takes."""
+text: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Text.ValueType]
+"""What the string is, and so how it is read; of a repeated field, what each of its strings is."""
 json_lower_case: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """In JSON, the enum's names are written in lower case, as the seed documents show them; both cases are read."""

@@ -22,12 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/redemption/v1/access.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x14OperatorLoginRequest\x12\x1c\n\x08username\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12 \n\x08password\x18\x02 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\x12&\n\x12terminal_device_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"b\n\x15OperatorLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"<\n\x13RefreshTokenRequest\x12%\n\rrefresh_token\x18\x01 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x02\"a\n\x14RefreshTokenResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x89\x01\n\x10SessionDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x16\n\x0eservice_number\x18\x02 \x01(\t\x12\x13\n\x0btravel_date\x18\x03 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x1bOpenValidatorSessionRequest\x12&\n\x12terminal_device_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12,\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x16\x92\xb5\x18\x12\"\x10[1-9][0-9]{0,17}\x12 \n\x0eservice_number\x18\x03 \x01(\tB\x08\x92\xb5\x18\x04\x18 0\x03\x12\x35\n\x0btravel_date\x18\x04 \x01(\tB \x92\xb5\x18\x1c\"\x1a[0-9]{4}-[0-9]{2}-[0-9]{2}\"s\n\x1cOpenValidatorSessionResponse\x12\x14\n\x0csession_code\x18\x01 \x01(\t\x12=\n\tdeparture\x18\x02 \x01(\x0b\x32*.deeptravel.redemption.v1.SessionDeparture\"@\n\x1c\x43loseValidatorSessionRequest\x12 \n\x0csession_code\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\x1f\n\x1d\x43loseValidatorSessionResponseB \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/redemption/v1/access.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x14OperatorLoginRequest\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\x12*\n\x12terminal_device_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"b\n\x15OperatorLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"@\n\x13RefreshTokenRequest\x12)\n\rrefresh_token\x18\x01 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\"a\n\x14RefreshTokenResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x89\x01\n\x10SessionDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x16\n\x0eservice_number\x18\x02 \x01(\t\x12\x13\n\x0btravel_date\x18\x03 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x1bOpenValidatorSessionRequest\x12*\n\x12terminal_device_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x32\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\x12\'\n\x0eservice_number\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\x12;\n\x0btravel_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"s\n\x1cOpenValidatorSessionResponse\x12\x14\n\x0csession_code\x18\x01 \x01(\t\x12=\n\tdeparture\x18\x02 \x01(\x0b\x32*.deeptravel.redemption.v1.SessionDeparture\"D\n\x1c\x43loseValidatorSessionRequest\x12$\n\x0csession_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x1f\n\x1d\x43loseValidatorSessionResponseB \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,51 +36,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\034com.deeptravel.redemption.v1P\001'
   _globals['_OPERATORLOGINREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_OPERATORLOGINREQUEST'].fields_by_name['username']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_OPERATORLOGINREQUEST'].fields_by_name['username']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_OPERATORLOGINREQUEST'].fields_by_name['password']._loaded_options = None
-  _globals['_OPERATORLOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\003\030\200\002'
+  _globals['_OPERATORLOGINREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001\272H\014r\007\030\200\002\272\001\001\000\310\001\001'
   _globals['_OPERATORLOGINREQUEST'].fields_by_name['terminal_device_id']._loaded_options = None
-  _globals['_OPERATORLOGINREQUEST'].fields_by_name['terminal_device_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_OPERATORLOGINREQUEST'].fields_by_name['terminal_device_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_OPERATORLOGINRESPONSE'].fields_by_name['access_token']._loaded_options = None
   _globals['_OPERATORLOGINRESPONSE'].fields_by_name['access_token']._serialized_options = b'\200\001\001'
   _globals['_OPERATORLOGINRESPONSE'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_OPERATORLOGINRESPONSE'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001'
   _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._loaded_options = None
-  _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\003\030\200\002'
+  _globals['_REFRESHTOKENREQUEST'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001\272H\014r\007\030\200\002\272\001\001\000\310\001\001'
   _globals['_REFRESHTOKENRESPONSE'].fields_by_name['access_token']._loaded_options = None
   _globals['_REFRESHTOKENRESPONSE'].fields_by_name['access_token']._serialized_options = b'\200\001\001'
   _globals['_REFRESHTOKENRESPONSE'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_REFRESHTOKENRESPONSE'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001'
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['terminal_device_id']._loaded_options = None
-  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['terminal_device_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['terminal_device_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['departure_id']._loaded_options = None
-  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['departure_id']._serialized_options = b'\222\265\030\022\"\020[1-9][0-9]{0,17}'
+  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\031r\0242\022^[1-9][0-9]{0,17}$\330\001\001'
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['service_number']._loaded_options = None
-  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['service_number']._serialized_options = b'\222\265\030\004\030 0\003'
+  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['service_number']._serialized_options = b'\272H\010r\006\030 \272\001\001\000\240\265\030\003'
   _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['travel_date']._loaded_options = None
-  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['travel_date']._serialized_options = b'\222\265\030\034\"\032[0-9]{4}-[0-9]{2}-[0-9]{2}'
+  _globals['_OPENVALIDATORSESSIONREQUEST'].fields_by_name['travel_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
   _globals['_CLOSEVALIDATORSESSIONREQUEST'].fields_by_name['session_code']._loaded_options = None
-  _globals['_CLOSEVALIDATORSESSIONREQUEST'].fields_by_name['session_code']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_OPERATORLOGINREQUEST']._serialized_start=169
-  _globals['_OPERATORLOGINREQUEST']._serialized_end=295
-  _globals['_OPERATORLOGINRESPONSE']._serialized_start=297
-  _globals['_OPERATORLOGINRESPONSE']._serialized_end=395
-  _globals['_REFRESHTOKENREQUEST']._serialized_start=397
-  _globals['_REFRESHTOKENREQUEST']._serialized_end=457
-  _globals['_REFRESHTOKENRESPONSE']._serialized_start=459
-  _globals['_REFRESHTOKENRESPONSE']._serialized_end=556
-  _globals['_LOGOUTREQUEST']._serialized_start=558
-  _globals['_LOGOUTREQUEST']._serialized_end=573
-  _globals['_LOGOUTRESPONSE']._serialized_start=575
-  _globals['_LOGOUTRESPONSE']._serialized_end=591
-  _globals['_SESSIONDEPARTURE']._serialized_start=594
-  _globals['_SESSIONDEPARTURE']._serialized_end=731
-  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_start=734
-  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_end=938
-  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_start=940
-  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_end=1055
-  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_start=1057
-  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_end=1121
-  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_start=1123
-  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_end=1154
+  _globals['_CLOSEVALIDATORSESSIONREQUEST'].fields_by_name['session_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_OPERATORLOGINREQUEST']._serialized_start=166
+  _globals['_OPERATORLOGINREQUEST']._serialized_end=304
+  _globals['_OPERATORLOGINRESPONSE']._serialized_start=306
+  _globals['_OPERATORLOGINRESPONSE']._serialized_end=404
+  _globals['_REFRESHTOKENREQUEST']._serialized_start=406
+  _globals['_REFRESHTOKENREQUEST']._serialized_end=470
+  _globals['_REFRESHTOKENRESPONSE']._serialized_start=472
+  _globals['_REFRESHTOKENRESPONSE']._serialized_end=569
+  _globals['_LOGOUTREQUEST']._serialized_start=571
+  _globals['_LOGOUTREQUEST']._serialized_end=586
+  _globals['_LOGOUTRESPONSE']._serialized_start=588
+  _globals['_LOGOUTRESPONSE']._serialized_end=604
+  _globals['_SESSIONDEPARTURE']._serialized_start=607
+  _globals['_SESSIONDEPARTURE']._serialized_end=744
+  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_start=747
+  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_end=974
+  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_start=976
+  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_end=1091
+  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_start=1093
+  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_end=1161
+  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_start=1163
+  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_end=1194
 # @@protoc_insertion_point(module_scope)

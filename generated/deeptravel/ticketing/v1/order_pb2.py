@@ -22,14 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel.ticketing.v1 import offer_pb2 as deeptravel_dot_ticketing_dot_v1_dot_offer__pb2
 from deeptravel.tickets.v1 import ticket_pb2 as deeptravel_dot_tickets_dot_v1_dot_ticket__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/ticketing/v1/order.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n\tPassenger\x12\x1d\n\x04name\x18\x01 \x01(\tB\x0f\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\x12@\n\rcustomer_type\x18\x02 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x04\x98\xb5\x18\x01\x12<\n\rdocument_type\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.DocumentType\x12\"\n\x0f\x64ocument_number\x18\x04 \x01(\tB\t\x80\x01\x01\x92\xb5\x18\x02\x18 \"L\n\tOrderItem\x12\x1c\n\x08offer_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12!\n\x11passenger_indexes\x18\x02 \x03(\x05\x42\x06\x92\xb5\x18\x02(\t\"\xc0\x01\n\x11QuoteOrderRequest\x12=\n\x05items\x18\x01 \x03(\x0b\x32\".deeptravel.ticketing.v1.OrderItemB\n\xe2\x41\x01\x02\x92\xb5\x18\x02(\n\x12G\n\npassengers\x18\x02 \x03(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x0e\xe2\x41\x01\x02\x92\xb5\x18\x02(\t\x98\xb5\x18\x01\x12#\n\x0fpromotion_codes\x18\x03 \x03(\tB\n\x92\xb5\x18\x06\x18 (\x05\x30\x03\"\x85\x01\n\x12QuoteOrderResponse\x12\x13\n\x0btotal_minor\x18\x01 \x01(\x03\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12\x14\n\x0chold_seconds\x18\x04 \x01(\x05\"\xb9\x02\n\x12\x43reateOrderRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12=\n\x05items\x18\x02 \x03(\x0b\x32\".deeptravel.ticketing.v1.OrderItemB\n\xe2\x41\x01\x02\x92\xb5\x18\x02(\n\x12\x42\n\npassengers\x18\x03 \x03(\x0b\x32\".deeptravel.ticketing.v1.PassengerB\n\xe2\x41\x01\x02\x92\xb5\x18\x02(\t\x12#\n\x0fpromotion_codes\x18\x04 \x03(\tB\n\x92\xb5\x18\x06\x18 (\x05\x30\x03\x12&\n\x0cquoted_minor\x18\x05 \x01(\x03\x42\x0b\x92\xb5\x18\x07\x10\x80\xd0\xdb\xc3\xf4\x02H\x00\x88\x01\x01\x12\"\n\rcontact_phone\x18\x06 \x01(\tB\x0b\x80\x01\x01\x92\xb5\x18\x04\x18@0\x05\x42\x0f\n\r_quoted_minor\"\xbe\x01\n\x10OrderedPassenger\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\x80\x01\x01\x12@\n\rcustomer_type\x18\x02 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x04\x98\xb5\x18\x01\x12<\n\rdocument_type\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.DocumentType\x12\x17\n\x0f\x64ocument_masked\x18\x04 \x01(\t\"`\n\x0cOrderedPlace\x12\x17\n\x0fpassenger_index\x18\x01 \x01(\x05\x12\x0c\n\x04seat\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x13\n\x0bticket_code\x18\x04 \x01(\t\"s\n\x0bOrderedItem\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12\x35\n\x06places\x18\x02 \x03(\x0b\x32%.deeptravel.ticketing.v1.OrderedPlace\"\xbf\x04\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.ticketing.v1.OrderState\x12\x10\n\x08sequence\x18\x03 \x01(\x05\x12\x33\n\x05items\x18\x04 \x03(\x0b\x32$.deeptravel.ticketing.v1.OrderedItem\x12=\n\npassengers\x18\x05 \x03(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x13\n\x0btotal_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10lock_expire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08pay_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\rcancel_reason\x18\x0b \x01(\x0e\x32%.deeptravel.ticketing.v1.CancelReason\x12\x1b\n\x13\x63hanges_ticket_code\x18\x0c \x01(\t\x12\x14\n\x0c\x63redit_minor\x18\r \x01(\x03\x12\x1a\n\rcontact_phone\x18\x0e \x01(\tB\x03\x80\x01\x01\x12\x1c\n\x14\x63ontact_country_code\x18\x0f \x01(\t\"D\n\x13\x43reateOrderResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\"1\n\x0fGetOrderRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\"A\n\x10GetOrderResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\"y\n\x11ListOrdersRequest\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.deeptravel.ticketing.v1.OrderState\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x12ListOrdersResponse\x12.\n\x06orders\x18\x01 \x03(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x12\x43\x61ncelOrderRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\x92\xb5\x18\x02\x18@\"D\n\x13\x43\x61ncelOrderResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\"U\n\x11WatchOrderRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12 \n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x05\x42\x08\x92\xb5\x18\x04\x10\xc0\x84=\"\xef\x01\n\x12WatchOrderResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.ticketing.v1.OrderState\x12<\n\rcancel_reason\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.CancelReason\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x05 \x01(\t\x12\x13\n\x0bticket_code\x18\x06 \x01(\t*\x8e\x01\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x14\n\x10ORDER_STATE_PAID\x10\x02\x12\x19\n\x15ORDER_STATE_COMPLETED\x10\x03\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x04*\xad\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41NCEL_REASON_TRAVELLER\x10\x01\x12\x1e\n\x1a\x43\x41NCEL_REASON_HOLD_EXPIRED\x10\x02\x12\x1a\n\x16\x43\x41NCEL_REASON_REFUNDED\x10\x03\x12%\n!CANCEL_REASON_DEPARTURE_CANCELLED\x10\x04*\x95\x03\n\x0c\x44ocumentType\x12\x1d\n\x19\x44OCUMENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44OCUMENT_TYPE_RESIDENT_ID\x10\x01\x12\x1a\n\x16\x44OCUMENT_TYPE_PASSPORT\x10\x02\x12(\n$DOCUMENT_TYPE_MAINLAND_TRAVEL_PERMIT\x10\x03\x12!\n\x1d\x44OCUMENT_TYPE_HK_MACAO_PERMIT\x10\x04\x12\"\n\x1e\x44OCUMENT_TYPE_RESIDENCE_PERMIT\x10\x05\x12*\n&DOCUMENT_TYPE_TAIWAN_COMPATRIOT_PERMIT\x10\x06\x12&\n\"DOCUMENT_TYPE_TAIWAN_TRAVEL_PERMIT\x10\x07\x12\x16\n\x12\x44OCUMENT_TYPE_HKID\x10\x08\x12\x1b\n\x17\x44OCUMENT_TYPE_MACAO_BIR\x10\t\x12\x31\n-DOCUMENT_TYPE_FOREIGN_PERMANENT_RESIDENT_CARD\x10\nB\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/ticketing/v1/order.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x01\n\tPassenger\x12#\n\x04name\x18\x01 \x01(\tB\x15\x80\x01\x01\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12H\n\rcustomer_type\x18\x02 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x0c\xbaH\x05\x82\x01\x02\x10\x01\x98\xb5\x18\x01\x12\x46\n\rdocument_type\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.DocumentTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0f\x64ocument_number\x18\x04 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x18 \xba\x01\x01\x00\"R\n\tOrderItem\x12 \n\x08offer_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12#\n\x11passenger_indexes\x18\x02 \x03(\x05\x42\x08\xbaH\x05\x92\x01\x02\x10\t\"\xd7\x01\n\x11QuoteOrderRequest\x12>\n\x05items\x18\x01 \x03(\x0b\x32\".deeptravel.ticketing.v1.OrderItemB\x0b\xbaH\x08\x92\x01\x02\x10\n\xc8\x01\x01\x12O\n\npassengers\x18\x02 \x03(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x16\xbaH\x0f\x92\x01\t\x10\t\"\x05\x82\x01\x02\x10\x01\xc8\x01\x01\x98\xb5\x18\x01\x12\x31\n\x0fpromotion_codes\x18\x03 \x03(\tB\x18\xbaH\x11\x92\x01\x0e\x10\x05\"\nr\x08\x10\x01\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\"\x85\x01\n\x12QuoteOrderResponse\x12\x13\n\x0btotal_minor\x18\x01 \x01(\x03\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12-\n\x05items\x18\x03 \x03(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12\x14\n\x0chold_seconds\x18\x04 \x01(\x05\"\xd7\x02\n\x12\x43reateOrderRequest\x12\"\n\nrequest_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12>\n\x05items\x18\x02 \x03(\x0b\x32\".deeptravel.ticketing.v1.OrderItemB\x0b\xbaH\x08\x92\x01\x02\x10\n\xc8\x01\x01\x12\x43\n\npassengers\x18\x03 \x03(\x0b\x32\".deeptravel.ticketing.v1.PassengerB\x0b\xbaH\x08\x92\x01\x02\x10\t\xc8\x01\x01\x12\x31\n\x0fpromotion_codes\x18\x04 \x03(\tB\x18\xbaH\x11\x92\x01\x0e\x10\x05\"\nr\x08\x10\x01\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\x12)\n\x0cquoted_minor\x18\x05 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02(\x00H\x00\x88\x01\x01\x12)\n\rcontact_phone\x18\x06 \x01(\tB\x12\x80\x01\x01\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x05\x42\x0f\n\r_quoted_minor\"\xbe\x01\n\x10OrderedPassenger\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\x80\x01\x01\x12@\n\rcustomer_type\x18\x02 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x04\x98\xb5\x18\x01\x12<\n\rdocument_type\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.DocumentType\x12\x17\n\x0f\x64ocument_masked\x18\x04 \x01(\t\"`\n\x0cOrderedPlace\x12\x17\n\x0fpassenger_index\x18\x01 \x01(\x05\x12\x0c\n\x04seat\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x13\n\x0bticket_code\x18\x04 \x01(\t\"s\n\x0bOrderedItem\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12\x35\n\x06places\x18\x02 \x03(\x0b\x32%.deeptravel.ticketing.v1.OrderedPlace\"\xbf\x04\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.ticketing.v1.OrderState\x12\x10\n\x08sequence\x18\x03 \x01(\x05\x12\x33\n\x05items\x18\x04 \x03(\x0b\x32$.deeptravel.ticketing.v1.OrderedItem\x12=\n\npassengers\x18\x05 \x03(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x13\n\x0btotal_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10lock_expire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08pay_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\rcancel_reason\x18\x0b \x01(\x0e\x32%.deeptravel.ticketing.v1.CancelReason\x12\x1b\n\x13\x63hanges_ticket_code\x18\x0c \x01(\t\x12\x14\n\x0c\x63redit_minor\x18\r \x01(\x03\x12\x1a\n\rcontact_phone\x18\x0e \x01(\tB\x03\x80\x01\x01\x12\x1c\n\x14\x63ontact_country_code\x18\x0f \x01(\t\"D\n\x13\x43reateOrderResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\"7\n\x0fGetOrderRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"A\n\x10GetOrderResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\"\x95\x01\n\x11ListOrdersRequest\x12<\n\x05state\x18\x01 \x01(\x0e\x32#.deeptravel.ticketing.v1.OrderStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"]\n\x12ListOrdersResponse\x12.\n\x06orders\x18\x01 \x03(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x12\x43\x61ncelOrderRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\"D\n\x13\x43\x61ncelOrderResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\"^\n\x11WatchOrderRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12#\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\"\xef\x01\n\x12WatchOrderResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.ticketing.v1.OrderState\x12<\n\rcancel_reason\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.CancelReason\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x05 \x01(\t\x12\x13\n\x0bticket_code\x18\x06 \x01(\t*\x8e\x01\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x14\n\x10ORDER_STATE_PAID\x10\x02\x12\x19\n\x15ORDER_STATE_COMPLETED\x10\x03\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x04*\xad\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41NCEL_REASON_TRAVELLER\x10\x01\x12\x1e\n\x1a\x43\x41NCEL_REASON_HOLD_EXPIRED\x10\x02\x12\x1a\n\x16\x43\x41NCEL_REASON_REFUNDED\x10\x03\x12%\n!CANCEL_REASON_DEPARTURE_CANCELLED\x10\x04*\x95\x03\n\x0c\x44ocumentType\x12\x1d\n\x19\x44OCUMENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44OCUMENT_TYPE_RESIDENT_ID\x10\x01\x12\x1a\n\x16\x44OCUMENT_TYPE_PASSPORT\x10\x02\x12(\n$DOCUMENT_TYPE_MAINLAND_TRAVEL_PERMIT\x10\x03\x12!\n\x1d\x44OCUMENT_TYPE_HK_MACAO_PERMIT\x10\x04\x12\"\n\x1e\x44OCUMENT_TYPE_RESIDENCE_PERMIT\x10\x05\x12*\n&DOCUMENT_TYPE_TAIWAN_COMPATRIOT_PERMIT\x10\x06\x12&\n\"DOCUMENT_TYPE_TAIWAN_TRAVEL_PERMIT\x10\x07\x12\x16\n\x12\x44OCUMENT_TYPE_HKID\x10\x08\x12\x1b\n\x17\x44OCUMENT_TYPE_MACAO_BIR\x10\t\x12\x31\n-DOCUMENT_TYPE_FOREIGN_PERMANENT_RESIDENT_CARD\x10\nB\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,33 +38,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033com.deeptravel.ticketing.v1P\001'
   _globals['_PASSENGER'].fields_by_name['name']._loaded_options = None
-  _globals['_PASSENGER'].fields_by_name['name']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\004\030d0\001'
+  _globals['_PASSENGER'].fields_by_name['name']._serialized_options = b'\200\001\001\272H\013r\006\030d\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_PASSENGER'].fields_by_name['customer_type']._loaded_options = None
-  _globals['_PASSENGER'].fields_by_name['customer_type']._serialized_options = b'\230\265\030\001'
+  _globals['_PASSENGER'].fields_by_name['customer_type']._serialized_options = b'\272H\005\202\001\002\020\001\230\265\030\001'
+  _globals['_PASSENGER'].fields_by_name['document_type']._loaded_options = None
+  _globals['_PASSENGER'].fields_by_name['document_type']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_PASSENGER'].fields_by_name['document_number']._loaded_options = None
-  _globals['_PASSENGER'].fields_by_name['document_number']._serialized_options = b'\200\001\001\222\265\030\002\030 '
+  _globals['_PASSENGER'].fields_by_name['document_number']._serialized_options = b'\200\001\001\272H\010r\006\030 \272\001\001\000'
   _globals['_ORDERITEM'].fields_by_name['offer_id']._loaded_options = None
-  _globals['_ORDERITEM'].fields_by_name['offer_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_ORDERITEM'].fields_by_name['offer_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_ORDERITEM'].fields_by_name['passenger_indexes']._loaded_options = None
-  _globals['_ORDERITEM'].fields_by_name['passenger_indexes']._serialized_options = b'\222\265\030\002(\t'
+  _globals['_ORDERITEM'].fields_by_name['passenger_indexes']._serialized_options = b'\272H\005\222\001\002\020\t'
   _globals['_QUOTEORDERREQUEST'].fields_by_name['items']._loaded_options = None
-  _globals['_QUOTEORDERREQUEST'].fields_by_name['items']._serialized_options = b'\342A\001\002\222\265\030\002(\n'
+  _globals['_QUOTEORDERREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\002\020\n\310\001\001'
   _globals['_QUOTEORDERREQUEST'].fields_by_name['passengers']._loaded_options = None
-  _globals['_QUOTEORDERREQUEST'].fields_by_name['passengers']._serialized_options = b'\342A\001\002\222\265\030\002(\t\230\265\030\001'
+  _globals['_QUOTEORDERREQUEST'].fields_by_name['passengers']._serialized_options = b'\272H\017\222\001\t\020\t\"\005\202\001\002\020\001\310\001\001\230\265\030\001'
   _globals['_QUOTEORDERREQUEST'].fields_by_name['promotion_codes']._loaded_options = None
-  _globals['_QUOTEORDERREQUEST'].fields_by_name['promotion_codes']._serialized_options = b'\222\265\030\006\030 (\0050\003'
+  _globals['_QUOTEORDERREQUEST'].fields_by_name['promotion_codes']._serialized_options = b'\272H\021\222\001\016\020\005\"\nr\010\020\001\030 \272\001\001\000\240\265\030\003'
   _globals['_CREATEORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_CREATEORDERREQUEST'].fields_by_name['items']._loaded_options = None
-  _globals['_CREATEORDERREQUEST'].fields_by_name['items']._serialized_options = b'\342A\001\002\222\265\030\002(\n'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\002\020\n\310\001\001'
   _globals['_CREATEORDERREQUEST'].fields_by_name['passengers']._loaded_options = None
-  _globals['_CREATEORDERREQUEST'].fields_by_name['passengers']._serialized_options = b'\342A\001\002\222\265\030\002(\t'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['passengers']._serialized_options = b'\272H\010\222\001\002\020\t\310\001\001'
   _globals['_CREATEORDERREQUEST'].fields_by_name['promotion_codes']._loaded_options = None
-  _globals['_CREATEORDERREQUEST'].fields_by_name['promotion_codes']._serialized_options = b'\222\265\030\006\030 (\0050\003'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['promotion_codes']._serialized_options = b'\272H\021\222\001\016\020\005\"\nr\010\020\001\030 \272\001\001\000\240\265\030\003'
   _globals['_CREATEORDERREQUEST'].fields_by_name['quoted_minor']._loaded_options = None
-  _globals['_CREATEORDERREQUEST'].fields_by_name['quoted_minor']._serialized_options = b'\222\265\030\007\020\200\320\333\303\364\002'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['quoted_minor']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002(\000'
   _globals['_CREATEORDERREQUEST'].fields_by_name['contact_phone']._loaded_options = None
-  _globals['_CREATEORDERREQUEST'].fields_by_name['contact_phone']._serialized_options = b'\200\001\001\222\265\030\004\030@0\005'
+  _globals['_CREATEORDERREQUEST'].fields_by_name['contact_phone']._serialized_options = b'\200\001\001\272H\010r\006\030@\272\001\001\000\240\265\030\005'
   _globals['_ORDEREDPASSENGER'].fields_by_name['name']._loaded_options = None
   _globals['_ORDEREDPASSENGER'].fields_by_name['name']._serialized_options = b'\200\001\001'
   _globals['_ORDEREDPASSENGER'].fields_by_name['customer_type']._loaded_options = None
@@ -72,57 +74,61 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDER'].fields_by_name['contact_phone']._loaded_options = None
   _globals['_ORDER'].fields_by_name['contact_phone']._serialized_options = b'\200\001\001'
   _globals['_GETORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_GETORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_CANCELORDERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
   _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_WATCHORDERREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_WATCHORDERREQUEST'].fields_by_name['after_sequence']._loaded_options = None
-  _globals['_WATCHORDERREQUEST'].fields_by_name['after_sequence']._serialized_options = b'\222\265\030\004\020\300\204='
-  _globals['_ORDERSTATE']._serialized_start=3047
-  _globals['_ORDERSTATE']._serialized_end=3189
-  _globals['_CANCELREASON']._serialized_start=3192
-  _globals['_CANCELREASON']._serialized_end=3365
-  _globals['_DOCUMENTTYPE']._serialized_start=3368
-  _globals['_DOCUMENTTYPE']._serialized_end=3773
-  _globals['_PASSENGER']._serialized_start=240
-  _globals['_PASSENGER']._serialized_end=446
-  _globals['_ORDERITEM']._serialized_start=448
-  _globals['_ORDERITEM']._serialized_end=524
-  _globals['_QUOTEORDERREQUEST']._serialized_start=527
-  _globals['_QUOTEORDERREQUEST']._serialized_end=719
-  _globals['_QUOTEORDERRESPONSE']._serialized_start=722
-  _globals['_QUOTEORDERRESPONSE']._serialized_end=855
-  _globals['_CREATEORDERREQUEST']._serialized_start=858
-  _globals['_CREATEORDERREQUEST']._serialized_end=1171
-  _globals['_ORDEREDPASSENGER']._serialized_start=1174
-  _globals['_ORDEREDPASSENGER']._serialized_end=1364
-  _globals['_ORDEREDPLACE']._serialized_start=1366
-  _globals['_ORDEREDPLACE']._serialized_end=1462
-  _globals['_ORDEREDITEM']._serialized_start=1464
-  _globals['_ORDEREDITEM']._serialized_end=1579
-  _globals['_ORDER']._serialized_start=1582
-  _globals['_ORDER']._serialized_end=2157
-  _globals['_CREATEORDERRESPONSE']._serialized_start=2159
-  _globals['_CREATEORDERRESPONSE']._serialized_end=2227
-  _globals['_GETORDERREQUEST']._serialized_start=2229
-  _globals['_GETORDERREQUEST']._serialized_end=2278
-  _globals['_GETORDERRESPONSE']._serialized_start=2280
-  _globals['_GETORDERRESPONSE']._serialized_end=2345
-  _globals['_LISTORDERSREQUEST']._serialized_start=2347
-  _globals['_LISTORDERSREQUEST']._serialized_end=2468
-  _globals['_LISTORDERSRESPONSE']._serialized_start=2470
-  _globals['_LISTORDERSRESPONSE']._serialized_end=2563
-  _globals['_CANCELORDERREQUEST']._serialized_start=2565
-  _globals['_CANCELORDERREQUEST']._serialized_end=2645
-  _globals['_CANCELORDERRESPONSE']._serialized_start=2647
-  _globals['_CANCELORDERRESPONSE']._serialized_end=2715
-  _globals['_WATCHORDERREQUEST']._serialized_start=2717
-  _globals['_WATCHORDERREQUEST']._serialized_end=2802
-  _globals['_WATCHORDERRESPONSE']._serialized_start=2805
-  _globals['_WATCHORDERRESPONSE']._serialized_end=3044
+  _globals['_WATCHORDERREQUEST'].fields_by_name['after_sequence']._serialized_options = b'\272H\010\032\006\030\300\204=(\000'
+  _globals['_ORDERSTATE']._serialized_start=3186
+  _globals['_ORDERSTATE']._serialized_end=3328
+  _globals['_CANCELREASON']._serialized_start=3331
+  _globals['_CANCELREASON']._serialized_end=3504
+  _globals['_DOCUMENTTYPE']._serialized_start=3507
+  _globals['_DOCUMENTTYPE']._serialized_end=3912
+  _globals['_PASSENGER']._serialized_start=236
+  _globals['_PASSENGER']._serialized_end=471
+  _globals['_ORDERITEM']._serialized_start=473
+  _globals['_ORDERITEM']._serialized_end=555
+  _globals['_QUOTEORDERREQUEST']._serialized_start=558
+  _globals['_QUOTEORDERREQUEST']._serialized_end=773
+  _globals['_QUOTEORDERRESPONSE']._serialized_start=776
+  _globals['_QUOTEORDERRESPONSE']._serialized_end=909
+  _globals['_CREATEORDERREQUEST']._serialized_start=912
+  _globals['_CREATEORDERREQUEST']._serialized_end=1255
+  _globals['_ORDEREDPASSENGER']._serialized_start=1258
+  _globals['_ORDEREDPASSENGER']._serialized_end=1448
+  _globals['_ORDEREDPLACE']._serialized_start=1450
+  _globals['_ORDEREDPLACE']._serialized_end=1546
+  _globals['_ORDEREDITEM']._serialized_start=1548
+  _globals['_ORDEREDITEM']._serialized_end=1663
+  _globals['_ORDER']._serialized_start=1666
+  _globals['_ORDER']._serialized_end=2241
+  _globals['_CREATEORDERRESPONSE']._serialized_start=2243
+  _globals['_CREATEORDERRESPONSE']._serialized_end=2311
+  _globals['_GETORDERREQUEST']._serialized_start=2313
+  _globals['_GETORDERREQUEST']._serialized_end=2368
+  _globals['_GETORDERRESPONSE']._serialized_start=2370
+  _globals['_GETORDERRESPONSE']._serialized_end=2435
+  _globals['_LISTORDERSREQUEST']._serialized_start=2438
+  _globals['_LISTORDERSREQUEST']._serialized_end=2587
+  _globals['_LISTORDERSRESPONSE']._serialized_start=2589
+  _globals['_LISTORDERSRESPONSE']._serialized_end=2682
+  _globals['_CANCELORDERREQUEST']._serialized_start=2684
+  _globals['_CANCELORDERREQUEST']._serialized_end=2775
+  _globals['_CANCELORDERRESPONSE']._serialized_start=2777
+  _globals['_CANCELORDERRESPONSE']._serialized_end=2845
+  _globals['_WATCHORDERREQUEST']._serialized_start=2847
+  _globals['_WATCHORDERREQUEST']._serialized_end=2941
+  _globals['_WATCHORDERRESPONSE']._serialized_start=2944
+  _globals['_WATCHORDERRESPONSE']._serialized_end=3183
 # @@protoc_insertion_point(module_scope)

@@ -22,13 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/ticketing/v1/payment.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\x15TravellerLoginRequest\x12\x1c\n\x04\x63ode\x18\x01 \x01(\tB\x0e\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80\x01\"e\n\x16TravellerLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x12\x14\n\x0ctraveller_id\x18\x03 \x01(\t\"R\n\x14\x43reatePaymentRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1a\n\nrequest_id\x18\x02 \x01(\tB\x06\x92\xb5\x18\x02\x18@\"f\n\x07PaySign\x12\x12\n\ntime_stamp\x18\x01 \x01(\t\x12\x11\n\tnonce_str\x18\x02 \x01(\t\x12\x0f\n\x07package\x18\x03 \x01(\t\x12\x11\n\tsign_type\x18\x04 \x01(\t\x12\x10\n\x08pay_sign\x18\x05 \x01(\t\"~\n\x15\x43reatePaymentResponse\x12\x31\n\x07payment\x18\x01 \x01(\x0b\x32 .deeptravel.ticketing.v1.Payment\x12\x32\n\x08pay_sign\x18\x02 \x01(\x0b\x32 .deeptravel.ticketing.v1.PaySign\"\xa7\x02\n\x07Payment\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x14\n\x0cout_trade_no\x18\x02 \x01(\t\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.PaymentState\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\x12\x30\n\x0csuccess_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0erefunded_minor\x18\t \x01(\x03\"3\n\x11GetPaymentRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\"G\n\x12GetPaymentResponse\x12\x31\n\x07payment\x18\x01 \x01(\x0b\x32 .deeptravel.ticketing.v1.Payment\"I\n\x1dReceiveWechatPayNoticeRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\"?\n\x1eReceiveWechatPayNoticeResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*\x7f\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_PENDING\x10\x01\x12\x1b\n\x17PAYMENT_STATE_SUCCEEDED\x10\x02\x12\x18\n\x14PAYMENT_STATE_CLOSED\x10\x03\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/ticketing/v1/payment.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x15TravellerLoginRequest\x12 \n\x04\x63ode\x18\x01 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"e\n\x16TravellerLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x12\x14\n\x0ctraveller_id\x18\x03 \x01(\t\"]\n\x14\x43reatePaymentRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\"f\n\x07PaySign\x12\x12\n\ntime_stamp\x18\x01 \x01(\t\x12\x11\n\tnonce_str\x18\x02 \x01(\t\x12\x0f\n\x07package\x18\x03 \x01(\t\x12\x11\n\tsign_type\x18\x04 \x01(\t\x12\x10\n\x08pay_sign\x18\x05 \x01(\t\"~\n\x15\x43reatePaymentResponse\x12\x31\n\x07payment\x18\x01 \x01(\x0b\x32 .deeptravel.ticketing.v1.Payment\x12\x32\n\x08pay_sign\x18\x02 \x01(\x0b\x32 .deeptravel.ticketing.v1.PaySign\"\xa7\x02\n\x07Payment\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x14\n\x0cout_trade_no\x18\x02 \x01(\t\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.deeptravel.ticketing.v1.PaymentState\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etransaction_id\x18\x07 \x01(\t\x12\x30\n\x0csuccess_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0erefunded_minor\x18\t \x01(\x03\"9\n\x11GetPaymentRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"G\n\x12GetPaymentResponse\x12\x31\n\x07payment\x18\x01 \x01(\x0b\x32 .deeptravel.ticketing.v1.Payment\"K\n\x1dReceiveWechatPayNoticeRequest\x12*\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x06\xbaH\x03\xc8\x01\x01\"?\n\x1eReceiveWechatPayNoticeResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*\x7f\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_PENDING\x10\x01\x12\x1b\n\x17PAYMENT_STATE_SUCCEEDED\x10\x02\x12\x18\n\x14PAYMENT_STATE_CLOSED\x10\x03\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033com.deeptravel.ticketing.v1P\001'
   _globals['_TRAVELLERLOGINREQUEST'].fields_by_name['code']._loaded_options = None
-  _globals['_TRAVELLERLOGINREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\003\030\200\001'
+  _globals['_TRAVELLERLOGINREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001\272H\014r\007\030\200\001\272\001\001\000\310\001\001'
   _globals['_TRAVELLERLOGINRESPONSE'].fields_by_name['access_token']._loaded_options = None
   _globals['_TRAVELLERLOGINRESPONSE'].fields_by_name['access_token']._serialized_options = b'\200\001\001'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_CREATEPAYMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
   _globals['_GETPAYMENTREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_GETPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_GETPAYMENTREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_RECEIVEWECHATPAYNOTICEREQUEST'].fields_by_name['body']._loaded_options = None
-  _globals['_RECEIVEWECHATPAYNOTICEREQUEST'].fields_by_name['body']._serialized_options = b'\342A\001\002'
-  _globals['_PAYMENTSTATE']._serialized_start=1233
-  _globals['_PAYMENTSTATE']._serialized_end=1360
-  _globals['_TRAVELLERLOGINREQUEST']._serialized_start=195
+  _globals['_RECEIVEWECHATPAYNOTICEREQUEST'].fields_by_name['body']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PAYMENTSTATE']._serialized_start=1252
+  _globals['_PAYMENTSTATE']._serialized_end=1379
+  _globals['_TRAVELLERLOGINREQUEST']._serialized_start=191
   _globals['_TRAVELLERLOGINREQUEST']._serialized_end=248
   _globals['_TRAVELLERLOGINRESPONSE']._serialized_start=250
   _globals['_TRAVELLERLOGINRESPONSE']._serialized_end=351
   _globals['_CREATEPAYMENTREQUEST']._serialized_start=353
-  _globals['_CREATEPAYMENTREQUEST']._serialized_end=435
-  _globals['_PAYSIGN']._serialized_start=437
-  _globals['_PAYSIGN']._serialized_end=539
-  _globals['_CREATEPAYMENTRESPONSE']._serialized_start=541
-  _globals['_CREATEPAYMENTRESPONSE']._serialized_end=667
-  _globals['_PAYMENT']._serialized_start=670
-  _globals['_PAYMENT']._serialized_end=965
-  _globals['_GETPAYMENTREQUEST']._serialized_start=967
-  _globals['_GETPAYMENTREQUEST']._serialized_end=1018
-  _globals['_GETPAYMENTRESPONSE']._serialized_start=1020
-  _globals['_GETPAYMENTRESPONSE']._serialized_end=1091
-  _globals['_RECEIVEWECHATPAYNOTICEREQUEST']._serialized_start=1093
-  _globals['_RECEIVEWECHATPAYNOTICEREQUEST']._serialized_end=1166
-  _globals['_RECEIVEWECHATPAYNOTICERESPONSE']._serialized_start=1168
-  _globals['_RECEIVEWECHATPAYNOTICERESPONSE']._serialized_end=1231
+  _globals['_CREATEPAYMENTREQUEST']._serialized_end=446
+  _globals['_PAYSIGN']._serialized_start=448
+  _globals['_PAYSIGN']._serialized_end=550
+  _globals['_CREATEPAYMENTRESPONSE']._serialized_start=552
+  _globals['_CREATEPAYMENTRESPONSE']._serialized_end=678
+  _globals['_PAYMENT']._serialized_start=681
+  _globals['_PAYMENT']._serialized_end=976
+  _globals['_GETPAYMENTREQUEST']._serialized_start=978
+  _globals['_GETPAYMENTREQUEST']._serialized_end=1035
+  _globals['_GETPAYMENTRESPONSE']._serialized_start=1037
+  _globals['_GETPAYMENTRESPONSE']._serialized_end=1108
+  _globals['_RECEIVEWECHATPAYNOTICEREQUEST']._serialized_start=1110
+  _globals['_RECEIVEWECHATPAYNOTICEREQUEST']._serialized_end=1185
+  _globals['_RECEIVEWECHATPAYNOTICERESPONSE']._serialized_start=1187
+  _globals['_RECEIVEWECHATPAYNOTICERESPONSE']._serialized_end=1250
 # @@protoc_insertion_point(module_scope)

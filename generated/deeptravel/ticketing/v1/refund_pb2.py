@@ -22,15 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel.ticketing.v1 import offer_pb2 as deeptravel_dot_ticketing_dot_v1_dot_offer__pb2
 from deeptravel.ticketing.v1 import order_pb2 as deeptravel_dot_ticketing_dot_v1_dot_order__pb2
 from deeptravel.ticketing.v1 import ticket_pb2 as deeptravel_dot_ticketing_dot_v1_dot_ticket__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/refund.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a$deeptravel/ticketing/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x0cTicketRefund\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x12\n\npaid_minor\x18\x02 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x0f\n\x07percent\x18\x05 \x01(\x05\x12\x0f\n\x07rule_en\x18\x06 \x01(\t\x12\x0f\n\x07rule_zh\x18\x07 \x01(\t\x12\x1c\n\x14party_discount_minor\x18\x08 \x01(\x03\"W\n\x12QuoteRefundRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12!\n\x0cticket_codes\x18\x02 \x03(\tB\x0b\x92\xb5\x18\x07\x18@(\xd0\x0f\x30\x04\"\xa5\x02\n\x13QuoteRefundResponse\x12\x14\n\x0crefund_quote\x18\x01 \x01(\t\x12\x36\n\x07tickets\x18\x02 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14party_discount_minor\x18\x07 \x01(\x03\x12\x0f\n\x07is_last\x18\x08 \x01(\x08\x12\x0f\n\x07note_en\x18\t \x01(\t\x12\x0f\n\x07note_zh\x18\n \x01(\t\"z\n\x14RequestRefundRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\"\n\x0crefund_quote\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x80\x80\x01\x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xdc\x02\n\nRefundPart\x12\x14\n\x0cout_trade_no\x18\x01 \x01(\t\x12\x15\n\rout_refund_no\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12:\n\x0cwechat_state\x18\x05 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x18\n\x10wechat_refund_id\x18\x06 \x01(\t\x12\x36\n\x12wechat_create_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13wechat_success_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07sent_to\x18\t \x01(\t\"\xec\x02\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x36\n\x07tickets\x18\x04 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsettle_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05parts\x18\n \x03(\x0b\x32#.deeptravel.ticketing.v1.RefundPart\"H\n\x15RequestRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"f\n\x12ListRefundsRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x12QuoteChangeRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x1c\n\x08offer_id\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xd7\x02\n\x13QuoteChangeResponse\x12\x14\n\x0c\x63hange_quote\x18\x01 \x01(\t\x12\x11\n\tnew_minor\x18\x02 \x01(\x03\x12\x11\n\told_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x11\n\tpay_minor\x18\x05 \x01(\x03\x12\x14\n\x0crefund_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12-\n\x05offer\x18\x08 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x66orfeited_minor\x18\n \x01(\x03\x12\x16\n\x0erefund_percent\x18\x0b \x01(\x05\x12\x0f\n\x07rule_en\x18\x0c \x01(\t\x12\x0f\n\x07rule_zh\x18\r \x01(\t\"{\n\x13\x43hangeTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12!\n\x0c\x63hange_quote\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x92\xb5\x18\x03\x18\x80 \x12\x1e\n\nrequest_id\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\"\xb0\x01\n\x14\x43hangeTicketResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\x12\x38\n\x06ticket\x18\x02 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12/\n\x06refund\x18\x03 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund*\x98\x01\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17REFUND_STATE_PROCESSING\x10\x01\x12\x1a\n\x16REFUND_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13REFUND_STATE_CLOSED\x10\x03\x12\x19\n\x15REFUND_STATE_ABNORMAL\x10\x04\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/refund.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a$deeptravel/ticketing/v1/ticket.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x0cTicketRefund\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x12\n\npaid_minor\x18\x02 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x0f\n\x07percent\x18\x05 \x01(\x05\x12\x0f\n\x07rule_en\x18\x06 \x01(\t\x12\x0f\n\x07rule_zh\x18\x07 \x01(\t\x12\x1c\n\x14party_discount_minor\x18\x08 \x01(\x03\"k\n\x12QuoteRefundRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12/\n\x0cticket_codes\x18\x02 \x03(\tB\x19\xbaH\x12\x92\x01\x0f\x10\xd0\x0f\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\"\xa5\x02\n\x13QuoteRefundResponse\x12\x14\n\x0crefund_quote\x18\x01 \x01(\t\x12\x36\n\x07tickets\x18\x02 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14party_discount_minor\x18\x07 \x01(\x03\x12\x0f\n\x07is_last\x18\x08 \x01(\x08\x12\x0f\n\x07note_en\x18\t \x01(\t\x12\x0f\n\x07note_zh\x18\n \x01(\t\"\x88\x01\n\x14RequestRefundRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12&\n\x0crefund_quote\x18\x02 \x01(\tB\x10\xbaH\rr\x08\x18\x80\x80\x01\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\xdc\x02\n\nRefundPart\x12\x14\n\x0cout_trade_no\x18\x01 \x01(\t\x12\x15\n\rout_refund_no\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12:\n\x0cwechat_state\x18\x05 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x18\n\x10wechat_refund_id\x18\x06 \x01(\t\x12\x36\n\x12wechat_create_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13wechat_success_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07sent_to\x18\t \x01(\t\"\xec\x02\n\x06Refund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32$.deeptravel.ticketing.v1.RefundState\x12\x36\n\x07tickets\x18\x04 \x03(\x0b\x32%.deeptravel.ticketing.v1.TicketRefund\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsettle_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x05parts\x18\n \x03(\x0b\x32#.deeptravel.ticketing.v1.RefundPart\"H\n\x15RequestRefundResponse\x12/\n\x06refund\x18\x01 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\"~\n\x12ListRefundsRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"`\n\x13ListRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12QuoteChangeRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12 \n\x08offer_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\xd7\x02\n\x13QuoteChangeResponse\x12\x14\n\x0c\x63hange_quote\x18\x01 \x01(\t\x12\x11\n\tnew_minor\x18\x02 \x01(\x03\x12\x11\n\told_minor\x18\x03 \x01(\x03\x12\x11\n\tfee_minor\x18\x04 \x01(\x03\x12\x11\n\tpay_minor\x18\x05 \x01(\x03\x12\x14\n\x0crefund_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12-\n\x05offer\x18\x08 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Offer\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x66orfeited_minor\x18\n \x01(\x03\x12\x16\n\x0erefund_percent\x18\x0b \x01(\x05\x12\x0f\n\x07rule_en\x18\x0c \x01(\t\x12\x0f\n\x07rule_zh\x18\r \x01(\t\"\x89\x01\n\x13\x43hangeTicketRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12%\n\x0c\x63hange_quote\x18\x02 \x01(\tB\x0f\xbaH\x0cr\x07\x18\x80 \xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\xb0\x01\n\x14\x43hangeTicketResponse\x12-\n\x05order\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ticketing.v1.Order\x12\x38\n\x06ticket\x18\x02 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12/\n\x06refund\x18\x03 \x01(\x0b\x32\x1f.deeptravel.ticketing.v1.Refund*\x98\x01\n\x0bRefundState\x12\x1c\n\x18REFUND_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17REFUND_STATE_PROCESSING\x10\x01\x12\x1a\n\x16REFUND_STATE_SUCCEEDED\x10\x02\x12\x17\n\x13REFUND_STATE_CLOSED\x10\x03\x12\x19\n\x15REFUND_STATE_ABNORMAL\x10\x04\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,55 +39,57 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033com.deeptravel.ticketing.v1P\001'
   _globals['_QUOTEREFUNDREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_QUOTEREFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_QUOTEREFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_QUOTEREFUNDREQUEST'].fields_by_name['ticket_codes']._loaded_options = None
-  _globals['_QUOTEREFUNDREQUEST'].fields_by_name['ticket_codes']._serialized_options = b'\222\265\030\007\030@(\320\0170\004'
+  _globals['_QUOTEREFUNDREQUEST'].fields_by_name['ticket_codes']._serialized_options = b'\272H\022\222\001\017\020\320\017\"\nr\010\020\001\030@\272\001\001\000\240\265\030\004'
   _globals['_REQUESTREFUNDREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_REQUESTREFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_REQUESTREFUNDREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_REQUESTREFUNDREQUEST'].fields_by_name['refund_quote']._loaded_options = None
-  _globals['_REQUESTREFUNDREQUEST'].fields_by_name['refund_quote']._serialized_options = b'\342A\001\002\222\265\030\004\030\200\200\001'
+  _globals['_REQUESTREFUNDREQUEST'].fields_by_name['refund_quote']._serialized_options = b'\272H\rr\010\030\200\200\001\272\001\001\000\310\001\001'
   _globals['_REQUESTREFUNDREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_REQUESTREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_REQUESTREFUNDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_LISTREFUNDSREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREFUNDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_QUOTECHANGEREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_QUOTECHANGEREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_QUOTECHANGEREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_QUOTECHANGEREQUEST'].fields_by_name['offer_id']._loaded_options = None
-  _globals['_QUOTECHANGEREQUEST'].fields_by_name['offer_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_QUOTECHANGEREQUEST'].fields_by_name['offer_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_CHANGETICKETREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_CHANGETICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_CHANGETICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_CHANGETICKETREQUEST'].fields_by_name['change_quote']._loaded_options = None
-  _globals['_CHANGETICKETREQUEST'].fields_by_name['change_quote']._serialized_options = b'\342A\001\002\222\265\030\003\030\200 '
+  _globals['_CHANGETICKETREQUEST'].fields_by_name['change_quote']._serialized_options = b'\272H\014r\007\030\200 \272\001\001\000\310\001\001'
   _globals['_CHANGETICKETREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CHANGETICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
-  _globals['_REFUNDSTATE']._serialized_start=2700
-  _globals['_REFUNDSTATE']._serialized_end=2852
-  _globals['_TICKETREFUND']._serialized_start=280
-  _globals['_TICKETREFUND']._serialized_end=457
-  _globals['_QUOTEREFUNDREQUEST']._serialized_start=459
-  _globals['_QUOTEREFUNDREQUEST']._serialized_end=546
-  _globals['_QUOTEREFUNDRESPONSE']._serialized_start=549
-  _globals['_QUOTEREFUNDRESPONSE']._serialized_end=842
-  _globals['_REQUESTREFUNDREQUEST']._serialized_start=844
-  _globals['_REQUESTREFUNDREQUEST']._serialized_end=966
-  _globals['_REFUNDPART']._serialized_start=969
-  _globals['_REFUNDPART']._serialized_end=1317
-  _globals['_REFUND']._serialized_start=1320
-  _globals['_REFUND']._serialized_end=1684
-  _globals['_REQUESTREFUNDRESPONSE']._serialized_start=1686
-  _globals['_REQUESTREFUNDRESPONSE']._serialized_end=1758
-  _globals['_LISTREFUNDSREQUEST']._serialized_start=1760
-  _globals['_LISTREFUNDSREQUEST']._serialized_end=1862
-  _globals['_LISTREFUNDSRESPONSE']._serialized_start=1864
-  _globals['_LISTREFUNDSRESPONSE']._serialized_end=1960
-  _globals['_QUOTECHANGEREQUEST']._serialized_start=1962
-  _globals['_QUOTECHANGEREQUEST']._serialized_end=2047
-  _globals['_QUOTECHANGERESPONSE']._serialized_start=2050
-  _globals['_QUOTECHANGERESPONSE']._serialized_end=2393
-  _globals['_CHANGETICKETREQUEST']._serialized_start=2395
-  _globals['_CHANGETICKETREQUEST']._serialized_end=2518
-  _globals['_CHANGETICKETRESPONSE']._serialized_start=2521
-  _globals['_CHANGETICKETRESPONSE']._serialized_end=2697
+  _globals['_CHANGETICKETREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_REFUNDSTATE']._serialized_start=2780
+  _globals['_REFUNDSTATE']._serialized_end=2932
+  _globals['_TICKETREFUND']._serialized_start=276
+  _globals['_TICKETREFUND']._serialized_end=453
+  _globals['_QUOTEREFUNDREQUEST']._serialized_start=455
+  _globals['_QUOTEREFUNDREQUEST']._serialized_end=562
+  _globals['_QUOTEREFUNDRESPONSE']._serialized_start=565
+  _globals['_QUOTEREFUNDRESPONSE']._serialized_end=858
+  _globals['_REQUESTREFUNDREQUEST']._serialized_start=861
+  _globals['_REQUESTREFUNDREQUEST']._serialized_end=997
+  _globals['_REFUNDPART']._serialized_start=1000
+  _globals['_REFUNDPART']._serialized_end=1348
+  _globals['_REFUND']._serialized_start=1351
+  _globals['_REFUND']._serialized_end=1715
+  _globals['_REQUESTREFUNDRESPONSE']._serialized_start=1717
+  _globals['_REQUESTREFUNDRESPONSE']._serialized_end=1789
+  _globals['_LISTREFUNDSREQUEST']._serialized_start=1791
+  _globals['_LISTREFUNDSREQUEST']._serialized_end=1917
+  _globals['_LISTREFUNDSRESPONSE']._serialized_start=1919
+  _globals['_LISTREFUNDSRESPONSE']._serialized_end=2015
+  _globals['_QUOTECHANGEREQUEST']._serialized_start=2017
+  _globals['_QUOTECHANGEREQUEST']._serialized_end=2112
+  _globals['_QUOTECHANGERESPONSE']._serialized_start=2115
+  _globals['_QUOTECHANGERESPONSE']._serialized_end=2458
+  _globals['_CHANGETICKETREQUEST']._serialized_start=2461
+  _globals['_CHANGETICKETREQUEST']._serialized_end=2598
+  _globals['_CHANGETICKETRESPONSE']._serialized_start=2601
+  _globals['_CHANGETICKETRESPONSE']._serialized_end=2777
 # @@protoc_insertion_point(module_scope)

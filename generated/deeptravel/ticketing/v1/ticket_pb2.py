@@ -22,15 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel.ticketing.v1 import offer_pb2 as deeptravel_dot_ticketing_dot_v1_dot_offer__pb2
 from deeptravel.ticketing.v1 import order_pb2 as deeptravel_dot_ticketing_dot_v1_dot_order__pb2
 from deeptravel.tickets.v1 import ticket_pb2 as deeptravel_dot_tickets_dot_v1_dot_ticket__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/ticket.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x05\n\x0fTravellerTicket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x05 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x06 \x01(\t\x12<\n\tpassenger\x18\x07 \x01(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x31\n\x07journey\x18\x08 \x01(\x0b\x32 .deeptravel.ticketing.v1.Journey\x12\x0c\n\x04seat\x18\t \x01(\t\x12\x33\n\x0fvalid_from_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\x0c \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement\x12\x0e\n\x06shared\x18\r \x01(\x08\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x14\n\x0c\x63hanges_made\x18\x0f \x01(\x05\x12\x36\n\x06policy\x18\x10 \x01(\x0b\x32&.deeptravel.ticketing.v1.PolicySummary\x12\x31\n\rboarding_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x10\x64\x65parture_change\x18\x12 \x01(\x0e\x32(.deeptravel.ticketing.v1.DepartureChange\x12\x37\n\x13sold_departure_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x01\n\x12ListTicketsRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\x92\xb5\x18\x04\x18@0\x04\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\x92\xb5\x18\x05\x08\x01\x10\xc8\x01\x12\x12\n\npage_token\x18\x04 \x01(\t\"i\n\x13ListTicketsResponse\x12\x39\n\x07tickets\x18\x01 \x03(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x10GetTicketRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\"M\n\x11GetTicketResponse\x12\x38\n\x06ticket\x18\x01 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\"\x98\x01\n\x14IssueTicketQrRequest\x12!\n\x0bticket_code\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xd6\x01\n\x15IssueTicketQrResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x03 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x05 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x07 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x08 \x01(\x05\"\x94\x01\n\x13IssueOrderQrRequest\x12\x1e\n\x08order_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\x92\xb5\x18\x04\x18@0\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\x92\xb5\x18\x02\x18@\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xc5\x01\n\x14IssueOrderQrResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x06 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x07 \x01(\x05*o\n\x0f\x44\x65partureChange\x12 \n\x1c\x44\x45PARTURE_CHANGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45PARTURE_CHANGE_CANCELLED\x10\x01\x12\x1a\n\x16\x44\x45PARTURE_CHANGE_MOVED\x10\x02\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/ticket.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x05\n\x0fTravellerTicket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x05 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x06 \x01(\t\x12<\n\tpassenger\x18\x07 \x01(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x31\n\x07journey\x18\x08 \x01(\x0b\x32 .deeptravel.ticketing.v1.Journey\x12\x0c\n\x04seat\x18\t \x01(\t\x12\x33\n\x0fvalid_from_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\x0c \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement\x12\x0e\n\x06shared\x18\r \x01(\x08\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x14\n\x0c\x63hanges_made\x18\x0f \x01(\x05\x12\x36\n\x06policy\x18\x10 \x01(\x0b\x32&.deeptravel.ticketing.v1.PolicySummary\x12\x31\n\rboarding_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x10\x64\x65parture_change\x18\x12 \x01(\x0e\x32(.deeptravel.ticketing.v1.DepartureChange\x12\x37\n\x13sold_departure_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x12ListTicketsRequest\x12!\n\x08order_id\x18\x01 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\x12<\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x13ListTicketsResponse\x12\x39\n\x07tickets\x18\x01 \x03(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x10GetTicketRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"M\n\x11GetTicketResponse\x12\x38\n\x06ticket\x18\x01 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\"\xa3\x01\n\x14IssueTicketQrRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xd6\x01\n\x15IssueTicketQrResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x03 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x05 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x07 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x08 \x01(\x05\"\x9f\x01\n\x13IssueOrderQrRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xc5\x01\n\x14IssueOrderQrResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x06 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x07 \x01(\x05*o\n\x0f\x44\x65partureChange\x12 \n\x1c\x44\x45PARTURE_CHANGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45PARTURE_CHANGE_CANCELLED\x10\x01\x12\x1a\n\x16\x44\x45PARTURE_CHANGE_MOVED\x10\x02\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033com.deeptravel.ticketing.v1P\001'
   _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._serialized_options = b'\222\265\030\004\030@0\004'
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000\240\265\030\004'
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTTICKETSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTTICKETSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\265\030\005\010\001\020\310\001'
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTICKETSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_GETTICKETREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_GETTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_GETTICKETREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_ISSUETICKETQRREQUEST'].fields_by_name['ticket_code']._loaded_options = None
-  _globals['_ISSUETICKETQRREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_ISSUETICKETQRREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_ISSUETICKETQRREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ISSUETICKETQRREQUEST'].fields_by_name['request_id']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_ISSUETICKETQRREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['encrypted_data']._loaded_options = None
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['encrypted_data']._serialized_options = b'\200\001\001'
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['png']._loaded_options = None
@@ -57,9 +61,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['raster']._loaded_options = None
   _globals['_ISSUETICKETQRRESPONSE'].fields_by_name['raster']._serialized_options = b'\200\001\001'
   _globals['_ISSUEORDERQRREQUEST'].fields_by_name['order_id']._loaded_options = None
-  _globals['_ISSUEORDERQRREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\002\222\265\030\004\030@0\004'
+  _globals['_ISSUEORDERQRREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
   _globals['_ISSUEORDERQRREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ISSUEORDERQRREQUEST'].fields_by_name['request_id']._serialized_options = b'\222\265\030\002\030@'
+  _globals['_ISSUEORDERQRREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['encrypted_data']._loaded_options = None
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['encrypted_data']._serialized_options = b'\200\001\001'
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['png']._loaded_options = None
@@ -68,24 +72,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['svg']._serialized_options = b'\200\001\001'
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['raster']._loaded_options = None
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['raster']._serialized_options = b'\200\001\001'
-  _globals['_DEPARTURECHANGE']._serialized_start=2159
-  _globals['_DEPARTURECHANGE']._serialized_end=2270
-  _globals['_TRAVELLERTICKET']._serialized_start=278
-  _globals['_TRAVELLERTICKET']._serialized_end=1040
-  _globals['_LISTTICKETSREQUEST']._serialized_start=1043
-  _globals['_LISTTICKETSREQUEST']._serialized_end=1193
-  _globals['_LISTTICKETSRESPONSE']._serialized_start=1195
-  _globals['_LISTTICKETSRESPONSE']._serialized_end=1300
-  _globals['_GETTICKETREQUEST']._serialized_start=1302
-  _globals['_GETTICKETREQUEST']._serialized_end=1355
-  _globals['_GETTICKETRESPONSE']._serialized_start=1357
-  _globals['_GETTICKETRESPONSE']._serialized_end=1434
-  _globals['_ISSUETICKETQRREQUEST']._serialized_start=1437
-  _globals['_ISSUETICKETQRREQUEST']._serialized_end=1589
-  _globals['_ISSUETICKETQRRESPONSE']._serialized_start=1592
-  _globals['_ISSUETICKETQRRESPONSE']._serialized_end=1806
-  _globals['_ISSUEORDERQRREQUEST']._serialized_start=1809
-  _globals['_ISSUEORDERQRREQUEST']._serialized_end=1957
-  _globals['_ISSUEORDERQRRESPONSE']._serialized_start=1960
-  _globals['_ISSUEORDERQRRESPONSE']._serialized_end=2157
+  _globals['_DEPARTURECHANGE']._serialized_start=2218
+  _globals['_DEPARTURECHANGE']._serialized_end=2329
+  _globals['_TRAVELLERTICKET']._serialized_start=274
+  _globals['_TRAVELLERTICKET']._serialized_end=1036
+  _globals['_LISTTICKETSREQUEST']._serialized_start=1039
+  _globals['_LISTTICKETSREQUEST']._serialized_end=1224
+  _globals['_LISTTICKETSRESPONSE']._serialized_start=1226
+  _globals['_LISTTICKETSRESPONSE']._serialized_end=1331
+  _globals['_GETTICKETREQUEST']._serialized_start=1333
+  _globals['_GETTICKETREQUEST']._serialized_end=1392
+  _globals['_GETTICKETRESPONSE']._serialized_start=1394
+  _globals['_GETTICKETRESPONSE']._serialized_end=1471
+  _globals['_ISSUETICKETQRREQUEST']._serialized_start=1474
+  _globals['_ISSUETICKETQRREQUEST']._serialized_end=1637
+  _globals['_ISSUETICKETQRRESPONSE']._serialized_start=1640
+  _globals['_ISSUETICKETQRRESPONSE']._serialized_end=1854
+  _globals['_ISSUEORDERQRREQUEST']._serialized_start=1857
+  _globals['_ISSUEORDERQRREQUEST']._serialized_end=2016
+  _globals['_ISSUEORDERQRRESPONSE']._serialized_start=2019
+  _globals['_ISSUEORDERQRRESPONSE']._serialized_end=2216
 # @@protoc_insertion_point(module_scope)

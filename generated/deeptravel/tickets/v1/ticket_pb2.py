@@ -22,12 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"deeptravel/tickets/v1/ticket.proto\x12\x15\x64\x65\x65ptravel.tickets.v1\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x0c\x43ustomerInfo\x12\x37\n\x04type\x18\x01 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x04\x98\xb5\x18\x01\x12\x1d\n\x04name\x18\x02 \x01(\tB\x0f\x80\x01\x01\xe2\x41\x01\x02\x92\xb5\x18\x04\x18\x64\x30\x01\"}\n\x0cPaymentProof\x12\x1d\n\treference\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x92\xb5\x18\x02\x18@\x12!\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x42\x0b\x92\xb5\x18\x07\x10\x80\xd0\xdb\xc3\xf4\x02\x12+\n\rcurrency_code\x18\x03 \x01(\tB\x14\xe2\x41\x01\x02\x92\xb5\x18\x0c\x18\x03\"\x08[A-Z]{3}\"d\n\x0b\x45ntitlement\x12\x15\n\rfunction_code\x18\x01 \x01(\t\x12\x16\n\x0eremaining_uses\x18\x02 \x01(\x05\x12\x17\n\ntotal_uses\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_total_uses\"d\n\tQrPicture\x12\x36\n\x06\x66ormat\x18\x01 \x01(\x0e\x32&.deeptravel.tickets.v1.QrPictureFormat\x12\x1f\n\rmodule_pixels\x18\x02 \x01(\x05\x42\x08\x92\xb5\x18\x04\x08\x02\x10 \"\xf7\x02\n\x06Ticket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x16\n\x0e\x64istributor_id\x18\x05 \x01(\t\x12\x10\n\x08order_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fvalid_from_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\n \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement*\xbf\x02\n\x0bTicketState\x12\x1c\n\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTICKET_STATE_PRE_GENERATED\x10\x01\x12\x17\n\x13TICKET_STATE_ACTIVE\x10\x02\x12#\n\x1fTICKET_STATE_PARTIALLY_REDEEMED\x10\x03\x12\x15\n\x11TICKET_STATE_USED\x10\x04\x12\x1a\n\x16TICKET_STATE_REFUNDING\x10\x05\x12\x19\n\x15TICKET_STATE_REFUNDED\x10\x06\x12\x19\n\x15TICKET_STATE_CHANGING\x10\x07\x12\x18\n\x14TICKET_STATE_CHANGED\x10\x08\x12\x18\n\x14TICKET_STATE_EXPIRED\x10\t\x12\x17\n\x13TICKET_STATE_VOIDED\x10\n*V\n\nTicketType\x12\x1b\n\x17TICKET_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTICKET_TYPE_OTA\x10\x01\x12\x16\n\x12TICKET_TYPE_DIRECT\x10\x02*\xab\x01\n\x0c\x43ustomerType\x12\x1d\n\x19\x43USTOMER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43USTOMER_TYPE_ADULT\x10\x01\x12\x17\n\x13\x43USTOMER_TYPE_CHILD\x10\x02\x12\x18\n\x14\x43USTOMER_TYPE_SENIOR\x10\x03\x12\x19\n\x15\x43USTOMER_TYPE_STUDENT\x10\x04\x12\x15\n\x11\x43USTOMER_TYPE_PET\x10\x05*\xa7\x01\n\x0fQrPictureFormat\x12!\n\x1dQR_PICTURE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15QR_PICTURE_FORMAT_PNG\x10\x01\x12\x19\n\x15QR_PICTURE_FORMAT_SVG\x10\x02\x12\x1d\n\x19QR_PICTURE_FORMAT_ESC_POS\x10\x03\x12\x1c\n\x18QR_PICTURE_FORMAT_BITMAP\x10\x04\x42\x1d\n\x19\x63om.deeptravel.tickets.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"deeptravel/tickets/v1/ticket.proto\x12\x15\x64\x65\x65ptravel.tickets.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"t\n\x0c\x43ustomerInfo\x12?\n\x04type\x18\x01 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x0c\xbaH\x05\x82\x01\x02\x10\x01\x98\xb5\x18\x01\x12#\n\x04name\x18\x02 \x01(\tB\x15\x80\x01\x01\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\"\x86\x01\n\x0cPaymentProof\x12!\n\treference\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x0c\x61mount_minor\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02(\x00\x12-\n\rcurrency_code\x18\x03 \x01(\tB\x16\xbaH\x13r\x0e\x18\x03\x32\n^[A-Z]{3}$\xc8\x01\x01\"d\n\x0b\x45ntitlement\x12\x15\n\rfunction_code\x18\x01 \x01(\t\x12\x16\n\x0eremaining_uses\x18\x02 \x01(\x05\x12\x17\n\ntotal_uses\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_total_uses\"r\n\tQrPicture\x12@\n\x06\x66ormat\x18\x01 \x01(\x0e\x32&.deeptravel.tickets.v1.QrPictureFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12#\n\rmodule_pixels\x18\x02 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18 (\x02\xd8\x01\x01\"\xf7\x02\n\x06Ticket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x16\n\x0e\x64istributor_id\x18\x05 \x01(\t\x12\x10\n\x08order_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fvalid_from_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\n \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement*\xbf\x02\n\x0bTicketState\x12\x1c\n\x18TICKET_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTICKET_STATE_PRE_GENERATED\x10\x01\x12\x17\n\x13TICKET_STATE_ACTIVE\x10\x02\x12#\n\x1fTICKET_STATE_PARTIALLY_REDEEMED\x10\x03\x12\x15\n\x11TICKET_STATE_USED\x10\x04\x12\x1a\n\x16TICKET_STATE_REFUNDING\x10\x05\x12\x19\n\x15TICKET_STATE_REFUNDED\x10\x06\x12\x19\n\x15TICKET_STATE_CHANGING\x10\x07\x12\x18\n\x14TICKET_STATE_CHANGED\x10\x08\x12\x18\n\x14TICKET_STATE_EXPIRED\x10\t\x12\x17\n\x13TICKET_STATE_VOIDED\x10\n*V\n\nTicketType\x12\x1b\n\x17TICKET_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTICKET_TYPE_OTA\x10\x01\x12\x16\n\x12TICKET_TYPE_DIRECT\x10\x02*\xab\x01\n\x0c\x43ustomerType\x12\x1d\n\x19\x43USTOMER_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43USTOMER_TYPE_ADULT\x10\x01\x12\x17\n\x13\x43USTOMER_TYPE_CHILD\x10\x02\x12\x18\n\x14\x43USTOMER_TYPE_SENIOR\x10\x03\x12\x19\n\x15\x43USTOMER_TYPE_STUDENT\x10\x04\x12\x15\n\x11\x43USTOMER_TYPE_PET\x10\x05*\xa7\x01\n\x0fQrPictureFormat\x12!\n\x1dQR_PICTURE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15QR_PICTURE_FORMAT_PNG\x10\x01\x12\x19\n\x15QR_PICTURE_FORMAT_SVG\x10\x02\x12\x1d\n\x19QR_PICTURE_FORMAT_ESC_POS\x10\x03\x12\x1c\n\x18QR_PICTURE_FORMAT_BITMAP\x10\x04\x42\x1d\n\x19\x63om.deeptravel.tickets.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,33 +36,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\031com.deeptravel.tickets.v1P\001'
   _globals['_CUSTOMERINFO'].fields_by_name['type']._loaded_options = None
-  _globals['_CUSTOMERINFO'].fields_by_name['type']._serialized_options = b'\230\265\030\001'
+  _globals['_CUSTOMERINFO'].fields_by_name['type']._serialized_options = b'\272H\005\202\001\002\020\001\230\265\030\001'
   _globals['_CUSTOMERINFO'].fields_by_name['name']._loaded_options = None
-  _globals['_CUSTOMERINFO'].fields_by_name['name']._serialized_options = b'\200\001\001\342A\001\002\222\265\030\004\030d0\001'
+  _globals['_CUSTOMERINFO'].fields_by_name['name']._serialized_options = b'\200\001\001\272H\013r\006\030d\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_PAYMENTPROOF'].fields_by_name['reference']._loaded_options = None
-  _globals['_PAYMENTPROOF'].fields_by_name['reference']._serialized_options = b'\342A\001\002\222\265\030\002\030@'
+  _globals['_PAYMENTPROOF'].fields_by_name['reference']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_PAYMENTPROOF'].fields_by_name['amount_minor']._loaded_options = None
-  _globals['_PAYMENTPROOF'].fields_by_name['amount_minor']._serialized_options = b'\222\265\030\007\020\200\320\333\303\364\002'
+  _globals['_PAYMENTPROOF'].fields_by_name['amount_minor']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002(\000'
   _globals['_PAYMENTPROOF'].fields_by_name['currency_code']._loaded_options = None
-  _globals['_PAYMENTPROOF'].fields_by_name['currency_code']._serialized_options = b'\342A\001\002\222\265\030\014\030\003\"\010[A-Z]{3}'
+  _globals['_PAYMENTPROOF'].fields_by_name['currency_code']._serialized_options = b'\272H\023r\016\030\0032\n^[A-Z]{3}$\310\001\001'
+  _globals['_QRPICTURE'].fields_by_name['format']._loaded_options = None
+  _globals['_QRPICTURE'].fields_by_name['format']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_QRPICTURE'].fields_by_name['module_pixels']._loaded_options = None
-  _globals['_QRPICTURE'].fields_by_name['module_pixels']._serialized_options = b'\222\265\030\004\010\002\020 '
-  _globals['_TICKETSTATE']._serialized_start=977
-  _globals['_TICKETSTATE']._serialized_end=1296
-  _globals['_TICKETTYPE']._serialized_start=1298
-  _globals['_TICKETTYPE']._serialized_end=1384
-  _globals['_CUSTOMERTYPE']._serialized_start=1387
-  _globals['_CUSTOMERTYPE']._serialized_end=1558
-  _globals['_QRPICTUREFORMAT']._serialized_start=1561
-  _globals['_QRPICTUREFORMAT']._serialized_end=1728
-  _globals['_CUSTOMERINFO']._serialized_start=163
-  _globals['_CUSTOMERINFO']._serialized_end=265
-  _globals['_PAYMENTPROOF']._serialized_start=267
-  _globals['_PAYMENTPROOF']._serialized_end=392
-  _globals['_ENTITLEMENT']._serialized_start=394
-  _globals['_ENTITLEMENT']._serialized_end=494
-  _globals['_QRPICTURE']._serialized_start=496
-  _globals['_QRPICTURE']._serialized_end=596
-  _globals['_TICKET']._serialized_start=599
-  _globals['_TICKET']._serialized_end=974
+  _globals['_QRPICTURE'].fields_by_name['module_pixels']._serialized_options = b'\272H\t\032\004\030 (\002\330\001\001'
+  _globals['_TICKETSTATE']._serialized_start=1011
+  _globals['_TICKETSTATE']._serialized_end=1330
+  _globals['_TICKETTYPE']._serialized_start=1332
+  _globals['_TICKETTYPE']._serialized_end=1418
+  _globals['_CUSTOMERTYPE']._serialized_start=1421
+  _globals['_CUSTOMERTYPE']._serialized_end=1592
+  _globals['_QRPICTUREFORMAT']._serialized_start=1595
+  _globals['_QRPICTUREFORMAT']._serialized_end=1762
+  _globals['_CUSTOMERINFO']._serialized_start=159
+  _globals['_CUSTOMERINFO']._serialized_end=275
+  _globals['_PAYMENTPROOF']._serialized_start=278
+  _globals['_PAYMENTPROOF']._serialized_end=412
+  _globals['_ENTITLEMENT']._serialized_start=414
+  _globals['_ENTITLEMENT']._serialized_end=514
+  _globals['_QRPICTURE']._serialized_start=516
+  _globals['_QRPICTURE']._serialized_end=630
+  _globals['_TICKET']._serialized_start=633
+  _globals['_TICKET']._serialized_end=1008
 # @@protoc_insertion_point(module_scope)
