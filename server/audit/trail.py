@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.models import audit_events
-from server.platform.pipeline import PreparedStatement
+from server.platform.statements import Command, Statement, run
 
 SECRET_WORDS = ("password", "secret", "api_key", "_token")
 REDACTED = "(not recorded)"
@@ -28,20 +26,32 @@ class AuditedChange(NamedTuple):
     after: State
 
 
-RECORD_CHANGES = PreparedStatement("""
+_RECORD = Statement("""
 INSERT INTO audit_events (audit_id, occurred_time, actor, action, resource, name, before, after)
 SELECT v.audit_id, $1::timestamptz, v.actor, v.action, v.resource, v.name, v.before::jsonb,
   v.after::jsonb
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
   AS v (audit_id, actor, action, resource, name, before, after)
 """)
-"""Records changes in a shared transaction: the time, then the columns of `row`s."""
 
 
-def row(change: AuditedChange, *, actor: str) -> tuple[Any, ...]:
-    """A change as RECORD_CHANGES takes it."""
-    states = [_written(state) for state in (change.before, change.after)]
-    return uuid4(), actor, change.action, change.resource, str(change.name), *states
+def recording(
+    changes: Iterable[tuple[str, AuditedChange]], *, now: datetime
+) -> Command[None] | None:
+    """`audit` as a command, for changes each with its actor; None if there are none."""
+    rows = [
+        (
+            uuid4(),
+            actor,
+            change.action,
+            change.resource,
+            str(change.name),
+            _written(change.before),
+            _written(change.after),
+        )
+        for actor, change in changes
+    ]
+    return _RECORD.of_rows(rows, now)
 
 
 def _written(state: State) -> str | None:
@@ -75,25 +85,7 @@ async def audit_all(
     tx: AsyncConnection, changes: Iterable[AuditedChange], *, actor: str, now: datetime
 ) -> None:
     """Records changes as `audit` does, in one statement."""
-    rows = [
-        {
-            "audit_id": uuid4(),
-            "occurred_time": now,
-            "actor": actor,
-            "action": change.action,
-            "resource": change.resource,
-            "name": str(change.name),
-            "before": _recordable(change.before),
-            "after": _recordable(change.after),
-        }
-        for change in changes
-    ]
-    if rows:
-        await tx.execute(insert(audit_events), rows)
-
-
-def _recordable(state: State) -> Any:
-    return orjson.loads(orjson.dumps(_redacted(state), default=_json))
+    await run(tx, recording([(actor, change) for change in changes], now=now))
 
 
 def _redacted(value: object) -> object:

@@ -5,10 +5,10 @@ Whoever makes a ticket final calls `complete` in the same transaction, behind th
 tickets; the redeem path sends the statements along with its own. (DOMAIN, States.)
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import events
@@ -16,27 +16,36 @@ from server.orders.content import SHARED
 from server.orders.models import orders, ticket_sales
 from server.orders.orders import Order
 from server.platform import outbox
-from server.platform.pipeline import PreparedStatement
+from server.platform.statements import Command, Statement, run_together
 from server.stock import holds
 from server.stock.holds import Counterpart
 
-_LOCK = """
-SELECT order_id FROM orders WHERE order_id = ANY(CAST($1 AS bigint[]))
+_LOCK = Statement(
+    """
+SELECT order_id FROM orders WHERE order_id = ANY($1::bigint[])
 ORDER BY order_id FOR NO KEY UPDATE
-"""
+""",
+    int,
+)
 # A partner's order may have 50,000 tickets, and most of them are open when one becomes final: one
 # that is open is remembered with the order, and only when that has become final another is looked
 # for. It is chosen by a hash, so that it is seldom the next one to end, in whatever order they do.
-_COMPLETE = """
+_COMPLETE = Statement(
+    """
 WITH looked AS (
   SELECT o.order_id, a.actor,
-    (SELECT ticket_id FROM tickets t WHERE t.order_id = o.order_id AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED')
+    (SELECT ticket_id FROM tickets t
+     WHERE t.order_id = o.order_id
+       AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED')
      ORDER BY hashint8(ticket_id) LIMIT 1) AS open_ticket_id,
-    EXISTS (SELECT FROM tickets t WHERE t.order_id = o.order_id AND t.state IN ('USED', 'EXPIRED')) AS used
-  FROM unnest(CAST($1 AS bigint[]), CAST($2 AS text[])) AS a (order_id, actor)
+    EXISTS (SELECT FROM tickets t
+            WHERE t.order_id = o.order_id AND t.state IN ('USED', 'EXPIRED')) AS used
+  FROM unnest($1::bigint[], $2::text[]) AS a (order_id, actor)
   JOIN orders o USING (order_id)
   WHERE o.state = 'PAID' AND NOT EXISTS (
-    SELECT FROM tickets t WHERE t.ticket_id = o.open_ticket_id AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED'))
+    SELECT FROM tickets t
+    WHERE t.ticket_id = o.open_ticket_id
+      AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED'))
 ), moved AS (
   UPDATE orders o SET
     open_ticket_id = l.open_ticket_id,
@@ -47,38 +56,28 @@ WITH looked AS (
   FROM looked l
   WHERE o.order_id = l.order_id
   RETURNING o.order_id, o.sequence, o.state, o.cancel_reason, l.actor
-), told AS (
+), recorded AS (
   INSERT INTO order_events (order_id, sequence, event, state, cancel_reason, actor, occurred_time)
-  SELECT order_id, sequence, 'order.' || lower(state), state, cancel_reason, actor, CAST($3 AS timestamptz)
+  SELECT order_id, sequence, 'order.' || lower(state), state, cancel_reason, actor,
+    $3::timestamptz
   FROM moved WHERE state <> 'PAID')
 SELECT order_id FROM moved WHERE state = 'CANCELLED'
-"""
-_LOCK_TEXT, _COMPLETE_TEXT = (
-    text(sql.replace("$1", ":p1").replace("$2", ":p2").replace("$3", ":p3"))
-    for sql in (_LOCK, _COMPLETE)
+""",
+    int,
 )
-LOCK_ORDERS = PreparedStatement(_LOCK)
-COMPLETE = PreparedStatement(_COMPLETE)
-"""`complete` for a hot transaction: LOCK_ORDERS with the orders, then this with orders, actors
-and time.
-"""
 
 
-async def complete(
-    tx: AsyncConnection, order_ids: Collection[int], *, actor: str, now: datetime
-) -> list[int]:
+def complete(actors: Mapping[int, str], *, now: datetime) -> tuple[Command[int], Command[int]]:
     """Moves those of the orders that are PAID and have no open ticket any more to COMPLETED or
-    CANCELLED.
+    CANCELLED; `actors` says who made the last ticket of each final.
 
-    To be called behind the tickets' moves, in their transaction. Gives those that are CANCELLED
-    now. The orders stay locked.
+    To be run in this order behind the tickets' moves, in their transaction. The second gives those
+    that are CANCELLED now. The orders stay locked.
     """
-    ids = "{" + ",".join(map(str, sorted(order_ids))) + "}"
-    await tx.execute(_LOCK_TEXT, {"p1": ids})
-    actors = "{" + ",".join(['"' + actor + '"'] * len(order_ids)) + "}"
-    # a statement of its own: it sees what the locks' last holders committed
-    cancelled = await tx.execute(_COMPLETE_TEXT, {"p1": ids, "p2": actors, "p3": now.isoformat()})
-    return list(cancelled.scalars())
+    order_ids = sorted(actors)
+    by = [actors[order_id] for order_id in order_ids]
+    # two statements: the second sees what the locks' last holders committed
+    return _LOCK(order_ids), _COMPLETE(order_ids, by, now)
 
 
 COMPLETE_ORDER = "order.complete"
@@ -113,7 +112,7 @@ async def withdraw(
     by it. What the `successor` of a changed ticket takes too stays that one's. Locks stocks: call
     it last.
     """
-    cancelled = await complete(tx, [order.order_id], actor=actor, now=now)
+    _, cancelled = await run_together(tx, *complete({order.order_id: actor}, now=now))
     query = select(
         ticket_sales.c.item_index,
         ticket_sales.c.passenger_index,

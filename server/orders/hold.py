@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -118,14 +118,14 @@ class Holder:
         self._hold_seconds = hold_seconds
         self._prices: Prices | None = None
         self._stored: set[UUID] = set()
-        self._workers: Batcher[HoldUnit, Held] = Batcher(
+        self._workers: Batcher[HoldUnit, Any, Held] = Batcher(
             db,
             self._work,
             batch=batch,
             workers=workers,
             queue=ORDER_QUEUE,
             batches=ORDER_BATCH,
-            told=_count,
+            on_result=_count,
         )
         self._workers.retries_seconds = RETRIES_SECONDS
 
@@ -453,7 +453,7 @@ class _Batch:
                 self._count(use[:2], use.quantity, limit=limit)
         stored = unit.content_hash, order.order_id.to_bytes(8, "big")
         facts.stored[unit.key] = stored
-        writes.answers.append((*unit.key, *stored))
+        writes.answers.append(idempotency.KeptAnswer(*unit.key, *stored))
         writes.orders.append(
             (
                 order.order_id,

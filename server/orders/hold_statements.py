@@ -13,6 +13,7 @@ import orjson
 from server.catalog.offers import Offer
 from server.platform import idempotency
 from server.platform.pipeline import Command, PipelineConnection, PreparedStatement, columns
+from server.platform.statements import with_next
 from server.stock import journeys
 from server.stock.journeys import Additions, Journeys
 
@@ -125,7 +126,7 @@ class HoldWrites:
     seats: list[tuple[int, int, int]] = field(default_factory=list)
     snapshots: dict[UUID, Offer] = field(default_factory=dict)
     orders: list[tuple[Any, ...]] = field(default_factory=list)
-    answers: list[tuple[Any, ...]] = field(default_factory=list)
+    answers: list[idempotency.KeptAnswer] = field(default_factory=list)
 
 
 async def read(
@@ -153,10 +154,10 @@ async def read(
             (READ_QUOTAS, list(quotas)),
             (journeys.READ, [(document,) for document in documents]),
             (READ_SEATS, [(stock_id,) for stock_id in seated]),
-            (idempotency.READ_ANSWERS, list(keys)),
             (FIND_STOCKS, wanted if careful else []),
         )
     ]
+    kept = with_next(pipeline, idempotency.read(list(keys)))
     answers = await pipeline.round_trip(statements)
     found = {statement: rows for (statement, _), rows in zip(statements, answers, strict=True)}
     stocks = {row[0]: Stock(row[1] or 0, row[2], row[3]) for row in found.get(lock, ())}
@@ -167,7 +168,7 @@ async def read(
         stocks,
         {(row[0], row[1]): row[2] for row in found.get(READ_QUOTAS, ())},
         Journeys(found.get(journeys.READ, ())),
-        {row[:3]: (row[3], row[4]) for row in found.get(idempotency.READ_ANSWERS, ())},
+        {row[:3]: (row[3], row[4]) for row in kept},
         {stock_id for (stock_id,) in found.get(FIND_STOCKS, ())} - stocks.keys(),
     )
 
@@ -197,10 +198,10 @@ async def write(
     for statement, rows in _rows(
         (KEEP_SNAPSHOTS, snapshots),
         (INSERT_ORDERS, writes.orders),
-        (idempotency.STORE_ANSWERS, sorted(writes.answers)),
     ):
         statements.append((statement, [at, *columns(rows)]))
-    await pipeline.round_trip(statements, commit=True)
+    store = idempotency.store(writes.answers, now=now)
+    await pipeline.round_trip([*statements, *([store] if store else [])], commit=True)
 
 
 def _rows(

@@ -10,6 +10,7 @@ from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import Task
 from server.platform.schedule import Job
+from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
 
 EXPIRY_CADENCE = timedelta(seconds=10)
@@ -28,7 +29,7 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 
         async def work(tx: AsyncConnection) -> None:
             order_id, actor = int(task.payload["order_id"]), task.payload["actor"]
-            await completion.complete(tx, [order_id], actor=actor, now=task.now())
+            await run_together(tx, *completion.complete({order_id: actor}, now=task.now()))
             await task.done(tx)
 
         await db.in_transaction(work)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import completion, events, shared_tickets
 from server.orders.travel_tickets import BOARDING
+from server.platform.statements import run_together
 from server.tickets import tickets
 from server.tickets.rules import FINAL_STATES
 
@@ -157,7 +158,8 @@ async def _expire(tx: AsyncConnection, found: _Orders, *, now: datetime) -> int:
     ]
     await events.record(tx, moves, now=now)
     if gone:
-        await completion.complete(tx, {each.order_id for each in gone}, actor=ACTOR, now=now)
+        actors = {each.order_id: ACTOR for each in gone}
+        await run_together(tx, *completion.complete(actors, now=now))
     return len(gone)
 
 

@@ -9,6 +9,7 @@ once in a while. What is WeChat's may still not fit our orders: that is found wh
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import orjson
 import structlog
@@ -24,6 +25,7 @@ from server.platform.errors import DomainError, Reason
 from server.platform.metrics import NOTICE_BATCH, NOTICE_QUEUE, NOTICES
 from server.platform.outbox import NewTask
 from server.platform.pipeline import PipelineConnection
+from server.platform.statements import commit_with
 from server.wechat.client import WechatClient
 from server.wechat.signatures import ContentInvalidError, SignatureInvalidError
 
@@ -54,7 +56,7 @@ class NoticeHandler:
         self._db = db
         self._client = client
         self._report_after: dict[str, float] = {}
-        self._workers: Batcher[StoredNotice, bool] = Batcher(
+        self._workers: Batcher[StoredNotice, Any, bool] = Batcher(
             db, self._store, batch=BATCH, workers=WORKERS, queue=NOTICE_QUEUE, batches=NOTICE_BATCH
         )
 
@@ -94,8 +96,7 @@ class NoticeHandler:
             fresh = {notice_id for (notice_id,) in rows}
             now = received[0].receive_time
             asks = [NewTask(NOTICE, notice_id, {}, now) for notice_id in fresh]
-            enqueueing = [(outbox.ENQUEUE, [outbox.enqueue_parameter(asks, now=now)])]
-            await pipeline.round_trip(enqueueing if fresh else [], commit=True)
+            await commit_with(pipeline, [outbox.enqueueing(asks, now=now)])
         first = {notice.notice_id: notice for notice in reversed(received)}
         return [n.notice_id in fresh and n is first[n.notice_id] for n in received]
 

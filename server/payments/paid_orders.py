@@ -78,7 +78,7 @@ class PaidOrders:
     def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
         self._settlement = settlement
         self._client = client
-        self._workers: Batcher[Task, bool] = Batcher(
+        self._workers: Batcher[Task, Any, bool] = Batcher(
             db, self._work, batch=BATCH, workers=WORKERS, queue=PAYMENT_QUEUE, batches=PAYMENT_BATCH
         )
 

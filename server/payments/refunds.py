@@ -26,6 +26,7 @@ from server.payments.refund_models import refund_parts, refunds
 from server.payments.refund_rules import Source
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason
+from server.platform.statements import run_together
 from server.stock import holds
 from server.tickets import tickets, validity
 
@@ -462,7 +463,7 @@ async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: d
         tx, ids, ("ACTIVE",), "REFUNDING", action="refunding", actor=actor, now=now
     )
     if not moved:
-        await completion.complete(tx, [order.order_id], actor=actor, now=now)
+        await run_together(tx, *completion.complete({order.order_id: actor}, now=now))
         return
     moves = [_event(order, events.TICKET_REFUNDING, actor, number) for number in sorted(moved)]
     await events.record(tx, moves, now=now)

@@ -11,16 +11,20 @@ with CONFLICT if it is locked still.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from prometheus_client import Gauge, Histogram
 
+from server.platform import clock, idempotency
 from server.platform.database import RACE_ATTEMPTS, Database
 from server.platform.driver_errors import LockedError, LostRaceError
 from server.platform.errors import DomainError
+from server.platform.idempotency import Call, KeptAnswer
 from server.platform.metrics import LOCKED_CALLS
 from server.platform.pipeline import PipelineConnection
+from server.platform.statements import Command, commit_with, run_all, with_next
 
 SECOND_WORKER_SECONDS = 0.05
 """A second worker opens when a call has waited this long, say for a row that somebody has locked:
@@ -33,15 +37,18 @@ several calls in it.
 
 RETRIES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
 """How long a call whose row is locked is put off, each time; then it is CONFLICT."""
-CAREFUL_SECONDS = 1.0
+SKIP_LOCKED_SECONDS = 1.0
 """So long after a time-out no shared transaction waits for a lock."""
 MOST_WAITS = 4
-"""So many calls of a transaction that failed wait for a lock, each on its own; those behind them
+"""So many calls of a transaction that failed wait for a lock, each on its own; those after them
 are put off.
 """
 
 U = TypeVar("U")
+F = TypeVar("F")
 O = TypeVar("O")  # noqa: E741 - outcome
+U_contra = TypeVar("U_contra", contravariant=True)
+F_co = TypeVar("F_co", covariant=True)
 
 
 class _Waiting(NamedTuple, Generic[U, O]):
@@ -51,23 +58,54 @@ class _Waiting(NamedTuple, Generic[U, O]):
     retries: int = 0
 
 
-class Work(Protocol[U, O]):
-    """Decides units in one transaction of its own on the connection and commits it.
+class Read(Protocol[U_contra, F_co]):
+    """Locks and reads all that the units need, and gives it as the facts of the transaction.
 
-    An outcome for each, a DomainError for one that is refused, LockedError for one whose row is
-    locked, which did nothing. Raises LockedError where it had to wait for a lock; with `careful` it
-    waits only where it cannot tell before whom for.
+    What needs no transaction comes before its first statement, with which that begins. With
+    `skip_locked` what somebody else has locked is passed over, as far as one can tell; else it may
+    wait, and raises LockedError where that was in vain.
     """
 
     async def __call__(  # noqa: D102
-        self, pipeline: PipelineConnection, units: list[U], /, *, careful: bool
-    ) -> list[O | DomainError]: ...
+        self, tx: PipelineConnection, units: Sequence[U_contra], /, *, skip_locked: bool
+    ) -> F_co: ...
 
 
-class Batcher(Generic[U, O]):
+@dataclass(frozen=True, slots=True)
+class Repeats(Generic[U, O]):
+    """How calls are repeated: which `call` a unit is, if it may be, and how an outcome is kept."""
+
+    call: Callable[[U], Call | None]
+    dump: Callable[[O], bytes]
+    load: Callable[[bytes], O]
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[U, F, O]):
+    """What is done for the calls (units) of one transaction, a single one being a batch of one.
+
+    `decide` gives the outcome of one unit by the facts, in which it notes what the units after it
+    are to see and what is to be written. It raises a DomainError that refuses the unit, or
+    LockedError if a row of it is locked, and then it has noted nothing. `write` gives the commands
+    that write what was decided; they share the round trip of the commit.
+    """
+
+    read: Read[U, F]
+    decide: Callable[[U, F], O]
+    write: Callable[[PipelineConnection, F], Awaitable[Iterable[Command[Any] | None]]]
+    repeats: Repeats[U, O] | None = None
+
+
+Transact: TypeAlias = Callable[..., Awaitable[list[O | DomainError]]]
+"""Work that opens, decides and commits its transaction itself."""
+
+
+class Batcher(Generic[U, F, O]):
     """Works on calls (units), in `workers` shared transactions at once of at most `batch` each.
 
-    `size` is what a unit counts in a batch; `told` hears of every outcome and error.
+    A repeat of a call gets the outcome of the first, also within a batch, or IDEMPOTENCY_MISMATCH.
+    `size` is what a unit counts in a batch; `on_result` hears of every outcome and error, after
+    the commit.
 
     Attributes:
         retries_seconds: how long a call whose row is locked is put off, each time.
@@ -76,14 +114,14 @@ class Batcher(Generic[U, O]):
     def __init__(
         self,
         db: Database,
-        work: Work[U, O],
+        work: Work[U, F, O] | Transact[O],
         *,
         batch: int,
         workers: int,
         queue: Gauge,
         batches: Histogram,
         size: Callable[[U], int] = lambda _: 1,
-        told: Callable[[O | Exception], None] = lambda _: None,
+        on_result: Callable[[O | Exception], None] = lambda _: None,
     ) -> None:
         self._db = db
         self._work = work
@@ -92,9 +130,9 @@ class Batcher(Generic[U, O]):
         self._queue = queue
         self._batches = batches
         self._size = size
-        self._told = told
+        self._on_result = on_result
         self.retries_seconds: Sequence[float] = RETRIES_SECONDS
-        self._careful_until = 0.0
+        self._skip_locked_until = 0.0
         self._waiting: deque[_Waiting[U, O]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -155,7 +193,7 @@ class Batcher(Generic[U, O]):
     async def _run(self, pipeline: PipelineConnection, taken: list[_Waiting[U, O]]) -> None:
         self._batches.observe(len(taken))
         try:
-            outcomes = await self._work_together(pipeline, [waiting.unit for waiting in taken])
+            outcomes = await self._run_together(pipeline, [waiting.unit for waiting in taken])
         except LostRaceError as error:
             # the race of one call must not cost the others: each again, on its own
             await self._run_one_by_one(pipeline, taken, error)
@@ -165,16 +203,41 @@ class Batcher(Generic[U, O]):
         else:
             self._answer(taken, outcomes)
 
-    async def _work_together(
+    async def _run_together(
         self, pipeline: PipelineConnection, units: list[U]
     ) -> list[O | DomainError]:
         loop = asyncio.get_running_loop()
-        if loop.time() >= self._careful_until:
+        if loop.time() >= self._skip_locked_until:
             try:
-                return await self._work(pipeline, units, careful=False)
+                return await self._transact(pipeline, units, skip_locked=False)
             except LockedError:
-                self._careful_until = loop.time() + CAREFUL_SECONDS
-        return await self._work(pipeline, units, careful=True)
+                self._skip_locked_until = loop.time() + SKIP_LOCKED_SECONDS
+        return await self._transact(pipeline, units, skip_locked=True)
+
+    async def _transact(
+        self, tx: PipelineConnection, units: list[U], *, skip_locked: bool
+    ) -> list[O | DomainError]:
+        """One transaction: reads, decides each unit, writes and commits. An outcome or a refusal
+        for each.
+        """
+        work = self._work
+        if not isinstance(work, Work):
+            return await work(tx, units, careful=skip_locked)
+        calls = [work.repeats.call(unit) if work.repeats else None for unit in units]
+        async with tx.transaction():
+            found = with_next(tx, idempotency.read([call.key for call in calls if call]))
+            facts = await work.read(tx, units, skip_locked=skip_locked)
+            await run_all(tx, [])  # had `read` nothing to ask
+            kept = _Answers(work.repeats, found)
+            outcomes: list[O | DomainError] = []
+            for unit, call in zip(units, calls, strict=True):
+                outcome = kept.find(call)
+                if outcome is None:
+                    outcome = kept.keep(call, _decided(work.decide, unit, facts))
+                outcomes.append(outcome)
+            commands = await work.write(tx, facts)
+            await commit_with(tx, [*commands, idempotency.store(kept.fresh, now=clock.now())])
+        return outcomes
 
     async def _run_one_by_one(
         self, pipeline: PipelineConnection, taken: list[_Waiting[U, O]], error: LostRaceError
@@ -183,7 +246,7 @@ class Batcher(Generic[U, O]):
         for waiting in taken:
             if waits < MOST_WAITS:
                 waits += await self._run_alone(pipeline, waiting, error)
-            else:  # others wait behind them
+            else:  # others wait after them
                 self._answer([waiting], [LockedError()])
 
     async def _run_alone(
@@ -192,7 +255,7 @@ class Batcher(Generic[U, O]):
         """Whether it had to wait for a lock, in vain."""
         for _ in range(RACE_ATTEMPTS):
             try:
-                outcomes = await self._work(pipeline, [waiting.unit], careful=True)
+                outcomes = await self._transact(pipeline, [waiting.unit], skip_locked=True)
             except LockedError as locked:
                 self._fail([waiting], locked)
                 return True
@@ -215,7 +278,7 @@ class Batcher(Generic[U, O]):
             if isinstance(outcome, DomainError):
                 self._fail([waiting], outcome)
                 continue
-            self._told(outcome)
+            self._on_result(outcome)
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
 
@@ -229,6 +292,39 @@ class Batcher(Generic[U, O]):
         for waiting in taken:
             if isinstance(error, LockedError):
                 LOCKED_CALLS.labels("REFUSED").inc()
-            self._told(error)
+            self._on_result(error)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
+
+
+def _decided(decide: Callable[[U, F], O], unit: U, facts: F) -> O | DomainError:
+    try:
+        return decide(unit, facts)
+    except DomainError as refusal:
+        return refusal
+
+
+class _Answers(Generic[U, O]):
+    """The first answers of the calls of one transaction: those that were read, and fresh ones."""
+
+    def __init__(self, repeats: Repeats[U, O] | None, found: Iterable[KeptAnswer]) -> None:
+        self._repeats = repeats
+        self._known = {answer[:3]: answer for answer in found}
+        self.fresh: list[KeptAnswer] = []
+
+    def find(self, call: Call | None) -> O | DomainError | None:
+        """The answer of a repeat; None if there is none yet."""
+        answer = self._known.get(call.key) if call else None
+        if answer is None or call is None or self._repeats is None:
+            return None
+        if answer.content_hash != call.content_hash:
+            return idempotency.mismatch(answer.request_id)
+        return self._repeats.load(answer.answer)
+
+    def keep(self, call: Call | None, outcome: O | DomainError) -> O | DomainError:
+        """Keeps an outcome for repeats; a refusal is decided anew."""
+        if call and self._repeats and not isinstance(outcome, DomainError):
+            answer = KeptAnswer(*call.key, call.content_hash, self._repeats.dump(outcome))
+            self._known[call.key] = answer
+            self.fresh.append(answer)
+        return outcome

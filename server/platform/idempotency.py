@@ -5,6 +5,7 @@ still at it waits on the primary key, and finds the answer, or finds nothing bec
 rolled back and does the work itself. (DOMAIN, Redemption 3.)
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -22,8 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import metadata
 from server.platform.errors import DomainError, Reason
-from server.platform.pipeline import PreparedStatement
-from server.platform.statements import Statement, run, run_together
+from server.platform.statements import Command, Statement, run, run_together
 
 idempotency_records = Table(
     "idempotency_records",
@@ -39,20 +39,41 @@ idempotency_records = Table(
 # the new
 Index("ix_idempotency_records_time", idempotency_records.c.create_time, postgresql_using="brin")
 
-READ_ANSWERS = PreparedStatement("""
+Key = tuple[str, str, str]
+"""Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
+
+
+class Call(NamedTuple):
+    """A call that may be repeated: its key, and the hash of what it asks for."""
+
+    key: Key
+    content_hash: bytes
+
+
+class KeptAnswer(NamedTuple):
+    """A call, and what it was answered."""
+
+    caller: str
+    method: str
+    request_id: str
+    content_hash: bytes
+    answer: bytes
+
+
+_READ = Statement(
+    """
 SELECT r.caller, r.method, r.request_id, r.content_hash, r.answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (caller, method, request_id)
 JOIN idempotency_records r USING (caller, method, request_id)
-""")
-"""The answers of many keys, for hot transactions; parameters are the columns of the keys."""
-STORE_ANSWERS = PreparedStatement("""
+""",
+    KeptAnswer,
+)
+# a key that is there already loses the race by its primary key
+_STORE = Statement("""
 INSERT INTO idempotency_records (caller, method, request_id, content_hash, answer, create_time)
 SELECT v.*, $1::timestamptz
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) v
 """)
-"""Stores many: the time, then the columns. A key that is there already loses the race by its
-primary key.
-"""
 
 REPEAT_WAITS_SECONDS = 5
 """So long a repeat waits for the first call, if that is still at it; for any other row a call
@@ -88,8 +109,15 @@ UPDATE idempotency_records SET answer = $4::bytea
 WHERE caller = $1 AND method = $2 AND request_id = $3
 """)
 
-Key = tuple[str, str, str]
-"""Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
+
+def read(keys: Sequence[Key]) -> Command[KeptAnswer] | None:
+    """The first answers of calls with these keys."""
+    return _READ.of_rows(keys)
+
+
+def store(answers: Iterable[KeptAnswer], *, now: datetime) -> Command[None] | None:
+    """Keeps answers for repeats, in the order of their keys: others may keep the same."""
+    return _STORE.of_rows(sorted(answers), now)
 
 
 def mismatch(request_id: str) -> DomainError:

@@ -13,13 +13,12 @@ What fails is retried with back-off, and is a dead letter in the end, which an a
 and may replay. (DOMAIN, Operations.) How to add a task: docs/guides/adding-a-task.md.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-import orjson
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -36,7 +35,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import metadata
-from server.platform.pipeline import Command, PreparedStatement, columns, round_trip
+from server.platform.statements import Command, Statement, Transaction, run
 
 ENQUEUED = "tasks"
 """What a transaction that enqueues a task notifies: this process's worker looks after the
@@ -80,13 +79,13 @@ Index("ix_outbox_tasks_done", _t.update_time, postgresql_where=_t.state == "DONE
 # A conflict locks the open task: a worker's `done` comes before it, and then this inserts a new
 # one, or after it, and then finds again_time. DO NOTHING would lose what is enqueued while a worker
 # is at it.
-ENQUEUE = PreparedStatement(
+_ENQUEUE = Statement(
     """
 INSERT INTO outbox_tasks AS o
   (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)
-SELECT a.task_id, a.kind, a.key, a.payload, 'OPEN', a.due, 0, a.now, a.now
-FROM jsonb_to_recordset($1::jsonb)
-  AS a (task_id uuid, kind text, key text, payload jsonb, due timestamptz, now timestamptz)
+SELECT v.task_id, v.kind, v.key, v.payload, 'OPEN', v.due, 0, $1::timestamptz, $1::timestamptz
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[])
+  AS v (task_id, kind, key, payload, due)
 ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
   payload = excluded.payload,
   due_time = CASE WHEN o.lease_until IS NULL
@@ -98,11 +97,9 @@ ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
 """,
     notifies=ENQUEUED,
 )
-"""`enqueue_many` for a shared transaction; its one parameter is made by `enqueue_parameter`."""
-
-
 # only the holder of the lease; LEAST passes over NULLs
-_SETTLE = PreparedStatement("""
+_SETTLE = Statement(
+    """
 UPDATE outbox_tasks t SET
   state = CASE WHEN again_time IS NULL THEN v.state ELSE 'OPEN' END,
   due_time = COALESCE(LEAST(again_time, v.due), due_time),
@@ -114,14 +111,19 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestampt
   AS v (task_id, lease_until, state, attempts, due, error, now)
 WHERE t.task_id = v.task_id AND t.state = 'OPEN' AND t.lease_until = v.lease_until
 RETURNING t.state
-""")
-_LOCK_LEASES = PreparedStatement("""
+""",
+    str,
+)
+_LOCK_LEASES = Statement(
+    """
 SELECT t.task_id
 FROM unnest($1::uuid[], $2::timestamptz[]) AS v (task_id, lease_until)
 JOIN outbox_tasks t USING (task_id)
 WHERE t.state = 'OPEN' AND t.lease_until = v.lease_until
 ORDER BY t.task_id FOR NO KEY UPDATE OF t SKIP LOCKED
-""")
+""",
+    UUID,
+)
 
 Clock = Callable[[], datetime]
 
@@ -140,7 +142,7 @@ class NewTask(NamedTuple):
 
 
 async def enqueue(
-    tx: AsyncConnection,
+    tx: Transaction,
     kind: str,
     key: str,
     payload: dict[str, Any],
@@ -152,7 +154,7 @@ async def enqueue(
     await enqueue_many(tx, [NewTask(kind, key, payload, due)], now=now)
 
 
-async def enqueue_many(tx: AsyncConnection, asks: Iterable[NewTask], *, now: datetime) -> None:
+async def enqueue_many(tx: Transaction, asks: Iterable[NewTask], *, now: datetime) -> None:
     """Enqueues tasks in the caller's transaction, at its end: it locks tasks of these keys until
     the commit.
 
@@ -161,21 +163,17 @@ async def enqueue_many(tx: AsyncConnection, asks: Iterable[NewTask], *, now: dat
     afterwards. One that is done or dead stays so, and another is made. After the commit this
     process looks at once.
     """
-    parameter = enqueue_parameter(asks, now=now)
-    if parameter != "[]":
-        await round_trip(tx, [(ENQUEUE, [parameter])])
+    await run(tx, enqueueing(asks, now=now))
 
 
-def enqueue_parameter(asks: Iterable[NewTask], *, now: datetime) -> str:
-    """The parameter of ENQUEUE."""
+def enqueueing(asks: Iterable[NewTask], *, now: datetime) -> Command[None] | None:
+    """`enqueue_many` as a command."""
     by_key: dict[tuple[str, str], NewTask] = {}
     for ask in asks:
         earlier = by_key.get((ask.kind, ask.key), ask)
         by_key[ask.kind, ask.key] = ask._replace(due=min(ask.due, earlier.due))
-    rows = [  # all lock in one order, so none deadlocks
-        by_key[name]._asdict() | {"task_id": task_id(now), "now": now} for name in sorted(by_key)
-    ]
-    return orjson.dumps(rows).decode()
+    # all lock in one order, so none deadlocks
+    return _ENQUEUE.of_rows([(task_id(now), *by_key[name]) for name in sorted(by_key)], now)
 
 
 def task_id(now: datetime) -> UUID:
@@ -256,41 +254,46 @@ class Task:
 
         None if the lease was lost.
         """
-        result = self.settling(state, attempts=attempts, due=due, error=error)
-        (rows,) = await round_trip(tx, [(_SETTLE, columns([result]))])
-        return rows[0][0] if rows else None
+        states = await run(tx, _SETTLE.of_rows([self.result(state, attempts, due, error)]))
+        return states[0] if states else None
 
-    def settling(
-        self,
-        state: str,
-        *,
-        attempts: int,
-        due: datetime | None = None,
-        error: str | None = None,
-    ) -> tuple[Any, ...]:
-        """What `settle` asks for, as a row of its statement."""
-        due_text = due.isoformat() if due else None
-        result = state, attempts, due_text, error, self.now().isoformat()
-        return self.task_id, self.lease_until.isoformat(), *result
+    def result(
+        self, state: str, attempts: int, due: datetime | None = None, error: str | None = None
+    ) -> "TaskResult":
+        """How the attempt ended, as `settle` writes it."""
+        return TaskResult(self.task_id, self.lease_until, state, attempts, due, error, self.now())
 
 
-def lock_leases(tasks: Iterable[Task]) -> Command:
-    """Locks those of the tasks whose leases are still held, unless others have them locked; each
-    row is (task_id,).
+class TaskResult(NamedTuple):
+    """How an attempt ended; `lease_until` proves who made it."""
+
+    task_id: UUID
+    lease_until: datetime
+    state: str
+    attempts: int
+    due: datetime | None
+    error: str | None
+    now: datetime
+
+
+def lock_leases(tasks: Collection[Task]) -> Command[UUID]:
+    """Locks those of the tasks whose leases are still held, unless others have them locked, and
+    gives their ids.
 
     For several tasks whose effects are committed as one: `done_together` ends them.
     """
-    leases = [(task.task_id, task.lease_until.isoformat()) for task in tasks]
-    return _LOCK_LEASES, columns(leases)
+    return _LOCK_LEASES([task.task_id for task in tasks], [task.lease_until for task in tasks])
 
 
-def done_together(tasks: Iterable[Task]) -> Command:
-    """`Task.done` of several tasks in one shared transaction, which has their leases locked; a row for
+def done_together(tasks: Iterable[Task]) -> Command[str]:
+    """`Task.done` of several tasks in one transaction, which has their leases locked; a row for
     each.
 
     Set `is_settled` of each after the commit.
     """
-    return _SETTLE, columns([task.settling("DONE", attempts=task.attempt) for task in tasks])
+    command = _SETTLE.of_rows([task.result("DONE", task.attempt) for task in tasks])
+    assert command, "there are tasks to be ended"
+    return command
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:

@@ -45,16 +45,17 @@ class PreparedStatement:
         self.notifies = notifies
 
 
-Command = tuple[PreparedStatement, Sequence[str]]
-"""A hot statement and its parameters."""
-
-
 class Prepared(Protocol):
     """A statement as the wire needs it: its name on the connection, and whom its commit calls."""
 
     name: bytes
     sql: bytes
     notifies: str
+
+
+Command = tuple[PreparedStatement, Sequence[str]]
+Sent = tuple[Prepared, Sequence[str | bytes | None]]
+"""A statement and its parameters, as PostgreSQL writes them."""
 
 
 def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
@@ -115,6 +116,8 @@ class PipelineConnection:
     def __init__(self, pg: PgConnection) -> None:
         self._pg = pg
         self._is_committing = False
+        self._is_autocommit = False
+        self._attached: list[tuple[Sent, Callable[[list[tuple[Any, ...]]], None]]] = []
 
     @classmethod
     async def of(cls, connection: AsyncConnection) -> Self:
@@ -135,6 +138,7 @@ class PipelineConnection:
         Raises as `Database.transaction` does.
         """
         self._is_committing = False
+        self._attached = []
         try:
             try:
                 yield
@@ -143,6 +147,25 @@ class PipelineConnection:
                 raise
         except DRIVER_ERRORS as error:
             raise translate(error, is_committing=self._is_committing) from error
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[None]:
+        """For reading: each round trip is a transaction of its own, without a begin and an end.
+
+        Raises as `Database.transaction` does.
+        """
+        self._is_autocommit = True
+        try:
+            async with self.transaction():
+                yield
+        finally:
+            self._is_autocommit = False
+
+    def attach(self, sent: Sent, on_rows: Callable[[list[tuple[Any, ...]]], None]) -> None:
+        """Has a statement sent behind those of the next round trip, and `on_rows` called with its
+        rows.
+        """
+        self._attached.append((sent, on_rows))
 
     async def _rollback(self, error: BaseException) -> None:
         if self._pg.closed:
@@ -157,21 +180,29 @@ class PipelineConnection:
             await self._pg.rollback()
 
     async def round_trip(
-        self,
-        statements: Sequence[tuple[Prepared, Sequence[str | bytes | None]]],
-        *,
-        commit: bool = False,
-        alone: bool = False,
+        self, statements: Sequence[Sent], *, commit: bool = False
     ) -> list[list[tuple[Any, ...]]]:
         """Runs the statements one after the other in the transaction, which begins with the first.
 
-        With `commit` it ends with the last; `alone` is a single one that reads, and needs neither
-        begin nor end. Gives the rows of each. Raises the driver's errors.
+        With `commit` it ends with the last. Gives the rows of each. Raises the driver's errors.
         """
+        attached, self._attached = self._attached, []
+        wanted = len(statements)
+        statements = [*statements, *[sent for sent, _ in attached]]
+        if not statements and not commit:
+            return []
+        results = await self._send(statements, commit=commit)
+        for (_, on_rows), rows in zip(attached, results[wanted:], strict=True):
+            on_rows(rows)
+        return results[:wanted]
+
+    async def _send(
+        self, statements: Sequence[Sent], *, commit: bool
+    ) -> list[list[tuple[Any, ...]]]:
         pgconn = self._pg.pgconn
         prepared = _prepared.setdefault(pgconn, set())
         commands: list[Callable[[], None]] = []
-        if not alone and pgconn.transaction_status == pq.TransactionStatus.IDLE:
+        if not self._is_autocommit and pgconn.transaction_status == pq.TransactionStatus.IDLE:
             commands.append(partial(pgconn.send_query_params, _BEGIN, None))
         fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
         before = len(commands)

@@ -32,7 +32,6 @@ R4 = TypeVar("R4")
 R5 = TypeVar("R5")
 R6 = TypeVar("R6")
 R7 = TypeVar("R7")
-R8 = TypeVar("R8")
 
 Scalar: TypeAlias = int | str | bool | bytes | UUID | date | Mapping[str, Any] | None
 """A value of a parameter: a dict becomes a JSON document, None becomes NULL."""
@@ -41,7 +40,7 @@ Value: TypeAlias = Scalar | Iterable[Scalar]
 Transaction: TypeAlias = AsyncConnection | PipelineConnection
 """Where statements run: a transaction of `Database`, or one of a batch."""
 
-_VALUES = frozenset({int, str, bool, bytes, UUID, datetime, date})
+_VALUES = frozenset({int, str, bool, bytes, UUID, datetime, date, dict, list})
 
 
 class Command(NamedTuple, Generic[R]):
@@ -152,9 +151,8 @@ async def run_together(
     c5: Command[R5] | None,
     c6: Command[R6] | None,
     c7: Command[R7] | None,
-    c8: Command[R8] | None,
     /,
-) -> tuple[list[R1], list[R2], list[R3], list[R4], list[R5], list[R6], list[R7], list[R8]]: ...
+) -> tuple[list[R1], list[R2], list[R3], list[R4], list[R5], list[R6], list[R7]]: ...
 async def run_together(tx: Transaction, *commands: Command[Any] | None) -> tuple[list[Any], ...]:
     """Runs the commands one after the other in one round trip, and gives the rows of each; of None
     there are none. Raises as `run` does.
@@ -165,26 +163,42 @@ async def run_together(tx: Transaction, *commands: Command[Any] | None) -> tuple
 async def run_all(tx: Transaction, commands: Sequence[Command[Any] | None]) -> list[list[Any]]:
     """As `run_together`, however many there are."""
     asked = [command for command in commands if command is not None]
+    if isinstance(tx, PipelineConnection):
+        return _parse(commands, await tx.round_trip(asked))
     if not asked:
         return [[] for _ in commands]
-    results = iter(await _round_trip(tx, asked))
-    return [
-        [] if command is None else command.statement.parse(next(results)) for command in commands
-    ]
-
-
-async def _round_trip(
-    tx: Transaction, commands: Sequence[Command[Any]]
-) -> list[list[tuple[Any, ...]]]:
-    if isinstance(tx, PipelineConnection):
-        return await tx.round_trip(commands)
     pipeline = await PipelineConnection.of(tx)
     try:
-        return await pipeline.round_trip(commands)
+        return _parse(commands, await pipeline.round_trip(asked))
     except BaseException:
         if pipeline.is_lost:
             await tx.invalidate()  # or the rollback would fail, and hide what happened
         raise
+
+
+def with_next(tx: PipelineConnection, command: Command[R] | None) -> list[R]:
+    """Has a command sent with the next round trip, behind what that runs: its rows are in the
+    list then.
+    """
+    rows: list[R] = []
+    if command:
+        tx.attach(command, lambda found: rows.extend(command.statement.parse(found)))
+    return rows
+
+
+async def commit_with(
+    tx: PipelineConnection, commands: Sequence[Command[Any] | None] = ()
+) -> list[list[Any]]:
+    """As `run_all`, and ends the transaction in the same round trip. Raises as `run` does."""
+    asked = [command for command in commands if command is not None]
+    return _parse(commands, await tx.round_trip(asked, commit=True))
+
+
+def _parse(
+    commands: Sequence[Command[Any] | None], results: Iterable[list[tuple[Any, ...]]]
+) -> list[list[Any]]:
+    rows = iter(results)
+    return [[] if command is None else command.statement.parse(next(rows)) for command in commands]
 
 
 class _Form(NamedTuple):

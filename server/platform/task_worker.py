@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import structlog
 from sqlalchemy import (
@@ -30,7 +31,7 @@ from server.platform.outbox import (
     Postpone,
     Task,
 )
-from server.platform.pipeline import PreparedStatement, columns
+from server.platform.statements import Statement, commit_with
 
 POLL_SECONDS = 0.5
 """How often a process looks for due tasks that another one has enqueued."""
@@ -71,8 +72,21 @@ LONGEST_ERROR = 500
 log = structlog.get_logger()
 
 
+class LeasedTask(NamedTuple):
+    """A task that was taken, as `Task` has it."""
+
+    task_id: UUID
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    attempt: int
+    create_time: datetime
+    lease_until: datetime
+
+
 # ARRAY, not a join: the planner would expect many and read the whole table
-_TAKE = PreparedStatement("""
+_TAKE = Statement(
+    """
 WITH due AS MATERIALIZED (
   SELECT t.task_id
   FROM unnest($1::text[], $2::int[]) AS k (kind, room)
@@ -88,7 +102,9 @@ UPDATE outbox_tasks SET
   update_time = $4::timestamptz
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
 RETURNING task_id, kind, key, payload, attempts, create_time, lease_until
-""")
+""",
+    LeasedTask,
+)
 
 
 _SAMPLE = text("""
@@ -243,11 +259,10 @@ class TaskWorker:
             return 0
         now = self._clock()
         seconds = [self._kinds[name].most_seconds + LEASE_MARGIN_SECONDS for name in rooms]
-        leases = [(now + timedelta(seconds=lease)).isoformat() for lease in seconds]
-        wanted = [(*room, lease) for room, lease in zip(rooms.items(), leases, strict=True)]
-        parameters = [*columns(wanted), now.isoformat()]
+        leases = [now + timedelta(seconds=lease) for lease in seconds]
+        take = _TAKE(list(rooms), list(rooms.values()), leases, now)
         async with self._db.pipeline() as pipeline, pipeline.transaction():
-            (rows,) = await pipeline.round_trip([(_TAKE, parameters)], commit=True)
+            (rows,) = await commit_with(pipeline, [take])
         tasks = [Task(*(*row, self._clock)) for row in rows]
         for task in tasks:
             running = asyncio.create_task(self._work(task), name=f"outbox {task.kind} {task.key}")

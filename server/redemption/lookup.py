@@ -28,7 +28,7 @@ from server.orders.rules import rotations_of_order_qr
 from server.orders.shared_tickets import shown_in
 from server.parties.models import partners
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.pipeline import PipelineConnection
+from server.platform.statements import Transaction
 from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
 from server.redemption.models import redemption_events, redemption_guards
@@ -93,7 +93,7 @@ class OrderView:
 
 
 async def look(
-    pipeline: PipelineConnection,
+    tx: Transaction,
     snapshots: statements.SnapshotCache,
     opened: qr.Valid | qr.Expired | qr.Invalid,
     *,
@@ -109,8 +109,8 @@ async def look(
     claims = opened.claims
     expired = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
     if claims.kind is qr.QrKind.ORDER:
-        return Look(claims.jti, None, expired or await _look_at_order(pipeline, claims, caller))
-    found = await statements.look(pipeline, snapshots, [claims.number], commit=True)
+        return Look(claims.jti, None, expired or await _look_at_order(tx, claims, caller))
+    found = await statements.look(tx, snapshots, [claims.number])
     seen = found.get(claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
@@ -118,15 +118,13 @@ async def look(
     return Look(claims.jti, view, expired or view.refusal)
 
 
-async def _look_at_order(
-    pipeline: PipelineConnection, claims: qr.Claims, caller: Caller
-) -> rules.Refusal:
+async def _look_at_order(tx: Transaction, claims: qr.Claims, caller: Caller) -> rules.Refusal:
     """An order's QR is no ticket's, and may be superseded. Another partner's order is none to a
     partner.
     """
     if isinstance(caller, Partner) and Number.unpack(claims.number).partner_id != caller.partner_id:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
-    order_jti = await statements.look_at_order(pipeline, claims.number)
+    order_jti = await statements.look_at_order(tx, claims.number)
     if order_jti is None:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
     issued_after = rotations_of_order_qr(order_jti, claims.jti)
@@ -174,7 +172,7 @@ async def look_up_order(
     query = query.order_by(tickets.c.ticket_id).limit(limit + 1)
     found = list((await tx.execute(query)).scalars())
     ids = found[:limit]
-    seen = await statements.look(await PipelineConnection.of(tx), snapshots, ids, commit=False)
+    seen = await statements.look(tx, snapshots, ids)
     # an order's QR stands for the QRs of its tickets that are valid now
     views = [_view(each, each.ticket.jti, caller, now, issued_after) for each in seen.values()]
     # an order that changes a ticket shows what that shared, too; one that waits for payment has

@@ -1,10 +1,10 @@
 """Redeem: the scans that arrive together share one transaction, each decided on its own.
 
-A worker takes all scans that wait, opens their tokens, locks their tickets in one ordered
-statement, decides each by rules.py in the order they came, writes everything in one statement a
-table, commits once, and answers. While its commit is on the way to the disk the next worker takes
-what has arrived since. It waits for no ticket: a scan of one that somebody else has locked is
-decided a little later, see `platform/batching.py`.
+`_read` opens the tokens of all scans that wait and locks their tickets in one ordered statement,
+`_decide` decides each by rules.py in the order they came, `_write` writes everything in one
+statement a table with the commit; what they have in common with other batched calls, and repeats,
+is in `platform/batching.py`. It waits for no ticket: a scan of one that somebody else has locked is
+decided a little later.
 
 What keeps a ticket from being admitted twice, in PostgreSQL alone: the row lock on the ticket
 (everybody who changes uses takes it first), the guard's primary key (ticket_id, jti,
@@ -14,30 +14,32 @@ function_code), the check on remaining_uses.
 import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import cast
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
 
-from server.audit import trail
+from server.audit.trail import AuditedChange
 from server.identity.callers import Operator
 from server.orders import completion
 from server.orders.rules import rotations_of_order_qr
-from server.platform import idempotency
-from server.platform.batching import Batcher
+from server.platform import clock, idempotency
+from server.platform.batching import Batcher, Repeats, Work
 from server.platform.change_feed import Remembered
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
-from server.platform.errors import DomainError
 from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.platform.pipeline import PipelineConnection
+from server.platform.statements import Command
 from server.platform.texts import clock_time
 from server.redemption import rules, sessions, statements
 from server.redemption.details import Details, details
 from server.redemption.details import parse as parse_details
+from server.redemption.statements import EventRow, GuardRow, OrderQrRow, ScanFacts, ScanWrites
 from server.tickets import qr
 from server.tickets.rules import Code, Number
 from server.tickets.tickets import new_event_id
@@ -79,13 +81,21 @@ class Answer:
     details: Details | None = None
 
 
-Outcome = list[Answer] | DomainError
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """An opened token: the ticket (0 if none) or order it names, or why it is refused."""
+
+    ticket_id: int = 0
+    jti: UUID | None = None
+    order_id: int | None = None
+    refusal: rules.Refusal | None = None
+    is_code: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class ScanUnit:
     """One call: its items are decided together, and with `all_or_nothing` stand or fall
-    together.
+    together. `tokens` are those of the items, as they were last opened.
     """
 
     operator: Operator
@@ -96,22 +106,23 @@ class ScanUnit:
     method: str
     content_hash: bytes
     comment: str = ""
+    tokens: list[_Token] = field(default_factory=list)
 
     @property
-    def key(self) -> idempotency.Key:
-        """The key of the call's repeats."""
-        return self.operator.key, self.method, self.request_id
+    def call(self) -> idempotency.Call | None:
+        """The call that a repeat repeats; None without a request_id."""
+        if not self.request_id:
+            return None
+        key = self.operator.key, self.method, self.request_id
+        return idempotency.Call(key, self.content_hash)
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """An opened token: the ticket (0 if none) or order it names, or why it is refused."""
+class _Scans(NamedTuple):
+    """The scans of one transaction: what is known, what is to be written, and the time."""
 
-    ticket_id: int = 0
-    jti: UUID | None = None
-    order_id: int | None = None
-    refusal: rules.Refusal | None = None
-    is_code: bool = False
+    facts: ScanFacts
+    writes: ScanWrites
+    now: datetime
 
 
 def redemption_id(ticket_id: int, event_id: int) -> str:
@@ -136,15 +147,20 @@ class Redeemer:
         self._key_rings = key_rings
         self._verified = qr.VerifiedTokens(token_cache)
         self._snapshots = statements.SnapshotCache()
-        self._workers: Batcher[ScanUnit, list[Answer]] = Batcher(
+        self._batcher = Batcher(
             db,
-            self._work,
+            Work(
+                self._read,
+                _decide,
+                _write,
+                Repeats(attrgetter("call"), orjson.dumps, _load),
+            ),
             batch=batch,
             workers=workers,
             queue=SCAN_QUEUE,
             batches=SCAN_BATCH,
             size=lambda unit: len(unit.items),
-            told=_count,
+            on_result=_count,
         )
 
     def submit(
@@ -169,38 +185,30 @@ class Redeemer:
         if request_id:
             content_hash = _content_hash(items, comment, all_or_nothing=all_or_nothing)
         call = request_id, session_code, all_or_nothing, method, content_hash, comment
-        return self._workers.submit(ScanUnit(operator, items, *call))
+        return self._batcher.submit(ScanUnit(operator, items, *call))
 
     async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
         """What a QR says, with its signature verified once for a look and the scan after it."""
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return self._open(token, ring, now)
 
-    async def _work(
-        self, pipeline: PipelineConnection, units: list[ScanUnit], *, careful: bool
-    ) -> list[Outcome]:
+    async def _read(
+        self, tx: PipelineConnection, units: Sequence[ScanUnit], *, skip_locked: bool
+    ) -> _Scans:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
-        now = datetime.now(UTC)
-        tokens = [[self._resolve(unit, item, ring, now) for item in unit.items] for unit in units]
-        named = [token for of_unit in tokens for token in of_unit]
-        async with pipeline.transaction():
-            facts = await statements.read(
-                pipeline,
-                self._snapshots,
-                ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
-                order_ids=list({token.order_id for token in named if token.order_id}),
-                keys=[unit.key for unit in units if unit.request_id],
-                careful=careful,
-            )
-            # behind the locks: the events of a ticket have the order of their times
-            now = datetime.now(UTC)
-            writes = statements.ScanWrites()
-            outcomes = [
-                self._settle(unit, of_unit, facts, writes, now)
-                for unit, of_unit in zip(units, tokens, strict=True)
-            ]
-            await statements.write(pipeline, facts, writes, now)
-        return outcomes
+        now = clock.now()
+        for unit in units:
+            unit.tokens = [self._resolve(unit, item, ring, now) for item in unit.items]
+        named = [token for unit in units for token in unit.tokens]
+        facts = await statements.read(
+            tx,
+            self._snapshots,
+            ticket_ids=list({token.ticket_id for token in named if token.ticket_id}),
+            order_ids=list({token.order_id for token in named if token.order_id}),
+            skip_locked=skip_locked,
+        )
+        # after the locks: the events of a ticket have the order of their times
+        return _Scans(facts, ScanWrites(), clock.now())
 
     def _open(
         self, token: str, ring: qr.KeyRing, now: datetime
@@ -225,7 +233,7 @@ class Redeemer:
             return _Token(refusal=INVALID_TOKEN)
         claims, refusal = opened.claims, None
         if isinstance(opened, qr.Expired):
-            refusal = expired_token(claims, _clock(unit, now))
+            refusal = expired_token(claims, _local(unit, now))
         if claims.kind is qr.QrKind.TICKET:
             return _Token(claims.number, claims.jti, refusal=refusal)
         code = Code.parse(item.ticket_code)
@@ -235,55 +243,45 @@ class Redeemer:
         ticket_id = code.number(Number.unpack(claims.number).partner_id)
         return _Token(ticket_id, claims.jti, claims.number, refusal)
 
-    def _settle(
-        self,
-        unit: ScanUnit,
-        tokens: list[_Token],
-        facts: statements.ScanFacts,
-        writes: statements.ScanWrites,
-        now: datetime,
-    ) -> Outcome:
-        """Decides one call and notes what it writes; LockedError, and nothing, if it needs a row
-        that is locked.
-        """
-        stored = facts.stored.get(unit.key) if unit.request_id else None
-        if stored is not None:
-            same = stored[0] == unit.content_hash
-            return _load(stored[1]) if same else idempotency.mismatch(unit.request_id)
-        for item, token in zip(unit.items, tokens, strict=True):
-            uses = token.ticket_id, item.function_code
-            if token.ticket_id in facts.held_tickets or uses in facts.held_uses:
-                return LockedError()
-        clock = _clock(unit, now)
-        before = {
-            token.ticket_id: facts.tickets[token.ticket_id].copy()
-            for token in tokens
-            if unit.all_or_nothing and token.ticket_id in facts.tickets
-        }
-        scans = [
-            _decide(unit, item, token, facts, clock)
-            for item, token in zip(unit.items, tokens, strict=True)
+
+def _decide(unit: ScanUnit, scans: _Scans) -> list[Answer]:
+    """Decides one call and notes what it writes; raises LockedError, with nothing noted, if it
+    needs a row that is locked.
+    """
+    facts, writes, now = scans
+    for item, token in zip(unit.items, unit.tokens, strict=True):
+        uses = token.ticket_id, item.function_code
+        if token.ticket_id in facts.held_tickets or uses in facts.held_uses:
+            raise LockedError
+    local = _local(unit, now)
+    before = {
+        token.ticket_id: facts.tickets[token.ticket_id].copy()
+        for token in unit.tokens
+        if unit.all_or_nothing and token.ticket_id in facts.tickets
+    }
+    decided = [
+        _decide_item(unit, item, token, facts, local)
+        for item, token in zip(unit.items, unit.tokens, strict=True)
+    ]
+    if unit.all_or_nothing and any(each.answer.result == "REJECT" for each in decided):
+        facts.tickets.update(before)
+        decided = [
+            _as_it_stays(unit, each, facts.tickets[each.token.ticket_id], local)
+            if each.ticket
+            else each
+            for each in decided
         ]
-        if unit.all_or_nothing and any(scan.answer.result == "REJECT" for scan in scans):
-            facts.tickets.update(before)
-            scans = [
-                _as_it_stays(unit, scan, facts.tickets[scan.token.ticket_id], clock)
-                if scan.ticket
-                else scan
-                for scan in scans
-            ]
-        for scan in scans:
-            _note(unit, scan, writes)
-            _note_order(unit, scan, facts, writes, now)
-        answers = [scan.answer for scan in scans]
-        if unit.request_id:
-            stored = unit.content_hash, _dump(answers)
-            facts.stored[unit.key] = stored
-            writes.answers.append((*unit.key, *stored))
-        return answers
+    for each in decided:
+        _note(unit, each, writes, now)
+        _note_order(unit, each, facts, writes, now)
+    return [each.answer for each in decided]
 
 
-def _clock(unit: ScanUnit, now: datetime) -> datetime:
+async def _write(_: PipelineConnection, scans: _Scans) -> Iterable[Command[Any] | None]:
+    return statements.write(*scans)
+
+
+def _local(unit: ScanUnit, now: datetime) -> datetime:
     return now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
 
 
@@ -299,8 +297,8 @@ class _Decided:
     answer: Answer
 
 
-def _decide(
-    unit: ScanUnit, item: ScanItem, token: _Token, facts: statements.ScanFacts, clock: datetime
+def _decide_item(
+    unit: ScanUnit, item: ScanItem, token: _Token, facts: ScanFacts, local: datetime
 ) -> _Decided:
     ticket = facts.tickets.get(token.ticket_id)
     jti, refusal = token.jti, token.refusal
@@ -308,8 +306,8 @@ def _decide(
         if ticket and not _opens(token.order_id, item, ticket, facts):
             ticket = None
         if not refusal:
-            order_jti = facts.order_jtis.get(token.order_id)
-            refusal = rules.order_qr_standing(_issued_after(order_jti, token.jti), ticket)
+            issued_after = _issued_after(facts.orders.get(token.order_id), token.jti)
+            refusal = rules.order_qr_standing(issued_after, ticket)
             # an order's QR stands for the QRs of its tickets that are valid now
             jti = ticket.jti if ticket else None
     if token.is_code:
@@ -318,16 +316,16 @@ def _decide(
         if not ticket or not known or unit.operator.function_codes.isdisjoint(ticket.uses):
             ticket, refusal = None, rules.Refusal("TICKET_NOT_FOUND", "code")
         jti = ticket.jti if ticket else None
-    event_id = new_event_id(clock)
+    event_id = new_event_id(local)
     if ticket is None or jti is None:
         refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
         ticket = None
     elif refusal is None:
-        scan = _scan(unit, item, jti, clock)
+        scan = _scan(unit, item, jti, local)
         refusal = rules.decide(scan, ticket)
         if refusal is None:
             place = unit.operator.terminal_device_id, unit.operator.venue_code
-            rules.apply(scan, ticket, rules.Earlier(event_id, clock, *place))
+            rules.apply(scan, ticket, rules.Earlier(event_id, local, *place))
     answer = (
         _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.ScannedTicket, ticket))
     )
@@ -337,25 +335,24 @@ def _decide(
     return _Decided(item, token, ticket, jti, event_id, answer)
 
 
-def _issued_after(order_jti: UUID | None, jti: UUID | None) -> int | None:
-    return rotations_of_order_qr(order_jti, jti) if order_jti and jti else None
+def _issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:
+    return rotations_of_order_qr(order.jti, jti) if order and jti else None
 
 
-def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, clock: datetime) -> rules.Scan:
+def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.Scan:
     allowed = unit.operator.function_codes
     return rules.Scan(
-        jti, item.function_code, item.quantity, allowed, clock, sessions.admits(unit.operator)
+        jti, item.function_code, item.quantity, allowed, local, sessions.admits(unit.operator)
     )
 
 
-def _opens(
-    order_id: int, item: ScanItem, ticket: rules.ScannedTicket, facts: statements.ScanFacts
-) -> bool:
+def _opens(order_id: int, item: ScanItem, ticket: rules.ScannedTicket, facts: ScanFacts) -> bool:
     """Whether an order's QR stands for this ticket: its own, or one that it shares with the
     order it was changed from.
     """
-    shows = ticket.order_id == order_id or ticket.ticket_id in facts.also_shown.get(order_id, ())
-    return shows and ticket.ticket_code == item.ticket_code
+    order = facts.orders.get(order_id)
+    shows = ticket.order_id == order_id or (order and ticket.ticket_id in order.also_shown)
+    return bool(shows) and ticket.ticket_code == item.ticket_code
 
 
 def _admitted(item: ScanItem, ticket: rules.ScannedTicket) -> Answer:
@@ -394,7 +391,7 @@ def _refused(refusal: rules.Refusal, ticket: rules.ScannedTicket | None) -> Answ
 
 
 def _as_it_stays(
-    unit: ScanUnit, scan: _Decided, ticket: rules.ScannedTicket, clock: datetime
+    unit: ScanUnit, scan: _Decided, ticket: rules.ScannedTicket, local: datetime
 ) -> _Decided:
     """One item of a call that did nothing, told of the ticket as it is without the call's other
     items.
@@ -407,7 +404,7 @@ def _as_it_stays(
     answer = replace(answer, ticket_state=ticket.state, remaining=left)
     if scan.jti and answer.check in ("guard", "guard_time", "uses"):
         function = scan.item.function_code
-        alone = _scan(unit, scan.item, scan.jti, clock)
+        alone = _scan(unit, scan.item, scan.jti, local)
         uses = ticket.uses[function]
         facts: dict[str, str | int] = {
             "function": function,
@@ -436,8 +433,8 @@ def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
 def _note_order(
     unit: ScanUnit,
     scan: _Decided,
-    facts: statements.ScanFacts,
-    writes: statements.ScanWrites,
+    facts: ScanFacts,
+    writes: ScanWrites,
     now: datetime,
 ) -> None:
     """Notes the order of a ticket that is used up: it may be COMPLETED now, or as soon as nobody
@@ -447,13 +444,13 @@ def _note_order(
     if scan.answer.result != "SUCCESS" or ticket is None or ticket.state != "USED":
         return
     if ticket.order_id in facts.held_orders:
-        ask = completion.completing_later(ticket.order_id, scan.event_id, unit.operator.key, now)
-        writes.asks[ticket.order_id] = ask
+        task = completion.completing_later(ticket.order_id, scan.event_id, unit.operator.key, now)
+        writes.later[ticket.order_id] = task
     elif ticket.order_id is not None:
         writes.orders[ticket.order_id] = unit.operator.key
 
 
-def _note(unit: ScanUnit, scan: _Decided, writes: statements.ScanWrites) -> None:
+def _note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> None:
     """Notes what a decided item writes; a withheld one leaves no trace."""
     answer, item, operator, ticket = scan.answer, scan.item, unit.operator, scan.ticket
     if answer.result == "WITHHELD":
@@ -461,14 +458,15 @@ def _note(unit: ScanUnit, scan: _Decided, writes: statements.ScanWrites) -> None
     named = int(answer.redemption_id[:16], 16)
     if answer.result == "SUCCESS" and ticket and scan.jti:
         writes.touched.add((named, item.function_code))
-        guard = named, scan.jti, item.function_code
-        row = (*guard, scan.event_id, operator.terminal_device_id, operator.venue_code)
+        key = named, scan.jti, item.function_code
+        place = operator.terminal_device_id, operator.venue_code
+        guard = GuardRow(*key, scan.event_id, now, *place)
         if ticket.snapshot.terms[item.function_code].use_mode == rules.ONCE_PER_QR:
-            writes.once_guards.append(row)
+            writes.once_guards.append(guard)
         else:
-            writes.multi_guards[guard] = row
+            writes.multi_guards[key] = guard
     writes.events.append(
-        (
+        EventRow(
             named,
             scan.event_id,
             answer.ticket_code,
@@ -487,12 +485,10 @@ def _note(unit: ScanUnit, scan: _Decided, writes: statements.ScanWrites) -> None
         )
     )
     if scan.token.is_code:
-        writes.audits.append(
-            trail.row(_by_code(unit, scan), actor=f"supervisor:{operator.username}")
-        )
+        writes.audits.append((f"supervisor:{operator.username}", _by_code(unit, scan)))
 
 
-def _by_code(unit: ScanUnit, scan: _Decided) -> trail.AuditedChange:
+def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:
     """A redemption without a QR, for the audit trail; who did it is the actor."""
     answer, item, operator = scan.answer, scan.item, unit.operator
     done = {
@@ -506,17 +502,13 @@ def _by_code(unit: ScanUnit, scan: _Decided) -> trail.AuditedChange:
         "venue_code": operator.venue_code,
         "terminal_device_id": operator.terminal_device_id,
     }
-    return trail.AuditedChange("redeem_by_code", "ticket", item.ticket_code, None, done)
+    return AuditedChange("redeem_by_code", "ticket", item.ticket_code, None, done)
 
 
 def _content_hash(items: Iterable[ScanItem], comment: str, *, all_or_nothing: bool) -> bytes:
     content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
     said = [comment] if comment else []
     return hashlib.sha256(orjson.dumps([all_or_nothing, content, *said])).digest()
-
-
-def _dump(answers: list[Answer]) -> bytes:
-    return orjson.dumps(answers)
 
 
 def _load(stored: bytes) -> list[Answer]:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from server.platform.database import Database
 from server.platform.loops import Loops
-from server.platform.pipeline import PipelineConnection, PreparedStatement, array
+from server.platform.pipeline import PipelineConnection
+from server.platform.statements import Statement, run
 
 MAX_AT_ONCE = 20_000
 """Stocks in one statement, unless a single search asks for more."""
@@ -18,8 +19,16 @@ KEEP_SECONDS = 0.1
 the statement does.
 """
 
-_LEFT = PreparedStatement(
-    "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])"
+
+class StockLeft(NamedTuple):
+    """How much is left of a stock."""
+
+    stock_id: int
+    left: int
+
+
+_LEFT = Statement(
+    "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])", StockLeft
 )
 
 
@@ -75,12 +84,11 @@ class SeatsLeft:
         for each in asked:
             wanted.update(each.stock_ids)
         try:
-            async with pipeline.transaction():
-                (rows,) = await pipeline.round_trip([(_LEFT, [array(list(wanted))])], alone=True)
+            async with pipeline.autocommit():
+                left = {row.stock_id: row.left for row in await run(pipeline, _LEFT(wanted))}
         except Exception as error:  # noqa: BLE001 - those who wait get it
             _fail(asked, error)
             return
-        left = dict(rows)
         for each in asked:
             if not each.answer.done():
                 each.answer.set_result(left)

@@ -12,6 +12,7 @@ from server.orders.rules import order_state_after
 from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.database import Database
+from server.platform.statements import run_together
 from server.tickets.rules import FINAL_STATES
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_server
@@ -98,8 +99,9 @@ async def test_the_statement_decides_as_the_rule(world: World, database_url: str
         expected = order_state_after(pair)
         for cancelled in ([order.ticket_id] if expected == "CANCELLED" else [], []):
             async with db.transaction() as tx:
-                ids = [order.ticket_id]
-                found = await completion.complete(tx, ids, actor="test", now=clock.now())
+                actors = {order.ticket_id: "test"}
+                commands = completion.complete(actors, now=clock.now())
+                _, found = await run_together(tx, *commands)
                 assert found == cancelled
         assert await state(world, order) == (expected, 1 + (expected != "PAID")), pair
     await db.close()
@@ -121,7 +123,8 @@ async def test_a_large_order_costs_little(world: World, database_url: str) -> No
         await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_id = %s", ticket.ticket_id)
         async with db.transaction() as tx:
             read -= await tx.scalar(text(READ)) or 0
-            await completion.complete(tx, [order.ticket_id], actor="test", now=clock.now())
+            commands = completion.complete({order.ticket_id: "test"}, now=clock.now())
+            await run_together(tx, *commands)
             read += await tx.scalar(text(READ)) or 0
     await db.close()
     assert 400 <= read < 10 * MANY

@@ -8,7 +8,7 @@ import pytest
 
 from server.orders import hold_statements
 from server.platform import idempotency
-from server.platform.pipeline import Command, PipelineConnection, PreparedStatement
+from server.platform.pipeline import PipelineConnection, Prepared, Sent
 from server.stock import journeys
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import (
@@ -20,17 +20,17 @@ from tests.support.traveller import (
     traveller_server,
 )
 
-ALWAYS = [
+ALWAYS: list[Prepared] = [
     hold_statements.LOCK_STOCKS,
     hold_statements.READ_QUOTAS,
-    idempotency.READ_ANSWERS,
+    idempotency._READ,
     hold_statements.HOLD_STOCKS,
     hold_statements.ADD_QUOTAS,
     hold_statements.INSERT_ORDERS,
-    idempotency.STORE_ANSWERS,
+    idempotency._STORE,
 ]
-OF_SEATS = [hold_statements.READ_SEATS, hold_statements.TAKE_SEATS]
-OF_DOCUMENTS = [journeys.READ, journeys.ADD]
+OF_SEATS: list[Prepared] = [hold_statements.READ_SEATS, hold_statements.TAKE_SEATS]
+OF_DOCUMENTS: list[Prepared] = [journeys.READ, journeys.ADD]
 
 
 @pytest.fixture
@@ -47,24 +47,24 @@ async def client(world: World, database_url: str, redis_url: str) -> AsyncIterat
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[PreparedStatement]:
-    """The statements of hot transactions, in the order in which they are sent."""
-    statements: list[PreparedStatement] = []
-    round_trip = PipelineConnection.round_trip
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
+    """The statements of batches, in the order in which they are sent."""
+    statements: list[Prepared] = []
+    send = PipelineConnection._send
 
-    async def counted(self: PipelineConnection, commands: Sequence[Command], **options: Any) -> Any:
+    async def counted(self: PipelineConnection, commands: Sequence[Sent], **options: Any) -> Any:
         # what is polled for in the background may come between
         task = asyncio.current_task()
         if task and task.get_name() == "batch worker":
             statements.extend(statement for statement, _ in commands)
-        return await round_trip(self, commands, **options)
+        return await send(self, commands, **options)
 
-    monkeypatch.setattr(PipelineConnection, "round_trip", counted)
+    monkeypatch.setattr(PipelineConnection, "_send", counted)
     return statements
 
 
 async def test_what_an_order_does_not_need_has_no_statement(
-    world: World, client: TravellerClient, sent: list[PreparedStatement]
+    world: World, client: TravellerClient, sent: list[Prepared]
 ) -> None:
     """Seen red: with the seats of every stock read, as before, an order of a package read them
     too.

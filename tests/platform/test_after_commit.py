@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import dead_letters, outbox, task_worker
 from server.platform.database import Database
 from server.platform.outbox import ENQUEUED, GiveUpError, NewTask
+from server.platform.statements import commit_with
 from server.platform.task_worker import TaskKind
 from tests.support.operations import Manager
 from tests.support.order_scenario import OrderScenario, a_scenario
@@ -62,16 +63,15 @@ async def independent_transaction(db: Database) -> None:
 
 
 async def batched(db: Database) -> None:
-    parameter = outbox.enqueue_parameter([NewTask("write", "one", {}, NOW)], now=NOW)
     async with db.pipeline() as pipeline, pipeline.transaction():
-        await pipeline.round_trip([(outbox.ENQUEUE, [parameter])])
-        await pipeline.round_trip([], commit=True)
+        await outbox.enqueue(pipeline, "write", "one", {}, due=NOW, now=NOW)
+        await commit_with(pipeline)
 
 
 async def batched_at_once(db: Database) -> None:
-    parameter = outbox.enqueue_parameter([NewTask("write", "one", {}, NOW)], now=NOW)
+    tasks = [NewTask("write", "one", {}, NOW)]
     async with db.pipeline() as pipeline, pipeline.transaction():
-        await pipeline.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
+        await commit_with(pipeline, [outbox.enqueueing(tasks, now=NOW)])
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,10 @@ async def test_nothing_wakes_when_the_transaction_rolls_back(
     async with client.db.pipeline() as pipeline:
         with suppress(ZeroDivisionError):
             async with pipeline.transaction():
-                parameter = outbox.enqueue_parameter([NewTask("write", "one", {}, NOW)], now=NOW)
-                await pipeline.round_trip([(outbox.ENQUEUE, [parameter])])
+                await outbox.enqueue(pipeline, "write", "one", {}, due=NOW, now=NOW)
                 raise ZeroDivisionError
         async with pipeline.transaction():
-            await pipeline.round_trip([], commit=True)
+            await commit_with(pipeline)
     async with client.db.transaction() as tx:
         await tx.execute(text("SELECT 1"))
     assert not woken

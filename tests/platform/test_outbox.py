@@ -19,7 +19,8 @@ from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 from server.platform.outbox import LeaseLostError, NewTask, Postpone, Task
-from server.platform.pipeline import PipelineConnection, PreparedStatement, columns, round_trip
+from server.platform.pipeline import PipelineConnection
+from server.platform.statements import Statement, commit_with, run
 from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import Seen, TaskHandler, a_client, effects
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -100,16 +101,14 @@ async def test_same_work_twice_in_one_set(client: TaskHandler) -> None:
     }
 
 
-async def test_asking_in_a_hot_transaction(client: TaskHandler) -> None:
+async def test_enqueueing_in_a_batch(client: TaskHandler) -> None:
     seen = Seen()
     for number in range(2):
-        parameter = outbox.enqueue_parameter(
-            [NewTask("tell", "hot", {"n": number}, client.clock.now)], now=client.clock.now
-        )
+        tasks = [NewTask("tell", "batched", {"n": number}, client.clock.now)]
         async with client.db.engine.connect() as connection:
             pipeline = await PipelineConnection.of(connection)
             async with pipeline.transaction():
-                await pipeline.round_trip([(outbox.ENQUEUE, [parameter])], commit=True)
+                await commit_with(pipeline, [outbox.enqueueing(tasks, now=client.clock.now)])
     assert await client.outbox({"tell": TaskKind(seen.handle)}).drain() == 1
     assert seen.tasks[0].payload == {"n": 1}
 
@@ -195,10 +194,10 @@ async def test_tasks_that_end_together(client: TaskHandler) -> None:
         lost.lease_until += timedelta(seconds=1)
         await client.ask("again")
         async with client.db.pipeline() as pipeline, pipeline.transaction():
-            (leased,) = await pipeline.round_trip([outbox.lock_leases(held)])
-            ours = [each for each in held if (each.task_id,) in leased]
-            (ended,) = await pipeline.round_trip([outbox.done_together(ours)], commit=True)
-        assert sorted(ended) == [("DONE",), ("OPEN",)]
+            leased = await run(pipeline, outbox.lock_leases(held))
+            ours = [each for each in held if each.task_id in leased]
+            (ended,) = await commit_with(pipeline, [outbox.done_together(ours)])
+        assert sorted(ended) == ["DONE", "OPEN"]
         for each in ours:
             each.is_settled = True
         all_here.set()
@@ -399,14 +398,12 @@ async def test_look_at_a_long_queue_reads_little(client: TaskHandler) -> None:
     await client.ask(*(f"later {n}" for n in range(5_000)), in_seconds=600)
     await client.ask("now")
     explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + task_worker._TAKE.sql
-    now = client.clock.now.isoformat()
-    parameters = [*columns([("tell", 4, now), ("write", 4, now)]), now]
+    plans: Statement[list[Any]] = Statement(explain.decode(), list)
+    now = client.clock.now
     for blocks in (1_000, 40):  # the first look passes over what is dead in the index, and marks it
         async with client.db.transaction() as tx:
             await tx.execute(text("ANALYZE outbox_tasks"))
-            (((plan,),),) = await round_trip(
-                tx, [(PreparedStatement(explain.decode()), parameters)]
-            )
+            (plan,) = await run(tx, plans(["tell", "write"], [4, 4], [now, now], now))
             (root,) = plan
             top = root["Plan"]
             assert top["Actual Rows"] == 1

@@ -18,7 +18,7 @@ import pytest
 
 from server.api import interceptor
 from server.platform.errors import Reason
-from server.platform.pipeline import PreparedStatement
+from server.platform.statements import Statement
 from server.redemption import rules, statements
 from tests.support.gate import (
     QrTicket,
@@ -131,7 +131,7 @@ async def test_the_guards_key_alone_admits_once(
     Seen red: without the primary key, two of 64 were admitted.
     """
     unlocked = statements.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE SKIP LOCKED", "")
-    monkeypatch.setattr(statements, "LOCK_TICKETS", PreparedStatement(unlocked))
+    monkeypatch.setattr(statements, "LOCK_TICKETS", Statement(unlocked, statements.TicketRow))
     ticket = await world.ticket()
     assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
 

@@ -153,7 +153,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     ) -> redemption_pb2.DecryptQrResponse:
         now = self._local_now()
         opened = await self._redeemer.open(request.encrypted_data, now)
-        async with self._db.pipeline() as pipeline, pipeline.transaction():
+        async with self._db.pipeline() as pipeline, pipeline.autocommit():
             look = await lookup.look(
                 pipeline,
                 self._snapshots,
