@@ -21,7 +21,7 @@ from server.platform import clock, idempotency
 from server.platform.database import RACE_ATTEMPTS, Database
 from server.platform.driver_errors import LockedError, LostRaceError
 from server.platform.errors import DomainError
-from server.platform.idempotency import Call, KeptAnswer
+from server.platform.idempotency import KeptAnswer, KeyedCall
 from server.platform.metrics import LOCKED_CALLS
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command, commit_with, run_all, with_next
@@ -72,10 +72,10 @@ class Read(Protocol[U_contra, F_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Repeats(Generic[U, O]):
+class Idempotency(Generic[U, O]):
     """How calls are repeated: which `call` a unit is, if it may be, and how an outcome is kept."""
 
-    call: Callable[[U], Call | None]
+    call: Callable[[U], KeyedCall | None]
     dump: Callable[[O], bytes]
     load: Callable[[bytes], O]
 
@@ -93,7 +93,7 @@ class Work(Generic[U, F, O]):
     read: Read[U, F]
     decide: Callable[[U, F], O]
     write: Callable[[PipelineConnection, F], Awaitable[Iterable[Command[Any] | None]]]
-    repeats: Repeats[U, O] | None = None
+    repeats: Idempotency[U, O] | None = None
 
 
 Transact: TypeAlias = Callable[..., Awaitable[list[O | DomainError]]]
@@ -307,12 +307,12 @@ def _decided(decide: Callable[[U, F], O], unit: U, facts: F) -> O | DomainError:
 class _Answers(Generic[U, O]):
     """The first answers of the calls of one transaction: those that were read, and fresh ones."""
 
-    def __init__(self, repeats: Repeats[U, O] | None, found: Iterable[KeptAnswer]) -> None:
+    def __init__(self, repeats: Idempotency[U, O] | None, found: Iterable[KeptAnswer]) -> None:
         self._repeats = repeats
         self._known = {answer[:3]: answer for answer in found}
         self.fresh: list[KeptAnswer] = []
 
-    def find(self, call: Call | None) -> O | DomainError | None:
+    def find(self, call: KeyedCall | None) -> O | DomainError | None:
         """The answer of a repeat; None if there is none yet."""
         answer = self._known.get(call.key) if call else None
         if answer is None or call is None or self._repeats is None:
@@ -321,7 +321,7 @@ class _Answers(Generic[U, O]):
             return idempotency.mismatch(answer.request_id)
         return self._repeats.load(answer.answer)
 
-    def keep(self, call: Call | None, outcome: O | DomainError) -> O | DomainError:
+    def keep(self, call: KeyedCall | None, outcome: O | DomainError) -> O | DomainError:
         """Keeps an outcome for repeats; a refusal is decided anew."""
         if call and self._repeats and not isinstance(outcome, DomainError):
             answer = KeptAnswer(*call.key, call.content_hash, self._repeats.dump(outcome))

@@ -43,7 +43,7 @@ Key = tuple[str, str, str]
 """Caller (`partner:CP`, `terminal:T-1`, `admin:root`), method, request_id."""
 
 
-class Call(NamedTuple):
+class KeyedCall(NamedTuple):
     """A call that may be repeated: its key, and the hash of what it asks for."""
 
     key: Key

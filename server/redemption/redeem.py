@@ -28,7 +28,7 @@ from server.identity.callers import Operator
 from server.orders import completion
 from server.orders.rules import rotations_of_order_qr
 from server.platform import clock, idempotency
-from server.platform.batching import Batcher, Repeats, Work
+from server.platform.batching import Batcher, Idempotency, Work
 from server.platform.change_feed import Remembered
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
@@ -109,12 +109,12 @@ class ScanUnit:
     tokens: list[_Token] = field(default_factory=list)
 
     @property
-    def call(self) -> idempotency.Call | None:
+    def call(self) -> idempotency.KeyedCall | None:
         """The call that a repeat repeats; None without a request_id."""
         if not self.request_id:
             return None
         key = self.operator.key, self.method, self.request_id
-        return idempotency.Call(key, self.content_hash)
+        return idempotency.KeyedCall(key, self.content_hash)
 
 
 class _Scans(NamedTuple):
@@ -153,7 +153,7 @@ class Redeemer:
                 self._read,
                 _decide,
                 _write,
-                Repeats(attrgetter("call"), orjson.dumps, _load),
+                Idempotency(attrgetter("call"), orjson.dumps, _load),
             ),
             batch=batch,
             workers=workers,
