@@ -229,7 +229,7 @@ async def app_server(
         (loops_module, "STEADY_SECONDS"),
     ):
         monkeypatch.setattr(module, name, 0.05)
-    async with traveller_server(database_url, redis_url) as running:
+    async with traveller_server(database_url, redis_url, all_jobs=True) as running:
         yield running
 
 
@@ -368,7 +368,7 @@ async def test_a_read_only_database(
     Seen red: calls were told INTERNAL, health SERVING; before, no hold expired any more and the
     stop failed.
     """
-    async with traveller_server(database_url, redis_url) as running:
+    async with traveller_server(database_url, redis_url, all_jobs=True) as running:
         client = TravellerClient.of(running.channel, 1)
         order = await client.order(world.seat())
         try:

@@ -4,13 +4,17 @@ import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
-from server.app import App
-from server.platform.config import load_settings
+from server import app as app_module
+from server.app import App, jobs
+from server.platform.config import Settings, load_settings
+from server.platform.schedule import Job
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 
@@ -46,15 +50,26 @@ class GateServer:
     is_stopped: bool = False
 
 
+def _frequent_jobs(settings: Settings) -> list[Job]:
+    return [job for job in jobs(settings) if job.cadence <= timedelta(minutes=1)]
+
+
 @asynccontextmanager
 async def gate_server(
     database_url: str, redis_url: str, **settings: Any
 ) -> AsyncIterator[GateServer]:
     """A server on free ports; several over one database are several processes, but for the
     machine.
+
+    Of its jobs it runs those that are due within a minute; `all_jobs` would look at once for the
+    others too, each over a connection of its own.
     """
     ports = {"grpc_port": 0, "http_port": 0, "secret_key": SECRET_KEY}
-    app = await App.start(load_settings(**ports | settings), database_url, redis_url)
+    all_jobs = settings.pop("all_jobs", False)
+    with pytest.MonkeyPatch.context() as patched:
+        if not all_jobs:
+            patched.setattr(app_module, "jobs", _frequent_jobs)
+        app = await App.start(load_settings(**ports | settings), database_url, redis_url)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
         server = GateServer(app, channel)
         try:
