@@ -7,6 +7,40 @@ from tools.rules import RULES, Source
 
 SERVICER = "class GateServicer:\n    def scan(self):\n" + "        pass\n" * 20
 TX = "async def work(tx):\n    await "
+DECIDES = "class GateServicer:\n    async def Scan(self, x):\n        if x:\n            pass\n"
+LOOKS = [
+    "from datetime import datetime\ndatetime.now()\n",
+    "from datetime import datetime as dt\ndt.now()\n",
+    "from datetime import datetime\nclock = datetime\nclock.utcnow()\n",
+    "import datetime\ndatetime.date.today()\n",
+    "import time as t\nt.monotonic_ns()\n",
+    "from time import time\nx = time()\n",
+    "from datetime import datetime\nf = field(default_factory=datetime.now)\n",
+    "from server.platform import clock\nclock.now()\n",
+]
+WRITES = [
+    'x = "UPDATE stocks SET a = 1"\n',
+    'x = f"UPDATE stocks SET {a} = 1"\n',
+    'x = "update stocks set a = 1"\n',
+    'x = "UPDATE public.stocks SET a = 1"\n',
+    'x = "INSERT INTO\\n  stocks (a)"\n',
+    'x = "delete from stocks"\n',
+    'x = "TRUNCATE stocks"\n',
+    'x = "COPY stocks FROM STDIN"\n',
+    "from server.a.models import stocks\nstocks.update()\n",
+    "from server.a.models import stocks as rows\nfrom sqlalchemy import insert\ninsert(rows)\n",
+    "from server.a import models\nimport sqlalchemy as sa\nsa.delete(models.stocks)\n",
+    "import server.a.models\nserver.a.models.stocks.insert()\n",
+    (
+        "from server.a.models import stocks\nfrom sqlalchemy import update as change\n"
+        "rows = stocks\nchange(rows)\n"
+    ),
+    (
+        "from sqlalchemy.dialects.postgresql import insert as pg_insert\n"
+        "from server.a.models import stocks\npg_insert(stocks)\n"
+    ),
+    "from server.a.models import stocks\nSTOCKS = Records('stock', stocks.c.code, q, S, K)\n",
+]
 BROKEN = [
     ("600 lines a file", {"server/a/b.py": "x = 1\n" * 601}),
     ("70 lines a function", {"server/a/b.py": "def f():\n" + "    pass\n" * 70}),
@@ -17,7 +51,18 @@ BROKEN = [
     ("100 columns", {"tests/a.py": "#" * 101}),
     ("one committer", {"server/a/b.py": "tx.commit()\n"}),
     ("one committer", {"server/a/b.py": "self._engine.begin()\n"}),
-    ("no clock in rules", {"server/a/rules.py": "datetime.now()\n"}),
+    ("one place aborts", {"server/api/a/b.py": "async def f(context):\n    context.abort(1)\n"}),
+    ("300 lines a channel", {"server/channels/ctrip.py": "x = 1\n" * 301}),
+    ("no decisions in a servicer", {"server/api/a/servicer.py": DECIDES}),
+    (
+        "a statement is written once",
+        {
+            "server/a/b.py": 'x = Statement("SELECT 1  FROM stocks", int)\n',
+            "server/a/c.py": 'y = PreparedStatement("""SELECT 1\n  FROM stocks""")\n',
+        },
+    ),
+    ("rules are the product's", {"server/a/rules.py": "def f(): ...\n", "tests/a.py": "f()\n"}),
+    *[("no clock in rules", {"server/a/rules.py": looks}) for looks in LOOKS],
     ("no client call inside a transaction", {"server/a/b.py": TX + "self._client.pay()\n"}),
     (
         "no client call inside a transaction",
@@ -27,14 +72,18 @@ BROKEN = [
             "        await client.pay()\n"
         },
     ),
-    (
-        "a table is written in one room",
-        {
-            "server/a/models.py": 'stocks = Table("stocks")\n',
-            "server/a/b.py": 'x = "UPDATE stocks SET a = 1"\n',
-            "server/b/c.py": "from server.a.models import stocks\nstocks.update()\n",
-        },
-    ),
+    *[
+        (
+            "a table is written in one room",
+            {
+                "server/a/models.py": 'stocks = Table("stocks")\n',
+                "server/a/b.py": 'x = "UPDATE stocks SET a = 1"\n',
+                "server/b/c.py": writes,
+            },
+        )
+        for writes in WRITES
+    ],
+    ("a table is written in one room", {"server/b/c.py": 'x = f"UPDATE {table} SET a = 1"\n'}),
     (
         "a class name means one thing",
         {"server/a/b.py": "class Quote: pass\n", "server/c/d.py": "class Quote: pass\n"},
@@ -54,9 +103,14 @@ BROKEN = [
 ]
 KEPT = {
     "server/a/models.py": 'stocks = Table("stocks")\n',
-    "server/a/rules.py": "def is_due(now: datetime) -> bool: ...\n",
+    "server/a/rules.py": "import time\nfrom datetime import datetime\n\n\n"
+    "def is_due(now: datetime, time: str) -> bool: ...\n\n\nDAY = datetime(2026, 1, 1)\n",
     "server/a/b.py": "from server.a.models import stocks\n\n\nclass Quote: ...\n\n\n"
-    'x = "UPDATE stocks SET a = 1"\n' + TX + "self._clients_of(tx)\n",
+    'x = "UPDATE stocks SET a = 1"\n' + TX + "self._clients_of(tx)\n"
+    'y = Statement("SELECT 1")\nz = Statement("SELECT 2")\nis_due(x, y)\n'
+    'log.info("what you update stocks by")\nseen.update(stocks)\nspan.set_code(1)\n',
+    "server/api/interceptor.py": "async def f(context):\n    context.abort(1)\n",
+    "server/channels/ctrip.py": "x = 1\n" * 300,
     "server/api/a/servicer.py": "class AServicer:\n    def scan(self, x: int): ...\n",
     "tests/a.py": "class Quote: ...\n",
 }
