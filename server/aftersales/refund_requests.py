@@ -12,7 +12,6 @@ Words). While another ticket may still come back they stay, and go when it is kn
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from itertools import accumulate
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,6 +29,7 @@ from server.orders.shared_tickets import SharedMember
 from server.orders.travel_tickets import TravelTicket
 from server.payments import refund_rules, refunds, travel_parties
 from server.payments.refunds import Paid, Refund, TicketRefund
+from server.platform.crypto import fingerprint
 from server.platform.errors import DomainError, Reason, not_found
 from server.tickets import tickets
 
@@ -256,7 +256,7 @@ def _steps(ticket_ids: Collection[int]) -> list[int]:
 def _digest(given_back: Iterable[TicketRefund]) -> str:
     """What says whether the same tickets give back the same."""
     amounts = sorted((ticket.ticket_id, ticket.amount_minor) for ticket in given_back)
-    return blake2b(repr(amounts).encode(), digest_size=16).hexdigest()
+    return fingerprint(repr(amounts).encode(), size_bytes=16).hex()
 
 
 def _is_last(offers: _Offers, paid: Sequence[Paid]) -> bool:

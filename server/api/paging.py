@@ -12,10 +12,7 @@ A servicer writes a method that lists something with @paged:
         return ListRefundsResponse(refunds=map(refund_message, shown))
 """
 
-import base64
 import functools
-import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -25,6 +22,7 @@ from uuid import UUID
 import orjson
 
 from server.api.calls import Context, current
+from server.platform.crypto import Signer, digest
 from server.platform.errors import DomainError, Reason
 
 DEFAULT_PAGE_SIZE = 50
@@ -44,24 +42,19 @@ class PageTokens:
     """Opaque page tokens, bound to the caller and to every filter of the request (AIP-158)."""
 
     def __init__(self, secret_key: bytes) -> None:
-        self._key = hmac.digest(secret_key, b"deeptravel page tokens", "sha256")
+        self._signer = Signer(secret_key, "deeptravel page tokens")
 
     def encode(self, request: Any, cursor: Sequence[Value]) -> str:
         """The token of the page after `cursor`, for requests with the filters of `request`."""
-        body = orjson.dumps(list(cursor))
-        return base64.urlsafe_b64encode(self._mac(request, body) + body).decode().rstrip("=")
+        return self._signer.token(orjson.dumps(list(cursor)), _bound_to(request))
 
     def decode(self, request: Any) -> list[Any] | None:
         """The cursor of the request's token; None for the first page. Raises PAGE_TOKEN_INVALID."""
         token: str = request.page_token
         if not token:
             return None
-        try:
-            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except ValueError:
-            raw = b""
-        mac, body = raw[:16], raw[16:]
-        if not hmac.compare_digest(mac, self._mac(request, body)):
+        body = self._signer.read_token(token, _bound_to(request))
+        if body is None:
             raise DomainError(
                 Reason.PAGE_TOKEN_INVALID,
                 "page_token: is not one for these filters; ask for the first page again",
@@ -70,15 +63,17 @@ class PageTokens:
         cursor: list[Any] = orjson.loads(body)
         return cursor
 
-    def _mac(self, request: Any, body: bytes) -> bytes:
-        filters = type(request)()
-        filters.CopyFrom(request)
-        filters.ClearField("page_token")
-        filters.ClearField("page_size")
-        who = current().caller
-        bound = (who.key if who else "").encode() + b"\0" + type(request).DESCRIPTOR.name.encode()
-        content = bound + b"\0" + filters.SerializeToString(deterministic=True) + b"\0" + body
-        return hmac.digest(self._key, hashlib.sha256(content).digest(), "sha256")[:16]
+
+def _bound_to(request: Any) -> Callable[[bytes], bytes]:
+    """Of a cursor what is signed: it, the caller, the method and the filters."""
+    filters = type(request)()
+    filters.CopyFrom(request)
+    filters.ClearField("page_token")
+    filters.ClearField("page_size")
+    who = current().caller
+    bound = (who.key if who else "").encode() + b"\0" + type(request).DESCRIPTOR.name.encode()
+    content = bound + b"\0" + filters.SerializeToString(deterministic=True) + b"\0"
+    return lambda body: digest(content + body)
 
 
 def page_size(request: Any) -> int:

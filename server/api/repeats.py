@@ -18,20 +18,18 @@ A servicer writes such a method with @changing:
 """
 
 import functools
-import hmac
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.api.calls import Context, Response, current
 from server.platform import idempotency
 from server.platform.clock import now
+from server.platform.crypto import Sealer, Signer, derive
 from server.platform.database import Database, set_statement_timeout
 
 
@@ -44,12 +42,12 @@ class Repeats:
 
     def __init__(self, db: Database, secret_key: bytes) -> None:
         self._db = db
-        self._hash_key = hmac.digest(secret_key, b"deeptravel request content", "sha256")
-        self._cipher = AESGCM(hmac.digest(secret_key, b"deeptravel stored answers", "sha256"))
+        self._content = Signer(secret_key, "deeptravel request content", mac_bytes=32)
+        self._answers = Sealer(derive(secret_key, "deeptravel stored answers"))
 
     def content_hash(self, request: Message) -> bytes:
         """A keyed hash of the request's content."""
-        return hmac.digest(self._hash_key, request.SerializeToString(deterministic=True), "sha256")
+        return self._content.mac(request.SerializeToString(deterministic=True))
 
     async def once(
         self,
@@ -82,10 +80,10 @@ class Repeats:
                 tx, key, content_hash, now=now(), is_slow=statement_timeout_seconds is not None
             )
             if stored is not None:
-                return response_type.FromString(self._open(stored) if secret else stored)
+                return response_type.FromString(self._answers.open(stored) if secret else stored)
             response = await work(tx)
             answer = response.SerializeToString()
-            await idempotency.finish(tx, key, self._seal(answer) if secret else answer)
+            await idempotency.finish(tx, key, self._answers.seal(answer) if secret else answer)
             return response
 
         return await self._db.in_transaction(attempt)
@@ -106,14 +104,7 @@ class Repeats:
         if stored is None:
             return None
         secret = _carries_secrets(response_type.DESCRIPTOR)
-        return response_type.FromString(self._open(stored) if secret else stored)
-
-    def _seal(self, answer: bytes) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, answer, None)
-
-    def _open(self, stored: bytes) -> bytes:
-        return self._cipher.decrypt(stored[:12], stored[12:], None)
+        return response_type.FromString(self._answers.open(stored) if secret else stored)
 
 
 @functools.cache

@@ -9,7 +9,6 @@ it that is travelled. A package offer is a product on its first day of use, and 
 valid as `rules.valid_until` says.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from server.catalog import pricing
 from server.catalog.offers import Offer, OfferJourney, OfferStop
 from server.catalog.rules import valid_until
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.crypto import fingerprint
 from server.platform.database import Database
 from server.platform.texts import read_code
 from server.stock.ids import DAY_BITS, DIRECT, EPOCH, departure_stock_id, stock_id
@@ -150,7 +150,7 @@ class Catalogue:
 
     def __init__(self, facts: Mapping[str, list[tuple[Any, ...]]]) -> None:
         content = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
-        self.edition = hashlib.blake2b(content, digest_size=12).hexdigest()
+        self.edition = fingerprint(content, size_bytes=12).hex()
         self.cities = {row[0]: CatalogueCity(*row) for row in facts["cities"]}
         self.products = {row[0]: ListedProduct(*row) for row in facts["products"]}
         stops = {row[0]: OfferStop(*row) for row in facts["stops"]}

@@ -7,8 +7,6 @@ click.
 
 import asyncio
 import base64
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from server.identity.hashing_queue import OURS, HashingQueue, Share
+from server.platform.crypto import digest
 
 T = TypeVar("T")
 
@@ -94,12 +93,7 @@ def read_token(kind: Literal["a", "r"], text: str) -> tuple[UUID, bytes] | None:
 
 def secret_hash(secret: str) -> bytes:
     """What is stored of a secret with full entropy."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def same(stored: bytes, given: bytes) -> bool:
-    """Whether two hashes are equal, in a time that does not tell where they differ."""
-    return hmac.compare_digest(stored, given)
+    return digest(secret.encode())
 
 
 def _new_secret() -> str:

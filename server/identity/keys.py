@@ -13,6 +13,7 @@ from server.identity.callers import Partner
 from server.identity.models import partner_keys
 from server.parties.models import partners
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
+from server.platform.crypto import same
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.faults import fault_text
@@ -112,7 +113,7 @@ class PartnerKeys:
             raise unauthenticated()
         async with self._db.transaction() as tx:
             row = (await tx.execute(KEY, {"id": given[0]})).one_or_none()
-        if row is None or not credentials.same(row.secret_hash, given[1]):
+        if row is None or not same(row.secret_hash, given[1]):
             raise unauthenticated()
         partner = Partner(
             row.partner_id,

@@ -40,6 +40,7 @@ from server.parties.models import merchants, terminals, venues
 from server.platform import change_feed
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
 from server.platform.config import Settings
+from server.platform.crypto import same
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loops
@@ -256,7 +257,7 @@ class Identity:
             raise unauthenticated()
         async with self._db.transaction() as tx:
             row = (await tx.execute(LOGIN, {"id": given[0]})).one_or_none()
-        if row is None or not credentials.same(row.access_hash, given[1]):
+        if row is None or not same(row.access_hash, given[1]):
             raise unauthenticated()
         return _live(row)
 
@@ -348,7 +349,7 @@ class Identity:
             raise unauthenticated()
         login_id, given_hash = given
         row = await self._login_row(login_id)
-        if credentials.same(row.refresh_hash, given_hash):
+        if same(row.refresh_hash, given_hash):
             if now >= row.refresh_expire_time:
                 raise unauthenticated()
             _live(row)
@@ -357,7 +358,7 @@ class Identity:
                 return tokens
             row = await self._login_row(login_id)  # another call with it was first
         if row.end_time is None and row.former_refresh_hash and row.successor_sealed:
-            repeated = credentials.same(row.former_refresh_hash, given_hash)
+            repeated = same(row.former_refresh_hash, given_hash)
             if repeated and rules.gets_successor_again(row.issue_time, now):
                 _live(row)
                 successor = refreshing.unseal(refresh_token, row.successor_sealed)

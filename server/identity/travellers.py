@@ -8,7 +8,6 @@ within a second in every process: the ids of the blocked, normally a handful, ar
 """
 
 import base64
-import hmac
 import random
 import re
 import secrets
@@ -27,6 +26,7 @@ from server.identity.keys import unauthenticated
 from server.identity.models import travellers
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.config import Settings
+from server.platform.crypto import Signer
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.ratelimit import Allowance, TokenBuckets
@@ -125,7 +125,7 @@ class TravellerTokens:
     """
 
     def __init__(self, secret_key: bytes, *, life_seconds: int) -> None:
-        self._key = hmac.digest(secret_key, b"deeptravel traveller tokens", "sha256")
+        self._signer = Signer(secret_key, "deeptravel traveller tokens", mac_bytes=_MAC_BYTES)
         self._life_seconds = life_seconds
 
     def issue(self, traveller: Traveller, now: datetime) -> TravellerToken:
@@ -133,7 +133,7 @@ class TravellerTokens:
         expiry = int(now.timestamp()) + self._life_seconds
         nonce = secrets.token_bytes(_NONCE_BYTES)
         content = _CONTENT.pack(_VERSION, traveller.traveller_id, expiry, _NO_FLAGS, nonce)
-        text = base64.urlsafe_b64encode(content + self._mac(content)).decode()
+        text = base64.urlsafe_b64encode(content + self._signer.mac(content)).decode()
         return TravellerToken(TOKEN_PREFIX + text, self._life_seconds)
 
     def read(self, token: str, at: float) -> Traveller | None:
@@ -145,15 +145,12 @@ class TravellerTokens:
             return None
         raw = base64.urlsafe_b64decode(match[1])
         content = raw[: _CONTENT.size]
-        if not hmac.compare_digest(raw[_CONTENT.size :], self._mac(content)):
+        if not self._signer.has_signed(content, raw[_CONTENT.size :]):
             return None
         version, traveller_id, expiry, flags, _ = _CONTENT.unpack(content)
         if (version, flags) != (_VERSION, _NO_FLAGS) or at >= expiry:
             return None
         return Traveller(traveller_id)
-
-    def _mac(self, content: bytes) -> bytes:
-        return hmac.digest(self._key, content, "sha256")[:_MAC_BYTES]
 
 
 class Travellers:

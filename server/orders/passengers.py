@@ -2,20 +2,16 @@
 shown masked.
 """
 
-import hmac
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import orjson
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from server.orders import documents
+from server.platform.crypto import Sealer, derive, fingerprint
 
 PET = "PET"
-_NONCE_BYTES = 12
 _HASH_BYTES = 16
 
 
@@ -50,21 +46,19 @@ class PassengerSeals:
     """
 
     def __init__(self, secret_key: bytes) -> None:
-        self._cipher = AESGCM(hmac.digest(secret_key, b"deeptravel passengers", "sha256"))
-        self._hash_key = hmac.digest(secret_key, b"deeptravel travel documents", "sha256")
+        self._sealer = Sealer(derive(secret_key, "deeptravel passengers"))
+        self._hash_key = derive(secret_key, "deeptravel travel documents")
 
     def seal(
         self, order_id: int, passengers: Sequence[Passenger], *, contact_phone: str = ""
     ) -> bytes:
         """The passengers as they are stored with this order, and how to reach them."""
-        nonce = os.urandom(_NONCE_BYTES)
         content: Any = [
             [p.name, p.customer_type, p.document_type, p.document_number] for p in passengers
         ]
         if contact_phone:
             content = {"passengers": content, "contact_phone": contact_phone}
-        plain = orjson.dumps(content)
-        return nonce + self._cipher.encrypt(nonce, plain, order_id.to_bytes(8, "big"))
+        return self._sealer.seal(orjson.dumps(content), order_id.to_bytes(8, "big"))
 
     def open(self, order_id: int, sealed: bytes) -> list[Passenger]:
         """The passengers of this order. Raises as `open_party`."""
@@ -75,9 +69,7 @@ class PassengerSeals:
 
         Raises InvalidTag for what is not, or was not sealed with our key.
         """
-        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        plain = self._cipher.decrypt(nonce, encrypted, order_id.to_bytes(8, "big"))
-        content = orjson.loads(plain)
+        content = orjson.loads(self._sealer.open(sealed, order_id.to_bytes(8, "big")))
         contact_phone = ""
         if isinstance(content, dict):
             content, contact_phone = content["passengers"], content["contact_phone"]
@@ -88,5 +80,5 @@ class PassengerSeals:
         without our key.
         """
         document = documents.identity(passenger.document_type, passenger.document_number)
-        hashed = blake2b("\0".join(document).encode(), key=self._hash_key, digest_size=_HASH_BYTES)
-        return hashed.digest()
+        content = "\0".join(document).encode()
+        return fingerprint(content, size_bytes=_HASH_BYTES, key=self._hash_key)

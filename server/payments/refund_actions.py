@@ -2,7 +2,6 @@
 settled by hand.
 """
 
-import hashlib
 import re
 from typing import Unpack
 
@@ -13,6 +12,7 @@ from server.audit.records import By
 from server.audit.trail import audit
 from server.payments import abnormal_refunds, refunds
 from server.payments.refunds import Part, Refund
+from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.errors import invalid, not_found
 from server.wechat.client import WechatClient
@@ -80,9 +80,7 @@ def bank_account(account: str, bank_type: str, number: str, real_name: str) -> B
 
 def request_mark(caller: str, request_id: str, content_hash: bytes) -> str:
     """By which a part knows the request that sent it to another account, if that is repeated."""
-    return hashlib.sha256(
-        b"\0".join((caller.encode(), request_id.encode(), content_hash))
-    ).hexdigest()
+    return digest(b"\0".join((caller.encode(), request_id.encode(), content_hash))).hex()
 
 
 async def send_abnormal_refund(

@@ -12,7 +12,6 @@ function_code), the check on remaining_uses.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,6 +29,7 @@ from server.orders.rules import rotations_of_order_qr
 from server.platform import clock, idempotency
 from server.platform.batching import Batcher, Idempotency, Work
 from server.platform.change_feed import Remembered
+from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
 from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
@@ -508,7 +508,7 @@ def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:
 def _content_hash(items: Iterable[ScanItem], comment: str, *, all_or_nothing: bool) -> bytes:
     content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
     said = [comment] if comment else []
-    return hashlib.sha256(orjson.dumps([all_or_nothing, content, *said])).digest()
+    return digest(orjson.dumps([all_or_nothing, content, *said]))
 
 
 def _load(stored: bytes) -> list[Answer]:

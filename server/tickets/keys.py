@@ -6,23 +6,22 @@ there is one active key and one pending at the most.
 """
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Row, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import change_feed
 from server.platform.config import ConfigError
+from server.platform.crypto import Sealer
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.tickets.models import qr_keys
-from server.tickets.qr import IV_BYTES, SEED_BYTES, KeyRing, KeyState, QrKey
+from server.tickets.qr import SEED_BYTES, KeyRing, KeyState, QrKey
 
 PROPAGATION_SECONDS = change_feed.TRUST_SECONDS + 1.0
 """After this long every process knows a new key, those that were just answering a call included."""
@@ -198,18 +197,16 @@ def encrypt_secrets(key: QrKey, secret_key: bytes) -> bytes:
     """iv 12 B | AES-256-GCM of seed and AES key, tag behind; bound to key id and public key."""
     if key.seed is None:
         raise ValueError(f"key {key.key_id} has no seed to store")
-    iv = os.urandom(IV_BYTES)
     bound = _bound(key.key_id, key.verify_key)
-    return iv + AESGCM(secret_key).encrypt(iv, key.seed + key.aes_key, bound)
+    return Sealer(secret_key).seal(key.seed + key.aes_key, bound)
 
 
 def decrypt_secrets(
     encrypted: bytes, key_id: int, verify_key: bytes, secret_key: bytes
 ) -> tuple[bytes, bytes]:
     """The seed and the AES key. Raises ConfigError for another secret key, or an altered row."""
-    iv, ciphertext = encrypted[:IV_BYTES], encrypted[IV_BYTES:]
     try:
-        secrets = AESGCM(secret_key).decrypt(iv, ciphertext, _bound(key_id, verify_key))
+        secrets = Sealer(secret_key).open(encrypted, _bound(key_id, verify_key))
     except InvalidTag:
         raise ConfigError(
             f"DEEPTRAVEL_SECRET_KEY: QR key {key_id} in the database was stored under another one;"

@@ -25,7 +25,7 @@ def token(traveller: Traveller = TRAVELLER) -> str:
 
 def sealed(content: bytes) -> str:
     """A token with this content, under our MAC."""
-    return "dtt_" + base64.urlsafe_b64encode(content + TOKENS._mac(content)).decode()
+    return "dtt_" + base64.urlsafe_b64encode(content + TOKENS._signer.mac(content)).decode()
 
 
 def content(version: int = 1, expiry: int = int(AT) + 1, flags: int = 0) -> bytes:

@@ -32,6 +32,7 @@ from server.identity.service import end_logins
 from server.parties import models as models_module
 from server.parties import partners, venues
 from server.parties.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
+from server.platform.crypto import same
 from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
 from tools.dev import demo_catalog
@@ -336,7 +337,7 @@ async def _is_live(tx: AsyncConnection, partner_code: str, api_key: str) -> bool
             owners.c.partner_code == partner_code,
         )
     )
-    return found is not None and credentials.same(found, known[1])
+    return found is not None and same(found, known[1])
 
 
 async def _account(
