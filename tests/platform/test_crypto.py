@@ -18,7 +18,8 @@ from server.api import paging
 from server.api.paging import PageTokens
 from server.api.repeats import Repeats
 from server.identity import credentials, refreshing
-from server.identity.travellers import Traveller, TravellerTokens
+from server.identity.callers import Traveller
+from server.identity.travellers import TravellerTokens
 from server.orders.passengers import Passenger, PassengerSeals
 from server.payments.refund_actions import request_mark
 from server.platform.crypto import Sealer, Signer, derive
