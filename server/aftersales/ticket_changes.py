@@ -183,7 +183,7 @@ class ChangeHandler:
         order = await self._hold(tx, terms, now=now)
         if cost.pay_minor:
             return TicketChange(order, None, None)
-        await self._settlement.settle(tx, order, pay_time=now, now=now, actor=traveller.key)
+        await self._settlement.settle_order(tx, order, pay_time=now, now=now, actor=traveller.key)
         refund = None
         if cost.refund_minor:
             refund_no = await refunds.ask(

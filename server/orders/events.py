@@ -8,12 +8,12 @@ written here.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders.rules import ORDER_MOVES
-from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
+from server.platform.statements import Command, Statement, run, run_together
 
 CREATED = "order.created"
 PAID = "order.paid"
@@ -29,22 +29,6 @@ TICKET_EXPIRED = "ticket.expired"
 PAYMENT_REFUNDED = "payment.refunded"
 DEPARTURE_CANCELLED = "departure.cancelled"
 DEPARTURE_MOVED = "departure.moved"
-
-_LOCK = PreparedStatement("""
-SELECT order_id, sequence, state, cancel_reason, pay_time
-FROM orders WHERE order_id = ANY($1::bigint[]) ORDER BY order_id FOR NO KEY UPDATE
-""")
-_MOVE = PreparedStatement("""
-UPDATE orders o SET sequence = v.sequence, state = v.state, cancel_reason = v.cancel_reason, pay_time = v.pay_time
-FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])
-  AS v (order_id, sequence, state, cancel_reason, pay_time)
-WHERE o.order_id = v.order_id
-""")
-_RECORD = PreparedStatement("""
-INSERT INTO order_events (order_id, sequence, event, state, cancel_reason, ticket_id, actor, occurred_time)
-SELECT v.*, $1::timestamptz
-FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[]) v
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +58,39 @@ class OrderStanding(NamedTuple):
     pay_time: datetime | None
 
 
+class _Event(NamedTuple):
+    order_id: int
+    sequence: int
+    event: str
+    state: str
+    cancel_reason: str | None
+    ticket_id: int | None
+    actor: str
+
+
+_LOCK = Statement(
+    """
+SELECT order_id, sequence, state, cancel_reason, pay_time
+FROM orders WHERE order_id = ANY($1::bigint[]) ORDER BY order_id FOR NO KEY UPDATE
+""",
+    OrderStanding,
+)
+_MOVE = Statement("""
+UPDATE orders o SET sequence = v.sequence, state = v.state, cancel_reason = v.cancel_reason,
+  pay_time = v.pay_time
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])
+  AS v (order_id, sequence, state, cancel_reason, pay_time)
+WHERE o.order_id = v.order_id
+""")
+_RECORD = Statement("""
+INSERT INTO order_events
+  (order_id, sequence, event, state, cancel_reason, ticket_id, actor, occurred_time)
+SELECT v.*, $1::timestamptz
+FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+            $8::text[]) v
+""")
+
+
 async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -> None:
     """Writes the moves, those of one order in the order they are given; locks the order rows, in
     the order of their ids.
@@ -83,26 +100,21 @@ async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -
     """
     moves = list(moves)
     if moves:
-        ids = {move.order_id for move in moves}
-        (rows,) = await round_trip(tx, [(_LOCK, [array(list(ids))])])
-        await round_trip(tx, recording([OrderStanding(*row) for row in rows], moves, now=now))
+        standings = await run(tx, _LOCK({move.order_id for move in moves}))
+        await run_together(tx, *write(standings, moves, now=now))
 
 
-def recording(
+def write(
     standings: Iterable[OrderStanding], moves: Iterable[Move], *, now: datetime
-) -> list[Command]:
-    """`record` for a hot transaction that has locked the orders."""
+) -> tuple[Command[None] | None, Command[None] | None]:
+    """The moves of orders that are locked, and stand so."""
     orders = {standing.order_id: standing for standing in standings}
-    events: list[tuple[Any, ...]] = []
+    events: list[_Event] = []
     for move in moves:
         order = orders[move.order_id] = _moved(orders[move.order_id], move)
         what = move.event, order.state, order.cancel_reason, move.ticket_id, move.actor
-        events.append((order.order_id, order.sequence, *what))
-    rows = [
-        (*order[:4], order.pay_time.isoformat() if order.pay_time else None)
-        for order in orders.values()
-    ]
-    return [(_MOVE, columns(rows)), (_RECORD, [now.isoformat(), *columns(events)])]
+        events.append(_Event(order.order_id, order.sequence, *what))
+    return _MOVE.of_rows(list(orders.values())), _RECORD.of_rows(events, now)
 
 
 def _moved(order: OrderStanding, move: Move) -> OrderStanding:

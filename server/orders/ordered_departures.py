@@ -5,21 +5,13 @@ they were sold.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.departures import CANCELLED
 from server.catalog.offers import Offer
-from server.platform.pipeline import Command, PreparedStatement, array, round_trip
-
-_OF_ORDERS = PreparedStatement("""
-SELECT o.order_id, d.departure_id, d.state, d.departure_time, coalesce(d.planned_time, d.departure_time)
-FROM orders o
-CROSS JOIN LATERAL jsonb_array_elements(o.content -> 'items') AS i (item)
-JOIN departures d ON d.departure_id = (i.item ->> 'departure_id')::bigint
-WHERE o.order_id = ANY($1::bigint[])
-""")
+from server.platform.statements import Command, Statement, run
 
 
 class OrderedDeparture(NamedTuple):
@@ -50,28 +42,55 @@ Departures = Mapping[int, OrderedDeparture]
 """The departures of an order, by number."""
 
 
-def reading(order_ids: Collection[int]) -> Command:
-    """Reads the departures of orders in a hot transaction, for `parse`; read behind the orders'
-    locks.
+class DepartureOfOrder(NamedTuple):
+    """One of an order's departures."""
+
+    order_id: int
+    departure: OrderedDeparture
+
+    @classmethod
+    def of_columns(cls, order_id: int, *departure: Any) -> Self:
+        """From a row."""
+        return cls(order_id, OrderedDeparture(*departure))
+
+
+_OF_ORDERS = Statement(
     """
-    return _OF_ORDERS, [array(list(order_ids))]
+SELECT o.order_id, d.departure_id, d.state, d.departure_time,
+  coalesce(d.planned_time, d.departure_time)
+FROM orders o
+CROSS JOIN LATERAL jsonb_array_elements(o.content -> 'items') AS i (item)
+JOIN departures d ON d.departure_id = (i.item ->> 'departure_id')::bigint
+WHERE o.order_id = ANY($1::bigint[])
+""",
+    DepartureOfOrder.of_columns,
+)
 
 
-def parse(rows: Iterable[tuple[Any, ...]]) -> dict[int, Departures]:
+def read(order_ids: Collection[int]) -> Command[DepartureOfOrder]:
+    """The departures of orders; to be read after the orders were locked."""
+    return _OF_ORDERS(order_ids)
+
+
+def by_order(rows: Iterable[DepartureOfOrder]) -> dict[int, Departures]:
     """The departures by order; those without have no entry."""
     found: defaultdict[int, dict[int, OrderedDeparture]] = defaultdict(dict)
-    for order_id, *values in rows:
-        departure = OrderedDeparture(*values)
+    for order_id, departure in rows:
         found[order_id][departure.departure_id] = departure
     return dict(found)
 
 
 async def of_order(tx: AsyncConnection, order_id: int) -> Departures:
     """The departures of one order."""
-    (rows,) = await round_trip(tx, [reading([order_id])])
-    return parse(rows).get(order_id, {})
+    return by_order(await run(tx, read([order_id]))).get(order_id, {})
 
 
 def cancelled(departures: Departures) -> int | None:
     """One of the departures that is cancelled; None if all run."""
     return next((d.departure_id for d in departures.values() if d.state == CANCELLED), None)
+
+
+def as_it_is(offer: Offer, departure_id: int | None, departures: Departures) -> Offer:
+    """What was sold, with the times of its departure as they are now."""
+    departure = departures.get(departure_id) if departure_id is not None else None
+    return departure.as_it_is(offer) if departure else offer

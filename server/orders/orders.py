@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import events
 from server.orders.content import Content
+from server.orders.events import OrderStanding
 from server.orders.models import orders, ticket_sales
 from server.platform.errors import DomainError, Reason, not_found
-from server.platform.pipeline import Command, PreparedStatement, array, round_trip
+from server.platform.statements import Command, Statement, run
 from server.stock import holds
 from server.stock.quotas import Use
 from server.tickets.models import tickets
@@ -49,13 +50,6 @@ _COLUMNS = (
     orders.c.first_item_index,
 )
 _THEIRS = orders.c.traveller_id.is_not(None)
-_LOCK = f"""
-SELECT {", ".join(column.name for column in _COLUMNS)}
-FROM orders WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL
-ORDER BY order_id FOR NO KEY UPDATE
-"""  # noqa: S608 - names of columns
-_LOCK_ONE = PreparedStatement(_LOCK)
-_LOCK_FREE = PreparedStatement(f"{_LOCK} SKIP LOCKED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +76,12 @@ class Order:
     first_item_index: int | None = None
 
     @property
+    def standing(self) -> OrderStanding:
+        """Where it stands before it moves."""
+        pay = self.cancel_reason, self.pay_time
+        return OrderStanding(self.order_id, self.sequence, self.state, *pay)
+
+    @property
     def takes(self) -> list[holds.Take]:
         """What it holds, by ascending stock."""
         return self.content.takes(self.order_id, self.traveller_id)
@@ -90,6 +90,19 @@ class Order:
     def uses(self) -> list[Use]:
         """What it counts as for the traveller, beside its tickets."""
         return self.content.uses(self.traveller_id)
+
+
+def _order(*columns: Any) -> Order:
+    return Order(*(*columns[:5], Content.parse(columns[5]), *columns[6:]))
+
+
+_LOCK = f"""
+SELECT {", ".join(column.name for column in _COLUMNS)}
+FROM orders WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL
+ORDER BY order_id FOR NO KEY UPDATE
+"""  # noqa: S608 - names of columns
+_LOCK_ALL = Statement(_LOCK, _order)
+_LOCK_FREE = Statement(f"{_LOCK} SKIP LOCKED", _order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +128,24 @@ def order_code(order_id: int) -> str:
     return Number.unpack(order_id).code(ORDER_PREFIX, DIRECT_CODE)
 
 
-async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:
-    """The traveller's order, locked until the end of the transaction; None if there is none.
+def lock(order_ids: Collection[int], *, skip_locked: bool = False) -> Command[Order]:
+    """Travellers' orders, locked until the end of the transaction in the order of their numbers;
+    with `skip_locked` only those that nobody else has locked.
 
-    Locked first of all rows, and with it the right to move it; tickets, payments and stocks come
-    behind.
+    Locked first of all rows, and with it the right to move them; tickets, payments and stocks come
+    after them.
     """
-    (rows,) = await round_trip(tx, [(_LOCK_ONE, [array([order_id])])])
-    return parse(rows[0]) if rows else None
+    return (_LOCK_FREE if skip_locked else _LOCK_ALL)(order_ids)
+
+
+async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:
+    """`lock` of one order; None if there is none."""
+    return (await lock_orders(tx, [order_id])).get(order_id)
 
 
 async def lock_orders(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
-    """`lock_order` of several, in the order of their numbers."""
-    (rows,) = await round_trip(tx, [(_LOCK_ONE, [array(sorted(order_ids))])])
-    return {order.order_id: order for order in map(parse, rows)}
-
-
-def locking_free(order_ids: Collection[int]) -> Command:
-    """`lock_order` of several in a hot transaction, for `parse`; those that others have locked
-    are passed over.
-    """
-    return _LOCK_FREE, [array(list(order_ids))]
+    """`lock` of several, by number."""
+    return {order.order_id: order for order in await run(tx, lock(order_ids))}
 
 
 async def find(tx: AsyncConnection, traveller_id: int, code: str, *, lock: bool = False) -> Order:
@@ -148,13 +158,13 @@ async def find(tx: AsyncConnection, traveller_id: int, code: str, *, lock: bool 
     row = (await tx.execute(query)).one_or_none()
     if row is None:
         raise not_found("order", code)
-    return parse(row)
+    return _order(*row)
 
 
 async def read(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
     """Travellers' orders by id."""
     query = select(*_COLUMNS).where(orders.c.order_id.in_(order_ids), _THEIRS)
-    return {row.order_id: parse(row) for row in await tx.execute(query)}
+    return {row.order_id: _order(*row) for row in await tx.execute(query)}
 
 
 async def page(
@@ -175,7 +185,7 @@ async def page(
     if before:
         query = query.where(tuple_(orders.c.create_time, orders.c.order_id) < before)
     query = query.order_by(orders.c.create_time.desc(), orders.c.order_id.desc()).limit(limit)
-    return [parse(row) for row in await tx.execute(query)]
+    return [_order(*row) for row in await tx.execute(query)]
 
 
 async def sold(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, list[Sold]]:
@@ -277,7 +287,7 @@ async def lock_expired(tx: AsyncConnection, *, now: datetime, most: int) -> list
         .limit(most)
         .with_for_update(key_share=True, skip_locked=True)
     )
-    return [parse(row) for row in await tx.execute(query)]
+    return [_order(*row) for row in await tx.execute(query)]
 
 
 async def with_free_stocks(tx: AsyncConnection, found: Sequence[Order]) -> list[Order]:
@@ -285,8 +295,7 @@ async def with_free_stocks(tx: AsyncConnection, found: Sequence[Order]) -> list[
     takes = [take for order in found for take in order.takes]
     if not takes:
         return list(found)
-    (rows,) = await round_trip(tx, [holds.locking_free(takes)])
-    free = {stock_id for (stock_id,) in rows}
+    free = set(await run(tx, holds.lock_free(takes)))
     return [order for order in found if free.issuperset(t.stock_id for t in order.takes)]
 
 
@@ -298,8 +307,3 @@ def state_refuses(order: Order, remedy: str) -> DomainError:
         order_id=order.order_code,
         state=order.state,
     )
-
-
-def parse(row: Sequence[Any]) -> Order:
-    """An order from its row."""
-    return Order(*(*row[:5], Content.parse(row[5]), *row[6:]))

@@ -12,8 +12,8 @@ from server.catalog.offers import Offer
 from server.orders import orders
 from server.orders.orders import Order, Sold
 from server.orders.passengers import Passenger, PassengerSeals
-from server.platform.pipeline import PipelineConnection, array
-from server.tickets.tickets import READ_SNAPSHOTS
+from server.platform.statements import Transaction, run
+from server.tickets import snapshots
 
 MAX_OFFERS = 20_000
 """Offers remembered as they were sold."""
@@ -45,17 +45,17 @@ class OrderReader:
         # tickets
         paid = [order.order_id for order in found if order.pay_time is not None]
         sold = await orders.sold(tx, paid) if paid else {}
-        offers = await self.sold_offers(await PipelineConnection.of(tx), found)
+        offers = await self.sold_offers(tx, found)
         return [self._shown(order, offers, sold.get(order.order_id, ())) for order in found]
 
     async def show_as_made(self, tx: AsyncConnection, order: Order) -> Shown:
         """What the answer to CreateOrder showed, whatever has become of the order since."""
         made = replace(order, state="PENDING", sequence=1, pay_time=None, cancel_reason=None)
-        offers = await self.sold_offers(await PipelineConnection.of(tx), [made])
+        offers = await self.sold_offers(tx, [made])
         return self._shown(made, offers, ())
 
     async def sold_offers(
-        self, pipeline: PipelineConnection, found: Iterable[Order]
+        self, tx: Transaction, found: Iterable[Order]
     ) -> dict[tuple[UUID, str], Offer]:
         """The offers of the orders' items as they were sold, by snapshot and offer."""
         wanted = {(i.snapshot_id, i.offer_id) for order in found for i in order.content.items}
@@ -65,8 +65,8 @@ class OrderReader:
                 self._offers.clear()
                 missing = wanted
             ids = {snapshot_id for snapshot_id, _ in missing}
-            (rows,) = await pipeline.round_trip([(READ_SNAPSHOTS, [array(list(ids))])])
-            content = dict(rows)
+            rows = await run(tx, snapshots.read(ids))
+            content = {each.snapshot_id: each.content for each in rows}
             for snapshot_id, offer_id in missing:
                 self._offers[snapshot_id, offer_id] = Offer.from_snapshot(
                     offer_id, snapshot_id, content[snapshot_id]

@@ -89,13 +89,20 @@ class OrderTickets:
             )
         )
 
-    def create(self, now: datetime) -> list[Command[None] | None]:
+    @property
+    def numbers(self) -> list[int]:
+        """Of the tickets, in the order they were added."""
+        return [ticket.ticket_id for ticket in self.tickets]
+
+    def create(
+        self, now: datetime
+    ) -> tuple[Command[None] | None, Command[None] | None, Command[None] | None]:
         """Writes them, in the transaction that makes their orders PAID."""
-        return [
+        return (
             creation.create(self.tickets, now=now),
             creation.entitle(self.entitlements),
             ticket_sales.record(self.sales),
-        ]
+        )
 
 
 def of_item(

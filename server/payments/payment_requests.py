@@ -146,7 +146,9 @@ class PaymentHandler:
         if order.state != "PENDING" or now >= order.hold_expire_time:
             raise orders.state_refuses(order, "only what is held is paid; make a new order")
         if order.amount_minor == order.credit_minor:
-            await self._settlement.settle(tx, order, pay_time=now, now=now, actor=traveller.key)
+            await self._settlement.settle_order(
+                tx, order, pay_time=now, now=now, actor=traveller.key
+            )
             return await _read(tx, traveller.traveller_id, order_code)
         self._wechat()
         if payment and payment.state == "PENDING":

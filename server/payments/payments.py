@@ -4,10 +4,11 @@ Who moves a payment has locked its order; so payments need no locks of their own
 statements state the move again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import orjson
@@ -19,7 +20,7 @@ from server.payments import rules
 from server.payments.models import payment_incidents, payments
 from server.platform import outbox
 from server.platform.errors import not_found
-from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
+from server.platform.statements import Command, Statement, run
 
 _INCIDENTS = UUID("6f0e5a3e-3c52-4d6e-9a58-1f6f1f5a2b11")
 """The namespace of their ids."""
@@ -64,25 +65,61 @@ class Incident:
     comment: str | None
 
 
-_FIND = PreparedStatement(f"""
+class Success(NamedTuple):
+    """A payment that was made: which, under which number at WeChat, and when."""
+
+    order_id: int
+    attempt: int
+    transaction_id: str
+    success_time: datetime
+
+
+class StoredNotice(NamedTuple):
+    """A verified notice as it came."""
+
+    notice_id: str
+    event_type: str
+    body: bytes
+    headers: dict[str, str]
+    receive_time: datetime
+
+
+class NoticeBody(NamedTuple):
+    """A stored notice."""
+
+    notice_id: str
+    body: bytes
+
+
+_FIND = Statement(
+    f"""
 SELECT {", ".join(Payment.__dataclass_fields__)}
-FROM unnest($1::bigint[], $2::int[]) AS v (order_id, attempt) JOIN payments p USING (order_id, attempt)
-""")  # noqa: S608 - names of columns
-_SUCCEED = PreparedStatement("""
-UPDATE payments p SET
-  state = 'SUCCEEDED', transaction_id = v.transaction_id, success_time = v.success_time, update_time = $1::timestamptz
+FROM unnest($1::bigint[], $2::int[]) AS v (order_id, attempt)
+JOIN payments p USING (order_id, attempt)
+""",  # noqa: S608 - names of columns
+    Payment,
+)
+_SUCCEED = Statement(
+    """
+UPDATE payments p SET state = 'SUCCEEDED', transaction_id = v.transaction_id,
+  success_time = v.success_time, update_time = $1::timestamptz
 FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[])
   AS v (order_id, attempt, transaction_id, success_time)
 WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state <> 'SUCCEEDED'
 RETURNING p.order_id
-""")
-_STORE_NOTICES = PreparedStatement("""
+""",
+    int,
+)
+_STORE_NOTICES = Statement(
+    """
 INSERT INTO notices (notice_id, event_type, body, headers, receive_time)
 SELECT v.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[], $5::timestamptz[]) v
 ON CONFLICT DO NOTHING RETURNING notice_id
-""")
-_READ_NOTICES = PreparedStatement(
-    "SELECT notice_id, body FROM notices WHERE notice_id = ANY($1::text[])"
+""",
+    str,
+)
+_READ_NOTICES = Statement(
+    "SELECT notice_id, body FROM notices WHERE notice_id = ANY($1::text[])", NoticeBody
 )
 
 _PAYMENTS: Select[Any] = select(*[payments.c[name] for name in Payment.__dataclass_fields__])
@@ -118,20 +155,16 @@ async def succeeded(tx: AsyncConnection, order_id: int) -> Payment | None:
     return Payment(*row) if row else None
 
 
-async def find(tx: AsyncConnection, out_trade_no: str) -> Payment | None:
+def find(named: Sequence[tuple[int, int]]) -> Command[Payment]:
+    """Payments by order and attempt."""
+    return _FIND([order_id for order_id, _ in named], [attempt for _, attempt in named])
+
+
+async def by_number(tx: AsyncConnection, out_trade_no: str) -> Payment | None:
     """A payment by its number at WeChat."""
     named = rules.payment_of(out_trade_no)
-    if named is None:
-        return None
-    (rows,) = await round_trip(tx, [finding([named])])
-    return Payment(*rows[0]) if rows else None
-
-
-def finding(named: Sequence[tuple[int, int]]) -> Command:
-    """Finds payments by order and attempt, in a hot transaction; the rows are those of
-    `Payment`.
-    """
-    return _FIND, columns(named)
+    rows = await run(tx, find([named])) if named else []
+    return rows[0] if rows else None
 
 
 async def create(
@@ -174,26 +207,11 @@ async def store_prepay(
     return stored.rowcount == 1
 
 
-async def succeed(
-    tx: AsyncConnection,
-    payment: Payment,
-    *,
-    transaction_id: str,
-    success_time: datetime,
-    now: datetime,
-) -> None:
-    """It is paid, also one that was closed; the caller has locked the order."""
-    success = payment.order_id, payment.attempt, transaction_id, success_time
-    (moved,) = await round_trip(tx, [succeeding([success], now=now)])
-    assert len(moved) == 1, "nobody moves a payment whose order is locked"
-
-
-def succeeding(successes: Iterable[tuple[int, int, str, datetime]], *, now: datetime) -> Command:
-    """`succeed` for a hot transaction, of (order_id, attempt, transaction_id, success_time); a
-    row for each.
+def succeed(successes: Sequence[Success], *, now: datetime) -> Command[int] | None:
+    """They are paid, also those that were closed; the caller has locked their orders. An order_id
+    for each.
     """
-    rows = [(*success, success_time.isoformat()) for *success, success_time in successes]
-    return _SUCCEED, [now.isoformat(), *columns(rows)]
+    return _SUCCEED.of_rows(successes, now)
 
 
 async def close(tx: AsyncConnection, out_trade_no: str, *, now: datetime) -> None:
@@ -232,43 +250,14 @@ def _this(order_id: int, attempt: int) -> tuple[ColumnElement[bool], ColumnEleme
 # Notices
 
 
-@dataclass(frozen=True, slots=True)
-class StoredNotice:
-    """A verified notice as it came."""
-
-    notice_id: str
-    event_type: str
-    body: bytes
-    headers_json: str
-    receive_time: datetime
+def store_notices(received: Iterable[StoredNotice]) -> Command[str] | None:
+    """Keeps notices; the ids of those that did not come before."""
+    return _STORE_NOTICES.of_rows(sorted(received, key=attrgetter("notice_id")))
 
 
-def storing_notices(received: Iterable[StoredNotice]) -> Command:
-    """Keeps notices in a hot transaction; the rows are (notice_id,) of those that did not come
-    before.
-    """
-    rows = [
-        (
-            notice.notice_id,
-            notice.event_type,
-            notice.body,
-            notice.headers_json,
-            notice.receive_time.isoformat(),
-        )
-        for notice in sorted(received, key=lambda notice: notice.notice_id)
-    ]
-    return _STORE_NOTICES, columns(rows)
-
-
-async def notice_body(tx: AsyncConnection, notice_id: str) -> bytes | None:
-    """A stored notice as it came."""
-    (rows,) = await round_trip(tx, [reading_notices([notice_id])])
-    return rows[0][1] if rows else None
-
-
-def reading_notices(notice_ids: Sequence[str]) -> Command:
-    """Reads stored notices in a hot transaction; the rows are (notice_id, body)."""
-    return _READ_NOTICES, [array(notice_ids)]
+def read_notices(notice_ids: Collection[str]) -> Command[NoticeBody]:
+    """Stored notices as they came."""
+    return _READ_NOTICES(notice_ids)
 
 
 # Incidents

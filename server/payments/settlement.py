@@ -1,106 +1,148 @@
-"""What follows a payment, all in one transaction: the order PAID, its tickets there, its stock
+"""A payment pays an order, all in one transaction: the order PAID, its tickets there, its stock
 sold.
 
 So nobody ever sees an order that is paid without its tickets, or tickets that are not paid. A
 payment is taken in under the lock of its order, any number of times and in any order; what does not
 fit is put down for an administrator, and money that buys nothing goes back by itself (DOMAIN,
 Payment).
+
+Orders of one transaction are settled together: one is a batch of one. Notices of payment come here
+from notices.py, many at once where they can.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog.departures import CANCELLED
-from server.catalog.offers import Offer
-from server.orders import (
-    completion,
-    events,
-    ordered_departures,
-    orders,
-    shared_tickets,
-    travel_tickets,
-)
-from server.orders.content import OrderItem
-from server.orders.models import ticket_sales
+from server.orders import events, ordered_departures, orders
+from server.orders.events import Move
 from server.orders.order_numbers import OrderNumbers
-from server.orders.ordered_departures import Departures
+from server.orders.ordered_departures import DepartureOfOrder, Departures
 from server.orders.orders import Order
 from server.orders.reader import OrderReader
-from server.orders.shared_tickets import Shared
-from server.payments import payments, refunds, travel_parties
+from server.payments import changed_tickets, late_payments, payments, refunds
 from server.payments import rules as payment_rules
+from server.payments.changed_tickets import ChangedTicket
+from server.payments.late_payments import GoneError
 from server.payments.order_tickets import OrderTickets, of_item
-from server.payments.payments import Payment
+from server.payments.payments import Payment, Success
+from server.platform import outbox
 from server.platform.database import Database
-from server.platform.errors import DomainError, Reason
 from server.platform.faults import fault_text
 from server.platform.metrics import PAYMENTS
-from server.platform.pipeline import PipelineConnection
-from server.platform.statements import run_all
-from server.stock import holds, quotas
-from server.stock.journeys import Ride
-from server.tickets import tickets
-from server.tickets.blocks import record_block
-from server.tickets.models import tickets as ticket_rows
-from server.wechat.codec import Transaction
+from server.platform.outbox import Task
+from server.platform.statements import Command, Transaction, run, run_all, run_together
+from server.stock import holds
+from server.wechat.codec import Transaction as WechatTransaction
 
 SYSTEM = "system"
-GONE = (
-    Reason.SOLD_OUT,
-    Reason.TOO_MANY_FOR_TRAVELLER,
-    Reason.DUPLICATE_PASSENGER,
-    Reason.OFFER_NOT_AVAILABLE,
-    Reason.OVERLAPPING_JOURNEY,
-)
-"""Why the stock of an order whose hold is over cannot be taken again."""
 
 Outcome = Literal["PAID", "KNOWN", "REFUNDED", "MISFIT", "UNKNOWN"]
-"""What became of a payment: it paid its order, was taken in before, goes back, or is an
-administrator's (two causes).
+"""What became of a payment: it paid its order, was taken in before, goes back, or needs manual
+resolution (two causes).
 """
 
 log = structlog.get_logger()
 
 
-class _GoneError(Exception):
-    """What was ordered cannot be had again."""
+class PaymentMade(NamedTuple):
+    """A payment that was made at WeChat, and which of ours it is: an attempt at an order."""
+
+    transaction: WechatTransaction
+    order_id: int
+    attempt: int
+    success_time: datetime
+
+    @classmethod
+    def of(cls, transaction: WechatTransaction) -> "PaymentMade | None":
+        """None for one whose number is not ours."""
+        assert transaction.success_time is not None, "only what is paid is taken in"
+        named = payment_rules.payment_of(transaction.out_trade_no)
+        return cls(transaction, *named, transaction.success_time) if named else None
+
+    @property
+    def named(self) -> tuple[int, int]:
+        """The order and the attempt."""
+        return self.order_id, self.attempt
+
+    @property
+    def success(self) -> Success:
+        """As it is kept."""
+        number = self.transaction.transaction_id
+        return Success(self.order_id, self.attempt, number, self.success_time)
 
 
-class _Change(NamedTuple):
-    """The ticket that an order changes: its order, how often it was changed before, and whether it
-    is blocked.
+class PaymentFacts(NamedTuple):
+    """What we know of payments, by order; the orders are locked."""
 
-    `shared` are the locked tickets of what it shares with others.
+    orders: Mapping[int, Order]
+    departures: Mapping[int, Departures]
+    payments: Mapping[tuple[int, int], Payment]
+
+    @classmethod
+    def of(
+        cls,
+        locked: Sequence[Order],
+        departures: Sequence[DepartureOfOrder],
+        found: Sequence[Payment],
+    ) -> "PaymentFacts":
+        """From the rows of `facts`."""
+        return cls(
+            {order.order_id: order for order in locked},
+            ordered_departures.by_order(departures),
+            {(payment.order_id, payment.attempt): payment for payment in found},
+        )
+
+
+def facts(
+    made: Sequence[PaymentMade], *, skip_locked: bool = False
+) -> tuple[Command[Order], Command[DepartureOfOrder], Command[Payment]]:
+    """Locks the orders of payments, or with `skip_locked` those that nobody else has locked, and
+    reads what `PaymentFacts` is made of, in one round trip.
     """
-
-    order: Order
-    ticket_id: int
-    changes_made: int
-    blocked: bool
-    shared: Sequence[Shared]
+    order_ids = [each.order_id for each in made]
+    return (
+        orders.lock(order_ids, skip_locked=skip_locked),
+        ordered_departures.read(order_ids),
+        payments.find([each.named for each in made]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
-    """An order that gets its tickets: with `changes_made` if it changes one, which was changed so
-    often before it.
+class PaidOrder:
+    """An order that is paid: it is locked, and holds its stock.
 
-    `seats`, by item, are others than those ordered. `departures` are the order's, as they are now.
-    With `blocked` its tickets are born blocked, as the changed one is.
+    `departures` are the order's, as they are now; `success` is None if there was nothing to pay.
+    `changed` is the ticket that it changes. `seats`, by item, are others than those ordered.
     """
 
     order: Order
+    pay_time: datetime
+    actor: str = SYSTEM
     departures: Departures = field(default_factory=dict)
-    changes_made: int | None = None
+    success: Success | None = None
+    changed: ChangedTicket | None = None
     seats: Mapping[int, tuple[int, ...]] | None = None
-    blocked: bool = False
+
+    @property
+    def moves(self) -> list[Move]:
+        """What happens to it, and to the order of the ticket that it changes."""
+        order_id, changed = self.order.order_id, self.changed
+        moves = [Move(order_id, events.PAID, self.actor, "PAID", pay_time=self.pay_time)]
+        if changed:
+            old, ticket_id = changed.order.order_id, changed.ticket_id
+            moves.append(Move(old, events.TICKET_CHANGED, self.actor, ticket_id=ticket_id))
+        return moves
+
+    @property
+    def locked(self) -> list[Order]:
+        """The orders that move."""
+        return [self.order, self.changed.order] if self.changed else [self.order]
 
 
 class Settlement:
@@ -121,7 +163,67 @@ class Settlement:
         self._ours = app_id, merchant_id
         self._numbers = OrderNumbers(db, zone, "T")
 
+    def judge(self, made: PaymentMade, known: PaymentFacts) -> str:
+        """What a payment that was made is to us.
+
+        WAITS: the order has waited for it, and all its departures run. CANCELLED: the operator has
+        cancelled one. LATE: the order is not PENDING any more. KNOWN: it was taken in before. Else
+        the kind of an incident.
+        """
+        order = known.orders.get(made.order_id)
+        payment = known.payments.get(made.named)
+        if order is None or payment is None:
+            return payment_rules.UNKNOWN_ORDER
+        paid = made.transaction
+        misfit = payment_rules.misfit(
+            (*self._ours, payment.currency_code, payment.amount_minor),
+            (paid.app_id, paid.merchant_id, paid.currency_code, paid.total_minor),
+        )
+        if misfit:
+            return misfit
+        if payment.transaction_id not in ("", paid.transaction_id):
+            return payment_rules.TRANSACTION_MISMATCH
+        if payment.state == "SUCCEEDED":
+            return "KNOWN"
+        if order.state != "PENDING":
+            return "LATE"
+        gone = ordered_departures.cancelled(known.departures.get(made.order_id, {}))
+        return "CANCELLED" if gone else "WAITS"
+
     async def settle(
+        self,
+        tx: Transaction,
+        paid: Sequence[PaidOrder],
+        *,
+        now: datetime,
+        tasks: Sequence[Task] = (),
+    ) -> list[int]:
+        """Makes orders PAID that are locked and hold their stock, with their tickets, in one round
+        trip; the numbers of the tickets, in the order of the orders and their places.
+
+        `tasks`, whose leases are locked, are done with it. Locks stocks: call it last.
+        """
+        tickets = await self._tickets(tx, paid, now=now)
+        successes = [each.success for each in paid if each.success]
+        takes = [take for each in paid for take in each.order.takes]
+        standings = [order.standing for each in paid for order in each.locked]
+        moves = [move for each in paid for move in each.moves]
+        succeeded, *_, sold, done = await run_all(
+            tx,
+            [
+                payments.succeed(successes, now=now),
+                *events.write(standings, moves, now=now),
+                *tickets.create(now),
+                holds.confirm(takes, now=now),
+                outbox.done_together(tasks) if tasks else None,
+            ],
+        )
+        assert len(succeeded) == len(successes), "nobody moves a payment whose order is locked"
+        assert len(sold) == len(holds.moved_stocks(takes)), "what is held is there"
+        assert len(done) == len(tasks), "nobody takes a task that is locked"
+        return tickets.numbers
+
+    async def settle_order(
         self,
         tx: AsyncConnection,
         order: Order,
@@ -129,48 +231,23 @@ class Settlement:
         pay_time: datetime,
         now: datetime,
         actor: str,
+        success: Success | None = None,
         seats: Mapping[int, tuple[int, ...]] | None = None,
-    ) -> list[int]:
-        """Makes an order PAID that is locked and holds its stock; the numbers of its tickets, in
-        the order of its places.
+    ) -> None:
+        """`settle` for an order that may change a ticket: that one, CHANGING so far, is CHANGED and
+        all it took is free.
 
-        If it changes a ticket that one, CHANGING so far, is CHANGED and all it took is free; a
-        block that was set on it meanwhile is the new one's, and what it shares is valid as long as
-        the new one, if that is the latest. `seats`, by item, are others than those ordered, of a
-        payment that came too late. Locks stocks: call it last.
+        `seats`, by item, are others than those ordered, of a payment that came too late.
         """
-        change = await self._change(tx, order, actor=actor, now=now)
-        moves = [events.Move(order.order_id, events.PAID, actor, "PAID", pay_time=pay_time)]
-        if change:
-            moves.append(
-                events.Move(
-                    change.order.order_id,
-                    events.TICKET_CHANGED,
-                    actor,
-                    ticket_id=change.ticket_id,
-                )
-            )
-        await events.record(tx, moves, now=now)
-        issue = Issue(
-            order,
-            await ordered_departures.of_order(tx, order.order_id),
-            change.changes_made if change else None,
-            seats,
-            blocked=change is not None and change.blocked,
-        )
-        rows = await self.issue(await PipelineConnection.of(tx), [issue], now=now)
-        await run_all(tx, rows.create(now))
-        if change:
-            if change.blocked:
-                ids = [ticket.ticket_id for ticket in rows.tickets]
-                await record_block(tx, ids, "ACTIVE", blocked=True, actor=actor, now=now)
-            await shared_tickets.follow(tx, change.shared, actor=actor, now=now)
-            await self._free(tx, order, change, actor=actor, now=now)
-        await holds.confirm(tx, order.takes, now=now)
-        return [ticket.ticket_id for ticket in rows.tickets]
+        changed = await changed_tickets.end(tx, order, actor=actor, now=now)
+        running = await ordered_departures.of_order(tx, order.order_id)
+        paid = PaidOrder(order, pay_time, actor, running, success, changed, seats)
+        numbers = await self.settle(tx, [paid], now=now)
+        if changed:
+            await changed_tickets.hand_over(tx, changed, order, numbers, actor=actor, now=now)
 
     async def payment_succeeded(
-        self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
+        self, tx: AsyncConnection, transaction: WechatTransaction, *, now: datetime
     ) -> Outcome:
         """Takes in what WeChat says was paid, in a notice or an answer.
 
@@ -178,36 +255,88 @@ class Settlement:
         can be taken again, unless the traveller has cancelled; else it goes back, as does a second
         one, and one for a departure that the operator has cancelled.
         """
-        outcome = await self._take_in(tx, transaction, now=now)
-        taken_in(transaction, outcome)
+        made = PaymentMade.of(transaction)
+        outcome: Outcome
+        if made is None:
+            await _report(tx, payment_rules.UNKNOWN_ORDER, None, transaction, now=now)
+            outcome = "UNKNOWN"
+        else:
+            outcome = await self._take_in(tx, made, now=now)
+        count(transaction, outcome)
         return outcome
 
-    async def _take_in(
-        self, tx: AsyncConnection, transaction: Transaction, *, now: datetime
-    ) -> Outcome:
-        assert transaction.success_time is not None, "only what is paid is taken in"
-        named = payment_rules.payment_of(transaction.out_trade_no)
-        order = await orders.lock_order(tx, named[0]) if named else None
-        payment = await payments.find(tx, transaction.out_trade_no) if order else None
-        verdict = self.judge(order, payment, transaction)
+    async def _take_in(self, tx: AsyncConnection, made: PaymentMade, *, now: datetime) -> Outcome:
+        known = PaymentFacts.of(*await run_together(tx, *facts([made])))
+        order = known.orders.get(made.order_id)
+        payment = known.payments.get(made.named)
+        verdict = self.judge(made, known)
         if order is None or payment is None:
-            await _report(tx, verdict, None, transaction, now=now)
+            await _report(tx, verdict, None, made.transaction, now=now)
             return "UNKNOWN"
         if verdict == "KNOWN":
             return "KNOWN"
-        if verdict not in ("WAITS", "LATE"):
-            await _report(tx, verdict, payment, transaction, now=now)
+        if verdict not in ("WAITS", "CANCELLED", "LATE"):
+            await _report(tx, verdict, payment, made.transaction, now=now)
             return "MISFIT"
-        await payments.succeed(
-            tx,
-            payment,
-            transaction_id=transaction.transaction_id,
-            success_time=transaction.success_time,
-            now=now,
-        )
-        if verdict == "WAITS" and ordered_departures.cancelled(
-            await ordered_departures.of_order(tx, order.order_id)
+        if verdict == "WAITS":
+            await self._settle_paid(tx, order, made, now=now)
+            return "PAID"
+        if (order.state, order.cancel_reason) == ("CANCELLED", "HOLD_EXPIRED") and (
+            await self._settle_late(tx, order, made, now=now)
         ):
+            return "PAID"
+        await self._give_back(tx, order, payment, made, now=now)
+        return "REFUNDED"
+
+    async def _settle_paid(
+        self,
+        tx: AsyncConnection,
+        order: Order,
+        made: PaymentMade,
+        *,
+        now: datetime,
+        seats: Mapping[int, tuple[int, ...]] | None = None,
+    ) -> None:
+        await self.settle_order(
+            tx,
+            order,
+            pay_time=made.success_time,
+            now=now,
+            actor=SYSTEM,
+            success=made.success,
+            seats=seats,
+        )
+
+    async def _settle_late(
+        self, tx: AsyncConnection, order: Order, made: PaymentMade, *, now: datetime
+    ) -> bool:
+        """Takes an expired order's stock again and settles it; False, and nothing is done, if
+        that cannot be.
+        """
+        try:
+            async with tx.begin_nested():
+                seats = await late_payments.take_again(
+                    tx, self._reader, order, actor=SYSTEM, now=now
+                )
+                await self._settle_paid(tx, order, made, now=now, seats=seats)
+        except GoneError as error:
+            log.info("payment.too_late", order_id=order.order_code, cause=fault_text(error))
+            return False
+        return True
+
+    async def _give_back(
+        self,
+        tx: AsyncConnection,
+        order: Order,
+        payment: Payment,
+        made: PaymentMade,
+        *,
+        now: datetime,
+    ) -> None:
+        """Keeps that a payment was made, and asks for its refund, since it buys nothing."""
+        succeeded = await run(tx, payments.succeed([made.success], now=now))
+        assert succeeded, "nobody moves a payment whose order is locked"
+        if order.state == "PENDING":
             await orders.cancel(
                 tx,
                 [order],
@@ -216,288 +345,73 @@ class Settlement:
                 now=now,
                 close_payments=payments.close_waiting,
             )
-        elif verdict == "WAITS":
-            await self.settle(tx, order, pay_time=transaction.success_time, now=now, actor=SYSTEM)
-            return "PAID"
-        if (order.state, order.cancel_reason) == ("CANCELLED", "HOLD_EXPIRED") and (
-            await self._settle_late(tx, order, pay_time=transaction.success_time, now=now)
-        ):
-            return "PAID"
         if order.pay_time is not None:
-            await _report(tx, payment_rules.SECOND_PAYMENT, payment, transaction, now=now)
+            kind = payment_rules.SECOND_PAYMENT
+            await _report(tx, kind, payment, made.transaction, now=now)
         await refunds.refund_whole_payment(
             tx, order.order_id, payment.attempt, "LATE_PAYMENT", now=now
         )
-        return "REFUNDED"
 
-    def judge(self, order: Order | None, payment: Payment | None, transaction: Transaction) -> str:
-        """What a payment that was made is to us, given the order and payment it names.
-
-        WAITS: the order has waited for it. LATE: the order is not PENDING any more. KNOWN: it was
-        taken in before. Else the kind of an incident.
-        """
-        if order is None or payment is None:
-            return payment_rules.UNKNOWN_ORDER
-        misfit = payment_rules.misfit(
-            (*self._ours, payment.currency_code, payment.amount_minor),
-            (
-                transaction.app_id,
-                transaction.merchant_id,
-                transaction.currency_code,
-                transaction.total_minor,
-            ),
-        )
-        if misfit:
-            return misfit
-        if payment.transaction_id not in ("", transaction.transaction_id):
-            return payment_rules.TRANSACTION_MISMATCH
-        if payment.state == "SUCCEEDED":
-            return "KNOWN"
-        return "WAITS" if order.state == "PENDING" else "LATE"
-
-    # Tickets
-
-    async def issue(
-        self, pipeline: PipelineConnection, issues: Sequence[Issue], *, now: datetime
+    async def _tickets(
+        self, tx: Transaction, paid: Sequence[PaidOrder], *, now: datetime
     ) -> OrderTickets:
         """The tickets of orders, to be written in the transaction that makes them PAID."""
-        offers = await self._reader.sold_offers(pipeline, [issue.order for issue in issues])
+        offers = await self._reader.sold_offers(tx, [each.order for each in paid])
         new = [
             [
                 ticket
-                for index, item in enumerate(issue.order.content.items)
+                for index, item in enumerate(each.order.content.items)
                 for ticket in of_item(
                     index,
                     item,
-                    _as_it_is(offers[item.snapshot_id, item.offer_id], item, issue.departures),
-                    (issue.seats or {}).get(index),
+                    ordered_departures.as_it_is(
+                        offers[item.snapshot_id, item.offer_id], item.departure_id, each.departures
+                    ),
+                    (each.seats or {}).get(index),
                     # what an order shares stays with it when one of its tickets is changed
-                    shares=issue.changes_made is None,
+                    shares=each.changed is None,
                 )
             ]
-            for issue in issues
+            for each in paid
         ]
         numbers = await self._numbers.take(sum(map(len, new)), now)
-        rows = OrderTickets()
-        for issue, tickets_of_order in zip(issues, new, strict=True):
-            order = issue.order
+        made = OrderTickets()
+        for each, of_order in zip(paid, new, strict=True):
+            order, changed = each.order, each.changed
             passengers = self._reader.seals.open(order.order_id, order.passengers_sealed)
             names = [passenger.name for passenger in passengers]
-            changes_made = issue.changes_made or 0
+            changes_made = changed.changes_made if changed else 0
             terms = order.content.change
-            if issue.changes_made is not None and not (terms and terms.operator_cause):
+            if changed and not (terms and terms.operator_cause):
                 changes_made += 1
-            for ticket in tickets_of_order:
-                rows.add(
+            for ticket in of_order:
+                made.add(
                     order,
                     ticket,
                     numbers.popleft(),
                     names=names,
                     changes_made=changes_made,
-                    blocked=issue.blocked,
+                    blocked=changed is not None and changed.blocked,
                 )
-        return rows
-
-    # Changes
-
-    async def _change(
-        self, tx: AsyncConnection, order: Order, *, actor: str, now: datetime
-    ) -> _Change | None:
-        """Ends the ticket that the order changes, if it does; it and its order are locked then."""
-        if order.changes_ticket_id is None or order.changes_order_id is None:
-            return None
-        ticket_id = order.changes_ticket_id
-        shared = await shared_tickets.lock(tx, [ticket_id])
-        moved = await tickets.move(
-            tx, [ticket_id], ("CHANGING",), "CHANGED", action="changed", actor=actor, now=now
-        )
-        assert moved, "a ticket is CHANGING as long as the order that changes it holds"
-        old = await orders.lock_order(tx, order.changes_order_id)
-        query = select(ticket_sales.c.changes_made, ticket_rows.c.blocked).join(
-            ticket_rows, ticket_rows.c.ticket_id == ticket_sales.c.ticket_id
-        )
-        sold = await tx.execute(query.where(ticket_sales.c.ticket_id == ticket_id))
-        changes_made, blocked = sold.one()
-        assert old is not None, "a ticket has an order"
-        return _Change(old, ticket_id, changes_made, blocked, shared)
-
-    async def _free(
-        self, tx: AsyncConnection, order: Order, change: _Change, *, actor: str, now: datetime
-    ) -> None:
-        old_order_id = change.order.order_id
-        taken = {take.stock_id for take in (*order.takes, *change.order.takes)}
-        await holds.lock(tx, taken)
-        (item,) = order.content.items
-        replaced = order.content.replaces
-        shared_stock_id = replaced.stock_id if replaced else None
-        for place in item.places:
-            if shared_stock_id is not None and place.seat_index is not None:
-                # a place that both tickets of a change are keeps its seat
-                await holds.pass_seat(
-                    tx,
-                    shared_stock_id,
-                    place.seat_index,
-                    from_order=old_order_id,
-                    to_order=order.order_id,
-                )
-        await completion.withdraw(
-            tx,
-            change.order,
-            [change.ticket_id],
-            actor=actor,
-            now=now,
-            successor=replace(item.counterpart, stock_id=shared_stock_id),
-        )
-
-    # Late payments
-
-    async def _settle_late(
-        self, tx: AsyncConnection, order: Order, *, pay_time: datetime, now: datetime
-    ) -> bool:
-        """Takes an expired order's stock again and settles it; False, and nothing is done, if
-        that cannot be.
-        """
-        try:
-            async with tx.begin_nested():
-                seats = await self._take_again(tx, order, now=now)
-                await self.settle(tx, order, pay_time=pay_time, now=now, actor=SYSTEM, seats=seats)
-        except (DomainError, _GoneError) as error:
-            if isinstance(error, DomainError) and error.reason not in GONE:
-                raise
-            log.info("payment.too_late", order_id=order.order_code, cause=fault_text(error))
-            return False
-        return True
-
-    async def _take_again(
-        self, tx: AsyncConnection, order: Order, *, now: datetime
-    ) -> dict[int, tuple[int, ...]]:
-        """The seats of each item, others than before if those are taken. Raises _GoneError, or
-        one of GONE.
-        """
-        offers = await self._reader.sold_offers(await PipelineConnection.of(tx), [order])
-        items = list(enumerate(order.content.items))
-        running = await ordered_departures.of_order(tx, order.order_id)
-        for _, item in items:
-            offer = _as_it_is(offers[item.snapshot_id, item.offer_id], item, running)
-            _require_still_sold(item, offer, running, now)
-        old = await self._change_again(tx, order, now=now)
-        of_old = {take.stock_id for take in old.takes} if old else set()
-        await holds.lock(tx, {take.stock_id for take in order.takes} | of_old)
-        takes = []
-        seats: dict[int, tuple[int, ...]] = {}
-        for index, item in items:
-            offer = offers[item.snapshot_id, item.offer_id]
-            take = order.content.take_of(item, order.order_id, order.traveller_id)
-            takes.append(
-                replace(
-                    take,
-                    ride=_ride(item, offer, running),
-                    changes_order_id=order.changes_order_id,
-                )
-            )
-            seats[index] = await holds.take(
-                tx,
-                takes[-1],
-                offer_id=item.offer_id,
-                seat_map=offer.seat_map,
-                max_per_traveller=offer.max_per_traveller,
-                now=now,
-            )
-        for take in order.content.caps(order.order_id, order.traveller_id):
-            await holds.take(tx, take, offer_id="", seat_map=None, max_per_traveller=0, now=now)
-        for use, (_, limit) in zip(order.uses, order.content.promotion_limits, strict=True):
-            if await quotas.count(tx, use, limit=limit) is not None:
-                raise _GoneError("the promotion is used as often as one traveller may")
-        await holds.travel(tx, takes, now=now)
-        return seats
-
-    async def _change_again(
-        self, tx: AsyncConnection, order: Order, *, now: datetime
-    ) -> Order | None:
-        """Puts the ticket that the order was to change back to CHANGING, and gives its order,
-        locked.
-
-        Raises _GoneError for a ticket that is not ACTIVE any more, or was blocked, and for one that
-        is not worth any more what it was to count for, since what had been kept for it was given
-        back with another of its party: what was paid goes back then.
-        """
-        if order.changes_ticket_id is None or order.changes_order_id is None:
-            return None
-        await shared_tickets.lock(tx, [order.changes_ticket_id])
-        old = await orders.lock_order(tx, order.changes_order_id)
-        if not await _is_worth_it(tx, order, order.changes_ticket_id):
-            raise _GoneError("the ticket to be changed is worth less by now")
-        moved = await tickets.move(
-            tx,
-            [order.changes_ticket_id],
-            ("ACTIVE",),
-            "CHANGING",
-            action="changing",
-            actor=SYSTEM,
-            now=now,
-        )
-        if not moved:
-            raise _GoneError("the ticket to be changed is not ACTIVE any more")
-        query = select(ticket_rows.c.blocked).where(
-            ticket_rows.c.ticket_id == order.changes_ticket_id
-        )
-        if await tx.scalar(query):
-            raise _GoneError("the ticket to be changed is blocked")
-        return old
+        return made
 
 
-async def _is_worth_it(tx: AsyncConnection, order: Order, ticket_id: int) -> bool:
-    """Whether a ticket still is worth what the change of it counted on; its order is locked."""
-    terms = order.content.change
-    assert order.changes_order_id is not None, "it changes a ticket"
-    found = await travel_tickets.of_order(tx, order.changes_order_id)
-    (ticket,) = [each for each in found if each.ticket_id == ticket_id]
-    if terms is None or ticket.state in travel_parties.LEFT:
-        return True  # it is not ACTIVE, which is said next
-    party = (await travel_parties.read(tx, found))[ticket.item_index]
-    return party.credit_minor(ticket_id) >= terms.old_minor
-
-
-def taken_in(transaction: Transaction, outcome: Outcome) -> None:
+def count(transaction: WechatTransaction, outcome: Outcome) -> None:
     """Counts and logs what became of a payment."""
     PAYMENTS.labels(outcome).inc()
     log.info("payment.taken_in", out_trade_no=transaction.out_trade_no, outcome=outcome)
-
-
-def _as_it_is(offer: Offer, item: OrderItem, running: Departures) -> Offer:
-    """What was sold, with the times of its departure as they are now."""
-    departure = running.get(item.departure_id) if item.departure_id is not None else None
-    return departure.as_it_is(offer) if departure else offer
-
-
-def _ride(item: OrderItem, offer: Offer, running: Departures) -> Ride | None:
-    """When what was sold travels, from when its departure leaves; None for a package."""
-    departure = running.get(item.departure_id) if item.departure_id is not None else None
-    if departure is None or offer.journey is None or offer.span is None:
-        return None
-    return Ride.of(offer.span, departure.sold_for(offer.journey.service_time))
-
-
-def _require_still_sold(item: OrderItem, offer: Offer, running: Departures, now: datetime) -> None:
-    """Raises _GoneError for what is not sold any more: its time is over, or the departure was
-    cancelled.
-    """
-    departure = running.get(item.departure_id) if item.departure_id is not None else None
-    is_cancelled = departure is not None and departure.state == CANCELLED
-    if now >= offer.sale_until_time or is_cancelled:
-        raise _GoneError(f"{item.offer_id} is not sold any more")
 
 
 async def _report(
     tx: AsyncConnection,
     kind: str,
     payment: Payment | None,
-    transaction: Transaction,
+    transaction: WechatTransaction,
     *,
     now: datetime,
 ) -> None:
     """Puts down what was expected and what came; who paid stands with WeChat."""
-    facts: dict[str, object] = {
+    fact: dict[str, object] = {
         "out_trade_no": transaction.out_trade_no,
         "transaction_id": transaction.transaction_id,
         "app_id": transaction.app_id,
@@ -507,7 +421,7 @@ async def _report(
         "success_time": transaction.success_time and transaction.success_time.isoformat(),
     }
     if payment:
-        facts["expected_minor"] = payment.amount_minor
-        facts["expected_currency_code"] = payment.currency_code
+        fact["expected_minor"] = payment.amount_minor
+        fact["expected_currency_code"] = payment.currency_code
     log.warning("payment.does_not_fit", kind=kind, out_trade_no=transaction.out_trade_no)
-    await payments.record_incident(tx, kind, payment.order_id if payment else None, facts, now=now)
+    await payments.record_incident(tx, kind, payment.order_id if payment else None, fact, now=now)

@@ -1,7 +1,5 @@
 """What is done for payments and refunds later (tasks of the outbox) and by the clock (jobs)."""
 
-import asyncio
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -13,13 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.payments import payments as payment_records
 from server.payments import refund_outcomes, refund_rules, refunds
 from server.payments.models import payments
-from server.payments.notices import NOTICE
-from server.payments.paid_orders import PaidOrders
+from server.payments.notices import MOST_AT_ONCE, NOTICE, NoticeTasks
 from server.payments.payment_requests import QUERY_PAYMENT, PaymentHandler
 from server.payments.payments import CLOSE_PAYMENT
 from server.payments.reconciling import RECONCILE, Reconciler, ask_for_missed
 from server.payments.refund_models import refund_parts
-from server.payments.rules import MERCHANT_MISMATCH, next_query
+from server.payments.rules import next_query
 from server.payments.settlement import Settlement
 from server.platform import outbox
 from server.platform.config import Settings
@@ -28,14 +25,9 @@ from server.platform.outbox import GiveUpError, Postpone, Task, outbox_tasks
 from server.platform.schedule import Job
 from server.platform.task_worker import TaskKind
 from server.wechat.client import WechatClient
-from server.wechat.codec import Transaction, WechatError
+from server.wechat.codec import WechatError
 from server.wechat.codec import WechatRefund as Outcome
-from server.wechat.signatures import ContentInvalidError
 
-MOST_AT_ONCE = 256
-"""Notices handled at once; all but a few of them share transactions."""
-MOST_ALONE = 4
-"""Notices handled at once that need a transaction, and a connection, each."""
 PAYING_NOW = timedelta(seconds=5)
 """A payment that the traveller is at is closed so much later."""
 RECONCILE_ATTEMPTS = 200
@@ -101,54 +93,6 @@ def jobs(settings: Settings) -> list[Job]:
     ]
 
 
-class NoticeTasks:
-    """The handler of stored notices: those of payments together, all others one by one."""
-
-    def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
-        self._db = db
-        self._settlement = settlement
-        self._client = client
-        self._paid_orders = PaidOrders(db, settlement, client)
-        self._alone = asyncio.Semaphore(MOST_ALONE)
-
-    async def handle(self, task: Task) -> None:
-        """Takes in what a notice tells."""
-        if not await self._paid_orders.submit(task):
-            async with self._alone:
-                await self._handle_alone(task)
-
-    async def _handle_alone(self, task: Task) -> None:
-        client = self._client
-
-        async def work(tx: AsyncConnection) -> None:
-            body = await payment_records.notice_body(tx, task.key)
-            if body is None:
-                raise GiveUpError("there is no such notice")
-            try:
-                notice = client.open_notice(body)
-            except ContentInvalidError as error:
-                raise GiveUpError(str(error)) from error
-            match notice.content:
-                case Transaction(is_paid=True) as paid:
-                    await self._settlement.payment_succeeded(tx, paid, now=task.now())
-                case Outcome() as refund if refund.merchant_id in ("", client.merchant_id):
-                    number = refund.out_refund_no
-                    await refund_outcomes.settle_part(
-                        tx, number, refund, now=task.now(), is_notice=True
-                    )
-                case Outcome() as refund:
-                    facts = asdict(refund) | {"success_time": str(refund.success_time)}
-                    await payment_records.record_incident(
-                        tx, MERCHANT_MISMATCH, None, facts, now=task.now()
-                    )
-                # news of a kind that was not there when this was written, or not of a payment made
-                case _:
-                    log.info("notice.ignored", event_type=notice.event_type, notice_id=task.key)
-            await task.done(tx)
-
-        await self._db.in_transaction(work)
-
-
 class PaymentTasks:
     """The handlers of payment.query and payment.close."""
 
@@ -160,7 +104,7 @@ class PaymentTasks:
     async def query(self, task: Task) -> Postpone | None:
         """Looks for the payment whose notice may be lost."""
         async with self._db.transaction() as tx:
-            payment = await payment_records.find(tx, task.key)
+            payment = await payment_records.by_number(tx, task.key)
         if payment is None:
             raise GiveUpError("not a payment of ours")
         if payment.state != "PENDING" or await self._payment_handler.look_up(
@@ -173,7 +117,7 @@ class PaymentTasks:
     async def close(self, task: Task) -> Postpone | None:
         """Makes a payment impossible; one that was made just before is taken in."""
         async with self._db.transaction() as tx:
-            payment = await payment_records.find(tx, task.key)
+            payment = await payment_records.by_number(tx, task.key)
         if payment is None:
             raise GiveUpError("not a payment of ours")
         if payment.state == "SUCCEEDED":

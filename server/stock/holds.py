@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import DomainError, Reason
-from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
+from server.platform.statements import Command, Statement, run
 from server.stock import journeys, quotas, seating
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
@@ -99,16 +99,19 @@ WHERE s.stock_id = v.stock_id
 RETURNING s.stock_id
 """
 _RELEASE = {
-    column: PreparedStatement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"))
+    column: Statement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"), int)
     for column in ("held", "sold")
 }
-_CONFIRM = PreparedStatement(
-    _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity")
+_CONFIRM = Statement(
+    _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity"), int
 )
-_LOCK_FREE = PreparedStatement("""
+_LOCK_FREE = Statement(
+    """
 SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])
 ORDER BY stock_id FOR NO KEY UPDATE SKIP LOCKED
-""")
+""",
+    int,
+)
 _LEAVE_SEATS = text("""
 DELETE FROM taken_seats t
 USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
@@ -132,7 +135,8 @@ async def release(
     it is still taken.
     """
     takes = list(takes)
-    await _move(tx, _RELEASE[column], takes, now)
+    moved = await run(tx, _moved(_RELEASE[column], takes, now))
+    assert len(moved) == len(moved_stocks(takes)), "a stock that something was taken of is there"
     await quotas.give_back(tx, [*uses, *[use for take in takes for use in take.uses]])
     seats = [(t.stock_id, seat, t.order_id) for t in takes for seat in t.seats]
     if seats:
@@ -140,14 +144,18 @@ async def release(
     await journeys.end(tx, [leg for take in takes for leg in take.legs])
 
 
-async def confirm(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
-    """What is held is sold now. The stock rows stay locked until the commit: call it last."""
-    await _move(tx, _CONFIRM, takes, now)
+def confirm(takes: Iterable[Take], *, now: datetime) -> Command[int] | None:
+    """What is held is sold now; the ids of `moved_stocks`. The stock rows stay locked until the
+    commit: run it last.
+    """
+    return _moved(_CONFIRM, takes, now)
 
 
-def confirming(takes: Iterable[Take], *, now: datetime) -> Command:
-    """`confirm` for a hot transaction; a row for each stock."""
-    return _moving(_CONFIRM, takes, now)
+def moved_stocks(takes: Iterable[Take]) -> set[int]:
+    """The stocks that change when what was taken is confirmed or given back: a place that is its
+    counterpart's stays that one's.
+    """
+    return {take.stock_id for take in takes if take.has_own_place}
 
 
 async def take(
@@ -252,11 +260,9 @@ async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
     await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
 
 
-def locking_free(takes: Iterable[Take]) -> Command:
-    """Locks the stocks of what was taken, but not those that others have locked; a row
-    (stock_id,) for each.
-    """
-    return _LOCK_FREE, [array(sorted({take.stock_id for take in takes}))]
+def lock_free(takes: Iterable[Take]) -> Command[int]:
+    """Locks the stocks of what was taken, but not those that others have locked; their ids."""
+    return _LOCK_FREE(sorted({take.stock_id for take in takes}))
 
 
 async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
@@ -321,21 +327,12 @@ def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
     )
 
 
-async def _move(
-    tx: AsyncConnection, statement: PreparedStatement, takes: Iterable[Take], now: datetime
-) -> None:
-    takes = [take for take in takes if take.has_own_place]
-    if takes:
-        (moved,) = await round_trip(tx, [_moving(statement, takes, now)])
-        stock_ids = {take.stock_id for take in takes}
-        assert len(moved) == len(stock_ids), "a stock that something was taken of is there"
-
-
-def _moving(statement: PreparedStatement, takes: Iterable[Take], now: datetime) -> Command:
+def _moved(statement: Statement[int], takes: Iterable[Take], now: datetime) -> Command[int] | None:
     quantities: Counter[int] = Counter()
     for one in takes:
-        quantities[one.stock_id] += one.quantity
-    return statement, [now.isoformat(), *columns(list(quantities.items()))]
+        if one.has_own_place:
+            quantities[one.stock_id] += one.quantity
+    return statement.of_rows(list(quantities.items()), now)
 
 
 async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: int) -> None:

@@ -16,12 +16,14 @@ from server.orders import orders
 from server.payments import payments
 from server.payments.notices import NOTICE
 from server.payments.order_tickets import OrderTickets
-from server.payments.paid_orders import PaidOrders
 from server.payments.payments import StoredNotice
+from server.payments.settlement import PaymentMade
 from server.platform import outbox
+from server.platform.batching import Batcher
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.pipeline import PipelineConnection, round_trip
+from server.platform.pipeline import PipelineConnection
+from server.platform.statements import run
 from tests.support.invariants import broken
 from tests.support.paying import PaymentScenario, a_scenario, envelope, transaction
 from tests.support.traveller import SECOND, passenger
@@ -45,16 +47,17 @@ async def scenario(
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many orders each transaction paid; none if there was no order to be paid in it."""
     sizes: list[int] = []
-    settle = PaidOrders._settle
+    transact = Batcher._transact
 
     async def counted(
-        paid_orders: PaidOrders, pipeline: PipelineConnection, told: Any, *, careful: bool
+        batcher: Any, pipeline: PipelineConnection, units: list[Any], *, skip_locked: bool
     ) -> Any:
-        found = await settle(paid_orders, pipeline, told, careful=careful)
-        sizes.extend([len(found.paid)] if found.paid else [])
-        return found
+        outcomes = await transact(batcher, pipeline, units, skip_locked=skip_locked)
+        paid = [outcome for outcome in outcomes if isinstance(outcome, PaymentMade)]
+        sizes.extend([len(paid)] if paid else [])
+        return outcomes
 
-    monkeypatch.setattr(PaidOrders, "_settle", counted)
+    monkeypatch.setattr(Batcher, "_transact", counted)
     return sizes
 
 
@@ -84,9 +87,9 @@ async def tell_at_once(
     """
     now = datetime.now(UTC)
     db = Database(load_settings(), scenario.database_url)
-    received = [StoredNotice(name, "", body, "{}", now) for name, body in bodies.items()]
+    received = [StoredNotice(name, "", body, {}, now) for name, body in bodies.items()]
     async with db.transaction() as tx:
-        await round_trip(tx, [payments.storing_notices(received)])
+        await run(tx, payments.store_notices(received))
         asks = [outbox.NewTask(NOTICE, name, {}, now) for name in bodies]
         await outbox.enqueue_many(tx, asks, now=now)
     await db.close()
@@ -284,10 +287,10 @@ async def test_a_lease_that_is_lost_within_a_batch(
     """
     waiting = await asked(scenario, 5)
     lost = f"EV-{waiting[2][1]}"
-    lock = PaidOrders._lock
+    transact = Batcher._transact
     taken = asyncio.Event()
 
-    async def too_late(paid_orders: PaidOrders, pipeline: PipelineConnection, told: Any) -> Any:
+    async def too_late(batcher: Any, *told: Any, skip_locked: bool) -> Any:
         if not taken.is_set():
             taken.set()
             await scenario.world.sql(
@@ -295,9 +298,9 @@ async def test_a_lease_that_is_lost_within_a_batch(
                 " WHERE key = %s",
                 lost,
             )
-        return await lock(paid_orders, pipeline, told)
+        return await transact(batcher, *told, skip_locked=skip_locked)
 
-    monkeypatch.setattr(PaidOrders, "_lock", too_late)
+    monkeypatch.setattr(Batcher, "_transact", too_late)
     bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in waiting}
     with capture_logs() as logs:
         await tell_at_once(scenario, bodies, quiet=True)

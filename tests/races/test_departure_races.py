@@ -66,15 +66,15 @@ def hold_up(scenario: OrderScenario) -> tuple[asyncio.Event, asyncio.Event]:
     when told to.
     """
     settled, go_on = asyncio.Event(), asyncio.Event()
-    issue = scenario.settlement.issue
+    tickets = scenario.settlement._tickets
 
     async def held_up(*args: Any, **more: Any) -> Any:
-        rows = await issue(*args, **more)
+        rows = await tickets(*args, **more)
         settled.set()
         await go_on.wait()
         return rows
 
-    scenario.settlement.issue = held_up  # type: ignore[method-assign]
+    scenario.settlement._tickets = held_up  # type: ignore[method-assign]
     return settled, go_on
 
 
