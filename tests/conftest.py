@@ -13,7 +13,7 @@ import structlog
 from server.app import jobs
 from server.operations.schema import migrate
 from server.platform.config import load_settings
-from tests.support import cached, databases, loopback, selection, timeouts, timetable
+from tests.support import cached, changes, databases, loopback, selection, timeouts, timetable
 from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_client import HK, Market, PartnerClient, a_market
@@ -50,6 +50,7 @@ def pytest_configure() -> None:
     loopback.guard()
     timeouts.lengthen()
     cached.remember()
+    changes.keep_in_view()
 
 
 def pytest_xdist_auto_num_workers() -> int:

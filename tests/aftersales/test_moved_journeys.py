@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from server.platform.errors import Reason
+from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves
@@ -221,7 +222,7 @@ async def test_a_late_payment_is_judged_by_the_time_as_it_is_now(
     who = party(1)
     for elsewhere, outcome in ((NEW_TIME, "REFUNDED"), (OLD_TIME, "PAID")):
         await manager.move(world.departure_id(MOVED), planned)
-        await asyncio.sleep(1)  # the longest a change takes to be seen
+        await changes_are_seen()
         order = await client.order(world.seat(MOVED), passengers=who)
         paid = await scenario.bill(order.order_id)
         await world.expire(order.order_id)
@@ -265,5 +266,5 @@ async def test_a_move_among_all_that_happens_to_an_order(
         await give_back(client, paid.order_id)
         await scenario.drain()
         await other.cancel((await other.pages())[0].orders[0].order_id)
-        await asyncio.sleep(1)  # the longest a change takes to be seen
+        await changes_are_seen()
     assert await world.value("SELECT count(*) FROM document_journeys") == 0

@@ -10,6 +10,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.platform.errors import Reason
 from server.stock.ids import promotion_stock_id, stock_id
+from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import (
@@ -256,7 +257,7 @@ async def test_cancelled_departures_and_missing_fares(
         "UPDATE departures SET state = 'CANCELLED' WHERE departure_id = %s", world.departure_id()
     )
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await asyncio.sleep(1)  # the longest a change takes to be seen
+    await changes_are_seen()
     refused = await refusal(client.create(world.seat()))
     assert refused.metadata == {"offer_id": world.seat(), "why": "CANCELLED"}
 
@@ -283,7 +284,7 @@ async def test_another_price_than_the_quoted_one(world: World, client: Traveller
 
 async def test_promotion_codes(world: World, client: TravellerClient) -> None:
     await world.promote(1, "AUTUMN", cap=None)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     order = await client.order(world.seat(), promotion_codes=["AUTUMN"])
     assert order.total_minor == 36_000
     refused = await refusal(client.create(world.seat(), promotion_codes=["WINTER"]))
@@ -296,7 +297,7 @@ async def test_a_capped_promotion_counts_orders_and_is_given_back(
     world: World, client: TravellerClient
 ) -> None:
     await world.promote(1, "FIRST2", cap=2)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     made = [await client.order(world.seat(), promotion_codes=["FIRST2"]) for _ in range(2)]
     assert await world.stock_of(promotion_stock_id(1)) == (2, 2, 0)
     refused = await refusal(client.create(world.seat(), promotion_codes=["FIRST2"]))
@@ -309,7 +310,7 @@ async def test_an_automatic_promotion_that_is_used_up_is_left_out(
     world: World, client: TravellerClient
 ) -> None:
     await world.promote(1, None, cap=1)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     assert (await client.order(world.seat())).total_minor == 36_000
     refused = await refusal(client.create(world.seat(), quoted_minor=36_000))
     assert refused.reason is Reason.PRICE_CHANGED
@@ -328,7 +329,7 @@ async def test_more_than_one_traveller_may_hold(
 ) -> None:
     await world.sql("UPDATE products SET max_per_traveller = 3")
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await asyncio.sleep(1)
+    await changes_are_seen()
     first = await client.order(world.seat())
     refused = await refusal(client.create(world.seat()))
     assert refused.reason is Reason.TOO_MANY_FOR_TRAVELLER
@@ -393,7 +394,7 @@ async def test_an_order_is_shown_as_it_was_made(world: World, client: TravellerC
     order = await client.order(world.seat(), world.package())
     await world.sql("UPDATE products SET display_name_en = 'Another', fares = '[]'")
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await asyncio.sleep(1)
+    await changes_are_seen()
     assert await client.get(order.order_id) == order
 
 
@@ -460,7 +461,7 @@ async def test_a_channel_and_product_may_hold_shorter(
 ) -> None:
     await world.sql("UPDATE stocks SET hold_seconds = 60 WHERE stock_id = %s", world.stock_id(2))
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await asyncio.sleep(1)
+    await changes_are_seen()
     order = await client.order(world.seat(1), world.seat(2))
     held = order.lock_expire_time.ToDatetime() - order.create_time.ToDatetime()
     assert held.total_seconds() == 60  # the shortest of its items

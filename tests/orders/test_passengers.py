@@ -2,7 +2,6 @@
 payments, refunds and changes.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.platform.errors import Reason
 from server.stock.ids import promotion_quota_id
+from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
@@ -87,7 +87,7 @@ async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenar
 async def configure(world: World, *statements: str) -> None:
     for statement in (*statements, BUMP):
         await world.sql(statement)
-    await asyncio.sleep(1)  # the longest a change takes to be seen
+    await changes_are_seen()
 
 
 async def limit(world: World, most: int) -> None:
@@ -242,7 +242,7 @@ async def test_a_promotion_for_so_many_orders_of_one_traveller(
 ) -> None:
     """Seen red: without limits in the catalogue the second order took 10 % off, too."""
     await world.promote(1, "ONCE", cap=None, each=1)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     order = await client.order(world.seat(), promotion_codes=["ONCE"])
     assert order.total_minor == 36_000
 
@@ -314,7 +314,7 @@ async def test_a_changed_ticket_costs_the_fare_without_such_a_promotion(
     world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     await world.promote(1, "ONCE", cap=None, each=1)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     await scenario.sell(
         client, world.seat(1, SECOND), passengers=party(1), promotion_codes=["ONCE"]
     )
@@ -331,7 +331,7 @@ async def test_a_late_payment_uses_the_promotion_again_if_it_may(
     world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     await world.promote(1, "ONCE", cap=None, each=1)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     order = await client.order(world.seat(), promotion_codes=["ONCE"])
     paid = await scenario.bill(order.order_id)
     await world.expire(order.order_id)

@@ -15,6 +15,7 @@ from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
 
 from server.platform.errors import Reason
+from tests.support.changes import changes_are_seen
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
@@ -301,7 +302,7 @@ async def test_it_is_over_when_it_was_redeemed_in_part_meanwhile(
         "UPDATE products SET entitlements = jsonb_set(entitlements, '{2,total_uses}', '2')"
     )
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await world.until("SELECT pg_sleep(1.2) IS NOT NULL")
+    await changes_are_seen()
     two = await Party.of(world, client, scenario)
     await valid_now(world)
     printed = (await two.qr(two.shared)).encrypted_data

@@ -13,6 +13,7 @@ from deeptravel.admin.v1 import catalog_pb2
 from deeptravel.ticketing.v1 import ticket_pb2
 
 from server.platform.errors import Reason
+from tests.support.changes import changes_are_seen
 from tests.support.expiring import Expirer, an_expirer, long_ago
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
@@ -194,7 +195,7 @@ async def test_of_a_cancelled_departure_what_is_still_to_be_refunded_waits(
     )
     await world.sql("UPDATE merchants SET function_codes = function_codes || '{boarding}'")
     await world.sql(BUMP)
-    await world.until("SELECT pg_sleep(1.2) IS NOT NULL")
+    await changes_are_seen()
     orders = [await scenario.sell(client, world.seat(), passengers=party(1)) for _ in range(3)]
     _, blocked, boarded = [(await tickets(client, order_id=order.order_id))[0] for order in orders]
     await world.sql(

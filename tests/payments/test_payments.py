@@ -9,6 +9,7 @@ import pytest
 from deeptravel.ticketing.v1 import order_pb2, payment_pb2
 
 from server.platform.errors import Reason
+from tests.support.changes import changes_are_seen
 from tests.support.gate_server import gate_server
 from tests.support.paying import PAYMENT_STATE, PaymentScenario, a_scenario
 from tests.support.rpc_server import refusal
@@ -159,7 +160,7 @@ async def test_what_wechat_refuses(scenario: PaymentScenario, order: Any) -> Non
 async def test_nothing_to_pay(scenario: PaymentScenario) -> None:
     await scenario.world.promote(7, "FREE", basis_points=10_000, cap=5)
     await scenario.wechat.switch(down={"prepay": -1, "query": -1})
-    await asyncio.sleep(1)
+    await changes_are_seen()
     order = await scenario.client.order(scenario.world.seat(), promotion_codes=["FREE"])
     assert order.total_minor == 0
     created = await scenario.create(order)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from deeptravel.ticketing.v1 import order_pb2, refund_pb2, ticket_pb2
 
+from tests.support.changes import changes_are_seen
 from tests.support.paying import PaymentScenario, a_scenario
 from tests.support.traveller import SECOND, TravellerClient, child, passenger, seats_of
 from tests.support.waiting import PATIENCE_SECONDS
@@ -181,7 +182,7 @@ async def test_a_late_payment_under_a_promotion_that_is_used_up_goes_back(
     scenario: PaymentScenario,
 ) -> None:
     await scenario.world.promote(7, "HALF", basis_points=5_000, cap=1)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     offer = scenario.world.seat(fare_class=SECOND)
     order = await expired_with_payment(
         scenario, offer, passengers=[passenger()], promotion_codes=["HALF"]

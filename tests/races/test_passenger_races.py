@@ -18,6 +18,7 @@ from server.platform.errors import DomainError, Reason
 from server.stock import holds
 from server.stock.holds import Take
 from server.stock.journeys import Ride
+from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal_or_none
@@ -159,7 +160,7 @@ async def test_a_promotion_is_used_once_by_each(world: World, channels: list[Any
     Seen red: without the check `limit` of traveller_quotas both orders got it.
     """
     await world.promote(1, "ONCE", cap=None, each=1)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     for number in range(1, RACES + 1):
         calls = [
             TravellerClient.of(channel, number).create(
@@ -181,7 +182,7 @@ async def test_what_is_given_back_in_two_ways_at_once_is_given_back_once(
     `holds.release` giving back twice, what the other order counts was gone, too.
     """
     await world.promote(1, "OFTEN", cap=None, each=100)
-    await asyncio.sleep(1)
+    await changes_are_seen()
     clients = [TravellerClient.of(channel, 1) for channel in channels]
     for _ in range(RACES):
         order = await clients[0].order(world.seat(), passengers=party(1), promotion_codes=["OFTEN"])

@@ -35,6 +35,7 @@ from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError, Reason
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import qr
+from tests.support.changes import changes_are_seen
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import OrderScenario, a_scenario
 from tests.support.rpc_server import SECRET_KEY
@@ -391,7 +392,7 @@ async def test_opposite_changes_do_not_wait_for_each_other(house: House) -> None
         "UPDATE products SET policy = jsonb_set(policy, '{change_fee_minor}', '0')"
     )
     await house.world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await asyncio.sleep(1)
+    await changes_are_seen()
     one, other = await house.sell(36, here), await house.sell(36, there)
     quotes = [(t, await house.quote_change(t, there)) for t in one]
     quotes += [(t, await house.quote_change(t, here)) for t in other]
