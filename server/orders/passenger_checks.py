@@ -14,7 +14,7 @@ from server.orders.passenger_rules import ACCOMPANYING
 from server.orders.passengers import PET, Passenger
 from server.orders.prices import NewOrder, PricedItem
 from server.platform.errors import DomainError, Reason, invalid
-from server.stock.holds import duplicate_passenger
+from server.stock.refusals import duplicate_passenger
 
 
 def check_passengers(

@@ -250,7 +250,7 @@ class PipelineConnection:
 
 
 async def round_trip(
-    tx: AsyncConnection, statements: Sequence[Command]
+    tx: AsyncConnection, statements: Sequence[Sent]
 ) -> list[list[tuple[Any, ...]]]:
     """`PipelineConnection.round_trip` in the middle of a transaction of `Database`."""
     pipeline = await PipelineConnection.of(tx)

@@ -9,44 +9,37 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import (
     ColumnElement,
     Row,
-    delete,
     exists,
     false,
     func,
-    insert,
     literal,
     select,
     tuple_,
-    update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Caller, Operator, Partner
-from server.orders import completion, shared_tickets
 from server.orders.models import orders
 from server.orders.rules import rotations_of_order_qr
 from server.orders.shared_tickets import shown_in
 from server.parties.models import partners
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import invalid, not_found
 from server.platform.statements import Transaction
 from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
-from server.redemption.models import redemption_events, redemption_guards
-from server.redemption.redeem import INVALID_TOKEN, expired_token, redemption_id, remaining
+from server.redemption.models import redemption_events
+from server.redemption.redeem import INVALID_TOKEN, expired_token, remaining
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
 from server.tickets.rules import (
     DIRECT,
     DIRECT_CODE,
     DIRECT_PREFIX,
-    FINAL_STATES,
     ORDER_PREFIX,
     PARTNER_PREFIX,
     Code,
     Number,
-    state_after_redemption,
 )
-from server.tickets.tickets import new_event_id
 
 MAX_SUMMARY_DAYS = 31
 
@@ -184,115 +177,6 @@ async def look_up_order(
 
 
 @dataclass(frozen=True, slots=True)
-class Reversal:
-    """A redemption taken back, and the ticket after it."""
-
-    redemption_id: str
-    ticket_code: str
-    ticket_state: str
-    remaining: tuple[tuple[str, int], ...]
-
-
-async def reverse(
-    tx: AsyncConnection, *, redemption: str, comment: str, caller: Operator, now: datetime
-) -> Reversal:
-    """Takes a redemption back: the uses are free again, and so is (jti, function_code) (DOMAIN,
-    Redemption 9).
-
-    Raises NOT_FOUND for a redemption that is not of the caller's merchant, REVERSAL_REFUSED.
-    """
-    ticket_id, event_id = int(redemption[:16], 16), int(redemption[16:], 16)
-    if max(ticket_id, event_id) >= 1 << 63:
-        raise not_found("redemption", redemption)
-    # the ticket's row first, as every redemption does
-    ticket = (
-        await tx.execute(
-            select(tickets).where(tickets.c.ticket_id == ticket_id).with_for_update(key_share=True)
-        )
-    ).one_or_none()
-    events = redemption_events
-    event = (
-        await tx.execute(
-            select(events).where(events.c.ticket_id == ticket_id, events.c.event_id == event_id)
-        )
-    ).one_or_none()
-    if ticket is None or event is None or event.merchant_code != caller.merchant_code:
-        raise not_found("redemption", redemption)
-    before = await tx.scalar(
-        select(events.c.event_id).where(
-            events.c.ticket_id == ticket_id, events.c.reversed_event_id == event_id
-        )
-    )
-    why_not = rules.why_not_reversible(
-        event.result,
-        event.occurred_time,
-        ticket.state,
-        is_reversed=before is not None,
-        window_seconds=caller.reversal_window_seconds,
-        now=now,
-    )
-    if why_not is None and await shared_tickets.is_over(tx, ticket_id):
-        why_not = "all who shared the ticket have given theirs back"
-    if why_not:
-        raise DomainError(
-            Reason.REVERSAL_REFUSED,
-            f"redemption {redemption} cannot be reversed: {why_not}",
-            redemption_id=redemption,
-        )
-    reversal_id = new_event_id(now)
-    await _give_back(tx, event)
-    await tx.execute(
-        insert(events).values(
-            event._asdict()
-            | {
-                "event_id": reversal_id,
-                "result": "REVERSED",
-                "operator": caller.username,
-                "terminal_device_id": caller.terminal_device_id,
-                "venue_code": caller.venue_code,
-                "session_code": None,
-                "request_id": None,
-                "occurred_time": now,
-                "reversed_event_id": event_id,
-                "comment": comment,
-            }
-        )
-    )
-    uses = await _uses(tx, [ticket_id])
-    state = state_after_redemption(
-        sum(u.remaining_uses for u in uses), sum(u.total_uses for u in uses)
-    )
-    await tx.execute(
-        update(tickets).where(tickets.c.ticket_id == ticket_id).values(state=state, update_time=now)
-    )
-    if ticket.state in FINAL_STATES:
-        await completion.reopen(tx, ticket.order_id, actor=caller.key, now=now)
-    left = tuple((u.function_code, u.remaining_uses) for u in uses)
-    return Reversal(redemption_id(ticket_id, reversal_id), ticket.ticket_code, state, left)
-
-
-async def _give_back(tx: AsyncConnection, event: Row[Any]) -> None:
-    """Frees the uses of an event, and the guard if the event still holds it."""
-    guards = redemption_guards.c
-    await tx.execute(
-        delete(redemption_guards).where(
-            guards.ticket_id == event.ticket_id,
-            guards.jti == event.jti,
-            guards.function_code == event.function_code,
-            guards.event_id == event.event_id,
-        )
-    )
-    await tx.execute(
-        update(entitlements)
-        .where(
-            entitlements.c.ticket_id == event.ticket_id,
-            entitlements.c.function_code == event.function_code,
-        )
-        .values(remaining_uses=entitlements.c.remaining_uses + event.quantity)
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which redemption events; None or empty takes all."""
 
@@ -398,12 +282,6 @@ async def summarize(
         time_until=time_until,
         zone=days,
     )
-
-
-async def _uses(tx: AsyncConnection, ticket_ids: list[int]) -> list[Row[Any]]:
-    query = select(entitlements).where(entitlements.c.ticket_id.in_(ticket_ids))
-    ordered = query.order_by(entitlements.c.ticket_id, entitlements.c.function_code)
-    return list((await tx.execute(ordered)).all())
 
 
 def _view(

@@ -10,20 +10,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
-from sqlalchemy import ColumnElement, insert, select, text
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.errors import DomainError, Reason
 from server.platform.statements import Command, Statement, run
 from server.stock import journeys, quotas, seating
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
 from server.stock.models import stocks, taken_seats
 from server.stock.quotas import Use
+from server.stock.refusals import (
+    cancelled,
+    duplicate_passenger,
+    overlapping_journey,
+    sold_out,
+    too_many,
+)
 from server.stock.seating import SeatMap
+from server.stock.taking import TAKE_SEATS, TakenSeat
 
 Column = Literal["held", "sold"]
 
@@ -105,16 +111,15 @@ _RELEASE = {
 _CONFIRM = Statement(
     _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity"), int
 )
-_LOCK_FREE = Statement(
-    """
+_LOCK_SQL = """
 SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])
-ORDER BY stock_id FOR NO KEY UPDATE SKIP LOCKED
-""",
-    int,
-)
-_LEAVE_SEATS = text("""
+ORDER BY stock_id FOR NO KEY UPDATE
+"""
+_LOCK = Statement(_LOCK_SQL, int)
+_LOCK_FREE = Statement(f"{_LOCK_SQL} SKIP LOCKED", int)
+_LEAVE_SEATS = Statement("""
 DELETE FROM taken_seats t
-USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (stock_id bigint, seat_index int, order_id bigint)
+USING unnest($1::bigint[], $2::int[], $3::bigint[]) AS v (stock_id, seat_index, order_id)
 WHERE t.stock_id = v.stock_id AND t.seat_index = v.seat_index AND t.order_id = v.order_id
 """)
 
@@ -139,8 +144,7 @@ async def release(
     assert len(moved) == len(moved_stocks(takes)), "a stock that something was taken of is there"
     await quotas.give_back(tx, [*uses, *[use for take in takes for use in take.uses]])
     seats = [(t.stock_id, seat, t.order_id) for t in takes for seat in t.seats]
-    if seats:
-        await tx.execute(_LEAVE_SEATS, {"rows": _rows("stock_id seat_index order_id", seats)})
+    await run(tx, _LEAVE_SEATS.of_rows(seats))
     await journeys.end(tx, [leg for take in takes for leg in take.legs])
 
 
@@ -256,8 +260,7 @@ async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
     """Locks in the order of their numbers what the statements of one transaction lock one after
     the other.
     """
-    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(set(stock_ids)))
-    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update(key_share=True))
+    await run(tx, _LOCK(sorted(set(stock_ids))))
 
 
 def lock_free(takes: Iterable[Take]) -> Command[int]:
@@ -270,61 +273,6 @@ async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
     free = stocks.c.total - stocks.c.held - stocks.c.sold
     query = select(stocks.c.stock_id, free).where(stocks.c.stock_id.in_(set(stock_ids)))
     return {row[0]: row[1] for row in await tx.execute(query)}
-
-
-def sold_out(offer_id: str, product_id: int, requested: int, available: int) -> DomainError:
-    """SOLD_OUT for an offer."""
-    return DomainError(
-        Reason.SOLD_OUT,
-        f"{requested} of {offer_id} were asked for, {available} are left",
-        product_id=product_id,
-        requested=requested,
-        available=available,
-    )
-
-
-def cancelled(offer_id: str) -> DomainError:
-    """OFFER_NOT_AVAILABLE for an offer whose departure is cancelled."""
-    return DomainError(
-        Reason.OFFER_NOT_AVAILABLE,
-        f"{offer_id} cannot be bought: CANCELLED; search again",
-        offer_id=offer_id,
-        why="CANCELLED",
-    )
-
-
-def too_many(offer_id: str, *, limit: int, held: int, requested: int) -> DomainError:
-    """TOO_MANY_FOR_TRAVELLER for an offer."""
-    return DomainError(
-        Reason.TOO_MANY_FOR_TRAVELLER,
-        f"one traveller may have {limit} tickets of a departure, all classes together, or of a product"
-        f" on a day; of that of {offer_id} {held} are held or valid, {requested} more were asked for",
-        offer_id=offer_id,
-        limit=limit,
-        held=held,
-        requested=requested,
-    )
-
-
-def duplicate_passenger(offer_id: str, passenger_index: int) -> DomainError:
-    """DUPLICATE_PASSENGER: in the party twice, or on the departure already."""
-    return DomainError(
-        Reason.DUPLICATE_PASSENGER,
-        f"passengers[{passenger_index}]: travels in {offer_id} already; a document has one seat on a departure",
-        offer_id=offer_id,
-        passenger_index=passenger_index,
-    )
-
-
-def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
-    """OVERLAPPING_JOURNEY: on another departure at that time."""
-    return DomainError(
-        Reason.OVERLAPPING_JOURNEY,
-        f"passengers[{passenger_index}]: is on another departure while {offer_id} is under way; a document travels on one"
-        " at a time",
-        offer_id=offer_id,
-        passenger_index=passenger_index,
-    )
 
 
 def _moved(statement: Statement[int], takes: Iterable[Take], now: datetime) -> Command[int] | None:
@@ -353,16 +301,6 @@ async def _seat(
     if seats is None:
         available = seat_map.size - len(taken)
         raise sold_out(offer_id, product_id, wanted.quantity, available)
-    await tx.execute(
-        insert(taken_seats),
-        [
-            {"stock_id": wanted.stock_id, "seat_index": seat, "order_id": wanted.order_id}
-            for seat in seats
-        ],
-    )
+    taken_now = [TakenSeat(wanted.stock_id, seat, wanted.order_id) for seat in seats]
+    await run(tx, TAKE_SEATS.of_rows(taken_now))
     return tuple(seats)
-
-
-def _rows(names: str, rows: list[tuple[Any, ...]]) -> str:
-    keys = names.split()
-    return orjson.dumps([dict(zip(keys, row, strict=True)) for row in rows]).decode()

@@ -12,13 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from secrets import randbits
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.pipeline import Command, PreparedStatement, array, columns, round_trip
+from server.platform.statements import Command, Statement, run, run_together
 
 
 class Span(NamedTuple):
@@ -86,7 +84,27 @@ class Leg(NamedTuple):
     order_id: int
 
 
-READ = PreparedStatement("""
+class JourneyRow(NamedTuple):
+    """A document and one of its journeys; without one if it has none."""
+
+    document: bytes
+    version: int
+    departure_id: int | None
+    order_id: int | None
+    begin: datetime | None
+    end: datetime | None
+
+
+class AddedJourneys(NamedTuple):
+    """What is added to a document's journeys, and the version of them that was read."""
+
+    document: bytes
+    journeys: dict[str, list[int] | None]
+    seen_version: int
+
+
+READ = Statement(
+    """
 SELECT d.document_hash, d.version, p.departure_id, split_part(j.key, ':', 2)::bigint,
   p.departure_time + make_interval(secs => (j.ride ->> 0)::int),
   p.departure_time + make_interval(secs => (j.ride ->> 1)::int)
@@ -94,11 +112,12 @@ FROM document_journeys d
 LEFT JOIN (LATERAL jsonb_each(d.journeys) AS j (key, ride)
   JOIN departures p ON p.departure_id = split_part(j.key, ':', 1)::bigint) ON true
 WHERE d.document_hash = ANY($1::bytea[])
-""")
-"""The journeys of documents, for `parse`."""
+""",
+    JourneyRow,
+)
 # what was added since the version that was read would violate the check; a journey of null, which
 # is over, is dropped
-ADD = PreparedStatement("""
+ADD = Statement("""
 INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
 SELECT v.document_hash, v.journeys, $1::bigint, v.seen_version
 FROM unnest($2::bytea[], $3::jsonb[], $4::bigint[]) AS v (document_hash, journeys, seen_version)
@@ -106,25 +125,21 @@ ON CONFLICT (document_hash) DO UPDATE
 SET journeys = jsonb_strip_nulls(d.journeys || excluded.journeys), version = excluded.version,
   seen_version = CASE WHEN d.version = excluded.seen_version THEN d.version ELSE -1 END
 """)
-"""Adds journeys to those that were read: `adding` is its parameters."""
 
-_LOCK = text("""
+_LOCK = Statement("""
 INSERT INTO document_journeys AS d (document_hash, journeys, version, seen_version)
-SELECT decode(v.document, 'hex'), '{}', v.version, 0
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, version bigint) ORDER BY 1
+SELECT v.document, '{}', v.version, 0
+FROM unnest($1::bytea[], $2::bigint[]) AS v (document, version) ORDER BY 1
 ON CONFLICT (document_hash) DO UPDATE SET version = excluded.version, seen_version = d.version
 """)
-_LEAVES = PreparedStatement("SELECT departure_time FROM departures WHERE departure_id = $1::bigint")
-_ADD_LOCKED = text("""
-UPDATE document_journeys d SET journeys = jsonb_strip_nulls(d.journeys || v.journeys)
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text, journeys jsonb)
-WHERE d.document_hash = decode(v.document, 'hex')
-""")
-# the locks first, in order; SET then reads the row as it is behind the lock
-_END = text("""
+_LEAVES = Statement(
+    "SELECT departure_time FROM departures WHERE departure_id = $1::bigint", datetime
+)
+# the locks first, in order; SET then reads the row as it is under the lock
+_END = Statement("""
 WITH v AS (
-  SELECT decode(r.document, 'hex') AS document_hash, r.keys
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (document text, keys text[])
+  SELECT r.document AS document_hash, array_agg(r.key) AS keys
+  FROM unnest($1::bytea[], $2::text[]) AS r (document, key) GROUP BY 1
 ), locked AS MATERIALIZED (
   SELECT d.document_hash FROM document_journeys d JOIN v USING (document_hash)
   ORDER BY d.document_hash FOR UPDATE OF d
@@ -133,22 +148,21 @@ UPDATE document_journeys d SET journeys = d.journeys - v.keys
 FROM v JOIN locked l USING (document_hash)
 WHERE d.document_hash = v.document_hash
 """)
-_FORGET = text("""
+_FORGET = Statement("""
 DELETE FROM document_journeys d
-USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (document text)
-WHERE d.document_hash = decode(v.document, 'hex') AND d.journeys = '{}'
+WHERE d.document_hash = ANY($1::bytea[]) AND d.journeys = '{}'
 """)
 
 
 class Journeys:
     """The journeys of documents as they were read, and those added since."""
 
-    def __init__(self, rows: Iterable[tuple[Any, ...]] = ()) -> None:
+    def __init__(self, rows: Iterable[JourneyRow] = ()) -> None:
         self._of: defaultdict[bytes, list[Journey]] = defaultdict(list)
         self._versions: dict[bytes, int] = {}
         for document, version, departure_id, order_id, begin, end in rows:
             self._versions[document] = version
-            if departure_id is not None and begin is not None:
+            if departure_id is not None and order_id is not None and begin and end:
                 self._of[document].append(Journey(departure_id, order_id, Span(begin, end)))
 
     def of(self, document: bytes) -> list[Journey]:
@@ -174,24 +188,20 @@ def over(known: Sequence[Journey], now: datetime) -> Additions:
     return {journey.key: None for journey in known if journey.span.end <= now} if known else {}
 
 
-def adding(additions: Mapping[bytes, Additions], journeys: Journeys) -> Command:
+def add(additions: Mapping[bytes, Additions], known: Journeys) -> Command[None] | None:
     """Adds to what was read, in the order of the documents."""
     rows = [
-        (document, orjson.dumps(additions[document]).decode(), journeys.version(document))
+        AddedJourneys(document, additions[document], known.version(document))
         for document in sorted(additions)
     ]
-    return ADD, [str(_new_version()), *columns(rows)]
+    return ADD.of_rows(rows, _new_version())
 
 
 async def lock(tx: AsyncConnection, documents: Iterable[bytes]) -> None:
     """Locks the documents' rows in order, and makes those that are not there: for all that `begin`
     adds, before it does.
     """
-    locks = [
-        {"document": document.hex(), "version": _new_version()} for document in sorted(documents)
-    ]
-    if locks:
-        await tx.execute(_LOCK, {"rows": orjson.dumps(locks).decode()})
+    await run(tx, _LOCK.of_rows([(document, _new_version()) for document in sorted(documents)]))
 
 
 async def begin(
@@ -211,37 +221,30 @@ async def begin(
     not count. If there are any that cannot, nothing is added.
     """
     wanted = sorted(documents)
-    rows, ((leaves,),) = await round_trip(
-        tx, [(READ, [array(wanted)]), (_LEAVES, [str(departure_id)])]
-    )
+    rows, (leaves,) = await run_together(tx, READ(wanted), _LEAVES(departure_id))
     known = Journeys(rows)
     new = Journey(departure_id, order_id, ride.span(leaves))
     twice: set[bytes] = set()
     elsewhere: set[bytes] = set()
-    additions = []
+    additions: dict[bytes, Additions] = {}
     for document in wanted:
         others = [journey for journey in known.of(document) if journey.key != instead_of]
         if any(journey.departure_id == new.departure_id for journey in others):
             twice.add(document)
         elif any(journey.span.overlaps(new.span) for journey in others):
             elsewhere.add(document)
-        added = over(known.of(document), now) | {new.key: ride.dump()}
-        additions.append({"document": document.hex(), "journeys": added})
+        additions[document] = over(known.of(document), now) | {new.key: ride.dump()}
     if not twice and not elsewhere:
-        await tx.execute(_ADD_LOCKED, {"rows": orjson.dumps(additions).decode()})
+        await run(tx, add(additions, known))
     return twice, elsewhere
 
 
 async def end(tx: AsyncConnection, legs: Iterable[Leg]) -> None:
     """The documents do not travel there any more."""
-    keys: defaultdict[bytes, list[str]] = defaultdict(list)
-    for leg in legs:
-        keys[leg.document].append(key(leg.departure_id, leg.order_id))
-    if not keys:
-        return
-    rows = [{"document": document.hex(), "keys": keys[document]} for document in sorted(keys)]
-    for statement in (_END, _FORGET):
-        await tx.execute(statement, {"rows": orjson.dumps(rows).decode()})
+    keys = [(leg.document, key(leg.departure_id, leg.order_id)) for leg in legs]
+    if keys:
+        documents = {document for document, _ in keys}
+        await run_together(tx, _END.of_rows(keys), _FORGET(documents))
 
 
 def _new_version() -> int:

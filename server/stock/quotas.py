@@ -6,14 +6,12 @@ keys are made by `rules.quota_id` and `rules.promotion_quota_id`. (DOMAIN: Stock
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import orjson
-from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.stock.models import traveller_quotas
+from server.platform.statements import Command, Statement, run, run_together
 
 
 class Use(NamedTuple):
@@ -24,18 +22,57 @@ class Use(NamedTuple):
     quantity: int
 
 
-_COUNT = text("""
+class QuotaRow(NamedTuple):
+    """What is counted for a traveller."""
+
+    quota_id: int
+    traveller_id: int
+    quantity: int
+
+
+class Count(NamedTuple):
+    """What is to be added for a traveller, and the limit it was decided by."""
+
+    quota_id: int
+    traveller_id: int
+    quantity: int
+    max_quantity: int
+
+
+QuotaKey = tuple[int, int]
+"""A quota_id and a traveller_id."""
+
+READ = Statement(
+    """
+SELECT q.quota_id, q.traveller_id, q.quantity
+FROM unnest($1::bigint[], $2::bigint[]) AS k (quota_id, traveller_id)
+JOIN traveller_quotas q USING (quota_id, traveller_id)
+""",
+    QuotaRow,
+)
+# what somebody else counted since it was read would violate the check of the limit
+ADD = Statement("""
 INSERT INTO traveller_quotas AS q (quota_id, traveller_id, quantity, max_quantity)
-VALUES (:quota_id, :traveller_id, :quantity, :limit)
+SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) v
+ON CONFLICT (quota_id, traveller_id) DO UPDATE
+SET quantity = q.quantity + excluded.quantity, max_quantity = excluded.max_quantity
+""")
+_COUNT = Statement(
+    """
+INSERT INTO traveller_quotas AS q (quota_id, traveller_id, quantity, max_quantity)
+VALUES ($1, $2, $3, $4)
 ON CONFLICT (quota_id, traveller_id) DO UPDATE
 SET quantity = q.quantity + excluded.quantity, max_quantity = excluded.max_quantity
 WHERE q.quantity + excluded.quantity <= excluded.max_quantity
 RETURNING quantity
-""")
+""",
+    int,
+)
 # the locks first, in order: two that give back the same rows do not wait for each other
-_GIVE_BACK = text("""
+_GIVE_BACK = Statement("""
 WITH v AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (quota_id bigint, traveller_id bigint, quantity int)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[])
+    AS r (quota_id, traveller_id, quantity)
 ), locked AS MATERIALIZED (
   SELECT q.quota_id, q.traveller_id FROM traveller_quotas q JOIN v USING (quota_id, traveller_id)
   ORDER BY q.quota_id, q.traveller_id FOR UPDATE OF q
@@ -44,24 +81,31 @@ UPDATE traveller_quotas q SET quantity = q.quantity - v.quantity
 FROM v JOIN locked l USING (quota_id, traveller_id)
 WHERE q.quota_id = v.quota_id AND q.traveller_id = v.traveller_id
 """)
-_FORGET = text("""
+_FORGET = Statement("""
 DELETE FROM traveller_quotas q
-USING jsonb_to_recordset(CAST(:rows AS jsonb)) AS v (quota_id bigint, traveller_id bigint, quantity int)
+USING unnest($1::bigint[], $2::bigint[]) AS v (quota_id, traveller_id)
 WHERE q.quota_id = v.quota_id AND q.traveller_id = v.traveller_id AND q.quantity = 0
 """)
+
+
+def read(keys: Sequence[QuotaKey]) -> Command[QuotaRow] | None:
+    """What is counted now; without a lock."""
+    return READ.of_rows(keys)
+
+
+def add(counts: Sequence[Count]) -> Command[None] | None:
+    """Counts what was decided by what `read` gave, in the order of the keys."""
+    return ADD.of_rows(counts)
 
 
 async def count(tx: AsyncConnection, use: Use, *, limit: int) -> int | None:
     """Counts a use if the traveller then has no more than `limit`; if not, what is counted
     already, and nothing is done.
     """
-    if use.quantity <= limit and await tx.scalar(_COUNT, {**use._asdict(), "limit": limit}):
+    if use.quantity <= limit and await run(tx, _COUNT(*use, limit)):
         return None
-    query = select(traveller_quotas.c.quantity).where(
-        traveller_quotas.c.quota_id == use.quota_id,
-        traveller_quotas.c.traveller_id == use.traveller_id,
-    )
-    return await tx.scalar(query) or 0
+    rows = await run(tx, read([use[:2]]))
+    return rows[0].quantity if rows else 0
 
 
 async def give_back(tx: AsyncConnection, uses: Iterable[Use]) -> None:
@@ -73,6 +117,6 @@ async def give_back(tx: AsyncConnection, uses: Iterable[Use]) -> None:
         quantities[use[:2]] += use.quantity
     if not quantities:
         return
-    rows = [Use(*key, quantity)._asdict() for key, quantity in sorted(quantities.items())]
-    for statement in (_GIVE_BACK, _FORGET):
-        await tx.execute(statement, {"rows": orjson.dumps(rows).decode()})
+    rows = [Use(*key, quantity) for key, quantity in sorted(quantities.items())]
+    keys = [row[:2] for row in rows]
+    await run_together(tx, _GIVE_BACK.of_rows(rows), _FORGET.of_rows(keys))

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from server.orders import hold_statements
+from server.orders import new_orders
 from server.platform import idempotency
 from server.platform.pipeline import PipelineConnection, Prepared, Sent
-from server.stock import journeys
+from server.stock import journeys, quotas, taking
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import (
     SECOND,
@@ -21,15 +21,15 @@ from tests.support.traveller import (
 )
 
 ALWAYS: list[Prepared] = [
-    hold_statements.LOCK_STOCKS,
-    hold_statements.READ_QUOTAS,
+    taking.LOCK,
+    quotas.READ,
     idempotency._READ,
-    hold_statements.HOLD_STOCKS,
-    hold_statements.ADD_QUOTAS,
-    hold_statements.INSERT_ORDERS,
+    taking.HOLD,
+    quotas.ADD,
+    new_orders._CREATE,
     idempotency._STORE,
 ]
-OF_SEATS: list[Prepared] = [hold_statements.READ_SEATS, hold_statements.TAKE_SEATS]
+OF_SEATS: list[Prepared] = [taking.READ_SEATS, taking.TAKE_SEATS]
 OF_DOCUMENTS: list[Prepared] = [journeys.READ, journeys.ADD]
 
 

@@ -15,8 +15,9 @@ from server.api import convert
 from server.redemption import redeem, rules, sums
 from server.redemption.details import Details
 from server.redemption.explanations import explain
-from server.redemption.lookup import Look, OrderView, Reversal, TicketView
+from server.redemption.lookup import Look, OrderView, TicketView
 from server.redemption.redeem import Answer
+from server.redemption.reversals import Reversal
 from server.redemption.sessions import SessionDeparture
 from server.stock.ids import departure_parts
 

@@ -22,7 +22,7 @@ from server.identity.service import Identity
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import invalid
-from server.redemption import lookup, sessions
+from server.redemption import lookup, reversals, sessions
 from server.redemption.redeem import Answer, Redeemer, ScanItem
 from server.redemption.statements import SnapshotCache
 
@@ -239,7 +239,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     async def ReverseRedemption(
         self, request: redemption_pb2.ReverseRedemptionRequest, call: ChangingCall[Operator]
     ) -> redemption_pb2.ReverseRedemptionResponse:
-        reversal = await lookup.reverse(
+        reversal = await reversals.reverse(
             call.tx,
             redemption=request.redemption_id,
             comment=request.comment,
