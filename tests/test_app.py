@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -17,14 +16,14 @@ from sqlalchemy import make_url
 
 from server.app import App
 from server.platform import ports
-from server.platform.config import ConfigError, Settings, load_settings
+from server.platform.config import ConfigError, load_settings
 from server.platform.errors import Reason, StartError
 from server.platform.metrics import exposition
+from tests.support.app_server import channel_to, running, settings
 from tests.support.gate import PASSWORD, Terminal, World, a_world
 from tests.support.rpc_server import refusal
 from tests.support.waiting import PATIENCE_SECONDS
 
-SECRET_KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -32,25 +31,6 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 async def world(database_url: str) -> AsyncIterator[World]:
     async with a_world(database_url) as made:
         yield made
-
-
-def settings(**given: Any) -> Settings:
-    return load_settings(grpc_port=0, http_port=0, secret_key=SECRET_KEY, **given)
-
-
-@asynccontextmanager
-async def running(database_url: str, redis_url: str, **given: Any) -> AsyncIterator[App]:
-    app = await App.start(settings(**given), database_url, redis_url)
-    try:
-        yield app
-    finally:
-        await app.stop()
-
-
-@asynccontextmanager
-async def channel_to(app: App) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.grpc_port}") as channel:
-        yield channel
 
 
 async def test_starts_and_stops_without_a_trace(

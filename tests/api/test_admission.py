@@ -11,12 +11,11 @@ import pytest
 from server.platform.config import load_settings
 from server.platform.errors import Reason
 from server.platform.metrics import CALLS, exposition
-from tests.api.test_transport import PREFACE
+from tests.support.app_server import PREFACE, channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import Refusal, read_refusal
 from tests.support.waiting import PATIENCE_SECONDS
-from tests.test_app import channel_to, running
 
 LOG_IN = "/deeptravel.redemption.v1.RedemptionService/OperatorLogin"
 SETTINGS_FRAME, MAX_CONCURRENT_STREAMS = 4, 3

@@ -23,9 +23,9 @@ from server.api.http.listener import Listener
 from server.api.http.serving import HttpServer
 from server.platform import ports
 from server.platform.config import load_settings
+from tests.support.app_server import running
 from tests.support.certificates import issue
 from tests.support.http_server import WAIT_SECONDS, RawClient, listening
-from tests.test_app import running
 
 HEAD = b"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
 BODY = b"x" * 100

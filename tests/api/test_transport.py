@@ -24,11 +24,11 @@ from server.api.statuses import error_status
 from server.platform.config import load_settings
 from server.platform.errors import DomainError, Reason
 from server.platform.ratelimit import RateLimiter
+from tests.support.app_server import PREFACE, channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import read_refusal
 from tests.support.waiting import PATIENCE_SECONDS
-from tests.test_app import channel_to, running
 
 MAX_TRAILER_BYTES = 6 * 1024
 SCAN = "/deeptravel.redemption.v1.RedemptionService/DecryptQr"
@@ -58,7 +58,6 @@ def test_every_channel_argument_is_one_that_grpc_knows() -> None:
     assert b"grpc.http2.min_recv_ping_interval_without_data_ms" not in core
 
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 PING = b"\0\0\x08\x06\0\0\0\0\0" + b"deeptrav"
 PING_FRAME, GO_AWAY_FRAME, ACKNOWLEDGED = 6, 7, 1
 

@@ -15,10 +15,10 @@ from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 from server.app import App
 from server.platform.config import ConfigError, load_settings
 from server.platform.errors import Reason
+from tests.support.app_server import channel_to, running
 from tests.support.gate import PASSWORD, World, a_world
 from tests.support.partner_client import CP, Market, a_market
 from tests.support.rpc_server import refusal, refusal_or_none
-from tests.test_app import channel_to, running
 
 PARTNER, STRANGER = "198.51.100.7", "203.0.113.9"
 LIMITED = "UPDATE partners SET allowed_addresses = '{198.51.100.0/24}'"

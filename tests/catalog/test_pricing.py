@@ -4,8 +4,7 @@ fractions.
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -29,8 +28,8 @@ from server.catalog.pricing import (
     promotion_fault,
     tiers_content,
 )
+from tests.support.promotions import NOW, a_promotion
 
-NOW = datetime(2026, 12, 24, 12, tzinfo=UTC)
 FARES = fare_table(
     [
         Fare("ADULT", "weekday", 10_000),
@@ -39,24 +38,6 @@ FARES = fare_table(
         Fare("CHILD", "weekday", 5_005),
     ]
 )
-
-
-def a_promotion(promotion_id: int, **values: Any) -> Promotion:
-    plain = Promotion(
-        promotion_id=promotion_id,
-        code="",
-        display_name_en=f"promotion {promotion_id}",
-        display_name_zh=f"优惠{promotion_id}",
-        basis_points_off=0,
-        amount_off_minor=0,
-        begin=NOW,
-        end=NOW + timedelta(days=1),
-        min_party=1,
-        product_ids=frozenset(),
-        stackable=True,
-        currency_code="CNY",
-    )
-    return replace(plain, **values)
 
 
 def priced(

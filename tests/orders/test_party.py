@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from server.catalog.pricing import Fare as OneFare
 from server.catalog.pricing import Price, Tier, fare_table, percent_off, price, price_again
 from server.orders.party import Party, PartyMember
-from tests.catalog.test_pricing import NOW, a_promotion
+from tests.support.promotions import NOW, a_promotion
 
 FARES = fare_table([OneFare("ADULT", "weekday", 10_000), OneFare("CHILD", "weekday", 5_001)])
 FIVE = (Tier(5, 20),)

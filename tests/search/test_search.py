@@ -1,26 +1,45 @@
 """Search: what is found, in which order, what it says or refuses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
+import pytest_asyncio
 from deeptravel.ticketing.v1 import offer_pb2
 
 from server.platform.errors import Reason
+from tests.support import databases
 from tests.support import timetable as world
-from tests.support.gate_server import gate_server
+from tests.support.gate_server import GateServer, gate_server
 from tests.support.rpc_server import refusal
 from tests.support.searching import ALL, KIND, named, services_of
 from tests.support.timetable import ADULT, CHILD, PET, Traveller, departure, tomorrow
+from tools.dev.embedded.services import EmbeddedServices
 
 ORDER = offer_pb2.OfferOrder
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def database_url(services: EmbeddedServices, timetable_template_url: str) -> Iterator[str]:
+    """Of the module: nothing here changes anything."""
+    with databases.copied(services.database_url, timetable_template_url) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(database_url: str, services: EmbeddedServices) -> AsyncIterator[GateServer]:
+    async with gate_server(database_url, services.redis_url) as running:
+        yield running
+
+
 @pytest.fixture
-async def traveller(timetable_url: str, redis_url: str) -> AsyncIterator[Traveller]:
-    async with gate_server(timetable_url, redis_url) as server:
-        yield Traveller(server.channel)
+def traveller(server: GateServer) -> Traveller:
+    return Traveller(server.channel)
 
 
 async def test_an_offer_says_all_there_is_to_know(traveller: Traveller) -> None:
@@ -165,24 +184,21 @@ async def test_hot_cities_and_product(traveller: Traveller) -> None:
     assert (await refusal(ask)).reason is Reason.NOT_FOUND
 
 
-async def test_anybody_may_search_over_json(timetable_url: str, redis_url: str) -> None:
-    import httpx2
-
-    async with gate_server(timetable_url, redis_url) as server:
-        base = f"http://127.0.0.1:{server.app.http_port}"
-        async with httpx2.AsyncClient(base_url=base) as client:
-            answer = await client.get(
-                "/offers",
-                params={
-                    "origin_city_code": "SZX",
-                    "destination_city_code": "HKG",
-                    "travel_date": tomorrow().isoformat(),
-                    "passengers": ["adult", "child"],
-                    "kinds": "OFFER_KIND_FERRY",
-                },
-            )
-            assert answer.status_code == 200, answer.text
-            (offer,) = answer.json()["offers"]
-            assert offer["price"]["total_minor"] in (23_000, "23000")
-            assert (await client.get("/cities:hot")).json()["cities"][0]["city_code"] == "HKG"
-            assert (await client.get("/products/106")).json()["product_id"] == 106
+async def test_anybody_may_search_over_json(server: GateServer) -> None:
+    base = f"http://127.0.0.1:{server.app.http_port}"
+    async with httpx2.AsyncClient(base_url=base) as client:
+        answer = await client.get(
+            "/offers",
+            params={
+                "origin_city_code": "SZX",
+                "destination_city_code": "HKG",
+                "travel_date": tomorrow().isoformat(),
+                "passengers": ["adult", "child"],
+                "kinds": "OFFER_KIND_FERRY",
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        (offer,) = answer.json()["offers"]
+        assert offer["price"]["total_minor"] in (23_000, "23000")
+        assert (await client.get("/cities:hot")).json()["cities"][0]["city_code"] == "HKG"
+        assert (await client.get("/products/106")).json()["product_id"] == 106

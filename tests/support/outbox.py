@@ -103,7 +103,7 @@ class TaskHandler:
 
 @asynccontextmanager
 async def a_client(url: str) -> AsyncIterator[TaskHandler]:
-    """A desk over this database."""
+    """A task handler over this database."""
     db = Database(load_settings(), url)
     client = TaskHandler(db)
     await client.prepare_effects()

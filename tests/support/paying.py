@@ -35,7 +35,7 @@ PAYMENT_STATE = convert.enum_names(payment_pb2.PaymentState)
 
 @dataclass
 class PaymentScenario:
-    """All that takes part in a payment; `desk` is of traveller 1."""
+    """All that takes part in a payment; `client` is of traveller 1."""
 
     world: World
     wechat: WechatSimulator

@@ -1,13 +1,13 @@
-"""A world to travel in, and a traveller's side of the contract.
+"""What travellers buy, and a traveller's side of the contract.
 
-`a_world(database_url)` furnishes a migrated database by SQL: Hong Kong and Shenzhen, a train
+`a_world(database_url)` fills a migrated database by SQL: Hong Kong and Shenzhen, a train
 between them (product 1, class 0 `FIRST` with numbered seats, class 1 `SECOND` without) with
 `departures` departures in a week, each with `seats` seats in each class, and package 106 with a
 shared entitlement. `World` names the offers and looks at the tables.
 
 `traveller_server` (tests/support/gate_server.py's `gate_server`) serves it as production does;
-`Desk.of(channel, 1)` is the traveller number 1 at it: `await desk.order(world.seat())`,
-`desk.create(...)`, `desk.call("AnyMethod", request)`. `await world.enrol(1, 2)` writes rows of
+`TravellerClient.of(channel, 1)` is the traveller number 1 at it: `await client.order(world.seat())`,
+`client.create(...)`, `client.call("AnyMethod", request)`. `await world.enrol(1, 2)` writes rows of
 `travellers`, which payments need and orders do not.
 """
 

@@ -1,7 +1,7 @@
 """What a partner's and a merchant's programmer would write: grpc and the generated package, nothing
 of the server.
 
-    python stranger.py HOST:PORT demo-credentials.json
+    python partner_program.py HOST:PORT demo-credentials.json
 
 Runs the main job over gRPC, checks every answer, and prints a line for each step.
 """

@@ -162,14 +162,14 @@ def test_over_grpc_from_elsewhere(served: ServerProcess, tmp_path: Path) -> None
     server's code.
     """
     shutil.copytree(ROOT / "generated", tmp_path / "generated")
-    shutil.copy(Path(__file__).with_name("stranger.py"), tmp_path)
+    shutil.copy(Path(__file__).with_name("partner_program.py"), tmp_path)
     credentials = served.data_dir / "demo-credentials.json"
     # -S leaves out site-packages with their .pth files, one of which leads to this repository
     run = f"""\
 import runpy, sys
 sys.path += [{str(tmp_path / "generated")!r}, {sysconfig.get_path("platlib")!r}]
 sys.argv[1:] = [{served.target!r}, {str(credentials)!r}]
-runpy.run_path("stranger.py", run_name="__main__")
+runpy.run_path("partner_program.py", run_name="__main__")
 """
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-W", "error", "-c", run],
