@@ -19,7 +19,7 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from server.platform.metrics import RATE_LIMIT_FAILURES
-from server.platform.redis_client import RedisClient, RedisUnavailableError, Script
+from server.platform.redis_client import RedisClient, Script
 
 MINUTE = 60.0
 
@@ -58,15 +58,15 @@ class RateLimiter:
         item = RateLimitItemPerMinute(limit)
         tagged = f"{{{key}}}"
 
-        async def count() -> tuple[bool, WindowStats]:
+        async def count() -> tuple[bool, WindowStats] | None:
             allowed = await self._window.hit(item, tagged)
             return allowed, await self._window.get_window_stats(item, tagged)
 
-        try:
-            allowed, stats = await self._client.call(tagged, count)
-        except RedisUnavailableError:
+        counted = await self._client.ask(tagged, count, None)
+        if counted is None:
             RATE_LIMIT_FAILURES.inc()
             return None
+        allowed, stats = counted
         reset = max(1, math.ceil(stats.reset_time - time.time()))
         return Allowance(limit, stats.remaining, reset, allowed)
 

@@ -1,11 +1,13 @@
-"""A client of Redis, one server or a cluster, whose calls end in time and which knows who does not
-answer.
+"""A client of Redis, one server or a cluster, and the one place that says what happens when it is
+slow, away, or answers what cannot be read.
 
-Redis holds only what can be lost, so whoever asks goes on without an answer. A server that does not
-answer is not asked again for a second, and then by one call alone, so that its loss costs next to
-nothing. In a cluster that holds for each node by itself, and an error that concerns one key (its
-value is of another type, its node is out of memory) is that call's alone: neither keeps the others
-from Redis.
+Redis holds only what can be lost, so whoever asks goes on without an answer: `RedisClient.ask`.
+
+- Slow: a call ends after CALL_SECONDS, and Redis counts as away.
+- Away: it is not asked again for SILENT_SECONDS, and then by one call alone, so that its loss costs
+  next to nothing. In a cluster that holds for each node by itself.
+- An answer that cannot be read, or an error that concerns one key (its value is of another type,
+  its node is out of memory), is that call's alone, and keeps no other from Redis.
 """
 
 import asyncio
@@ -57,7 +59,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class RedisUnavailableError(Exception):
+class _NoAnswerError(Exception):
     """Redis did not answer this call."""
 
 
@@ -73,7 +75,7 @@ class RedisClient:
     """One process's way to Redis for one purpose, which is how the log calls it.
 
     Attributes:
-        redis: redis-py's client; its commands are made within `call`.
+        redis: redis-py's client; its commands are made within `ask`.
     """
 
     def __init__(self, url: str, purpose: str) -> None:
@@ -102,15 +104,21 @@ class RedisClient:
         for nodes in ("nodes_cache", "startup_nodes"):
             await self._cluster.nodes_manager.aclose(nodes)
 
-    async def call(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives, which asks for keys in the slot of `key` alone. Raises
-        RedisUnavailableError.
+    async def ask(self, key: str, work: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """What `work` gives, which asks for keys in the slot of `key` alone and reads the answer;
+        `otherwise` if there is none, whatever the reason.
         """
+        try:
+            return await self._call(key, work)
+        except _NoAnswerError:
+            return otherwise
+
+    async def _call(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         name = self._node_of(key)
         node = self._nodes.setdefault(name, _Node())
         async with node.turns:
             if node.is_away and (node.is_tried or time.monotonic() < node.silent_until):
-                raise RedisUnavailableError
+                raise _NoAnswerError
             node.is_tried = node.is_away
             try:
                 async with asyncio.timeout(CALL_SECONDS):
@@ -120,10 +128,10 @@ class RedisClient:
                 log.warning("redis.lost", purpose=self._purpose, node=name, error=fault_text(error))
                 if self._cluster:
                     self._find_nodes()
-                raise RedisUnavailableError from error
+                raise _NoAnswerError from error
             except Exception as error:
                 self._warn_of(key, error)
-                raise RedisUnavailableError from error
+                raise _NoAnswerError from error
             finally:
                 node.is_tried = False
             node.is_away = False

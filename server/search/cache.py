@@ -9,16 +9,13 @@ own values.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
-import structlog
-
-from server.platform.faults import fault_text
 from server.platform.metrics import SEARCH_CACHE
-from server.platform.redis_client import RedisClient, RedisUnavailableError
+from server.platform.redis_client import RedisClient
 
 LOCK_MILLISECONDS = 2_000
 """The process that makes a value has this long to do so before another tries."""
@@ -34,10 +31,7 @@ MAX_REMEMBERED = 500
 queries list them.
 """
 
-T = TypeVar("T")
 V = TypeVar("V")
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ class Cache:
             mine = await self._lock(lock)
             value = await (self._read if mine else self._wait)(kind, key, edition)
             if mine and value is not None:
-                await self._ask(key, lambda: self._redis.delete(lock), 0)
+                await self._client.ask(key, lambda: self._redis.delete(lock), 0)
         source = "redis"
         if value is None:
             source, value = "made", make()
@@ -125,20 +119,19 @@ class Cache:
         return None
 
     async def _read(self, kind: CacheKind[V], key: str, edition: str) -> V | None:
-        stored: Any = await self._ask(key, lambda: self._redis.get(key), None)
-        prefix = f"{edition}\n".encode()
-        if not stored or not stored.startswith(prefix):
-            return None
-        try:
+        async def read() -> V | None:
+            stored: Any = await self._redis.get(key)
+            prefix = f"{edition}\n".encode()
+            if not stored or not stored.startswith(prefix):
+                return None
             return kind.parse(stored[len(prefix) :])
-        except Exception as error:  # noqa: BLE001 - whatever is in there, it can be made anew
-            log.warning("cache.unreadable", key=key, error=fault_text(error))
-            return None
+
+        return await self._client.ask(key, read, None)
 
     async def _lock(self, lock: str) -> bool:
         """Whether this process is to make the value; also without Redis."""
         return bool(
-            await self._ask(
+            await self._client.ask(
                 lock, lambda: self._redis.set(lock, b"1", nx=True, px=LOCK_MILLISECONDS), True
             )
         )
@@ -152,14 +145,7 @@ class Cache:
                 pipeline.delete(lock)
                 await pipeline.execute()
 
-        await self._ask(key, write, None)
-
-    async def _ask(self, key: str, call: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        """What Redis answers about a key, and others in its slot; `otherwise` if it does not."""
-        try:
-            return await self._client.call(key, call)
-        except RedisUnavailableError:
-            return otherwise
+        await self._client.ask(key, write, None)
 
 
 def _key(kind: CacheKind[Any], name: str) -> str:
