@@ -59,7 +59,7 @@ _WRITES = re.compile(
 _COMPUTED = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+(?:ONLY\s+)?$")
 _NO_TABLES = {"set", "skip", "nothing", "of"}
 _SPACE = re.compile(r"\s+")
-_STATEMENTS = {"Statement", "PreparedStatement"}
+_STATEMENTS = {"Statement"}
 
 
 @dataclass(frozen=True)

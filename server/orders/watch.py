@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Traveller
@@ -20,21 +19,12 @@ from server.orders.orders import Order
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loops, Polling
-from server.platform.pipeline import array
+from server.platform.statements import Statement, run
 
 POLL_SECONDS = 0.5
 """Between two looks."""
 RETRY_SECONDS = 1.0
 FINAL = frozenset({"COMPLETED", "CANCELLED"})
-
-# LATERAL, so that each order is looked up by key, however many are watched
-_NEWS = text("""
-SELECT e.order_id, e.sequence, e.event, e.state, e.cancel_reason, e.ticket_id, e.occurred_time
-FROM unnest(CAST(:order_ids AS bigint[]), CAST(:behind AS int[])) AS w (order_id, behind)
-CROSS JOIN LATERAL (
-  SELECT * FROM order_events o WHERE o.order_id = w.order_id AND o.sequence > w.behind) e
-ORDER BY e.order_id, e.sequence
-""")
 
 
 class Happening(NamedTuple):
@@ -48,6 +38,18 @@ class Happening(NamedTuple):
     ticket_id: int | None
     occurred_time: datetime
 
+
+# LATERAL, so that each order is looked up by key, however many are watched
+_NEWS = Statement(
+    """
+SELECT e.order_id, e.sequence, e.event, e.state, e.cancel_reason, e.ticket_id, e.occurred_time
+FROM unnest($1::bigint[], $2::int[]) AS w (order_id, behind)
+CROSS JOIN LATERAL (
+  SELECT * FROM order_events o WHERE o.order_id = w.order_id AND o.sequence > w.behind) e
+ORDER BY e.order_id, e.sequence
+""",
+    Happening,
+)
 
 News = Sequence[Happening] | DomainError
 
@@ -166,5 +168,4 @@ def _created(order: Order) -> Happening:
 
 
 async def _news(tx: AsyncConnection, behind: dict[int, int]) -> list[Happening]:
-    values = {"order_ids": array(list(behind)), "behind": array(list(behind.values()))}
-    return [Happening(*row) for row in await tx.execute(_NEWS, values)]
+    return await run(tx, _NEWS.of_rows([*behind.items()]))

@@ -1,5 +1,4 @@
-"""Calls that arrive together share one transaction, each decided on its own: the hot paths' way to
-commit once for many.
+"""Calls that arrive together share one transaction, each decided on its own: one commit for many.
 
 A worker takes all calls that wait, has them worked on together, and answers. While its commit is on
 the way to the disk the next worker takes what has arrived since.
@@ -13,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from prometheus_client import Gauge, Histogram
 
@@ -96,10 +95,6 @@ class Work(Generic[U, F, O]):
     repeats: Idempotency[U, O] | None = None
 
 
-Transact: TypeAlias = Callable[..., Awaitable[list[O | DomainError]]]
-"""Work that opens, decides and commits its transaction itself."""
-
-
 class Batcher(Generic[U, F, O]):
     """Works on calls (units), in `workers` shared transactions at once of at most `batch` each.
 
@@ -114,7 +109,7 @@ class Batcher(Generic[U, F, O]):
     def __init__(
         self,
         db: Database,
-        work: Work[U, F, O] | Transact[O],
+        work: Work[U, F, O],
         *,
         batch: int,
         workers: int,
@@ -221,8 +216,6 @@ class Batcher(Generic[U, F, O]):
         for each.
         """
         work = self._work
-        if not isinstance(work, Work):
-            return await work(tx, units, careful=skip_locked)
         calls = [work.repeats.call(unit) if work.repeats else None for unit in units]
         async with tx.transaction():
             found = with_next(tx, idempotency.read([call.key for call in calls if call]))

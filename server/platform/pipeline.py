@@ -1,12 +1,10 @@
-"""Prepared statements, many in one round trip: what the batched calls run."""
+"""Prepared statements, many in one round trip: how `statements.py` sends its commands."""
 
 import contextlib
-import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol, Self
-from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -30,21 +28,6 @@ def forget_prepared(connection: Connection, *_: object) -> None:
         _prepared.pop(driver.pgconn, None)
 
 
-class PreparedStatement:
-    """A statement of the hot path: prepared once a connection, parameters and results without
-    psycopg's cursors.
-
-    Parameters are text as PostgreSQL writes it, positional as $1, $2 …; results are rows of Python
-    values. A transaction with a statement that `notifies` a channel calls its listeners after the
-    commit.
-    """
-
-    def __init__(self, sql: str, *, notifies: str = "") -> None:
-        self.sql = sql.encode()
-        self.name = b"hot_%x" % (zlib.crc32(self.sql))
-        self.notifies = notifies
-
-
 class Prepared(Protocol):
     """A statement as the wire needs it: its name on the connection, and whom its commit calls."""
 
@@ -53,51 +36,8 @@ class Prepared(Protocol):
     notifies: str
 
 
-Command = tuple[PreparedStatement, Sequence[str]]
-Sent = tuple[Prepared, Sequence[str | bytes | None]]
+Sent = tuple[Prepared, Sequence[bytes | None]]
 """A statement and its parameters, as PostgreSQL writes them."""
-
-
-def columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    """The columns of rows, each as an array literal: what `unnest` makes rows of again."""
-    return [array(column) for column in zip(*rows, strict=True)]
-
-
-def array(values: Sequence[Any]) -> str:
-    """An array literal of PostgreSQL, of one type: integers, texts, UUIDs or bytes, and None for
-    NULL.
-
-    psycopg's own lists cost ten times as much, half of the whole scan.
-    """
-    first = next((value for value in values if value is not None), None)
-    literal: Callable[[Any], str] = _quoted
-    if isinstance(first, int):
-        literal = _number if None in values else str
-    elif isinstance(first, UUID):
-        literal = _hex
-    elif isinstance(first, bytes):
-        literal = _bytea
-    return "{" + ",".join(map(literal, values)) + "}"
-
-
-def _number(value: int | None) -> str:
-    return "NULL" if value is None else str(value)
-
-
-def _hex(value: UUID | None) -> str:
-    return value.hex if value else "NULL"
-
-
-def _bytea(value: bytes | None) -> str:
-    return "NULL" if value is None else '"\\\\x' + value.hex() + '"'
-
-
-def _quoted(text: str | None) -> str:
-    if text is None:
-        return "NULL"
-    if "\\" in text or '"' in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
 
 
 _BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
@@ -107,7 +47,7 @@ _prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
 
 
 class PipelineConnection:
-    """A connection for hot statements: those that are sent together cost one wait.
+    """A connection for prepared statements: those that are sent together cost one wait.
 
     psycopg's own pipeline waits once a statement, and SQLAlchemy's transaction several times more,
     which costs the redeem path more than its statements do.
@@ -212,15 +152,14 @@ class PipelineConnection:
         extra = len(commands)
         self._pg.notify(statement.notifies for statement, _ in statements)
         for statement, parameters in statements:
-            encoded = [p.encode() if isinstance(p, str) else p for p in parameters]
-            send = partial(pgconn.send_query_prepared, statement.name, encoded, result_format=1)
+            send = partial(pgconn.send_query_prepared, statement.name, parameters, result_format=1)
             commands.append(send)
         if commit:
             commands.append(partial(pgconn.send_query_params, _COMMIT, None))
         commands.append(pgconn.pipeline_sync)
         answers = await self._pipelined(commands, commit=commit)
         results = [answer[-1] for answer in answers if answer]
-        # what is prepared stays so, even if a statement behind it fails
+        # what is prepared stays so, even if a statement after it fails
         for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
             if result.status == pq.ExecStatus.COMMAND_OK:
                 prepared.add(name)
@@ -247,19 +186,6 @@ class PipelineConnection:
         finally:
             self._pg.is_committing = False
         return answers
-
-
-async def round_trip(
-    tx: AsyncConnection, statements: Sequence[Sent]
-) -> list[list[tuple[Any, ...]]]:
-    """`PipelineConnection.round_trip` in the middle of a transaction of `Database`."""
-    pipeline = await PipelineConnection.of(tx)
-    try:
-        return await pipeline.round_trip(statements)
-    except BaseException:
-        if pipeline.is_lost:
-            await tx.invalidate()  # or the rollback would fail, and hide what happened
-        raise
 
 
 def _exchange(

@@ -24,7 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.identity.callers import Partner
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
-from server.platform.pipeline import PreparedStatement
 from server.tickets import qr
 from server.tickets.models import batches, entitlements, snapshots, tickets
 from server.tickets.rules import (
@@ -42,10 +41,6 @@ Some 10 ms of the database.
 """
 
 EVENT_RANDOM_BITS = 22
-
-READ_SNAPSHOTS = PreparedStatement(
-    "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])"
-)
 
 # Sets go in as one text each: psycopg spends ten times as long on a list of a thousand.
 LOCK = text("""

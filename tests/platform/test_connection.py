@@ -18,14 +18,15 @@ from server.platform.config import load_settings
 from server.platform.connection import MARGIN_SECONDS, DriverConnection
 from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
-from server.platform.pipeline import PreparedStatement, round_trip
+from server.platform.statements import Statement, commit_with
+from server.platform.statements import run as run_command
 
 SECONDS = 50
 """Less than SLEEP."""
-SLEEP = PreparedStatement("SELECT pg_sleep(60)::text")
-COUNT = PreparedStatement("INSERT INTO change_feed DEFAULT VALUES")
-READ_ONLY = PreparedStatement("SELECT set_config('default_transaction_read_only', 'on', false)")
-PID = PreparedStatement("SELECT pg_backend_pid()")
+SLEEP = Statement("SELECT pg_sleep(60)::text", str)
+COUNT = Statement("INSERT INTO change_feed DEFAULT VALUES")
+READ_ONLY = Statement("SELECT set_config('default_transaction_read_only', 'on', false)", str)
+PID = Statement("SELECT pg_backend_pid()", int)
 SLEEPERS = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%' AND datname = current_database()"
@@ -59,7 +60,7 @@ async def test_a_server_that_does_not_answer_is_left(db: Database, pipelined: bo
         async with db.transaction() as tx:
             await tx.execute(text("SET statement_timeout = 0"))  # as if it were frozen
             if pipelined:
-                await round_trip(tx, [(SLEEP, [])])
+                await run_command(tx, SLEEP())
             else:
                 await tx.execute(text(SLEEP.sql.decode()))
 
@@ -113,14 +114,14 @@ async def test_a_statement_whose_caller_is_gone_is_cancelled_at_the_server(db: D
 
 @pytest.mark.parametrize("pipelined", [True, False])
 async def test_a_connection_that_takes_no_writes_is_dropped(db: Database, pipelined: bool) -> None:
-    async def run(statement: PreparedStatement) -> list[tuple[Any, ...]]:
+    async def run(statement: Statement[Any]) -> list[Any]:
         if pipelined:
             async with db.pipeline() as pipeline, pipeline.transaction():
-                (rows,) = await pipeline.round_trip([(statement, [])], commit=True)
+                (rows,) = await commit_with(pipeline, [statement()])
                 return rows
         async with db.transaction() as tx:
             result = await tx.execute(text(statement.sql.decode()))
-            return [tuple(row) for row in result] if result.returns_rows else []
+            return list(result.scalars()) if result.returns_rows else []
 
     before = await run(PID)
     await run(READ_ONLY)

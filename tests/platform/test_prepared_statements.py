@@ -16,11 +16,11 @@ from sqlalchemy import text
 
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.pipeline import PipelineConnection, PreparedStatement, round_trip
+from server.platform.statements import Statement, run, run_together
 
-DOUBLE = PreparedStatement("SELECT $1::int4 * 2")
-FAILING = PreparedStatement("SELECT 1 / $1::int4")
-SLEEP = PreparedStatement("SELECT pg_sleep(5)::text")
+DOUBLE = Statement("SELECT $1::int4 * 2", int)
+FAILING = Statement("SELECT 1 / $1::int4", int)
+SLEEP = Statement("SELECT pg_sleep(5)::text", str)
 
 
 class StopError(Exception):
@@ -40,21 +40,14 @@ async def test_prepared_statements_survive_rollbacks(db: Database) -> None:
             async with db.transaction() as tx:
                 await tx.execute(text("SELECT 1"))
         async with db.transaction() as tx:
-            assert await (await PipelineConnection.of(tx)).round_trip([(DOUBLE, ["21"])]) == [
-                [(42,)]
-            ]
+            assert await run(tx, DOUBLE(21)) == [42]
         for _ in range(2):  # the first rollback drops all that is prepared, the second nothing
             with contextlib.suppress(StopError):
                 async with db.transaction() as tx:
-                    assert await (await PipelineConnection.of(tx)).round_trip(
-                        [(DOUBLE, ["1"])]
-                    ) == [[(2,)]]
+                    assert await run(tx, DOUBLE(1)) == [2]
                     raise StopError
         async with db.transaction() as tx:
-            found = await (await PipelineConnection.of(tx)).round_trip(
-                [(DOUBLE, ["3"]), (DOUBLE, ["4"])], commit=True
-            )
-            assert found == [[(6,)], [(8,)]]
+            assert await run_together(tx, DOUBLE(3), DOUBLE(4)) == ([6], [8])
 
 
 async def test_prepared_statements_survive_rollbacks_to_savepoints(db: Database) -> None:
@@ -63,12 +56,12 @@ async def test_prepared_statements_survive_rollbacks_to_savepoints(db: Database)
         async with db.transaction() as tx:
             for _ in range(3):
                 await tx.execute(text("SELECT 1"))
-            assert await round_trip(tx, [(DOUBLE, ["1"])]) == [[(2,)]]
+            assert await run(tx, DOUBLE(1)) == [2]
             with contextlib.suppress(StopError):
                 async with tx.begin_nested():
-                    assert await round_trip(tx, [(DOUBLE, ["2"])]) == [[(4,)]]
+                    assert await run(tx, DOUBLE(2)) == [4]
                     raise StopError
-            assert await round_trip(tx, [(DOUBLE, ["3"])]) == [[(6,)]]
+            assert await run(tx, DOUBLE(3)) == [6]
 
 
 async def test_what_is_cut_off_within_a_round_trip_tells_no_other_story(db: Database) -> None:
@@ -76,7 +69,7 @@ async def test_what_is_cut_off_within_a_round_trip_tells_no_other_story(db: Data
 
     async def wait() -> None:
         async with db.transaction() as tx:
-            await round_trip(tx, [(SLEEP, [])])
+            await run(tx, SLEEP())
 
     for _ in range(3):
         waiting = asyncio.create_task(wait())
@@ -85,20 +78,16 @@ async def test_what_is_cut_off_within_a_round_trip_tells_no_other_story(db: Data
         with pytest.raises(asyncio.CancelledError):
             await waiting
     async with db.transaction() as tx:
-        assert await round_trip(tx, [(DOUBLE, ["3"])]) == [[(6,)]]
+        assert await run(tx, DOUBLE(3)) == [6]
 
 
 async def test_statements_that_fail(db: Database) -> None:
     async def divide_by_zero() -> None:
         async with db.transaction() as tx:
-            await (await PipelineConnection.of(tx)).round_trip(
-                [(DOUBLE, ["1"]), (FAILING, ["0"]), (DOUBLE, ["2"])]
-            )
+            await run_together(tx, DOUBLE(1), FAILING(0), DOUBLE(2))
 
     for _ in range(4):
         with pytest.raises(psycopg.errors.DivisionByZero):
             await divide_by_zero()
         async with db.transaction() as tx:
-            assert await (await PipelineConnection.of(tx)).round_trip(
-                [(FAILING, ["1"]), (DOUBLE, ["2"])]
-            ) == [[(1,)], [(4,)]]
+            assert await run_together(tx, FAILING(1), DOUBLE(2)) == ([1], [4])

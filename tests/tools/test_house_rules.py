@@ -58,7 +58,7 @@ BROKEN = [
         "a statement is written once",
         {
             "server/a/b.py": 'x = Statement("SELECT 1  FROM stocks", int)\n',
-            "server/a/c.py": 'y = PreparedStatement("""SELECT 1\n  FROM stocks""")\n',
+            "server/a/c.py": 'y = Statement("""SELECT 1\n  FROM stocks""")\n',
         },
     ),
     ("rules are the product's", {"server/a/rules.py": "def f(): ...\n", "tests/a.py": "f()\n"}),
