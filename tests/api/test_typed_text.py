@@ -100,7 +100,7 @@ async def test_a_reversal_needs_a_comment_that_says_something(
     for comment in (" \n ", "\u200b", "a\u202eb", "a\x1b[2J"):
         refused = await refusal(supervisor.reverse(redeemed.redemption_id, comment=comment))
         assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("comment",))
-    assert await supervisor.reverse(redeemed.redemption_id, comment=" torn\nprint ")
+    await supervisor.reverse(redeemed.redemption_id, comment=" torn\nprint ")
     kept = await world.sql("SELECT comment FROM redemption_events WHERE comment IS NOT NULL")
     assert kept == [("torn\nprint",)]
 

@@ -279,7 +279,7 @@ async def test_another_price_than_the_quoted_one(world: World, client: Traveller
     )
     assert (quote.total_minor, quote.currency_code, quote.hold_seconds) == (40_000, "CNY", 600)
     assert quote.items[0].seats_left == 10
-    assert await client.order(world.seat(), quoted_minor=quote.total_minor)
+    await client.order(world.seat(), quoted_minor=quote.total_minor)
 
 
 async def test_promotion_codes(world: World, client: TravellerClient) -> None:
@@ -339,9 +339,9 @@ async def test_more_than_one_traveller_may_hold(
         "held": "2",
         "requested": "2",
     }
-    assert await other.order(world.seat())
+    await other.order(world.seat())
     await client.cancel(first.order_id)
-    assert await client.order(world.seat())
+    await client.order(world.seat())
 
 
 def duplicate(refused: Refusal) -> tuple[str, str]:
@@ -364,9 +364,9 @@ async def test_nobody_travels_twice(
     # of the departure, in whichever class
     refused = await refusal(other.create(world.seat(1, SECOND), passengers=twice[:1]))
     assert duplicate(refused) == (world.seat(1, SECOND), "0")
-    assert await other.order(world.seat(2), passengers=twice[:1])
+    await other.order(world.seat(2), passengers=twice[:1])
     await client.cancel(known.order_id)
-    assert await other.order(world.seat(), passengers=twice[:1])
+    await other.order(world.seat(), passengers=twice[:1])
 
 
 async def test_all_or_nothing(

@@ -256,7 +256,7 @@ async def test_the_gate_says_since_when(
     request = ticket_pb2.IssueTicketQrRequest(ticket_code=own.ticket_code)
     issued = await client.call("IssueTicketQr", request)
     await long_ago(world)
-    texts = []
+    texts: list[Any] = []
     for _ in range(2):
         answer = await staff.terminal.redeem(issued.encrypted_data)
         assert verdict(answer) == "TICKET_EXPIRED"

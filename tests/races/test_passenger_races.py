@@ -187,9 +187,9 @@ async def test_what_is_given_back_in_two_ways_at_once_is_given_back_once(
     for _ in range(RACES):
         order = await clients[0].order(world.seat(), passengers=party(1), promotion_codes=["OFTEN"])
         await world.expire(order.order_id)
-        made, *_ = await asyncio.gather(
+        made, _ = await asyncio.gather(
             clients[1].order(world.seat(1, SECOND), passengers=party(1), promotion_codes=["OFTEN"]),
-            *[outcome(client.cancel(order.order_id)) for client in clients],
+            asyncio.gather(*(outcome(client.cancel(order.order_id)) for client in clients)),
         )
         await world.until(
             "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", order.order_id

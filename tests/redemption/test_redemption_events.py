@@ -219,7 +219,7 @@ async def test_every_kind_of_event_is_listed(
     back = await supervisor.reverse(done.redemption_id)
     page = await listed(terminal)
     assert page.next_page_token == ""
-    answers = [back, unknown, refused, done]
+    answers: list[Any] = [back, unknown, refused, done]
     assert [r.redemption_id for r in page.redemptions] == [a.redemption_id for a in answers]
     assert [(RESULT[r.result], REFUSAL[r.reason]) for r in page.redemptions] == [
         ("REVERSED", ""),

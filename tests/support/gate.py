@@ -385,14 +385,19 @@ class Terminal:
         *,
         deadline_seconds: float | None = None,
         **fields: Any,
-    ) -> Any:
+    ) -> redemption_pb2.RedeemResponse:
         """Redeem; any status that is not OK raises."""
         request = redemption_pb2.RedeemRequest(
             qr_token=token, function_code=function_code, **fields
         )
-        return await self.call("Redeem", request, timeout=deadline_seconds)
+        answer: redemption_pb2.RedeemResponse = await self.call(
+            "Redeem", request, timeout=deadline_seconds
+        )
+        return answer
 
-    async def redeem_until_decided(self, token: str, function_code: str = "ferry") -> Any:
+    async def redeem_until_decided(
+        self, token: str, function_code: str = "ferry"
+    ) -> redemption_pb2.RedeemResponse:
         """Redeem, again and again while somebody else is at the ticket."""
         while True:
             try:
@@ -408,7 +413,7 @@ class Terminal:
         all_or_nothing: bool,
         request_id: str | None = None,
         deadline_seconds: float | None = None,
-    ) -> Any:
+    ) -> redemption_pb2.RedeemManyResponse:
         """RedeemMany of (QR, function code) pairs or items."""
         request = redemption_pb2.RedeemManyRequest(
             items=[
@@ -420,11 +425,16 @@ class Terminal:
             all_or_nothing=all_or_nothing,
             request_id=request_id or uuid4().hex,
         )
-        return await self.call("RedeemMany", request, timeout=deadline_seconds)
+        answer: redemption_pb2.RedeemManyResponse = await self.call(
+            "RedeemMany", request, timeout=deadline_seconds
+        )
+        return answer
 
-    async def decrypt(self, token: str) -> Any:
+    async def decrypt(self, token: str) -> redemption_pb2.DecryptQrResponse:
         """DecryptQr."""
-        return await self.call("DecryptQr", redemption_pb2.DecryptQrRequest(encrypted_data=token))
+        request = redemption_pb2.DecryptQrRequest(encrypted_data=token)
+        answer: redemption_pb2.DecryptQrResponse = await self.call("DecryptQr", request)
+        return answer
 
     async def reverse(
         self,
@@ -433,12 +443,15 @@ class Terminal:
         request_id: str | None = None,
         comment: str = "a mistake",
         deadline_seconds: float | None = None,
-    ) -> Any:
+    ) -> redemption_pb2.ReverseRedemptionResponse:
         """ReverseRedemption."""
         request = redemption_pb2.ReverseRedemptionRequest(
             redemption_id=redemption_id, comment=comment, request_id=request_id or uuid4().hex
         )
-        return await self.call("ReverseRedemption", request, timeout=deadline_seconds)
+        answer: redemption_pb2.ReverseRedemptionResponse = await self.call(
+            "ReverseRedemption", request, timeout=deadline_seconds
+        )
+        return answer
 
     async def open_session(self) -> str:
         """OpenValidatorSession."""

@@ -189,30 +189,34 @@ class PartnerClient:
             request, metadata=(("x-api-key", self.api_key),), **options
         )
 
-    def batch(self, quantity: int = 3, **fields: Any) -> Awaitable[Any]:
+    def batch(self, quantity: int = 3, **fields: Any) -> Awaitable[ota.BulkGenerateTicketsResponse]:
         values: Any = {"product_id": 106, "request_id": request_id()} | fields
         request = ota.BulkGenerateTicketsRequest(quantity=quantity, **values)
-        answer: Awaitable[Any] = self.call("BulkGenerateTickets", request)
+        answer: Awaitable[ota.BulkGenerateTicketsResponse] = self.call(
+            "BulkGenerateTickets", request
+        )
         return answer
 
     async def codes(self, quantity: int = 3, **fields: Any) -> list[str]:
         """Makes a batch; the codes of its first tickets."""
         return [ticket.ticket_code for ticket in (await self.batch(quantity, **fields)).tickets]
 
-    def activate(self, ticket_code: str, **fields: Any) -> Awaitable[Any]:
+    def activate(self, ticket_code: str, **fields: Any) -> Awaitable[ota.ActivateTicketResponse]:
         values: Any = {
             "request_id": request_id(),
             "customer": customer(),
             "payment": payment(),
         } | fields
-        answer: Awaitable[Any] = self.call(
+        answer: Awaitable[ota.ActivateTicketResponse] = self.call(
             "ActivateTicket", ota.ActivateTicketRequest(ticket_code=ticket_code, **values)
         )
         return answer
 
-    def activate_many(self, sales: Sequence[Any], request: str = "") -> Awaitable[Any]:
+    def activate_many(
+        self, sales: Sequence[Any], request: str = ""
+    ) -> Awaitable[ota.ActivateTicketsResponse]:
         """Activates (ticket_code, customer, payment) each."""
-        answer: Awaitable[Any] = self.call(
+        answer: Awaitable[ota.ActivateTicketsResponse] = self.call(
             "ActivateTickets",
             ota.ActivateTicketsRequest(
                 request_id=request or request_id(),
@@ -224,9 +228,9 @@ class PartnerClient:
         )
         return answer
 
-    async def pages(self, **fields: Any) -> list[Any]:
+    async def pages(self, **fields: Any) -> list[ota.ListTicketsResponse]:
         """All pages of a list."""
-        pages: list[Any] = []
+        pages: list[ota.ListTicketsResponse] = []
         while not pages or pages[-1].next_page_token:
             token = pages[-1].next_page_token if pages else fields.pop("page_token", "")
             request = ota.ListTicketsRequest(page_token=token, **fields)
@@ -238,7 +242,7 @@ class PartnerClient:
         pages = await self.pages(**fields)
         return [ticket.ticket_code for page in pages for ticket in page.tickets]
 
-    async def streamed(self, batch_id: str, **fields: Any) -> list[Any]:
+    async def streamed(self, batch_id: str, **fields: Any) -> list[ota.StreamBatchTicketsResponse]:
         request = ota.StreamBatchTicketsRequest(batch_id=batch_id, **fields)
         return [ticket async for ticket in self.call("StreamBatchTickets", request)]
 
@@ -248,8 +252,8 @@ class PartnerClient:
         found = await self.call("GetInventory", request)
         return {i.product_id: (i.total, i.held, i.sold, i.available) for i in found.inventory}
 
-    def qr(self, ticket_code: str, **fields: Any) -> Awaitable[Any]:
-        answer: Awaitable[Any] = self.call(
+    def qr(self, ticket_code: str, **fields: Any) -> Awaitable[ota.IssueQrResponse]:
+        answer: Awaitable[ota.IssueQrResponse] = self.call(
             "IssueQr", ota.IssueQrRequest(ticket_code=ticket_code, **fields)
         )
         return answer

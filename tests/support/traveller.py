@@ -384,7 +384,7 @@ class TravellerClient:
         """Any method of the service."""
         return getattr(self.stub, method)(request, metadata=self.metadata, **options)
 
-    def create(self, *offer_ids: str, **fields: Any) -> Awaitable[Any]:
+    def create(self, *offer_ids: str, **fields: Any) -> Awaitable[order_pb2.CreateOrderResponse]:
         """CreateOrder of these offers, for two adults unless `passengers` says who."""
         values: Any = {
             "request_id": request_id(),
@@ -392,25 +392,31 @@ class TravellerClient:
         } | fields
         if "passengers" not in values:
             values["passengers"] = party()
-        answer: Awaitable[Any] = self.call("CreateOrder", order_pb2.CreateOrderRequest(**values))
+        answer: Awaitable[order_pb2.CreateOrderResponse] = self.call(
+            "CreateOrder", order_pb2.CreateOrderRequest(**values)
+        )
         return answer
 
-    async def order(self, *offer_ids: str, **fields: Any) -> Any:
+    async def order(self, *offer_ids: str, **fields: Any) -> order_pb2.Order:
         """The order that `create` makes."""
         return (await self.create(*offer_ids, **fields)).order
 
-    async def get(self, order_id: str) -> Any:
-        return (await self.call("GetOrder", order_pb2.GetOrderRequest(order_id=order_id))).order
+    async def get(self, order_id: str) -> order_pb2.Order:
+        """GetOrder."""
+        request = order_pb2.GetOrderRequest(order_id=order_id)
+        answer: order_pb2.GetOrderResponse = await self.call("GetOrder", request)
+        return answer.order
 
-    def cancel(self, order_id: str, request: str = "") -> Awaitable[Any]:
-        answer: Awaitable[Any] = self.call(
+    def cancel(self, order_id: str, request: str = "") -> Awaitable[order_pb2.CancelOrderResponse]:
+        """CancelOrder."""
+        answer: Awaitable[order_pb2.CancelOrderResponse] = self.call(
             "CancelOrder", order_pb2.CancelOrderRequest(order_id=order_id, request_id=request)
         )
         return answer
 
-    async def pages(self, **fields: Any) -> list[Any]:
+    async def pages(self, **fields: Any) -> list[order_pb2.ListOrdersResponse]:
         """All pages of ListOrders."""
-        pages: list[Any] = []
+        pages: list[order_pb2.ListOrdersResponse] = []
         while not pages or pages[-1].next_page_token:
             token = pages[-1].next_page_token if pages else ""
             request = order_pb2.ListOrdersRequest(page_token=token, **fields)
@@ -418,12 +424,13 @@ class TravellerClient:
         return pages
 
     def watch(self, order_id: str, after_sequence: int = 0) -> Any:
+        """WatchOrder: a stream that is read until EOF."""
         return self.call(
             "WatchOrder",
             order_pb2.WatchOrderRequest(order_id=order_id, after_sequence=after_sequence),
         )
 
 
-def seats_of(order: Any, item: int = 0) -> Sequence[str]:
+def seats_of(order: order_pb2.Order, item: int = 0) -> Sequence[str]:
     """The seats of an order's item."""
     return [place.seat for place in order.items[item].places]
