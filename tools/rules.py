@@ -21,7 +21,7 @@ FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
 
 STILL_BROKEN = {
     "70 lines a function": 2,
-    "100 columns": 268,
+    "100 columns": 8,
     "a table is written in one room": 6,
     "a statement is written once": 3,
     "rules are the product's": 2,
@@ -58,6 +58,7 @@ _WRITES = re.compile(
 )
 _COMPUTED = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+(?:ONLY\s+)?$")
 _NO_TABLES = {"set", "skip", "nothing", "of"}
+_PRAGMA = re.compile(r"(?:\s+# (?:type: ignore|noqa|fmt: skip)\S*(?: [A-Z]+\d+(?:, )?)*)+$")
 _SPACE = re.compile(r"\s+")
 _STATEMENTS = {"Statement"}
 
@@ -172,11 +173,11 @@ def untyped_servicers(found: list[Source]) -> Iterator[str]:
 
 
 def long_lines(found: list[Source]) -> Iterator[str]:
-    """A line has at most 100 columns, in prose too."""
+    """A line has at most 100 columns, in prose too; words for linters at its end do not count."""
     for source in found:
         for number, line in enumerate(source.text.splitlines(), 1):
-            if len(line) > COLUMNS:
-                yield source.at(number, f"{len(line)} columns")
+            if len(shown := _PRAGMA.sub("", line)) > COLUMNS:
+                yield source.at(number, f"{len(shown)} columns")
 
 
 def committers(found: list[Source]) -> Iterator[str]:

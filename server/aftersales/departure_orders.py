@@ -33,7 +33,8 @@ _WAITING = text("""
 SELECT o.order_id FROM orders o
 WHERE o.state = 'PENDING' AND o.traveller_id IS NOT NULL AND o.order_id > :after
   AND (o.content @> CAST(:content AS jsonb) OR EXISTS (
-    SELECT FROM ticket_sales s WHERE s.ticket_id = o.changes_ticket_id AND s.departure_id = :departure_id))
+    SELECT FROM ticket_sales s WHERE s.ticket_id = o.changes_ticket_id
+      AND s.departure_id = :departure_id))
 ORDER BY o.order_id LIMIT :limit
 """)
 _CONCERNED = text("""
@@ -42,7 +43,8 @@ WHERE s.departure_id = :departure_id AND s.passenger_index >= 0 AND s.order_id >
   AND (:refunds AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED') AND NOT t.blocked
     OR t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'CHANGING', 'REFUNDING') AND NOT EXISTS (
       SELECT FROM order_events e
-      WHERE e.order_id = s.order_id AND e.event = 'departure.cancelled' AND e.ticket_id = s.ticket_id))
+      WHERE e.order_id = s.order_id AND e.event = 'departure.cancelled'
+        AND e.ticket_id = s.ticket_id))
 ORDER BY s.order_id LIMIT :limit
 """)
 _COUNT_OPEN = text("""
@@ -51,7 +53,8 @@ WHERE s.departure_id = :departure_id AND s.passenger_index >= 0
   AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'CHANGING', 'REFUNDING')
 """)
 _READ = text("""
-SELECT departure_id, state, departure_time, cancel_refunds FROM departures WHERE departure_id = :departure_id
+SELECT departure_id, state, departure_time, cancel_refunds FROM departures
+WHERE departure_id = :departure_id
 """)
 # The ticket's own times tell how far it has followed, so that it follows once however often this
 # runs.
@@ -63,8 +66,10 @@ JOIN snapshots n USING (snapshot_id)
 JOIN departures d ON d.departure_id = s.departure_id
 WHERE s.departure_id = :departure_id AND s.order_id > :after
   AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'CHANGING', 'REFUNDING')
-  AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz <> d.departure_time - coalesce(
-    (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time, d.departure_time)
+  AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz
+  <> d.departure_time - coalesce(
+    (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time,
+    d.departure_time)
 ORDER BY s.order_id LIMIT :limit
 """)
 

@@ -20,7 +20,9 @@ _WORDS = {
     "NOT_CHANGEABLE": "it was sold on terms that allow no change",
     "CHANGES_USED_UP": "it was changed as often as its terms allow",
     "TOO_LATE": "it is too late",
-    "SHARED": "it is shared by the whole order and goes back by itself, with the last of its tickets",
+    "SHARED": (
+        "it is shared by the whole order and goes back by itself, with the last of its tickets"
+    ),
     "CHANGED_TOO_LATE": "it was changed when nothing of it would have been given back any more",
 }
 """By reason (policy.REASONS)."""

@@ -366,8 +366,8 @@ def _require_refund(ticket: TravelTicket, amount_minor: int, paid: Sequence[Paid
     beyond = any(refund_rules.share_out(amount_minor, sources).by_hand)
     if beyond or refund_rules.takes_last(amount_minor, sources):
         words = (
-            f"WeChat makes {refund_rules.MOST_REFUNDS} refunds of a payment, and the last is kept for all"
-            " that is left; choose an offer that costs no less, or give all back"
+            f"WeChat makes {refund_rules.MOST_REFUNDS} refunds of a payment, and the last is kept"
+            " for all that is left; choose an offer that costs no less, or give all back"
         )
         raise refused(ticket, refunds.REFUNDS_USED_UP, words)
 

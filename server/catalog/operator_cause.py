@@ -27,7 +27,11 @@ REFUND_TEXTS = {
         "营运方已取消该班次：全额退款，不收手续费",
     ),
     DEPARTURE_MOVED: (
-        "The operator moved the departure: all of it is given back until it leaves{at}, without a fee",
+        (
+            "The operator moved the departure: all of it is given back until it leaves{at},"
+            " without a"
+            " fee"
+        ),
         "营运方已调整该班次的时间：出发前{at}全额退款，不收手续费",
     ),
 }
@@ -40,7 +44,10 @@ CHANGE_TEXTS = {
         "营运方已取消该班次：改签不收手续费、不计次数。",
     ),
     DEPARTURE_MOVED: (
-        "The operator moved the departure: until it leaves{at}, changes have no fee and do not count.",
+        (
+            "The operator moved the departure: until it leaves{at}, changes have no fee and do not"
+            " count."
+        ),
         "营运方已调整该班次的时间：出发前{at}改签不收手续费、不计次数。",
     ),
     "": ("", ""),

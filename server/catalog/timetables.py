@@ -59,7 +59,8 @@ FROM departures d
 JOIN timetables t ON t.timetable_id = d.timetable_id
 JOIN routes r ON r.route_id = t.route_id
 CROSS JOIN jsonb_array_elements(r.fare_classes) AS class
-WHERE d.travel_date >= :since AND d.departure_time > :now AND d.state = 'SCHEDULED' AND t.seats ? (class ->> 'class_code')
+WHERE d.travel_date >= :since AND d.departure_time > :now AND d.state = 'SCHEDULED'
+  AND t.seats ? (class ->> 'class_code')
   AND NOT EXISTS (
     SELECT FROM stocks s WHERE s.stock_id =
       (1::bigint << 62) + (d.departure_id << 24) + ((class ->> 'class_index')::bigint << 20)

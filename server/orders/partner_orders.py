@@ -19,9 +19,11 @@ from server.tickets.rules import ORDER_PREFIX, Number
 
 # each row is [NewOrder, Sale, jti]
 CREATE_PAID = text("""
-INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name, ticket_count,
+INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name,
+  ticket_count,
                     payment_reference, amount_minor, currency_code, create_time)
-SELECT o.order_id, o.order_code, :partner_id, 'PAID', CAST(row ->> 2 AS uuid), s.customer_type, s.customer_name,
+SELECT o.order_id, o.order_code, :partner_id, 'PAID', CAST(row ->> 2 AS uuid), s.customer_type,
+  s.customer_name,
        s.ticket_count, s.payment_reference, s.amount_minor, s.currency_code, :now
 FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row,
   jsonb_to_record(row -> 0) AS o (order_id bigint, order_code text),

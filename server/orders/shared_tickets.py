@@ -37,8 +37,10 @@ class SharedMember(NamedTuple):
 
 
 SHOWN_IN = """
-SELECT t.ticket_id FROM orders o JOIN tickets t ON t.order_id = o.first_order_id AND o.pay_time IS NOT NULL
-JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = o.first_item_index AND s.passenger_index < 0
+SELECT t.ticket_id FROM orders o JOIN tickets t ON t.order_id = o.first_order_id
+  AND o.pay_time IS NOT NULL
+JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = o.first_item_index
+  AND s.passenger_index < 0
 """
 """The shared tickets of other orders that the paid order of a change `o` shows as well; to be
 narrowed to some of these.
@@ -57,7 +59,8 @@ ORDER BY t.ticket_id
 _MEMBERS = """
 SELECT w.ticket_id AS shared_id, t.ticket_id, t.state, t.valid_from_time, t.valid_until_time
 FROM wanted w JOIN tickets t ON t.order_id = w.order_id
-JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = w.item_index AND s.passenger_index >= 0
+JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = w.item_index
+  AND s.passenger_index >= 0
 UNION ALL
 SELECT w.ticket_id, t.ticket_id, t.state, t.valid_from_time, t.valid_until_time
 FROM wanted w JOIN orders o ON o.first_order_id = w.order_id AND o.first_item_index = w.item_index
@@ -78,7 +81,8 @@ WHERE state <> ALL(CAST(:withdrawn AS text[])) GROUP BY 1 ORDER BY 1
 """)  # noqa: S608 - our own
 _OPEN = text("""
 SELECT ticket_id, order_id FROM tickets
-WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED') ORDER BY ticket_id
+WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+ORDER BY ticket_id
 """)
 
 

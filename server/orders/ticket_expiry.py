@@ -36,10 +36,12 @@ OPEN = ("ACTIVE", "PARTIALLY_REDEEMED")
 KEPT_BY_DEPARTURE = f"""(
   d.state = 'CANCELLED' AND NOT EXISTS (
     SELECT FROM entitlements e
-    WHERE (e.ticket_id, e.function_code) = (t.ticket_id, '{BOARDING}') AND e.remaining_uses < e.total_uses)
+    WHERE (e.ticket_id, e.function_code) = (t.ticket_id, '{BOARDING}')
+      AND e.remaining_uses < e.total_uses)
   OR d.planned_time IS NOT NULL AND EXISTS (
     SELECT FROM snapshots n WHERE n.snapshot_id = t.snapshot_id
-      AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz <> d.departure_time - coalesce(
+      AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz
+      <> d.departure_time - coalesce(
         (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time)))
 """  # noqa: S608 - our own
 
@@ -58,7 +60,8 @@ ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
 _SOLD = text(f"""
 SELECT s.ticket_id, s.passenger_index < 0 AS is_shared,
   s.passenger_index >= 0 AND d.departure_id IS NOT NULL AND {KEPT_BY_DEPARTURE} AS is_kept
-FROM ticket_sales s JOIN tickets t USING (ticket_id) LEFT JOIN departures d ON d.departure_id = s.departure_id
+FROM ticket_sales s JOIN tickets t USING (ticket_id)
+LEFT JOIN departures d ON d.departure_id = s.departure_id
 WHERE s.ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
 """)  # noqa: S608 - our own
 

@@ -207,8 +207,10 @@ WITH RECURSIVE chain AS (
   SELECT CAST(:ticket_id AS bigint) AS ticket_id, 0 AS depth
   UNION ALL
   SELECT t.ticket_id, c.depth + 1
-  FROM chain c JOIN tickets old ON old.ticket_id = c.ticket_id JOIN orders sold ON sold.order_id = old.order_id
-  JOIN orders o ON o.first_order_id = coalesce(sold.first_order_id, sold.order_id) AND o.changes_ticket_id = c.ticket_id
+  FROM chain c JOIN tickets old ON old.ticket_id = c.ticket_id
+  JOIN orders sold ON sold.order_id = old.order_id
+  JOIN orders o ON o.first_order_id = coalesce(sold.first_order_id, sold.order_id)
+    AND o.changes_ticket_id = c.ticket_id
   JOIN tickets t ON t.order_id = o.order_id)
 SELECT ticket_id FROM chain ORDER BY depth
 """)

@@ -185,7 +185,8 @@ class PaymentHandler:
                 await outbox.enqueue(tx, QUERY_PAYMENT, payment.out_trade_no, {}, due=now, now=now)
             raise DomainError(
                 Reason.PAYMENT_REFUSED,
-                f"WeChat refuses the payment of order {order.order_code} with {error.code}; look at it with GetPayment",
+                f"WeChat refuses the payment of order {order.order_code} with {error.code}; look"
+                " at it with GetPayment",
                 order_id=order.order_code,
                 code=error.code,
             ) from error

@@ -143,7 +143,8 @@ WITH RECURSIVE chain AS (
   UNION ALL
   SELECT o.order_id, o.changes_order_id, c.depth + 1
   FROM orders o JOIN chain c ON o.order_id = c.changes_order_id)
-SELECT p.order_id, p.attempt, p.amount_minor - p.refunded_minor AS left_minor, p.refund_count, chain.depth
+SELECT p.order_id, p.attempt, p.amount_minor - p.refunded_minor AS left_minor, p.refund_count,
+  chain.depth
 FROM payments p JOIN chain USING (order_id)
 WHERE p.state = 'SUCCEEDED'
 ORDER BY p.order_id, p.attempt
@@ -151,8 +152,10 @@ ORDER BY p.order_id, p.attempt
 _READ_PAYMENTS = text(_PAYMENTS)
 _LOCK_PAYMENTS = text(f"{_PAYMENTS} FOR NO KEY UPDATE OF p")
 _CREATE = text("""
-INSERT INTO refunds (order_id, refund_no, state, cause, tickets, amount_minor, currency_code, create_time)
-SELECT o.order_id, 1 + COALESCE((SELECT max(refund_no) FROM refunds r WHERE r.order_id = o.order_id), 0),
+INSERT INTO refunds (order_id, refund_no, state, cause, tickets, amount_minor, currency_code,
+  create_time)
+SELECT o.order_id,
+  1 + COALESCE((SELECT max(refund_no) FROM refunds r WHERE r.order_id = o.order_id), 0),
   'PROCESSING', :cause, CAST(:tickets AS jsonb), :amount_minor, o.currency_code, :now
 FROM orders o WHERE o.order_id = :order_id
 RETURNING refund_no

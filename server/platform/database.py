@@ -46,7 +46,9 @@ PIPELINE_IDLE_MS = 2_000
 loses its locks.
 """
 IDLE_MS = 10_000
-"""As PIPELINE_IDLE_MS, of all other transactions, which may have something to work out in between."""
+"""As PIPELINE_IDLE_MS, of all other transactions, which may have to work something out in
+between.
+"""
 KEPT_FOR_READS = 2
 """Connections for ordinary calls that change nothing."""
 REPORTS_OF_A_CALLER = 2

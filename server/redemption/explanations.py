@@ -11,8 +11,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("", "withheld"): (
         (
-            "Would be admitted, but another item of this all-or-nothing call was refused; nothing was"
-            " used. Redeem it on its own, or solve the other item first."
+            "Would be admitted, but another item of this all-or-nothing call was refused; nothing"
+            " was used. Redeem it on its own, or solve the other item first."
         ),
         "本项可通行，但同一批次（全部或全不）中另有一项被拒绝，未扣减任何次数。请单独核销，或先解决另一项。",
     ),
@@ -30,8 +30,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("QR_SUPERSEDED", "rotation"): (
         (
-            "The ticket's own QR code was renewed after this order's code was issued. Ask for the ticket's"
-            " newest code, or a new one of the order."
+            "The ticket's own QR code was renewed after this order's code was issued. Ask for the"
+            " ticket's newest code, or a new one of the order."
         ),
         "该票在此订单码签发之后换发过新的二维码，此订单码不能再用于该票。请出示该票或订单的最新二维码。",
     ),
@@ -49,8 +49,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("TICKET_NOT_ACTIVE", "state"): (
         (
-            "The ticket is {state}. It becomes valid when the seller activates it, or when its refund"
-            " or change ends without success."
+            "The ticket is {state}. It becomes valid when the seller activates it, or when its"
+            " refund or change ends without success."
         ),
         "票券状态为 {state}。售票方激活后生效；退票或改签未成功时恢复有效。",
     ),
@@ -81,22 +81,23 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("TICKET_NOT_YET_VALID", "boarding"): (
         (
-            "Boarding of {service} ({origin_en}–{destination_en}), which leaves at {departs}, opens at"
-            " {opens}. Come back then."
+            "Boarding of {service} ({origin_en}–{destination_en}), which leaves at {departs},"
+            " opens at {opens}. Come back then."
         ),
         "{service} 次（{origin_zh}–{destination_zh}）将于 {departs} 开出，{opens} 起检票，请届时再来。",
     ),
     ("WRONG_DEPARTURE", "departure"): (
         (
-            "The ticket is for {service} ({origin_en}–{destination_en}), which leaves at {departs}; here {here} is"
-            " admitted. Send the customer to the ticket's departure."
+            "The ticket is for {service} ({origin_en}–{destination_en}), which leaves at"
+            " {departs}; here {here} is admitted. Send the customer to the ticket's departure."
         ),
         "该票为 {service} 次（{origin_zh}–{destination_zh}），{departs} 开出；此处仅检 {here}。请引导客人前往其车次。",
     ),
     ("DEPARTURE_CANCELLED", "departure"): (
         (
-            "{service} ({origin_en}–{destination_en}) of {departs} was cancelled by its operator. The ticket is"
-            " refunded in full, or can be changed free of charge; a new ticket is needed here."
+            "{service} ({origin_en}–{destination_en}) of {departs} was cancelled by its operator."
+            " The ticket is refunded in full, or can be changed free of charge; a new ticket is"
+            " needed here."
         ),
         "{departs} 的 {service} 次（{origin_zh}–{destination_zh}）已由运营方取消。票款全额退还或可免费改签，此处需另持新票。",
     ),
@@ -132,15 +133,15 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("ALREADY_REDEEMED", "call"): (
         (
-            "Another item of this all-or-nothing call redeems {function} with the same QR code; nothing was"
-            " used. Name it once."
+            "Another item of this all-or-nothing call redeems {function} with the same QR code;"
+            " nothing was used. Name it once."
         ),
         "同一批次（全部或全不）中已有另一项以同一二维码核销 {function}，未扣减任何次数。请只列一次。",
     ),
     ("NO_USES_LEFT", "call"): (
         (
-            "The items of this all-or-nothing call ask for more uses of {function} than the {remaining} of"
-            " {total} left; nothing was used. Ask for fewer."
+            "The items of this all-or-nothing call ask for more uses of {function} than the"
+            " {remaining} of {total} left; nothing was used. Ask for fewer."
         ),
         "同一批次（全部或全不）中各项请求的 {function} 次数之和超过剩余的 {remaining}/{total} 次，未扣减任何次数。请减少次数。",
     ),

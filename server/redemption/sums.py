@@ -144,7 +144,8 @@ async def read(
     ]
     query = f"""
 SELECT function_code, result, nullif(reason, ''), grp, sum(events)::bigint, sum(uses)::bigint
-FROM ({" UNION ALL ".join(filter(None, parts))}) AS u (function_code, result, reason, grp, events, uses)
+FROM ({" UNION ALL ".join(filter(None, parts))}) AS u (function_code, result, reason, grp, events,
+  uses)
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """  # noqa: S608 - our own
     return [Row(*row) for row in await tx.execute(text(query), values)]

@@ -51,7 +51,8 @@ class Listing(NamedTuple):
     """Offers in the order asked for, each at the same place of every list; true until the moment
     `until`.
 
-    `messages` are the offers as they are sent, and what is appended to them for their prices. `whys`
+    `messages` are the offers as they are sent,
+    and what is appended to them for their prices. `whys`
     say why an offer cannot be bought whatever is left, and are empty if it can; `cheapest` are the
     places of these, the least price first.
     """

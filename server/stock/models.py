@@ -45,12 +45,11 @@ stocks = Table(
     CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= total", name="no_oversell"),
     CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
     CheckConstraint(
-        "CASE WHEN departure_id IS NOT NULL"
-        " THEN fare_class IS NOT NULL AND product_id IS NOT NULL AND promotion_id IS NULL"
-        " AND stock_id & ~(15::bigint << 20) = (1::bigint << 62) + (departure_id << 24) + partner_id"
-        " WHEN promotion_id IS NOT NULL"
-        " THEN product_id IS NULL AND stock_id = (1::bigint << 61) + (promotion_id::bigint << 20)"
-        " ELSE product_id IS NOT NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
+        "CASE WHEN departure_id IS NOT NULL THEN fare_class IS NOT NULL AND product_id IS NOT"
+        " NULL AND promotion_id IS NULL AND stock_id & ~(15::bigint << 20) = (1::bigint << 62) +"
+        " (departure_id << 24) + partner_id WHEN promotion_id IS NOT NULL THEN product_id IS NULL"
+        " AND stock_id = (1::bigint << 61) + (promotion_id::bigint << 20) ELSE product_id IS NOT"
+        " NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
         name="stock_id_is_its_subject",
     ),
     # room on the page for the hot rows, whose every sale is an update
@@ -70,7 +69,8 @@ Index(
     "ix_stocks_catalogue",
     stocks.c.stock_id,
     postgresql_where=text(
-        "partner_id = 0 AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT NULL)"
+        "partner_id = 0 AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT"
+        " NULL)"
     ),
 )
 

@@ -91,8 +91,8 @@ tickets = Table(
     # order
     Column("rotation", Integer, nullable=False, server_default="0"),
     CheckConstraint(
-        "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING', 'REFUNDED',"
-        " 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')",
+        "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING',"
+        " 'REFUNDED', 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')",
         name="state",
     ),
     CheckConstraint(

@@ -86,7 +86,10 @@ async def test_a_block_set_meanwhile_passes_on(
     assert refused.reason == Reason.TICKET_STATE_REFUSES
     refused = await refusal(give_back(client, order.order_id, new.ticket_code))
     assert (refused.reason, refused.metadata["why"]) == (Reason.REFUND_REFUSED, "BLOCKED")
-    events = "SELECT action, actor FROM ticket_events JOIN tickets USING (ticket_id) WHERE ticket_code = %s"
+    events = (
+        "SELECT action, actor FROM ticket_events JOIN tickets USING (ticket_id)"
+        " WHERE ticket_code = %s"
+    )
     assert await world.sql(events, new.ticket_code) == [("block", "system")]
     # it is lifted from the new one, by whichever code
     answer = await staff.administrator.unblock(old.ticket_code)

@@ -79,7 +79,8 @@ async def world(database_url: str) -> AsyncIterator[World]:
             ).decode(),
         )
         await filled.sql(
-            "UPDATE products SET policy = policy || '{\"changes_allowed\": 9}' WHERE product_id = %s",
+            "UPDATE products SET policy = policy || '{\"changes_allowed\": 9}' WHERE product_id ="
+            " %s",
             TRAIN,
         )
         await filled.sql(BUMP)

@@ -149,7 +149,8 @@ async def test_it_runs_once_and_a_repeat_changes_nothing(
     assert await refunds_of(world) == [("DEPARTURE_CANCELLED", 20_000)]
     trail = "SELECT count(*) FROM audit_events WHERE resource = 'departure'"
     assert await world.value(trail) == 1
-    assert await world.value("SELECT after ->> 'comment' FROM audit_events WHERE resource = 'departure'") == "typhoon"  # fmt: skip
+    comment = "SELECT after ->> 'comment' FROM audit_events WHERE resource = 'departure'"
+    assert await world.value(comment) == "typhoon"
 
 
 async def test_it_is_for_good(world: World, manager: Manager) -> None:
@@ -373,7 +374,10 @@ async def test_blocked_and_used_tickets_stay(
     order = await scenario.sell(client, world.seat(), passengers=party(3))
     blocked, used, kept = await tickets(client)
     await world.sql("UPDATE tickets SET blocked = true WHERE ticket_code = %s", blocked.ticket_code)
-    redeem = "UPDATE entitlements SET remaining_uses = 0 FROM tickets t WHERE t.ticket_id = entitlements.ticket_id AND ticket_code = %s"
+    redeem = (
+        "UPDATE entitlements SET remaining_uses = 0 FROM tickets t"
+        " WHERE t.ticket_id = entitlements.ticket_id AND ticket_code = %s"
+    )
     await world.sql(redeem, used.ticket_code)
     await world.sql("UPDATE tickets SET state = 'USED' WHERE ticket_code = %s", used.ticket_code)
     await manager.cancel(world.departure_id())
@@ -412,7 +416,13 @@ async def test_one_order_that_cannot_follow_does_not_keep_the_others(
     assert await states(client, broken.order_id) == ["REFUNDED"]
 
 
-async def test_over_json(world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager, server: GateServer) -> None:  # fmt: skip
+async def test_over_json(
+    world: World,
+    client: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    server: GateServer,
+) -> None:
     await scenario.sell(client, world.seat(), passengers=party(1))
     number = world.departure_id()
     url = f"http://127.0.0.1:{server.app.http_port}/admin/departures/{number}"

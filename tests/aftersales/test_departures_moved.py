@@ -232,7 +232,13 @@ async def test_across_midnight(
     await scenario.sell(client, world.seat(fare_class=SECOND), passengers=party(1))
 
 
-async def test_over_json(world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager, server: GateServer) -> None:  # fmt: skip
+async def test_over_json(
+    world: World,
+    client: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    server: GateServer,
+) -> None:
     await scenario.sell(client, world.seat(), passengers=party(1))
     sold, to = await times(world), await leaves(world) + HOUR
     url = f"http://127.0.0.1:{server.app.http_port}/admin/departures/{world.departure_id()}"

@@ -82,7 +82,10 @@ async def test_it_stays_with_who_has_changed_before(
     await followed(world)
     await scenario.drain()
     assert "ACTIVE" in await states(client, made.order.order_id)
-    shared = "SELECT t.state FROM tickets t JOIN ticket_sales USING (ticket_id) WHERE passenger_index < 0"
+    shared = (
+        "SELECT t.state FROM tickets t JOIN ticket_sales USING (ticket_id)"
+        " WHERE passenger_index < 0"
+    )
     assert await world.value(shared) == "ACTIVE"
     # now the last is gone
     await manager.cancel(world.departure_id(2))

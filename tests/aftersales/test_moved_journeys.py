@@ -100,9 +100,15 @@ async def busy(world: World, other: TravellerClient, who: list[Any]) -> tuple[bo
 
 @pytest.mark.parametrize("is_paid", [True, False])
 async def test_the_old_time_is_free_and_the_new_one_is_not(
-    world: World, client: TravellerClient, other: TravellerClient, scenario: OrderScenario, manager: Manager, planned: Any,
-    database_url: str, is_paid: bool,
-) -> None:  # fmt: skip
+    world: World,
+    client: TravellerClient,
+    other: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    planned: Any,
+    database_url: str,
+    is_paid: bool,
+) -> None:
     """From the commit of the move on, held or sold; moved twice, and back. Seen red: the old time
     stayed the document's, and the new one was sold as well.
     """

@@ -135,11 +135,13 @@ async def test_refusals_say_why(
     ):
         change = column if "=" in column else f"{column} = true"
         before = await world.sql(
-            "SELECT state, blocked, valid_from_time, valid_until_time FROM tickets WHERE ticket_code = %s",
+            "SELECT state, blocked, valid_from_time, valid_until_time FROM tickets WHERE"
+            " ticket_code = %s",
             first.ticket_code,
         )
         await world.sql(
-            f"UPDATE tickets SET valid_from_time = now() - interval '1 day', {change} WHERE ticket_code = %s",
+            f"UPDATE tickets SET valid_from_time = now() - interval '1 day', {change} WHERE"
+            " ticket_code = %s",
             first.ticket_code,
         )
         refused = await refusal(quote(client, order.order_id, first.ticket_code))
@@ -148,8 +150,8 @@ async def test_refusals_say_why(
         assert bool(metadata.pop("deadline_time", "")) == (why == "EXPIRED")
         assert metadata == {"ticket_code": first.ticket_code, "why": why}
         await world.sql(
-            "UPDATE tickets SET state = %s, blocked = %s, valid_from_time = %s, valid_until_time = %s"
-            " WHERE ticket_code = %s",
+            "UPDATE tickets SET state = %s, blocked = %s, valid_from_time = %s, valid_until_time"
+            " = %s WHERE ticket_code = %s",
             *before[0],
             first.ticket_code,
         )
@@ -291,8 +293,8 @@ async def test_partly_used_tickets_come_back_pro_rata(
     order = await scenario.sell(client, world.package(), passengers=party(1))
     (ticket,) = [each for each in await tickets(client) if not each.shared]
     await world.sql(
-        "UPDATE entitlements e SET remaining_uses = 0 FROM tickets t WHERE t.ticket_id = e.ticket_id"
-        " AND t.ticket_code = %s AND function_code = 'gift'",
+        "UPDATE entitlements e SET remaining_uses = 0 FROM tickets t WHERE t.ticket_id ="
+        " e.ticket_id AND t.ticket_code = %s AND function_code = 'gift'",
         ticket.ticket_code,
     )
     await world.sql(

@@ -433,7 +433,8 @@ async def test_raw_bodies_pass_as_they_are(setup: Setup) -> None:
 async def test_an_annotation_that_cannot_work_stops_the_start(rule: str, words: str) -> None:
     source = f"""
     syntax = "proto3"; package faulty; import "google/api/annotations.proto";
-    message Inner {{ string text = 1; int32 number = 2; Inner inner = 3; repeated string tags = 4; }}
+    message Inner {{ string text = 1; int32 number = 2; Inner inner = 3; repeated string tags
+    = 4; }}
     service Faulty {{ rpc Do(Inner) returns (Inner) {{ option (google.api.http) = {rule}; }} }}
     """
     name = f"f{abs(hash(rule))}"

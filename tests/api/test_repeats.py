@@ -1,6 +1,7 @@
 """Every call that changes something, made twice: over gRPC, in all services.
 
-Seen red with a claim of the request_id that always succeeds, and with contents that are not compared.
+Seen red with a claim of the request_id that always succeeds,
+and with contents that are not compared.
 """
 
 from collections.abc import AsyncIterator

@@ -220,7 +220,10 @@ async def test_a_stream_goes_on_with_a_log_in_that_was_refreshed(
         first: Any = await world.log_in(server.channel)
         tokens = await first.stub.OperatorLogin(log_in)
         terminal = gate.Terminal("T-1", tokens.access_token, first.stub)
-        ends = "UPDATE logins SET refresh_expire_time = now() + make_interval(secs => %s) WHERE refresh_hash <> ''"
+        ends = (
+            "UPDATE logins SET refresh_expire_time = now() + make_interval(secs => %s)"
+            " WHERE refresh_hash <> ''"
+        )
         await world.sql(ends, seconds)
         tickets = await world.tickets(2)
         stream = terminal.stream()

@@ -189,8 +189,14 @@ async def test_departures_leave_by_our_own_tables_of_time_zones(
 async def test_a_timetable_runs_on_its_weekdays_within_its_dates(db: Database) -> None:
     first, last = world.today() + timedelta(days=2), world.today() + timedelta(days=12)
     new = timetable(
-        500, world.FERRY_ROUTE, "09:00", {"ECONOMY": 5}, weekdays=0b0100001, first_date=first, last_date=last
-    )  # fmt: skip
+        500,
+        world.FERRY_ROUTE,
+        "09:00",
+        {"ECONOMY": 5},
+        weekdays=0b0100001,
+        first_date=first,
+        last_date=last,
+    )
     await do(db, transport.create_timetables, [new])
     query = select(departures.c.travel_date).where(departures.c.timetable_id == 500)
     async with db.transaction() as tx:
@@ -438,7 +444,8 @@ async def test_products_carry_what_travellers_need(admin_client: AdminClient) ->
         boarding_minutes=1440,
         unaccompanied_types=[pet],
         age_limits=limits[:1],
-        update_mask="tiers max_per_traveller policy boarding_minutes unaccompanied_types age_limits",
+        update_mask="tiers max_per_traveller policy boarding_minutes unaccompanied_types"
+        " age_limits",
     )
     assert list(changed.product.unaccompanied_types) == [pet]
     assert list(changed.product.age_limits) == limits[:1]

@@ -48,7 +48,8 @@ def priced(
     now: datetime = NOW,
 ) -> Price:
     return price(
-        FARES, day, party, tiers=tiers, promotions=promotions, product_id=106, currency_code="CNY", now=now
+        FARES, day, party, tiers=tiers, promotions=promotions, product_id=106, currency_code="CNY",
+        now=now
     )  # fmt: skip
 
 
@@ -360,7 +361,8 @@ def test_sums_are_exact_and_equal_to_the_model(
     promotions: list[Promotion],
 ) -> None:
     found = price(
-        fares, "weekday", party, tiers=tiers, promotions=promotions, product_id=1, currency_code="CNY", now=NOW
+        fares, "weekday", party, tiers=tiers, promotions=promotions, product_id=1,
+        currency_code="CNY", now=NOW
     )  # fmt: skip
     assert found.total_minor == model(fares, party, tiers, promotions)
     assert sum(line.amount_minor for line in found.lines) == found.total_minor
@@ -387,7 +389,8 @@ def test_neither_order_nor_more_promotions_make_it_dearer(
 ) -> None:
     def found(chosen: list[Promotion], table: dict[tuple[str, str], int] = fares) -> Price:
         return price(
-            table, "weekday", party, tiers=tiers, promotions=chosen, product_id=1, currency_code="CNY", now=NOW
+            table, "weekday", party, tiers=tiers, promotions=chosen, product_id=1,
+            currency_code="CNY", now=NOW
         )  # fmt: skip
 
     whole = found(promotions)

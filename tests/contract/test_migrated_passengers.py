@@ -11,10 +11,14 @@ from server.operations import schema
 from tests.support.every_state import every_state
 
 BEFORE = "0006"
-COUNTED = "SELECT quota_id, traveller_id, quantity FROM traveller_quotas WHERE quota_id & (1::bigint << 61) = 0"
+COUNTED = (
+    "SELECT quota_id, traveller_id, quantity FROM traveller_quotas"
+    " WHERE quota_id & (1::bigint << 61) = 0"
+)
 BUSY = "SELECT document_hash, journeys::text FROM document_journeys"
 SPANS = """
-SELECT order_id, jsonb_strip_nulls(content -> 'items'), jsonb_strip_nulls(coalesce(nullif(content -> 'replaces', 'null'), '{}') - 'span')
+SELECT order_id, jsonb_strip_nulls(content -> 'items'),
+  jsonb_strip_nulls(coalesce(nullif(content -> 'replaces', 'null'), '{}') - 'span')
 FROM orders WHERE traveller_id IS NOT NULL
 """
 STRIP = """
@@ -68,7 +72,10 @@ async def test_the_server_of_before_can_read_changes_that_were_made_since(
         config = schema._config()
         config.attributes["connection"] = connection
         command.downgrade(config, "0012")
-        replaced = "SELECT content -> 'replaces' FROM orders WHERE jsonb_typeof(content -> 'replaces') = 'object'"
+        replaced = (
+            "SELECT content -> 'replaces' FROM orders WHERE jsonb_typeof(content -> 'replaces') ="
+            " 'object'"
+        )
         found = connection.execute(text(replaced)).scalars().all()
     engine.dispose()
     assert len(found) > 5

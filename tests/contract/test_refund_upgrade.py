@@ -7,15 +7,16 @@ from tests.contract.test_schema import connected, empty_database, run
 from tools.dev.embedded.services import EmbeddedServices
 
 PAYMENTS = """
-INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor, currency_code, openid, expire_time,
-  transaction_id, success_time, create_time, update_time)
+INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor, currency_code, openid,
+  expire_time, transaction_id, success_time, create_time, update_time)
 SELECT n, 1, 'DT' || n || 'P1', 'SUCCEEDED', 1000, 'CNY', '', now(), '42-' || n, now(), now(), now()
 FROM generate_series(1, 3) n
 """
 PARTS = """
-INSERT INTO refund_parts (order_id, refund_no, part_no, payment_order_id, payment_attempt, out_refund_no, amount_minor,
-  state, provider_refund_id, update_time)
-SELECT 1, n, 1, 1, 1, 'DT1R' || n || 'S1', 1, 'SUCCEEDED', '50' || n, now() FROM generate_series(1, 50) n
+INSERT INTO refund_parts (order_id, refund_no, part_no, payment_order_id, payment_attempt,
+  out_refund_no, amount_minor, state, provider_refund_id, update_time)
+SELECT 1, n, 1, 1, 1, 'DT1R' || n || 'S1', 1, 'SUCCEEDED', '50' || n, now()
+FROM generate_series(1, 50) n
 UNION ALL SELECT 1, 51, 1, 1, 1, 'DT1R51S1', 1, 'ABNORMAL', '', now()
 UNION ALL SELECT 2, 1, 1, 2, 1, 'DT2R1S1A3', 1, 'ABNORMAL', '5099', now()
 UNION ALL SELECT 2, 2, 1, 2, 1, 'DT2R2S1', 1, 'PROCESSING', '5098', now()
@@ -32,8 +33,8 @@ def test_every_number_that_was_used_counts(services: EmbeddedServices) -> None:
         assert list(counts.scalars()) == [50, 4, 0]
         parts = connection.execute(
             text(
-                "SELECT out_refund_no, asked_count, provider_refund_id, provider_state FROM refund_parts"
-                " WHERE refund_no IN (1, 2, 51) ORDER BY order_id, refund_no"
+                "SELECT out_refund_no, asked_count, provider_refund_id, provider_state FROM"
+                " refund_parts WHERE refund_no IN (1, 2, 51) ORDER BY order_id, refund_no"
             )
         )
         assert [tuple(row) for row in parts] == [

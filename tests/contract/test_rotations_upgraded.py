@@ -7,13 +7,13 @@ from tests.contract.test_schema import connected, empty_database, run
 from tools.dev.embedded.services import EmbeddedServices
 
 ORDER = """
-INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name, ticket_count,
-  payment_reference, amount_minor, currency_code, create_time, changes_order_id)
+INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name,
+  ticket_count, payment_reference, amount_minor, currency_code, create_time, changes_order_id)
 VALUES (:number, 'ORD', 0, 'PAID', gen_random_uuid(), '', '', 1, '', 0, 'HKD', now(), :changes)
 """
 TICKET = """
-INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id, snapshot_id, order_id,
-  valid_from_time, valid_until_time, create_time, update_time)
+INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id,
+  snapshot_id, order_id, valid_from_time, valid_until_time, create_time, update_time)
 VALUES (:number, 'DIR', gen_random_uuid(), 'ACTIVE', 1, 0, '', gen_random_uuid(), :number, now(),
   now() + interval '1 day', now(), now())
 """

@@ -8,8 +8,8 @@ from tests.contract.test_schema import connected, empty_database, run
 from tools.dev.embedded.services import EmbeddedServices
 
 EVENTS = """
-INSERT INTO redemption_events (ticket_id, event_id, ticket_code, function_code, result, reason, quantity,
-  merchant_code, venue_code, terminal_device_id, operator, occurred_time)
+INSERT INTO redemption_events (ticket_id, event_id, ticket_code, function_code, result, reason,
+  quantity, merchant_code, venue_code, terminal_device_id, operator, occurred_time)
 SELECT n, n, '', 'ferry', CASE WHEN n % 5 = 0 THEN 'REJECT' ELSE 'SUCCESS' END,
   CASE WHEN n % 5 = 0 THEN 'TOKEN_EXPIRED' END, 2, 'M' || n % 2, 'PIER', 'T-' || n % 3, 'olga',
   now() - make_interval(mins => 20 * n)
@@ -26,7 +26,8 @@ def test_what_happened_before_the_upgrade_is_summed(services: EmbeddedServices) 
         assert connection.execute(text(invariant.query)).all() == []
         by_span = connection.execute(
             text(
-                "SELECT span, sum(events), sum(uses) FROM redemption_sums WHERE grouped_by = 'ALL' GROUP BY span"
+                "SELECT span, sum(events), sum(uses) FROM redemption_sums WHERE grouped_by ="
+                " 'ALL' GROUP BY span"
             )
         )
         summed = {span: (int(events), int(uses)) for span, events, uses in by_span}

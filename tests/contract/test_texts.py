@@ -42,7 +42,9 @@ KINDS = {
     "encrypted_data": options_pb2.TEXT_SCANNED,
 }
 OTHERWISE = {
-    "deeptravel.admin.v1.ListAuditEventsRequest.name": "a filter: names of records, which are codes and numbers",
+    "deeptravel.admin.v1.ListAuditEventsRequest.name": (
+        "a filter: names of records, which are codes and numbers"
+    ),
 }
 
 

@@ -11,9 +11,10 @@ INSERT INTO cities (city_code, display_name_en, display_name_zh, time_zone)
 VALUES ('TYO', '', '', 'Asia/Tokyo'), ('BKK', '', '', 'Asia/Bangkok')
 """
 PRODUCTS = """
-INSERT INTO products (product_id, kind, display_name_en, display_name_zh, currency_code, fares, entitlements,
-  validity_days, blackout_dates, state, create_time, update_time, city_code)
-SELECT n, 'PACKAGE', '', '', 'CNY', '[]', '[]', 1, '{}', 'ACTIVE', now(), now(), CASE n WHEN 1 THEN 'TYO' END
+INSERT INTO products (product_id, kind, display_name_en, display_name_zh, currency_code, fares,
+  entitlements, validity_days, blackout_dates, state, create_time, update_time, city_code)
+SELECT n, 'PACKAGE', '', '', 'CNY', '[]', '[]', 1, '{}', 'ACTIVE', now(),
+  now(), CASE n WHEN 1 THEN 'TYO' END
 FROM generate_series(1, 2) n
 """
 SNAPSHOTS = """

@@ -162,7 +162,8 @@ def test_database_that_is_made_otherwise(
     name = "doctor_foreign"
     databases.execute(
         services.database_url,
-        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'",
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE"
+        " 'C'",
     )
     try:
         for setting in ("log_parameter_max_length_on_error = -1", "log_statement = 'all'"):
@@ -189,7 +190,8 @@ def test_database_that_does_not_take_every_name(services: EmbeddedServices) -> N
     name = "doctor_ascii"
     databases.execute(
         services.database_url,
-        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'",
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc"
+        " LOCALE 'C'",
     )
     try:
         with pytest.raises(StartError, match=r"encoding SQL_ASCII.*ENCODING 'UTF8'"):

@@ -46,21 +46,29 @@ def long_ago(name: str) -> str:
     own.
     """
     return f"""
-INSERT INTO snapshots SELECT gen_random_uuid(), n.product_id, n.content || jsonb_build_object('own_of', o.order_id,
-  'was', n.snapshot_id, 'offer', n.content -> 'offer' || jsonb_build_object(
-    'valid_from_time', (n.content -> 'offer' ->> 'valid_from_time')::timestamptz - interval '400 days',
-    'valid_until_time', (n.content -> 'offer' ->> 'valid_until_time')::timestamptz - interval '400 days')), n.create_time
+INSERT INTO snapshots SELECT gen_random_uuid(), n.product_id,
+  n.content || jsonb_build_object('own_of', o.order_id, 'was', n.snapshot_id, 'offer',
+  n.content -> 'offer' || jsonb_build_object(
+    'valid_from_time', (n.content -> 'offer' ->> 'valid_from_time')::timestamptz
+    - interval '400 days', 'valid_until_time',
+    (n.content -> 'offer' ->> 'valid_until_time')::timestamptz - interval '400 days')),
+    n.create_time
 FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item)
 JOIN snapshots n ON n.snapshot_id = (i.item ->> 'snapshot_id')::uuid WHERE o.order_id = <{name}>;
-UPDATE orders o SET content = replace(o.content::text, n.content ->> 'was', n.snapshot_id::text)::jsonb
+UPDATE orders o
+SET content = replace(o.content::text, n.content ->> 'was', n.snapshot_id::text)::jsonb
 FROM snapshots n WHERE n.content ->> 'own_of' = o.order_id::text;
-UPDATE tickets t SET snapshot_id = n.snapshot_id, valid_from_time = valid_from_time - interval '400 days',
+UPDATE tickets t
+SET snapshot_id = n.snapshot_id, valid_from_time = valid_from_time - interval '400 days',
   valid_until_time = valid_until_time - interval '400 days'
 FROM snapshots n WHERE n.content ->> 'own_of' = t.order_id::text
 """
 
 
-SHARED_OF = "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_index < 0 AND order_id = <{}>)"
+SHARED_OF = (
+    "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_index < 0"
+    " AND order_id = <{}>)"
+)
 # Rows that contradict others, each with the rows beside it that the fault would have changed too:
 # what is left to see it is one invariant.
 CORRUPTIONS = [
@@ -70,7 +78,8 @@ CORRUPTIONS = [
         "redemption-sums",
         """
 INSERT INTO redemption_sums
-SELECT merchant_code, 'VENUE', 'DAY', '2020-02-02Z', 'PIER', 'ferry', 'SUCCESS', '', 1, 1 FROM merchants LIMIT 1
+SELECT merchant_code, 'VENUE', 'DAY', '2020-02-02Z', 'PIER', 'ferry', 'SUCCESS', '', 1, 1
+FROM merchants LIMIT 1
 """,
     ),
     ("stock", f"UPDATE stocks SET sold = sold - 1 WHERE {PARTNERS}"),
@@ -83,7 +92,8 @@ SELECT merchant_code, 'VENUE', 'DAY', '2020-02-02Z', 'PIER', 'ferry', 'SUCCESS',
         "promotion-caps",
         f"""
 UPDATE stocks SET sold = sold - 1 WHERE {CAP};
-UPDATE orders SET content = jsonb_set(content, '{{capped_stock_ids}}', '[]') WHERE order_id = <capped>
+UPDATE orders SET content = jsonb_set(content, '{{capped_stock_ids}}', '[]')
+WHERE order_id = <capped>
 """,
     ),
     (
@@ -102,7 +112,10 @@ UPDATE stocks SET total = sold - 1 WHERE sold > 0
     ),
     (
         "document-journeys",
-        "UPDATE document_journeys SET journeys = (SELECT jsonb_object_agg(key, '[0, 1]'::jsonb) FROM jsonb_each(journeys))",
+        (
+            "UPDATE document_journeys SET journeys = (SELECT jsonb_object_agg(key, '[0, 1]'::jsonb)"
+            " FROM jsonb_each(journeys))"
+        ),
     ),
     ("batches", "UPDATE batches SET quantity = quantity + 1"),
     ("seats", "DELETE FROM taken_seats WHERE order_id = <paid>"),
@@ -157,7 +170,11 @@ UPDATE snapshots SET content = content || '{"currency_code": "USD"}' WHERE snaps
     ("refund-parts", "UPDATE refunds SET settle_time = NULL WHERE order_id = <refunded>"),
     (
         "refund-of-tickets",
-        "UPDATE refunds SET tickets = jsonb_set(tickets, '{0,amount_minor}', '1') WHERE order_id = <refunded>",
+        (
+            "UPDATE refunds SET tickets = jsonb_set(tickets, '{0,amount_minor}', '1')"
+            " WHERE order_id"
+            " = <refunded>"
+        ),
     ),
     ("ticket-rotations", f"UPDATE tickets SET rotation = 1 WHERE {A_TICKET_OF.format('paid')}"),
     ("refunding", "UPDATE tickets SET state = 'ACTIVE' WHERE state = 'REFUNDING'"),
@@ -177,18 +194,24 @@ UPDATE ticket_sales SET amount_minor = amount_minor + 1 WHERE {THE_LAST_OF.forma
     ),
     (
         "price-lines",
-        "UPDATE orders SET content = jsonb_set(content, '{items,0,price,lines,0,amount_minor}', '1') WHERE order_id = <paid>",
-    ),
-    (
-        "price-lines",
         (
-            "UPDATE orders SET content = jsonb_set(content, '{items,0,price,lines,1}', content #> '{items,0,price,lines,0}')"
-            " WHERE order_id = <capped>"
+            "UPDATE orders SET content = jsonb_set(content, '{items,0,price,lines,0,amount_minor}',"
+            " '1') WHERE order_id = <paid>"
         ),
     ),
     (
         "price-lines",
-        "UPDATE orders SET content = jsonb_set(content, '{items,0,price,ticket_minor,0}', '1') WHERE order_id = <paid>",
+        (
+            "UPDATE orders SET content = jsonb_set(content, '{items,0,price,lines,1}', content #>"
+            " '{items,0,price,lines,0}') WHERE order_id = <capped>"
+        ),
+    ),
+    (
+        "price-lines",
+        (
+            "UPDATE orders SET content = jsonb_set(content, '{items,0,price,ticket_minor,0}', '1')"
+            " WHERE order_id = <paid>"
+        ),
     ),
     (
         "tickets-of-orders",
@@ -235,7 +258,8 @@ DELETE FROM payments WHERE order_id = <chain-2>
     (
         "change-credits",
         """
-UPDATE orders SET credit_minor = credit_minor + 1, content = jsonb_set(content, '{change,old_minor}',
+UPDATE orders SET credit_minor = credit_minor + 1,
+  content = jsonb_set(content, '{change,old_minor}',
   to_jsonb((content -> 'change' ->> 'old_minor')::int + 1)) WHERE order_id = <chain-2>;
 UPDATE payments SET amount_minor = amount_minor - 1 WHERE order_id = <chain-2>
 """,
@@ -243,12 +267,16 @@ UPDATE payments SET amount_minor = amount_minor - 1 WHERE order_id = <chain-2>
     ("change-credits", "UPDATE orders SET credit_minor = 1 WHERE order_id = <waits>"),
     (
         "change-fees",
-        "UPDATE orders SET content = jsonb_set(content, '{change,refund_percent}', '50') WHERE order_id = <cheaper>",
+        (
+            "UPDATE orders SET content = jsonb_set(content, '{change,refund_percent}', '50') WHERE"
+            " order_id = <cheaper>"
+        ),
     ),
     (
         "change-fees",
         """
-UPDATE orders SET amount_minor = amount_minor - 1000, content = jsonb_set(content, '{change,fee_minor}', '0')
+UPDATE orders SET amount_minor = amount_minor - 1000,
+  content = jsonb_set(content, '{change,fee_minor}', '0')
 WHERE order_id = <chain-2>;
 UPDATE payments SET amount_minor = amount_minor - 1000 WHERE order_id = <chain-2>
 """,
@@ -272,26 +300,30 @@ UPDATE payments SET refunded_minor = 0, refund_count = 0 WHERE order_id = <cheap
     (
         "money-of-changes",
         less_back("refunded")
-        + "; UPDATE refunds SET tickets = jsonb_set(tickets, '{0,amount_minor}', to_jsonb(amount_minor))"
+        + "; UPDATE refunds SET tickets = jsonb_set(tickets, '{0,amount_minor}',"
+        " to_jsonb(amount_minor))"
         " WHERE order_id = <refunded>",
     ),
     (
         "money-of-changes",
-        "UPDATE refunds SET tickets = jsonb_set(tickets, '{0,fee_minor}', '1') WHERE order_id = <parts-2>",
+        (
+            "UPDATE refunds SET tickets = jsonb_set(tickets, '{0,fee_minor}', '1') WHERE order_id ="
+            " <parts-2>"
+        ),
     ),
     (
         "entitlements",
         (
-            "UPDATE entitlements SET total_uses = total_uses + 1, remaining_uses = remaining_uses + 1"
-            " WHERE function_code = 'boarding'"
+            "UPDATE entitlements SET total_uses = total_uses + 1, remaining_uses = remaining_uses"
+            " + 1 WHERE function_code = 'boarding'"
         ),
     ),
     # a partner's ticket has what is shared as its own
     (
         "entitlements",
         (
-            "DELETE FROM entitlements e USING tickets t WHERE t.ticket_id = e.ticket_id AND t.partner_id > 0"
-            " AND e.function_code = 'lounge'"
+            "DELETE FROM entitlements e USING tickets t WHERE t.ticket_id = e.ticket_id AND"
+            " t.partner_id > 0 AND e.function_code = 'lounge'"
         ),
     ),
     ("uses", f"UPDATE entitlements SET remaining_uses = 0 WHERE {A_TICKET_OF.format('paid')}"),
@@ -300,19 +332,31 @@ UPDATE payments SET refunded_minor = 0, refund_count = 0 WHERE order_id = <cheap
     ("ticket-events", "DELETE FROM ticket_events WHERE state = 'REFUNDED'"),
     (
         "validity",
-        f"UPDATE tickets SET valid_until_time = valid_until_time + interval '1 s' WHERE {A_TICKET_OF.format('paid')}",
+        (
+            "UPDATE tickets SET valid_until_time = valid_until_time + interval '1 s' WHERE"
+            f" {A_TICKET_OF.format('paid')}"
+        ),
     ),
     (
         "validity",
-        f"UPDATE tickets SET valid_from_time = valid_from_time + interval '1 s' WHERE {A_TICKET_OF.format('paid')}",
+        (
+            "UPDATE tickets SET valid_from_time = valid_from_time + interval '1 s' WHERE"
+            f" {A_TICKET_OF.format('paid')}"
+        ),
     ),
     (
         "validity",
-        f"UPDATE ticket_sales SET reference_time = reference_time - interval '1 s' WHERE {A_TICKET_OF.format('paid')}",
+        (
+            "UPDATE ticket_sales SET reference_time = reference_time - interval '1 s' WHERE"
+            f" {A_TICKET_OF.format('paid')}"
+        ),
     ),
     (
         "validity",
-        "UPDATE tickets SET valid_until_time = valid_until_time + interval '2 days' WHERE partner_id > 0",
+        (
+            "UPDATE tickets SET valid_until_time = valid_until_time + interval '2 days' WHERE"
+            " partner_id > 0"
+        ),
     ),
     ("closed-stocks", "UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL"),
     (
@@ -326,22 +370,24 @@ UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL
         # also once it would have left, when those who had the choice are refunded
         "cancelled-departures",
         """
-UPDATE departures SET state = 'CANCELLED', cancel_time = now() - interval '1 day', cancel_refunds = 'AFTER_CHOICE',
-  departure_time = now() - interval '2 hours';
+UPDATE departures SET state = 'CANCELLED', cancel_time = now() - interval '1 day',
+  cancel_refunds = 'AFTER_CHOICE', departure_time = now() - interval '2 hours';
 UPDATE stocks SET closed = true WHERE departure_id IS NOT NULL
 """,
     ),
     (
         "moved-departures",
         """
-UPDATE departures SET planned_time = departure_time, departure_time = departure_time + interval '1 h'
+UPDATE departures
+SET planned_time = departure_time, departure_time = departure_time + interval '1 h'
 """,
     ),
     (
         "expired",
         f"""
 UPDATE tickets SET state = 'EXPIRED' WHERE {A_TICKET_OF.format("paid")};
-INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', state, 'system', now() FROM tickets WHERE state = 'EXPIRED'
+INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', state, 'system', now() FROM tickets
+WHERE state = 'EXPIRED'
 """,
     ),
     (
@@ -349,7 +395,8 @@ INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', state, 'system', now()
         "overdue-tickets",
         """
 UPDATE tickets SET valid_from_time = valid_from_time - interval '400 days',
-  valid_until_time = valid_until_time - interval '400 days', blocked = ticket_id % 2 = 0 WHERE partner_id > 0
+  valid_until_time = valid_until_time - interval '400 days', blocked = ticket_id % 2 = 0
+  WHERE partner_id > 0
 """,
     ),
     ("overdue-tickets", long_ago("paid")),
@@ -359,7 +406,8 @@ UPDATE tickets SET valid_from_time = valid_from_time - interval '400 days',
         "overdue-tickets",
         f"""
 {long_ago("package-part")};
-INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', 'EXPIRED', 'system', now() FROM ticket_sales
+INSERT INTO ticket_events SELECT ticket_id, 1, 'expired', 'EXPIRED', 'system', now()
+FROM ticket_sales
   WHERE order_id = <package-part> AND passenger_index >= 0;
 UPDATE tickets SET state = 'EXPIRED' WHERE ticket_id IN (
   SELECT ticket_id FROM ticket_sales WHERE order_id = <package-part> AND passenger_index >= 0)
@@ -367,7 +415,10 @@ UPDATE tickets SET state = 'EXPIRED' WHERE ticket_id IN (
     ),
     (
         "shared-tickets",
-        f"UPDATE tickets SET valid_until_time = valid_until_time + interval '1 day' WHERE {SHARED_OF.format('package-part')}",
+        (
+            "UPDATE tickets SET valid_until_time = valid_until_time + interval '1 day' WHERE"
+            f" {SHARED_OF.format('package-part')}"
+        ),
     ),
     (
         "first-of-changes",
@@ -472,8 +523,10 @@ def test_each_is_shown_to_break() -> None:
 def test_a_ring_of_changes_is_found(books: Books) -> None:
     """It has no beginning, so what else is wrong with it may be anything."""
     ring = f"""
-UPDATE orders SET first_order_id = order_id, first_item_index = 0, changes_order_id = <chain-3>, changes_ticket_id = (
-  SELECT ticket_id FROM ticket_sales WHERE {A_TICKET_OF.format("chain-3")}) WHERE order_id = <chain-1>
+UPDATE orders SET first_order_id = order_id, first_item_index = 0, changes_order_id = <chain-3>,
+  changes_ticket_id = (
+  SELECT ticket_id FROM ticket_sales WHERE {A_TICKET_OF.format("chain-3")})
+  WHERE order_id = <chain-1>
 """
     assert "without a beginning" in books.broken(ring)["change-chains"]
 
@@ -484,7 +537,8 @@ def test_an_order_that_a_task_completes_soon_is_right(books: Books) -> None:
     )
     used_up = f"""
 INSERT INTO outbox_tasks SELECT gen_random_uuid(), 'order.complete', o.order_id || ' 1',
-  jsonb_build_object('order_id', o.order_id::text, 'actor', 'a'), '<state>', now(), 0, NULL, NULL, NULL, now(), now()
+  jsonb_build_object('order_id', o.order_id::text, 'actor', 'a'), '<state>', now(), 0, NULL, NULL,
+  NULL, now(), now()
 FROM orders o WHERE order_id = {last};
 UPDATE orders SET state = 'PAID' WHERE order_id = {last}
 """

@@ -207,7 +207,8 @@ ID = Passenger("a", "ADULT", "PASSPORT", "E12345678")
     [
         (Passenger("b", "ADULT"), Reason.INVALID_FIELD, "passengers[1].document_number"),
         (Passenger("b", "PET"), None, ""),
-        (Passenger("b", "PET", "PASSPORT", ""), Reason.INVALID_FIELD, "passengers[1].document_number"),
+        (Passenger("b", "PET", "PASSPORT", ""), Reason.INVALID_FIELD,
+        "passengers[1].document_number"),
         (Passenger("b", "ADULT", "", "E1"), Reason.INVALID_FIELD, "passengers[1].document_type"),
         (Passenger("b", "ADULT", "PASSPORT", "E87654321"), None, ""),
         (Passenger("b", "ADULT", "PASSPORT", "e 1234-5678"), Reason.DUPLICATE_PASSENGER, "1"),

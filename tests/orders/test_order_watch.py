@@ -108,8 +108,8 @@ async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
     order_id = await world.value("SELECT order_id FROM orders")
     await world.sql("UPDATE orders SET state = 'PAID', cancel_reason = NULL, sequence = 4")
     await world.sql(
-        "INSERT INTO order_events VALUES (%s, 3, 'order.paid', 'PAID', NULL, NULL, 'system', now()),"
-        " (%s, 4, 'ticket.refunding', 'PAID', NULL, 5, 'system', now())",
+        "INSERT INTO order_events VALUES (%s, 3, 'order.paid', 'PAID', NULL, NULL, 'system',"
+        " now()), (%s, 4, 'ticket.refunding', 'PAID', NULL, 5, 'system', now())",
         order_id,
         order_id,
     )
@@ -123,7 +123,8 @@ async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
     ]
     await world.sql("UPDATE orders SET state = 'COMPLETED', sequence = 5")
     await world.sql(
-        "INSERT INTO order_events VALUES (%s, 5, 'order.completed', 'COMPLETED', NULL, NULL, 'system', now())",
+        "INSERT INTO order_events VALUES (%s, 5, 'order.completed', 'COMPLETED', NULL, NULL,"
+        " 'system', now())",
         order_id,
     )
     assert await all_of(watch) == [(5, "order.completed", "COMPLETED")]

@@ -443,9 +443,9 @@ async def test_what_cannot_be_cancelled(world: World, client: TravellerClient) -
 async def test_an_expired_hold_is_returned(world: World, client: TravellerClient) -> None:
     order = await client.order(world.seat(), world.package())
     await world.sql(
-        "INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor, currency_code, openid,"
-        " expire_time, create_time, update_time)"
-        " SELECT order_id, 1, 'DT1P1', 'PENDING', 1, 'CNY', 'x', now(), now(), now() FROM orders"
+        "INSERT INTO payments (order_id, attempt, out_trade_no, state, amount_minor,"
+        " currency_code, openid, expire_time, create_time, update_time) SELECT order_id, 1,"
+        " 'DT1P1', 'PENDING', 1, 'CNY', 'x', now(), now(), now() FROM orders"
     )
     await world.expire(order.order_id)
     await world.until("SELECT state = 'CANCELLED' FROM orders")

@@ -51,8 +51,8 @@ async def world(database_url: str) -> AsyncIterator[World]:
     async with a_world(database_url, departures=4) as filled:
         for departure, minutes in ((EARLY, -10), (NEXT, 15)):
             await filled.sql(
-                "UPDATE departures d SET departure_time = f.departure_time + %s * interval '1 minute'"
-                " FROM departures f WHERE d.departure_id = %s AND f.departure_id = %s",
+                "UPDATE departures d SET departure_time = f.departure_time + %s * interval '1"
+                " minute' FROM departures f WHERE d.departure_id = %s AND f.departure_id = %s",
                 minutes,
                 filled.departure_id(departure),
                 filled.departure_id(1),
@@ -510,7 +510,8 @@ async def test_documents_of_every_kind(
         "MACAO_BIR": "1234567(8)",
     }
     passengers = [
-        passenger(document_type=order_pb2.DocumentType.Value(f"DOCUMENT_TYPE_{kind}"), document_number=number)
+        passenger(document_type=order_pb2.DocumentType.Value(f"DOCUMENT_TYPE_{kind}"),
+        document_number=number)
         for kind, number in given.items()
     ]  # fmt: skip
     order = await client.order(world.seat(), passengers=passengers)

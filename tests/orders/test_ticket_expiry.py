@@ -23,8 +23,8 @@ from tests.support.invariants import broken
 from tests.support.waiting import PATIENCE_SECONDS
 
 OVER = (
-    "UPDATE tickets SET valid_from_time = now() - interval '9 days', valid_until_time = now() - interval '{}'"
-    " WHERE order_id = %s"
+    "UPDATE tickets SET valid_from_time = now() - interval '9 days', valid_until_time = now() -"
+    " interval '{}' WHERE order_id = %s"
 )
 COMPLETED = "SELECT state = 'COMPLETED' FROM orders WHERE order_id = %s"
 HOLD = ("overdue-tickets", "expired", "ticket-events", "order-states", "uses")
@@ -294,7 +294,8 @@ async def test_one_that_cannot_be_moved_keeps_no_other(world: World, expirer: Ex
     """
     (bad, _), (good, _) = [await an_order(world, 2) for _ in range(2)]
     await world.sql(
-        "INSERT INTO order_events VALUES (%s, 2, 'order.completed', 'COMPLETED', NULL, NULL, 'system', now())",
+        "INSERT INTO order_events VALUES (%s, 2, 'order.completed', 'COMPLETED', NULL, NULL,"
+        " 'system', now())",
         bad.ticket_id,
     )
     await expirer.run()

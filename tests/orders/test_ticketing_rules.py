@@ -188,8 +188,8 @@ def test_a_policy_in_words() -> None:
     )
     assert words.refund_zh == "免费退票至出发前24小时；至出发前2小时退80%；此后不退。"
     assert words.change_en == (
-        "May be changed once until 30 minutes before departure, for HKD 5.00 each time;"
-        " a dearer ticket costs the difference, of a cheaper one as much of it comes back as of a refund."
+        "May be changed once until 30 minutes before departure, for HKD 5.00 each time; a dearer"
+        " ticket costs the difference, of a cheaper one as much of it comes back as of a refund."
     )
     assert words.change_zh == (
         "截至出发前30分钟，可改签1次，每次手续费HKD 5.00；改至较贵的票补差价，改至较便宜的票按当时退票比例退差价。"

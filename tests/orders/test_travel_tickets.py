@@ -272,7 +272,10 @@ async def test_what_was_changed_is_told_in_both_orders(
     order = await scenario.sell(client, world.seat(), passengers=party(1))
     (ticket,) = await tickets(client)
     made = await swap(client, ticket.ticket_code, world.seat(2, 1))
-    events = "SELECT string_agg(event, ' ' ORDER BY e.sequence) FROM order_events e JOIN orders o USING (order_id) WHERE order_code = %s"
+    events = (
+        "SELECT string_agg(event, ' ' ORDER BY e.sequence) FROM order_events e JOIN orders o"
+        " USING (order_id) WHERE order_code = %s"
+    )
     assert await world.value(events, order.order_id) == (
         "order.paid ticket.changing ticket.changed order.cancelled"
     )

@@ -42,7 +42,8 @@ from tests.support.traveller import (
 )
 
 TASK = """
-INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)
+INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time,
+  update_time)
 VALUES (gen_random_uuid(), 'departure.moved', %s, '{}', 'OPEN', now(), 0, now(), now())
 """
 
@@ -190,8 +191,8 @@ async def test_of_a_cancelled_departure_what_is_still_to_be_refunded_waits(
     Seen red without KEPT_BY_DEPARTURE: all were EXPIRED, and nothing of them came back.
     """
     await world.sql(
-        "UPDATE products SET entitlements = jsonb_set(jsonb_set(entitlements, '{0,total_uses}', '2'),"
-        " '{0,use_mode}', '\"MULTI_USE\"') WHERE product_id = 1"
+        "UPDATE products SET entitlements = jsonb_set(jsonb_set(entitlements, '{0,total_uses}',"
+        " '2'), '{0,use_mode}', '\"MULTI_USE\"') WHERE product_id = 1"
     )
     await world.sql("UPDATE merchants SET function_codes = function_codes || '{boarding}'")
     await world.sql(BUMP)
@@ -232,8 +233,8 @@ async def test_of_a_moved_departure_what_does_not_know_yet_waits(
     order = await scenario.sell(client, world.seat(), passengers=party(1))
     other = await scenario.sell(client, world.seat(2, SECOND), passengers=party(1))
     await world.sql(
-        "UPDATE departures SET planned_time = departure_time, departure_time = departure_time + interval '1 hour'"
-        " WHERE departure_id = %s",
+        "UPDATE departures SET planned_time = departure_time, departure_time = departure_time +"
+        " interval '1 hour' WHERE departure_id = %s",
         world.departure_id(),
     )
     await long_ago(world)

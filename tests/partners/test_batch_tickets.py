@@ -20,7 +20,8 @@ from tests.support.rpc_server import refusal
 
 BATCH = 410
 NONE_OPEN = """
-SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
+SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()
+  AND xact_start IS NOT NULL
 AND pid <> pg_backend_pid()
 """
 

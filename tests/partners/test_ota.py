@@ -32,7 +32,8 @@ NOTHING = dict.fromkeys(TABLES, 0)
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
 """A channel with these options reads no further ahead than it must."""
 NONE_OPEN = """
-SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL
+SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()
+  AND xact_start IS NOT NULL
 AND pid <> pg_backend_pid()
 """
 
@@ -261,7 +262,8 @@ async def test_validity_goes_by_the_city_of_use(
 ) -> None:
     """As travellers' does. Seen red: with the platform's zone."""
     await market.sql(
-        "INSERT INTO cities VALUES ('TYO', 'Tokyo', '东京', 'Asia/Tokyo'), ('LON', 'London', '伦敦', 'Europe/London')"
+        "INSERT INTO cities VALUES ('TYO', 'Tokyo', '东京', 'Asia/Tokyo'), ('LON', 'London', '伦敦',"
+        " 'Europe/London')"
     )
     await market.sql("INSERT INTO stops VALUES ('HND', 'TYO', 'Haneda', '羽田')")
     bus = '[{"stop_code": "HND"}]'
@@ -282,7 +284,8 @@ async def test_snapshot_is_what_the_batch_was_made_under(
     batch = await client.batch(2, distributor_id="D")
     await market.sql(
         """UPDATE products SET currency_code = 'CNY', validity_days = 1, entitlements = '[]',
-        fares = '[{"customer_type": "CHILD", "day_type": "holiday", "amount_minor": 1}]' WHERE product_id = 106"""
+        fares = '[{"customer_type": "CHILD", "day_type": "holiday", "amount_minor": 1}]'
+          WHERE product_id = 106"""
     )
     found = await client.call("GetBatch", ota.GetBatchRequest(batch_id=batch.batch_id))
     assert (found.batch_id, found.product_id, found.quantity, found.distributor_id) == (

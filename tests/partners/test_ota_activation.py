@@ -32,7 +32,8 @@ async def test_activation(market: Market, client: PartnerClient) -> None:
     customers = await market.sql("SELECT ticket_code, customer_name FROM tickets ORDER BY 1")
     assert customers == [(code, "张三"), (untouched, None)]
     events = await market.sql(
-        "SELECT ticket_code, action, e.state, actor FROM ticket_events e JOIN tickets USING (ticket_id)"
+        "SELECT ticket_code, action, e.state, actor FROM ticket_events e JOIN tickets USING"
+        " (ticket_id)"
     )
     assert events == [(code, "activated", "ACTIVE", "partner:CP")]
     assert await market.sold() == 2

@@ -25,7 +25,8 @@ async def jti_of(market: Market, ticket_code: str) -> UUID:
 async def an_order(market: Market) -> None:
     """Order 1, for tickets that are sold by hand."""
     await market.sql(
-        "INSERT INTO orders VALUES (1, 'ORD-1', 1, 'PAID', gen_random_uuid(), 'ADULT', '张三', 1, 'PAY-1', 100, 'HKD', now())"
+        "INSERT INTO orders VALUES (1, 'ORD-1', 1, 'PAID', gen_random_uuid(), 'ADULT', '张三', 1,"
+        " 'PAY-1', 100, 'HKD', now())"
     )
 
 

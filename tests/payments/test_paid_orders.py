@@ -294,8 +294,8 @@ async def test_a_lease_that_is_lost_within_a_batch(
         if not taken.is_set():
             taken.set()
             await scenario.world.sql(
-                "UPDATE outbox_tasks SET lease_until = now() + interval '1 hour', attempts = attempts + 1"
-                " WHERE key = %s",
+                "UPDATE outbox_tasks SET lease_until = now() + interval '1 hour', attempts ="
+                " attempts + 1 WHERE key = %s",
                 lost,
             )
         return await transact(batcher, *told, skip_locked=skip_locked)

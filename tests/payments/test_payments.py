@@ -283,7 +283,8 @@ async def test_a_payment_that_waits_is_looked_at_again(
     await scenario.create(order)
     await hurry(scenario, "payment.query")
     await scenario.world.until(
-        "SELECT due_time > now() + interval '20 seconds' FROM outbox_tasks WHERE kind = 'payment.query'"
+        "SELECT due_time > now() + interval '20 seconds' FROM outbox_tasks WHERE kind ="
+        " 'payment.query'"
     )
 
 

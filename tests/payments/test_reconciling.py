@@ -74,8 +74,9 @@ async def compare(scenario: PaymentScenario, day: date | None = None) -> list[tu
     await scenario.world.sql("DELETE FROM reconciliation_differences")
     await scenario.world.sql("DELETE FROM reconciliations")
     await scenario.world.sql(
-        "INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)"
-        " VALUES (gen_random_uuid(), 'reconcile', %s, '{}', 'OPEN', now(), 0, now(), now())",
+        "INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts,"
+        " create_time, update_time) VALUES (gen_random_uuid(), 'reconcile', %s, '{}', 'OPEN',"
+        " now(), 0, now(), now())",
         (day or today()).isoformat(),
     )
     await scenario.world.until("SELECT count(*) = 1 FROM reconciliations")
@@ -349,7 +350,8 @@ async def test_dead_work_is_listed_and_replayed(
     await scenario.wechat.switch(lost_notices=True, down={"query": -1})
     await scenario.pay(order)
     await scenario.world.sql(
-        "UPDATE outbox_tasks SET state = 'DEAD', last_error = 'no luck' WHERE kind = 'payment.query'"
+        "UPDATE outbox_tasks SET state = 'DEAD', last_error = 'no luck' WHERE kind ="
+        " 'payment.query'"
     )
     listing = task_pb2.ListDeadTasksRequest(kind="payment.query")
     (dead,) = (await administrator.call("ListDeadTasks", listing)).dead_tasks

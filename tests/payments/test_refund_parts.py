@@ -178,7 +178,10 @@ async def test_refunds_have_the_patience_of_payments(
     (refund,) = (await admin_client.do("ListRefunds", state=ABNORMAL)).refunds
     assert not refund.parts[0].wechat_state, "WeChat never answered"
     assert await incidents(world) == ["REFUND_ABNORMAL", "REFUND_GIVEN_UP"]
-    dead = "SELECT state, last_error LIKE 'PAYMENT_PROVIDER_UNAVAILABLE%%' FROM outbox_tasks WHERE kind = 'refund.send'"
+    dead = (
+        "SELECT state, last_error LIKE 'PAYMENT_PROVIDER_UNAVAILABLE%%' FROM outbox_tasks"
+        " WHERE kind = 'refund.send'"
+    )
     assert await world.sql(dead) == [("DEAD", True)]
     # it got there after all, and that is settled right
     scenario.wechat.fault = None
@@ -234,7 +237,10 @@ async def test_a_dead_task_that_is_replayed_looks_what_became_of_it(
     await scenario.drain()
     scenario.wechat.fault = None
     asked = len(scenario.wechat.asked)
-    replayed = "UPDATE outbox_tasks SET state = 'OPEN', attempts = 0, due_time = now() WHERE state = 'DEAD'"
+    replayed = (
+        "UPDATE outbox_tasks SET state = 'OPEN', attempts = 0, due_time = now()"
+        " WHERE state = 'DEAD'"
+    )
     await world.sql(replayed)
     await scenario.drain()
     assert await states(client, order.order_id) == ["REFUNDING"], "WeChat has none of this number"

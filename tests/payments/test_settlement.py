@@ -68,7 +68,8 @@ async def test_a_paid_order_has_its_tickets(scenario: PaymentScenario) -> None:
         ("ACTIVE", "", None, 0, -1),
     ]
     entitled = await scenario.world.sql(
-        "SELECT array_agg(function_code ORDER BY function_code) FROM entitlements GROUP BY ticket_id ORDER BY ticket_id"
+        "SELECT array_agg(function_code ORDER BY function_code) FROM entitlements GROUP BY"
+        " ticket_id ORDER BY ticket_id"
     )
     both, own = ["ferry", "gift"], ["boarding"]
     assert [codes for (codes,) in entitled] == [own, own, both, both, ["lounge"]]
@@ -108,9 +109,9 @@ async def test_no_reader_sees_one_without_the_other(scenario: PaymentScenario) -
         while not stopping.is_set():
             looks.append(
                 await scenario.world.value(
-                    "SELECT count(*) FROM orders o WHERE (o.state = 'PAID') <>"
-                    " ((SELECT count(*) FROM tickets t WHERE t.order_id = o.order_id) = 2)"
-                    " OR (o.state = 'PENDING') <> NOT EXISTS (SELECT FROM tickets t WHERE t.order_id = o.order_id)"
+                    "SELECT count(*) FROM orders o WHERE (o.state = 'PAID') <> ((SELECT count(*)"
+                    " FROM tickets t WHERE t.order_id = o.order_id) = 2) OR (o.state = 'PENDING')"
+                    " <> NOT EXISTS (SELECT FROM tickets t WHERE t.order_id = o.order_id)"
                 )
             )
 

@@ -55,7 +55,9 @@ NO_LOOPS = {
     " when a job does",
     "platform/loops.py": "where loops are run",
     "api/streams.py": "one look at the rights of one stream",
-    "platform/task_worker.py": "one task, whose failure is written down: tests/platform/test_outbox.py",
+    "platform/task_worker.py": (
+        "one task, whose failure is written down: tests/platform/test_outbox.py"
+    ),
     "wechat/client.py": "one fetch of certificates",
     "api/redemption/scan_stream.py": "within a call",
     "search/cache.py": "one value, for those who wait for it",

@@ -55,8 +55,8 @@ def test_every_process_uses_it(module: str, tmp_path: Path) -> None:
     wrong = Path(str(tzdata.__file__)).parent / "zoneinfo" / "Asia" / "Tokyo"
     (tmp_path / "Asia" / "Hong_Kong").write_bytes(wrong.read_bytes())
     code = (
-        f"import {module}, zoneinfo, datetime;"
-        "print(zoneinfo.TZPATH, datetime.datetime(2027, 1, 1, tzinfo=zoneinfo.ZoneInfo('Asia/Hong_Kong')).tzname())"
+        f"import {module}, zoneinfo, datetime;print(zoneinfo.TZPATH, datetime.datetime(2027, 1, 1,"
+        " tzinfo=zoneinfo.ZoneInfo('Asia/Hong_Kong')).tzname())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

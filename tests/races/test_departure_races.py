@@ -53,10 +53,9 @@ async def ends(world: World) -> set[tuple[Any, ...]]:
     """How orders ended: state, why, their tickets' states, and the causes of their refunds."""
     return set(
         await world.sql(
-            "SELECT o.state, o.cancel_reason,"
-            " (SELECT string_agg(DISTINCT t.state, ' ') FROM tickets t WHERE t.order_id = o.order_id),"
-            " (SELECT string_agg(r.cause || ' ' || r.amount_minor, ' ') FROM refunds r"
-            "  WHERE r.order_id = o.order_id) FROM orders o"
+            "SELECT o.state, o.cancel_reason, (SELECT string_agg(DISTINCT t.state, ' ') FROM"
+            " tickets t WHERE t.order_id = o.order_id), (SELECT string_agg(r.cause || ' ' ||"
+            " r.amount_minor, ' ') FROM refunds r  WHERE r.order_id = o.order_id) FROM orders o"
         )
     )
 

@@ -142,7 +142,10 @@ async def test_holds_end_beside_one_of_which_something_else_is_locked(
     """
     locks = {
         "QUOTA": "SELECT FROM traveller_quotas WHERE traveller_id = %s FOR UPDATE",
-        "JOURNEYS": "SELECT FROM document_journeys WHERE journeys::text LIKE '%%:' || %s || '\"%%' FOR UPDATE",
+        "JOURNEYS": (
+            "SELECT FROM document_journeys WHERE journeys::text LIKE '%%:' || %s || '\"%%' FOR"
+            " UPDATE"
+        ),
     }
     stuck = (await one_seat(scenario, 3, 1, "a3")).order
     orders = [(await one_seat(scenario, n, 1, f"a{n}")).order for n in range(4, OTHERS + 3)]

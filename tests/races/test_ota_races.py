@@ -44,9 +44,11 @@ from tests.support.server_process import ServerProcess
 
 BLOCKERS = {
     "tickets": """
-INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id, snapshot_id,
+INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id,
+  snapshot_id,
                      valid_from_time, valid_until_time, create_time, update_time)
-VALUES (%s, '', gen_random_uuid(), 'VOIDED', 106, 1, '', gen_random_uuid(), now(), 'infinity', now(), now())
+VALUES (%s, '', gen_random_uuid(), 'VOIDED', 106, 1, '', gen_random_uuid(), now(), 'infinity',
+now(), now())
 """,
     "entitlements": "INSERT INTO entitlements VALUES (%s, 'gift', 1, 1)",
     "stock": "SELECT %s FROM stocks FOR UPDATE",

@@ -313,7 +313,10 @@ def locked(database_url: str, table: str) -> Iterator[None]:
         connection.rollback()
 
 
-WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+WAITS = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    " AND datname = current_database()"
+)
 
 
 async def create(client: TravellerClient, order: Any) -> str:

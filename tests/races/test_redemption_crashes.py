@@ -311,7 +311,8 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
         await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg,
     ):
         await pg.execute(
-            "INSERT INTO idempotency_records VALUES ('terminal:T-1', 'Redeem', 'r-1', '', '', now())"
+            "INSERT INTO idempotency_records VALUES ('terminal:T-1', 'Redeem', 'r-1', '', '',"
+            " now())"
         )
         redeeming = asyncio.create_task(terminal.redeem(ticket.qr, request_id="r-1"))
         await world.waits_for_a_lock()

@@ -357,14 +357,17 @@ class Caller:
 
 FINAL = """
 SELECT t.ticket_id, t.jti, t.state, t.blocked,
-       (SELECT array_agg(remaining_uses ORDER BY function_code) FROM entitlements e WHERE e.ticket_id = t.ticket_id),
-       array(SELECT request_id || '/' || function_code FROM redemption_events s
+       (SELECT array_agg(remaining_uses ORDER BY function_code) FROM entitlements e
+       WHERE e.ticket_id = t.ticket_id), array(SELECT request_id || '/' || function_code
+       FROM redemption_events s
              WHERE s.ticket_id = t.ticket_id AND s.result = 'SUCCESS' AND NOT EXISTS (
-               SELECT FROM redemption_events r WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id)))
+               SELECT FROM redemption_events r
+               WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id)))
 FROM tickets t
 """
 NAMES = """
-SELECT lpad(to_hex(ticket_id), 16, '0') || lpad(to_hex(event_id), 16, '0'), request_id || '/' || function_code
+SELECT lpad(to_hex(ticket_id), 16, '0') || lpad(to_hex(event_id), 16, '0'),
+  request_id || '/' || function_code
 FROM redemption_events WHERE result = 'SUCCESS'
 """
 
@@ -392,7 +395,10 @@ def judge(tried: Tried, names: Names, final: tuple[Any, ...]) -> None:
 
 async def all_is_quiet(world: World) -> None:
     """Returns when what killed servers left behind is done."""
-    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
     async with asyncio.timeout(30):
         while await world.sql(others):
             pass

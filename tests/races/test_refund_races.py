@@ -178,7 +178,8 @@ async def house(database_url: str) -> AsyncIterator[House]:
 
         reader = OrderReader(scenario.seals)
         holder = Holder(
-            db, Catalogues(feed, db), reader, zone=settings.zone, hold_seconds=600, batch=64, workers=2
+            db, Catalogues(feed, db), reader, zone=settings.zone, hold_seconds=600, batch=64,
+            workers=2
         )  # fmt: skip
         signer = Quotes(SECRET_KEY)
         yield House(

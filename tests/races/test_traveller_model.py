@@ -51,11 +51,16 @@ INSERT INTO terminals VALUES ('T-1', 'PIER', '', 'ACTIVE', now(), now());
 INSERT INTO accounts VALUES ('olga', 'OPERATOR', 'M', '{}', '', '', 'ACTIVE', now(), now()),
   ('root', 'ADMIN', NULL, '{}', '', '', 'ACTIVE', now(), now());
 UPDATE products SET boarding_minutes = 1440, tiers = '[{"min_party": 3, "percent_off": 10}]',
-  policy = policy || '{"refund_tiers": [{"minutes_before": 0, "percent": 80}], "changes_allowed": 2, "change_minutes_before": 0}',
+  policy = policy
+  || '{"refund_tiers": [{"minutes_before": 0, "percent": 80}], "changes_allowed": 2,
+    "change_minutes_before": 0}',
   entitlements = entitlements || ((entitlements -> 0)
-    || '{"function_code": "lounge", "display_name_en": "lounge", "display_name_zh": "lounge", "shared": true}')
+    || '{"function_code": "lounge", "display_name_en": "lounge", "display_name_zh": "lounge",
+      "shared": true}')
 WHERE product_id = 1;
-UPDATE departures SET departure_time = date_trunc('minute', now()) + interval '22 hours' + interval '1 minute' * timetable_id;
+UPDATE departures
+SET departure_time = date_trunc('minute', now()) + interval '22 hours'
+  + interval '1 minute' * timetable_id;
 INSERT INTO change_feed DEFAULT VALUES
 """
 """Terms are those of tests.support.traveller_play.TERMS; gates admit what leaves within a day."""

@@ -170,7 +170,8 @@ async def uses_gone(world: World) -> Arranged:
 
 ALL_TICKETS = "SELECT * FROM tickets JOIN entitlements USING (ticket_id) ORDER BY 1, function_code"
 NEWEST_EVENT = """
-SELECT lpad(to_hex(ticket_id), 16, '0') || lpad(to_hex(event_id), 16, '0'), result, reason, ticket_code
+SELECT lpad(to_hex(ticket_id), 16, '0') || lpad(to_hex(event_id), 16, '0'), result, reason,
+  ticket_code
 FROM redemption_events ORDER BY occurred_time DESC, event_id DESC LIMIT 1
 """
 SOON, JUST_NOW = timedelta(hours=1), -timedelta(seconds=1)

@@ -75,8 +75,8 @@ async def test_a_supervisor_takes_a_redemption_back(
     results = [result for result, _ in await world.events(ticket)]
     assert results == ["SUCCESS", "SUCCESS", "REVERSED", "REVERSED", "SUCCESS"]
     rows = await world.sql(
-        "SELECT operator, terminal_device_id, function_code, quantity, comment FROM redemption_events"
-        " WHERE reversed_event_id IS NOT NULL ORDER BY occurred_time"
+        "SELECT operator, terminal_device_id, function_code, quantity, comment FROM"
+        " redemption_events WHERE reversed_event_id IS NOT NULL ORDER BY occurred_time"
     )
     assert rows[0] == ("sam", "T-2", "ferry", 1, "wrong gate")
     # a repeat of the scan itself is answered as ever

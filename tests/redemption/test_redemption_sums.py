@@ -28,8 +28,8 @@ NOW = datetime(2026, 6, 15, 9, 35, 20, tzinfo=UTC)
 GROUPS = ("", "DAY", "TERMINAL", "OPERATOR", "VENUE")
 ZONES = ("Asia/Hong_Kong", "Asia/Kolkata", "Pacific/Kiritimati", "Australia/Lord_Howe")
 INSERT = """
-INSERT INTO redemption_events (ticket_id, event_id, ticket_code, jti, function_code, result, reason, quantity,
-  merchant_code, venue_code, terminal_device_id, operator, occurred_time)
+INSERT INTO redemption_events (ticket_id, event_id, ticket_code, jti, function_code, result, reason,
+  quantity, merchant_code, venue_code, terminal_device_id, operator, occurred_time)
 VALUES (1, %s, '', NULL, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 PLAIN = """
@@ -262,10 +262,10 @@ async def test_filters_have_an_index(world: World, condition: str, index: str) -
     none.
     """
     await world.sql(
-        "INSERT INTO redemption_events (ticket_id, event_id, ticket_code, function_code, result, quantity,"
-        " merchant_code, venue_code, terminal_device_id, operator, occurred_time)"
-        " SELECT n, n, '', 'ferry', 'SUCCESS', 1, 'M', 'PIER', 'T-1', 'olga', now() - make_interval(secs => n)"
-        " FROM generate_series(1, 20000) AS n"
+        "INSERT INTO redemption_events (ticket_id, event_id, ticket_code, function_code, result,"
+        " quantity, merchant_code, venue_code, terminal_device_id, operator, occurred_time)"
+        " SELECT n, n, '', 'ferry', 'SUCCESS', 1, 'M', 'PIER', 'T-1', 'olga', now() -"
+        " make_interval(secs => n) FROM generate_series(1, 20000) AS n"
     )
     await world.sql("ANALYZE redemption_events")
     plan = await world.sql(

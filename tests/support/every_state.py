@@ -42,16 +42,19 @@ CHANGES_ALLOWED = 3
 CAPPED, FREE_OF_CAP = 5, 6
 """Promotions by the codes CAPPED, for ten orders, and OPEN, for any number."""
 GATE = """
-INSERT INTO merchants VALUES ('M', 'Railway', '{boarding,ferry,gift,lounge}', 600, 'ACTIVE', now(), now());
+INSERT INTO merchants
+VALUES ('M', 'Railway', '{boarding,ferry,gift,lounge}', 600, 'ACTIVE', now(), now());
 INSERT INTO venues VALUES ('PIER', 'M', 'Station', 'Asia/Hong_Kong', '{}', 'ACTIVE', now(), now());
 INSERT INTO terminals VALUES ('T-1', 'PIER', '', 'ACTIVE', now(), now());
 INSERT INTO accounts VALUES ('olga', 'OPERATOR', 'M', '{}', '', '', 'ACTIVE', now(), now());
-INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state, create_time, update_time)
+INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state,
+  create_time, update_time)
 VALUES ('CP', 'Central Pier Travel', 1000000, '{}', 'ACTIVE', now(), now())
 """
 NOTICE = "INSERT INTO notices VALUES (%s, 'TRANSACTION.SUCCESS', '', '{}', now())"
 TASK = """
-INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time, update_time)
+INSERT INTO outbox_tasks (task_id, kind, key, payload, state, due_time, attempts, create_time,
+  update_time)
 VALUES (gen_random_uuid(), 'notice', %s, '{}', %s, now() + interval '1 day', 1, now(), now())
 """
 
@@ -267,7 +270,8 @@ async def _changed(played: Played) -> None:
 async def _partners(played: Played) -> None:
     """A partner's batches, of a product with a shared entitlement."""
     await played.world.sql(
-        "INSERT INTO partner_keys (key_id, partner_id, secret_hash, create_time) VALUES (%s, 1, %s, now())",
+        "INSERT INTO partner_keys (key_id, partner_id, secret_hash, create_time) VALUES (%s, 1,"
+        " %s, now())",
         CP.key_id,
         CP.secret_hash,
     )

@@ -14,7 +14,8 @@ from server.platform.schedule import Job, Jobs
 
 JOB = "expire-tickets"
 AUDITED = """
-SELECT t.ticket_id, count(*), min(e.actor), min(e.state) FROM tickets t JOIN ticket_events e USING (ticket_id)
+SELECT t.ticket_id, count(*), min(e.actor), min(e.state) FROM tickets t
+JOIN ticket_events e USING (ticket_id)
 WHERE e.action = 'expired' GROUP BY 1
 """
 
@@ -43,15 +44,18 @@ async def an_expirer(database_url: str, **options: Any) -> AsyncIterator[Expirer
 # A departure keeps the time that it has, and so what is on sale for it: only what was sold is of
 # long ago.
 _LONG_AGO = """
-UPDATE snapshots SET content = jsonb_set(content, '{offer}', content -> 'offer' || jsonb_build_object(
-    'valid_from_time', (content -> 'offer' ->> 'valid_from_time')::timestamptz - interval '400 days',
-    'valid_until_time', (content -> 'offer' ->> 'valid_until_time')::timestamptz - interval '400 days',
+UPDATE snapshots
+SET content = jsonb_set(content, '{offer}', content -> 'offer' || jsonb_build_object(
+    'valid_from_time', (content -> 'offer' ->> 'valid_from_time')::timestamptz
+    - interval '400 days', 'valid_until_time',
+    (content -> 'offer' ->> 'valid_until_time')::timestamptz - interval '400 days',
     'reference_time', (content -> 'offer' ->> 'reference_time')::timestamptz - interval '400 days'))
   WHERE content ? 'offer' AND snapshot_id <> ALL(%(but)s::uuid[]);
 UPDATE ticket_sales s SET reference_time = reference_time - interval '400 days'
   FROM tickets t WHERE t.ticket_id = s.ticket_id AND t.snapshot_id <> ALL(%(but)s::uuid[]);
 UPDATE tickets t SET valid_from_time = valid_from_time - interval '400 days',
-  valid_until_time = CASE WHEN s.passenger_index < 0 AND cardinality(%(but)s::uuid[]) > 0 THEN valid_until_time
+  valid_until_time = CASE WHEN s.passenger_index < 0
+  AND cardinality(%(but)s::uuid[]) > 0 THEN valid_until_time
     ELSE valid_until_time - interval '400 days' END
   FROM ticket_sales s WHERE s.ticket_id = t.ticket_id AND t.snapshot_id <> ALL(%(but)s::uuid[])
 """

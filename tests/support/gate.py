@@ -41,7 +41,8 @@ RESULT = convert.enum_names(redemption_pb2.RedemptionResult)
 REFUSAL = convert.enum_names(redemption_pb2.RefusalReason)
 
 WORLD = """
-INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state, create_time, update_time)
+INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state,
+  create_time, update_time)
 VALUES ('CP', 'Central Pier Travel', 100, '{}', 'ACTIVE', now(), now());
 INSERT INTO merchants VALUES
   ('M', 'Harbour Ferries', '{ferry,gift,tokens,lounge}', 600, 'ACTIVE', now(), now()),
@@ -55,16 +56,20 @@ INSERT INTO venues VALUES
 INSERT INTO terminals VALUES
   ('T-1', 'PIER', '', 'ACTIVE', now(), now()), ('T-2', 'PIER', '', 'ACTIVE', now(), now()),
   ('T-3', 'PIER', '', 'ACTIVE', now(), now()), ('T-4', 'PIER', '', 'ACTIVE', now(), now()),
-  ('T-SHOP', 'SHOP', '', 'ACTIVE', now(), now()), ('T-EAST', 'FAR-EAST', '', 'ACTIVE', now(), now()),
-  ('T-WEST', 'FAR-WEST', '', 'ACTIVE', now(), now()), ('T-N', 'ELSEWHERE', '', 'ACTIVE', now(), now());
+  ('T-SHOP', 'SHOP', '', 'ACTIVE', now(), now()),
+  ('T-EAST', 'FAR-EAST', '', 'ACTIVE', now(), now()),
+  ('T-WEST', 'FAR-WEST', '', 'ACTIVE', now(), now()),
+  ('T-N', 'ELSEWHERE', '', 'ACTIVE', now(), now());
 INSERT INTO accounts
 SELECT v.username, v.role, v.merchant, '{}', '', %s, 'ACTIVE', now(), now() FROM (VALUES
   ('olga', 'OPERATOR', 'M'), ('sam', 'SUPERVISOR', 'M'), ('root', 'ADMIN', NULL),
   ('nick', 'OPERATOR', 'N'), ('nora', 'SUPERVISOR', 'N')) AS v (username, role, merchant);
 """
 INSERT_TICKETS = """
-COPY tickets (ticket_id, ticket_code, jti, state, blocked, product_id, partner_id, distributor_id, snapshot_id, order_id,
-              customer_type, customer_name, valid_from_time, valid_until_time, create_time, update_time) FROM STDIN
+COPY tickets (ticket_id, ticket_code, jti, state, blocked, product_id, partner_id, distributor_id,
+snapshot_id, order_id,
+              customer_type, customer_name, valid_from_time, valid_until_time, create_time,
+              update_time) FROM STDIN
 """
 TABLES = (
     "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'public'"
@@ -74,14 +79,19 @@ TABLES = (
 # says when it was used last, and a reversal of that leaves none.)
 CONTRADICTIONS = """
 WITH taken AS (
-  SELECT s.ticket_id, s.jti, s.function_code, s.quantity, s.event_id, s.request_id, s.terminal_device_id
+  SELECT s.ticket_id, s.jti, s.function_code, s.quantity, s.event_id, s.request_id,
+    s.terminal_device_id
   FROM redemption_events s WHERE s.result = 'SUCCESS' AND NOT EXISTS (
-    SELECT FROM redemption_events r WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id))
+    SELECT FROM redemption_events r
+    WHERE (r.ticket_id, r.reversed_event_id) = (s.ticket_id, s.event_id))
 ), uses AS (
-  SELECT e.ticket_id, e.function_code, e.total_uses, e.remaining_uses, coalesce(sum(t.quantity), 0) AS used
-  FROM entitlements e LEFT JOIN taken t USING (ticket_id, function_code) GROUP BY e.ticket_id, e.function_code
+  SELECT e.ticket_id, e.function_code, e.total_uses, e.remaining_uses,
+    coalesce(sum(t.quantity), 0) AS used
+  FROM entitlements e LEFT JOIN taken t USING (ticket_id, function_code)
+  GROUP BY e.ticket_id, e.function_code
 ), states AS (
-  SELECT ticket_id, CASE WHEN sum(remaining_uses) = 0 THEN 'USED' WHEN sum(used) > 0 THEN 'PARTIALLY_REDEEMED'
+  SELECT ticket_id, CASE WHEN sum(remaining_uses) = 0 THEN 'USED'
+    WHEN sum(used) > 0 THEN 'PARTIALLY_REDEEMED'
     ELSE 'ACTIVE' END AS state FROM uses GROUP BY ticket_id
 )
 SELECT 'uses', ticket_id, function_code FROM uses WHERE total_uses - remaining_uses <> used
@@ -96,7 +106,8 @@ UNION ALL SELECT 'redeemed without a guard', ticket_id, function_code
 UNION ALL SELECT 'guarded without a redemption', ticket_id, function_code
   FROM redemption_guards WHERE (ticket_id, event_id) NOT IN (SELECT ticket_id, event_id FROM taken)
 UNION ALL SELECT 'redeemed twice under one request', NULL, request_id FROM redemption_events
-  WHERE request_id <> '' GROUP BY terminal_device_id, request_id, ticket_id, function_code HAVING count(*) > 1
+  WHERE request_id <> '' GROUP BY terminal_device_id, request_id, ticket_id, function_code
+  HAVING count(*) > 1
 UNION ALL SELECT 'no answer kept', ticket_id, request_id FROM redemption_events e
   WHERE request_id <> '' AND NOT EXISTS (SELECT FROM idempotency_records i
     WHERE (i.caller, i.request_id) = ('terminal:' || e.terminal_device_id, e.request_id))
@@ -217,7 +228,8 @@ class World:
     async def uses(self, ticket: QrTicket, function_code: str = "ferry") -> tuple[int, int]:
         """(remaining, total) uses as the database has them."""
         ((remaining, total),) = await self.sql(
-            "SELECT remaining_uses, total_uses FROM entitlements WHERE (ticket_id, function_code) = (%s, %s)",
+            "SELECT remaining_uses, total_uses FROM entitlements WHERE (ticket_id, function_code)"
+            " = (%s, %s)",
             ticket.ticket_id,
             function_code,
         )
@@ -301,7 +313,8 @@ class World:
     async def _add_order(self, order: QrTicket, count: int) -> None:
         known = order.ticket_id, order.code, PARTNER_ID, order.jti, count
         await self.sql(
-            "INSERT INTO orders VALUES (%s, %s, %s, 'PAID', %s, 'ADULT', '张三', %s, 'PAY-1', 100, 'HKD', now())",
+            "INSERT INTO orders VALUES (%s, %s, %s, 'PAID', %s, 'ADULT', '张三', %s, 'PAY-1', 100,"
+            " 'HKD', now())",
             *known,
         )
 

@@ -29,13 +29,18 @@ CP, HK = new_partner_key(), new_partner_key()
 FARE_MINOR = 12_000
 FARES = [{"customer_type": "ADULT", "day_type": "weekday", "amount_minor": FARE_MINOR}]
 PARTNERS = """
-INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state, create_time, update_time)
+INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses, state,
+  create_time, update_time)
 VALUES ('CP', 'Central Pier Travel', 1000000, '{}', 'ACTIVE', now(), now()),
        ('HK', 'Harbour', 1000000, '{}', 'ACTIVE', now(), now())
 """
-KEY = "INSERT INTO partner_keys (key_id, partner_id, secret_hash, create_time) VALUES (%s, %s, %s, now())"
+KEY = (
+    "INSERT INTO partner_keys (key_id, partner_id, secret_hash, create_time)"
+    " VALUES (%s, %s, %s, now())"
+)
 PRODUCT = """
-INSERT INTO products VALUES (%s, 'PACKAGE', 'Premium', '优享', 'HKD', %s, %s, 30, '{2026-12-25}', %s, now(), now())
+INSERT INTO products
+VALUES (%s, 'PACKAGE', 'Premium', '优享', 'HKD', %s, %s, 30, '{2026-12-25}', %s, now(), now())
 """
 STOCK = """
 INSERT INTO stocks (stock_id, product_id, partner_id, total, update_time)
@@ -47,11 +52,13 @@ TABLES = ("tickets", "entitlements", "batches", "snapshots", "orders", "idempote
 # anything.
 CONTRADICTIONS = """
 SELECT 'stock', s.stock_id::text FROM stocks s WHERE s.sold <>
-  (SELECT coalesce(sum(quantity), 0) FROM batches b WHERE (b.product_id, b.partner_id) = (s.product_id, s.partner_id))
+  (SELECT coalesce(sum(quantity), 0) FROM batches b
+  WHERE (b.product_id, b.partner_id) = (s.product_id, s.partner_id))
 UNION ALL SELECT 'batch', b.batch_id::text FROM batches b WHERE b.quantity <>
   (SELECT count(*) FROM tickets t WHERE t.batch_id = b.batch_id
    AND t.ticket_id BETWEEN b.first_ticket_id AND b.first_ticket_id + b.quantity - 1)
-UNION ALL SELECT 'ticket without batch', ticket_code FROM tickets WHERE batch_id NOT IN (SELECT batch_id FROM batches)
+UNION ALL SELECT 'ticket without batch', ticket_code FROM tickets
+WHERE batch_id NOT IN (SELECT batch_id FROM batches)
 UNION ALL SELECT 'order', o.order_code FROM orders o WHERE o.ticket_count <>
   (SELECT count(*) FROM tickets t WHERE t.order_id = o.order_id)
 UNION ALL SELECT 'ticket without order', ticket_code FROM tickets

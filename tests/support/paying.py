@@ -96,9 +96,9 @@ class PaymentScenario:
     async def tickets(self, order: Any) -> list[tuple[Any, ...]]:
         """(state, customer name, seat, amount, passenger) of an order's tickets."""
         return await self.world.sql(
-            "SELECT t.state, t.customer_name, s.seat, s.amount_minor, s.passenger_index FROM tickets t"
-            " JOIN ticket_sales s USING (ticket_id) JOIN orders o ON o.order_id = t.order_id"
-            " WHERE o.order_code = %s ORDER BY ticket_id",
+            "SELECT t.state, t.customer_name, s.seat, s.amount_minor, s.passenger_index FROM"
+            " tickets t JOIN ticket_sales s USING (ticket_id) JOIN orders o ON o.order_id ="
+            " t.order_id WHERE o.order_code = %s ORDER BY ticket_id",
             order.order_id,
         )
 

@@ -32,14 +32,14 @@ class AdminClient:
 async def an_admin_client(world: World, channel: grpc.aio.Channel) -> AdminClient:
     """Of root, who is logged in."""
     await world.sql(
-        "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state, create_time, update_time)"
-        " VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
+        "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state,"
+        " create_time, update_time) VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
     )
     login_id = uuid4()
     token, later = credentials.new_token("a", login_id), clock.now() + timedelta(hours=1)
     await world.sql(
-        "INSERT INTO logins (login_id, username, issue_time, access_hash, access_expire_time, refresh_hash,"
-        " refresh_expire_time) VALUES (%s, 'root', now(), %s, %s, '', %s)",
+        "INSERT INTO logins (login_id, username, issue_time, access_hash, access_expire_time,"
+        " refresh_hash, refresh_expire_time) VALUES (%s, 'root', now(), %s, %s, '', %s)",
         *(login_id, token.secret_hash, later, later),
     )
     stub = admin_service_pb2_grpc.AdminServiceStub(channel)

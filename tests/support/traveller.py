@@ -58,30 +58,37 @@ POLICY = {
     "pro_rata": False,
 }
 TABLES = """
-INSERT INTO cities VALUES ('HKG', 'Hong Kong', '香港', 'Asia/Hong_Kong', 1), ('SZX', 'Shenzhen', '深圳', 'Asia/Hong_Kong', 2);
+INSERT INTO cities VALUES ('HKG', 'Hong Kong', '香港', 'Asia/Hong_Kong', 1),
+  ('SZX', 'Shenzhen', '深圳', 'Asia/Hong_Kong', 2);
 INSERT INTO stops VALUES ('XJA', 'HKG', 'West Kowloon', '西九龙'), ('FTN', 'SZX', 'Futian', '福田')
 """
 PRODUCT = """
-INSERT INTO products (product_id, kind, display_name_en, display_name_zh, currency_code, fares, entitlements, tiers, policy,
-  max_per_traveller, city_code, calendar_code, validity_days, blackout_dates, state, create_time, update_time)
+INSERT INTO products (product_id, kind, display_name_en, display_name_zh, currency_code, fares,
+  entitlements, tiers, policy, max_per_traveller, city_code, calendar_code, validity_days,
+  blackout_dates, state, create_time, update_time)
 VALUES (%s, %s, %s, %s, 'CNY', %s, %s, '[]', %s, %s, %s, 'HK', 1, '{}', 'ACTIVE', now(), now())
 """
 ROUTE = "INSERT INTO routes VALUES (1, 1, 'TRAIN', %s, %s, %s, 'ACTIVE')"
 TIMETABLE = """
-INSERT INTO timetables VALUES (%s, 1, %s, %s, 127, %s, %s, '{"FIRST": 0, "SECOND": 0}', 60, 0, 'ACTIVE')
+INSERT INTO timetables
+VALUES (%s, 1, %s, %s, 127, %s, %s, '{"FIRST": 0, "SECOND": 0}', 60, 0, 'ACTIVE')
 """
 DEPARTURE = "INSERT INTO departures VALUES (%s, %s, %s, %s, 'SCHEDULED')"
 STOCK = """
-INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, promotion_id, total, hold_seconds, update_time)
+INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, promotion_id, total,
+  hold_seconds, update_time)
 VALUES (%s, %s, 0, %s, %s, %s, %s, %s, now())
 """
 PROMOTION = """
-INSERT INTO promotions (promotion_id, code, display_name_en, display_name_zh, basis_points_off, amount_off_minor, begin_time,
-  end_time, min_party, product_ids, stackable, capped, max_per_traveller, state)
-VALUES (%s, %s, 'Promotion', '优惠', %s, 0, now() - interval '1 day', now() + interval '1 day', 1, '{}', %s, %s, %s, 'ACTIVE')
+INSERT INTO promotions (promotion_id, code, display_name_en, display_name_zh, basis_points_off,
+  amount_off_minor, begin_time, end_time, min_party, product_ids, stackable, capped,
+  max_per_traveller, state)
+VALUES (%s, %s, 'Promotion', '优惠', %s, 0, now() - interval '1 day', now() + interval '1 day', 1,
+'{}', %s, %s, %s, 'ACTIVE')
 """
 TRAVELLER = """
-INSERT INTO travellers (traveller_id, app_id, openid, state, create_time, update_time, last_login_time)
+INSERT INTO travellers (traveller_id, app_id, openid, state, create_time, update_time,
+  last_login_time)
 VALUES (%s, %s, %s, 'ACTIVE', now(), now(), now())
 """
 BUMP = "INSERT INTO change_feed DEFAULT VALUES"
@@ -93,51 +100,64 @@ WITH live AS (
   SELECT o.order_id, o.traveller_id, o.state, o.content FROM orders o
   WHERE o.traveller_id IS NOT NULL AND o.state = 'PENDING'
 ), places AS (
-  SELECT l.order_id, l.traveller_id, (i ->> 'stock_id')::bigint AS stock_id, (i ->> 'departure_id')::bigint AS departure_id,
-    (p ->> 'seat_index')::int AS seat_index, p ->> 'document' AS document, 'held' AS part,
-    i ->> 'offer_id' AS offer_id, l.content -> 'replaces' ->> 'offer_id' AS replaced,
+  SELECT l.order_id, l.traveller_id, (i ->> 'stock_id')::bigint AS stock_id,
+    (i ->> 'departure_id')::bigint AS departure_id, (p ->> 'seat_index')::int AS seat_index,
+    p ->> 'document' AS document, 'held' AS part, i ->> 'offer_id' AS offer_id,
+    l.content -> 'replaces' ->> 'offer_id' AS replaced,
     l.content -> 'replaces' ->> 'stock_id' IS DISTINCT FROM i ->> 'stock_id' AS own
   FROM live l, jsonb_array_elements(l.content -> 'items') i, jsonb_array_elements(i -> 'places') p
   UNION ALL
   SELECT s.order_id, o.traveller_id, s.stock_id, s.departure_id, s.seat_index,
     o.content -> 'items' -> s.item_index -> 'places' -> (
-      SELECT n - 1 FROM jsonb_array_elements(o.content -> 'items' -> s.item_index -> 'places') WITH ORDINALITY AS q (place, n)
+      SELECT n - 1 FROM jsonb_array_elements(o.content -> 'items' -> s.item_index
+        -> 'places') WITH ORDINALITY AS q (place, n)
       WHERE (q.place ->> 'passenger')::int = s.passenger_index)::int ->> 'document', 'sold',
     o.content -> 'items' -> s.item_index ->> 'offer_id', NULL, true
   FROM ticket_sales s JOIN orders o USING (order_id) JOIN tickets t USING (ticket_id)
   WHERE t.state NOT IN ('REFUNDED', 'CHANGED') AND s.passenger_index >= 0
 ), counted AS (
-  SELECT CASE WHEN offer_id LIKE 'TR-%' THEN split_part(offer_id, '-', 2) ELSE offer_id END AS quota,
-    CASE WHEN replaced LIKE 'TR-%' THEN split_part(replaced, '-', 2) ELSE replaced END AS replaced, traveller_id
+  SELECT CASE WHEN offer_id LIKE 'TR-%' THEN split_part(offer_id, '-', 2)
+    ELSE offer_id END AS quota, CASE WHEN replaced LIKE 'TR-%' THEN split_part(replaced, '-', 2)
+    ELSE replaced END AS replaced, traveller_id
   FROM places
 ), quotas AS (
-  SELECT quota, traveller_id, count(*) AS quantity FROM counted WHERE quota IS DISTINCT FROM replaced GROUP BY 1, 2
+  SELECT quota, traveller_id, count(*) AS quantity FROM counted
+  WHERE quota IS DISTINCT FROM replaced GROUP BY 1, 2
 ), known AS (
   SELECT CASE WHEN quota_id >= 1::bigint << 62 THEN (quota_id - (1::bigint << 62))::text
-    ELSE format('PK-%s-%s', quota_id >> 14, to_char(DATE '2020-01-01' + (quota_id & 16383)::int, 'YYYYMMDD')) END AS quota,
-    traveller_id, quantity
+    ELSE format('PK-%s-%s', quota_id >> 14, to_char(DATE '2020-01-01' + (quota_id & 16383)::int,
+    'YYYYMMDD')) END AS quota, traveller_id, quantity
   FROM traveller_quotas WHERE quota_id & (1::bigint << 61) = 0
 ), caps AS (
-  SELECT cap::bigint AS stock_id, count(*) AS uses FROM live l, jsonb_array_elements_text(l.content -> 'capped_stock_ids') cap
+  SELECT cap::bigint AS stock_id, count(*) AS uses
+  FROM live l, jsonb_array_elements_text(l.content -> 'capped_stock_ids') cap
   GROUP BY 1
 )
-SELECT 'held', s.stock_id::text FROM stocks s WHERE s.promotion_id IS NULL AND partner_id = 0 AND s.held <>
+SELECT 'held', s.stock_id::text FROM stocks s WHERE s.promotion_id IS NULL AND partner_id = 0
+  AND s.held <>
   (SELECT count(*) FROM places p WHERE p.stock_id = s.stock_id AND part = 'held' AND own)
-UNION ALL SELECT 'sold', s.stock_id::text FROM stocks s WHERE s.promotion_id IS NULL AND partner_id = 0 AND s.sold <>
+UNION ALL SELECT 'sold', s.stock_id::text FROM stocks s WHERE s.promotion_id IS NULL
+AND partner_id = 0 AND s.sold <>
   (SELECT count(*) FROM places p WHERE p.stock_id = s.stock_id AND part = 'sold')
 UNION ALL SELECT 'cap', s.stock_id::text FROM stocks s LEFT JOIN caps USING (stock_id)
   WHERE s.promotion_id IS NOT NULL AND s.held <> coalesce(uses, 0)
 UNION ALL SELECT 'quota', traveller_id::text FROM quotas p
   FULL JOIN known q USING (quota, traveller_id) WHERE p.quantity IS DISTINCT FROM q.quantity
-UNION ALL SELECT 'seat', coalesce(p.order_id, t.order_id)::text FROM (SELECT * FROM places WHERE seat_index IS NOT NULL AND own) p
-  FULL JOIN taken_seats t USING (stock_id, seat_index, order_id) WHERE t.order_id IS NULL OR p.order_id IS NULL
+UNION ALL SELECT 'seat', coalesce(p.order_id, t.order_id)::text
+FROM (SELECT * FROM places WHERE seat_index IS NOT NULL AND own) p
+  FULL JOIN taken_seats t USING (stock_id, seat_index, order_id)
+  WHERE t.order_id IS NULL OR p.order_id IS NULL
 UNION ALL SELECT 'journey', coalesce(p.key, j.key) FROM (
-    SELECT departure_id || ':' || order_id AS key, document FROM places WHERE document IS NOT NULL) p
-  FULL JOIN (SELECT encode(document_hash, 'hex') AS document, jsonb_object_keys(journeys) AS key FROM document_journeys) j
+    SELECT departure_id || ':' || order_id AS key, document FROM places
+    WHERE document IS NOT NULL) p
+  FULL JOIN (SELECT encode(document_hash, 'hex') AS document, jsonb_object_keys(journeys) AS key
+    FROM document_journeys) j
   USING (document, key) WHERE p.key IS NULL OR j.key IS NULL
-UNION ALL SELECT 'events', o.order_code FROM orders o WHERE o.traveller_id IS NOT NULL AND o.sequence <>
+UNION ALL SELECT 'events', o.order_code FROM orders o WHERE o.traveller_id IS NOT NULL
+AND o.sequence <>
   1 + (SELECT count(*) FROM order_events e WHERE e.order_id = o.order_id)
-UNION ALL SELECT 'repeat', request_id FROM idempotency_records r WHERE r.method = 'CreateOrder' AND NOT EXISTS (
+UNION ALL SELECT 'repeat', request_id FROM idempotency_records r WHERE r.method = 'CreateOrder'
+AND NOT EXISTS (
   SELECT FROM orders o WHERE o.order_id = ('x' || encode(r.answer, 'hex'))::bit(64)::bigint)
 """
 
@@ -252,7 +272,8 @@ class World:
             "UPDATE ticket_sales SET reference_time = (%s::jsonb #>> '{}')::timestamptz", when
         )
         await self.sql(
-            "UPDATE snapshots SET content = jsonb_set(content, '{offer,reference_time}', %s::jsonb)",
+            "UPDATE snapshots SET content = jsonb_set(content, '{offer,reference_time}',"
+            " %s::jsonb)",
             when,
         )
 
@@ -298,10 +319,12 @@ async def _products(world: World, max_per_traveller: int) -> None:
     boarding = [_entitlement("boarding")]
     premium = [_entitlement("ferry"), _entitlement("gift"), _entitlement("lounge", shared=True)]
     await world.sql(
-        PRODUCT, TRAIN, "TRANSPORT", "Train", "火车", "[]", _json(boarding), _json(POLICY), max_per_traveller, None
+        PRODUCT, TRAIN, "TRANSPORT", "Train", "火车", "[]", _json(boarding), _json(POLICY),
+        max_per_traveller, None
     )  # fmt: skip
     await world.sql(
-        PRODUCT, PREMIUM, "PACKAGE", "Premium", "优享", _json(_fares(FARE_MINOR["PACKAGE"])), _json(premium),
+        PRODUCT, PREMIUM, "PACKAGE", "Premium", "优享", _json(_fares(FARE_MINOR["PACKAGE"])),
+        _json(premium),
         _json(POLICY), max_per_traveller, "HKG",
     )  # fmt: skip
 
@@ -313,8 +336,10 @@ async def _route(world: World, seats: int) -> None:
     ]
     seat_map = {"rows": max(1, -(-seats // 5)), "columns": "ABC DF"}
     classes = [
-        {"class_code": "FIRST", "class_index": FIRST, "display_name_en": "First", "display_name_zh": "一等座", "seat_map": seat_map},
-        {"class_code": "SECOND", "class_index": SECOND, "display_name_en": "Second", "display_name_zh": "二等座", "seat_map": None},
+        {"class_code": "FIRST", "class_index": FIRST, "display_name_en": "First",
+        "display_name_zh": "一等座", "seat_map": seat_map},
+        {"class_code": "SECOND", "class_index": SECOND, "display_name_en": "Second",
+        "display_name_zh": "二等座", "seat_map": None},
     ]  # fmt: skip
     fares = [
         fare

@@ -56,7 +56,8 @@ AGAIN = {
     Reason.PAYMENT_PROVIDER_UNAVAILABLE,
 }
 TRAVELLER = """
-INSERT INTO travellers (traveller_id, app_id, openid, state, create_time, update_time, last_login_time)
+INSERT INTO travellers (traveller_id, app_id, openid, state, create_time, update_time,
+  last_login_time)
 VALUES (%s, %s, %s, 'ACTIVE', now(), now(), now())
 """
 

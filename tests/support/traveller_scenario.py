@@ -43,11 +43,19 @@ SELECT NOT EXISTS (SELECT FROM orders WHERE state = 'PENDING')
 STUCK = {
     "orders": "SELECT order_code, hold_expire_time FROM orders WHERE state = 'PENDING' LIMIT 5",
     "refunds": "SELECT order_id, refund_no, r.state, cause, p.state, p.out_refund_no FROM refunds r"
-    " LEFT JOIN refund_parts p USING (order_id, refund_no) WHERE r.state IN ('PROCESSING', 'ABNORMAL') LIMIT 5",
-    "payments": "SELECT p.*, o.state, o.cancel_reason FROM payments p JOIN orders o USING (order_id)"
-    " WHERE p.state = 'PENDING' LIMIT 5",
-    "tasks": "SELECT kind, key, state, attempts, lease_until, last_error FROM outbox_tasks WHERE state <> 'DONE' LIMIT 5",
-    "incidents": "SELECT kind, order_id, facts FROM payment_incidents ORDER BY create_time DESC LIMIT 5",
+    " LEFT JOIN refund_parts p USING (order_id, refund_no) WHERE r.state IN ('PROCESSING',"
+    " 'ABNORMAL') LIMIT 5",
+    "payments": (
+        "SELECT p.*, o.state, o.cancel_reason FROM payments p JOIN orders o USING (order_id)"
+        " WHERE p.state = 'PENDING' LIMIT 5"
+    ),
+    "tasks": (
+        "SELECT kind, key, state, attempts, lease_until, last_error FROM outbox_tasks"
+        " WHERE state <> 'DONE' LIMIT 5"
+    ),
+    "incidents": (
+        "SELECT kind, order_id, facts FROM payment_incidents ORDER BY create_time DESC LIMIT 5"
+    ),
 }
 SWITCHES: list[dict[str, Any]] = [
     {"lost_notices": True},

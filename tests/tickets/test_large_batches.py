@@ -15,7 +15,8 @@ from tests.support.partner_client import Market, PartnerClient
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
 FETCHED = text("""
-SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname = 'tickets'
+SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables
+WHERE relname = 'tickets'
 """)
 COPYING = """
 SELECT count(*) FROM pg_stat_activity

@@ -87,9 +87,10 @@ def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
 
 def test_it_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
     script = (
-        "import time, pathlib; from server.cli import development as s; from server.platform.config import load_settings\n"
-        f"x = load_settings(data_dir=pathlib.Path({str(tmp_path)!r}))\n"
-        "with s.open_wechat(x) as w: w.start(); print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
+        "import time, pathlib; from server.cli import development as s; from"
+        " server.platform.config import load_settings\nx ="
+        f" load_settings(data_dir=pathlib.Path({str(tmp_path)!r}))\nwith s.open_wechat(x) as w:"
+        " w.start(); print(w.merchant()['wechat_pay_url'], flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script],

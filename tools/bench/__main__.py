@@ -3,7 +3,8 @@ echo.
 
 Everything is included: client, server, PostgreSQL with fsync on. Prints a table and writes
 build/bench.json; with `--docs` the table in docs/benchmarks.md too. Figures of one kind are
-measured in turn, `--rounds` times, and the median is given: shared machines are noisy, so the ratios
+measured in turn, `--rounds` times, and the median is given: shared machines are noisy,
+so the ratios
 are what counts. `--only` measures one part.
 """
 

@@ -496,8 +496,8 @@ def _database_ready(sockets: Path) -> bool:
         if not made.fetchone():
             connection.execute(f"CREATE DATABASE {DATABASE}")
         if connection.execute("SHOW log_min_messages").fetchone() != ("log",):
-            # What is wrong with a statement is reported to whoever sent it, and names values; errors of
-            # the server's own processes, which have no role, are logged.
+            # What is wrong with a statement is reported to whoever sent it, and names values;
+            # errors of the server's own processes, which have no role, are logged.
             connection.execute(f"ALTER ROLE {DATABASE} SET log_min_messages = 'log'")
     return True
 
