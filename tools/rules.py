@@ -20,9 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
 
 STILL_BROKEN = {
-    "70 lines a function": 2,
-    "100 columns": 8,
-    "a table is written in one room": 6,
+    "70 lines a function": 1,
+    "100 columns": 1,
     "a statement is written once": 3,
     "rules are the product's": 2,
 }

@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import pricing
+from server.catalog.catalogue_queries import QUERIES
 from server.catalog.offers import Offer, OfferJourney, OfferStop
 from server.catalog.rules import valid_until
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
@@ -485,52 +486,6 @@ class Catalogues:
 
 _CAPPED = 11
 """Where a promotion's row says whether its uses are counted."""
-_QUERIES = {
-    name: text(query)
-    for name, query in {
-        "cities": (
-            "SELECT city_code, display_name_en, display_name_zh, time_zone, hot_rank FROM cities"
-            " ORDER BY 1"
-        ),
-        "stops": (
-            "SELECT stop_code, city_code, display_name_en, display_name_zh FROM stops ORDER BY 1"
-        ),
-        "products": (
-            "SELECT product_id, kind, display_name_en, display_name_zh, currency_code, fares,"
-            " entitlements, tiers, policy, max_per_traveller, city_code, calendar_code,"
-            " validity_days, blackout_dates, boarding_minutes, unaccompanied_types, age_limits FROM"
-            " products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1"
-        ),
-        "routes": (
-            "SELECT route_id, product_id, vehicle, stops, fare_classes, routes.fares FROM routes"
-            " JOIN products p USING (product_id)"
-            " WHERE routes.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1"
-        ),
-        "timetables": "SELECT timetable_id, route_id, service_number, departure_clock, weekdays,"
-        " first_date, last_date, ARRAY(SELECT jsonb_object_keys(seats) ORDER BY 1), sale_days,"
-        " closing_minutes FROM timetables JOIN routes r USING (route_id)"
-        " JOIN products p USING (product_id) WHERE timetables.state = 'ACTIVE'"
-        " AND r.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",
-        # a row for each timetable, not for each departure, of which there are a hundred times as
-        # many
-        "departures": (
-            "SELECT timetable_id, array_agg(travel_date - CAST(:epoch AS date)"
-            " ORDER BY travel_date),"
-            " array_agg(extract(epoch FROM departure_time)::bigint ORDER BY travel_date),"
-            " array_agg(state = 'CANCELLED' ORDER BY travel_date)"
-            " FROM departures WHERE travel_date >= :since GROUP BY 1 ORDER BY 1"
-        ),
-        "stocks": "SELECT stock_id, hold_seconds FROM stocks WHERE partner_id = 0"
-        " AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT NULL) ORDER"
-        " BY 1",
-        "holidays": "SELECT calendar_code, day, day_type, display_name_en, display_name_zh"
-        " FROM holidays ORDER BY 1, 2",
-        "promotions": "SELECT promotion_id, coalesce(code, ''), display_name_en, display_name_zh,"
-        " basis_points_off, amount_off_minor, begin_time, end_time, min_party, product_ids,"
-        " stackable, capped, coalesce(currency_code, ''), max_per_traveller FROM promotions WHERE"
-        " state = 'ACTIVE' AND end_time > :ended_since ORDER BY 1",
-    }.items()
-}
 
 
 async def _facts(tx: AsyncConnection, now: datetime) -> dict[str, list[tuple[Any, ...]]]:
@@ -542,7 +497,7 @@ async def _facts(tx: AsyncConnection, now: datetime) -> dict[str, list[tuple[Any
     }
     return {
         name: [tuple(row) for row in await tx.execute(query, parameters.get(name, {}))]
-        for name, query in _QUERIES.items()
+        for name, query in QUERIES.items()
     }
 
 

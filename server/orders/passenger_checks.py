@@ -109,7 +109,8 @@ def check_age(offer: Offer, position: int, passenger: Passenger) -> None:
             offer.offer_id,
             position,
             passenger_rules.AGE_LIMIT,
-            f"the fare of a {who} is for ages from {ages.youngest} {until}, the document tells {age} on {offer.travel_date}",
+            f"the fare of a {who} is for ages from {ages.youngest} {until}, the document tells"
+            f" {age} on {offer.travel_date}",
             customer_type=who,
             age=age,
             min_age=ages.youngest,

@@ -1,5 +1,5 @@
-"""Payments of orders whose hold is over: what was ordered is taken again, if it can be had, on other
-seats if need be.
+"""Payments of orders whose hold is over: what was ordered is taken again, if it can be had, on
+other seats if need be.
 """
 
 from dataclasses import replace

@@ -28,8 +28,9 @@ def too_many(offer_id: str, *, limit: int, held: int, requested: int) -> DomainE
     """TOO_MANY_FOR_TRAVELLER for an offer."""
     return DomainError(
         Reason.TOO_MANY_FOR_TRAVELLER,
-        f"one traveller may have {limit} tickets of a departure, all classes together, or of a product"
-        f" on a day; of that of {offer_id} {held} are held or valid, {requested} more were asked for",
+        f"one traveller may have {limit} tickets of a departure, all classes together, or of a"
+        f" product on a day; of that of {offer_id} {held} are held or valid, {requested} more were"
+        " asked for",
         offer_id=offer_id,
         limit=limit,
         held=held,
@@ -41,7 +42,8 @@ def duplicate_passenger(offer_id: str, passenger_index: int) -> DomainError:
     """DUPLICATE_PASSENGER: in the party twice, or on the departure already."""
     return DomainError(
         Reason.DUPLICATE_PASSENGER,
-        f"passengers[{passenger_index}]: travels in {offer_id} already; a document has one seat on a departure",
+        f"passengers[{passenger_index}]: travels in {offer_id} already; a document has one seat on"
+        " a departure",
         offer_id=offer_id,
         passenger_index=passenger_index,
     )
@@ -51,8 +53,8 @@ def overlapping_journey(offer_id: str, passenger_index: int) -> DomainError:
     """OVERLAPPING_JOURNEY: on another departure at that time."""
     return DomainError(
         Reason.OVERLAPPING_JOURNEY,
-        f"passengers[{passenger_index}]: is on another departure while {offer_id} is under way; a document travels on one"
-        " at a time",
+        f"passengers[{passenger_index}]: is on another departure while {offer_id} is under way; a"
+        " document travels on one at a time",
         offer_id=offer_id,
         passenger_index=passenger_index,
     )
