@@ -1,0 +1,249 @@
+"""Builds side by side: the same load to each in turn, over a PostgreSQL and a world of its own.
+
+    python -m tools.bench.pairs before=../before after=. --only look redeem-seen --rounds 5
+
+Each build is a checkout with its environment (`make .venv/.installed`). The client is in Go
+(tools/bench/load), so that it hardly counts; without Go this cannot run, and `make bench` can. CPU
+a call is of the processes and their children, from /proc. The first build is what the others are
+compared with; `noise` is how far its own rounds lie apart (greatest by least server CPU), below
+which a difference says nothing.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+READY, PORT = re.compile("^(ready)$", re.MULTILINE), re.compile(r"gRPC on \S+:(\d+) ")
+REDEMPTION = "/deeptravel.redemption.v1.RedemptionService/"
+CREATE_ORDER = "/deeptravel.ticketing.v1.TicketingService/CreateOrder"
+SHOWN = ("calls_per_second", "server_us", "postgres_us", "client_us", "p50_ms", "p95_ms", "p99_ms")
+STARTS_SECONDS, STOPS_SECONDS = 120, 30
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is called: the file of requests, and whether its tickets are looked at before."""
+
+    method: str
+    requests: str
+    server: str = "gates"
+    streamed: bool = False
+    looked_at: bool = False
+    again: bool = False
+    """Whether the same requests may be sent again."""
+
+
+LOOK = Load(f"{REDEMPTION}DecryptQr", "look", again=True)
+LOADS = {
+    "look": LOOK,
+    "redeem": Load(f"{REDEMPTION}Redeem", "redeem"),
+    "redeem-seen": Load(f"{REDEMPTION}Redeem", "redeem", looked_at=True),
+    "stream": Load(f"{REDEMPTION}ScanStream", "stream", streamed=True),
+    "stream-seen": Load(f"{REDEMPTION}ScanStream", "stream", streamed=True, looked_at=True),
+    "order-hot": Load(CREATE_ORDER, "order-hot", server="travellers"),
+    "order-spread": Load(CREATE_ORDER, "order-spread", server="travellers"),
+}
+
+
+class Setting(NamedTuple):
+    """A process's environment, and what it says when it is ready."""
+
+    environment: dict[str, str]
+    ready: re.Pattern[str]
+
+
+@dataclass
+class Server:
+    """A running server of a build."""
+
+    pid: int
+    port: int
+
+
+@dataclass
+class Build:
+    """A checkout, its world, and its servers: one for gates, one for travellers."""
+
+    name: str
+    checkout: Path
+    folder: Path
+    postgres: int = 0
+    servers: dict[str, Server] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.checkout / ".venv" / "bin" / "python"
+
+    def take(self, requests: str, count: int) -> int:
+        """How many requests of a file are used up; `count` more are from now on."""
+        # tickets are named by the requests of either file
+        tickets = "tickets" if requests in ("redeem", "stream") else requests
+        used = self.used[tickets]
+        self.used[tickets] += count
+        return used
+
+
+@contextmanager
+def running(build: Build) -> Iterator[None]:
+    """Its world and its servers. Raises SystemExit with what they said if they do not start."""
+    code = {"PYTHONPATH": f"{build.checkout}:{build.checkout / 'generated'}"}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")} | code
+    with ExitStack() as stack:
+        world: list[str | Path] = [build.python, HERE / "world.py", build.folder]
+        _start(stack, world, build, "world", Setting(clean, READY))
+        made = json.loads((build.folder / "world.json").read_text())
+        build.postgres = made["postgres"]
+        for kind in ("gates", "travellers"):
+            data = build.folder / f"data-{kind}"
+            data.mkdir()
+            settings = {
+                **made[kind],
+                "DEEPTRAVEL_DATA_DIR": str(data),
+                "DEEPTRAVEL_GRPC_PORT": "0",
+                "DEEPTRAVEL_HTTP_PORT": "0",
+                "DEEPTRAVEL_OPERATIONS_GRPC_PORT": "0",
+                "DEEPTRAVEL_OPERATIONS_HTTP_PORT": "0",
+            }
+            serve: list[str | Path] = [build.python, "-m", "server", "serve"]
+            pid, port = _start(stack, serve, build, kind, Setting(clean | settings, PORT))
+            build.servers[kind] = Server(pid, int(port))
+        yield
+
+
+def _start(
+    stack: ExitStack, command: Sequence[str | Path], build: Build, name: str, setting: Setting
+) -> tuple[int, str]:
+    """Starts a process that ends with the stack; its id, and what it says when it is ready."""
+    said = build.folder / f"{name}.out"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=build.checkout,
+            env=setting.environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    stack.callback(_stop, process)
+    end = time.monotonic() + STARTS_SECONDS
+    while not (found := setting.ready.search(said.read_text())):
+        if process.poll() is not None or time.monotonic() > end:
+            sys.exit(f"{build.name}: {name} did not start:\n{said.read_text()[-4000:]}")
+        time.sleep(0.1)
+    return process.pid, found[1]
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin
+    process.stdin.close()  # which ends the world
+    process.terminate()
+    process.wait(STOPS_SECONDS)
+
+
+def measure(client: Path, build: Build, load: Load, options: Any) -> dict[str, Any]:
+    """One sample of one build."""
+    skip = 0 if load.again else build.take(load.requests, options.size)
+    if load.looked_at:
+        _send(client, build, LOOK, skip, options)
+    return _send(client, build, load, skip, options)
+
+
+def _send(client: Path, build: Build, load: Load, skip: int, options: Any) -> dict[str, Any]:
+    server = build.servers[load.server]
+    given = {
+        "address": f"127.0.0.1:{server.port}",
+        "method": load.method,
+        "file": build.folder / f"{load.requests}.requests",
+        "skip": skip,
+        "count": options.size,
+        "in-flight": options.in_flight,
+        "rate": options.rate,
+        "stream": str(load.streamed).lower(),
+        "server": server.pid,
+        "postgres": build.postgres,
+    }
+    command: list[str | Path] = [client, *(f"-{name}={value}" for name, value in given.items())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{build.name}: {done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    if result["errors"]:
+        print(f"{build.name}: {result['errors']} errors: {result.get('first_error')}")
+    return result
+
+
+def compare(client: Path, builds: Sequence[Build], options: Any) -> None:
+    """Every load to every build, in turn and in turned order; prints the medians."""
+    print(f"{'':<30}" + "".join(f"{name:>18}" for name in SHOWN))
+    for name in options.only or LOADS:
+        samples: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for number in range(options.rounds):
+            for build in builds[:: -1 if number % 2 else 1]:
+                samples[build.name].append(measure(client, build, LOADS[name], options))
+        medians = {
+            build.name: {
+                figure: statistics.median(sample[figure] for sample in samples[build.name])
+                for figure in SHOWN
+            }
+            for build in builds
+        }
+        first = builds[0].name
+        of_first = [sample["server_us"] for sample in samples[first]]
+        for build in builds:
+            median = medians[build.name]
+            figures = "".join(f"{median[figure]:>18,.1f}" for figure in SHOWN)
+            ratio = medians[first]["server_us"] / median["server_us"]
+            said = f"{first} ÷ this: {ratio:.2f}"
+            if build is builds[0]:
+                said = f"noise: {max(of_first) / min(of_first):.2f}"
+            print(f"{name:<14}{build.name:<16}{figures}  {said}", flush=True)
+
+
+def main() -> None:
+    """Builds the client, starts every build, measures, stops everything."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("builds", nargs="+", metavar="NAME=CHECKOUT", help="what is compared")
+    parser.add_argument("--only", nargs="+", choices=LOADS, help="these loads alone")
+    parser.add_argument("--rounds", type=int, default=5, help="samples of each figure")
+    parser.add_argument("--size", type=int, default=2_000, help="calls a sample")
+    parser.add_argument("--in-flight", type=int, default=64, help="calls that wait at once")
+    parser.add_argument("--rate", type=float, default=0, help="calls a second, not as answers come")
+    options = parser.parse_args()
+    go = shutil.which("go")
+    if go is None:
+        sys.exit("the client is built with Go, which is not installed; `make bench` needs none")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        client = Path(folder) / "load"
+        subprocess.run([go, "build", "-o", client, "."], cwd=HERE / "load", check=True)
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user where we are root
+        builds = []
+        for given in options.builds:
+            name, _, checkout = given.rpartition("=")
+            data = Path(folder) / (name or "build")
+            data.mkdir()
+            builds.append(Build(name or "build", Path(checkout).resolve(), data))
+            stack.enter_context(running(builds[-1]))
+        compare(client, builds, options)
+
+
+if __name__ == "__main__":
+    main()

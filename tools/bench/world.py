@@ -1,0 +1,131 @@
+"""What `tools.bench.pairs` measures a build over: its own PostgreSQL and Valkey, tickets and orders
+to be, and prepared requests.
+
+    python -m tools.bench.world FOLDER
+
+It runs with the code of the build that is measured, writes FOLDER/world.json and the requests
+(FOLDER/<name>.requests), prints `ready`, and stays until standard input ends.
+"""
+
+import json
+import struct
+import sys
+from base64 import b64encode
+from collections.abc import Iterable
+from pathlib import Path
+
+import grpc
+import uvloop
+from deeptravel.ota.v1 import ota_service_pb2_grpc
+from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
+from deeptravel.ticketing.v1 import order_pb2
+
+from server.operations.schema import migrate
+from tests.support import databases
+from tests.support.rpc_server import SECRET_KEY
+from tests.support.server_process import ServerProcess
+from tests.support.traveller import FIRST, SECOND, TravellerClient, a_world, party
+from tools.bench import redemption
+from tools.bench.figures import Figures
+from tools.dev.embedded.services import EmbeddedServices
+
+TICKETS, ORDERS, DEPARTURES = 100_000, 30_000, 44
+SEATS, SEATS_OF_ALL = 5_000, 1_000_000
+Prepared = Iterable[tuple[str, bytes]]
+"""Requests: the value of `authorization`, and the message."""
+
+
+def write(path: Path, requests: Prepared) -> None:
+    """A file that tools/bench/load reads."""
+    with path.open("wb") as file:
+        for authorization, message in requests:
+            for part in (authorization.encode(), message):
+                file.write(struct.pack("<I", len(part)) + part)
+
+
+async def tickets(server: ServerProcess, folder: Path) -> None:
+    """Looks, redemptions and scans of tickets that nobody has seen yet, in the same order."""
+    credentials = server.credentials
+    terminal = credentials["terminal_device_id"]
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        await redemption.allot(channel, credentials)
+        key = (("x-api-key", credentials["partner_api_key"]),)
+        ota = ota_service_pb2_grpc.OtaServiceStub(channel)
+        made = await redemption.make_tickets(ota, key, Figures(), TICKETS)
+        login = await redemption_service_pb2_grpc.RedemptionServiceStub(channel).OperatorLogin(
+            access_pb2.OperatorLoginRequest(**credentials["operator"], terminal_device_id=terminal)
+        )
+    bearer = f"Bearer {login.access_token}"
+    scans = [
+        redemption_pb2.RedeemRequest(
+            qr_token=token,
+            function_code="ferry",
+            terminal_device_id=terminal,
+            request_id=f"ferry-{token[3:35]}",
+        )
+        for token in made.take(TICKETS)
+    ]
+    looks = [redemption_pb2.DecryptQrRequest(encrypted_data=scan.qr_token) for scan in scans]
+    streamed = [
+        redemption_pb2.ScanStreamRequest(scan_id=str(number), scan=scan)
+        for number, scan in enumerate(scans)
+    ]
+    for name, messages in (("redeem", scans), ("look", looks), ("stream", streamed)):
+        requests = ((bearer, message.SerializeToString()) for message in messages)
+        write(folder / f"{name}.requests", requests)
+
+
+async def orders(url: str, folder: Path) -> None:
+    """Orders of two by travellers who order once: all on one departure, and over forty."""
+    async with (
+        a_world(url, seats=SEATS, departures=DEPARTURES) as world,
+        grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
+    ):
+        await world.sql("UPDATE stocks SET total = %s WHERE fare_class = 'SECOND'", SEATS_OF_ALL)
+        spread = [world.seat(2 + number, FIRST) for number in range(DEPARTURES - 4)]
+        for kind, offers in enumerate(([world.seat(1, SECOND)], spread)):
+            requests = []
+            for number in range(kind * ORDERS, (kind + 1) * ORDERS):
+                traveller = TravellerClient.of(nowhere, number + 1)
+                order = order_pb2.CreateOrderRequest(
+                    request_id=f"bench-{number}",
+                    items=[order_pb2.OrderItem(offer_id=offers[number % len(offers)])],
+                    passengers=party(2),
+                )
+                requests.append((traveller.metadata[0][1], order.SerializeToString()))
+            write(folder / f"{('order-hot', 'order-spread')[kind]}.requests", requests)
+
+
+def main(folder: Path) -> None:
+    """Makes it, and stays."""
+    services = EmbeddedServices.start(folder / "data")
+    try:
+        settings = {
+            "DEEPTRAVEL_REDIS_URL": services.redis_url,
+            "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
+            "DEEPTRAVEL_ACCESS_TOKEN_SECONDS": "36000",
+            "DEEPTRAVEL_LOG_FORMAT": "json",
+        }
+        gates = settings | {"DEEPTRAVEL_DATABASE_URL": services.database_url}
+        demo = gates | {"DEEPTRAVEL_DEMO_DATA": "true"}
+        with ServerProcess(data_dir=folder / "demo", env=demo) as server:
+            uvloop.run(tickets(server, folder))
+        url = databases.renamed(services.database_url, "bench_travellers")
+        databases.execute(services.database_url, "CREATE DATABASE bench_travellers")
+        migrate(url)
+        uvloop.run(orders(url, folder))
+        postmaster = (folder / "data" / "postgres" / "postmaster.pid").read_text()
+        world = {
+            "postgres": int(postmaster.split()[0]),
+            "gates": gates,
+            "travellers": settings | {"DEEPTRAVEL_DATABASE_URL": url},
+        }
+        (folder / "world.json").write_text(json.dumps(world, indent=1))
+        print("ready", flush=True)
+        sys.stdin.read()
+    finally:
+        services.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
