@@ -44,7 +44,7 @@ def test_the_requests_paths_are_the_servers() -> None:
     for title in ("## One request: Redeem", "## Another: CreateOrder"):
         section = text.split(title)[1].split("\n## ")[0]
         steps = re.findall(r"^\d\. `(server/[\w/]+\.py)`", section, re.MULTILINE)
-        assert len(steps) == len(set(steps)) == 5
+        assert 5 <= len(steps) == len(set(steps)) <= 6
         sources = [(ROOT / step).read_text() for step in steps]
         for number, step in enumerate(steps[2:], 2):
             name = Path(step).stem
