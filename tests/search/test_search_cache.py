@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import redis
+from deeptravel.ticketing.v1 import offer_pb2
 from sqlalchemy import text
 
 from server.api.ticketing.offers import encoded_offer, encoded_price
+from server.catalog import promotions
 from server.catalog.catalogue import Catalogues
 from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
@@ -25,7 +27,8 @@ from server.search.search import Found, Search
 from server.search.seats_left import SeatsLeft
 from server.stock.ids import stock_id
 from tests.support import timetable as world
-from tests.support.searching import ALL, take
+from tests.support.changes import changes_are_seen
+from tests.support.searching import ALL, change, promotion, take
 from tests.support.timetable import tomorrow
 
 
@@ -164,6 +167,25 @@ async def test_the_close_of_sale_comes_without_any_change(process: Process, redi
     before = await closed(closes - timedelta(hours=1))
     assert before == await closed(closes - timedelta(hours=1)) == 0
     assert await closed(closes + timedelta(hours=3)) > 0
+
+
+async def test_a_promotions_window_opens_without_any_change(
+    db: Database, process: Process, redis_url: str
+) -> None:
+    opens = datetime.now(UTC) + timedelta(hours=1)
+    soon = promotion(2, None, begin_time=opens, product_ids=[world.FERRY])
+    await change(db, promotions.create_promotion, soon)
+    await changes_are_seen()
+    searcher = process(redis_url)
+
+    async def total(now: datetime) -> int:
+        found = await searcher.found(now)
+        offers = [offer_pb2.Offer.FromString(each.message + each.price) for each in found.offers]
+        (ferry,) = (offer for offer in offers if offer.product_id == world.FERRY)
+        return ferry.price.total_minor
+
+    assert await total(opens - timedelta(seconds=1)) == 15_000
+    assert await total(opens + timedelta(seconds=1)) == 13_500
 
 
 async def test_what_a_process_remembers_is_bounded_and_what_is_used_stays(

@@ -1,11 +1,13 @@
 """What searches over the timetable find, by name, and what is sold or changed meanwhile."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deeptravel.ticketing.v1 import offer_pb2
 from sqlalchemy import update
 
+from server.catalog.promotions import PromotionRecord
 from server.platform.database import Database
 from server.stock.models import stocks
 from tests.support.timetable import by
@@ -41,3 +43,21 @@ async def take(db: Database, stock: int, quantity: int) -> None:
         await tx.execute(
             update(stocks).where(stocks.c.stock_id == stock).values(sold=stocks.c.sold + quantity)
         )
+
+
+def promotion(promotion_id: int, code: str | None, **more: Any) -> PromotionRecord:
+    """Ten percent off everything, since yesterday and until tomorrow, unless `more` says."""
+    now = datetime.now(UTC)
+    terms: dict[str, Any] = {
+        "display_name_en": "Ten off",
+        "display_name_zh": "九折",
+        "basis_points_off": 1000,
+        "amount_off_minor": 0,
+        "begin_time": now - timedelta(days=1),
+        "end_time": now + timedelta(days=1),
+        "min_party": 1,
+        "product_ids": [],
+        "stackable": False,
+        "capped": False,
+    }
+    return PromotionRecord(promotion_id=promotion_id, code=code, **terms | more)
