@@ -127,8 +127,8 @@ class Operator(_message.Message):
     display_name: _builtins.str
     """Name for people."""
     failed_logins: _builtins.int
-    """Failed log-ins in a row, where most of them came from; as many as the server bears, 5 by default, lock the name out
-    at that terminal and address, and nowhere else.
+    """Failed log-ins in a row, where most of them came from; as many as the server bears, 5 by
+    default, lock the name out at that terminal and address, and nowhere else.
     """
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
@@ -377,7 +377,9 @@ class UpdateOperatorRequest(_message.Message):
     password: _builtins.str
     """A new password, 12 to 256 characters; ends the account's log-ins and unlocks it."""
     locked: _builtins.bool
-    """false lifts the lock-out after failed log-ins, wherever they came from; true is refused, RevokeOperator shuts an account out."""
+    """false lifts the lock-out after failed log-ins, wherever they came from; true is refused,
+    RevokeOperator shuts an account out.
+    """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property

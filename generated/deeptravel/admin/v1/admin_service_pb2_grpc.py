@@ -37,13 +37,15 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
 
-    Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
-    `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
-    content gets IDEMPOTENCY_MISMATCH. Update calls change the fields that `update_mask` names and no others. What is
-    revoked stays so, and revoking it again does no harm.
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls change the
+    fields that `update_mask` names and no others. What is revoked stays so, and revoking it again
+    does no harm.
     """
 
     def __init__(self, channel):
@@ -390,20 +392,22 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
 
-    Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
-    `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
-    content gets IDEMPOTENCY_MISMATCH. Update calls change the fields that `update_mask` names and no others. What is
-    revoked stays so, and revoking it again does no harm.
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls change the
+    fields that `update_mask` names and no others. What is revoked stays so, and revoking it again
+    does no harm.
     """
 
     def AdminLogin(self, request, context):
-        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-        name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
-        logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
-        in all).
+        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
+        Failures are counted by name and address together. Log-ins that arrive together take turns by
+        address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
+        LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -438,15 +442,16 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokePartner(self, request, context):
-        """Shuts a partner out for good: all its keys stop working within a second. What it sold stays valid; its stock can be
-        moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreatePartnerKey(self, request, context):
-        """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -495,15 +500,16 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeMerchant(self, request, context):
-        """Shuts a merchant out for good, with its venues, terminals and operators, within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateVenue(self, request, context):
-        """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant), IDEMPOTENCY_MISMATCH.
+        """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -531,15 +537,16 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeVenue(self, request, context):
-        """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateTerminal(self, request, context):
-        """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its merchant),
-        IDEMPOTENCY_MISMATCH.
+        """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
+        merchant), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -560,22 +567,24 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTerminal(self, request, context):
-        """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeTerminal(self, request, context):
-        """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateOperator(self, request, context):
-        """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant or a
-        venue), IDEMPOTENCY_MISMATCH.
+        """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
+        merchant or a venue), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -596,7 +605,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateOperator(self, request, context):
-        """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -624,15 +634,16 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeAdministrator(self, request, context):
-        """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND, LAST_ADMINISTRATOR,
-        IDEMPOTENCY_MISMATCH.
+        """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+        LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateProduct(self, request, context):
-        """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -653,23 +664,24 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProduct(self, request, context):
-        """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under. Reasons: NOT_FOUND,
-        PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
+        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveProduct(self, request, context):
-        """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateAllotment(self, request, context):
-        """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner), PRODUCT_NOT_ON_SALE
-        (archived), IDEMPOTENCY_MISMATCH.
+        """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner),
+        PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -683,7 +695,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAllotments(self, request, context):
-        """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel), PAGE_TOKEN_INVALID.
+        """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -697,25 +710,28 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MoveAllotment(self, request, context):
-        """Moves stock of a product from one channel to another, all or nothing; only what is neither held nor sold can move.
-        Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would grow), IDEMPOTENCY_MISMATCH.
+        """Moves stock of a product from one channel to another, all or nothing; only what is neither held
+        nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
+        grow), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BlockTicket(self, request, context):
-        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
-        is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
-        later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
-        CONFLICT, IDEMPOTENCY_MISMATCH.
+        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
+        unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
+        change: one that is set while the ticket is CHANGING, or later, is also that of the ticket it
+        was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND, CONFLICT,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockTicket(self, request, context):
-        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH.
+        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -729,24 +745,25 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BlockTraveller(self, request, context):
-        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
-        they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def UnblockTraveller(self, request, context):
-        """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second.
+        Orders and tickets stay as they are. Blocking one who is blocked does no harm. Reasons:
         NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UnblockTraveller(self, request, context):
+        """Lifts the block of a traveller; access tokens of before are good again for what is left of
+        their life. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRefunds(self, request, context):
-        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
-        PAGE_TOKEN_INVALID.
+        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by
+        itself. Reasons: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -794,42 +811,48 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPaymentIncidents(self, request, context):
-        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolvePaymentIncident(self, request, context):
-        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListReconciliations(self, request, context):
-        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListReconciliationDifferences(self, request, context):
-        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID.
+        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet),
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDeadTasks(self, request, context):
-        """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """Lists work in the background that was given up, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayTask(self, request, context):
-        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH.
+        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
+        up), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -843,8 +866,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetRouteFares(self, request, context):
-        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -865,41 +888,44 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDeparture(self, request, context):
-        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
-        Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
-        whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
-        without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-        or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
-        EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
-        the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def MoveDeparture(self, request, context):
-        """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
-        orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
-        be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
-        by more than the product's tolerance, however often it was moved in between, refund and change are free until it
-        leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
+        show it within a second. Orders that wait for payment are cancelled, their payments closed at
+        WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
+        DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
+        at once, or when the departure would have left, so that the traveller may ask for the refund or
+        a free change before. Tickets that are blocked follow when they are unblocked; those used,
+        boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
+        Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MoveDeparture(self, request, context):
+        """Has a departure leave at another time, also on another day. The times of sold tickets follow
+        within seconds, those of orders that wait for payment when they are paid; a QR that was issued
+        before is good until its own time, so it is to be issued again when the departure moves by more
+        than some hours. If it leaves earlier or later than it was sold for by more than the product's
+        tolerance, however often it was moved in between, refund and change are free until it leaves.
+        Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDepartureState(self, request, context):
-        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
-        after all), IDEMPOTENCY_MISMATCH.
+        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetDepartureStock(self, request, context):
-        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
-        and sold), IDEMPOTENCY_MISMATCH.
+        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
+        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1259,13 +1285,15 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
 
-    Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
-    `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
-    content gets IDEMPOTENCY_MISMATCH. Update calls change the fields that `update_mask` names and no others. What is
-    revoked stays so, and revoking it again does no harm.
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls change the
+    fields that `update_mask` names and no others. What is revoked stays so, and revoking it again
+    does no harm.
     """
 
     @staticmethod

@@ -38,13 +38,15 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
 
-    Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
-    `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
-    content gets IDEMPOTENCY_MISMATCH. Update calls change the fields that `update_mask` names and no others. What is
-    revoked stays so, and revoking it again does no harm.
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls change the
+    fields that `update_mask` names and no others. What is revoked stays so, and revoking it again
+    does no harm.
     """
 
     @_typing.overload
@@ -52,10 +54,10 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     AdminLogin: _grpc.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]
-    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-    name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
-    logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
-    in all).
+    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
+    Failures are counted by name and address together. Log-ins that arrive together take turns by
+    address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
+    LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
     """
     CreatePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -66,11 +68,13 @@ class AdminServiceStub:
     UpdatePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.UpdatePartnerRequest, _partner_pb2.UpdatePartnerResponse]
     """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
     RevokePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerRequest, _partner_pb2.RevokePartnerResponse]
-    """Shuts a partner out for good: all its keys stop working within a second. What it sold stays valid; its stock can be
-    moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
+    valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     CreatePartnerKey: _grpc.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerKeyRequest, _partner_pb2.CreatePartnerKeyResponse]
-    """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListPartnerKeys: _grpc.UnaryUnaryMultiCallable[_partner_pb2.ListPartnerKeysRequest, _partner_pb2.ListPartnerKeysResponse]
     """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     RevokePartnerKey: _grpc.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerKeyRequest, _partner_pb2.RevokePartnerKeyResponse]
@@ -84,11 +88,13 @@ class AdminServiceStub:
     UpdateMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UpdateMerchantRequest, _venue_pb2.UpdateMerchantResponse]
     """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
     RevokeMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeMerchantRequest, _venue_pb2.RevokeMerchantResponse]
-    """Shuts a merchant out for good, with its venues, terminals and operators, within a second. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
+    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     CreateVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.CreateVenueRequest, _venue_pb2.CreateVenueResponse]
-    """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant), IDEMPOTENCY_MISMATCH."""
+    """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
+    IDEMPOTENCY_MISMATCH.
+    """
     GetVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.GetVenueRequest, _venue_pb2.GetVenueResponse]
     """Reads a venue. Reasons: NOT_FOUND."""
     ListVenues: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ListVenuesRequest, _venue_pb2.ListVenuesResponse]
@@ -96,29 +102,37 @@ class AdminServiceStub:
     UpdateVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UpdateVenueRequest, _venue_pb2.UpdateVenueResponse]
     """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
     RevokeVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeVenueRequest, _venue_pb2.RevokeVenueResponse]
-    """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
-    CreateTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.CreateTerminalRequest, _venue_pb2.CreateTerminalResponse]
-    """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its merchant),
+    """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
+    """
+    CreateTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.CreateTerminalRequest, _venue_pb2.CreateTerminalResponse]
+    """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
+    merchant), IDEMPOTENCY_MISMATCH.
     """
     GetTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.GetTerminalRequest, _venue_pb2.GetTerminalResponse]
     """Reads a terminal. Reasons: NOT_FOUND."""
     ListTerminals: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ListTerminalsRequest, _venue_pb2.ListTerminalsResponse]
     """Lists terminals by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UpdateTerminalRequest, _venue_pb2.UpdateTerminalResponse]
-    """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
     RevokeTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeTerminalRequest, _venue_pb2.RevokeTerminalResponse]
-    """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     CreateOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateOperatorRequest, _account_pb2.CreateOperatorResponse]
-    """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant or a
-    venue), IDEMPOTENCY_MISMATCH.
+    """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
+    merchant or a venue), IDEMPOTENCY_MISMATCH.
     """
     GetOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetOperatorRequest, _account_pb2.GetOperatorResponse]
     """Reads an operator. Reasons: NOT_FOUND."""
     ListOperators: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListOperatorsRequest, _account_pb2.ListOperatorsResponse]
     """Lists operators by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateOperatorRequest, _account_pb2.UpdateOperatorResponse]
-    """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
     RevokeOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
     CreateAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateAdministratorRequest, _account_pb2.CreateAdministratorResponse]
@@ -126,56 +140,67 @@ class AdminServiceStub:
     ListAdministrators: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListAdministratorsRequest, _account_pb2.ListAdministratorsResponse]
     """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
     RevokeAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]
-    """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND, LAST_ADMINISTRATOR,
-    IDEMPOTENCY_MISMATCH.
+    """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+    LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.CreateProductResponse]
-    """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
+    IDEMPOTENCY_MISMATCH.
+    """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.GetProductRequest, _product_pb2.GetProductResponse]
     """Reads a product. Reasons: NOT_FOUND."""
     ListProducts: _grpc.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]
     """Lists products by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.UpdateProductRequest, _product_pb2.UpdateProductResponse]
-    """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under. Reasons: NOT_FOUND,
-    PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+    """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
+    Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
     """
     ArchiveProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.ArchiveProductRequest, _product_pb2.ArchiveProductResponse]
-    """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     CreateAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.CreateAllotmentRequest, _allotment_pb2.CreateAllotmentResponse]
-    """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner), PRODUCT_NOT_ON_SALE
-    (archived), IDEMPOTENCY_MISMATCH.
+    """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner),
+    PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
     """
     GetAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.GetAllotmentRequest, _allotment_pb2.GetAllotmentResponse]
     """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
     ListAllotments: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.ListAllotmentsRequest, _allotment_pb2.ListAllotmentsResponse]
-    """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel), PAGE_TOKEN_INVALID."""
+    """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
+    PAGE_TOKEN_INVALID.
+    """
     UpdateAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.UpdateAllotmentRequest, _allotment_pb2.UpdateAllotmentResponse]
     """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH."""
     MoveAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.MoveAllotmentRequest, _allotment_pb2.MoveAllotmentResponse]
-    """Moves stock of a product from one channel to another, all or nothing; only what is neither held nor sold can move.
-    Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would grow), IDEMPOTENCY_MISMATCH.
+    """Moves stock of a product from one channel to another, all or nothing; only what is neither held
+    nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
+    grow), IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]
-    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
-    is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
-    later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
-    CONFLICT, IDEMPOTENCY_MISMATCH.
+    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
+    unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
+    change: one that is set while the ticket is CHANGING, or later, is also that of the ticket it
+    was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND, CONFLICT,
+    IDEMPOTENCY_MISMATCH.
     """
     UnblockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]
-    """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH."""
+    """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListTravellers: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]
     """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
     BlockTraveller: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.BlockTravellerRequest, _traveller_pb2.BlockTravellerResponse]
-    """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
-    they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
-    """
-    UnblockTraveller: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.UnblockTravellerRequest, _traveller_pb2.UnblockTravellerResponse]
-    """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+    """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second.
+    Orders and tickets stay as they are. Blocking one who is blocked does no harm. Reasons:
     NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    UnblockTraveller: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.UnblockTravellerRequest, _traveller_pb2.UnblockTravellerResponse]
+    """Lifts the block of a traveller; access tokens of before are good again for what is left of
+    their life. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
     ListRefunds: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ListRefundsRequest, _refund_pb2.ListRefundsResponse]
-    """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
-    PAGE_TOKEN_INVALID.
+    """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by
+    itself. Reasons: PAGE_TOKEN_INVALID.
     """
     GetRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.GetRefundRequest, _refund_pb2.GetRefundResponse]
     """Reads a refund with its parts. Reasons: NOT_FOUND."""
@@ -202,72 +227,89 @@ class AdminServiceStub:
     given back), IDEMPOTENCY_MISMATCH.
     """
     ListPaymentIncidents: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentIncidentsRequest, _payment_pb2.ListPaymentIncidentsResponse]
-    """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     ResolvePaymentIncident: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ResolvePaymentIncidentRequest, _payment_pb2.ResolvePaymentIncidentResponse]
-    """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListReconciliations: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationsRequest, _payment_pb2.ListReconciliationsResponse]
-    """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     ListReconciliationDifferences: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationDifferencesRequest, _payment_pb2.ListReconciliationDifferencesResponse]
-    """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID."""
+    """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet),
+    PAGE_TOKEN_INVALID.
+    """
     ListDeadTasks: _grpc.UnaryUnaryMultiCallable[_task_pb2.ListDeadTasksRequest, _task_pb2.ListDeadTasksResponse]
-    """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists work in the background that was given up, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     ReplayTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]
-    """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
+    """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
+    up), IDEMPOTENCY_MISMATCH.
+    """
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
     SetRouteFares: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetRouteFaresRequest, _catalog_pb2.SetRouteFaresResponse]
-    """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
+    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ListDepartures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]
     """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
     GetDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetDepartureRequest, _catalog_pb2.GetDepartureResponse]
     """Reads a departure with our own seats. Reasons: NOT_FOUND."""
     CancelDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CancelDepartureRequest, _catalog_pb2.CancelDepartureResponse]
-    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
-    Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
-    whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
-    without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-    or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
-    EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
-    the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
-    """
-    MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
-    """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
-    orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
-    be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
-    by more than the product's tolerance, however often it was moved in between, refund and change are free until it
-    leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
+    show it within a second. Orders that wait for payment are cancelled, their payments closed at
+    WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
+    DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
+    at once, or when the departure would have left, so that the traveller may ask for the refund or
+    a free change before. Tickets that are blocked follow when they are unblocked; those used,
+    boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
+    Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
     """
+    MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
+    """Has a departure leave at another time, also on another day. The times of sold tickets follow
+    within seconds, those of orders that wait for payment when they are paid; a QR that was issued
+    before is good until its own time, so it is to be issued again when the departure moves by more
+    than some hours. If it leaves earlier or later than it was sold for by more than the product's
+    tolerance, however often it was moved in between, refund and change are free until it leaves.
+    Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    """
     SetDepartureState: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]
-    """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
-    after all), IDEMPOTENCY_MISMATCH.
+    """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]
-    """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
-    and sold), IDEMPOTENCY_MISMATCH.
+    """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
+    STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
 
-    Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
-    `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
-    content gets IDEMPOTENCY_MISMATCH. Update calls change the fields that `update_mask` names and no others. What is
-    revoked stays so, and revoking it again does no harm.
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls change the
+    fields that `update_mask` names and no others. What is revoked stays so, and revoking it again
+    does no harm.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AdminLogin: _aio.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]  # type: ignore[assignment]
-    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-    name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
-    logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
-    in all).
+    """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
+    Failures are counted by name and address together. Log-ins that arrive together take turns by
+    address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
+    LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
     """
     CreatePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]  # type: ignore[assignment]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -278,11 +320,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UpdatePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.UpdatePartnerRequest, _partner_pb2.UpdatePartnerResponse]  # type: ignore[assignment]
     """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
     RevokePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerRequest, _partner_pb2.RevokePartnerResponse]  # type: ignore[assignment]
-    """Shuts a partner out for good: all its keys stop working within a second. What it sold stays valid; its stock can be
-    moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
+    valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     CreatePartnerKey: _aio.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerKeyRequest, _partner_pb2.CreatePartnerKeyResponse]  # type: ignore[assignment]
-    """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListPartnerKeys: _aio.UnaryUnaryMultiCallable[_partner_pb2.ListPartnerKeysRequest, _partner_pb2.ListPartnerKeysResponse]  # type: ignore[assignment]
     """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     RevokePartnerKey: _aio.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerKeyRequest, _partner_pb2.RevokePartnerKeyResponse]  # type: ignore[assignment]
@@ -296,11 +340,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UpdateMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.UpdateMerchantRequest, _venue_pb2.UpdateMerchantResponse]  # type: ignore[assignment]
     """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
     RevokeMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeMerchantRequest, _venue_pb2.RevokeMerchantResponse]  # type: ignore[assignment]
-    """Shuts a merchant out for good, with its venues, terminals and operators, within a second. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
+    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     CreateVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.CreateVenueRequest, _venue_pb2.CreateVenueResponse]  # type: ignore[assignment]
-    """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant), IDEMPOTENCY_MISMATCH."""
+    """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
+    IDEMPOTENCY_MISMATCH.
+    """
     GetVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.GetVenueRequest, _venue_pb2.GetVenueResponse]  # type: ignore[assignment]
     """Reads a venue. Reasons: NOT_FOUND."""
     ListVenues: _aio.UnaryUnaryMultiCallable[_venue_pb2.ListVenuesRequest, _venue_pb2.ListVenuesResponse]  # type: ignore[assignment]
@@ -308,29 +354,37 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UpdateVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.UpdateVenueRequest, _venue_pb2.UpdateVenueResponse]  # type: ignore[assignment]
     """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
     RevokeVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeVenueRequest, _venue_pb2.RevokeVenueResponse]  # type: ignore[assignment]
-    """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
-    CreateTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.CreateTerminalRequest, _venue_pb2.CreateTerminalResponse]  # type: ignore[assignment]
-    """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its merchant),
+    """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
+    """
+    CreateTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.CreateTerminalRequest, _venue_pb2.CreateTerminalResponse]  # type: ignore[assignment]
+    """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
+    merchant), IDEMPOTENCY_MISMATCH.
     """
     GetTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.GetTerminalRequest, _venue_pb2.GetTerminalResponse]  # type: ignore[assignment]
     """Reads a terminal. Reasons: NOT_FOUND."""
     ListTerminals: _aio.UnaryUnaryMultiCallable[_venue_pb2.ListTerminalsRequest, _venue_pb2.ListTerminalsResponse]  # type: ignore[assignment]
     """Lists terminals by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.UpdateTerminalRequest, _venue_pb2.UpdateTerminalResponse]  # type: ignore[assignment]
-    """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
     RevokeTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeTerminalRequest, _venue_pb2.RevokeTerminalResponse]  # type: ignore[assignment]
-    """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     CreateOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateOperatorRequest, _account_pb2.CreateOperatorResponse]  # type: ignore[assignment]
-    """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant or a
-    venue), IDEMPOTENCY_MISMATCH.
+    """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
+    merchant or a venue), IDEMPOTENCY_MISMATCH.
     """
     GetOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.GetOperatorRequest, _account_pb2.GetOperatorResponse]  # type: ignore[assignment]
     """Reads an operator. Reasons: NOT_FOUND."""
     ListOperators: _aio.UnaryUnaryMultiCallable[_account_pb2.ListOperatorsRequest, _account_pb2.ListOperatorsResponse]  # type: ignore[assignment]
     """Lists operators by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateOperatorRequest, _account_pb2.UpdateOperatorResponse]  # type: ignore[assignment]
-    """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
     RevokeOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
     CreateAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateAdministratorRequest, _account_pb2.CreateAdministratorResponse]  # type: ignore[assignment]
@@ -338,56 +392,67 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListAdministrators: _aio.UnaryUnaryMultiCallable[_account_pb2.ListAdministratorsRequest, _account_pb2.ListAdministratorsResponse]  # type: ignore[assignment]
     """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
     RevokeAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]  # type: ignore[assignment]
-    """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND, LAST_ADMINISTRATOR,
-    IDEMPOTENCY_MISMATCH.
+    """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+    LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.CreateProductResponse]  # type: ignore[assignment]
-    """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
+    IDEMPOTENCY_MISMATCH.
+    """
     GetProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.GetProductRequest, _product_pb2.GetProductResponse]  # type: ignore[assignment]
     """Reads a product. Reasons: NOT_FOUND."""
     ListProducts: _aio.UnaryUnaryMultiCallable[_product_pb2.ListProductsRequest, _product_pb2.ListProductsResponse]  # type: ignore[assignment]
     """Lists products by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.UpdateProductRequest, _product_pb2.UpdateProductResponse]  # type: ignore[assignment]
-    """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under. Reasons: NOT_FOUND,
-    PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+    """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
+    Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
     """
     ArchiveProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.ArchiveProductRequest, _product_pb2.ArchiveProductResponse]  # type: ignore[assignment]
-    """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     CreateAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.CreateAllotmentRequest, _allotment_pb2.CreateAllotmentResponse]  # type: ignore[assignment]
-    """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner), PRODUCT_NOT_ON_SALE
-    (archived), IDEMPOTENCY_MISMATCH.
+    """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner),
+    PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
     """
     GetAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.GetAllotmentRequest, _allotment_pb2.GetAllotmentResponse]  # type: ignore[assignment]
     """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
     ListAllotments: _aio.UnaryUnaryMultiCallable[_allotment_pb2.ListAllotmentsRequest, _allotment_pb2.ListAllotmentsResponse]  # type: ignore[assignment]
-    """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel), PAGE_TOKEN_INVALID."""
+    """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
+    PAGE_TOKEN_INVALID.
+    """
     UpdateAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.UpdateAllotmentRequest, _allotment_pb2.UpdateAllotmentResponse]  # type: ignore[assignment]
     """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH."""
     MoveAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.MoveAllotmentRequest, _allotment_pb2.MoveAllotmentResponse]  # type: ignore[assignment]
-    """Moves stock of a product from one channel to another, all or nothing; only what is neither held nor sold can move.
-    Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would grow), IDEMPOTENCY_MISMATCH.
+    """Moves stock of a product from one channel to another, all or nothing; only what is neither held
+    nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
+    grow), IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]  # type: ignore[assignment]
-    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
-    is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
-    later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
-    CONFLICT, IDEMPOTENCY_MISMATCH.
+    """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
+    unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
+    change: one that is set while the ticket is CHANGING, or later, is also that of the ticket it
+    was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND, CONFLICT,
+    IDEMPOTENCY_MISMATCH.
     """
     UnblockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]  # type: ignore[assignment]
-    """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH."""
+    """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListTravellers: _aio.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]  # type: ignore[assignment]
     """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
     BlockTraveller: _aio.UnaryUnaryMultiCallable[_traveller_pb2.BlockTravellerRequest, _traveller_pb2.BlockTravellerResponse]  # type: ignore[assignment]
-    """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
-    they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
-    """
-    UnblockTraveller: _aio.UnaryUnaryMultiCallable[_traveller_pb2.UnblockTravellerRequest, _traveller_pb2.UnblockTravellerResponse]  # type: ignore[assignment]
-    """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
+    """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second.
+    Orders and tickets stay as they are. Blocking one who is blocked does no harm. Reasons:
     NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    UnblockTraveller: _aio.UnaryUnaryMultiCallable[_traveller_pb2.UnblockTravellerRequest, _traveller_pb2.UnblockTravellerResponse]  # type: ignore[assignment]
+    """Lifts the block of a traveller; access tokens of before are good again for what is left of
+    their life. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
     ListRefunds: _aio.UnaryUnaryMultiCallable[_refund_pb2.ListRefundsRequest, _refund_pb2.ListRefundsResponse]  # type: ignore[assignment]
-    """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
-    PAGE_TOKEN_INVALID.
+    """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by
+    itself. Reasons: PAGE_TOKEN_INVALID.
     """
     GetRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.GetRefundRequest, _refund_pb2.GetRefundResponse]  # type: ignore[assignment]
     """Reads a refund with its parts. Reasons: NOT_FOUND."""
@@ -414,63 +479,80 @@ class AdminServiceAsyncStub(AdminServiceStub):
     given back), IDEMPOTENCY_MISMATCH.
     """
     ListPaymentIncidents: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListPaymentIncidentsRequest, _payment_pb2.ListPaymentIncidentsResponse]  # type: ignore[assignment]
-    """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     ResolvePaymentIncident: _aio.UnaryUnaryMultiCallable[_payment_pb2.ResolvePaymentIncidentRequest, _payment_pb2.ResolvePaymentIncidentResponse]  # type: ignore[assignment]
-    """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListReconciliations: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationsRequest, _payment_pb2.ListReconciliationsResponse]  # type: ignore[assignment]
-    """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     ListReconciliationDifferences: _aio.UnaryUnaryMultiCallable[_payment_pb2.ListReconciliationDifferencesRequest, _payment_pb2.ListReconciliationDifferencesResponse]  # type: ignore[assignment]
-    """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID."""
+    """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet),
+    PAGE_TOKEN_INVALID.
+    """
     ListDeadTasks: _aio.UnaryUnaryMultiCallable[_task_pb2.ListDeadTasksRequest, _task_pb2.ListDeadTasksResponse]  # type: ignore[assignment]
-    """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists work in the background that was given up, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     ReplayTask: _aio.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]  # type: ignore[assignment]
-    """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
+    """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
+    up), IDEMPOTENCY_MISMATCH.
+    """
     ListRoutes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]  # type: ignore[assignment]
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
     SetRouteFares: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetRouteFaresRequest, _catalog_pb2.SetRouteFaresResponse]  # type: ignore[assignment]
-    """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
+    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ListDepartures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]  # type: ignore[assignment]
     """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
     GetDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetDepartureRequest, _catalog_pb2.GetDepartureResponse]  # type: ignore[assignment]
     """Reads a departure with our own seats. Reasons: NOT_FOUND."""
     CancelDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CancelDepartureRequest, _catalog_pb2.CancelDepartureResponse]  # type: ignore[assignment]
-    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
-    Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
-    whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
-    without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-    or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
-    EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
-    the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
-    """
-    MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
-    """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
-    orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
-    be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
-    by more than the product's tolerance, however often it was moved in between, refund and change are free until it
-    leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
+    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
+    show it within a second. Orders that wait for payment are cancelled, their payments closed at
+    WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
+    DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
+    at once, or when the departure would have left, so that the traveller may ask for the refund or
+    a free change before. Tickets that are blocked follow when they are unblocked; those used,
+    boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
+    Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
     """
+    MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
+    """Has a departure leave at another time, also on another day. The times of sold tickets follow
+    within seconds, those of orders that wait for payment when they are paid; a QR that was issued
+    before is good until its own time, so it is to be issued again when the departure moves by more
+    than some hours. If it leaves earlier or later than it was sold for by more than the product's
+    tolerance, however often it was moved in between, refund and change are free until it leaves.
+    Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    """
     SetDepartureState: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]  # type: ignore[assignment]
-    """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
-    after all), IDEMPOTENCY_MISMATCH.
+    """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]  # type: ignore[assignment]
-    """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
-    and sold), IDEMPOTENCY_MISMATCH.
+    """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
+    STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What platform administrators do: partners and their keys, merchants, venues, terminals and accounts, products and
-    their stock, blocks of single tickets and of travellers, and the audit trail of all that.
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
 
-    Every changing call is audited with what was before and after, and seen by every reader within a second. It carries a
-    `request_id` and may be repeated safely with the same one: it gets the first answer again; the same id with other
-    content gets IDEMPOTENCY_MISMATCH. Update calls change the fields that `update_mask` names and no others. What is
-    revoked stays so, and revoking it again does no harm.
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls change the
+    fields that `update_mask` names and no others. What is revoked stays so, and revoking it again
+    does no harm.
     """
 
     @_abc_1.abstractmethod
@@ -479,10 +561,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.AdminLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.AdminLoginResponse, _abc.Awaitable[_account_pb2.AdminLoginResponse]]:
-        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too. Failures are counted by
-        name and address together. Log-ins that arrive together take turns by address, those from where the administrator has
-        logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many
-        in all).
+        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
+        Failures are counted by name and address together. Log-ins that arrive together take turns by
+        address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
+        LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
         """
 
     @_abc_1.abstractmethod
@@ -523,8 +605,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partner_pb2.RevokePartnerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partner_pb2.RevokePartnerResponse, _abc.Awaitable[_partner_pb2.RevokePartnerResponse]]:
-        """Shuts a partner out for good: all its keys stop working within a second. What it sold stays valid; its stock can be
-        moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -533,7 +615,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partner_pb2.CreatePartnerKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partner_pb2.CreatePartnerKeyResponse, _abc.Awaitable[_partner_pb2.CreatePartnerKeyResponse]]:
-        """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListPartnerKeys(
@@ -589,8 +673,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.RevokeMerchantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.RevokeMerchantResponse, _abc.Awaitable[_venue_pb2.RevokeMerchantResponse]]:
-        """Shuts a merchant out for good, with its venues, terminals and operators, within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -599,7 +683,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.CreateVenueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.CreateVenueResponse, _abc.Awaitable[_venue_pb2.CreateVenueResponse]]:
-        """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant), IDEMPOTENCY_MISMATCH."""
+        """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def GetVenue(
@@ -631,7 +717,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.RevokeVenueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.RevokeVenueResponse, _abc.Awaitable[_venue_pb2.RevokeVenueResponse]]:
-        """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def CreateTerminal(
@@ -639,8 +727,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.CreateTerminalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.CreateTerminalResponse, _abc.Awaitable[_venue_pb2.CreateTerminalResponse]]:
-        """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its merchant),
-        IDEMPOTENCY_MISMATCH.
+        """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
+        merchant), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -665,7 +753,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.UpdateTerminalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.UpdateTerminalResponse, _abc.Awaitable[_venue_pb2.UpdateTerminalResponse]]:
-        """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def RevokeTerminal(
@@ -673,7 +763,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.RevokeTerminalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.RevokeTerminalResponse, _abc.Awaitable[_venue_pb2.RevokeTerminalResponse]]:
-        """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def CreateOperator(
@@ -681,8 +773,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.CreateOperatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.CreateOperatorResponse, _abc.Awaitable[_account_pb2.CreateOperatorResponse]]:
-        """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant or a
-        venue), IDEMPOTENCY_MISMATCH.
+        """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
+        merchant or a venue), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -707,7 +799,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.UpdateOperatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.UpdateOperatorResponse, _abc.Awaitable[_account_pb2.UpdateOperatorResponse]]:
-        """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def RevokeOperator(
@@ -739,8 +833,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.RevokeAdministratorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RevokeAdministratorResponse, _abc.Awaitable[_account_pb2.RevokeAdministratorResponse]]:
-        """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND, LAST_ADMINISTRATOR,
-        IDEMPOTENCY_MISMATCH.
+        """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+        LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -749,7 +843,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _product_pb2.CreateProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_product_pb2.CreateProductResponse, _abc.Awaitable[_product_pb2.CreateProductResponse]]:
-        """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def GetProduct(
@@ -773,8 +869,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _product_pb2.UpdateProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_product_pb2.UpdateProductResponse, _abc.Awaitable[_product_pb2.UpdateProductResponse]]:
-        """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under. Reasons: NOT_FOUND,
-        PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
+        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -783,7 +879,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _product_pb2.ArchiveProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_product_pb2.ArchiveProductResponse, _abc.Awaitable[_product_pb2.ArchiveProductResponse]]:
-        """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def CreateAllotment(
@@ -791,8 +889,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _allotment_pb2.CreateAllotmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.CreateAllotmentResponse, _abc.Awaitable[_allotment_pb2.CreateAllotmentResponse]]:
-        """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner), PRODUCT_NOT_ON_SALE
-        (archived), IDEMPOTENCY_MISMATCH.
+        """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner),
+        PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -809,7 +907,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _allotment_pb2.ListAllotmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.ListAllotmentsResponse, _abc.Awaitable[_allotment_pb2.ListAllotmentsResponse]]:
-        """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel), PAGE_TOKEN_INVALID."""
+        """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def UpdateAllotment(
@@ -825,8 +925,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _allotment_pb2.MoveAllotmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.MoveAllotmentResponse, _abc.Awaitable[_allotment_pb2.MoveAllotmentResponse]]:
-        """Moves stock of a product from one channel to another, all or nothing; only what is neither held nor sold can move.
-        Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would grow), IDEMPOTENCY_MISMATCH.
+        """Moves stock of a product from one channel to another, all or nothing; only what is neither held
+        nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
+        grow), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -835,10 +936,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_block_pb2.BlockTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_block_pb2.BlockTicketResponse, _abc.Awaitable[_ticket_block_pb2.BlockTicketResponse]]:
-        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is unblocked. A blocked ticket
-        is neither given back nor changed. A block goes along with a change: one that is set while the ticket is CHANGING, or
-        later, is also that of the ticket it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
-        CONFLICT, IDEMPOTENCY_MISMATCH.
+        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
+        unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
+        change: one that is set while the ticket is CHANGING, or later, is also that of the ticket it
+        was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND, CONFLICT,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -847,7 +949,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_block_pb2.UnblockTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_block_pb2.UnblockTicketResponse, _abc.Awaitable[_ticket_block_pb2.UnblockTicketResponse]]:
-        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT, IDEMPOTENCY_MISMATCH."""
+        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListTravellers(
@@ -863,8 +967,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _traveller_pb2.BlockTravellerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_traveller_pb2.BlockTravellerResponse, _abc.Awaitable[_traveller_pb2.BlockTravellerResponse]]:
-        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second. Orders and tickets stay as
-        they are. Blocking one who is blocked does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second.
+        Orders and tickets stay as they are. Blocking one who is blocked does no harm. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -873,8 +978,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _traveller_pb2.UnblockTravellerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_traveller_pb2.UnblockTravellerResponse, _abc.Awaitable[_traveller_pb2.UnblockTravellerResponse]]:
-        """Lifts the block of a traveller; access tokens of before are good again for what is left of their life. Reasons:
-        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Lifts the block of a traveller; access tokens of before are good again for what is left of
+        their life. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -883,8 +988,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refund_pb2.ListRefundsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.ListRefundsResponse, _abc.Awaitable[_refund_pb2.ListRefundsResponse]]:
-        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by itself. Reasons:
-        PAGE_TOKEN_INVALID.
+        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by
+        itself. Reasons: PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -941,7 +1046,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.ListPaymentIncidentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ListPaymentIncidentsResponse, _abc.Awaitable[_payment_pb2.ListPaymentIncidentsResponse]]:
-        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def ResolvePaymentIncident(
@@ -949,7 +1056,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.ResolvePaymentIncidentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ResolvePaymentIncidentResponse, _abc.Awaitable[_payment_pb2.ResolvePaymentIncidentResponse]]:
-        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListReconciliations(
@@ -957,7 +1066,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.ListReconciliationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ListReconciliationsResponse, _abc.Awaitable[_payment_pb2.ListReconciliationsResponse]]:
-        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def ListReconciliationDifferences(
@@ -965,7 +1076,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.ListReconciliationDifferencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ListReconciliationDifferencesResponse, _abc.Awaitable[_payment_pb2.ListReconciliationDifferencesResponse]]:
-        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet), PAGE_TOKEN_INVALID."""
+        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet),
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def ListDeadTasks(
@@ -973,7 +1086,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_pb2.ListDeadTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.ListDeadTasksResponse, _abc.Awaitable[_task_pb2.ListDeadTasksResponse]]:
-        """Lists work in the background that was given up, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        """Lists work in the background that was given up, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def ReplayTask(
@@ -981,7 +1096,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_pb2.ReplayTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.ReplayTaskResponse, _abc.Awaitable[_task_pb2.ReplayTaskResponse]]:
-        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given up), IDEMPOTENCY_MISMATCH."""
+        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
+        up), IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListRoutes(
@@ -997,8 +1114,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.SetRouteFaresRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetRouteFaresResponse, _abc.Awaitable[_catalog_pb2.SetRouteFaresResponse]]:
-        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1023,13 +1140,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.CancelDepartureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CancelDepartureResponse, _abc.Awaitable[_catalog_pb2.CancelDepartureResponse]]:
-        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches show it within a second.
-        Orders that wait for payment are cancelled, their payments closed at WeChat, and money that comes anyway goes back
-        whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and
-        without a fee, by itself: at once, or when the departure would have left, so that the traveller may ask for the refund
-        or a free change before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
-        EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers read `departure.cancelled` in
-        the events of their orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
+        show it within a second. Orders that wait for payment are cancelled, their payments closed at
+        WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
+        DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
+        at once, or when the departure would have left, so that the traveller may ask for the refund or
+        a free change before. Tickets that are blocked follow when they are unblocked; those used,
+        boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
+        Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1038,12 +1157,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.MoveDepartureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.MoveDepartureResponse, _abc.Awaitable[_catalog_pb2.MoveDepartureResponse]]:
-        """Has a departure leave at another time, also on another day. The times of sold tickets follow within seconds, those of
-        orders that wait for payment when they are paid; a QR that was issued before is good until its own time, so it is to
-        be issued again when the departure moves by more than some hours. If it leaves earlier or later than it was sold for
-        by more than the product's tolerance, however often it was moved in between, refund and change are free until it
-        leaves. Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND, DEPARTURE_CANCELLED,
-        IDEMPOTENCY_MISMATCH.
+        """Has a departure leave at another time, also on another day. The times of sold tickets follow
+        within seconds, those of orders that wait for payment when they are paid; a QR that was issued
+        before is good until its own time, so it is to be issued again when the departure moves by more
+        than some hours. If it leaves earlier or later than it was sold for by more than the product's
+        tolerance, however often it was moved in between, refund and change are free until it leaves.
+        Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1052,8 +1172,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.SetDepartureStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetDepartureStateResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStateResponse]]:
-        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND, DEPARTURE_CANCELLED (it cannot run
-        after all), IDEMPOTENCY_MISMATCH.
+        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1062,8 +1182,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.SetDepartureStockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetDepartureStockResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStockResponse]]:
-        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND, STOCK_IN_USE (fewer than are held
-        and sold), IDEMPOTENCY_MISMATCH.
+        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
+        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

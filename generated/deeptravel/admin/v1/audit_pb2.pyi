@@ -90,8 +90,8 @@ class ListAuditEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
-    """Only of this kind of thing: partner, partner_key, merchant, venue, terminal, operator, administrator, product,
-    allotment, ticket, refund, payment_incident or task.
+    """Only of this kind of thing: partner, partner_key, merchant, venue, terminal, operator,
+    administrator, product, allotment, ticket, refund, payment_incident or task.
     """
     name: _builtins.str
     """Only of this one: its code, id, user name or number; `<product_id>/<channel>` for an allotment."""

@@ -33,7 +33,9 @@ class _DepartureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depart
     DEPARTURE_STATE_SCHEDULED: _DepartureState.ValueType  # 1
     """It does."""
     DEPARTURE_STATE_CANCELLED: _DepartureState.ValueType  # 2
-    """It does not, for good. It is not sold any more, what waits for payment is cancelled, tickets are given back whole."""
+    """It does not, for good. It is not sold any more, what waits for payment is cancelled, tickets
+    are given back whole.
+    """
 
 class DepartureState(_DepartureState, metaclass=_DepartureStateEnumTypeWrapper):
     """Whether a departure runs."""
@@ -43,7 +45,9 @@ DEPARTURE_STATE_UNSPECIFIED: DepartureState.ValueType  # 0
 DEPARTURE_STATE_SCHEDULED: DepartureState.ValueType  # 1
 """It does."""
 DEPARTURE_STATE_CANCELLED: DepartureState.ValueType  # 2
-"""It does not, for good. It is not sold any more, what waits for payment is cancelled, tickets are given back whole."""
+"""It does not, for good. It is not sold any more, what waits for payment is cancelled, tickets
+are given back whole.
+"""
 Global___DepartureState: _TypeAlias = DepartureState  # noqa: Y015
 
 class _DepartureRefunds:
@@ -57,7 +61,9 @@ class _DepartureRefundsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depa
     DEPARTURE_REFUNDS_AT_ONCE: _DepartureRefunds.ValueType  # 1
     """At once."""
     DEPARTURE_REFUNDS_AFTER_CHOICE: _DepartureRefunds.ValueType  # 2
-    """When the departure would have left. Until then the traveller has the choice between the refund and a free change."""
+    """When the departure would have left. Until then the traveller has the choice between the refund
+    and a free change.
+    """
 
 class DepartureRefunds(_DepartureRefunds, metaclass=_DepartureRefundsEnumTypeWrapper):
     """When the tickets of a cancelled departure are refunded by themselves, whole and without a fee."""
@@ -67,7 +73,9 @@ DEPARTURE_REFUNDS_UNSPECIFIED: DepartureRefunds.ValueType  # 0
 DEPARTURE_REFUNDS_AT_ONCE: DepartureRefunds.ValueType  # 1
 """At once."""
 DEPARTURE_REFUNDS_AFTER_CHOICE: DepartureRefunds.ValueType  # 2
-"""When the departure would have left. Until then the traveller has the choice between the refund and a free change."""
+"""When the departure would have left. Until then the traveller has the choice between the refund
+and a free change.
+"""
 Global___DepartureRefunds: _TypeAlias = DepartureRefunds  # noqa: Y015
 
 @_typing.final
@@ -91,7 +99,9 @@ class RouteFare(_message.Message):
     customer_type: _ticket_pb2.CustomerType.ValueType
     """Whom it is for."""
     day_type: _builtins.str
-    """`weekday`, `weekend` or `holiday`; a holiday without a fare has the weekend's, a weekend without one the weekday's."""
+    """`weekday`, `weekend` or `holiday`; a holiday without a fare has the weekend's, a weekend
+    without one the weekday's.
+    """
     amount_minor: _builtins.int
     """In minor units of the product's currency, 0 to 100,000,000,000."""
     def __init__(
@@ -497,8 +507,8 @@ class CancelDepartureRequest(_message.Message):
     comment: _builtins.str
     """Why, in words, 1 to 200 characters; for the audit trail."""
     refunds: Global___DepartureRefunds.ValueType
-    """When its tickets are refunded; as the product's policy says if absent. Of a departure that was cancelled before, AT_ONCE
-    ends the waiting for choices, and all else changes nothing.
+    """When its tickets are refunded; as the product's policy says if absent. Of a departure that was
+    cancelled before, AT_ONCE ends the waiting for choices, and all else changes nothing.
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
@@ -560,8 +570,8 @@ class MoveDepartureRequest(_message.Message):
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property
     def departure_time(self) -> _timestamp_pb2.Timestamp:
-        """When it departs from its first stop now: to come, and at most 24 hours from when it first was to. All its stops are as
-        much later or earlier.
+        """When it departs from its first stop now: to come, and at most 24 hours from when it first was
+        to. All its stops are as much later or earlier.
         """
 
     def __init__(
@@ -673,7 +683,9 @@ class SetDepartureStockRequest(_message.Message):
     class_code: _builtins.str
     """Fare class, e.g. `SECOND`."""
     total: _builtins.int
-    """All there are, 0 to 1,000,000,000; not less than are held and sold, nor more than the class has numbered seats."""
+    """All there are, 0 to 1,000,000,000; not less than are held and sold, nor more than the class has
+    numbered seats.
+    """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     def __init__(

@@ -44,8 +44,9 @@ class Partner(_message.Message):
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
     activation_tolerance_basis_points: _builtins.int
-    """How far what its customers paid may be from the price snapshot when it activates tickets, either way, in basis points
-    of the price (100 are 1 %), 0 to 10,000; the currency is compared in any case.
+    """How far what its customers paid may be from the price snapshot when it activates tickets,
+    either way, in basis points of the price (100 are 1 %), 0 to 10,000; the currency is compared
+    in any case.
     """
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -92,7 +93,9 @@ class CreatePartnerRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
-    """Code, part of its tickets' codes, e.g. CP: 1 to 12 of A-Z and 0-9, but neither `DIRECT` nor `DT`."""
+    """Code, part of its tickets' codes, e.g. CP: 1 to 12 of A-Z and 0-9, but neither `DIRECT` nor
+    `DT`.
+    """
     display_name: _builtins.str
     """Name for people, 1 to 100 characters."""
     requests_per_minute: _builtins.int
@@ -100,12 +103,15 @@ class CreatePartnerRequest(_message.Message):
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     activation_tolerance_basis_points: _builtins.int
-    """How far what its customers paid may be from the price snapshot when it activates tickets, either way, in basis points
-    of the price (100 are 1 %), 0 to 10,000; the currency is compared in any case.
+    """How far what its customers paid may be from the price snapshot when it activates tickets,
+    either way, in basis points of the price (100 are 1 %), 0 to 10,000; the currency is compared
+    in any case.
     """
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if empty."""
+        """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if
+        empty.
+        """
 
     def __init__(
         self,
@@ -275,12 +281,15 @@ class UpdatePartnerRequest(_message.Message):
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     activation_tolerance_basis_points: _builtins.int
-    """How far what its customers paid may be from the price snapshot when it activates tickets, either way, in basis points
-    of the price (100 are 1 %), 0 to 10,000; the currency is compared in any case.
+    """How far what its customers paid may be from the price snapshot when it activates tickets,
+    either way, in basis points of the price (100 are 1 %), 0 to 10,000; the currency is compared
+    in any case.
     """
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if empty."""
+        """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if
+        empty.
+        """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:

@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PaymentIncident(_message.Message):
-    """Something about a payment, a refund or a notice that did not fit, for an administrator to look at."""
+    """Something about a payment, a refund or a notice that did not fit, for an administrator to look
+    at.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -201,7 +203,9 @@ Global___ResolvePaymentIncidentResponse: _TypeAlias = ResolvePaymentIncidentResp
 
 @_typing.final
 class Reconciliation(_message.Message):
-    """One comparison of our payments and refunds with WeChat's trade bill of a day; amounts in minor units."""
+    """One comparison of our payments and refunds with WeChat's trade bill of a day; amounts in minor
+    units.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -314,8 +318,8 @@ class ReconciliationDifference(_message.Message):
     THEIRS_MINOR_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """PAYMENT_ or REFUND_, then MISSING_HERE (the bill has it, we have not), MISSING_THERE (the reverse), AMOUNT_DIFFERS,
-    STATE_DIFFERS, TWICE_THERE.
+    """PAYMENT_ or REFUND_, then MISSING_HERE (the bill has it, we have not), MISSING_THERE (the
+    reverse), AMOUNT_DIFFERS, STATE_DIFFERS, TWICE_THERE.
     """
     out_trade_no: _builtins.str
     """Our number of the payment at WeChat."""

@@ -152,12 +152,12 @@ class ProductEntitlement(_message.Message):
     use_mode: Global___UseMode.ValueType
     """How often one QR may redeem it; ONCE_PER_QR if not said."""
     guard_seconds: _builtins.int
-    """With MULTI_USE: seconds after a redemption in which the same QR is refused as ALREADY_REDEEMED, 0 to 86,400; 60 if
-    absent.
+    """With MULTI_USE: seconds after a redemption in which the same QR is refused as ALREADY_REDEEMED,
+    0 to 86,400; 60 if absent.
     """
     shared: _builtins.bool
-    """Whether it belongs to the whole order, which gets one ticket more for it (共享权益). Only of orders of travellers: the
-    tickets of a partner's batch have each their own.
+    """Whether it belongs to the whole order, which gets one ticket more for it (共享权益). Only of orders
+    of travellers: the tickets of a partner's batch have each their own.
     """
     def __init__(
         self,
@@ -208,8 +208,8 @@ Global___PartyTier: _TypeAlias = PartyTier  # noqa: Y015
 
 @_typing.final
 class AgeLimit(_message.Message):
-    """Whom the fare of a customer type is for, by age on the day of travel. Compared with the date of birth where the document
-    tells it: see deeptravel.ticketing.v1.DocumentType.
+    """Whom the fare of a customer type is for, by age on the day of travel. Compared with the date of
+    birth where the document tells it: see deeptravel.ticketing.v1.DocumentType.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -249,8 +249,9 @@ class RefundTier(_message.Message):
     MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
     minutes_before: _builtins.int
-    """Applies this many minutes before departure or the first moment of use, and earlier; below 0: after it. 0: until
-    departure or, of what does not depart, until the validity ends. -527,040 to 527,040.
+    """Applies this many minutes before departure or the first moment of use, and earlier; below 0:
+    after it. 0: until departure or, of what does not depart, until the validity ends. -527,040 to
+    527,040.
     """
     percent: _builtins.int
     """Percent of what was paid that is given back, 0 to 100; not more than of an earlier step."""
@@ -287,21 +288,21 @@ class RefundPolicy(_message.Message):
     changes_allowed: _builtins.int
     """How often a ticket may be changed, 0 to 100."""
     change_minutes_before: _builtins.int
-    """Until how many minutes before departure or the first moment of use; below 0: after it. 0: until departure or, of
-    what does not depart, until the validity ends. -527,040 to 527,040.
+    """Until how many minutes before departure or the first moment of use; below 0: after it. 0: until
+    departure or, of what does not depart, until the validity ends. -527,040 to 527,040.
     """
     change_fee_minor: _builtins.int
     """Paid for each change, in minor units, 0 to 1,000,000,000."""
     pro_rata: _builtins.bool
     """Whether a partly used ticket is refunded in proportion to the uses left; if not, not at all."""
     move_tolerance_minutes: _builtins.int
-    """When the operator moves a departure by more than so many minutes from what was sold, earlier or later, refund and
-    change are free until it leaves. 0 to 1,440; 30 if absent.
+    """When the operator moves a departure by more than so many minutes from what was sold, earlier or
+    later, refund and change are free until it leaves. 0 to 1,440; 30 if absent.
     """
     refund_after_choice: _builtins.bool
-    """Whether the tickets of a departure that the operator cancels wait for the traveller's choice between a free refund and
-    a free change until it would have left, and are refunded then; if not, they are refunded at once. CancelDeparture may
-    say otherwise.
+    """Whether the tickets of a departure that the operator cancels wait for the traveller's choice
+    between a free refund and a free change until it would have left, and are refunded then; if
+    not, they are refunded at once. CancelDeparture may say otherwise.
     """
     @_builtins.property
     def refund_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundTier]:
@@ -370,15 +371,17 @@ class Product(_message.Message):
     state: Global___ProductState.ValueType
     """Whether it is sold."""
     max_per_traveller: _builtins.int
-    """How many tickets of it one traveller may hold and have for the same departure, in all its classes together, or for the
-    same day of use.
+    """How many tickets of it one traveller may hold and have for the same departure, in all its
+    classes together, or for the same day of use.
     """
     city_code: _builtins.str
     """The city a package is used in, where searches find it; empty: no search does."""
     calendar_code: _builtins.str
     """Whose holidays count."""
     boarding_minutes: _builtins.int
-    """Boarding of its departures opens so many minutes before each leaves: no gate admits a ticket earlier."""
+    """Boarding of its departures opens so many minutes before each leaves: no gate admits a ticket
+    earlier.
+    """
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, each pair of customer type and day type once."""
@@ -413,8 +416,8 @@ class Product(_message.Message):
 
     @_builtins.property
     def age_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgeLimit]:
-        """Whom fares are for by age; for customer types that are not named the defaults hold: CHILD up to 13, SENIOR from 60 on, all
-        other types at any age.
+        """Whom fares are for by age; for customer types that are not named the defaults hold: CHILD up to
+        13, SENIOR from 60 on, all other types at any age.
         """
 
     def __init__(
@@ -488,7 +491,9 @@ class CreateProductRequest(_message.Message):
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     max_per_traveller: _builtins.int
-    """How many tickets of it one traveller may hold and have for the same departure or day of use, 1 to 1,000; 9 if 0."""
+    """How many tickets of it one traveller may hold and have for the same departure or day of use, 1
+    to 1,000; 9 if 0.
+    """
     city_code: _builtins.str
     """The city a package is used in, where searches find it, e.g. HKG; no search finds it if empty."""
     calendar_code: _builtins.str
@@ -521,8 +526,8 @@ class CreateProductRequest(_message.Message):
 
     @_builtins.property
     def age_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgeLimit]:
-        """Whom fares are for by age, each customer type once; for others the defaults hold: CHILD up to 13, SENIOR from 60 on, all
-        other types at any age.
+        """Whom fares are for by age, each customer type once; for others the defaults hold: CHILD up to
+        13, SENIOR from 60 on, all other types at any age.
         """
 
     def __init__(
@@ -721,13 +726,17 @@ class UpdateProductRequest(_message.Message):
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     max_per_traveller: _builtins.int
-    """How many tickets of it one traveller may hold and have for the same departure or day of use, 1 to 1,000."""
+    """How many tickets of it one traveller may hold and have for the same departure or day of use, 1
+    to 1,000.
+    """
     city_code: _builtins.str
     """The city a package is used in, where searches find it, e.g. HKG."""
     calendar_code: _builtins.str
     """Whose holidays count, e.g. HK."""
     boarding_minutes: _builtins.int
-    """Boarding of its departures opens so many minutes before each leaves, 1 to 1,440; of tickets sold from now on."""
+    """Boarding of its departures opens so many minutes before each leaves, 1 to 1,440; of tickets
+    sold from now on.
+    """
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, all of them, 1 to 100, each pair of customer type and day type once."""
@@ -758,8 +767,8 @@ class UpdateProductRequest(_message.Message):
 
     @_builtins.property
     def age_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgeLimit]:
-        """Whom fares are for by age, each customer type once, all of them; for others the defaults hold: CHILD up to 13, SENIOR from 60 on, all
-        other types at any age.
+        """Whom fares are for by age, each customer type once, all of them; for others the defaults hold:
+        CHILD up to 13, SENIOR from 60 on, all other types at any age.
         """
 
     def __init__(

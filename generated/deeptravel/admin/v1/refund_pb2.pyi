@@ -240,7 +240,9 @@ class RetryRefundRequest(_message.Message):
     comment: _builtins.str
     """Why, for the audit trail, up to 500 characters."""
     request_id: _builtins.str
-    """Chosen by the caller, new for each change, up to 64 characters. A repeat gets the first answer again."""
+    """Chosen by the caller, new for each change, up to 64 characters. A repeat gets the first answer
+    again.
+    """
     def __init__(
         self,
         *,
@@ -299,7 +301,9 @@ class SettleRefundRequest(_message.Message):
     comment: _builtins.str
     """How, for the audit trail, up to 500 characters."""
     request_id: _builtins.str
-    """Chosen by the caller, new for each change, up to 64 characters. A repeat gets the first answer again."""
+    """Chosen by the caller, new for each change, up to 64 characters. A repeat gets the first answer
+    again.
+    """
     def __init__(
         self,
         *,

@@ -128,7 +128,9 @@ class UnblockTicketResponse(_message.Message):
     blocked: _builtins.bool
     """Whether the gate refuses it as TICKET_BLOCKED."""
     successor_ticket_code: _builtins.str
-    """The ticket it was changed into at last, which is unblocked with it; empty if it was not changed."""
+    """The ticket it was changed into at last, which is unblocked with it; empty if it was not
+    changed.
+    """
     def __init__(
         self,
         *,

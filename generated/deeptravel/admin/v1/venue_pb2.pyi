@@ -89,7 +89,9 @@ class CreateMerchantRequest(_message.Message):
     display_name: _builtins.str
     """Name for people, 1 to 100 characters."""
     reversal_window_seconds: _builtins.int
-    """Seconds within which a supervisor may take a redemption back, 0 (never) to 604,800; 900 if absent."""
+    """Seconds within which a supervisor may take a redemption back, 0 (never) to 604,800; 900 if
+    absent.
+    """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property

@@ -25,19 +25,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Not used."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no request of the method.
-    Details: google.rpc.BadRequest with one violation for each field, as many as fit into trailers that every client
-    takes; if some do not, the ErrorInfo says how many as `violations_left_out`. The check of a request ends at its 50th.
+    """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no
+    request of the method. Details: google.rpc.BadRequest with one violation for each field, as
+    many as fit into trailers that every client takes; if some do not, the ErrorInfo says how many
+    as `violations_left_out`. The check of a request ends at its 50th.
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first page again."""
+    """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first
+    page again.
+    """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 3
     """UNAUTHENTICATED. No credentials, or they are unknown, expired or revoked."""
     ERROR_REASON_LOGIN_FAILED: _ErrorReason.ValueType  # 4
     """UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's."""
     ERROR_REASON_LOGIN_LOCKED: _ErrorReason.ValueType  # 5
-    """RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or from this address
-    under whatever names; RetryInfo says when to try again. From elsewhere the name is not locked.
+    """RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or
+    from this address under whatever names; RetryInfo says when to try again. From elsewhere the
+    name is not locked.
     """
     ERROR_REASON_ROLE_NOT_ALLOWED: _ErrorReason.ValueType  # 6
     """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`."""
@@ -48,56 +52,79 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `terminal_device_id`.
     """
     ERROR_REASON_SESSION_NOT_OPEN: _ErrorReason.ValueType  # 9
-    """FAILED_PRECONDITION. The validator session is unknown, closed, or of another operator or terminal."""
+    """FAILED_PRECONDITION. The validator session is unknown, closed, or of another operator or
+    terminal.
+    """
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 10
-    """NOT_FOUND. What the request names does not exist, or is not the caller's to see. Metadata: `resource`, `name`."""
+    """NOT_FOUND. What the request names does not exist, or is not the caller's to see. Metadata:
+    `resource`, `name`.
+    """
     ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 11
     """ALREADY_EXISTS. There is one with this name already. Metadata: `resource`, `name`."""
     ERROR_REASON_IDEMPOTENCY_MISMATCH: _ErrorReason.ValueType  # 12
-    """ALREADY_EXISTS. The request_id was used before with other content. Use a new one for a new request."""
+    """ALREADY_EXISTS. The request_id was used before with other content. Use a new one for a new
+    request.
+    """
     ERROR_REASON_SOLD_OUT: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION. Not enough stock in the caller's allotment. Metadata: `product_id`, `requested`, `available`."""
+    """FAILED_PRECONDITION. Not enough stock in the caller's allotment. Metadata: `product_id`,
+    `requested`, `available`.
+    """
     ERROR_REASON_PRODUCT_NOT_ON_SALE: _ErrorReason.ValueType  # 14
-    """FAILED_PRECONDITION. The product is archived or has no allotment for the caller. Metadata: `product_id`."""
+    """FAILED_PRECONDITION. The product is archived or has no allotment for the caller. Metadata:
+    `product_id`.
+    """
     ERROR_REASON_TICKET_STATE_REFUSES: _ErrorReason.ValueType  # 15
-    """FAILED_PRECONDITION. The ticket's state does not allow the move. Metadata: `ticket_code`, `status`."""
+    """FAILED_PRECONDITION. The ticket's state does not allow the move. Metadata: `ticket_code`,
+    `status`.
+    """
     ERROR_REASON_STOCK_IN_USE: _ErrorReason.ValueType  # 16
-    """FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`, `sold`, `total`."""
+    """FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`,
+    `sold`, `total`.
+    """
     ERROR_REASON_REVERSAL_REFUSED: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the window, or of a shared
-    ticket whose travellers have all given theirs back.
-    Metadata: `redemption_id`.
+    """FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the
+    window, or of a shared ticket whose travellers have all given theirs back. Metadata:
+    `redemption_id`.
     """
     ERROR_REASON_REVOKED: _ErrorReason.ValueType  # 18
-    """FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`, `name`."""
+    """FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`,
+    `name`.
+    """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 19
-    """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try again."""
+    """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try
+    again.
+    """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 20
-    """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this address; RetryInfo says
-    when to try again.
+    """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
+    address; RetryInfo says when to try again.
     """
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
-    """ABORTED. A race was lost again after bounded retries, or another call held a row that this one needs for too long: a
-    quarter of a second for scans and orders, some seconds for all else. The call did nothing and may be repeated with the
-    same request_id: RetryInfo says when.
+    """ABORTED. A race was lost again after bounded retries, or another call held a row that this one
+    needs for too long: a quarter of a second for scans and orders, some seconds for all else. The
+    call did nothing and may be repeated with the same request_id: RetryInfo says when.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the moment (a failover).
-    The message says whether it is unknown what became of the call. Repeat with the same request_id: what was done is
-    not done again; RetryInfo says when.
+    """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the
+    moment (a failover). The message says whether it is unknown what became of the call. Repeat
+    with the same request_id: what was done is not done again; RetryInfo says when.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 23
     """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 24
     """INTERNAL. A fault of the server; the log has the details under the request id."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 25
-    """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's request did not come in
-    time (20 seconds, if the server's settings say nothing else): then nothing was done.
+    """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's
+    request did not come in time (20 seconds, if the server's settings say nothing else): then
+    nothing was done.
     """
     ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 26
-    """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first. Metadata: `username`."""
+    """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
+    Metadata: `username`.
+    """
     ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 27
-    """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again: RetryInfo says when."""
+    """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
+    RetryInfo says when.
+    """
     ERROR_REASON_PAYMENTS_NOT_CONFIGURED: _ErrorReason.ValueType  # 28
     """FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant."""
     ERROR_REASON_PAYMENT_REFUSED: _ErrorReason.ValueType  # 29
@@ -105,86 +132,91 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOTICE_REFUSED: _ErrorReason.ValueType  # 30
     """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes."""
     ERROR_REASON_OFFER_NOT_AVAILABLE: _ErrorReason.ValueType  # 31
-    """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without prefix. Metadata:
-    `offer_id`, `why`.
+    """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
+    prefix. Metadata: `offer_id`, `why`.
     """
     ERROR_REASON_PRICE_CHANGED: _ErrorReason.ValueType  # 32
-    """FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`, `total_minor`,
-    `currency_code`.
+    """FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`,
+    `total_minor`, `currency_code`.
     """
     ERROR_REASON_PROMOTION_NOT_APPLICABLE: _ErrorReason.ValueType  # 33
-    """FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or by this traveller.
-    Metadata: `promotion_code`, `why`.
+    """FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or
+    by this traveller. Metadata: `promotion_code`, `why`.
     """
     ERROR_REASON_TOO_MANY_FOR_TRAVELLER: _ErrorReason.ValueType  # 34
-    """FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in all its classes together,
-    or of the product on that day of use. What is cancelled, refunded or changed no longer counts. Metadata: `offer_id`,
-    `limit`, `held`, `requested`.
+    """FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in
+    all its classes together, or of the product on that day of use. What is cancelled, refunded or
+    changed no longer counts. Metadata: `offer_id`, `limit`, `held`, `requested`.
     """
     ERROR_REASON_DUPLICATE_PASSENGER: _ErrorReason.ValueType  # 35
-    """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already. Metadata:
-    `offer_id`, `passenger_index`.
+    """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already.
+    Metadata: `offer_id`, `passenger_index`.
     """
     ERROR_REASON_ORDER_STATE_REFUSES: _ErrorReason.ValueType  # 36
     """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
     ERROR_REASON_REFUND_REFUSED: _ErrorReason.ValueType  # 37
-    """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why` (NOT_ACTIVE, BLOCKED, REDEEMED,
-    EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED, NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed
-    when a refund would have given nothing); `deadline_time` (ISO 8601, by
-    the clock of the ticket's city) where it is too late.
+    """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`
+    (NOT_ACTIVE, BLOCKED, REDEEMED, EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED,
+    NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed when a refund would have given
+    nothing); `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
     """
     ERROR_REASON_CHANGE_REFUSED: _ErrorReason.ValueType  # 38
-    """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`; `deadline_time` (ISO 8601, by the
-    clock of the ticket's city) where it is too late.
+    """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`;
+    `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
     """
     ERROR_REASON_QUOTE_INVALID: _ErrorReason.ValueType  # 39
     """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
     ERROR_REASON_PAYMENT_MISMATCH: _ErrorReason.ValueType  # 40
-    """FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or of all tickets of a
-    batch (then the code is empty), asks for; nothing was activated. Metadata: `ticket_code`, `expected_minor`,
-    `expected_currency_code`, `paid_minor`, `paid_currency_code`.
+    """FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or
+    of all tickets of a batch (then the code is empty), asks for; nothing was activated. Metadata:
+    `ticket_code`, `expected_minor`, `expected_currency_code`, `paid_minor`, `paid_currency_code`.
     """
     ERROR_REASON_DEPARTURE_CANCELLED: _ErrorReason.ValueType  # 41
-    """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for it, nor is it moved or run
-    after all. Metadata: `departure_id`.
+    """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for
+    it, nor is it moved or run after all. Metadata: `departure_id`.
     """
     ERROR_REASON_OVERLAPPING_JOURNEY: _ErrorReason.ValueType  # 42
-    """FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is under way. Metadata:
-    `offer_id`, `passenger_index`.
+    """FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is
+    under way. Metadata: `offer_id`, `passenger_index`.
     """
     ERROR_REASON_PASSENGER_NOT_ALLOWED: _ErrorReason.ValueType  # 43
-    """FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says which. COMPANION_REQUIRED:
-    customers of this type travel only with an adult, senior or student. AGE_LIMIT: the fare is for other ages on the day
-    of travel than the document tells; also `age`, `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`,
-    `customer_type`, `age`, `min_age`, `max_age`.
+    """FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says
+    which. COMPANION_REQUIRED: customers of this type travel only with an adult, senior or student.
+    AGE_LIMIT: the fare is for other ages on the day of travel than the document tells; also `age`,
+    `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`, `customer_type`,
+    `age`, `min_age`, `max_age`.
     """
     ERROR_REASON_RANGE_TOO_LARGE: _ErrorReason.ValueType  # 44
-    """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of time or name more filters.
-    Repeated as it is it fails again.
+    """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
+    time or name more filters. Repeated as it is it fails again.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status details.
-    Each value says when it happens, its gRPC status, and the metadata it carries. A refused scan is not an
-    error: see deeptravel.redemption.v1.RefusalReason.
+    """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
+    details. Each value says when it happens, its gRPC status, and the metadata it carries. A refused
+    scan is not an error: see deeptravel.redemption.v1.RefusalReason.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Not used."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no request of the method.
-Details: google.rpc.BadRequest with one violation for each field, as many as fit into trailers that every client
-takes; if some do not, the ErrorInfo says how many as `violations_left_out`. The check of a request ends at its 50th.
+"""INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no
+request of the method. Details: google.rpc.BadRequest with one violation for each field, as
+many as fit into trailers that every client takes; if some do not, the ErrorInfo says how many
+as `violations_left_out`. The check of a request ends at its 50th.
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first page again."""
+"""INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first
+page again.
+"""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 3
 """UNAUTHENTICATED. No credentials, or they are unknown, expired or revoked."""
 ERROR_REASON_LOGIN_FAILED: ErrorReason.ValueType  # 4
 """UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's."""
 ERROR_REASON_LOGIN_LOCKED: ErrorReason.ValueType  # 5
-"""RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or from this address
-under whatever names; RetryInfo says when to try again. From elsewhere the name is not locked.
+"""RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or
+from this address under whatever names; RetryInfo says when to try again. From elsewhere the
+name is not locked.
 """
 ERROR_REASON_ROLE_NOT_ALLOWED: ErrorReason.ValueType  # 6
 """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`."""
@@ -195,56 +227,79 @@ ERROR_REASON_TERMINAL_MISMATCH: ErrorReason.ValueType  # 8
 Metadata: `terminal_device_id`.
 """
 ERROR_REASON_SESSION_NOT_OPEN: ErrorReason.ValueType  # 9
-"""FAILED_PRECONDITION. The validator session is unknown, closed, or of another operator or terminal."""
+"""FAILED_PRECONDITION. The validator session is unknown, closed, or of another operator or
+terminal.
+"""
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 10
-"""NOT_FOUND. What the request names does not exist, or is not the caller's to see. Metadata: `resource`, `name`."""
+"""NOT_FOUND. What the request names does not exist, or is not the caller's to see. Metadata:
+`resource`, `name`.
+"""
 ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 11
 """ALREADY_EXISTS. There is one with this name already. Metadata: `resource`, `name`."""
 ERROR_REASON_IDEMPOTENCY_MISMATCH: ErrorReason.ValueType  # 12
-"""ALREADY_EXISTS. The request_id was used before with other content. Use a new one for a new request."""
+"""ALREADY_EXISTS. The request_id was used before with other content. Use a new one for a new
+request.
+"""
 ERROR_REASON_SOLD_OUT: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION. Not enough stock in the caller's allotment. Metadata: `product_id`, `requested`, `available`."""
+"""FAILED_PRECONDITION. Not enough stock in the caller's allotment. Metadata: `product_id`,
+`requested`, `available`.
+"""
 ERROR_REASON_PRODUCT_NOT_ON_SALE: ErrorReason.ValueType  # 14
-"""FAILED_PRECONDITION. The product is archived or has no allotment for the caller. Metadata: `product_id`."""
+"""FAILED_PRECONDITION. The product is archived or has no allotment for the caller. Metadata:
+`product_id`.
+"""
 ERROR_REASON_TICKET_STATE_REFUSES: ErrorReason.ValueType  # 15
-"""FAILED_PRECONDITION. The ticket's state does not allow the move. Metadata: `ticket_code`, `status`."""
+"""FAILED_PRECONDITION. The ticket's state does not allow the move. Metadata: `ticket_code`,
+`status`.
+"""
 ERROR_REASON_STOCK_IN_USE: ErrorReason.ValueType  # 16
-"""FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`, `sold`, `total`."""
+"""FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`,
+`sold`, `total`.
+"""
 ERROR_REASON_REVERSAL_REFUSED: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the window, or of a shared
-ticket whose travellers have all given theirs back.
-Metadata: `redemption_id`.
+"""FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the
+window, or of a shared ticket whose travellers have all given theirs back. Metadata:
+`redemption_id`.
 """
 ERROR_REASON_REVOKED: ErrorReason.ValueType  # 18
-"""FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`, `name`."""
+"""FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`,
+`name`.
+"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 19
-"""RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try again."""
+"""RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try
+again.
+"""
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
-"""RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this address; RetryInfo says
-when to try again.
+"""RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
+address; RetryInfo says when to try again.
 """
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
-"""ABORTED. A race was lost again after bounded retries, or another call held a row that this one needs for too long: a
-quarter of a second for scans and orders, some seconds for all else. The call did nothing and may be repeated with the
-same request_id: RetryInfo says when.
+"""ABORTED. A race was lost again after bounded retries, or another call held a row that this one
+needs for too long: a quarter of a second for scans and orders, some seconds for all else. The
+call did nothing and may be repeated with the same request_id: RetryInfo says when.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the moment (a failover).
-The message says whether it is unknown what became of the call. Repeat with the same request_id: what was done is
-not done again; RetryInfo says when.
+"""UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the
+moment (a failover). The message says whether it is unknown what became of the call. Repeat
+with the same request_id: what was done is not done again; RetryInfo says when.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 23
 """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 """INTERNAL. A fault of the server; the log has the details under the request id."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 25
-"""DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's request did not come in
-time (20 seconds, if the server's settings say nothing else): then nothing was done.
+"""DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's
+request did not come in time (20 seconds, if the server's settings say nothing else): then
+nothing was done.
 """
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 26
-"""FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first. Metadata: `username`."""
+"""FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
+Metadata: `username`.
+"""
 ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 27
-"""UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again: RetryInfo says when."""
+"""UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
+RetryInfo says when.
+"""
 ERROR_REASON_PAYMENTS_NOT_CONFIGURED: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant."""
 ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 29
@@ -252,61 +307,62 @@ ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 29
 ERROR_REASON_NOTICE_REFUSED: ErrorReason.ValueType  # 30
 """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes."""
 ERROR_REASON_OFFER_NOT_AVAILABLE: ErrorReason.ValueType  # 31
-"""FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without prefix. Metadata:
-`offer_id`, `why`.
+"""FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
+prefix. Metadata: `offer_id`, `why`.
 """
 ERROR_REASON_PRICE_CHANGED: ErrorReason.ValueType  # 32
-"""FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`, `total_minor`,
-`currency_code`.
+"""FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`,
+`total_minor`, `currency_code`.
 """
 ERROR_REASON_PROMOTION_NOT_APPLICABLE: ErrorReason.ValueType  # 33
-"""FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or by this traveller.
-Metadata: `promotion_code`, `why`.
+"""FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or
+by this traveller. Metadata: `promotion_code`, `why`.
 """
 ERROR_REASON_TOO_MANY_FOR_TRAVELLER: ErrorReason.ValueType  # 34
-"""FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in all its classes together,
-or of the product on that day of use. What is cancelled, refunded or changed no longer counts. Metadata: `offer_id`,
-`limit`, `held`, `requested`.
+"""FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in
+all its classes together, or of the product on that day of use. What is cancelled, refunded or
+changed no longer counts. Metadata: `offer_id`, `limit`, `held`, `requested`.
 """
 ERROR_REASON_DUPLICATE_PASSENGER: ErrorReason.ValueType  # 35
-"""FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already. Metadata:
-`offer_id`, `passenger_index`.
+"""FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already.
+Metadata: `offer_id`, `passenger_index`.
 """
 ERROR_REASON_ORDER_STATE_REFUSES: ErrorReason.ValueType  # 36
 """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
 ERROR_REASON_REFUND_REFUSED: ErrorReason.ValueType  # 37
-"""FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why` (NOT_ACTIVE, BLOCKED, REDEEMED,
-EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED, NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed
-when a refund would have given nothing); `deadline_time` (ISO 8601, by
-the clock of the ticket's city) where it is too late.
+"""FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`
+(NOT_ACTIVE, BLOCKED, REDEEMED, EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED,
+NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed when a refund would have given
+nothing); `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
 """
 ERROR_REASON_CHANGE_REFUSED: ErrorReason.ValueType  # 38
-"""FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`; `deadline_time` (ISO 8601, by the
-clock of the ticket's city) where it is too late.
+"""FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`;
+`deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
 """
 ERROR_REASON_QUOTE_INVALID: ErrorReason.ValueType  # 39
 """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
 ERROR_REASON_PAYMENT_MISMATCH: ErrorReason.ValueType  # 40
-"""FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or of all tickets of a
-batch (then the code is empty), asks for; nothing was activated. Metadata: `ticket_code`, `expected_minor`,
-`expected_currency_code`, `paid_minor`, `paid_currency_code`.
+"""FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or
+of all tickets of a batch (then the code is empty), asks for; nothing was activated. Metadata:
+`ticket_code`, `expected_minor`, `expected_currency_code`, `paid_minor`, `paid_currency_code`.
 """
 ERROR_REASON_DEPARTURE_CANCELLED: ErrorReason.ValueType  # 41
-"""FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for it, nor is it moved or run
-after all. Metadata: `departure_id`.
+"""FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for
+it, nor is it moved or run after all. Metadata: `departure_id`.
 """
 ERROR_REASON_OVERLAPPING_JOURNEY: ErrorReason.ValueType  # 42
-"""FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is under way. Metadata:
-`offer_id`, `passenger_index`.
+"""FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is
+under way. Metadata: `offer_id`, `passenger_index`.
 """
 ERROR_REASON_PASSENGER_NOT_ALLOWED: ErrorReason.ValueType  # 43
-"""FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says which. COMPANION_REQUIRED:
-customers of this type travel only with an adult, senior or student. AGE_LIMIT: the fare is for other ages on the day
-of travel than the document tells; also `age`, `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`,
-`customer_type`, `age`, `min_age`, `max_age`.
+"""FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says
+which. COMPANION_REQUIRED: customers of this type travel only with an adult, senior or student.
+AGE_LIMIT: the fare is for other ages on the day of travel than the document tells; also `age`,
+`min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`, `customer_type`,
+`age`, `min_age`, `max_age`.
 """
 ERROR_REASON_RANGE_TOO_LARGE: ErrorReason.ValueType  # 44
-"""FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of time or name more filters.
-Repeated as it is it fails again.
+"""FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
+time or name more filters. Repeated as it is it fails again.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -79,8 +79,9 @@ class _RepeatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Repeat.ValueTy
     """A stream of calls, each with a `request_id` of its own."""
 
 class Repeat(_Repeat, metaclass=_RepeatEnumTypeWrapper):
-    """What becomes of a method's call that is sent again. A method whose request has a `request_id` carries none of these:
-    a repeat gets the first answer again and changes nothing. Nor does one that is called by GET: it changes nothing.
+    """What becomes of a method's call that is sent again. A method whose request has a `request_id`
+    carries none of these: a repeat gets the first answer again and changes nothing. Nor does one
+    that is called by GET: it changes nothing.
     """
 
 REPEAT_UNSPECIFIED: Repeat.ValueType  # 0
@@ -104,26 +105,30 @@ class _TextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Text.ValueType],
     TEXT_UNSPECIFIED: _Text.ValueType  # 0
     """Kept as it was sent."""
     TEXT_NAME: _Text.ValueType  # 1
-    """A name for people to read: NFKC-normalised and trimmed; refused if nothing visible is left, and for control
-    characters and those that change the direction of writing.
+    """A name for people to read: NFKC-normalised and trimmed; refused if nothing visible is left, and
+    for control characters and those that change the direction of writing.
     """
     TEXT_COMMENT: _Text.ValueType  # 2
-    """Words of somebody's own, of several lines if need be: trimmed; refused if nothing visible is left, for control
-    characters but line feeds and tabs, and for those that change the direction of writing.
+    """Words of somebody's own, of several lines if need be: trimmed; refused if nothing visible is
+    left, for control characters but line feeds and tabs, and for those that change the direction
+    of writing.
     """
     TEXT_TYPED_CODE: _Text.ValueType  # 3
-    """A code that people type, e.g. of a promotion: read after NFKC without spaces and hyphens, in upper case."""
+    """A code that people type, e.g. of a promotion: read after NFKC without spaces and hyphens, in
+    upper case.
+    """
     TEXT_TICKET_CODE: _Text.ValueType  # 4
-    """The code of a ticket or order: spaces and hyphens may be missing, too many or of another kind, letters small or
-    full-width; answers show it as it is written.
+    """The code of a ticket or order: spaces and hyphens may be missing, too many or of another kind,
+    letters small or full-width; answers show it as it is written.
     """
     TEXT_PHONE_NUMBER: _Text.ValueType  # 5
-    """A telephone number, in any usual way of writing it; 00 before it is +, without either it is one of Hong Kong. Kept in
-    the form E.164; refused unless there can be such a number.
+    """A telephone number, in any usual way of writing it; 00 before it is +, without either it is one
+    of Hong Kong. Kept in the form E.164; refused unless there can be such a number.
     """
     TEXT_SCANNED: _Text.ValueType  # 6
-    """The text of a QR code, from a scanner: white space and control characters at both ends and an AIM symbology identifier
-    (`]Q1`) are dropped, full-width forms folded, ASCII letters read as capitals. Never refused for what it holds.
+    """The text of a QR code, from a scanner: white space and control characters at both ends and an
+    AIM symbology identifier (`]Q1`) are dropped, full-width forms folded, ASCII letters read as
+    capitals. Never refused for what it holds.
     """
 
 class Text(_Text, metaclass=_TextEnumTypeWrapper):
@@ -135,26 +140,30 @@ class Text(_Text, metaclass=_TextEnumTypeWrapper):
 TEXT_UNSPECIFIED: Text.ValueType  # 0
 """Kept as it was sent."""
 TEXT_NAME: Text.ValueType  # 1
-"""A name for people to read: NFKC-normalised and trimmed; refused if nothing visible is left, and for control
-characters and those that change the direction of writing.
+"""A name for people to read: NFKC-normalised and trimmed; refused if nothing visible is left, and
+for control characters and those that change the direction of writing.
 """
 TEXT_COMMENT: Text.ValueType  # 2
-"""Words of somebody's own, of several lines if need be: trimmed; refused if nothing visible is left, for control
-characters but line feeds and tabs, and for those that change the direction of writing.
+"""Words of somebody's own, of several lines if need be: trimmed; refused if nothing visible is
+left, for control characters but line feeds and tabs, and for those that change the direction
+of writing.
 """
 TEXT_TYPED_CODE: Text.ValueType  # 3
-"""A code that people type, e.g. of a promotion: read after NFKC without spaces and hyphens, in upper case."""
+"""A code that people type, e.g. of a promotion: read after NFKC without spaces and hyphens, in
+upper case.
+"""
 TEXT_TICKET_CODE: Text.ValueType  # 4
-"""The code of a ticket or order: spaces and hyphens may be missing, too many or of another kind, letters small or
-full-width; answers show it as it is written.
+"""The code of a ticket or order: spaces and hyphens may be missing, too many or of another kind,
+letters small or full-width; answers show it as it is written.
 """
 TEXT_PHONE_NUMBER: Text.ValueType  # 5
-"""A telephone number, in any usual way of writing it; 00 before it is +, without either it is one of Hong Kong. Kept in
-the form E.164; refused unless there can be such a number.
+"""A telephone number, in any usual way of writing it; 00 before it is +, without either it is one
+of Hong Kong. Kept in the form E.164; refused unless there can be such a number.
 """
 TEXT_SCANNED: Text.ValueType  # 6
-"""The text of a QR code, from a scanner: white space and control characters at both ends and an AIM symbology identifier
-(`]Q1`) are dropped, full-width forms folded, ASCII letters read as capitals. Never refused for what it holds.
+"""The text of a QR code, from a scanner: white space and control characters at both ends and an
+AIM symbology identifier (`]Q1`) are dropped, full-width forms folded, ASCII letters read as
+capitals. Never refused for what it holds.
 """
 Global___Text: _TypeAlias = Text  # noqa: Y015
 
@@ -167,7 +176,9 @@ class Access(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
-        """The roles that may call; all others get PERMISSION_DENIED, callers without credentials UNAUTHENTICATED."""
+        """The roles that may call; all others get PERMISSION_DENIED, callers without credentials
+        UNAUTHENTICATED.
+        """
 
     def __init__(
         self,
@@ -193,4 +204,6 @@ repeat: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions,
 text: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Text.ValueType]
 """What the string is, and so how it is read; of a repeated field, what each of its strings is."""
 json_lower_case: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
-"""In JSON, the enum's names are written in lower case, as the seed documents show them; both cases are read."""
+"""In JSON, the enum's names are written in lower case, as the seed documents show them; both
+cases are read.
+"""

@@ -76,8 +76,9 @@ class BulkGenerateTicketsRequest(_message.Message):
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on the tickets are valid, at most 730 days ahead; at once if absent. They are valid until the end of the
-        day that comes as many days later as the product's validity has, by the clock of the city where they are used.
+        """From when on the tickets are valid, at most 730 days ahead; at once if absent. They are valid
+        until the end of the day that comes as many days later as the product's validity has, by the
+        clock of the city where they are used.
         """
 
     def __init__(
@@ -283,7 +284,9 @@ class ListBatchTicketsRequest(_message.Message):
     page_size: _builtins.int
     """The most tickets on a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same batch and the same `with_qr`; empty for the first."""
+    """`next_page_token` of the page before, with the same batch and the same `with_qr`; empty for the
+    first.
+    """
     def __init__(
         self,
         *,

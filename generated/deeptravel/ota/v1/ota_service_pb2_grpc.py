@@ -26,12 +26,14 @@ if _version_not_supported:
 
 
 class OtaServiceStub:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
+    them when sold.
 
-    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees only its own.
-    Each partner has a number of requests a minute (100 by default): `x-ratelimit-limit`, `x-ratelimit-remaining` and
-    `x-ratelimit-reset` (seconds) come with every answer. A call with a `request_id` may be repeated safely with the same
-    id: it gets the first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default):
+    `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
+    answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
     def __init__(self, channel):
@@ -93,25 +95,29 @@ class OtaServiceStub:
 
 
 class OtaServiceServicer:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
+    them when sold.
 
-    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees only its own.
-    Each partner has a number of requests a minute (100 by default): `x-ratelimit-limit`, `x-ratelimit-remaining` and
-    `x-ratelimit-reset` (seconds) come with every answer. A call with a `request_id` may be repeated safely with the same
-    id: it gets the first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default):
+    `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
+    answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
     def BulkGenerateTickets(self, request, context):
-        """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
-        With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+        """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
+        one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
+        first page of tickets; the others come from ListTickets (by `batch_id`), and with their QR
+        tokens from ListBatchTickets or StreamBatchTickets.
 
-        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
-        take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
-        it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves
+        others their time: 50,000 take some seconds, and those that wait for their turn as long again
+        each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
+        `request_id`: it gets the batch if that was made, or makes it.
 
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
-        price), IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
+        `quantity` times the price), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,36 +131,37 @@ class OtaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBatchTickets(self, request, context):
-        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
-        text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
-        PAGE_TOKEN_INVALID.
+        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
+        each where asked: the text of its QR code. A repeat is safe; each token is another text of the
+        same QR. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamBatchTickets(self, request, context):
-        """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
-        of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
-        resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+        """Streams all tickets of a batch in the order of their codes, with a QR token for each where
+        asked; over HTTP one line of JSON for each (application/x-ndjson). One call of the rate limit
+        however large the batch, as slowly as it is read; resume after a break with
+        `after_ticket_code`. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ActivateTicket(self, request, context):
-        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-        blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
-        IDEMPOTENCY_MISMATCH.
+        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
+        TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
+        currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ActivateTickets(self, request, context):
-        """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-        order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
-        stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
+        """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment
+        reference share one order. A payment that is not what the ticket's price snapshot asks for is a
+        verdict too, with both amounts; that ticket stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,28 +175,29 @@ class OtaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTickets(self, request, context):
-        """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
-        may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
-        PAGE_TOKEN_INVALID.
+        """Lists the partner's tickets in the order of their codes, which is that of the days they were
+        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
+        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IssueQr(self, request, context):
-        """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
-        jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-        before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
-        IDEMPOTENCY_MISMATCH.
+        """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will:
+        the ticket keeps its jti and codes printed before still work, unless `rotate` is set, which
+        supersedes them all. A ticket may be printed before it is activated. Reasons: NOT_FOUND,
+        TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IssueOrderQr(self, request, context):
-        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems
+        them by `ticket_code`, except those whose own QR was rotated after it was issued: issue it
+        again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
+        which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,12 +265,14 @@ def add_OtaServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OtaService:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
+    them when sold.
 
-    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees only its own.
-    Each partner has a number of requests a minute (100 by default): `x-ratelimit-limit`, `x-ratelimit-remaining` and
-    `x-ratelimit-reset` (seconds) come with every answer. A call with a `request_id` may be repeated safely with the same
-    id: it gets the first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default):
+    `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
+    answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
     @staticmethod

@@ -27,12 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OtaServiceStub:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
+    them when sold.
 
-    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees only its own.
-    Each partner has a number of requests a minute (100 by default): `x-ratelimit-limit`, `x-ratelimit-remaining` and
-    `x-ratelimit-reset` (seconds) come with every answer. A call with a `request_id` may be repeated safely with the same
-    id: it gets the first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default):
+    `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
+    answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
     @_typing.overload
@@ -40,129 +42,141 @@ class OtaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OtaServiceAsyncStub: ...
     BulkGenerateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]
-    """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
-    With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+    """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
+    one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
+    first page of tickets; the others come from ListTickets (by `batch_id`), and with their QR
+    tokens from ListBatchTickets or StreamBatchTickets.
 
-    Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
-    take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
-    it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+    Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves
+    others their time: 50,000 take some seconds, and those that wait for their turn as long again
+    each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
+    `request_id`: it gets the batch if that was made, or makes it.
 
-    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
-    price), IDEMPOTENCY_MISMATCH.
+    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
+    `quantity` times the price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
     ListBatchTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchTicketsRequest, _ota_service_pb2.ListBatchTicketsResponse]
-    """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
-    text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
-    PAGE_TOKEN_INVALID.
+    """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
+    each where asked: the text of its QR code. A repeat is safe; each token is another text of the
+    same QR. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     StreamBatchTickets: _grpc.UnaryStreamMultiCallable[_ota_service_pb2.StreamBatchTicketsRequest, _ota_service_pb2.StreamBatchTicketsResponse]
-    """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
-    of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
-    resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+    """Streams all tickets of a batch in the order of their codes, with a QR token for each where
+    asked; over HTTP one line of JSON for each (application/x-ndjson). One call of the rate limit
+    however large the batch, as slowly as it is read; resume after a break with
+    `after_ticket_code`. Reasons: NOT_FOUND.
     """
     ActivateTicket: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]
-    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-    blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
-    IDEMPOTENCY_MISMATCH.
+    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
+    TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
+    currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]
-    """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-    order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
-    stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
+    """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment
+    reference share one order. A payment that is not what the ticket's price snapshot asks for is a
+    verdict too, with both amounts; that ticket stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
     """
     GetInventory: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetInventoryRequest, _ota_service_pb2.GetInventoryResponse]
     """Reads the partner's stock now, from the database."""
     ListTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListTicketsRequest, _ota_service_pb2.ListTicketsResponse]
-    """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
-    may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
-    PAGE_TOKEN_INVALID.
+    """Lists the partner's tickets in the order of their codes, which is that of the days they were
+    made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
+    there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
     """
     IssueQr: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.IssueQrRequest, _ota_service_pb2.IssueQrResponse]
-    """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
-    jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-    before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
-    IDEMPOTENCY_MISMATCH.
+    """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will:
+    the ticket keeps its jti and codes printed before still work, unless `rotate` is set, which
+    supersedes them all. A ticket may be printed before it is activated. Reasons: NOT_FOUND,
+    TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.IssueOrderQrRequest, _ota_service_pb2.IssueOrderQrResponse]
-    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems
+    them by `ticket_code`, except those whose own QR was rotated after it was issued: issue it
+    again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
+    which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
+    them when sold.
 
-    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees only its own.
-    Each partner has a number of requests a minute (100 by default): `x-ratelimit-limit`, `x-ratelimit-remaining` and
-    `x-ratelimit-reset` (seconds) come with every answer. A call with a `request_id` may be repeated safely with the same
-    id: it gets the first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default):
+    `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
+    answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     BulkGenerateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]  # type: ignore[assignment]
-    """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
-    With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-    from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+    """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
+    one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
+    first page of tickets; the others come from ListTickets (by `batch_id`), and with their QR
+    tokens from ListBatchTickets or StreamBatchTickets.
 
-    Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
-    take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
-    it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+    Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves
+    others their time: 50,000 take some seconds, and those that wait for their turn as long again
+    each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
+    `request_id`: it gets the batch if that was made, or makes it.
 
-    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
-    price), IDEMPOTENCY_MISMATCH.
+    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
+    `quantity` times the price), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
     ListBatchTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchTicketsRequest, _ota_service_pb2.ListBatchTicketsResponse]  # type: ignore[assignment]
-    """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
-    text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
-    PAGE_TOKEN_INVALID.
+    """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
+    each where asked: the text of its QR code. A repeat is safe; each token is another text of the
+    same QR. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     StreamBatchTickets: _aio.UnaryStreamMultiCallable[_ota_service_pb2.StreamBatchTicketsRequest, _ota_service_pb2.StreamBatchTicketsResponse]  # type: ignore[assignment]
-    """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
-    of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
-    resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+    """Streams all tickets of a batch in the order of their codes, with a QR token for each where
+    asked; over HTTP one line of JSON for each (application/x-ndjson). One call of the rate limit
+    however large the batch, as slowly as it is read; resume after a break with
+    `after_ticket_code`. Reasons: NOT_FOUND.
     """
     ActivateTicket: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]  # type: ignore[assignment]
-    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-    blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
-    IDEMPOTENCY_MISMATCH.
+    """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
+    TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
+    currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]  # type: ignore[assignment]
-    """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-    order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
-    stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
+    """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment
+    reference share one order. A payment that is not what the ticket's price snapshot asks for is a
+    verdict too, with both amounts; that ticket stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
     """
     GetInventory: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetInventoryRequest, _ota_service_pb2.GetInventoryResponse]  # type: ignore[assignment]
     """Reads the partner's stock now, from the database."""
     ListTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListTicketsRequest, _ota_service_pb2.ListTicketsResponse]  # type: ignore[assignment]
-    """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
-    may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
-    PAGE_TOKEN_INVALID.
+    """Lists the partner's tickets in the order of their codes, which is that of the days they were
+    made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
+    there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
     """
     IssueQr: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.IssueQrRequest, _ota_service_pb2.IssueQrResponse]  # type: ignore[assignment]
-    """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
-    jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-    before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
-    IDEMPOTENCY_MISMATCH.
+    """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will:
+    the ticket keeps its jti and codes printed before still work, unless `rotate` is set, which
+    supersedes them all. A ticket may be printed before it is activated. Reasons: NOT_FOUND,
+    TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.IssueOrderQrRequest, _ota_service_pb2.IssueOrderQrResponse]  # type: ignore[assignment]
-    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems
+    them by `ticket_code`, except those whose own QR was rotated after it was issued: issue it
+    again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
+    which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
+    them when sold.
 
-    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees only its own.
-    Each partner has a number of requests a minute (100 by default): `x-ratelimit-limit`, `x-ratelimit-remaining` and
-    `x-ratelimit-reset` (seconds) come with every answer. A call with a `request_id` may be repeated safely with the same
-    id: it gets the first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default):
+    `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
+    answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
+    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
     @_abc_1.abstractmethod
@@ -171,16 +185,18 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.BulkGenerateTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.BulkGenerateTicketsResponse, _abc.Awaitable[_ota_service_pb2.BulkGenerateTicketsResponse]]:
-        """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under one price snapshot.
-        With `activation` they are born ACTIVE and linked to one order. Answers the first page of tickets; the others come
-        from ListTickets (by `batch_id`), and with their QR tokens from ListBatchTickets or StreamBatchTickets.
+        """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
+        one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
+        first page of tickets; the others come from ListTickets (by `batch_id`), and with their QR
+        tokens from ListBatchTickets or StreamBatchTickets.
 
-        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves others their time: 50,000
-        take some seconds, and those that wait for their turn as long again each. Let the deadline be a minute or more; when
-        it has passed, repeat the call with the same `request_id`: it gets the batch if that was made, or makes it.
+        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves
+        others their time: 50,000 take some seconds, and those that wait for their turn as long again
+        each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
+        `request_id`: it gets the batch if that was made, or makes it.
 
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not `quantity` times the
-        price), IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
+        `quantity` times the price), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -197,9 +213,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.ListBatchTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ListBatchTicketsResponse, _abc.Awaitable[_ota_service_pb2.ListBatchTicketsResponse]]:
-        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for each where asked: the
-        text of its QR code. A repeat is safe; each token is another text of the same QR. Reasons: NOT_FOUND,
-        PAGE_TOKEN_INVALID.
+        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
+        each where asked: the text of its QR code. A repeat is safe; each token is another text of the
+        same QR. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -208,9 +224,10 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.StreamBatchTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ota_service_pb2.StreamBatchTicketsResponse], _abc.AsyncIterator[_ota_service_pb2.StreamBatchTicketsResponse]]:
-        """Streams all tickets of a batch in the order of their codes, with a QR token for each where asked; over HTTP one line
-        of JSON for each (application/x-ndjson). One call of the rate limit however large the batch, as slowly as it is read;
-        resume after a break with `after_ticket_code`. Reasons: NOT_FOUND.
+        """Streams all tickets of a batch in the order of their codes, with a QR token for each where
+        asked; over HTTP one line of JSON for each (application/x-ndjson). One call of the rate limit
+        however large the batch, as slowly as it is read; resume after a break with
+        `after_ticket_code`. Reasons: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -219,9 +236,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.ActivateTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ActivateTicketResponse, _abc.Awaitable[_ota_service_pb2.ActivateTicketResponse]]:
-        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (not PRE_GENERATED,
-        blocked, validity over), PAYMENT_MISMATCH (amount or currency is not that of the price snapshot, see PaymentProof),
-        IDEMPOTENCY_MISMATCH.
+        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
+        TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
+        currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -230,9 +247,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.ActivateTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ActivateTicketsResponse, _abc.Awaitable[_ota_service_pb2.ActivateTicketsResponse]]:
-        """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment reference share one
-        order. A payment that is not what the ticket's price snapshot asks for is a verdict too, with both amounts; that ticket
-        stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
+        """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment
+        reference share one order. A payment that is not what the ticket's price snapshot asks for is a
+        verdict too, with both amounts; that ticket stays as it is. Reasons: IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -249,9 +266,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.ListTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ListTicketsResponse, _abc.Awaitable[_ota_service_pb2.ListTicketsResponse]]:
-        """Lists the partner's tickets in the order of their codes, which is that of the days they were made, by page. A page
-        may be short, or empty, where few tickets pass the filter: go on while there is a next_page_token. Reasons:
-        PAGE_TOKEN_INVALID.
+        """Lists the partner's tickets in the order of their codes, which is that of the days they were
+        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
+        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -260,10 +277,10 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.IssueQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.IssueQrResponse, _abc.Awaitable[_ota_service_pb2.IssueQrResponse]]:
-        """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will: the ticket keeps its
-        jti and codes printed before still work, unless `rotate` is set, which supersedes them all. A ticket may be printed
-        before it is activated. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over),
-        IDEMPOTENCY_MISMATCH.
+        """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will:
+        the ticket keeps its jti and codes printed before still work, unless `rotate` is set, which
+        supersedes them all. A ticket may be printed before it is activated. Reasons: NOT_FOUND,
+        TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -272,9 +289,10 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.IssueOrderQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.IssueOrderQrResponse, _abc.Awaitable[_ota_service_pb2.IssueOrderQrResponse]]:
-        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and redeems
+        them by `ticket_code`, except those whose own QR was rotated after it was issued: issue it
+        again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
+        which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

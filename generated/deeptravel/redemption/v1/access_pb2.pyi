@@ -201,7 +201,9 @@ Global___SessionDeparture: _TypeAlias = SessionDeparture  # noqa: Y015
 
 @_typing.final
 class OpenValidatorSessionRequest(_message.Message):
-    """Opens a validator session, for one departure where one is named: by its number, or by service and day."""
+    """Opens a validator session, for one departure where one is named: by its number, or by service and
+    day.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -212,7 +214,9 @@ class OpenValidatorSessionRequest(_message.Message):
     terminal_device_id: _builtins.str
     """The terminal; must be the one the access token is bound to."""
     departure_id: _builtins.str
-    """The departure by its number, as in a ticket's `journey`. This, or `service_number` with `travel_date`, or none."""
+    """The departure by its number, as in a ticket's `journey`. This, or `service_number` with
+    `travel_date`, or none.
+    """
     service_number: _builtins.str
     """The departure by its service, e.g. `G5711`, in any width and case; with `travel_date`."""
     travel_date: _builtins.str

@@ -35,7 +35,9 @@ class _RedemptionResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rede
     REDEMPTION_RESULT_REJECT: _RedemptionResult.ValueType  # 2
     """Refused; nothing is consumed."""
     REDEMPTION_RESULT_WITHHELD: _RedemptionResult.ValueType  # 3
-    """Would have been admitted, but another item of an all-or-nothing call was refused; nothing is consumed."""
+    """Would have been admitted, but another item of an all-or-nothing call was refused; nothing is
+    consumed.
+    """
     REDEMPTION_RESULT_REVERSED: _RedemptionResult.ValueType  # 4
     """A supervisor took a redemption back."""
 
@@ -49,7 +51,9 @@ REDEMPTION_RESULT_SUCCESS: RedemptionResult.ValueType  # 1
 REDEMPTION_RESULT_REJECT: RedemptionResult.ValueType  # 2
 """Refused; nothing is consumed."""
 REDEMPTION_RESULT_WITHHELD: RedemptionResult.ValueType  # 3
-"""Would have been admitted, but another item of an all-or-nothing call was refused; nothing is consumed."""
+"""Would have been admitted, but another item of an all-or-nothing call was refused; nothing is
+consumed.
+"""
 REDEMPTION_RESULT_REVERSED: RedemptionResult.ValueType  # 4
 """A supervisor took a redemption back."""
 Global___RedemptionResult: _TypeAlias = RedemptionResult  # noqa: Y015
@@ -73,7 +77,9 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_TICKET_NOT_ACTIVE: _RefusalReason.ValueType  # 5
     """Pre-generated and not activated, or a refund or change of it is under way."""
     REFUSAL_REASON_TICKET_NOT_YET_VALID: _RefusalReason.ValueType  # 6
-    """Its validity has not begun, or boarding of its departure is not open yet; see `valid_from_time`."""
+    """Its validity has not begun, or boarding of its departure is not open yet; see
+    `valid_from_time`.
+    """
     REFUSAL_REASON_TICKET_EXPIRED: _RefusalReason.ValueType  # 7
     """Its validity is over."""
     REFUSAL_REASON_TICKET_REFUNDED: _RefusalReason.ValueType  # 8
@@ -95,9 +101,13 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_BLACKOUT_DATE: _RefusalReason.ValueType  # 16
     """The product is not valid today; of a departure's ticket, on the day of the departure."""
     REFUSAL_REASON_WRONG_DEPARTURE: _RefusalReason.ValueType  # 17
-    """The operator's session admits another departure; the ticket's own is named in `journey` and in the explanation."""
+    """The operator's session admits another departure; the ticket's own is named in `journey` and in
+    the explanation.
+    """
     REFUSAL_REASON_DEPARTURE_CANCELLED: _RefusalReason.ValueType  # 18
-    """The departure was cancelled by its operator; the ticket is refunded or may be changed free of charge."""
+    """The departure was cancelled by its operator; the ticket is refunded or may be changed free of
+    charge.
+    """
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a scan was refused: a closed list."""
@@ -115,7 +125,9 @@ REFUSAL_REASON_TICKET_NOT_FOUND: RefusalReason.ValueType  # 4
 REFUSAL_REASON_TICKET_NOT_ACTIVE: RefusalReason.ValueType  # 5
 """Pre-generated and not activated, or a refund or change of it is under way."""
 REFUSAL_REASON_TICKET_NOT_YET_VALID: RefusalReason.ValueType  # 6
-"""Its validity has not begun, or boarding of its departure is not open yet; see `valid_from_time`."""
+"""Its validity has not begun, or boarding of its departure is not open yet; see
+`valid_from_time`.
+"""
 REFUSAL_REASON_TICKET_EXPIRED: RefusalReason.ValueType  # 7
 """Its validity is over."""
 REFUSAL_REASON_TICKET_REFUNDED: RefusalReason.ValueType  # 8
@@ -137,9 +149,13 @@ REFUSAL_REASON_FUNCTION_NOT_ALLOWED_HERE: RefusalReason.ValueType  # 15
 REFUSAL_REASON_BLACKOUT_DATE: RefusalReason.ValueType  # 16
 """The product is not valid today; of a departure's ticket, on the day of the departure."""
 REFUSAL_REASON_WRONG_DEPARTURE: RefusalReason.ValueType  # 17
-"""The operator's session admits another departure; the ticket's own is named in `journey` and in the explanation."""
+"""The operator's session admits another departure; the ticket's own is named in `journey` and in
+the explanation.
+"""
 REFUSAL_REASON_DEPARTURE_CANCELLED: RefusalReason.ValueType  # 18
-"""The departure was cancelled by its operator; the ticket is refunded or may be changed free of charge."""
+"""The departure was cancelled by its operator; the ticket is refunded or may be changed free of
+charge.
+"""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
 class _SummaryGrouping:
@@ -248,7 +264,9 @@ class DecryptQrRequest(_message.Message):
 
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
     encrypted_data: _builtins.str
-    """The QR's text: `iv:encrypted:authTag:signature`; what a scanner adds to it is no fault, wherever one is taken."""
+    """The QR's text: `iv:encrypted:authTag:signature`; what a scanner adds to it is no fault,
+    wherever one is taken.
+    """
     def __init__(
         self,
         *,
@@ -264,8 +282,8 @@ Global___DecryptQrRequest: _TypeAlias = DecryptQrRequest  # noqa: Y015
 
 @_typing.final
 class TicketDetails(_message.Message):
-    """What a ticket is for: what an operator looks at before he admits anybody. It stands in every answer about a ticket that
-    exists, refusals included.
+    """What a ticket is for: what an operator looks at before he admits anybody. It stands in every
+    answer about a ticket that exists, refusals included.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -290,14 +308,14 @@ class TicketDetails(_message.Message):
     """Whether the operator has cancelled the departure."""
     @_builtins.property
     def journey(self) -> _offer_pb2.Journey:
-        """The departure, from where the customer boards to where he leaves, at the times that are planned now; absent for a
-        ticket of no departure.
+        """The departure, from where the customer boards to where he leaves, at the times that are planned
+        now; absent for a ticket of no departure.
         """
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on it is admitted: of a departure, when boarding opens by the product's `boarding_minutes`, also on the
-        evening before.
+        """From when on it is admitted: of a departure, when boarding opens by the product's
+        `boarding_minutes`, also on the evening before.
         """
 
     @_builtins.property
@@ -434,7 +452,9 @@ class LookupOrderRequest(_message.Message):
     encrypted_data: _builtins.str
     """The QR of the order, or of any of its tickets. This or `order_id`."""
     order_id: _builtins.str
-    """The order. This or `encrypted_data`. To an operator whose venue redeems nothing of it, it does not exist."""
+    """The order. This or `encrypted_data`. To an operator whose venue redeems nothing of it, it does
+    not exist.
+    """
     page_size: _builtins.int
     """How many tickets, at most 200; 200 if absent."""
     page_token: _builtins.str
@@ -469,8 +489,8 @@ class OrderTicket(_message.Message):
     ticket_code: _builtins.str
     """Code of the ticket."""
     result: Global___RedemptionResult.ValueType
-    """REJECT if a redemption would be refused whatever the function, also because the order's QR that was sent does not open
-    this ticket (QR_SUPERSEDED); absent otherwise.
+    """REJECT if a redemption would be refused whatever the function, also because the order's QR that
+    was sent does not open this ticket (QR_SUPERSEDED); absent otherwise.
     """
     reason: Global___RefusalReason.ValueType
     """Why; absent unless `result` is REJECT."""
@@ -585,8 +605,8 @@ class RedeemRequest(_message.Message):
     quantity: _builtins.int
     """How many uses to consume at once, 1 to 100; 1 if 0."""
     request_id: _builtins.str
-    """Chosen by the terminal, new for each scan, up to 64 characters. With it a repeat gets the first answer again;
-    without it a repeat of an admitted scan is refused as ALREADY_REDEEMED.
+    """Chosen by the terminal, new for each scan, up to 64 characters. With it a repeat gets the first
+    answer again; without it a repeat of an admitted scan is refused as ALREADY_REDEEMED.
     """
     session_code: _builtins.str
     """The validator session, if one is open."""
@@ -728,7 +748,9 @@ class RedeemByCodeRequest(_message.Message):
     comment: _builtins.str
     """Why there is no QR, in words, 1 to 200 characters; it stands in the audit trail."""
     request_id: _builtins.str
-    """Chosen by the terminal, new for each redemption, 1 to 64 characters. A repeat gets the first answer again."""
+    """Chosen by the terminal, new for each redemption, 1 to 64 characters. A repeat gets the first
+    answer again.
+    """
     quantity: _builtins.int
     """How many uses to consume at once, 1 to 100; 1 if 0."""
     terminal_device_id: _builtins.str
@@ -777,8 +799,8 @@ class RedeemByCodeResponse(_message.Message):
     redemption_id: _builtins.str
     """Id of the recorded event."""
     reason: Global___RefusalReason.ValueType
-    """Why it was refused; absent unless `result` is REJECT. TICKET_NOT_FOUND also for a ticket of which this merchant redeems
-    nothing.
+    """Why it was refused; absent unless `result` is REJECT. TICKET_NOT_FOUND also for a ticket of
+    which this merchant redeems nothing.
     """
     ticket_code: _builtins.str
     """Code of the ticket; empty if there is none such."""
@@ -1224,7 +1246,9 @@ class Redemption(_message.Message):
     reversed_redemption_id: _builtins.str
     """The redemption a reversal took back; empty otherwise."""
     comment: _builtins.str
-    """Why, in the supervisor's words: of a reversal, or of a redemption by the ticket's code. Empty otherwise."""
+    """Why, in the supervisor's words: of a reversal, or of a redemption by the ticket's code. Empty
+    otherwise.
+    """
     @_builtins.property
     def redeemed_at(self) -> _timestamp_pb2.Timestamp:
         """When it was decided."""
@@ -1301,7 +1325,9 @@ class SummarizeRedemptionsRequest(_message.Message):
     """One more grouping."""
     @_builtins.property
     def time_from(self) -> _timestamp_pb2.Timestamp:
-        """From this time; the start of today if absent: by the clock of an operator's venue, for administrators of the platform."""
+        """From this time; the start of today if absent: by the clock of an operator's venue, for
+        administrators of the platform.
+        """
 
     @_builtins.property
     def time_until(self) -> _timestamp_pb2.Timestamp:
@@ -1346,8 +1372,8 @@ class SummaryRow(_message.Message):
     events: _builtins.int
     """How many events."""
     uses: _builtins.int
-    """How many uses they consumed (SUCCESS, those that were taken back later included) or gave back (REVERSED); 0 if they
-    were refused.
+    """How many uses they consumed (SUCCESS, those that were taken back later included) or gave back
+    (REVERSED); 0 if they were refused.
     """
     def __init__(
         self,

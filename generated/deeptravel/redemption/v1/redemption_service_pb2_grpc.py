@@ -27,11 +27,11 @@ if _version_not_supported:
 
 
 class RedemptionServiceStub:
-    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
-    a mistake, read what was redeemed.
+    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem
+    entitlements, reverse a mistake, read what was redeemed.
 
-    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan repeated with the same
-    `request_id` from the same terminal gets the first answer again.
+    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan
+    repeated with the same `request_id` from the same terminal gets the first answer again.
     """
 
     def __init__(self, channel):
@@ -113,27 +113,28 @@ class RedemptionServiceStub:
 
 
 class RedemptionServiceServicer:
-    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
-    a mistake, read what was redeemed.
+    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem
+    entitlements, reverse a mistake, read what was redeemed.
 
-    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan repeated with the same
-    `request_id` from the same terminal gets the first answer again.
+    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan
+    repeated with the same `request_id` from the same terminal gets the first answer again.
     """
 
     def OperatorLogin(self, request, context):
-        """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-        address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
-        address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
-        SERVER_BUSY (more than 16 wait from one place, or too many in all).
+        """Logs an operator in at a terminal and binds the access token to it. Failures are counted by
+        name, terminal and address together: who guesses elsewhere does not lock an operator out.
+        Log-ins that arrive together take turns by address, those at a terminal where the operator has
+        logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait
+        from one place, or too many in all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshToken(self, request, context):
-        """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
-        was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
-        UNAUTHENTICATED.
+        """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30
+        s, for an answer that was lost, gets the same tokens again; one that comes later, or a token
+        older still, ends the log-in. Reasons: UNAUTHENTICATED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,33 +148,35 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def OpenValidatorSession(self, request, context):
-        """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
-        departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
-        and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+        """Opens the caller's session at the terminal its token is bound to; answers the open one if there
+        is one for the same departure, and closes one for another. While a session for a departure is
+        open, every scan of this log-in, with its `session_code` or without, refuses the tickets of
+        other departures as WRONG_DEPARTURE; tickets of no departure, and shared entitlements, are not
+        concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseValidatorSession(self, request, context):
-        """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's).
+        """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or
+        another's).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecryptQr(self, request, context):
-        """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A partner sees only its own
-        tickets.
+        """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A
+        partner sees only its own tickets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LookupOrder(self, request, context):
-        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
-        administrators and where one of its functions is redeemed. Writes nothing.
+        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its
+        id, then only to administrators and where one of its functions is redeemed. Writes nothing.
         Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -181,58 +184,62 @@ class RedemptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Redeem(self, request, context):
-        """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN, IDEMPOTENCY_MISMATCH.
+        """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedeemMany(self, request, context):
-        """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
-        none. Reasons as Redeem.
+        """Consumes uses of several entitlements in one call, of one ticket or several; with
+        `all_or_nothing` either all or none. Reasons as Redeem.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedeemByCode(self, request, context):
-        """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
-        Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
-        Reasons as Redeem.
+        """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words;
+        all else is as in Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors
+        only; recorded in the audit trail. Reasons as Redeem.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ScanStream(self, request_iterator, context):
-        """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided, matched by
-        `scan_id`, several in one message where they were decided together. When 256 scans of a stream are in flight the
-        server reads no further until some are answered. The stream ends with UNAUTHENTICATED within a second of the
-        operator's or the terminal's revocation.
+        """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
+        matched by `scan_id`, several in one message where they were decided together. When 256 scans
+        of a stream are in flight the server reads no further until some are answered. The stream ends
+        with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReverseRedemption(self, request, context):
-        """Takes a redemption back within the merchant's window: its uses are free again, and the QR may redeem the function
-        again. Supervisors of the same merchant only. Reasons: NOT_FOUND, REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
+        """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
+        redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
+        REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRedemptions(self, request, context):
-        """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-        Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """Lists redemption events, newest first, by page: of the caller's merchant, or for an
+        administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
+        caller are read at once), RANGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SummarizeRedemptions(self, request, context):
-        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
-        just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
+        more grouping. What has just happened counts. Reasons: SERVER_BUSY (as ListRedemptions),
+        RANGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -320,11 +327,11 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RedemptionService:
-    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
-    a mistake, read what was redeemed.
+    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem
+    entitlements, reverse a mistake, read what was redeemed.
 
-    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan repeated with the same
-    `request_id` from the same terminal gets the first answer again.
+    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan
+    repeated with the same `request_id` from the same terminal gets the first answer again.
     """
 
     @staticmethod

@@ -28,11 +28,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RedemptionServiceStub:
-    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
-    a mistake, read what was redeemed.
+    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem
+    entitlements, reverse a mistake, read what was redeemed.
 
-    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan repeated with the same
-    `request_id` from the same terminal gets the first answer again.
+    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan
+    repeated with the same `request_id` from the same terminal gets the first answer again.
     """
 
     @_typing.overload
@@ -40,141 +40,159 @@ class RedemptionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RedemptionServiceAsyncStub: ...
     OperatorLogin: _grpc.UnaryUnaryMultiCallable[_access_pb2.OperatorLoginRequest, _access_pb2.OperatorLoginResponse]
-    """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-    address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
-    address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
-    SERVER_BUSY (more than 16 wait from one place, or too many in all).
+    """Logs an operator in at a terminal and binds the access token to it. Failures are counted by
+    name, terminal and address together: who guesses elsewhere does not lock an operator out.
+    Log-ins that arrive together take turns by address, those at a terminal where the operator has
+    logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait
+    from one place, or too many in all).
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RefreshTokenRequest, _access_pb2.RefreshTokenResponse]
-    """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
-    was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
-    UNAUTHENTICATED.
+    """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30
+    s, for an answer that was lost, gets the same tokens again; one that comes later, or a token
+    older still, ends the log-in. Reasons: UNAUTHENTICATED.
     """
     Logout: _grpc.UnaryUnaryMultiCallable[_access_pb2.LogoutRequest, _access_pb2.LogoutResponse]
     """Ends the caller's log-in: its tokens and validator sessions. A repeat does no harm."""
     OpenValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]
-    """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
-    departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
-    and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+    """Opens the caller's session at the terminal its token is bound to; answers the open one if there
+    is one for the same departure, and closes one for another. While a session for a departure is
+    open, every scan of this log-in, with its `session_code` or without, refuses the tickets of
+    other departures as WRONG_DEPARTURE; tickets of no departure, and shared entitlements, are not
+    concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
     """
     CloseValidatorSession: _grpc.UnaryUnaryMultiCallable[_access_pb2.CloseValidatorSessionRequest, _access_pb2.CloseValidatorSessionResponse]
-    """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
+    """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or
+    another's).
+    """
     DecryptQr: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.DecryptQrRequest, _redemption_pb2.DecryptQrResponse]
-    """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A partner sees only its own
-    tickets.
+    """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A
+    partner sees only its own tickets.
     """
     LookupOrder: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.LookupOrderRequest, _redemption_pb2.LookupOrderResponse]
-    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
-    administrators and where one of its functions is redeemed. Writes nothing.
+    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its
+    id, then only to administrators and where one of its functions is redeemed. Writes nothing.
     Reasons: NOT_FOUND.
     """
     Redeem: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.RedeemRequest, _redemption_pb2.RedeemResponse]
-    """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN, IDEMPOTENCY_MISMATCH."""
+    """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN,
+    IDEMPOTENCY_MISMATCH.
+    """
     RedeemMany: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.RedeemManyRequest, _redemption_pb2.RedeemManyResponse]
-    """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
-    none. Reasons as Redeem.
+    """Consumes uses of several entitlements in one call, of one ticket or several; with
+    `all_or_nothing` either all or none. Reasons as Redeem.
     """
     RedeemByCode: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.RedeemByCodeRequest, _redemption_pb2.RedeemByCodeResponse]
-    """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
-    Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
-    Reasons as Redeem.
+    """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words;
+    all else is as in Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors
+    only; recorded in the audit trail. Reasons as Redeem.
     """
     ScanStream: _grpc.StreamStreamMultiCallable[_redemption_pb2.ScanStreamRequest, _redemption_pb2.ScanStreamResponse]
-    """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided, matched by
-    `scan_id`, several in one message where they were decided together. When 256 scans of a stream are in flight the
-    server reads no further until some are answered. The stream ends with UNAUTHENTICATED within a second of the
-    operator's or the terminal's revocation.
+    """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
+    matched by `scan_id`, several in one message where they were decided together. When 256 scans
+    of a stream are in flight the server reads no further until some are answered. The stream ends
+    with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
     """
     ReverseRedemption: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]
-    """Takes a redemption back within the merchant's window: its uses are free again, and the QR may redeem the function
-    again. Supervisors of the same merchant only. Reasons: NOT_FOUND, REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
+    """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
+    redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
+    REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
     """
     ListRedemptions: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.ListRedemptionsRequest, _redemption_pb2.ListRedemptionsResponse]
-    """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-    Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """Lists redemption events, newest first, by page: of the caller's merchant, or for an
+    administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
+    caller are read at once), RANGE_TOO_LARGE.
     """
     SummarizeRedemptions: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.SummarizeRedemptionsRequest, _redemption_pb2.SummarizeRedemptionsResponse]
-    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
-    just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
+    more grouping. What has just happened counts. Reasons: SERVER_BUSY (as ListRedemptions),
+    RANGE_TOO_LARGE.
     """
 
 @_typing.type_check_only
 class RedemptionServiceAsyncStub(RedemptionServiceStub):
-    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
-    a mistake, read what was redeemed.
+    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem
+    entitlements, reverse a mistake, read what was redeemed.
 
-    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan repeated with the same
-    `request_id` from the same terminal gets the first answer again.
+    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan
+    repeated with the same `request_id` from the same terminal gets the first answer again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OperatorLogin: _aio.UnaryUnaryMultiCallable[_access_pb2.OperatorLoginRequest, _access_pb2.OperatorLoginResponse]  # type: ignore[assignment]
-    """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-    address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
-    address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
-    SERVER_BUSY (more than 16 wait from one place, or too many in all).
+    """Logs an operator in at a terminal and binds the access token to it. Failures are counted by
+    name, terminal and address together: who guesses elsewhere does not lock an operator out.
+    Log-ins that arrive together take turns by address, those at a terminal where the operator has
+    logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait
+    from one place, or too many in all).
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RefreshTokenRequest, _access_pb2.RefreshTokenResponse]  # type: ignore[assignment]
-    """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
-    was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
-    UNAUTHENTICATED.
+    """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30
+    s, for an answer that was lost, gets the same tokens again; one that comes later, or a token
+    older still, ends the log-in. Reasons: UNAUTHENTICATED.
     """
     Logout: _aio.UnaryUnaryMultiCallable[_access_pb2.LogoutRequest, _access_pb2.LogoutResponse]  # type: ignore[assignment]
     """Ends the caller's log-in: its tokens and validator sessions. A repeat does no harm."""
     OpenValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.OpenValidatorSessionRequest, _access_pb2.OpenValidatorSessionResponse]  # type: ignore[assignment]
-    """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
-    departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-    `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
-    and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+    """Opens the caller's session at the terminal its token is bound to; answers the open one if there
+    is one for the same departure, and closes one for another. While a session for a departure is
+    open, every scan of this log-in, with its `session_code` or without, refuses the tickets of
+    other departures as WRONG_DEPARTURE; tickets of no departure, and shared entitlements, are not
+    concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
     """
     CloseValidatorSession: _aio.UnaryUnaryMultiCallable[_access_pb2.CloseValidatorSessionRequest, _access_pb2.CloseValidatorSessionResponse]  # type: ignore[assignment]
-    """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
+    """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or
+    another's).
+    """
     DecryptQr: _aio.UnaryUnaryMultiCallable[_redemption_pb2.DecryptQrRequest, _redemption_pb2.DecryptQrResponse]  # type: ignore[assignment]
-    """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A partner sees only its own
-    tickets.
+    """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A
+    partner sees only its own tickets.
     """
     LookupOrder: _aio.UnaryUnaryMultiCallable[_redemption_pb2.LookupOrderRequest, _redemption_pb2.LookupOrderResponse]  # type: ignore[assignment]
-    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
-    administrators and where one of its functions is redeemed. Writes nothing.
+    """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its
+    id, then only to administrators and where one of its functions is redeemed. Writes nothing.
     Reasons: NOT_FOUND.
     """
     Redeem: _aio.UnaryUnaryMultiCallable[_redemption_pb2.RedeemRequest, _redemption_pb2.RedeemResponse]  # type: ignore[assignment]
-    """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN, IDEMPOTENCY_MISMATCH."""
+    """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN,
+    IDEMPOTENCY_MISMATCH.
+    """
     RedeemMany: _aio.UnaryUnaryMultiCallable[_redemption_pb2.RedeemManyRequest, _redemption_pb2.RedeemManyResponse]  # type: ignore[assignment]
-    """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
-    none. Reasons as Redeem.
+    """Consumes uses of several entitlements in one call, of one ticket or several; with
+    `all_or_nothing` either all or none. Reasons as Redeem.
     """
     RedeemByCode: _aio.UnaryUnaryMultiCallable[_redemption_pb2.RedeemByCodeRequest, _redemption_pb2.RedeemByCodeResponse]  # type: ignore[assignment]
-    """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
-    Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
-    Reasons as Redeem.
+    """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words;
+    all else is as in Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors
+    only; recorded in the audit trail. Reasons as Redeem.
     """
     ScanStream: _aio.StreamStreamMultiCallable[_redemption_pb2.ScanStreamRequest, _redemption_pb2.ScanStreamResponse]  # type: ignore[assignment]
-    """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided, matched by
-    `scan_id`, several in one message where they were decided together. When 256 scans of a stream are in flight the
-    server reads no further until some are answered. The stream ends with UNAUTHENTICATED within a second of the
-    operator's or the terminal's revocation.
+    """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
+    matched by `scan_id`, several in one message where they were decided together. When 256 scans
+    of a stream are in flight the server reads no further until some are answered. The stream ends
+    with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
     """
     ReverseRedemption: _aio.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]  # type: ignore[assignment]
-    """Takes a redemption back within the merchant's window: its uses are free again, and the QR may redeem the function
-    again. Supervisors of the same merchant only. Reasons: NOT_FOUND, REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
+    """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
+    redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
+    REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
     """
     ListRedemptions: _aio.UnaryUnaryMultiCallable[_redemption_pb2.ListRedemptionsRequest, _redemption_pb2.ListRedemptionsResponse]  # type: ignore[assignment]
-    """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-    Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """Lists redemption events, newest first, by page: of the caller's merchant, or for an
+    administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
+    caller are read at once), RANGE_TOO_LARGE.
     """
     SummarizeRedemptions: _aio.UnaryUnaryMultiCallable[_redemption_pb2.SummarizeRedemptionsRequest, _redemption_pb2.SummarizeRedemptionsResponse]  # type: ignore[assignment]
-    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
-    just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+    """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
+    more grouping. What has just happened counts. Reasons: SERVER_BUSY (as ListRedemptions),
+    RANGE_TOO_LARGE.
     """
 
 class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem entitlements, reverse
-    a mistake, read what was redeemed.
+    """What merchants do at their terminals: log in, look at a QR without consuming anything, redeem
+    entitlements, reverse a mistake, read what was redeemed.
 
-    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan repeated with the same
-    `request_id` from the same terminal gets the first answer again.
+    A refused scan is an answer (`result` REJECT, in JSON with HTTP 422), not an error. A scan
+    repeated with the same `request_id` from the same terminal gets the first answer again.
     """
 
     @_abc_1.abstractmethod
@@ -183,10 +201,11 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.OperatorLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.OperatorLoginResponse, _abc.Awaitable[_access_pb2.OperatorLoginResponse]]:
-        """Logs an operator in at a terminal and binds the access token to it. Failures are counted by name, terminal and
-        address together: who guesses elsewhere does not lock an operator out. Log-ins that arrive together take turns by
-        address, those at a terminal where the operator has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED,
-        SERVER_BUSY (more than 16 wait from one place, or too many in all).
+        """Logs an operator in at a terminal and binds the access token to it. Failures are counted by
+        name, terminal and address together: who guesses elsewhere does not lock an operator out.
+        Log-ins that arrive together take turns by address, those at a terminal where the operator has
+        logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait
+        from one place, or too many in all).
         """
 
     @_abc_1.abstractmethod
@@ -195,9 +214,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.RefreshTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RefreshTokenResponse, _abc.Awaitable[_access_pb2.RefreshTokenResponse]]:
-        """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30 s, for an answer that
-        was lost, gets the same tokens again; one that comes later, or a token older still, ends the log-in. Reasons:
-        UNAUTHENTICATED.
+        """Gives a new access and refresh token for a refresh token; each works once. A repeat within 30
+        s, for an answer that was lost, gets the same tokens again; one that comes later, or a token
+        older still, ends the log-in. Reasons: UNAUTHENTICATED.
         """
 
     @_abc_1.abstractmethod
@@ -214,10 +233,11 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.OpenValidatorSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.OpenValidatorSessionResponse, _abc.Awaitable[_access_pb2.OpenValidatorSessionResponse]]:
-        """Opens the caller's session at the terminal its token is bound to; answers the open one if there is one for the same
-        departure, and closes one for another. While a session for a departure is open, every scan of this log-in, with its
-        `session_code` or without, refuses the tickets of other departures as WRONG_DEPARTURE; tickets of no departure,
-        and shared entitlements, are not concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
+        """Opens the caller's session at the terminal its token is bound to; answers the open one if there
+        is one for the same departure, and closes one for another. While a session for a departure is
+        open, every scan of this log-in, with its `session_code` or without, refuses the tickets of
+        other departures as WRONG_DEPARTURE; tickets of no departure, and shared entitlements, are not
+        concerned. Reasons: TERMINAL_MISMATCH, NOT_FOUND (departure).
         """
 
     @_abc_1.abstractmethod
@@ -226,7 +246,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.CloseValidatorSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.CloseValidatorSessionResponse, _abc.Awaitable[_access_pb2.CloseValidatorSessionResponse]]:
-        """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or another's)."""
+        """Closes the caller's session. A repeat does no harm. Reasons: SESSION_NOT_OPEN (unknown or
+        another's).
+        """
 
     @_abc_1.abstractmethod
     def DecryptQr(
@@ -234,8 +256,8 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.DecryptQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.DecryptQrResponse, _abc.Awaitable[_redemption_pb2.DecryptQrResponse]]:
-        """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A partner sees only its own
-        tickets.
+        """Looks at a QR: reads, writes nothing, may be called any number of times, needs no venue. A
+        partner sees only its own tickets.
         """
 
     @_abc_1.abstractmethod
@@ -244,8 +266,8 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.LookupOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.LookupOrderResponse, _abc.Awaitable[_redemption_pb2.LookupOrderResponse]]:
-        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its id, then only to
-        administrators and where one of its functions is redeemed. Writes nothing.
+        """Lists the tickets of an order, by the order's QR, by the QR of any of its tickets, or by its
+        id, then only to administrators and where one of its functions is redeemed. Writes nothing.
         Reasons: NOT_FOUND.
         """
 
@@ -255,7 +277,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.RedeemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.RedeemResponse, _abc.Awaitable[_redemption_pb2.RedeemResponse]]:
-        """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN, IDEMPOTENCY_MISMATCH."""
+        """Consumes uses of one entitlement of a ticket. Reasons: TERMINAL_MISMATCH, SESSION_NOT_OPEN,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def RedeemMany(
@@ -263,8 +287,8 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.RedeemManyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.RedeemManyResponse, _abc.Awaitable[_redemption_pb2.RedeemManyResponse]]:
-        """Consumes uses of several entitlements in one call, of one ticket or several; with `all_or_nothing` either all or
-        none. Reasons as Redeem.
+        """Consumes uses of several entitlements in one call, of one ticket or several; with
+        `all_or_nothing` either all or none. Reasons as Redeem.
         """
 
     @_abc_1.abstractmethod
@@ -273,9 +297,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.RedeemByCodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.RedeemByCodeResponse, _abc.Awaitable[_redemption_pb2.RedeemByCodeResponse]]:
-        """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words; all else is as in
-        Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors only; recorded in the audit trail.
-        Reasons as Redeem.
+        """Redeems without a QR at hand (a torn print), by the ticket's code and with the reason in words;
+        all else is as in Redeem, as if the ticket's QR that is valid now had been scanned. Supervisors
+        only; recorded in the audit trail. Reasons as Redeem.
         """
 
     @_abc_1.abstractmethod
@@ -284,10 +308,10 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_redemption_pb2.ScanStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_redemption_pb2.ScanStreamResponse], _abc.AsyncIterator[_redemption_pb2.ScanStreamResponse]]:
-        """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided, matched by
-        `scan_id`, several in one message where they were decided together. When 256 scans of a stream are in flight the
-        server reads no further until some are answered. The stream ends with UNAUTHENTICATED within a second of the
-        operator's or the terminal's revocation.
+        """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
+        matched by `scan_id`, several in one message where they were decided together. When 256 scans
+        of a stream are in flight the server reads no further until some are answered. The stream ends
+        with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
         """
 
     @_abc_1.abstractmethod
@@ -296,8 +320,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.ReverseRedemptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.ReverseRedemptionResponse, _abc.Awaitable[_redemption_pb2.ReverseRedemptionResponse]]:
-        """Takes a redemption back within the merchant's window: its uses are free again, and the QR may redeem the function
-        again. Supervisors of the same merchant only. Reasons: NOT_FOUND, REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
+        """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
+        redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
+        REVERSAL_REFUSED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -306,8 +331,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.ListRedemptionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.ListRedemptionsResponse, _abc.Awaitable[_redemption_pb2.ListRedemptionsResponse]]:
-        """Lists redemption events, newest first, by page: of the caller's merchant, or for an administrator of all.
-        Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """Lists redemption events, newest first, by page: of the caller's merchant, or for an
+        administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
+        caller are read at once), RANGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -316,8 +342,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _redemption_pb2.SummarizeRedemptionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_redemption_pb2.SummarizeRedemptionsResponse, _abc.Awaitable[_redemption_pb2.SummarizeRedemptionsResponse]]:
-        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one more grouping. What has
-        just happened counts. Reasons: SERVER_BUSY (as ListRedemptions), RANGE_TOO_LARGE.
+        """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
+        more grouping. What has just happened counts. Reasons: SERVER_BUSY (as ListRedemptions),
+        RANGE_TOO_LARGE.
         """
 
 def add_RedemptionServiceServicer_to_server(servicer: RedemptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -251,7 +251,9 @@ class PriceLine(_message.Message):
     promotion_code: _builtins.str
     """Code of the promotion; empty for one that applies by itself."""
     display_name_en: _builtins.str
-    """What a person calls it, in English: e.g. `Adult fare`, `Group discount 10%`, or the promotion's name."""
+    """What a person calls it, in English: e.g. `Adult fare`, `Group discount 10%`, or the promotion's
+    name.
+    """
     display_name_zh: _builtins.str
     """The same in Chinese."""
     def __init__(
@@ -316,8 +318,8 @@ class RefundTier(_message.Message):
     MINUTES_BEFORE_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
     minutes_before: _builtins.int
-    """Applies this many minutes before departure or the first moment of use, and earlier; below 0: after it. 0: until
-    departure or, of what does not depart, until the validity ends.
+    """Applies this many minutes before departure or the first moment of use, and earlier; below 0:
+    after it. 0: until departure or, of what does not depart, until the validity ends.
     """
     percent: _builtins.int
     """Percent of what was paid that is given back, 0 to 100."""
@@ -534,8 +536,8 @@ class Offer(_message.Message):
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on the tickets are valid; of a departure, the beginning of the travel date, and gates admit them from the
-        opening of boarding on.
+        """From when on the tickets are valid; of a departure, the beginning of the travel date, and gates
+        admit them from the opening of boarding on.
         """
 
     @_builtins.property
@@ -896,8 +898,8 @@ class GetProductResponse(_message.Message):
     validity_days: _builtins.int
     """Days a ticket is valid after its first one."""
     max_per_traveller: _builtins.int
-    """How many tickets of it one traveller may hold and have for the same departure, in all its classes together, or for the
-    same day of use.
+    """How many tickets of it one traveller may hold and have for the same departure, in all its
+    classes together, or for the same day of use.
     """
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductFare]:

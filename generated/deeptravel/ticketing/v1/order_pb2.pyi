@@ -69,7 +69,9 @@ class _CancelReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelRe
     CANCEL_REASON_REFUNDED: _CancelReason.ValueType  # 3
     """Every ticket was refunded, or changed to another."""
     CANCEL_REASON_DEPARTURE_CANCELLED: _CancelReason.ValueType  # 4
-    """The operator cancelled a departure in it before it was paid, or that of the ticket it was to change."""
+    """The operator cancelled a departure in it before it was paid, or that of the ticket it was to
+    change.
+    """
 
 class CancelReason(_CancelReason, metaclass=_CancelReasonEnumTypeWrapper):
     """Why an order was cancelled."""
@@ -83,7 +85,9 @@ CANCEL_REASON_HOLD_EXPIRED: CancelReason.ValueType  # 2
 CANCEL_REASON_REFUNDED: CancelReason.ValueType  # 3
 """Every ticket was refunded, or changed to another."""
 CANCEL_REASON_DEPARTURE_CANCELLED: CancelReason.ValueType  # 4
-"""The operator cancelled a departure in it before it was paid, or that of the ticket it was to change."""
+"""The operator cancelled a departure in it before it was paid, or that of the ticket it was to
+change.
+"""
 Global___CancelReason: _TypeAlias = CancelReason  # noqa: Y015
 
 class _DocumentType:
@@ -95,73 +99,90 @@ class _DocumentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Document
     DOCUMENT_TYPE_UNSPECIFIED: _DocumentType.ValueType  # 0
     """None; enough for packages and pets."""
     DOCUMENT_TYPE_RESIDENT_ID: _DocumentType.ValueType  # 1
-    """Resident identity card of the mainland (居民身份证): 18 characters, as 11010519491231002X. Tells the date of birth."""
+    """Resident identity card of the mainland (居民身份证): 18 characters, as 11010519491231002X. Tells the
+    date of birth.
+    """
     DOCUMENT_TYPE_PASSPORT: _DocumentType.ValueType  # 2
     """Passport: 5 to 9 letters and digits."""
     DOCUMENT_TYPE_MAINLAND_TRAVEL_PERMIT: _DocumentType.ValueType  # 3
-    """Mainland travel permit for residents of Hong Kong and Macau (回乡证, Home Return Permit): H or M and 8 or 10 digits."""
+    """Mainland travel permit for residents of Hong Kong and Macau (回乡证, Home Return Permit): H or M
+    and 8 or 10 digits.
+    """
     DOCUMENT_TYPE_HK_MACAO_PERMIT: _DocumentType.ValueType  # 4
-    """Exit-entry permit for travel to Hong Kong and Macau (往来港澳通行证): C or W and 8 digits, or C, a letter and 7 digits."""
+    """Exit-entry permit for travel to Hong Kong and Macau (往来港澳通行证): C or W and 8 digits, or C, a
+    letter and 7 digits.
+    """
     DOCUMENT_TYPE_RESIDENCE_PERMIT: _DocumentType.ValueType  # 5
-    """Residence permit for residents of Hong Kong, Macau and Taiwan (港澳台居民居住证): as a resident identity card, in 81,
-    82 or 83; is taken as one too. Tells the date of birth.
+    """Residence permit for residents of Hong Kong, Macau and Taiwan (港澳台居民居住证): as a resident
+    identity card, in 81, 82 or 83; is taken as one too. Tells the date of birth.
     """
     DOCUMENT_TYPE_TAIWAN_COMPATRIOT_PERMIT: _DocumentType.ValueType  # 6
     """Mainland travel permit for residents of Taiwan (台胞证): 8 or 10 digits."""
     DOCUMENT_TYPE_TAIWAN_TRAVEL_PERMIT: _DocumentType.ValueType  # 7
     """Exit-entry permit for travel to Taiwan (往来台湾通行证): L or T and 8 digits."""
     DOCUMENT_TYPE_HKID: _DocumentType.ValueType  # 8
-    """Hong Kong identity card (香港身份證): one or two letters, 6 digits and the check character, as A123456(3)."""
+    """Hong Kong identity card (香港身份證): one or two letters, 6 digits and the check character, as
+    A123456(3).
+    """
     DOCUMENT_TYPE_MACAO_BIR: _DocumentType.ValueType  # 9
-    """Macau resident identity card (澳門居民身份證, BIR): 8 digits, as 1234567(8). How its last digit is worked out is not
-    published, so it is not checked.
+    """Macau resident identity card (澳門居民身份證, BIR): 8 digits, as 1234567(8). How its last digit is
+    worked out is not published, so it is not checked.
     """
     DOCUMENT_TYPE_FOREIGN_PERMANENT_RESIDENT_CARD: _DocumentType.ValueType  # 10
-    """Foreign permanent resident identity card (外国人永久居留身份证): 18 characters from 9 on, which tell the date of birth,
-    or, before 2023, 3 letters and 12 digits.
+    """Foreign permanent resident identity card (外国人永久居留身份证): 18 characters from 9 on, which tell the
+    date of birth, or, before 2023, 3 letters and 12 digits.
     """
 
 class DocumentType(_DocumentType, metaclass=_DocumentTypeEnumTypeWrapper):
-    """A travel document. Looked at is what a number says of itself (form, check character, date of birth), never the district
-    in it, nor whether it was issued.
+    """A travel document. Looked at is what a number says of itself (form, check character, date of
+    birth), never the district in it, nor whether it was issued.
     """
 
 DOCUMENT_TYPE_UNSPECIFIED: DocumentType.ValueType  # 0
 """None; enough for packages and pets."""
 DOCUMENT_TYPE_RESIDENT_ID: DocumentType.ValueType  # 1
-"""Resident identity card of the mainland (居民身份证): 18 characters, as 11010519491231002X. Tells the date of birth."""
+"""Resident identity card of the mainland (居民身份证): 18 characters, as 11010519491231002X. Tells the
+date of birth.
+"""
 DOCUMENT_TYPE_PASSPORT: DocumentType.ValueType  # 2
 """Passport: 5 to 9 letters and digits."""
 DOCUMENT_TYPE_MAINLAND_TRAVEL_PERMIT: DocumentType.ValueType  # 3
-"""Mainland travel permit for residents of Hong Kong and Macau (回乡证, Home Return Permit): H or M and 8 or 10 digits."""
+"""Mainland travel permit for residents of Hong Kong and Macau (回乡证, Home Return Permit): H or M
+and 8 or 10 digits.
+"""
 DOCUMENT_TYPE_HK_MACAO_PERMIT: DocumentType.ValueType  # 4
-"""Exit-entry permit for travel to Hong Kong and Macau (往来港澳通行证): C or W and 8 digits, or C, a letter and 7 digits."""
+"""Exit-entry permit for travel to Hong Kong and Macau (往来港澳通行证): C or W and 8 digits, or C, a
+letter and 7 digits.
+"""
 DOCUMENT_TYPE_RESIDENCE_PERMIT: DocumentType.ValueType  # 5
-"""Residence permit for residents of Hong Kong, Macau and Taiwan (港澳台居民居住证): as a resident identity card, in 81,
-82 or 83; is taken as one too. Tells the date of birth.
+"""Residence permit for residents of Hong Kong, Macau and Taiwan (港澳台居民居住证): as a resident
+identity card, in 81, 82 or 83; is taken as one too. Tells the date of birth.
 """
 DOCUMENT_TYPE_TAIWAN_COMPATRIOT_PERMIT: DocumentType.ValueType  # 6
 """Mainland travel permit for residents of Taiwan (台胞证): 8 or 10 digits."""
 DOCUMENT_TYPE_TAIWAN_TRAVEL_PERMIT: DocumentType.ValueType  # 7
 """Exit-entry permit for travel to Taiwan (往来台湾通行证): L or T and 8 digits."""
 DOCUMENT_TYPE_HKID: DocumentType.ValueType  # 8
-"""Hong Kong identity card (香港身份證): one or two letters, 6 digits and the check character, as A123456(3)."""
+"""Hong Kong identity card (香港身份證): one or two letters, 6 digits and the check character, as
+A123456(3).
+"""
 DOCUMENT_TYPE_MACAO_BIR: DocumentType.ValueType  # 9
-"""Macau resident identity card (澳門居民身份證, BIR): 8 digits, as 1234567(8). How its last digit is worked out is not
-published, so it is not checked.
+"""Macau resident identity card (澳門居民身份證, BIR): 8 digits, as 1234567(8). How its last digit is
+worked out is not published, so it is not checked.
 """
 DOCUMENT_TYPE_FOREIGN_PERMANENT_RESIDENT_CARD: DocumentType.ValueType  # 10
-"""Foreign permanent resident identity card (外国人永久居留身份证): 18 characters from 9 on, which tell the date of birth,
-or, before 2023, 3 letters and 12 digits.
+"""Foreign permanent resident identity card (外国人永久居留身份证): 18 characters from 9 on, which tell the
+date of birth, or, before 2023, 3 letters and 12 digits.
 """
 Global___DocumentType: _TypeAlias = DocumentType  # noqa: Y015
 
 @_typing.final
 class Passenger(_message.Message):
-    """Somebody who travels. Children and pets travel only with an adult, senior or student on the same departure, or in the
-    same order for a package, unless the product says they may alone; fares that depend on age are compared with the date of
-    birth where the document tells it (PASSENGER_NOT_ALLOWED). A document travels once on a departure (DUPLICATE_PASSENGER) and on
-    one departure at a time (OVERLAPPING_JOURNEY).
+    """Somebody who travels. Children and pets travel only with an adult, senior or student on the same
+    departure, or in the same order for a package, unless the product says they may alone; fares that
+    depend on age are compared with the date of birth where the document tells it
+    (PASSENGER_NOT_ALLOWED). A document travels once on a departure (DUPLICATE_PASSENGER) and on one
+    departure at a time (OVERLAPPING_JOURNEY).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -177,8 +198,9 @@ class Passenger(_message.Message):
     document_type: Global___DocumentType.ValueType
     """What identifies the passenger; required for all that departs, except for pets."""
     document_number: _builtins.str
-    """Number of the document, up to 32 characters; kept encrypted, answered masked. Read in any width and case, with spaces,
-    hyphens and brackets or without. One whose date of birth is in the future is refused.
+    """Number of the document, up to 32 characters; kept encrypted, answered masked. Read in any width
+    and case, with spaces, hyphens and brackets or without. One whose date of birth is in the
+    future is refused.
     """
     def __init__(
         self,
@@ -309,14 +331,17 @@ class CreateOrderRequest(_message.Message):
     QUOTED_MINOR_FIELD_NUMBER: _builtins.int
     CONTACT_PHONE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Chosen by the caller, new for each order, 1 to 64 characters. A repeat gets the first answer again."""
+    """Chosen by the caller, new for each order, 1 to 64 characters. A repeat gets the first answer
+    again.
+    """
     quoted_minor: _builtins.int
-    """The total the traveller has seen, in minor units; another total now is refused as PRICE_CHANGED. Not compared if
-    absent.
+    """The total the traveller has seen, in minor units; another total now is refused as
+    PRICE_CHANGED. Not compared if absent.
     """
     contact_phone: _builtins.str
-    """Where the party can be reached, up to 64 characters: with + or 00 and the country's code, or a number of Hong Kong
-    without. Only numbers there can be. Kept encrypted, answered in the form E.164.
+    """Where the party can be reached, up to 64 characters: with + or 00 and the country's code, or a
+    number of Hong Kong without. Only numbers there can be. Kept encrypted, answered in the form
+    E.164.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItem]:
@@ -476,8 +501,8 @@ class Order(_message.Message):
     sequence: _builtins.int
     """Counts the moves of its state, from 1: where WatchOrder goes on."""
     total_minor: _builtins.int
-    """What is to be paid, or was, in minor units; of a change the new price, the fee, and what of the difference to a
-    cheaper ticket is not given back.
+    """What is to be paid, or was, in minor units; of a change the new price, the fee, and what of the
+    difference to a cheaper ticket is not given back.
     """
     currency_code: _builtins.str
     """ISO 4217 code."""
@@ -488,7 +513,9 @@ class Order(_message.Message):
     credit_minor: _builtins.int
     """Of the total, what is covered by the ticket that is changed, in minor units."""
     contact_phone: _builtins.str
-    """Where the party can be reached, in the form E.164, e.g. `+85291234567`; empty if it was not said."""
+    """Where the party can be reached, in the form E.164, e.g. `+85291234567`; empty if it was not
+    said.
+    """
     contact_country_code: _builtins.str
     """The country of that number, ISO 3166-1 alpha-2, e.g. `HK`; empty without one."""
     @_builtins.property
@@ -761,9 +788,10 @@ class WatchOrderResponse(_message.Message):
     cancel_reason: Global___CancelReason.ValueType
     """Why it was cancelled; absent if it was not."""
     event: _builtins.str
-    """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`, `ticket.changed`,
-    `ticket.expired` (within a minute after its validity is over), `order.completed`; by the
-    operator `departure.cancelled` and `departure.moved`, one for each ticket concerned.
+    """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`,
+    `ticket.changed`, `ticket.expired` (within a minute after its validity is over),
+    `order.completed`; by the operator `departure.cancelled` and `departure.moved`, one for each
+    ticket concerned.
     """
     ticket_code: _builtins.str
     """The ticket it is about; empty for moves of the order."""

@@ -110,7 +110,9 @@ class CreatePaymentRequest(_message.Message):
     order_id: _builtins.str
     """The order."""
     request_id: _builtins.str
-    """Chosen by the caller, up to 64 characters. Without one, too, a repeat leads to the same payment at WeChat."""
+    """Chosen by the caller, up to 64 characters. Without one, too, a repeat leads to the same payment
+    at WeChat.
+    """
     def __init__(
         self,
         *,
@@ -282,7 +284,9 @@ class GetPaymentResponse(_message.Message):
     PAYMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payment(self) -> Global___Payment:
-        """The latest payment of the order. While it waits WeChat is asked, so that a lost notice does no harm."""
+        """The latest payment of the order. While it waits WeChat is asked, so that a lost notice does no
+        harm.
+        """
 
     def __init__(
         self,

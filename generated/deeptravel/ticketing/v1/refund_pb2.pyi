@@ -76,23 +76,28 @@ class TicketRefund(_message.Message):
     amount_minor: _builtins.int
     """What is given back."""
     fee_minor: _builtins.int
-    """What is kept by the rule: the share that is not given back, the uses made, the fee. Amount, fee and party discount
-    add up to what was paid.
+    """What is kept by the rule: the share that is not given back, the uses made, the fee. Amount, fee
+    and party discount add up to what was paid.
     """
     percent: _builtins.int
-    """The percentage that applied, 0 to 100. Of a ticket that another was changed into never more than the other would
-    have got at the moment of the change, through all changes; what the operator's doing makes free is no such change.
+    """The percentage that applied, 0 to 100. Of a ticket that another was changed into never more
+    than the other would have got at the moment of the change, through all changes; what the
+    operator's doing makes free is no such change.
     """
     rule_en: _builtins.str
-    """The rule that applied, in English; it names the moment until which it does, by the clock of the ticket's city."""
+    """The rule that applied, in English; it names the moment until which it does, by the clock of the
+    ticket's city.
+    """
     rule_zh: _builtins.str
     """The same in Chinese."""
     party_discount_minor: _builtins.int
-    """What is kept since those who stay get less discount for a party, or none: their price is worked out again as if they
-    had ordered alone, at the fares, tiers and promotions of the order, and what was paid so far less that price is what
-    leaves with the tickets given back, never below zero; percentage and fee are taken of it. Shared out over them in
-    proportion to what was paid for each. Below zero if what was kept before comes back with this ticket. In minor
-    units; together over several refunds as much as over one, wherever a smaller party costs no more than a larger one.
+    """What is kept since those who stay get less discount for a party, or none: their price is worked
+    out again as if they had ordered alone, at the fares, tiers and promotions of the order, and
+    what was paid so far less that price is what leaves with the tickets given back, never below
+    zero; percentage and fee are taken of it. Shared out over them in proportion to what was paid
+    for each. Below zero if what was kept before comes back with this ticket. In minor units;
+    together over several refunds as much as over one, wherever a smaller party costs no more than
+    a larger one.
     """
     def __init__(
         self,
@@ -126,10 +131,10 @@ class QuoteRefundRequest(_message.Message):
     """The order."""
     @_builtins.property
     def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which of its tickets, however many an order has; empty: all that can be given back. What an item
-        shares goes with the last of its tickets, those they were changed into included; while one of
-        them is CHANGING or REFUNDING it stays, and goes when that is settled. If only one more refund
-        can be made the quote is of all: see `is_last`.
+        """Which of its tickets, however many an order has; empty: all that can be given back. What an
+        item shares goes with the last of its tickets, those they were changed into included; while one
+        of them is CHANGING or REFUNDING it stays, and goes when that is settled. If only one more
+        refund can be made the quote is of all: see `is_last`.
         """
 
     def __init__(
@@ -171,7 +176,9 @@ class QuoteRefundResponse(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code."""
     party_discount_minor: _builtins.int
-    """What is kept since those who stay get less discount for a party, all together; see the same field of a ticket."""
+    """What is kept since those who stay get less discount for a party, all together; see the same
+    field of a ticket.
+    """
     is_last: _builtins.bool
     """Whether this is the last refund that WeChat, which takes on 50 of a payment, makes of one of
     the order's payments. Then the quote is of all that can be given back, also if fewer tickets
@@ -227,7 +234,9 @@ class RequestRefundRequest(_message.Message):
     refund_quote: _builtins.str
     """From QuoteRefund."""
     request_id: _builtins.str
-    """Chosen by the caller, new for each refund, 1 to 64 characters. A repeat gets the first answer again."""
+    """Chosen by the caller, new for each refund, 1 to 64 characters. A repeat gets the first answer
+    again.
+    """
     def __init__(
         self,
         *,
@@ -503,10 +512,12 @@ class QuoteChangeResponse(_message.Message):
     change_quote: _builtins.str
     """Names the quote in ChangeTicket."""
     new_minor: _builtins.int
-    """The new ticket's price: what one traveller of its fare category pays, without discounts for a party."""
+    """The new ticket's price: what one traveller of its fare category pays, without discounts for a
+    party.
+    """
     old_minor: _builtins.int
-    """What was paid for the old one; with what earlier refunds kept of the party discount of its item, as far as the others
-    who stay do not need it. Those keep their discount.
+    """What was paid for the old one; with what earlier refunds kept of the party discount of its
+    item, as far as the others who stay do not need it. Those keep their discount.
     """
     fee_minor: _builtins.int
     """The fee of the change."""
@@ -517,11 +528,14 @@ class QuoteChangeResponse(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code."""
     forfeited_minor: _builtins.int
-    """What of the difference to a cheaper ticket is not given back, besides the fee, since a refund of the old ticket would
-    not give it back now either: old + pay = new + fee + forfeited + refund.
+    """What of the difference to a cheaper ticket is not given back, besides the fee, since a refund
+    of the old ticket would not give it back now either: old + pay = new + fee + forfeited +
+    refund.
     """
     refund_percent: _builtins.int
-    """What a refund of the old ticket would give back now, in percent, 0 to 100; the most the new ticket ever gives."""
+    """What a refund of the old ticket would give back now, in percent, 0 to 100; the most the new
+    ticket ever gives.
+    """
     rule_en: _builtins.str
     """What decides about the money, in English."""
     rule_zh: _builtins.str
@@ -573,7 +587,9 @@ class ChangeTicketRequest(_message.Message):
     change_quote: _builtins.str
     """From QuoteChange."""
     request_id: _builtins.str
-    """Chosen by the caller, new for each change, 1 to 64 characters. A repeat gets the first answer again."""
+    """Chosen by the caller, new for each change, 1 to 64 characters. A repeat gets the first answer
+    again.
+    """
     def __init__(
         self,
         *,
@@ -600,8 +616,8 @@ class ChangeTicketResponse(_message.Message):
     REFUND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> _order_pb2.Order:
-        """The order of the new ticket: PAID if the change is made; PENDING while the difference waits to be paid with
-        CreatePayment, until `lock_expire_time`. If it is not paid the old ticket stays.
+        """The order of the new ticket: PAID if the change is made; PENDING while the difference waits to
+        be paid with CreatePayment, until `lock_expire_time`. If it is not paid the old ticket stays.
         """
 
     @_builtins.property

@@ -32,8 +32,8 @@ class _DepartureChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depar
     DEPARTURE_CHANGE_UNSPECIFIED: _DepartureChange.ValueType  # 0
     """Nothing, or it moved by no more than the tolerance of the product."""
     DEPARTURE_CHANGE_CANCELLED: _DepartureChange.ValueType  # 1
-    """Cancelled, for good: the ticket is refunded whole, at once or when the departure would have left; until then a change
-    is free.
+    """Cancelled, for good: the ticket is refunded whole, at once or when the departure would have
+    left; until then a change is free.
     """
     DEPARTURE_CHANGE_MOVED: _DepartureChange.ValueType  # 2
     """Moved: refund and change are free until it leaves."""
@@ -44,8 +44,8 @@ class DepartureChange(_DepartureChange, metaclass=_DepartureChangeEnumTypeWrappe
 DEPARTURE_CHANGE_UNSPECIFIED: DepartureChange.ValueType  # 0
 """Nothing, or it moved by no more than the tolerance of the product."""
 DEPARTURE_CHANGE_CANCELLED: DepartureChange.ValueType  # 1
-"""Cancelled, for good: the ticket is refunded whole, at once or when the departure would have left; until then a change
-is free.
+"""Cancelled, for good: the ticket is refunded whole, at once or when the departure would have
+left; until then a change is free.
 """
 DEPARTURE_CHANGE_MOVED: DepartureChange.ValueType  # 2
 """Moved: refund and change are free until it leaves."""
@@ -108,7 +108,9 @@ class TravellerTicket(_message.Message):
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on it is valid; of a departure, the beginning of the travel date, and gates admit it from `boarding_time` on."""
+        """From when on it is valid; of a departure, the beginning of the travel date, and gates admit it
+        from `boarding_time` on.
+        """
 
     @_builtins.property
     def valid_until_time(self) -> _timestamp_pb2.Timestamp:
@@ -124,13 +126,15 @@ class TravellerTicket(_message.Message):
 
     @_builtins.property
     def boarding_time(self) -> _timestamp_pb2.Timestamp:
-        """When boarding of its departure opens, which may be on the day before: no gate admits it earlier. Absent for a ticket of
-        no departure, and for a shared one.
+        """When boarding of its departure opens, which may be on the day before: no gate admits it
+        earlier. Absent for a ticket of no departure, and for a shared one.
         """
 
     @_builtins.property
     def sold_departure_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was to depart where the passenger boards as it was sold; absent unless the departure was moved since."""
+        """When it was to depart where the passenger boards as it was sold; absent unless the departure
+        was moved since.
+        """
 
     def __init__(
         self,
@@ -209,8 +213,8 @@ class ListTicketsResponse(_message.Message):
     """Of the next page; empty on the last."""
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TravellerTicket]:
-        """The newest order first. A page may be short, or empty, where few tickets pass the filter: go on while there is a
-        next_page_token.
+        """The newest order first. A page may be short, or empty, where few tickets pass the filter: go on
+        while there is a next_page_token.
         """
 
     def __init__(

@@ -32,9 +32,10 @@ if _version_not_supported:
 class TicketingServiceStub:
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
 
-    Searching needs no credentials; everything else the access token of TravellerLogin in `authorization: Bearer …`. A
-    traveller sees only its own. A call with a `request_id` may be repeated safely with the same id: it gets the first
-    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
+    Searching needs no credentials; everything else the access token of TravellerLogin in
+    `authorization: Bearer …`. A traveller sees only its own. A call with a `request_id` may be
+    repeated safely with the same id: it gets the first answer again; the same id with other content
+    gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
     """
 
     def __init__(self, channel):
@@ -158,14 +159,16 @@ class TicketingServiceStub:
 class TicketingServiceServicer:
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
 
-    Searching needs no credentials; everything else the access token of TravellerLogin in `authorization: Bearer …`. A
-    traveller sees only its own. A call with a `request_id` may be repeated safely with the same id: it gets the first
-    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
+    Searching needs no credentials; everything else the access token of TravellerLogin in
+    `authorization: Bearer …`. A traveller sees only its own. A call with a `request_id` may be
+    repeated safely with the same id: it gets the first answer again; the same id with other content
+    gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
     """
 
     def TravellerLogin(self, request, context):
-        """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED (the code is wrong, used
-        or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, REVOKED.
+        """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED
+        (the code is wrong, used or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED,
+        REVOKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,9 +182,9 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchOffers(self, request, context):
-        """Searches what a party can buy for a day: trains, ferries and packages, each with the price of the whole party line by
-        line and the seats that are left now. A day without offers says why. Reasons: PAGE_TOKEN_INVALID,
-        PROMOTION_NOT_APPLICABLE.
+        """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
+        the whole party line by line and the seats that are left now. A day without offers says why.
+        Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,18 +198,20 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def QuoteOrder(self, request, context):
-        """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
-        traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
-        PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
+        """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of
+        a promotion that one traveller may use so often CreateOrder alone can say that it is used up.
+        Reasons: OFFER_NOT_AVAILABLE, PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED
+        (COMPANION_REQUIRED), NOT_FOUND (offer).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateOrder(self, request, context):
-        """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
-        `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+        """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held
+        for the payment until `lock_expire_time`. All or nothing. Reasons: SOLD_OUT,
+        OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE, TOO_MANY_FOR_TRAVELLER,
+        DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
         IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -228,26 +233,27 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons: NOT_FOUND,
-        ORDER_STATE_REFUSES (paid, or cancelled for another cause).
+        """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons:
+        NOT_FOUND, ORDER_STATE_REFUSES (paid, or cancelled for another cause).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrder(self, request, context):
-        """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
-        the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
-        by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
+        """Streams what happens to an order and its tickets, from the first move or after
+        `after_sequence`, and ends when the order is final. Over JSON one object a line, with an empty
+        line every 15 seconds while nothing happens; it ends by itself only with the order, unless the
+        caller sets a deadline. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreatePayment(self, request, context):
-        """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
-        PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+        """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat
+        gives the same payment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not
+        PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -261,16 +267,18 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReceiveWechatPayNotice(self, request, context):
-        """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-        `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
-        NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
+        """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature
+        in the headers `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a
+        duplicate does no harm. Reasons: NOTICE_REFUSED (signature or time do not fit),
+        PAYMENTS_NOT_CONFIGURED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTickets(self, request, context):
-        """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID, NOT_FOUND (order).
+        """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID,
+        NOT_FOUND (order).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -284,19 +292,20 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueTicketQr(self, request, context):
-        """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti and codes issued before
-        still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state,
-        blocked, validity over), IDEMPOTENCY_MISMATCH.
+        """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti
+        and codes issued before still work, unless `rotate` is set, which supersedes them all. Reasons:
+        NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IssueOrderQr(self, request, context):
-        """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
-        paid), IDEMPOTENCY_MISMATCH.
+        """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets,
+        and redeems them by `ticket_code`, except those whose own QR was rotated after it was issued:
+        issue it again then. May be repeated at will: codes issued before still work, unless `rotate`
+        is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not paid),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,9 +314,9 @@ class TicketingServiceServicer:
     def QuoteRefund(self, request, context):
         """Says what tickets give back now, each with the rule that applied; the quote is good for some
         minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
-        not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
-        shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
-        payment as it does, which is 50).
+        not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired,
+        refunding or final, too late, or shared with others who keep theirs; REFUNDS_USED_UP: WeChat
+        has made as many refunds of the payment as it does, which is 50).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -315,8 +324,8 @@ class TicketingServiceServicer:
 
     def RequestRefund(self, request, context):
         """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-        REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
-        departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
+        REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved
+        the departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
         (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
         the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
         """
@@ -334,24 +343,26 @@ class TicketingServiceServicer:
     def QuoteChange(self, request, context):
         """Says what another departure or day instead would cost now; the quote is good for some minutes.
         Away from a departure that the operator cancelled or moved a change has no fee and does not
-        count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
-        makes no refund of the payment any more, or one that is kept for all that is left),
-        OFFER_NOT_AVAILABLE.
+        count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP:
+        something is to be given back, and WeChat makes no refund of the payment any more, or one that
+        is kept for all that is left), OFFER_NOT_AVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangeTicket(self, request, context):
-        """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
-        to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-        becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-        while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
-        as does one for a ticket that is worth less by then, since another of its party was given back.
-        What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-        SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
-        ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
-        fare by then), IDEMPOTENCY_MISMATCH.
+        """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees
+        the old one. With nothing to pay the change is made at once; else the answered order waits for
+        CreatePayment, the old ticket is CHANGING, and becomes ACTIVE again if the difference is not
+        paid in time. A blocked ticket is not changed; a block that is set on it while it is CHANGING
+        goes over to the new ticket, and a payment that comes too late for a blocked one goes back, as
+        does one for a ticket that is worth less by then, since another of its party was given back.
+        What the ticket shares with others stays theirs too, and is valid as long as the latest of them
+        all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE,
+        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the ticket
+        that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
+        or too old for its fare by then), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -481,9 +492,10 @@ def add_TicketingServiceServicer_to_server(servicer, server):
 class TicketingService:
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
 
-    Searching needs no credentials; everything else the access token of TravellerLogin in `authorization: Bearer …`. A
-    traveller sees only its own. A call with a `request_id` may be repeated safely with the same id: it gets the first
-    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
+    Searching needs no credentials; everything else the access token of TravellerLogin in
+    `authorization: Bearer …`. A traveller sees only its own. A call with a `request_id` may be
+    repeated safely with the same id: it gets the first answer again; the same id with other content
+    gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
     """
 
     @staticmethod

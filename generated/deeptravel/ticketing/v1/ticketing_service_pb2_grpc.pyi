@@ -33,9 +33,10 @@ GRPC_VERSION: str
 class TicketingServiceStub:
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
 
-    Searching needs no credentials; everything else the access token of TravellerLogin in `authorization: Bearer …`. A
-    traveller sees only its own. A call with a `request_id` may be repeated safely with the same id: it gets the first
-    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
+    Searching needs no credentials; everything else the access token of TravellerLogin in
+    `authorization: Bearer …`. A traveller sees only its own. A call with a `request_id` may be
+    repeated safely with the same id: it gets the first answer again; the same id with other content
+    gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
     """
 
     @_typing.overload
@@ -43,27 +44,30 @@ class TicketingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TicketingServiceAsyncStub: ...
     TravellerLogin: _grpc.UnaryUnaryMultiCallable[_payment_pb2.TravellerLoginRequest, _payment_pb2.TravellerLoginResponse]
-    """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED (the code is wrong, used
-    or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, REVOKED.
+    """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED
+    (the code is wrong, used or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED,
+    REVOKED.
     """
     ListHotCities: _grpc.UnaryUnaryMultiCallable[_offer_pb2.ListHotCitiesRequest, _offer_pb2.ListHotCitiesResponse]
     """Lists the hot cities, the most wanted first."""
     SearchOffers: _grpc.UnaryUnaryMultiCallable[_offer_pb2.SearchOffersRequest, _offer_pb2.SearchOffersResponse]
-    """Searches what a party can buy for a day: trains, ferries and packages, each with the price of the whole party line by
-    line and the seats that are left now. A day without offers says why. Reasons: PAGE_TOKEN_INVALID,
-    PROMOTION_NOT_APPLICABLE.
+    """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
+    the whole party line by line and the seats that are left now. A day without offers says why.
+    Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
     """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_offer_pb2.GetProductRequest, _offer_pb2.GetProductResponse]
     """Reads a product: fares, entitlements, refund and change. Reasons: NOT_FOUND."""
     QuoteOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.QuoteOrderRequest, _order_pb2.QuoteOrderResponse]
-    """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
-    traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
-    PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
+    """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of
+    a promotion that one traveller may use so often CreateOrder alone can say that it is used up.
+    Reasons: OFFER_NOT_AVAILABLE, PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED
+    (COMPANION_REQUIRED), NOT_FOUND (offer).
     """
     CreateOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.CreateOrderResponse]
-    """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
-    `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+    """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held
+    for the payment until `lock_expire_time`. All or nothing. Reasons: SOLD_OUT,
+    OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE, TOO_MANY_FOR_TRAVELLER,
+    DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
     IDEMPOTENCY_MISMATCH.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]
@@ -71,52 +75,57 @@ class TicketingServiceStub:
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListOrdersRequest, _order_pb2.ListOrdersResponse]
     """Lists the caller's orders, the newest first. Reasons: PAGE_TOKEN_INVALID."""
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CancelOrderRequest, _order_pb2.CancelOrderResponse]
-    """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons: NOT_FOUND,
-    ORDER_STATE_REFUSES (paid, or cancelled for another cause).
+    """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons:
+    NOT_FOUND, ORDER_STATE_REFUSES (paid, or cancelled for another cause).
     """
     WatchOrder: _grpc.UnaryStreamMultiCallable[_order_pb2.WatchOrderRequest, _order_pb2.WatchOrderResponse]
-    """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
-    the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
-    by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
+    """Streams what happens to an order and its tickets, from the first move or after
+    `after_sequence`, and ends when the order is final. Over JSON one object a line, with an empty
+    line every 15 seconds while nothing happens; it ends by itself only with the order, unless the
+    caller sets a deadline. Reasons: NOT_FOUND.
     """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]
-    """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-    Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
-    PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+    """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat
+    gives the same payment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not
+    PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
     """
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]
     """Reads the latest payment of an order; while it waits WeChat is asked. Reasons: NOT_FOUND."""
     ReceiveWechatPayNotice: _grpc.UnaryUnaryMultiCallable[_payment_pb2.ReceiveWechatPayNoticeRequest, _payment_pb2.ReceiveWechatPayNoticeResponse]
-    """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-    `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
-    NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
+    """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature
+    in the headers `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a
+    duplicate does no harm. Reasons: NOTICE_REFUSED (signature or time do not fit),
+    PAYMENTS_NOT_CONFIGURED.
     """
     ListTickets: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.ListTicketsRequest, _ticket_pb2.ListTicketsResponse]
-    """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID, NOT_FOUND (order)."""
+    """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID,
+    NOT_FOUND (order).
+    """
     GetTicket: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.GetTicketRequest, _ticket_pb2.GetTicketResponse]
     """Reads one of the caller's tickets. Reasons: NOT_FOUND."""
     IssueTicketQr: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.IssueTicketQrRequest, _ticket_pb2.IssueTicketQrResponse]
-    """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti and codes issued before
-    still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state,
-    blocked, validity over), IDEMPOTENCY_MISMATCH.
+    """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti
+    and codes issued before still work, unless `rotate` is set, which supersedes them all. Reasons:
+    NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _grpc.UnaryUnaryMultiCallable[_ticket_pb2.IssueOrderQrRequest, _ticket_pb2.IssueOrderQrResponse]
-    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
-    paid), IDEMPOTENCY_MISMATCH.
+    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets,
+    and redeems them by `ticket_code`, except those whose own QR was rotated after it was issued:
+    issue it again then. May be repeated at will: codes issued before still work, unless `rotate`
+    is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not paid),
+    IDEMPOTENCY_MISMATCH.
     """
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some
     minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
-    not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
-    shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
-    payment as it does, which is 50).
+    not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired,
+    refunding or final, too late, or shared with others who keep theirs; REFUNDS_USED_UP: WeChat
+    has made as many refunds of the payment as it does, which is 50).
     """
     RequestRefund: _grpc.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]
     """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-    REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
-    departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
+    REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved
+    the departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
     (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
     the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
     """
@@ -125,54 +134,60 @@ class TicketingServiceStub:
     QuoteChange: _grpc.UnaryUnaryMultiCallable[_refund_pb2.QuoteChangeRequest, _refund_pb2.QuoteChangeResponse]
     """Says what another departure or day instead would cost now; the quote is good for some minutes.
     Away from a departure that the operator cancelled or moved a change has no fee and does not
-    count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
-    makes no refund of the payment any more, or one that is kept for all that is left),
-    OFFER_NOT_AVAILABLE.
+    count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP:
+    something is to be given back, and WeChat makes no refund of the payment any more, or one that
+    is kept for all that is left), OFFER_NOT_AVAILABLE.
     """
     ChangeTicket: _grpc.UnaryUnaryMultiCallable[_refund_pb2.ChangeTicketRequest, _refund_pb2.ChangeTicketResponse]
-    """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
-    to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-    becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
-    as does one for a ticket that is worth less by then, since another of its party was given back.
-    What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-    SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
-    ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
-    fare by then), IDEMPOTENCY_MISMATCH.
+    """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees
+    the old one. With nothing to pay the change is made at once; else the answered order waits for
+    CreatePayment, the old ticket is CHANGING, and becomes ACTIVE again if the difference is not
+    paid in time. A blocked ticket is not changed; a block that is set on it while it is CHANGING
+    goes over to the new ticket, and a payment that comes too late for a blocked one goes back, as
+    does one for a ticket that is worth less by then, since another of its party was given back.
+    What the ticket shares with others stays theirs too, and is valid as long as the latest of them
+    all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE,
+    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the ticket
+    that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
+    or too old for its fare by then), IDEMPOTENCY_MISMATCH.
     """
 
 @_typing.type_check_only
 class TicketingServiceAsyncStub(TicketingServiceStub):
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
 
-    Searching needs no credentials; everything else the access token of TravellerLogin in `authorization: Bearer …`. A
-    traveller sees only its own. A call with a `request_id` may be repeated safely with the same id: it gets the first
-    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
+    Searching needs no credentials; everything else the access token of TravellerLogin in
+    `authorization: Bearer …`. A traveller sees only its own. A call with a `request_id` may be
+    repeated safely with the same id: it gets the first answer again; the same id with other content
+    gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     TravellerLogin: _aio.UnaryUnaryMultiCallable[_payment_pb2.TravellerLoginRequest, _payment_pb2.TravellerLoginResponse]  # type: ignore[assignment]
-    """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED (the code is wrong, used
-    or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, REVOKED.
+    """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED
+    (the code is wrong, used or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED,
+    REVOKED.
     """
     ListHotCities: _aio.UnaryUnaryMultiCallable[_offer_pb2.ListHotCitiesRequest, _offer_pb2.ListHotCitiesResponse]  # type: ignore[assignment]
     """Lists the hot cities, the most wanted first."""
     SearchOffers: _aio.UnaryUnaryMultiCallable[_offer_pb2.SearchOffersRequest, _offer_pb2.SearchOffersResponse]  # type: ignore[assignment]
-    """Searches what a party can buy for a day: trains, ferries and packages, each with the price of the whole party line by
-    line and the seats that are left now. A day without offers says why. Reasons: PAGE_TOKEN_INVALID,
-    PROMOTION_NOT_APPLICABLE.
+    """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
+    the whole party line by line and the seats that are left now. A day without offers says why.
+    Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_offer_pb2.GetProductRequest, _offer_pb2.GetProductResponse]  # type: ignore[assignment]
     """Reads a product: fares, entitlements, refund and change. Reasons: NOT_FOUND."""
     QuoteOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.QuoteOrderRequest, _order_pb2.QuoteOrderResponse]  # type: ignore[assignment]
-    """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
-    traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
-    PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
+    """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of
+    a promotion that one traveller may use so often CreateOrder alone can say that it is used up.
+    Reasons: OFFER_NOT_AVAILABLE, PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED
+    (COMPANION_REQUIRED), NOT_FOUND (offer).
     """
     CreateOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.CreateOrderResponse]  # type: ignore[assignment]
-    """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
-    `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+    """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held
+    for the payment until `lock_expire_time`. All or nothing. Reasons: SOLD_OUT,
+    OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE, TOO_MANY_FOR_TRAVELLER,
+    DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
     IDEMPOTENCY_MISMATCH.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]  # type: ignore[assignment]
@@ -180,52 +195,57 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.ListOrdersRequest, _order_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Lists the caller's orders, the newest first. Reasons: PAGE_TOKEN_INVALID."""
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CancelOrderRequest, _order_pb2.CancelOrderResponse]  # type: ignore[assignment]
-    """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons: NOT_FOUND,
-    ORDER_STATE_REFUSES (paid, or cancelled for another cause).
+    """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons:
+    NOT_FOUND, ORDER_STATE_REFUSES (paid, or cancelled for another cause).
     """
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_pb2.WatchOrderRequest, _order_pb2.WatchOrderResponse]  # type: ignore[assignment]
-    """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
-    the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
-    by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
+    """Streams what happens to an order and its tickets, from the first move or after
+    `after_sequence`, and ends when the order is final. Over JSON one object a line, with an empty
+    line every 15 seconds while nothing happens; it ends by itself only with the order, unless the
+    caller sets a deadline. Reasons: NOT_FOUND.
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.CreatePaymentRequest, _payment_pb2.CreatePaymentResponse]  # type: ignore[assignment]
-    """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-    Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
-    PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+    """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat
+    gives the same payment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not
+    PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payment_pb2.GetPaymentRequest, _payment_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """Reads the latest payment of an order; while it waits WeChat is asked. Reasons: NOT_FOUND."""
     ReceiveWechatPayNotice: _aio.UnaryUnaryMultiCallable[_payment_pb2.ReceiveWechatPayNoticeRequest, _payment_pb2.ReceiveWechatPayNoticeResponse]  # type: ignore[assignment]
-    """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-    `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
-    NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
+    """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature
+    in the headers `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a
+    duplicate does no harm. Reasons: NOTICE_REFUSED (signature or time do not fit),
+    PAYMENTS_NOT_CONFIGURED.
     """
     ListTickets: _aio.UnaryUnaryMultiCallable[_ticket_pb2.ListTicketsRequest, _ticket_pb2.ListTicketsResponse]  # type: ignore[assignment]
-    """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID, NOT_FOUND (order)."""
+    """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID,
+    NOT_FOUND (order).
+    """
     GetTicket: _aio.UnaryUnaryMultiCallable[_ticket_pb2.GetTicketRequest, _ticket_pb2.GetTicketResponse]  # type: ignore[assignment]
     """Reads one of the caller's tickets. Reasons: NOT_FOUND."""
     IssueTicketQr: _aio.UnaryUnaryMultiCallable[_ticket_pb2.IssueTicketQrRequest, _ticket_pb2.IssueTicketQrResponse]  # type: ignore[assignment]
-    """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti and codes issued before
-    still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state,
-    blocked, validity over), IDEMPOTENCY_MISMATCH.
+    """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti
+    and codes issued before still work, unless `rotate` is set, which supersedes them all. Reasons:
+    NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
     """
     IssueOrderQr: _aio.UnaryUnaryMultiCallable[_ticket_pb2.IssueOrderQrRequest, _ticket_pb2.IssueOrderQrResponse]  # type: ignore[assignment]
-    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-    except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-    before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
-    paid), IDEMPOTENCY_MISMATCH.
+    """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets,
+    and redeems them by `ticket_code`, except those whose own QR was rotated after it was issued:
+    issue it again then. May be repeated at will: codes issued before still work, unless `rotate`
+    is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not paid),
+    IDEMPOTENCY_MISMATCH.
     """
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteRefundRequest, _refund_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """Says what tickets give back now, each with the rule that applied; the quote is good for some
     minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
-    not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
-    shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
-    payment as it does, which is 50).
+    not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired,
+    refunding or final, too late, or shared with others who keep theirs; REFUNDS_USED_UP: WeChat
+    has made as many refunds of the payment as it does, which is 50).
     """
     RequestRefund: _aio.UnaryUnaryMultiCallable[_refund_pb2.RequestRefundRequest, _refund_pb2.RequestRefundResponse]  # type: ignore[assignment]
     """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-    REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
-    departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
+    REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved
+    the departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
     (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
     the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
     """
@@ -234,28 +254,31 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     QuoteChange: _aio.UnaryUnaryMultiCallable[_refund_pb2.QuoteChangeRequest, _refund_pb2.QuoteChangeResponse]  # type: ignore[assignment]
     """Says what another departure or day instead would cost now; the quote is good for some minutes.
     Away from a departure that the operator cancelled or moved a change has no fee and does not
-    count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
-    makes no refund of the payment any more, or one that is kept for all that is left),
-    OFFER_NOT_AVAILABLE.
+    count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP:
+    something is to be given back, and WeChat makes no refund of the payment any more, or one that
+    is kept for all that is left), OFFER_NOT_AVAILABLE.
     """
     ChangeTicket: _aio.UnaryUnaryMultiCallable[_refund_pb2.ChangeTicketRequest, _refund_pb2.ChangeTicketResponse]  # type: ignore[assignment]
-    """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
-    to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-    becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-    while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
-    as does one for a ticket that is worth less by then, since another of its party was given back.
-    What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-    SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
-    ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
-    fare by then), IDEMPOTENCY_MISMATCH.
+    """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees
+    the old one. With nothing to pay the change is made at once; else the answered order waits for
+    CreatePayment, the old ticket is CHANGING, and becomes ACTIVE again if the difference is not
+    paid in time. A blocked ticket is not changed; a block that is set on it while it is CHANGING
+    goes over to the new ticket, and a payment that comes too late for a blocked one goes back, as
+    does one for a ticket that is worth less by then, since another of its party was given back.
+    What the ticket shares with others stays theirs too, and is valid as long as the latest of them
+    all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE,
+    TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the ticket
+    that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
+    or too old for its fare by then), IDEMPOTENCY_MISMATCH.
     """
 
 class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
 
-    Searching needs no credentials; everything else the access token of TravellerLogin in `authorization: Bearer …`. A
-    traveller sees only its own. A call with a `request_id` may be repeated safely with the same id: it gets the first
-    answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
+    Searching needs no credentials; everything else the access token of TravellerLogin in
+    `authorization: Bearer …`. A traveller sees only its own. A call with a `request_id` may be
+    repeated safely with the same id: it gets the first answer again; the same id with other content
+    gets IDEMPOTENCY_MISMATCH. Texts for people come in English and Chinese.
     """
 
     @_abc_1.abstractmethod
@@ -264,8 +287,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.TravellerLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.TravellerLoginResponse, _abc.Awaitable[_payment_pb2.TravellerLoginResponse]]:
-        """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED (the code is wrong, used
-        or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED, REVOKED.
+        """Logs a traveller in with the code the mini-program got from wx.login. Reasons: LOGIN_FAILED
+        (the code is wrong, used or too old), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED,
+        REVOKED.
         """
 
     @_abc_1.abstractmethod
@@ -282,9 +306,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _offer_pb2.SearchOffersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_offer_pb2.SearchOffersResponse, _abc.Awaitable[_offer_pb2.SearchOffersResponse]]:
-        """Searches what a party can buy for a day: trains, ferries and packages, each with the price of the whole party line by
-        line and the seats that are left now. A day without offers says why. Reasons: PAGE_TOKEN_INVALID,
-        PROMOTION_NOT_APPLICABLE.
+        """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
+        the whole party line by line and the seats that are left now. A day without offers says why.
+        Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
         """
 
     @_abc_1.abstractmethod
@@ -301,9 +325,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.QuoteOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.QuoteOrderResponse, _abc.Awaitable[_order_pb2.QuoteOrderResponse]]:
-        """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of a promotion that one
-        traveller may use so often CreateOrder alone can say that it is used up. Reasons: OFFER_NOT_AVAILABLE,
-        PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED (COMPANION_REQUIRED), NOT_FOUND (offer).
+        """Says what an order would cost now, line by line. Holds nothing, and does not know who asks: of
+        a promotion that one traveller may use so often CreateOrder alone can say that it is used up.
+        Reasons: OFFER_NOT_AVAILABLE, PROMOTION_NOT_APPLICABLE, PASSENGER_NOT_ALLOWED
+        (COMPANION_REQUIRED), NOT_FOUND (offer).
         """
 
     @_abc_1.abstractmethod
@@ -312,9 +337,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.CreateOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.CreateOrderResponse, _abc.Awaitable[_order_pb2.CreateOrderResponse]]:
-        """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held for the payment until
-        `lock_expire_time`. All or nothing. Reasons: SOLD_OUT, OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE,
-        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
+        """Makes an order: price, rules and entitlements are kept as they are now, and the stock is held
+        for the payment until `lock_expire_time`. All or nothing. Reasons: SOLD_OUT,
+        OFFER_NOT_AVAILABLE, PRICE_CHANGED, PROMOTION_NOT_APPLICABLE, TOO_MANY_FOR_TRAVELLER,
+        DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY, PASSENGER_NOT_ALLOWED, NOT_FOUND (offer),
         IDEMPOTENCY_MISMATCH.
         """
 
@@ -340,8 +366,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.CancelOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.CancelOrderResponse, _abc.Awaitable[_order_pb2.CancelOrderResponse]]:
-        """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons: NOT_FOUND,
-        ORDER_STATE_REFUSES (paid, or cancelled for another cause).
+        """Cancels an order that is not paid and gives its stock back. A repeat does no harm. Reasons:
+        NOT_FOUND, ORDER_STATE_REFUSES (paid, or cancelled for another cause).
         """
 
     @_abc_1.abstractmethod
@@ -350,9 +376,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.WatchOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_pb2.WatchOrderResponse], _abc.AsyncIterator[_order_pb2.WatchOrderResponse]]:
-        """Streams what happens to an order and its tickets, from the first move or after `after_sequence`, and ends when
-        the order is final. Over JSON one object a line, with an empty line every 15 seconds while nothing happens; it ends
-        by itself only with the order, unless the caller sets a deadline. Reasons: NOT_FOUND.
+        """Streams what happens to an order and its tickets, from the first move or after
+        `after_sequence`, and ends when the order is final. Over JSON one object a line, with an empty
+        line every 15 seconds while nothing happens; it ends by itself only with the order, unless the
+        caller sets a deadline. Reasons: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -361,9 +388,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.CreatePaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.CreatePaymentResponse, _abc.Awaitable[_payment_pb2.CreatePaymentResponse]]:
-        """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat gives the same payment.
-        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not PENDING, hold over), PAYMENT_REFUSED,
-        PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
+        """Asks WeChat for a payment of a held order and answers what wx.requestPayment takes. A repeat
+        gives the same payment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, ORDER_STATE_REFUSES (not
+        PENDING, hold over), PAYMENT_REFUSED, PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
 
     @_abc_1.abstractmethod
@@ -380,9 +407,10 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_pb2.ReceiveWechatPayNoticeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_pb2.ReceiveWechatPayNoticeResponse, _abc.Awaitable[_payment_pb2.ReceiveWechatPayNoticeResponse]]:
-        """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature in the headers
-        `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a duplicate does no harm. Reasons:
-        NOTICE_REFUSED (signature or time do not fit), PAYMENTS_NOT_CONFIGURED.
+        """Takes a notice of WeChat Pay, of payments and refunds alike: the body as it came, the signature
+        in the headers `Wechatpay-…`. It is checked, stored and answered, and handled afterwards; a
+        duplicate does no harm. Reasons: NOTICE_REFUSED (signature or time do not fit),
+        PAYMENTS_NOT_CONFIGURED.
         """
 
     @_abc_1.abstractmethod
@@ -391,7 +419,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_pb2.ListTicketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_pb2.ListTicketsResponse, _abc.Awaitable[_ticket_pb2.ListTicketsResponse]]:
-        """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID, NOT_FOUND (order)."""
+        """Lists the caller's tickets, those of the newest order first. Reasons: PAGE_TOKEN_INVALID,
+        NOT_FOUND (order).
+        """
 
     @_abc_1.abstractmethod
     def GetTicket(
@@ -407,9 +437,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_pb2.IssueTicketQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_pb2.IssueTicketQrResponse, _abc.Awaitable[_ticket_pb2.IssueTicketQrResponse]]:
-        """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti and codes issued before
-        still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, TICKET_STATE_REFUSES (final state,
-        blocked, validity over), IDEMPOTENCY_MISMATCH.
+        """Issues the QR of one of the caller's tickets. May be repeated at will: the ticket keeps its jti
+        and codes issued before still work, unless `rotate` is set, which supersedes them all. Reasons:
+        NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -418,10 +448,11 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_pb2.IssueOrderQrRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ticket_pb2.IssueOrderQrResponse, _abc.Awaitable[_ticket_pb2.IssueOrderQrResponse]]:
-        """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets, and redeems them by `ticket_code`,
-        except those whose own QR was rotated after it was issued: issue it again then. May be repeated at will: codes issued
-        before still work, unless `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not
-        paid), IDEMPOTENCY_MISMATCH.
+        """Issues the QR of one of the caller's orders: scanned at a venue it lists the order's tickets,
+        and redeems them by `ticket_code`, except those whose own QR was rotated after it was issued:
+        issue it again then. May be repeated at will: codes issued before still work, unless `rotate`
+        is set, which supersedes them all. Reasons: NOT_FOUND, ORDER_STATE_REFUSES (not paid),
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -432,9 +463,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_refund_pb2.QuoteRefundResponse, _abc.Awaitable[_refund_pb2.QuoteRefundResponse]]:
         """Says what tickets give back now, each with the rule that applied; the quote is good for some
         minutes. Of a departure that the operator cancelled, or moved beyond the tolerance and that has
-        not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired, refunding or final, too late, or
-        shared with others who keep theirs; REFUNDS_USED_UP: WeChat has made as many refunds of the
-        payment as it does, which is 50).
+        not left, all that is unused comes back. Reasons: NOT_FOUND, REFUND_REFUSED (redeemed, expired,
+        refunding or final, too late, or shared with others who keep theirs; REFUNDS_USED_UP: WeChat
+        has made as many refunds of the payment as it does, which is 50).
         """
 
     @_abc_1.abstractmethod
@@ -444,8 +475,8 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.RequestRefundResponse, _abc.Awaitable[_refund_pb2.RequestRefundResponse]]:
         """Gives tickets back against a quote: they become REFUNDING at once, which the gates refuse, and
-        REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved the
-        departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
+        REFUNDED when WeChat has settled the money. All or nothing. If the operator cancelled or moved
+        the departure since the quote, what is due now is given back. Reasons: NOT_FOUND, QUOTE_INVALID
         (expired, not ours, a ticket has moved since, or only one more refund can be made by now and
         the quote is not of all that is left), REFUND_REFUSED, IDEMPOTENCY_MISMATCH.
         """
@@ -466,9 +497,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_refund_pb2.QuoteChangeResponse, _abc.Awaitable[_refund_pb2.QuoteChangeResponse]]:
         """Says what another departure or day instead would cost now; the quote is good for some minutes.
         Away from a departure that the operator cancelled or moved a change has no fee and does not
-        count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP: something is to be given back, and WeChat
-        makes no refund of the payment any more, or one that is kept for all that is left),
-        OFFER_NOT_AVAILABLE.
+        count, until it leaves or would have. Reasons: NOT_FOUND, CHANGE_REFUSED (REFUNDS_USED_UP:
+        something is to be given back, and WeChat makes no refund of the payment any more, or one that
+        is kept for all that is left), OFFER_NOT_AVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -477,15 +508,17 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refund_pb2.ChangeTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refund_pb2.ChangeTicketResponse, _abc.Awaitable[_refund_pb2.ChangeTicketResponse]]:
-        """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees the old one. With nothing
-        to pay the change is made at once; else the answered order waits for CreatePayment, the old ticket is CHANGING, and
-        becomes ACTIVE again if the difference is not paid in time. A blocked ticket is not changed; a block that is set on it
-        while it is CHANGING goes over to the new ticket, and a payment that comes too late for a blocked one goes back,
-        as does one for a ticket that is worth less by then, since another of its party was given back.
-        What the ticket shares with others stays theirs too, and is valid as long as the latest of them all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED,
-        SOLD_OUT, OFFER_NOT_AVAILABLE, TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the
-        ticket that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure, or too old for its
-        fare by then), IDEMPOTENCY_MISMATCH.
+        """Changes a ticket against a quote (改签): holds the new seat, settles the difference, then frees
+        the old one. With nothing to pay the change is made at once; else the answered order waits for
+        CreatePayment, the old ticket is CHANGING, and becomes ACTIVE again if the difference is not
+        paid in time. A blocked ticket is not changed; a block that is set on it while it is CHANGING
+        goes over to the new ticket, and a payment that comes too late for a blocked one goes back, as
+        does one for a ticket that is worth less by then, since another of its party was given back.
+        What the ticket shares with others stays theirs too, and is valid as long as the latest of them
+        all. Reasons: NOT_FOUND, QUOTE_INVALID, CHANGE_REFUSED, SOLD_OUT, OFFER_NOT_AVAILABLE,
+        TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the ticket
+        that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
+        or too old for its fare by then), IDEMPOTENCY_MISMATCH.
         """
 
 def add_TicketingServiceServicer_to_server(servicer: TicketingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -45,8 +45,8 @@ class _TicketStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TicketSta
     TICKET_STATE_CHANGED: _TicketState.ValueType  # 8
     """Changed to another ticket. Final."""
     TICKET_STATE_EXPIRED: _TicketState.ValueType  # 9
-    """Its validity was over before all of it was used; a ticket gets here within a minute after that. Final. One of a
-    cancelled departure that is still to be given back stays as it was.
+    """Its validity was over before all of it was used; a ticket gets here within a minute after that.
+    Final. One of a cancelled departure that is still to be given back stays as it was.
     """
     TICKET_STATE_VOIDED: _TicketState.ValueType  # 10
     """Cancelled by the partner before it was sold. Final."""
@@ -73,8 +73,8 @@ TICKET_STATE_CHANGING: TicketState.ValueType  # 7
 TICKET_STATE_CHANGED: TicketState.ValueType  # 8
 """Changed to another ticket. Final."""
 TICKET_STATE_EXPIRED: TicketState.ValueType  # 9
-"""Its validity was over before all of it was used; a ticket gets here within a minute after that. Final. One of a
-cancelled departure that is still to be given back stays as it was.
+"""Its validity was over before all of it was used; a ticket gets here within a minute after that.
+Final. One of a cancelled departure that is still to be given back stays as it was.
 """
 TICKET_STATE_VOIDED: TicketState.ValueType  # 10
 """Cancelled by the partner before it was sold. Final."""
@@ -153,10 +153,12 @@ class _QrPictureFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QrPic
     QR_PICTURE_FORMAT_SVG: _QrPictureFormat.ValueType  # 2
     """SVG, in `svg`."""
     QR_PICTURE_FORMAT_ESC_POS: _QrPictureFormat.ValueType  # 3
-    """For a receipt printer, in `raster`: the ESC/POS command GS v 0 with its dots, to be sent to the printer as it is."""
+    """For a receipt printer, in `raster`: the ESC/POS command GS v 0 with its dots, to be sent to the
+    printer as it is.
+    """
     QR_PICTURE_FORMAT_BITMAP: _QrPictureFormat.ValueType  # 4
-    """The dots alone, in `raster`: rows from the top, each of as many whole bytes as hold its pixels, the first pixel in the
-    highest bit, 1 for black.
+    """The dots alone, in `raster`: rows from the top, each of as many whole bytes as hold its pixels,
+    the first pixel in the highest bit, 1 for black.
     """
 
 class QrPictureFormat(_QrPictureFormat, metaclass=_QrPictureFormatEnumTypeWrapper):
@@ -169,10 +171,12 @@ QR_PICTURE_FORMAT_PNG: QrPictureFormat.ValueType  # 1
 QR_PICTURE_FORMAT_SVG: QrPictureFormat.ValueType  # 2
 """SVG, in `svg`."""
 QR_PICTURE_FORMAT_ESC_POS: QrPictureFormat.ValueType  # 3
-"""For a receipt printer, in `raster`: the ESC/POS command GS v 0 with its dots, to be sent to the printer as it is."""
+"""For a receipt printer, in `raster`: the ESC/POS command GS v 0 with its dots, to be sent to the
+printer as it is.
+"""
 QR_PICTURE_FORMAT_BITMAP: QrPictureFormat.ValueType  # 4
-"""The dots alone, in `raster`: rows from the top, each of as many whole bytes as hold its pixels, the first pixel in the
-highest bit, 1 for black.
+"""The dots alone, in `raster`: rows from the top, each of as many whole bytes as hold its pixels,
+the first pixel in the highest bit, 1 for black.
 """
 Global___QrPictureFormat: _TypeAlias = QrPictureFormat  # noqa: Y015
 
@@ -212,13 +216,14 @@ class PaymentProof(_message.Message):
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
-    """The partner's own payment reference, 1 to 64 characters. Tickets activated in one call under one reference
-    share one order.
+    """The partner's own payment reference, 1 to 64 characters. Tickets activated in one call under
+    one reference share one order.
     """
     amount_minor: _builtins.int
-    """What the customer paid for the ticket (or the whole batch), in minor units of the currency; 0 or more. It is compared
-    with the price snapshot: the fare of the customer's type on any day type (an adult's where the type has none, or is
-    not said), times the tickets of a batch. A partner may have a tolerance, which an administrator sets.
+    """What the customer paid for the ticket (or the whole batch), in minor units of the currency; 0
+    or more. It is compared with the price snapshot: the fare of the customer's type on any day
+    type (an adult's where the type has none, or is not said), times the tickets of a batch. A
+    partner may have a tolerance, which an administrator sets.
     """
     currency_code: _builtins.str
     """ISO 4217 code of the currency, e.g. HKD; that of the price snapshot."""
@@ -280,9 +285,10 @@ class QrPicture(_message.Message):
     format: Global___QrPictureFormat.ValueType
     """How it is written; PNG and SVG, both, if absent."""
     module_pixels: _builtins.int
-    """Pixels, or a printer's dots, of one module's side, 2 to 32; 8 if 0. Less than 2 scanners do not read: where dots of
-    one run into the next nothing is left. The paper of 58 mm has 384 dots, which is 6 (342 wide); that of 80 mm 576,
-    which is 10. On paper at 203 dots an inch 4 and more are read at arm's length.
+    """Pixels, or a printer's dots, of one module's side, 2 to 32; 8 if 0. Less than 2 scanners do not
+    read: where dots of one run into the next nothing is left. The paper of 58 mm has 384 dots,
+    which is 6 (342 wide); that of 80 mm 576, which is 10. On paper at 203 dots an inch 4 and more
+    are read at arm's length.
     """
     def __init__(
         self,
