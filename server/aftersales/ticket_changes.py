@@ -51,6 +51,7 @@ from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import run_together
 from server.stock import holds
+from server.stock.holds import Counterpart, Take
 from server.stock.models import stocks
 from server.tickets import snapshots, tickets
 from server.tickets.snapshots import NewSnapshot
@@ -213,19 +214,7 @@ class ChangeHandler:
         replaced = old.item.counterpart
         if seat_index is not None:
             replaced = replace(replaced, stock_id=offer.stock_id)
-        wanted = holds.Take(
-            stock_id=offer.stock_id,
-            quantity=1,
-            seats=(seat_index,) if seat_index is not None and seat_index >= 0 else (),
-            departure_id=offer.journey.departure_id if offer.journey else None,
-            documents=(document,) if document else (),
-            order_id=order_id,
-            traveller_id=old.order.traveller_id,
-            offer_id=offer.offer_id,
-            counterpart=replaced,
-            ride=offer.ride,
-            changes_order_id=old.order_id,
-        )
+        wanted = _take(order_id, old, offer, replaced, seat_index=seat_index, document=document)
         # both at once: two changes in opposite directions do not wait for each other
         await holds.lock(tx, {old.item.stock_id, offer.stock_id})
         seats = await holds.take(
@@ -254,15 +243,7 @@ class ChangeHandler:
             state="PENDING",
             sequence=1,
             content=Content(
-                (_item(terms.item, place),),
-                change=ChangeTerms(
-                    cost.old_minor,
-                    cost.fee_minor,
-                    cost.forfeited_minor,
-                    cost.refund_percent,
-                    cost.operator_cause,
-                ),
-                replaces=replaced,
+                (_item(terms.item, place),), change=_change_terms(cost), replaces=replaced
             ),
             passengers_sealed=self._seals.seal(
                 order_id, [passenger], contact_phone=party.contact_phone
@@ -286,6 +267,41 @@ class ChangeHandler:
             new_orders.create([MadeOrder(order, 1)], now=now),
         )
         return order
+
+
+def _take(
+    order_id: int,
+    old: TravelTicket,
+    offer: Offer,
+    replaced: Counterpart,
+    *,
+    seat_index: int | None,
+    document: bytes | None,
+) -> Take:
+    """What the new order takes instead of `replaced`."""
+    return Take(
+        stock_id=offer.stock_id,
+        quantity=1,
+        seats=(seat_index,) if seat_index is not None and seat_index >= 0 else (),
+        departure_id=offer.journey.departure_id if offer.journey else None,
+        documents=(document,) if document else (),
+        order_id=order_id,
+        traveller_id=old.order.traveller_id,
+        offer_id=offer.offer_id,
+        counterpart=replaced,
+        ride=offer.ride,
+        changes_order_id=old.order_id,
+    )
+
+
+def _change_terms(cost: policy.ChangeOffer) -> ChangeTerms:
+    return ChangeTerms(
+        cost.old_minor,
+        cost.fee_minor,
+        cost.forfeited_minor,
+        cost.refund_percent,
+        cost.operator_cause,
+    )
 
 
 UNNUMBERED = -1

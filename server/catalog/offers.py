@@ -1,6 +1,6 @@
 """Offers: what a party can buy, as it is configured now or as it was sold."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -149,7 +149,10 @@ class Offer:
             journey=journey,
             stock_id=made["stock_id"],
             seat_map=_seat_map(made["seat_map"]),
-            fares=_fare_table(content["fares"]),
+            fares=pricing.fare_table(
+                pricing.Fare(fare["customer_type"], fare["day_type"], fare["amount_minor"])
+                for fare in content["fares"]
+            ),
             day_type=made["day_type"],
             tiers=pricing.parse_tiers(content["tiers"]),
             policy=content["policy"],
@@ -182,10 +185,6 @@ def _moment(written: str) -> datetime:
 
 def _day(written: str | None) -> date | None:
     return date.fromisoformat(written) if written else None
-
-
-def _fare_table(fares: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
-    return {(fare["customer_type"], fare["day_type"]): fare["amount_minor"] for fare in fares}
 
 
 def _seat_map(content: Mapping[str, Any] | None) -> SeatMap | None:

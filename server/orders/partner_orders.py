@@ -3,37 +3,33 @@ in orders.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner
 from server.platform.database import Database
+from server.platform.statements import Statement, run
 from server.tickets.generation import reserve_numbers
 from server.tickets.rules import ORDER_PREFIX, Number
 
-# each row is [NewOrder, Sale, jti]
-CREATE_PAID = text("""
-INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type, customer_name,
-  ticket_count,
-                    payment_reference, amount_minor, currency_code, create_time)
-SELECT o.order_id, o.order_code, :partner_id, 'PAID', CAST(row ->> 2 AS uuid), s.customer_type,
-  s.customer_name,
-       s.ticket_count, s.payment_reference, s.amount_minor, s.currency_code, :now
-FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row,
-  jsonb_to_record(row -> 0) AS o (order_id bigint, order_code text),
-  jsonb_to_record(row -> 1) AS s (customer_type text, customer_name text, ticket_count int,
-    payment_reference text, amount_minor bigint, currency_code text)
+_CREATE_PAID = Statement("""
+INSERT INTO orders
+  (order_id, order_code, partner_id, state, jti, customer_type, customer_name, ticket_count,
+   payment_reference, amount_minor, currency_code, create_time)
+SELECT v.order_id, v.order_code, $2::int, 'PAID', v.jti, v.customer_type, v.customer_name,
+  v.ticket_count, v.payment_reference, v.amount_minor, v.currency_code, $1::timestamptz
+FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+            $9::bigint[], $10::text[], $11::int[])
+  AS v (order_id, order_code, jti, customer_type, customer_name, payment_reference,
+        amount_minor, currency_code, ticket_count)
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Sale:
+class Sale(NamedTuple):
     """What a partner sold under one payment reference: to whom, for how much, how many tickets."""
 
     customer_type: str
@@ -44,8 +40,7 @@ class Sale:
     ticket_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewPartnerOrder:
+class NewPartnerOrder(NamedTuple):
     """An order that was created: its number, and the readable form of that."""
 
     order_id: int
@@ -77,9 +72,6 @@ async def create_paid(
         NewPartnerOrder(order_id, order_code(order_id, partner))
         for order_id in range(first, first + len(sales))
     ]
-    rows = [(order, sale, uuid4()) for order, sale in zip(created, sales, strict=True)]
-    await tx.execute(
-        CREATE_PAID,
-        {"rows": orjson.dumps(rows).decode(), "partner_id": partner.partner_id, "now": now},
-    )
+    rows = [(*order, uuid4(), *sale) for order, sale in zip(created, sales, strict=True)]
+    await run(tx, _CREATE_PAID.of_rows(rows, now, partner.partner_id))
     return created

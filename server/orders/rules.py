@@ -3,7 +3,6 @@
 What a ticket's refund or change costs is in policy.py, what a travel document says in documents.py.
 """
 
-from collections.abc import Iterable
 from uuid import UUID
 
 ORDER_MOVES = frozenset(
@@ -53,19 +52,3 @@ def rotations_of_order_qr(order_jti: UUID, jti: UUID) -> int | None:
     if (order_jti.int ^ jti.int) >> _ORDER_QR_COUNT_BITS:
         return None
     return jti.int - order_jti.int & _ORDER_QR_COUNT
-
-
-def order_state_after(ticket_states: Iterable[str]) -> str:
-    """The state of a paid order by those of its tickets: PAID, COMPLETED or CANCELLED.
-
-    PAID while one is not final; then COMPLETED if one was used or expired, else CANCELLED. A
-    changed ticket is final: the ticket that took its place counts in the order it is in, so an
-    order whose tickets were all changed into others' or refunded is CANCELLED. Raises ValueError
-    for an order without tickets, which there is not.
-    """
-    states = set(ticket_states)
-    if not states:
-        raise ValueError("an order without tickets")
-    if states - USED_UP - WITHDRAWN:
-        return "PAID"
-    return "COMPLETED" if states & USED_UP else "CANCELLED"

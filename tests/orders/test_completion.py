@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from server.orders import completion
-from server.orders.rules import order_state_after
 from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -16,6 +15,7 @@ from server.platform.statements import run_together
 from server.tickets.rules import FINAL_STATES
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_server
+from tests.support.order_states import order_state_after
 from tests.support.redemption_model import Entitlement
 
 STATES = ("ACTIVE", "PARTIALLY_REDEEMED", "REFUNDING", *sorted(FINAL_STATES - {"VOIDED"}))
