@@ -111,12 +111,12 @@ _RELEASE = {
 _CONFIRM = Statement(
     _MOVE.format(changes="held = s.held - v.quantity, sold = s.sold + v.quantity"), int
 )
-_LOCK_SQL = """
+_LOCK_STOCKS = """
 SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])
 ORDER BY stock_id FOR NO KEY UPDATE
 """
-_LOCK = Statement(_LOCK_SQL, int)
-_LOCK_FREE = Statement(f"{_LOCK_SQL} SKIP LOCKED", int)
+_LOCK = Statement(_LOCK_STOCKS, int)
+_LOCK_FREE = Statement(f"{_LOCK_STOCKS} SKIP LOCKED", int)
 _LEAVE_SEATS = Statement("""
 DELETE FROM taken_seats t
 USING unnest($1::bigint[], $2::int[], $3::bigint[]) AS v (stock_id, seat_index, order_id)

@@ -7,8 +7,8 @@ shared entitlement. `World` names the offers and looks at the tables.
 
 `traveller_server` (tests/support/gate_server.py's `gate_server`) serves it as production does;
 `TravellerClient.of(channel, 1)` is the traveller number 1 at it:
-`await client.order(world.seat())`, `client.create(...)`, `client.call("AnyMethod", request)`. `await world.enrol(1, 2)` writes rows of
-`travellers`, which payments need and orders do not.
+`await client.order(world.seat())`, `client.create(...)`, `client.call("AnyMethod", request)`.
+`await world.enrol(1, 2)` writes rows of `travellers`, which payments need and orders do not.
 """
 
 import asyncio
