@@ -365,11 +365,11 @@ def _wanted(unit: HoldUnit, item: PricedItem) -> Wanted:
         offer.stock_id,
         unit.traveller.traveller_id,
         offer.max_per_traveller,
+        item.passengers,
         offer.seat_map,
         offer.journey.departure_id if offer.journey else None,
         offer.ride,
         offer.span,
-        item.passengers,
         [unit.documents[position] for position in item.passengers],
     )
 

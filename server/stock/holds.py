@@ -7,29 +7,22 @@ stocks: each is a guarded write of one row (quotas.py, journeys.py).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.statements import Command, Statement, run
-from server.stock import journeys, quotas, seating
+from server.platform.statements import Command, Statement, run, run_all
+from server.stock import journeys, quotas, taking
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
 from server.stock.models import stocks, taken_seats
 from server.stock.quotas import Use
-from server.stock.refusals import (
-    cancelled,
-    duplicate_passenger,
-    overlapping_journey,
-    sold_out,
-    too_many,
-)
 from server.stock.seating import SeatMap
-from server.stock.taking import TAKE_SEATS, TakenSeat
+from server.stock.taking import StockFacts, Wanted
 
 Column = Literal["held", "sold"]
 
@@ -172,7 +165,7 @@ async def take(
     now: datetime,
 ) -> tuple[int, ...]:
     """Holds what is wanted, one take at a time, and gives the seats: for changes and payments that
-    came too late.
+    came too late. What CreateOrder does for many, of one.
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is
     no seat map. Several takes of one transaction come in the order of their stock ids, and `travel`
@@ -180,38 +173,31 @@ async def take(
     where the departure is cancelled. The cap of a promotion is taken too, with SOLD_OUT where it is
     used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
     """
-    row = (
-        await tx.execute(
-            select(
-                stocks.c.product_id,
-                stocks.c.total,
-                stocks.c.held,
-                stocks.c.sold,
-                stocks.c.closed,
-            )
-            .where(stocks.c.stock_id == wanted.stock_id)
-            .with_for_update(key_share=True)
-        )
-    ).one_or_none()
-    if row is not None and row.closed:
-        raise cancelled(offer_id)
-    available = row.total - row.held - row.sold if row else 0
-    if row is None or (wanted.has_own_place and available < wanted.quantity):
-        raise sold_out(offer_id, row.product_id if row else 0, wanted.quantity, available)
-    if wanted.has_own_place:
-        await tx.execute(
-            stocks.update()
-            .where(stocks.c.stock_id == wanted.stock_id)
-            .values(held=stocks.c.held + wanted.quantity, update_time=now)
-        )
-    if is_promotion_stock(wanted.stock_id):
-        return ()
-    await _count_in(tx, wanted, offer_id=offer_id, limit=max_per_traveller)
-    if not wanted.has_own_place:
-        return wanted.seats
-    if seat_map is None:
-        return ()
-    return await _seat(tx, wanted, seat_map, offer_id=offer_id, product_id=row.product_id)
+    stock_id, is_cap = wanted.stock_id, is_promotion_stock(wanted.stock_id)
+    facts = await taking.read(
+        tx,
+        stock_ids=[stock_id],
+        seated=[stock_id] if seat_map else (),
+        quota_keys=[use[:2] for use in wanted.uses],
+        documents=(),
+        skip_locked=False,
+    )
+    item = Wanted(
+        offer_id,
+        facts.stocks.get(stock_id, taking.NO_STOCK).product_id,
+        stock_id,
+        wanted.traveller_id,
+        max_per_traveller,
+        range(wanted.quantity),
+        seat_map,
+        seats=wanted.seats,
+        has_own_place=wanted.has_own_place,
+        is_counted=bool(wanted.uses),
+    )
+    (seats,) = taking.decide([item], facts)
+    taking.take(wanted.order_id, [item], [seats], facts, now)
+    await run_all(tx, [*taking.write(facts, now=now)])
+    return () if is_cap else tuple([seat for seat in seats if seat is not None])
 
 
 async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
@@ -219,26 +205,38 @@ async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -
     OVERLAPPING_JOURNEY.
     """
     takes = [take for take in takes if take.legs]
-    await journeys.lock(tx, {leg.document for take in takes for leg in take.legs})
+    documents = {leg.document for take in takes for leg in take.legs}
+    if not documents:
+        return
+    await journeys.lock(tx, documents)
+    known, leaves = await journeys.read(tx, documents, {take.departure_id for take in takes})
+    facts = StockFacts({}, {}, known)
     for take in takes:
-        assert take.departure_id is not None, "who travels does so on a departure"
-        assert take.ride, "what is taken says when it travels"
-        other, instead_of = take.counterpart, None
-        if take.changes_order_id and other and other.departure_id:
-            instead_of = journeys.key(other.departure_id, take.changes_order_id)
-        twice, elsewhere = await journeys.begin(
-            tx,
-            take.documents,
-            take.departure_id,
-            take.order_id,
-            take.ride,
-            instead_of=instead_of,
-            now=now,
-        )
-        if twice:
-            raise duplicate_passenger(take.offer_id, take.documents.index(min(twice)))
-        if elsewhere:
-            raise overlapping_journey(take.offer_id, take.documents.index(min(elsewhere)))
+        item = _travelling(take, leaves)
+        taking.check_journeys(item, known, {})
+        taking.travel(take.order_id, item, facts, now)
+    await run_all(tx, [*taking.write(facts, now=now)])
+
+
+def _travelling(take: Take, leaves: Mapping[int, datetime]) -> Wanted:
+    assert take.departure_id is not None, "who travels does so on a departure"
+    assert take.ride, "what is taken says when it travels"
+    other, instead_of = take.counterpart, None
+    if take.changes_order_id and other and other.departure_id:
+        instead_of = journeys.key(other.departure_id, take.changes_order_id)
+    return Wanted(
+        take.offer_id,
+        0,
+        take.stock_id,
+        take.traveller_id,
+        0,
+        range(len(take.documents)),
+        departure_id=take.departure_id,
+        ride=take.ride,
+        span=take.ride.span(leaves[take.departure_id]),
+        documents=take.documents,
+        instead_of=instead_of,
+    )
 
 
 async def pass_seat(
@@ -281,26 +279,3 @@ def _moved(statement: Statement[int], takes: Iterable[Take], now: datetime) -> C
         if one.has_own_place:
             quantities[one.stock_id] += one.quantity
     return statement.of_rows(list(quantities.items()), now)
-
-
-async def _count_in(tx: AsyncConnection, wanted: Take, *, offer_id: str, limit: int) -> None:
-    for use in wanted.uses:
-        held = await quotas.count(tx, use, limit=limit)
-        if held is not None:
-            raise too_many(offer_id, limit=limit, held=held, requested=use.quantity)
-
-
-async def _seat(
-    tx: AsyncConnection, wanted: Take, seat_map: SeatMap, *, offer_id: str, product_id: int
-) -> tuple[int, ...]:
-    of_stock: ColumnElement[bool] = taken_seats.c.stock_id == wanted.stock_id
-    taken = set((await tx.execute(select(taken_seats.c.seat_index).where(of_stock))).scalars())
-    seats: Sequence[int] | None = wanted.seats
-    if not seats or taken.intersection(seats):
-        seats = seating.allot(seat_map, seating.bitmap(taken), wanted.quantity)
-    if seats is None:
-        available = seat_map.size - len(taken)
-        raise sold_out(offer_id, product_id, wanted.quantity, available)
-    taken_now = [TakenSeat(wanted.stock_id, seat, wanted.order_id) for seat in seats]
-    await run(tx, TAKE_SEATS.of_rows(taken_now))
-    return tuple(seats)

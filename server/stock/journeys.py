@@ -9,7 +9,7 @@ whatever races. (DOMAIN: Price.)
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from secrets import randbits
 from typing import NamedTuple, Self
@@ -95,6 +95,13 @@ class JourneyRow(NamedTuple):
     end: datetime | None
 
 
+class LeavingRow(NamedTuple):
+    """When a departure leaves its first stop."""
+
+    departure_id: int
+    departure_time: datetime
+
+
 class AddedJourneys(NamedTuple):
     """What is added to a document's journeys, and the version of them that was read."""
 
@@ -133,7 +140,8 @@ FROM unnest($1::bytea[], $2::bigint[]) AS v (document, version) ORDER BY 1
 ON CONFLICT (document_hash) DO UPDATE SET version = excluded.version, seen_version = d.version
 """)
 _LEAVES = Statement(
-    "SELECT departure_time FROM departures WHERE departure_id = $1::bigint", datetime
+    "SELECT departure_id, departure_time FROM departures WHERE departure_id = ANY($1::bigint[])",
+    LeavingRow,
 )
 # the locks first, in order; SET then reads the row as it is under the lock
 _END = Statement("""
@@ -198,45 +206,18 @@ def add(additions: Mapping[bytes, Additions], known: Journeys) -> Command[None] 
 
 
 async def lock(tx: AsyncConnection, documents: Iterable[bytes]) -> None:
-    """Locks the documents' rows in order, and makes those that are not there: for all that `begin`
-    adds, before it does.
+    """Locks the documents' rows in order, and makes those that are not there: before they are read
+    and others are added.
     """
     await run(tx, _LOCK.of_rows([(document, _new_version()) for document in sorted(documents)]))
 
 
-async def begin(
-    tx: AsyncConnection,
-    documents: Iterable[bytes],
-    departure_id: int,
-    order_id: int,
-    ride: Ride,
-    *,
-    instead_of: str | None,
-    now: datetime,
-) -> tuple[set[bytes], set[bytes]]:
-    """The documents, locked, travel there; gives those that cannot, since they are on that
-    departure, or on another at that time.
-
-    `instead_of` is the key of the journey of the ticket that is changed into this one, which does
-    not count. If there are any that cannot, nothing is added.
-    """
-    wanted = sorted(documents)
-    rows, (leaves,) = await run_together(tx, READ(wanted), _LEAVES(departure_id))
-    known = Journeys(rows)
-    new = Journey(departure_id, order_id, ride.span(leaves))
-    twice: set[bytes] = set()
-    elsewhere: set[bytes] = set()
-    additions: dict[bytes, Additions] = {}
-    for document in wanted:
-        others = [journey for journey in known.of(document) if journey.key != instead_of]
-        if any(journey.departure_id == new.departure_id for journey in others):
-            twice.add(document)
-        elif any(journey.span.overlaps(new.span) for journey in others):
-            elsewhere.add(document)
-        additions[document] = over(known.of(document), now) | {new.key: ride.dump()}
-    if not twice and not elsewhere:
-        await run(tx, add(additions, known))
-    return twice, elsewhere
+async def read(
+    tx: AsyncConnection, documents: Collection[bytes], departure_ids: Collection[int | None]
+) -> tuple["Journeys", dict[int, datetime]]:
+    """The journeys of documents, and when departures leave their first stops."""
+    rows, departures = await run_together(tx, READ(documents), _LEAVES(departure_ids))
+    return Journeys(rows), {row.departure_id: row.departure_time for row in departures}
 
 
 async def end(tx: AsyncConnection, legs: Iterable[Leg]) -> None:

@@ -57,17 +57,6 @@ SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) v
 ON CONFLICT (quota_id, traveller_id) DO UPDATE
 SET quantity = q.quantity + excluded.quantity, max_quantity = excluded.max_quantity
 """)
-_COUNT = Statement(
-    """
-INSERT INTO traveller_quotas AS q (quota_id, traveller_id, quantity, max_quantity)
-VALUES ($1, $2, $3, $4)
-ON CONFLICT (quota_id, traveller_id) DO UPDATE
-SET quantity = q.quantity + excluded.quantity, max_quantity = excluded.max_quantity
-WHERE q.quantity + excluded.quantity <= excluded.max_quantity
-RETURNING quantity
-""",
-    int,
-)
 # the locks first, in order: two that give back the same rows do not wait for each other
 _GIVE_BACK = Statement("""
 WITH v AS (
@@ -102,10 +91,12 @@ async def count(tx: AsyncConnection, use: Use, *, limit: int) -> int | None:
     """Counts a use if the traveller then has no more than `limit`; if not, what is counted
     already, and nothing is done.
     """
-    if use.quantity <= limit and await run(tx, _COUNT(*use, limit)):
-        return None
     rows = await run(tx, read([use[:2]]))
-    return rows[0].quantity if rows else 0
+    held = rows[0].quantity if rows else 0
+    if held + use.quantity > limit:
+        return held
+    await run(tx, add([Count(*use, limit)]))
+    return None
 
 
 async def give_back(tx: AsyncConnection, uses: Iterable[Use]) -> None:

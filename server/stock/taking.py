@@ -33,6 +33,10 @@ class Wanted(NamedTuple):
     `max_per_traveller` limits what counts as the same. `documents` are the hashes that travel,
     `passengers` the positions in the party that refusals name; `ride` and `span` say when, and are
     None where nothing departs.
+
+    Of what is taken again, or in place of a ticket that is changed: the `seats` it had, others if
+    those are taken; whether it needs a place of its own, and counts for the traveller, or has both
+    from that ticket; and the key of that ticket's journey, which does not count.
     """
 
     offer_id: str
@@ -40,12 +44,16 @@ class Wanted(NamedTuple):
     stock_id: int
     traveller_id: int
     max_per_traveller: int
-    seat_map: SeatMap | None
-    departure_id: int | None
-    ride: Ride | None
-    span: Span | None
     passengers: Sequence[int]
-    documents: Sequence[bytes | None]
+    seat_map: SeatMap | None = None
+    departure_id: int | None = None
+    ride: Ride | None = None
+    span: Span | None = None
+    documents: Sequence[bytes | None] = ()
+    seats: Sequence[int] = ()
+    has_own_place: bool = True
+    is_counted: bool = True
+    instead_of: str | None = None
 
     @property
     def quantity(self) -> int:
@@ -184,15 +192,16 @@ def decide(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
     travelling: dict[bytes, list[tuple[int, Span]]] = {}
     for item in items:
         quantity = len(item.passengers)
-        places[item.stock_id] += quantity
+        if item.has_own_place:
+            places[item.stock_id] += quantity
         facts.check_place(item, places[item.stock_id])
-        quota = item.quota
-        before = facts.quotas.get(quota, 0) + counted[quota[0]]
-        counted[quota[0]] += quantity
-        limit = item.max_per_traveller
-        if before + quantity > limit:
-            raise too_many(item.offer_id, limit=limit, held=before, requested=quantity)
-        _check_journeys(item, facts.journeys, travelling)
+        if item.is_counted:
+            quota, limit = item.quota, item.max_per_traveller
+            before = facts.quotas.get(quota, 0) + counted[quota[0]]
+            counted[quota[0]] += quantity
+            if before + quantity > limit:
+                raise too_many(item.offer_id, limit=limit, held=before, requested=quantity)
+        check_journeys(item, facts.journeys, travelling)
     return _allot(items, facts)
 
 
@@ -206,15 +215,17 @@ def take(
     """Notes what an order takes, as `decide` said, and what is not left for those after it."""
     for item, of_item in zip(items, seats, strict=True):
         quantity = len(item.passengers)
-        stock = facts.stocks[item.stock_id]
-        stock.left -= quantity
-        facts.held[item.stock_id] += quantity
-        facts.count(item.quota, quantity, item.max_per_traveller)
-        for seat in of_item:
-            if seat is not None:
-                stock.taken |= 1 << seat
-                facts.seats.append(TakenSeat(item.stock_id, seat, order_id))
-        _travel(order_id, item, facts, now)
+        if item.is_counted:
+            facts.count(item.quota, quantity, item.max_per_traveller)
+        if item.has_own_place:
+            stock = facts.stocks[item.stock_id]
+            stock.left -= quantity
+            facts.held[item.stock_id] += quantity
+            for seat in of_item:
+                if seat is not None:
+                    stock.taken |= 1 << seat
+                    facts.seats.append(TakenSeat(item.stock_id, seat, order_id))
+        travel(order_id, item, facts, now)
 
 
 async def read(
@@ -261,10 +272,12 @@ def write(facts: StockFacts, *, now: datetime) -> Iterable[Command[Any] | None]:
     )
 
 
-def _check_journeys(
+def check_journeys(
     item: Wanted, known: Journeys, before: dict[bytes, list[tuple[int, Span]]]
 ) -> None:
-    """`before` are the journeys of the items before it."""
+    """Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY. `before` are the journeys of the items before
+    it, as far as they are not known yet.
+    """
     if item.departure_id is None or item.span is None:
         return
     new = item.departure_id, item.span
@@ -272,6 +285,8 @@ def _check_journeys(
         if not document:
             continue
         held, earlier = known.of(document), before.get(document, [])
+        if item.instead_of:
+            held = [journey for journey in held if journey.key != item.instead_of]
         if held or earlier:
             others = [(each.departure_id, each.span) for each in held] + earlier
             if any(departure_id == new[0] for departure_id, _ in others):
@@ -287,11 +302,16 @@ def _allot(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
     seats: list[Sequence[int | None]] = []
     for item in items:
         quantity = len(item.passengers)
+        if not item.has_own_place:
+            seats.append(item.seats)
+            continue
         if item.seat_map is None:
             seats.append([None] * quantity)
             continue
         before = taken.get(item.stock_id, facts.stocks[item.stock_id].taken)
-        found = seating.allot(item.seat_map, before, quantity)
+        found: Sequence[int] | None = item.seats
+        if not found or before & seating.bitmap(found):
+            found = seating.allot(item.seat_map, before, quantity)
         if found is None:
             left = item.seat_map.size - before.bit_count()
             raise sold_out(item.offer_id, item.product_id, quantity, left)
@@ -300,8 +320,8 @@ def _allot(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
     return seats
 
 
-def _travel(order_id: int, item: Wanted, facts: StockFacts, now: datetime) -> None:
-    """Notes where the documents of an item travel."""
+def travel(order_id: int, item: Wanted, facts: StockFacts, now: datetime) -> None:
+    """Notes where the documents of an item travel, for those after it too."""
     if item.departure_id is None or item.span is None or item.ride is None:
         return
     new = Journey(item.departure_id, order_id, item.span)
