@@ -275,8 +275,8 @@ def write(facts: StockFacts, *, now: datetime) -> Iterable[Command[Any] | None]:
 def check_journeys(
     item: Wanted, known: Journeys, before: dict[bytes, list[tuple[int, Span]]]
 ) -> None:
-    """Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY. `before` are the journeys of the items before
-    it, as far as they are not known yet.
+    """Raises DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY. `before` are the journeys of the items
+    before it, as far as they are not known yet.
     """
     if item.departure_id is None or item.span is None:
         return

@@ -1,4 +1,4 @@
-"""What may be taken of stock, and what that writes: the one decision for single and batched orders."""
+"""What may be taken of stock, and what that writes: one decision for single and batched orders."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
