@@ -98,7 +98,7 @@ async def read(tx: AsyncConnection, departure_id: int) -> AffectedDeparture | No
 async def waiting(
     tx: AsyncConnection, departure_id: int, *, after: int, limit: int
 ) -> Sequence[int]:
-    """PENDING orders behind a number that are for the departure, or change a ticket of it."""
+    """PENDING orders after a number that are for the departure, or change a ticket of it."""
     content = f'{{"items": [{{"departure_id": {departure_id}}}]}}'
     values = {"departure_id": departure_id, "content": content, "after": after, "limit": limit}
     return (await tx.execute(_WAITING, values)).scalars().all()
@@ -107,17 +107,17 @@ async def waiting(
 async def concerned(
     tx: AsyncConnection, departure_id: int, *, refunds_now: bool, after: int, limit: int
 ) -> Sequence[int]:
-    """Orders behind a number with a ticket of a cancelled departure for which something is still
+    """Orders after a number with a ticket of a cancelled departure for which something is still
     to be done.
     """
     values = {"departure_id": departure_id, "refunds": refunds_now, "after": after, "limit": limit}
     return (await tx.execute(_CONCERNED, values)).scalars().all()
 
 
-async def behind(
+async def with_other_times(
     tx: AsyncConnection, departure_id: int, *, after: int, limit: int
 ) -> Sequence[int]:
-    """Orders behind a number with a ticket whose times are not those of its departure."""
+    """Orders after a number with a ticket whose times are not those of its departure."""
     values = {"departure_id": departure_id, "after": after, "limit": limit}
     return (await tx.execute(_BEHIND, values)).scalars().all()
 
@@ -161,11 +161,11 @@ async def follow_cancellation(
         and ticket.state in LIVE
         and not ticket.is_shared
     ]
-    told = await _told(tx, order_id)
+    informed = await _informed(tx, order_id)
     moves = [
         events.Move(order_id, events.DEPARTURE_CANCELLED, SYSTEM, ticket_id=ticket.ticket_id)
         for ticket in mine
-        if ticket.ticket_id not in told
+        if ticket.ticket_id not in informed
     ]
     await events.record(tx, moves, now=now)
     if departure.refunds_now(now):
@@ -216,7 +216,7 @@ async def _locked(tx: AsyncConnection, order_id: int) -> _Locked:
     return _Locked(await travel_tickets.of_order(tx, order_id), shared)
 
 
-async def _told(tx: AsyncConnection, order_id: int) -> set[int | None]:
+async def _informed(tx: AsyncConnection, order_id: int) -> set[int | None]:
     query = select(order_events.c.ticket_id).where(
         order_events.c.order_id == order_id, order_events.c.event == events.DEPARTURE_CANCELLED
     )

@@ -121,7 +121,7 @@ class RefundHandler:
         ids = set(accumulate(steps))
         shared = await shared_tickets.lock(tx, ids)
         await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
-        # behind both locks: as the gates, other refunds and changes have left them
+        # under both locks: as the gates, other refunds and changes have left them
         found = await travel_tickets.of_order(tx, order_id)
         chosen = [ticket for ticket in found if ticket.ticket_id in ids]
         sharing, of_items = await _sharing(tx, order, found), await travel_parties.read(tx, found)
@@ -246,7 +246,7 @@ def _chosen(
 
 
 def _steps(ticket_ids: Collection[int]) -> list[int]:
-    """The first of the numbers, ascending, and how far each is behind the one before: short for
+    """The first of the numbers, ascending, and how far each is after the one before: short for
     the most tickets.
     """
     ordered = sorted(ticket_ids)

@@ -4,7 +4,7 @@
 The order of the steps is what makes them complete. After the commit that cancels a departure
 nothing new is taken of its stocks. Orders that wait for their payment are locked one after the
 other, which waits for whoever settles one: each is cancelled, or has its tickets by then. Only then
-are tickets looked for, so none is missed; and whoever settles an order behind its lock sees the
+are tickets looked for, so none is missed; and whoever settles an order under its lock sees the
 departure as it is now. Killed anywhere, the task runs again when its lease is over, and does what
 is left: each order is a transaction of its own, in which is seen what was done before.
 """
@@ -54,8 +54,8 @@ def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
     departures = DepartureTasks(db)
     return {
-        FOLLOW_CANCELLATION: TaskKind(departures.follow_cancellation, most_attempts=MOST_ATTEMPTS),
-        FOLLOW_MOVE: TaskKind(departures.follow_move, most_attempts=MOST_ATTEMPTS),
+        FOLLOW_CANCELLATION: TaskKind(departures.follow_cancellation, max_attempts=MOST_ATTEMPTS),
+        FOLLOW_MOVE: TaskKind(departures.follow_move, max_attempts=MOST_ATTEMPTS),
     }
 
 
@@ -97,7 +97,9 @@ class DepartureTasks:
         await self._wait_for_settlements(number)
 
         async def find(tx: AsyncConnection, after: int) -> Any:
-            return await departure_orders.behind(tx, number, after=after, limit=CHUNK_ORDERS)
+            return await departure_orders.with_other_times(
+                tx, number, after=after, limit=CHUNK_ORDERS
+            )
 
         async def follow(tx: AsyncConnection, order_id: int) -> None:
             await departure_orders.follow_move(tx, order_id, number, now=task.now())

@@ -159,7 +159,7 @@ class ChangeHandler:
             raise quotes.invalid("is for another ticket")
         await shared_tickets.lock(tx, [ticket_id])
         await orders.lock_order(tx, ticket.order_id)
-        # behind both locks: as the gates, refunds and other changes have left it
+        # under both locks: as the gates, refunds and other changes have left it
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
         terms = await _terms(tx, ticket, offer_id, prices, now)
         cost = terms.offer

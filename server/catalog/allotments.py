@@ -101,12 +101,12 @@ async def get_allotment(
 
 
 async def list_allotments(
-    tx: AsyncConnection, *, product_id: int, channel: str, after: int | None, most: int
+    tx: AsyncConnection, *, product_id: int, channel: str, after: int | None, limit: int
 ) -> list[Allotment]:
-    """Up to `most` allotments behind the stock id `after`; empty filters do not count. Raises
+    """Up to `limit` allotments after the stock id `after`; empty filters do not count. Raises
     NOT_FOUND (channel).
     """
-    query = ALLOTMENTS.order_by(stocks.c.stock_id).limit(most)
+    query = ALLOTMENTS.order_by(stocks.c.stock_id).limit(limit)
     if product_id:
         query = query.where(stocks.c.product_id == product_id)
     if channel:
@@ -153,11 +153,11 @@ async def move_allotment(
     source = await get_allotment(tx, product_id, from_channel)
     target = await get_allotment(tx, product_id, to_channel)
     if not await inventory.add_to_total(
-        tx, source.stock_id, -quantity, most=MOST_TOTAL, now=by["now"]
+        tx, source.stock_id, -quantity, limit=MOST_TOTAL, now=by["now"]
     ):
         raise _stock_in_use(source, source.total - quantity)
     if not await inventory.add_to_total(
-        tx, target.stock_id, quantity, most=MOST_TOTAL, now=by["now"]
+        tx, target.stock_id, quantity, limit=MOST_TOTAL, now=by["now"]
     ):
         raise invalid("quantity", f"{to_channel} would have more than {MOST_TOTAL}")
     return (

@@ -33,7 +33,7 @@ from server.stock.ids import DAY_BITS, DIRECT, EPOCH, departure_stock_id, stock_
 from server.stock.ids import departure_id as departure_number
 
 VALID_AFTER_ARRIVAL = timedelta(hours=6)
-"""So long a ticket is good behind the planned arrival: for delays, and for gates at the exit."""
+"""So long a ticket is good after the planned arrival: for delays, and for gates at the exit."""
 PACKAGE_SALE_DAYS = 180
 """A package is sold from so many days before its first day of use."""
 OVERNIGHT_DAYS = 1
@@ -46,7 +46,7 @@ MAX_ID_LENGTH = 64
 PAST_KEPT = timedelta(days=2)
 """Departures before that are not offered any more, nor looked at."""
 ENDED_PROMOTIONS_KEPT = timedelta(days=30)
-"""So long somebody who types in a code is told that it is over, not that there is none."""
+"""So long the answer to a code typed in is that it is over, not that there is none."""
 TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
 
 
@@ -96,7 +96,7 @@ class CatalogueHoliday(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """A stop of a route, minutes behind the departure at the first."""
+    """A stop of a route, minutes after the departure at the first."""
 
     stop: OfferStop
     arrive_minutes: int
@@ -277,8 +277,8 @@ class Catalogue:
         for route, origin, _ in self._legs.get((origin_city, destination_city), ()):
             for timetable in self._services[route.route_id]:
                 late = timetable.departure_clock.hour * 60 + timetable.departure_clock.minute
-                behind = (late + route.calls[origin].depart_minutes) // (24 * 60)
-                if timetable.runs(day - timedelta(days=behind)):
+                days_before = (late + route.calls[origin].depart_minutes) // (24 * 60)
+                if timetable.runs(day - timedelta(days=days_before)):
                     begin = day - timedelta(days=timetable.sale_days)
                     moments.append(datetime.combine(begin, time(), self._zones[origin_city]))
         return min(moments, default=None)
@@ -299,12 +299,12 @@ class Catalogue:
         """
         departures = self._departures.get(timetable.timetable_id, {})
         found = []
-        for behind in range(-MOVED_DAYS, OVERNIGHT_DAYS + MOVED_DAYS + 1):
-            known = departures.get((day - EPOCH).days - behind)
+        for days_before in range(-MOVED_DAYS, OVERNIGHT_DAYS + MOVED_DAYS + 1):
+            known = departures.get((day - EPOCH).days - days_before)
             if known:
                 moment = datetime.fromtimestamp(known[0] + call.depart_minutes * 60, zone)
                 if moment.date() == day:
-                    travel_date = day - timedelta(days=behind)
+                    travel_date = day - timedelta(days=days_before)
                     found.append(departure_number(timetable.timetable_id, travel_date))
         return found
 

@@ -54,8 +54,8 @@ async def cancel_departure(
     await inventory.lock_departure(tx, departure)
     await inventory.close_departure(tx, departure, now=by["now"])
     before = {"state": was.state, "cancel_refunds": was.cancel_refunds}
-    told = {**after, "comment": comment}
-    await trace(tx, "cancel", "departure", departure, before=before, after=told, **by)
+    traced = {**after, "comment": comment}
+    await trace(tx, "cancel", "departure", departure, before=before, after=traced, **by)
     await _ask(tx, FOLLOW_CANCELLATION, departure, now=by["now"])
 
 

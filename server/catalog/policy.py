@@ -76,7 +76,7 @@ class RefundTier(NamedTuple):
 class Policy:
     """What may be given back or changed, and until when.
 
-    `refund_tiers` stand from the earliest to the last, their percentages never rising; behind the
+    `refund_tiers` stand from the earliest to the last, their percentages never rising; after the
     last nothing is given back, and none at all is not refundable. `refund_fee_minor` is kept of
     each ticket, `change_fee_minor` added to each change. A ticket may be changed `changes_allowed`
     times, until `change_minutes_before`, which counts as a tier's. With `pro_rata` a partly
@@ -418,7 +418,7 @@ class _Words:
 
 
 def moment_in_words(minutes_before: int, *, departs: bool) -> tuple[str, str]:
-    """The moment a tier or the right to change ends, to stand behind "until" and 至."""
+    """The moment a tier or the right to change ends, to stand after "until" and 至."""
     if not minutes_before:
         return ("departure", "出发时") if departs else ("its validity ends", "有效期结束时")
     what_en, what_zh = (
@@ -510,7 +510,7 @@ def _over(ticket: PolicyTicket) -> Refused:
 
 
 def _reachable(policy: Policy, departs: bool) -> list[RefundTier]:
-    """The tiers that may ever apply: what does not depart has none behind the one until its
+    """The tiers that may ever apply: what does not depart has none after the one until its
     validity ends.
     """
     tiers = list(policy.refund_tiers)

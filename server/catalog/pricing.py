@@ -26,7 +26,7 @@ BASIS_POINTS = 10_000
 MAX_TIERS = 20
 
 
-class NoFare(Exception):  # noqa: N818 - says what there is not
+class NoFare(Exception):  # noqa: N818 - says what does not exist
     """The product has no fare for this customer type, on this day type or one it falls back to."""
 
     def __init__(self, customer_type: str, day_type: str) -> None:
@@ -299,7 +299,7 @@ def promotion_fault(
     currency_code: str,
     now: datetime,
 ) -> str | None:
-    """Why a code somebody typed in takes nothing off this item, to stand behind its field's name;
+    """Why a code somebody typed in takes nothing off this item, to stand after its field's name;
     None if it may.
 
     `promotion` is the one found by the code, None if there is none. That a better promotion can win

@@ -136,11 +136,11 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
     if not changed:
         return
     added = pg_insert(holidays).values(list(changed.values()))
-    told = {
+    values = {
         name: added.excluded[name] for name in ("day_type", "display_name_en", "display_name_zh")
     }
     await tx.execute(
-        added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=told)
+        added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=values)
     )
     made = [
         AuditedChange("update", "holiday", _name(*key), known.get(key), row)
@@ -174,7 +174,7 @@ def _faults(promotion: PromotionRecord, cap: int) -> Iterator[Fault]:
         yield "code", f"has not 1 to {MOST_CODE_LENGTH} characters; leave it out to apply by itself"
     yield from _discount_faults(promotion)
     if promotion.begin_time >= promotion.end_time:
-        yield "end_time", "is not behind begin_time"
+        yield "end_time", "is not after begin_time"
     if promotion.min_party < 1:
         yield "min_party", f"is {promotion.min_party}; 1 is everybody"
     if promotion.capped:

@@ -14,12 +14,12 @@ MAX_ADVANCE = timedelta(days=730)
 
 
 def valid_until(valid_from: datetime, validity_days: int, zone: tzinfo) -> datetime:
-    """The first moment of the day behind the last one of a validity, in `zone`.
+    """The first moment of the day after the last one of a validity, in `zone`.
 
     The last day is `validity_days` after the day of `valid_from`.
     """
-    behind = valid_from.astimezone(zone).date() + timedelta(days=validity_days + 1)
-    return datetime.combine(behind, time(), zone)
+    following = valid_from.astimezone(zone).date() + timedelta(days=validity_days + 1)
+    return datetime.combine(following, time(), zone)
 
 
 def fault_of_start(valid_from: datetime, validity_days: int, now: datetime) -> str | None:

@@ -261,32 +261,32 @@ async def set_hold_seconds(
 # Reading
 
 
-async def list_routes(tx: AsyncConnection, *, after: int, most: int) -> list[Route]:
-    """Up to `most` routes behind the number `after`."""
+async def list_routes(tx: AsyncConnection, *, after: int, limit: int) -> list[Route]:
+    """Up to `limit` routes after the number `after`."""
     query = select(*(routes.c[field.name] for field in fields(Route)))
     query = query.where(routes.c.route_id > after, routes.c.state == "ACTIVE")
-    found = await tx.execute(query.order_by(routes.c.route_id).limit(most))
+    found = await tx.execute(query.order_by(routes.c.route_id).limit(limit))
     return [Route(*row) for row in found]
 
 
 async def get_route(tx: AsyncConnection, route_id: int) -> Route:
     """The route. Raises NOT_FOUND."""
-    found = await list_routes(tx, after=route_id - 1, most=1)
+    found = await list_routes(tx, after=route_id - 1, limit=1)
     if not found or found[0].route_id != route_id:
         raise not_found("route", route_id)
     return found[0]
 
 
 async def list_departures(
-    tx: AsyncConnection, *, route_id: int = 0, day: date | None = None, after: int = -1, most: int
+    tx: AsyncConnection, *, route_id: int = 0, day: date | None = None, after: int = -1, limit: int
 ) -> list[Departure]:
-    """Up to `most` departures behind the number `after`; empty filters do not count."""
+    """Up to `limit` departures after the number `after`; empty filters do not count."""
     query = _DEPARTURES.where(departures.c.departure_id > after)
     if route_id:
         query = query.where(timetables.c.route_id == route_id)
     if day:
         query = query.where(departures.c.travel_date == day)
-    rows = (await tx.execute(query.order_by(departures.c.departure_id).limit(most))).all()
+    rows = (await tx.execute(query.order_by(departures.c.departure_id).limit(limit))).all()
     seats: defaultdict[int, list[Seats]] = defaultdict(list)
     own = select(*(stocks.c[name] for name in ("departure_id", *Seats._fields))).where(
         stocks.c.departure_id.in_([row.departure_id for row in rows]), stocks.c.partner_id == DIRECT
@@ -298,7 +298,7 @@ async def list_departures(
 
 async def get_departure(tx: AsyncConnection, departure: int) -> Departure:
     """The departure. Raises NOT_FOUND."""
-    found = await list_departures(tx, after=departure - 1, most=1)
+    found = await list_departures(tx, after=departure - 1, limit=1)
     if not found or found[0].departure_id != departure:
         raise not_found("departure", departure)
     return found[0]
@@ -403,7 +403,7 @@ def _route_faults(route: Route, known_stops: Collection[str]) -> Iterator[Fault]
         yield "stops[0].depart_minutes", "is not 0; count from the departure of the first stop"
     for index, (before, call) in enumerate(pairwise(route.stops), start=1):
         if call["arrive_minutes"] <= before["depart_minutes"]:
-            yield f"stops[{index}].arrive_minutes", "is not behind the departure at the stop before"
+            yield f"stops[{index}].arrive_minutes", "is not after the departure at the stop before"
     yield from _class_faults(route.fare_classes)
 
 
@@ -461,9 +461,9 @@ def _timetable_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:
     if timetable.departure_clock.second or timetable.departure_clock.microsecond:
         yield "departure_clock", "is not a whole minute"
     limits = {"sale_days": MOST_SALE_DAYS, "closing_minutes": MOST_CLOSING_MINUTES}
-    for field, most in limits.items():
-        if not 0 <= getattr(timetable, field) <= most:
-            yield field, f"is not within 0 to {most}"
+    for field, limit in limits.items():
+        if not 0 <= getattr(timetable, field) <= limit:
+            yield field, f"is not within 0 to {limit}"
     yield from _seats_faults(timetable, route)
 
 
@@ -480,7 +480,7 @@ def _seats_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:
 
 def _total_faults(field: str, total: int, fare_class: Mapping[str, Any]) -> Iterator[Fault]:
     numbered = fare_class["seat_map"]
-    most = SeatMap.parse(numbered).size if numbered else MOST_TOTAL
-    if not 0 <= total <= most:
-        has = f"; the class has {most} numbered seats" if numbered else ""
-        yield field, f"is {total}, not within 0 to {most}{has}"
+    limit = SeatMap.parse(numbered).size if numbered else MOST_TOTAL
+    if not 0 <= total <= limit:
+        has = f"; the class has {limit} numbered seats" if numbered else ""
+        yield field, f"is {total}, not within 0 to {limit}{has}"

@@ -38,5 +38,5 @@ async def reconcile(
     finally:
         await client.aclose()
     async with db.transaction() as tx:
-        found = await reconciliation.differences_of(tx, day, after=0, most=MOST_SHOWN)
+        found = await reconciliation.differences_of(tx, day, after=0, limit=MOST_SHOWN)
     return run, [difference for _, difference in found]

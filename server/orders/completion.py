@@ -1,7 +1,7 @@
 """Orders whose tickets are all final become COMPLETED or CANCELLED; a reversed redemption opens one
 again.
 
-Whoever makes a ticket final calls `complete` in the same transaction, behind the locks of the
+Whoever makes a ticket final calls `complete` in the same transaction, under the locks of the
 tickets; the redeem path sends the statements along with its own. (DOMAIN, States.)
 """
 
@@ -71,7 +71,7 @@ def complete(actors: Mapping[int, str], *, now: datetime) -> tuple[Command[int],
     """Moves those of the orders that are PAID and have no open ticket any more to COMPLETED or
     CANCELLED; `actors` says who made the last ticket of each final.
 
-    To be run in this order behind the tickets' moves, in their transaction. The second gives those
+    To be run in this order after the tickets' moves, in their transaction. The second gives those
     that are CANCELLED now. The orders stay locked.
     """
     order_ids = sorted(actors)

@@ -44,7 +44,7 @@ def document_number(number: str) -> str:
 
 
 def document_fault(document_type: str, number: str, *, today: date) -> str | None:
-    """What is wrong with a document, to stand behind its field's name; None if nothing is. The
+    """What is wrong with a document, to stand after its field's name; None if nothing is. The
     number is not in it.
 
     `today` is the day by CLOCK: nobody travels who is not born yet.
@@ -69,7 +69,8 @@ def birth_date(document_type: str, number: str) -> date | None:
     """The holder's date of birth if the number tells it, of a document without fault; None if it
     does not.
 
-    The foreign resident card before 2023 has two digits for the year: which century is not told.
+    The foreign resident card before 2023 has two digits for the year: which century it does not
+    say.
     """
     if document_type not in _TELL_BIRTH:
         return None

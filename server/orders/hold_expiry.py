@@ -90,10 +90,10 @@ class Expiry:
             close_payments=self._close_payments,
         )
 
-    async def _cancel(self, most: int) -> int:
+    async def _cancel(self, limit: int) -> int:
         now = clock.now()
         async with self._db.transaction() as tx:
-            due = await orders.lock_expired(tx, now=now, most=most)
+            due = await orders.lock_expired(tx, now=now, limit=limit)
             await self._cancel_orders(tx, due, now)
         return len(due)
 
@@ -109,15 +109,17 @@ class Expiry:
             return await self._one_by_one(CAREFUL_ORDERS)
 
     async def _with_free_stocks(
-        self, tx: AsyncConnection, most: int, *, now: datetime
+        self, tx: AsyncConnection, limit: int, *, now: datetime
     ) -> list[orders.Order]:
-        return await orders.with_free_stocks(tx, await orders.lock_expired(tx, now=now, most=most))
+        return await orders.with_free_stocks(
+            tx, await orders.lock_expired(tx, now=now, limit=limit)
+        )
 
-    async def _one_by_one(self, most: int) -> int:
+    async def _one_by_one(self, limit: int) -> int:
         """Cancels each of those that are due in a transaction of its own; how many were."""
         now, cancelled = clock.now(), 0
         async with self._db.transaction() as tx:
-            due = [order.order_id for order in await self._with_free_stocks(tx, most, now=now)]
+            due = [order.order_id for order in await self._with_free_stocks(tx, limit, now=now)]
         for order_id in due:
             if self._loop.is_ending:
                 break

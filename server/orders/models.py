@@ -99,7 +99,7 @@ Index(
 order_events = Table(
     "order_events",
     metadata,
-    # moves of a traveller's order behind the first, which the order's own row tells
+    # moves of a traveller's order after the first, which the order's own row tells
     Column("order_id", BigInteger, primary_key=True, autoincrement=False),
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("event", Text, nullable=False),

@@ -276,15 +276,15 @@ async def cancel_by_traveller(
     return (await read(tx, [order.order_id]))[order.order_id]
 
 
-async def lock_expired(tx: AsyncConnection, *, now: datetime, most: int) -> list[Order]:
-    """Up to `most` PENDING orders whose time is over, locked; those that others have locked are
+async def lock_expired(tx: AsyncConnection, *, now: datetime, limit: int) -> list[Order]:
+    """Up to `limit` PENDING orders whose time is over, locked; those that others have locked are
     passed over.
     """
     query = (
         select(*_COLUMNS)
         .where(orders.c.state == "PENDING", orders.c.hold_expire_time <= now, _THEIRS)
         .order_by(orders.c.hold_expire_time)
-        .limit(most)
+        .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)
     )
     return [_order(*row) for row in await tx.execute(query)]

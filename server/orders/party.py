@@ -66,10 +66,10 @@ class Party(NamedTuple):
             return {m.ticket_id: 0 if at else value for at, m in enumerate(leaving)}
         lost, values, before = paid - value, {}, 0
         for member in leaving:
-            behind = before + member.paid_minor
-            share = lost * behind // paid - lost * before // paid
+            until = before + member.paid_minor
+            share = lost * until // paid - lost * before // paid
             values[member.ticket_id] = member.paid_minor - share
-            before = behind
+            before = until
         return values
 
     def credit_minor(self, ticket_id: int) -> int:
@@ -82,5 +82,5 @@ class Party(NamedTuple):
         is theirs.
         """
         paid = sum(m.paid_minor for m in self.members if m.ticket_id == ticket_id)
-        most = paid + max(0, self.kept_minor)
-        return min(most, self.leaving_minor({ticket_id}, keep_discount=True))
+        limit = paid + max(0, self.kept_minor)
+        return min(limit, self.leaving_minor({ticket_id}, keep_discount=True))

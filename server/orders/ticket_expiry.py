@@ -56,7 +56,7 @@ _LOCK_ORDERS = text("""
 SELECT order_id, traveller_id FROM orders WHERE order_id = ANY(CAST(:order_ids AS bigint[]))
 ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
 """)
-# behind the locks, in a statement of its own: it sees what the locks' last holders committed
+# under the locks, in a statement of its own: it sees what the locks' last holders committed
 _SOLD = text(f"""
 SELECT s.ticket_id, s.passenger_index < 0 AS is_shared,
   s.passenger_index >= 0 AND d.departure_id IS NOT NULL AND {KEPT_BY_DEPARTURE} AS is_kept

@@ -42,7 +42,7 @@ class TicketSale(NamedTuple):
 
 
 def record(sales: Sequence[TicketSale]) -> Command[None] | None:
-    """Keeps how new tickets were sold, behind them in their transaction."""
+    """Keeps how new tickets were sold, after them in their transaction."""
     return _RECORD.of_rows(sales)
 
 

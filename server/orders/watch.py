@@ -1,7 +1,7 @@
 """WatchOrder: the moves of an order as they happen, from the database, whichever process made them.
 
 All watched orders of a process are asked for in one query twice a second, and only while somebody
-watches. Each order's moves are numbered under its row lock, so what is behind the last number seen
+watches. Each order's moves are numbered under its row lock, so what is after the last number seen
 is all that is new.
 """
 
@@ -56,10 +56,10 @@ News = Sequence[Happening] | DomainError
 
 @dataclass(eq=False)
 class _Watch:
-    """Somebody who watches: behind which sequence, and what is still to be told."""
+    """Somebody who watches: after which sequence, and what is still to be sent."""
 
     order_id: int
-    behind: int
+    seen: int
     news: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
 
 
@@ -87,7 +87,7 @@ class Watcher:
     async def watch(
         self, traveller: Traveller, code: str, *, after_sequence: int
     ) -> AsyncIterator[Happening]:
-        """The moves of the traveller's own order behind a sequence, until it is final.
+        """The moves of the traveller's own order after a sequence, until it is final.
 
         Raises NOT_FOUND; what it returns raises SHUTTING_DOWN when the server stops.
         """
@@ -145,21 +145,21 @@ class Watcher:
 
     async def _poll(self) -> None:
         watches = list(self._watches)
-        behind: dict[int, int] = {}
+        seen: dict[int, int] = {}
         for watch in watches:
-            known = behind.get(watch.order_id, watch.behind)
-            behind[watch.order_id] = min(known, watch.behind)
-        if not behind:
+            known = seen.get(watch.order_id, watch.seen)
+            seen[watch.order_id] = min(known, watch.seen)
+        if not seen:
             return
         async with self._db.transaction() as tx:
-            news = await _news(tx, behind)
+            news = await _news(tx, seen)
         by_order: dict[int, list[Happening]] = {}
         for happening in news:
             by_order.setdefault(happening.order_id, []).append(happening)
         for watch in watches:
-            fresh = [h for h in by_order.get(watch.order_id, ()) if h.sequence > watch.behind]
+            fresh = [h for h in by_order.get(watch.order_id, ()) if h.sequence > watch.seen]
             if fresh:
-                watch.behind = fresh[-1].sequence
+                watch.seen = fresh[-1].sequence
                 watch.news.put_nowait(fresh)
 
 
@@ -167,5 +167,5 @@ def _created(order: Order) -> Happening:
     return Happening(order.order_id, 1, events.CREATED, "PENDING", None, None, order.create_time)
 
 
-async def _news(tx: AsyncConnection, behind: dict[int, int]) -> list[Happening]:
-    return await run(tx, _NEWS.of_rows([*behind.items()]))
+async def _news(tx: AsyncConnection, seen: dict[int, int]) -> list[Happening]:
+    return await run(tx, _NEWS.of_rows([*seen.items()]))

@@ -83,17 +83,17 @@ class NewBatch:
     state: str
     order_code: str
 
-    def codes(self, partner: Partner, most: int) -> list[str]:
-        """The codes of the first `most` tickets."""
-        behind = self.first_ticket_id + min(self.quantity, most)
+    def codes(self, partner: Partner, limit: int) -> list[str]:
+        """The codes of the first `limit` tickets."""
+        end = self.first_ticket_id + min(self.quantity, limit)
         return [
             Number.unpack(number).code(PARTNER_PREFIX, partner.partner_code)
-            for number in range(self.first_ticket_id, behind)
+            for number in range(self.first_ticket_id, end)
         ]
 
-    def last_of_first(self, most: int) -> int | None:
-        """The last ticket of the first `most`; None if there are no others."""
-        return self.first_ticket_id + most - 1 if self.quantity > most else None
+    def last_of_first(self, limit: int) -> int | None:
+        """The last ticket of the first `limit`; None if there are no others."""
+        return self.first_ticket_id + limit - 1 if self.quantity > limit else None
 
 
 async def generate_batch(
@@ -175,12 +175,12 @@ async def batch_page(
     limit: int,
     now: datetime,
 ) -> tuple[list[tickets.BatchTicket], int | None]:
-    """Up to `limit` tickets of a batch behind the number `after`, and the number to go on from.
+    """Up to `limit` tickets of a batch after the number `after`, and the number to go on from.
     Raises NOT_FOUND.
     """
     batch = await get_batch(tx, partner, batch_id)
     after = batch.first_ticket_id - 1 if after is None else after
-    found = await tickets.batch_tickets(tx, batch, after=after, most=limit, now=now)
+    found = await tickets.batch_tickets(tx, batch, after=after, limit=limit, now=now)
     last = after + limit
     return found, last if last < batch.last_ticket_id else None
 
@@ -193,7 +193,7 @@ async def batch_chunks(
     after_ticket_code: str,
     clock: Callable[[], datetime],
 ) -> AsyncIterator[list[tickets.BatchTicket]]:
-    """All tickets of a batch behind the given one, chunk by chunk.
+    """All tickets of a batch after the given one, chunk by chunk.
 
     No transaction is open between two chunks, however slow the reader. Raises NOT_FOUND,
     INVALID_FIELD.
@@ -209,7 +209,7 @@ async def batch_chunks(
     while after < batch.last_ticket_id:
         async with db.transaction() as tx:
             chunk = await tickets.batch_tickets(
-                tx, batch, after=after, most=STREAM_CHUNK_TICKETS, now=clock()
+                tx, batch, after=after, limit=STREAM_CHUNK_TICKETS, now=clock()
             )
         yield chunk
         after += STREAM_CHUNK_TICKETS

@@ -26,7 +26,7 @@ async def retry(
 ) -> Refund:
     """Asks WeChat again for what an ABNORMAL refund has not given back.
 
-    Under the same number, behind which WeChat may have settled it meanwhile, unless WeChat has
+    Under the same number, after which WeChat may have settled it meanwhile, unless WeChat has
     closed that; another number counts as one more refund of the payment. Raises NOT_FOUND,
     REFUND_REFUSED for a refund in another state, or if WeChat takes on no more of its payments.
     """

@@ -225,7 +225,7 @@ class PaymentHandler:
         """Asks WeChat what became of a payment, and takes it in; whether that ends it. `done` ends
         the task, if it does.
 
-        With `closes` one that does not fit, and so is an administrator's, is closed with us.
+        With `closes` one that does not fit, and so needs manual resolution, is closed with us.
         """
         transaction = await self._wechat().query(out_trade_no)
         if transaction is None or not (transaction.is_paid or transaction.state in UNPAYABLE):

@@ -27,7 +27,7 @@ _INCIDENTS = UUID("6f0e5a3e-3c52-4d6e-9a58-1f6f1f5a2b11")
 
 
 CLOSE_PAYMENT = "payment.close"
-"""Kind of outbox task: WeChat is told that a payment is not to be made any more; its key is the
+"""Kind of outbox task: WeChat learns that a payment is not to be made any more; its key is the
 out_trade_no.
 """
 
@@ -295,11 +295,11 @@ async def incidents(
     *,
     unresolved_only: bool,
     before: tuple[datetime, UUID] | None,
-    most: int,
+    limit: int,
 ) -> list[Incident]:
-    """Up to `most` incidents recorded before (create_time, incident_id), the newest first."""
+    """Up to `limit` incidents recorded before (create_time, incident_id), the newest first."""
     position = payment_incidents.c.create_time, payment_incidents.c.incident_id
-    query = _FOUND.order_by(*[column.desc() for column in position]).limit(most)
+    query = _FOUND.order_by(*[column.desc() for column in position]).limit(limit)
     if unresolved_only:
         query = query.where(payment_incidents.c.resolve_time.is_(None))
     if before:

@@ -1,7 +1,7 @@
 """The daily comparison of our payments and refunds with WeChat's bill: what differs is listed,
 nothing is put right by itself.
 
-Both are told apart by WeChat's own times: a payment by when it was paid, a refund by when WeChat
+Both are sorted by WeChat's own times: a payment by when it was paid, a refund by when WeChat
 took it on, not when we asked for it nor when the money was given back ("trade bill", field
 "transaction time").
 """
@@ -139,9 +139,9 @@ def _state_differs(side: Side, ours: Ours, line: BillLine) -> str:
         return f"{ours.state} here, {theirs} there"
     if theirs == FAILED and ours.state == "SUCCEEDED" and ours.by_bill:
         return f"{ours.state} here, {theirs} there"
-    told = _provider_id(line)
-    if ours.provider_id and ours.provider_id != told:
-        return f"{ours.provider_id} here, {told} there"
+    billed = _provider_id(line)
+    if ours.provider_id and ours.provider_id != billed:
+        return f"{ours.provider_id} here, {billed} there"
     return ""
 
 
@@ -206,18 +206,18 @@ async def missed_days(tx: AsyncConnection, *, first: date, last: date) -> list[d
     return [day for day in days if day not in done]
 
 
-async def runs(tx: AsyncConnection, *, before: date | None, most: int) -> list[Reconciliation]:
-    """Up to `most` comparisons of days before `before`, the newest first."""
-    query = _RUNS.order_by(reconciliations.c.bill_date.desc()).limit(most)
+async def runs(tx: AsyncConnection, *, before: date | None, limit: int) -> list[Reconciliation]:
+    """Up to `limit` comparisons of days before `before`, the newest first."""
+    query = _RUNS.order_by(reconciliations.c.bill_date.desc()).limit(limit)
     if before:
         query = query.where(reconciliations.c.bill_date < before)
     return [Reconciliation(*row) for row in await tx.execute(query)]
 
 
 async def differences_of(
-    tx: AsyncConnection, day: date, *, after: int, most: int
+    tx: AsyncConnection, day: date, *, after: int, limit: int
 ) -> list[tuple[int, Difference]]:
-    """Up to `most` numbered differences of a day behind a number. Raises NOT_FOUND for a day
+    """Up to `limit` numbered differences of a day after a number. Raises NOT_FOUND for a day
     that was not compared.
     """
     compared = select(reconciliations.c.bill_date).where(reconciliations.c.bill_date == day)
@@ -228,5 +228,5 @@ async def differences_of(
     query = select(table.difference_no, *names).where(
         table.bill_date == day, table.difference_no > after
     )
-    found = await tx.execute(query.order_by(table.difference_no).limit(most))
+    found = await tx.execute(query.order_by(table.difference_no).limit(limit))
     return [(number, Difference(*row)) for number, *row in found]

@@ -163,8 +163,8 @@ async def _refunds_between(tx: AsyncConnection, begins: datetime, ends: datetime
 async def _refunds(tx: AsyncConnection, numbers: Iterable[str], *, made: datetime) -> list[Ours]:
     """Those that the bill names besides, by any number that they ever had.
 
-    Of another day, or taken on at a time that WeChat has not told us yet; or under a number that it
-    has closed since, and for which a part has another by now.
+    Of another day, or taken on at a time that WeChat has not reported yet; or under a number that
+    it has closed since, and for which a part has another by now.
     """
     named: dict[tuple[int, int, int], list[RefundPart]] = {}
     for key in map(refund_part, numbers):
@@ -195,7 +195,9 @@ def _payment(row: Any, *, counts: bool) -> Ours:
 
 def _refund(row: Any, *, counts: bool, made: datetime) -> Ours:
     """`made` is the end of the bill's day."""
-    out_trade_no, number, amount_minor, currency_code, state, refund_id, told, success_time = row
+    out_trade_no, number, amount_minor, currency_code, state, refund_id, reported, success_time = (
+        row
+    )
     in_time = success_time is None or success_time < made + BILL_MADE
     return Ours(
         out_trade_no,
@@ -205,7 +207,7 @@ def _refund(row: Any, *, counts: bool, made: datetime) -> Ours:
         state,
         refund_id,
         counts,
-        by_bill=told == "SUCCEEDED" and in_time,
+        by_bill=reported == "SUCCEEDED" and in_time,
     )
 
 

@@ -42,35 +42,37 @@ async def settle_part(
         await refunds.report(tx, "REFUND_UNKNOWN", None, asdict(outcome), now=now)
         return None
     refund = locked.refund
-    told = STATES.get(outcome.state)
+    reported = STATES.get(outcome.state)
     ours = part.out_trade_no, part.amount_minor, refund.currency_code
     theirs = outcome.out_trade_no, outcome.refund_minor, outcome.currency_code
-    if told is None or ours != theirs:
+    if reported is None or ours != theirs:
         await refunds.report(tx, "REFUND_MISMATCH", refund.order_id, asdict(outcome), now=now)
         return part.state
     is_former = part.out_refund_no != out_refund_no  # WeChat closed it, and it was given up
-    if is_former or (part.state in refunds.FINAL and told in refunds.FINAL - {part.state}):
-        if told == "SUCCEEDED" or not is_former:
+    if is_former or (part.state in refunds.FINAL and reported in refunds.FINAL - {part.state}):
+        if reported == "SUCCEEDED" or not is_former:
             await refunds.report(
                 tx, "REFUND_CONTRADICTION", refund.order_id, asdict(outcome), now=now
             )
         return part.state
-    if is_notice and told == "ABNORMAL" and part.state == "PROCESSING" and _was_abnormal(part):
+    if is_notice and reported == "ABNORMAL" and part.state == "PROCESSING" and _was_abnormal(part):
         await outbox.enqueue(tx, refunds.QUERY, out_refund_no, {}, due=now, now=now)
         return part.state
-    if told == part.state == "SUCCEEDED" and part.provider_state != "SUCCEEDED":
+    if reported == part.state == "SUCCEEDED" and part.provider_state != "SUCCEEDED":
         # an administrator had given it back another way
         await refunds.report(tx, "REFUND_TWICE", refund.order_id, asdict(outcome), now=now)
-    await _learn(tx, part, told, outcome, is_notice=is_notice, now=now)
-    if told == part.state or part.state in refunds.FINAL:
-        return part.state  # known, or news of yesterday
-    if told == "PROCESSING" and is_notice:
+    await _learn(tx, part, reported, outcome, is_notice=is_notice, now=now)
+    if reported == part.state or part.state in refunds.FINAL:
+        return part.state  # known, or stale
+    if reported == "PROCESSING" and is_notice:
         return part.state
     state = refund_rules.part_state(
-        told, is_alone=len(locked.parts) == 1, has_tickets=bool(refund.tickets)
+        reported, is_alone=len(locked.parts) == 1, has_tickets=bool(refund.tickets)
     )
     is_news = state == "ABNORMAL" and part.state != "ABNORMAL"
-    await refunds.move_part(tx, part, state, now=now, **_renumbered(part) if state != told else {})
+    await refunds.move_part(
+        tx, part, state, now=now, **_renumbered(part) if state != reported else {}
+    )
     if state == "SUCCEEDED" and part.abnormal_account == refunds.TO_MERCHANT:
         facts = {
             **refunds.named(part),
@@ -93,19 +95,25 @@ def _was_abnormal(part: Part) -> bool:
 
 
 async def _learn(
-    tx: AsyncConnection, part: Part, told: str, outcome: Outcome, *, is_notice: bool, now: datetime
+    tx: AsyncConnection,
+    part: Part,
+    reported: str,
+    outcome: Outcome,
+    *,
+    is_notice: bool,
+    now: datetime,
 ) -> None:
     """Keeps what WeChat said of a part; a notice does not say when it was taken on, so WeChat is
     asked for that.
     """
-    if told == "PROCESSING" and part.provider_state in refunds.FINAL:
-        return  # news of yesterday
+    if reported == "PROCESSING" and part.provider_state in refunds.FINAL:
+        return  # stale
     create_time = outcome.create_time or part.provider_create_time
     values = {
         "provider_refund_id": outcome.refund_id,
-        "provider_state": told,
+        "provider_state": reported,
         "provider_create_time": create_time,
-        "provider_success_time": outcome.success_time if told == "SUCCEEDED" else None,
+        "provider_success_time": outcome.success_time if reported == "SUCCEEDED" else None,
     }
     await refunds.move_part(tx, part, part.state, now=now, **values)
     if is_notice and create_time is None:
@@ -131,7 +139,7 @@ def _renumbered(part: Part) -> dict[str, Any]:
 async def give_up_part(
     tx: AsyncConnection, out_refund_no: str, kind: str, facts: dict[str, Any], *, now: datetime
 ) -> None:
-    """A refund that was tried long enough is an administrator's, with an incident of this kind.
+    """A refund that was tried long enough needs manual resolution, with an incident of this kind.
 
     REFUND_REFUSED: WeChat has refused it again and again. REFUND_GIVEN_UP: WeChat was not to be
     reached for days, so what became of it is not known.
@@ -139,8 +147,8 @@ async def give_up_part(
     locked, part = await refunds.lock_part(tx, out_refund_no)
     if locked and part and (part.state, part.out_refund_no) == ("PROCESSING", out_refund_no):
         refund = locked.refund
-        told = {**refunds.named(part), **facts, "time": now}
-        await refunds.report(tx, kind, refund.order_id, told, now=now)
+        reported = {**refunds.named(part), **facts, "time": now}
+        await refunds.report(tx, kind, refund.order_id, reported, now=now)
         await refunds.move_part(tx, part, "ABNORMAL", now=now)
         await refunds.conclude(
             tx,

@@ -77,7 +77,7 @@ def takes_last(amount_minor: int, sources: Sequence[Source]) -> bool:
 def out_refund_no(order_id: int, refund_no: int, part_no: int, attempt: int = 1) -> str:
     """Our number, at WeChat, of what one refund gives back of one payment; stable until it settles.
 
-    There is a further attempt only behind one that WeChat has closed.
+    There is a further attempt only after one that WeChat has closed.
     """
     return f"DT{order_id}R{refund_no}S{part_no}" + (f"A{attempt}" if attempt > 1 else "")
 
@@ -99,13 +99,13 @@ def refund_part(out_refund_no: str) -> RefundPart | None:
     return RefundPart(int(match[1]), int(match[2]), int(match[3]), int(match[4] or 1))
 
 
-def part_state(told: str, *, is_alone: bool, has_tickets: bool) -> str:
+def part_state(reported: str, *, is_alone: bool, has_tickets: bool) -> str:
     """The state of a part that WeChat settles as SUCCEEDED, CLOSED or ABNORMAL.
 
     Closed for good is only what undoes the whole refund, tickets and all; else the traveller would
-    be left without ticket or money, and it is an administrator's.
+    be left without ticket or money, and it needs manual resolution.
     """
-    return "ABNORMAL" if told == "CLOSED" and not (is_alone and has_tickets) else told
+    return "ABNORMAL" if reported == "CLOSED" and not (is_alone and has_tickets) else reported
 
 
 def refund_state(part_states: Iterable[str]) -> str:

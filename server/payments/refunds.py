@@ -199,10 +199,10 @@ async def find(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund | N
     return _refund(row) if row else None
 
 
-async def of_order(tx: AsyncConnection, order_id: int, *, after: int, most: int) -> list[Refund]:
-    """Up to `most` of an order's refunds behind a number, the oldest first."""
+async def of_order(tx: AsyncConnection, order_id: int, *, after: int, limit: int) -> list[Refund]:
+    """Up to `limit` of an order's refunds after a number, the oldest first."""
     query = _REFUNDS.where(refunds.c.order_id == order_id, refunds.c.refund_no > after)
-    rows = await tx.execute(query.order_by(refunds.c.refund_no).limit(most))
+    rows = await tx.execute(query.order_by(refunds.c.refund_no).limit(limit))
     return [_refund(row) for row in rows]
 
 
@@ -211,9 +211,9 @@ async def of_state(
     state: str,
     *,
     before: tuple[datetime, int, int] | None,
-    most: int,
+    limit: int,
 ) -> list[Refund]:
-    """Up to `most` refunds in a state, asked for before (create_time, order_id, refund_no), the
+    """Up to `limit` refunds in a state, asked for before (create_time, order_id, refund_no), the
     newest first.
     """
     position = refunds.c.create_time, refunds.c.order_id, refunds.c.refund_no
@@ -221,7 +221,7 @@ async def of_state(
     if before:
         query = query.where(tuple_(*position) < tuple_(*before))
     newest_first = [column.desc() for column in position]
-    return [_refund(row) for row in await tx.execute(query.order_by(*newest_first).limit(most))]
+    return [_refund(row) for row in await tx.execute(query.order_by(*newest_first).limit(limit))]
 
 
 async def parts_of(
@@ -239,8 +239,8 @@ async def parts_of(
 
 
 async def payments_of(tx: AsyncConnection, order_id: int, *, lock: bool = True) -> list[Paid]:
-    """The payments behind an order's tickets: its own, the newest first, then those of the order it
-    changes.
+    """The payments that paid for an order's tickets: its own, the newest first, then those of the
+    order it changes.
 
     They are locked, but for a quote.
     """
@@ -352,7 +352,7 @@ async def lock(tx: AsyncConnection, order_id: int, refund_no: int) -> Locked | N
 
 async def lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[Locked | None, Part | None]:
     """The refund that a number is of, and the part, whose number may be another by now; None for
-    what there is not.
+    what does not exist.
     """
     named = refund_rules.refund_part(out_refund_no)
     locked = await lock(tx, named.order_id, named.refund_no) if named else None
@@ -552,11 +552,11 @@ async def report(
     tx: AsyncConnection, kind: str, order_id: int | None, facts: dict[str, Any], *, now: datetime
 ) -> None:
     """An incident; times in the facts become text."""
-    told = {
+    facts = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in facts.items()
     }
-    await record_incident(tx, kind, order_id, told, now=now)
+    await record_incident(tx, kind, order_id, facts, now=now)
 
 
 def used_up() -> DomainError:

@@ -35,7 +35,7 @@ RECONCILE_SECONDS = 300.0
 FIRST_QUERY = timedelta(minutes=1)
 NEXT_QUERY = timedelta(minutes=10)
 """A notice is waited for so long before WeChat is asked."""
-PATIENT_ATTEMPTS = 10
+REFUSED_ATTEMPTS = 10
 """So often, over some minutes, what WeChat refuses is asked for again; then it is an
 administrator's.
 """
@@ -63,13 +63,13 @@ def kinds(
         PaymentTasks(db, client, payment_handler),
     )
     return {
-        NOTICE: TaskKind(notices.handle, most_at_once=MOST_AT_ONCE),
-        QUERY_PAYMENT: TaskKind(payments_.query, most_attempts=MOST_ATTEMPTS),
-        CLOSE_PAYMENT: TaskKind(payments_.close, most_attempts=MOST_ATTEMPTS),
+        NOTICE: TaskKind(notices.handle, max_at_once=MOST_AT_ONCE),
+        QUERY_PAYMENT: TaskKind(payments_.query, max_attempts=MOST_ATTEMPTS),
+        CLOSE_PAYMENT: TaskKind(payments_.close, max_attempts=MOST_ATTEMPTS),
         RECONCILE: TaskKind(
             Reconciler(db, client).handle,
-            most_attempts=RECONCILE_ATTEMPTS,
-            most_at_once=1,
+            max_attempts=RECONCILE_ATTEMPTS,
+            max_at_once=1,
             most_seconds=RECONCILE_SECONDS,
         ),
         **refund_kinds(db, client),
@@ -79,8 +79,8 @@ def kinds(
 def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
     """Those of refunds."""
     tasks = RefundTasks(db, client)
-    patient = partial(TaskKind, most_attempts=MOST_ATTEMPTS, on_give_up=tasks.give_up)
-    return {refunds.SEND: patient(tasks.send), refunds.QUERY: patient(tasks.query)}
+    until_settled = partial(TaskKind, max_attempts=MOST_ATTEMPTS, on_give_up=tasks.give_up)
+    return {refunds.SEND: until_settled(tasks.send), refunds.QUERY: until_settled(tasks.query)}
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -209,8 +209,8 @@ class RefundTasks:
     async def query(self, task: Task) -> Postpone | None:
         """Asks what became of a refund until it is settled: a lost notice does no harm.
 
-        Also of one that was given up, and when a settled one was taken on, if only a notice told of
-        it.
+        Also of one that was given up, and when a settled one was taken on, if only a notice
+        reported it.
         """
         part = await self._read(task.key)
         if part.state in refunds.FINAL and part.is_taken_on:
@@ -232,7 +232,7 @@ class RefundTasks:
         return None
 
     async def give_up(self, tx: AsyncConnection, task: Task, cause: str) -> None:
-        """Nobody asks any more: it is an administrator's, in the same transaction."""
+        """Nobody asks any more: it needs manual resolution, in the same transaction."""
         await refund_outcomes.give_up_part(
             tx, task.key, "REFUND_GIVEN_UP", {"cause": cause}, now=task.now()
         )
@@ -241,7 +241,7 @@ class RefundTasks:
         """Whether WeChat's no is for good is not ours to tell: the balance may be filled up, an
         account opened again.
         """
-        if task.attempt < PATIENT_ATTEMPTS:
+        if task.attempt < REFUSED_ATTEMPTS:
             raise error
         log.warning("refund.refused", out_refund_no=task.key, code=error.code)
 

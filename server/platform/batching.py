@@ -146,8 +146,8 @@ class Batcher(Generic[U, F, O]):
     def _enqueue(self, waiting: _Waiting[U, O]) -> None:
         self._waiting.append(waiting)
         self._queue.set(len(self._waiting))
-        stalled = waiting.queued_at - self._waiting[0].queued_at > SECOND_WORKER_SECONDS
-        if self._free_workers and (stalled or not self._running):
+        is_late = waiting.queued_at - self._waiting[0].queued_at > SECOND_WORKER_SECONDS
+        if self._free_workers and (is_late or not self._running):
             self._free_workers -= 1
             self._running.add(asyncio.create_task(self._worker(), name="batch worker"))
 

@@ -166,8 +166,8 @@ async def finish(tx: AsyncConnection, key: Key, answer: bytes) -> None:
     await run(tx, _FINISH(*key, answer))
 
 
-async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: int) -> int:
-    """Forgets up to `most` answers older than `keep`; returns how many."""
+async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:
+    """Forgets up to `limit` answers older than `keep`; returns how many."""
     caller, method, request_id = (
         idempotency_records.c.caller,
         idempotency_records.c.method,
@@ -176,7 +176,7 @@ async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, most: in
     old = (
         select(caller, method, request_id)
         .where(idempotency_records.c.create_time < now - keep)
-        .limit(most)
+        .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("old")
     )

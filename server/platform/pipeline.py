@@ -102,7 +102,7 @@ class PipelineConnection:
             self._is_autocommit = False
 
     def attach(self, sent: Sent, on_rows: Callable[[list[tuple[Any, ...]]], None]) -> None:
-        """Has a statement sent behind those of the next round trip, and `on_rows` called with its
+        """Has a statement sent after those of the next round trip, and `on_rows` called with its
         rows.
         """
         self._attached.append((sent, on_rows))
@@ -116,7 +116,7 @@ class PipelineConnection:
         _prepared.pop(self._pg.pgconn, None)  # a rollback may deallocate what is prepared
         with contextlib.suppress(
             psycopg.Error
-        ):  # then it is closed, and what happened first is told
+        ):  # then it is closed, and what happened first is reported
             await self._pg.rollback()
 
     async def round_trip(

@@ -75,7 +75,7 @@ class Statement(Generic[R]):
         return Command(self, [_encode(parameter) for parameter in parameters])
 
     def of_rows(self, rows: Sequence[tuple[Any, ...]], *first: Value) -> Command[R] | None:
-        """The statement for many rows, whose columns are its last parameters, behind `first`: what
+        """The statement for many rows, whose columns are its last parameters, after `first`: what
         `unnest` makes rows of again. None if there are none.
         """
         return self(*first, *zip(*rows, strict=True)) if rows else None
@@ -177,7 +177,7 @@ async def run_all(tx: Transaction, commands: Sequence[Command[Any] | None]) -> l
 
 
 def with_next(tx: PipelineConnection, command: Command[R] | None) -> list[R]:
-    """Has a command sent with the next round trip, behind what that runs: its rows are in the
+    """Has a command sent with the next round trip, after what that runs: its rows are in the
     list then.
     """
     rows: list[R] = []

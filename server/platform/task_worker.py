@@ -132,16 +132,16 @@ class TaskKind:
 
     Attributes:
         handle: does one.
-        most_attempts: after so many it is a dead letter; 20 take about two hours.
-        most_at_once: of this kind in one process; a slow vendor holds up its own kind only.
+        max_attempts: after so many it is a dead letter; 20 take about two hours.
+        max_at_once: of this kind in one process; a slow vendor holds up its own kind only.
         most_seconds: after them the handler is cancelled, which is a failure.
         on_give_up: what follows when a task is given up, in the transaction that makes it a
             dead letter, with its last error; what waits for the task is then somebody's to see to.
     """
 
     handle: Handler
-    most_attempts: int = 20
-    most_at_once: int = 4
+    max_attempts: int = 20
+    max_at_once: int = 4
     most_seconds: float = 30.0
     on_give_up: GiveUp | None = None
 
@@ -250,9 +250,9 @@ class TaskWorker:
         """Takes what is due and lets it run; how many."""
         busy = Counter(task.kind for task in self._running.values())
         rooms = {
-            name: kind.most_at_once - busy[name]
+            name: kind.max_at_once - busy[name]
             for name, kind in self._kinds.items()
-            if busy[name] < kind.most_at_once
+            if busy[name] < kind.max_at_once
         }
         if not rooms:
             self._full = set(self._kinds)
@@ -286,7 +286,7 @@ class TaskWorker:
     async def _try(self, task: Task) -> None:
         kind = self._kinds[task.kind]
         try:
-            if task.attempt > kind.most_attempts:
+            if task.attempt > kind.max_attempts:
                 raise GiveUpError("the last attempt never ended")
             async with asyncio.timeout(kind.most_seconds):
                 postponed = await kind.handle(task)
@@ -305,8 +305,8 @@ class TaskWorker:
         wait = back_off_seconds(task.attempt)
         if isinstance(error, DomainError):
             wait = max(wait, error.retry_seconds or 0.0)
-        most = 0 if isinstance(error, GiveUpError) else self._kinds[task.kind].most_attempts
-        state = "DEAD" if task.attempt >= most else "OPEN"
+        limit = 0 if isinstance(error, GiveUpError) else self._kinds[task.kind].max_attempts
+        state = "DEAD" if task.attempt >= limit else "OPEN"
         due = self._clock() + timedelta(seconds=wait) if state == "OPEN" else None
         result = {"attempts": task.attempt, "due": due, "error": _error_text(error)}
         give_up = self._kinds[task.kind].on_give_up

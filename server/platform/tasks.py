@@ -14,7 +14,7 @@ def jobs(settings: Settings) -> list[Job]:
     keep = timedelta(hours=settings.idempotency_hours)
 
     async def answers(tx: AsyncConnection, now: datetime, limit: int) -> int:
-        return await idempotency.purge(tx, now=now, keep=keep, most=limit)
+        return await idempotency.purge(tx, now=now, keep=keep, limit=limit)
 
     async def tasks(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, limit=limit)

@@ -196,9 +196,9 @@ async def list_events(
     *,
     caller: Caller,
     after: tuple[datetime, int, int] | None,
-    most: int,
+    limit: int,
 ) -> list[Row[Any]]:
-    """The next `most` events behind (time, event_id, ticket_id), newest first; operators see their
+    """The next `limit` events after (time, event_id, ticket_id), newest first; operators see their
     own merchant's.
 
     Raises INVALID_FIELD if an administrator names neither merchant, ticket nor jti: no index serves
@@ -230,7 +230,7 @@ async def list_events(
     if after:
         conditions.append(tuple_(*position) < tuple_(*map(literal, after)))
     newest_first = [column.desc() for column in position]
-    query = select(redemption_events).where(*conditions).order_by(*newest_first).limit(most)
+    query = select(redemption_events).where(*conditions).order_by(*newest_first).limit(limit)
     return list((await tx.execute(query)).all())
 
 

@@ -393,7 +393,7 @@ def _refused(refusal: rules.Refusal, ticket: rules.ScannedTicket | None) -> Answ
 def _as_it_stays(
     unit: ScanUnit, scan: _Decided, ticket: rules.ScannedTicket, local: datetime
 ) -> _Decided:
-    """One item of a call that did nothing, told of the ticket as it is without the call's other
+    """One item of a call that did nothing, answered as the ticket is without the call's other
     items.
     """
     answer, left = scan.answer, remaining(ticket)

@@ -189,7 +189,7 @@ GROUP BY 1, 2, 3, 4
 def _spans(
     begin: datetime, end: datetime, *, by_day: bool
 ) -> Sequence[tuple[str, datetime, datetime]]:
-    """Which sums make up whole hours: of days, and of the hours before and behind them."""
+    """Which sums make up whole hours: of days, and of the hours before and after them."""
     first, last = _day(begin + DAY - HOUR), _day(end)
     if by_day or first >= last:
         return [("HOUR", begin, end)] if begin < end else []

@@ -2,7 +2,7 @@
 all that is asked.
 
 Whoever changes `held` or `sold` has the row's lock, taken in the order of the ids; seats of a stock
-are written only behind it. What counts for a traveller, and where a document travels, is of several
+are written only under it. What counts for a traveller, and where a document travels, is of several
 stocks: each is a guarded write of one row (quotas.py, journeys.py).
 """
 
@@ -86,7 +86,7 @@ class Take:
         return [Leg(document, self.departure_id, self.order_id) for document in self.documents]
 
 
-# the lock first, in order; SET then reads the row as it is behind the lock
+# the lock first, in order; SET then reads the row as it is under the lock
 _MOVE = """
 WITH locked AS MATERIALIZED (
   SELECT stock_id FROM stocks WHERE stock_id = ANY($2::bigint[])
@@ -169,7 +169,7 @@ async def take(
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is
     no seat map. Several takes of one transaction come in the order of their stock ids, and `travel`
-    for all of them behind the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE
+    for all of them after the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE
     where the departure is cancelled. The cap of a promotion is taken too, with SOLD_OUT where it is
     used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
     """

@@ -118,18 +118,18 @@ async def set_total(tx: AsyncConnection, stock: int, total: int, *, now: datetim
 
 
 async def add_to_total(
-    tx: AsyncConnection, stock: int, quantity: int, *, most: int, now: datetime
+    tx: AsyncConnection, stock: int, quantity: int, *, limit: int, now: datetime
 ) -> bool:
     """Adds to how much there is, or takes from it if below zero.
 
-    False, and nothing is done, if that were more than `most`, or less than is held and sold.
+    False, and nothing is done, if that were more than `limit`, or less than is held and sold.
     """
     total = stocks.c.total + quantity
     changed = await tx.execute(
         update(stocks)
         .where(
             stocks.c.stock_id == stock,
-            total <= most,
+            total <= limit,
             stocks.c.held + stocks.c.sold <= total,
         )
         .values(total=total, update_time=now)

@@ -52,7 +52,7 @@ stocks = Table(
         " NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
         name="stock_id_is_its_subject",
     ),
-    # room on the page for the hot rows, whose every sale is an update
+    # room on the page, since every sale updates its row
     postgresql_with={"fillfactor": 50},
 )
 

@@ -17,7 +17,7 @@ AISLE = " "
 class SeatMap:
     """The seats of a vehicle: `labels` by index, `indexes` by label.
 
-    `row_starts` are the index of each row's first seat, and behind them the number of seats.
+    `row_starts` are the index of each row's first seat, and after them the number of seats.
     `abreast` has the bit of each seat whose next one is beside it; `in_row`, of each whose next one
     is in its row, be it across an aisle or a missing seat. `longest_row` is in seats.
     """
@@ -67,7 +67,7 @@ class SeatMap:
             tuple(starts),
             abreast,
             in_row,
-            max(behind - start for start, behind in pairwise(starts)),
+            max(end - start for start, end in pairwise(starts)),
         )
 
     @property
@@ -144,7 +144,7 @@ def _neighbouring_rows(seat_map: SeatMap, free: int, party: int) -> list[int]:
     """
     starts = seat_map.row_starts
     picture = f"{free:0{seat_map.size}b}"[::-1]
-    room = [picture.count("1", start, behind) for start, behind in pairwise(starts)]
+    room = [picture.count("1", start, end) for start, end in pairwise(starts)]
     fewest = len(room) + 1
     begin = first = last = seated = 0
     for row, seats in enumerate(room):

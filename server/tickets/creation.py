@@ -61,5 +61,5 @@ def create(tickets: Sequence[NewTicket], *, now: datetime) -> Command[None] | No
 
 
 def entitle(entitlements: Sequence[NewEntitlement]) -> Command[None] | None:
-    """Makes what new tickets entitle to, behind them in their transaction."""
+    """Makes what new tickets entitle to, after them in their transaction."""
     return _ENTITLE.of_rows(entitlements)

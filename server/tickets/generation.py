@@ -190,9 +190,9 @@ def random_uuids(quantity: int) -> list[str]:
 
 
 def _chunks(new: NewTickets) -> Iterator[range]:
-    behind = new.first_ticket_id + new.quantity
-    for first in range(new.first_ticket_id, behind, CHUNK_TICKETS):
-        yield range(first, min(first + CHUNK_TICKETS, behind))
+    end = new.first_ticket_id + new.quantity
+    for first in range(new.first_ticket_id, end, CHUNK_TICKETS):
+        yield range(first, min(first + CHUNK_TICKETS, end))
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -274,12 +274,12 @@ def check_expiry(claims: Claims, now: datetime) -> Valid | Expired:
 class VerifiedTokens:
     """Genuine tokens seen lately, so that look-then-redeem pays for one signature, not two.
 
-    Bounded: above `most` entries (0: none) the one not used for longest gives way. Forgeries never
+    Bounded: above `limit` entries (0: none) the one not used for longest gives way. Forgeries never
     get in. Use it from one thread.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         # Plaintext and verify_key as bytes, not Claims: at 100,000 entries objects take half as
         # much memory again, and the garbage collector 80 ms to walk over them.
         self._entries: OrderedDict[str, bytes] = OrderedDict()
@@ -306,7 +306,7 @@ class VerifiedTokens:
         """Remembers what `verify(token)` gave."""
         self._entries[token.text] = _pack(claims) + token.key.verify_key
         self._entries.move_to_end(token.text)
-        if len(self._entries) > self._most:
+        if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
 

@@ -129,7 +129,7 @@ def is_direct(ticket_id: int) -> bool:
 
 
 def partner_range(partner_id: int) -> tuple[int, int]:
-    """The first number of a partner, and the first behind its last."""
+    """The first number of a partner, and the first after its last."""
     shift = DAY_BITS + SEQUENCE_BITS
     return partner_id << shift, (partner_id + 1) << shift
 
@@ -143,8 +143,8 @@ def number_range(
     They share their days in `zone`, the one that counts in codes, with some that were made before
     or after. Both ends belong to the range.
     """
-    first, behind = partner_range(partner_id)
-    last = behind - 1
+    first, end = partner_range(partner_id)
+    last = end - 1
     if time_from:
         first = int(Number(partner_id, _day(time_from, zone), 0))
     if time_until:

@@ -213,9 +213,9 @@ async def list_tickets(
     *,
     zone: ZoneInfo,
     after: int | None,
-    most: int,
+    limit: int,
 ) -> TicketPage:
-    """Up to `most` of a partner's tickets behind the number `after`.
+    """Up to `limit` of a partner's tickets after the number `after`.
 
     A page may be short, or empty, and not the last: it looks at MAX_SCANNED tickets (those before
     the distributor's next batch do not count) and leaves the rest to the next.
@@ -231,17 +231,17 @@ async def list_tickets(
     if wanted.distributor_id:
         first = await _next_of_distributor(tx, partner_id, wanted.distributor_id, first, last)
     looked_at = await tx.scalar(_last_looked_at(first, last)) if wanted.is_sparse else None
-    rows = (await tx.execute(_page_query(first, looked_at or last, wanted, most))).all()
+    rows = (await tx.execute(_page_query(first, looked_at or last, wanted, limit))).all()
     next_after = looked_at
-    if len(rows) > most:
-        next_after = rows[most - 1].ticket_id
-    return TicketPage(await _with_entitlements(tx, rows[:most]), next_after)
+    if len(rows) > limit:
+        next_after = rows[limit - 1].ticket_id
+    return TicketPage(await _with_entitlements(tx, rows[:limit]), next_after)
 
 
 async def _next_of_distributor(
     tx: AsyncConnection, partner_id: int, distributor_id: str, first: int, last: int
 ) -> int:
-    """The first number from `first` on in a batch of the distributor; one behind `last` if there
+    """The first number from `first` on in a batch of the distributor; one after `last` if there
     is none.
     """
     starts = batches.c.first_ticket_id
@@ -252,8 +252,8 @@ async def _next_of_distributor(
     batch = (await tx.execute(around)).one_or_none()
     if batch and first < batch.first_ticket_id + batch.quantity:
         return first
-    behind = query.where(starts.between(first, last)).order_by(starts).limit(1)
-    batch = (await tx.execute(behind)).one_or_none()
+    taken = query.where(starts.between(first, last)).order_by(starts).limit(1)
+    batch = (await tx.execute(taken)).one_or_none()
     return batch.first_ticket_id if batch else last + 1
 
 
@@ -266,7 +266,7 @@ def _last_looked_at(first: int, last: int) -> Any:
     return query.offset(MAX_SCANNED - 1).limit(1)
 
 
-def _page_query(first: int, last: int, wanted: TicketFilter, most: int) -> Any:
+def _page_query(first: int, last: int, wanted: TicketFilter, limit: int) -> Any:
     """The matching tickets of a range, and one more: along the primary key, which ends as soon
     as the page is full.
     """
@@ -296,7 +296,7 @@ def _page_query(first: int, last: int, wanted: TicketFilter, most: int) -> Any:
         )
         .where(*conditions)
         .order_by(tickets.c.ticket_id)
-        .limit(most + 1)
+        .limit(limit + 1)
     )
 
 
@@ -457,9 +457,9 @@ def _require_qr(row: Any, now: datetime) -> None:
 
 
 async def batch_tickets(
-    tx: AsyncConnection, batch: Batch, *, after: int, most: int, now: datetime
+    tx: AsyncConnection, batch: Batch, *, after: int, limit: int, now: datetime
 ) -> list[BatchTicket]:
-    """The tickets with the next `most` numbers behind `after`, with what their QR codes say."""
+    """The tickets with the next `limit` numbers after `after`, with what their QR codes say."""
     query = (
         select(
             tickets.c.ticket_id,
@@ -470,7 +470,7 @@ async def batch_tickets(
             tickets.c.jti,
         )
         .where(
-            tickets.c.ticket_id.between(after + 1, min(after + most, batch.last_ticket_id)),
+            tickets.c.ticket_id.between(after + 1, min(after + limit, batch.last_ticket_id)),
             tickets.c.batch_id == batch.batch_id,
         )
         .order_by(tickets.c.ticket_id)

@@ -217,7 +217,7 @@ async def test_bodies_are_not_packed(setup: Setup) -> None:
     ],
 )
 async def test_deadlines_are_passed_on(
-    setup: Setup, name: str, value: str, least: float, most: float
+    setup: Setup, name: str, value: str, least: float, limit: float
 ) -> None:
     """With ten seconds for a slow machine."""
     seconds: list[float] = []
@@ -228,7 +228,7 @@ async def test_deadlines_are_passed_on(
 
     setup.backend.answers["Echo"] = answer
     assert (await setup.client.post("/probe/echo", headers={name: value})).status_code == 200
-    assert least < seconds[0] <= most + 1  # the wire rounds
+    assert least < seconds[0] <= limit + 1  # the wire rounds
 
 
 @pytest.mark.parametrize(

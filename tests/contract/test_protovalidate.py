@@ -95,13 +95,13 @@ def _type(field: FieldDescriptor) -> Descriptor:
 
 
 def _items(field: FieldDescriptor) -> st.SearchStrategy[list[Any]]:
-    most = rules(field).repeated.max_items
+    limit = rules(field).repeated.max_items
     if field.type == MESSAGE:
         inner = requests(_type(field))
         empty = st.just(probe.message_class(_type(field))())
-        return st.lists(inner, max_size=2) | empty.map(lambda each: [each] * (most + 1))
+        return st.lists(inner, max_size=2) | empty.map(lambda each: [each] * (limit + 1))
     item = _values(field, rules(field).repeated.items)
-    lengths = st.sampled_from([most, most + 1])
+    lengths = st.sampled_from([limit, limit + 1])
     return st.lists(item, max_size=3) | st.builds(lambda each, n: [each] * n, item, lengths)
 
 
@@ -113,9 +113,9 @@ def _values(field: FieldDescriptor, of_value: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from([*field.enum_type.values_by_number, -1, 99])
     if field.type in INTEGERS:
         integers = of_value.int32 if field.type == FieldDescriptor.TYPE_INT32 else of_value.int64
-        least, most = INTEGERS[field.type]
-        ends = {0, 1, integers.gte - 1, integers.gte, integers.lte, integers.lte + 1, least, most}
-        return st.sampled_from(sorted(each for each in ends if least <= each <= most))
+        least, limit = INTEGERS[field.type]
+        ends = {0, 1, integers.gte - 1, integers.gte, integers.lte, integers.lte + 1, least, limit}
+        return st.sampled_from(sorted(each for each in ends if least <= each <= limit))
     assert field.type == FieldDescriptor.TYPE_BOOL, field.full_name
     return st.booleans()
 

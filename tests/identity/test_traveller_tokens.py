@@ -107,15 +107,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def allowed(buckets: TokenBuckets, key: str, most: int = 1000) -> int:
+def allowed(buckets: TokenBuckets, key: str, limit: int = 1000) -> int:
     """How many requests of `key` are let through now."""
-    for count in range(most):
+    for count in range(limit):
         allowance = buckets.hit(key)
         assert allowance
         if not allowance.allowed:
             assert allowance.remaining == 0
             return count
-    return most
+    return limit
 
 
 def test_a_minutes_requests_may_come_at_once_and_then_at_the_rate(clock: Clock) -> None:

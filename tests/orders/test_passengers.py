@@ -90,8 +90,8 @@ async def configure(world: World, *statements: str) -> None:
     await changes_are_seen()
 
 
-async def limit(world: World, most: int) -> None:
-    await configure(world, f"UPDATE products SET max_per_traveller = {most}")
+async def limit(world: World, limit: int) -> None:
+    await configure(world, f"UPDATE products SET max_per_traveller = {limit}")
 
 
 async def reason(call: Any) -> Reason:

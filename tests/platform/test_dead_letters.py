@@ -24,7 +24,7 @@ async def client(database_url: str) -> AsyncIterator[TaskHandler]:
 
 async def test_dead_letter_and_replay(client: TaskHandler) -> None:
     seen = Seen(ConnectionError("down"))
-    process = client.outbox({"tell": TaskKind(seen.handle, most_attempts=3)})
+    process = client.outbox({"tell": TaskKind(seen.handle, max_attempts=3)})
     await client.ask("one", to="somebody")
     for _ in range(5):
         await process.drain()

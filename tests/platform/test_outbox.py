@@ -115,7 +115,7 @@ async def test_enqueueing_in_a_batch(client: TaskHandler) -> None:
 
 async def test_asked_for_again_after_it_is_done_or_dead(client: TaskHandler) -> None:
     seen = Seen()
-    process = client.outbox({"tell": TaskKind(seen.handle, most_attempts=1)})
+    process = client.outbox({"tell": TaskKind(seen.handle, max_attempts=1)})
     for error in (None, ZeroDivisionError(), None):
         seen.error = error
         await client.ask("one")
@@ -141,7 +141,7 @@ async def test_asked_for_again_while_it_runs(
             if how == "done in its transaction":
                 await client.act(task)
 
-    process = client.outbox({"tell": TaskKind(handle, most_attempts=1)})
+    process = client.outbox({"tell": TaskKind(handle, max_attempts=1)})
     await client.ask("one", version=1)
     await process.drain()
     if in_seconds:
@@ -264,7 +264,7 @@ async def test_postponing_is_no_failure(client: TaskHandler) -> None:
         assert task.attempt == 1
         return Postpone(task.now() + timedelta(seconds=10)) if calls < 5 else None
 
-    process = client.outbox({"tell": TaskKind(early, most_attempts=2)})
+    process = client.outbox({"tell": TaskKind(early, max_attempts=2)})
     await client.ask("one")
     for _ in range(5):
         await process.drain()
@@ -287,7 +287,7 @@ async def test_handler_that_takes_too_long_has_failed(client: TaskHandler) -> No
 
 async def test_failures_log_one_line(client: TaskHandler) -> None:
     seen = Seen(ConnectionError("away\0\ud800" + "y" * 1000))
-    process = client.outbox({"tell": TaskKind(seen.handle, most_attempts=2)})
+    process = client.outbox({"tell": TaskKind(seen.handle, max_attempts=2)})
     await client.ask("one")
     with capture_logs() as logs:
         await process.drain()
@@ -316,7 +316,7 @@ async def test_slow_kind_does_not_hold_up_others(client: TaskHandler) -> None:
         await release.wait()
 
     await client.ask(*map(str, range(50)), kind="slow")
-    process = client.outbox({"slow": TaskKind(slow, most_at_once=3), "tell": TaskKind(seen.handle)})
+    process = client.outbox({"slow": TaskKind(slow, max_at_once=3), "tell": TaskKind(seen.handle)})
     process.start()
     await until(lambda: len(process._running) == 3)
     await client.ask("quick", kind="tell")
@@ -420,7 +420,7 @@ async def test_stop_under_load_lets_those_under_way_finish(client: TaskHandler) 
         ended += 1
 
     await client.ask(*map(str, range(200)))
-    process = client.outbox({"tell": TaskKind(slow, most_at_once=10)})
+    process = client.outbox({"tell": TaskKind(slow, max_at_once=10)})
     process.start()
     await until(lambda: ended > 15)
     await process.stop()
@@ -478,7 +478,7 @@ async def test_outbox_goes_on_when_the_database_is_back(
 
 async def test_figures(client: TaskHandler) -> None:
     seen = Seen()
-    process = client.outbox({"figures": TaskKind(seen.handle, most_attempts=1)})
+    process = client.outbox({"figures": TaskKind(seen.handle, max_attempts=1)})
 
     def tries(result: str) -> Any:
         return OUTBOX_TASKS.labels("figures", result)._value.get()

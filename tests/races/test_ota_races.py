@@ -209,13 +209,13 @@ async def test_large_batches_take_turns_over_all_processes(
         await market.sql(KEY, key.key_id, partner_id, key.secret_hash)
         await market.sql(STOCK, 106, partner_id, 106, partner_id, 100_000)
     under_way: Counter[str] = Counter()
-    most_of_partner = most = 0
+    most_of_partner = limit = 0
     generate = generation.generate
 
     async def counted(tx: Any, new: Any) -> None:
-        nonlocal most, most_of_partner
+        nonlocal limit, most_of_partner
         under_way[new.partner_code] += 1
-        most = max(most, under_way.total())
+        limit = max(limit, under_way.total())
         most_of_partner = max(most_of_partner, *under_way.values())
         await generate(tx, new)
         under_way[new.partner_code] -= 1
@@ -230,7 +230,7 @@ async def test_large_batches_take_turns_over_all_processes(
         )
     )
     assert most_of_partner == 1
-    assert most <= AT_ONCE
+    assert limit <= AT_ONCE
 
 
 async def test_two_activations_of_one_ticket_make_one_order(

@@ -64,7 +64,7 @@ async def test_two_processes_do_each_task_once(client: TaskHandler, other: TaskH
             runs.append(task.key)
             await of.act(task)
 
-        return TaskKind(act, most_at_once=8)
+        return TaskKind(act, max_at_once=8)
 
     await client.ask(*keys)
     processes = [each.outbox({"tell": handler(each)}) for each in (client, other)]
@@ -107,12 +107,12 @@ async def test_task_that_kills_its_process_dies_in_the_end(client: TaskHandler) 
     """Each time it is taken counts, also when nobody lives to write down the result."""
     await client.ask("poison")
     for _ in range(3):
-        process = client.outbox({"tell": TaskKind(client.act, most_attempts=3)})
+        process = client.outbox({"tell": TaskKind(client.act, max_attempts=3)})
         await process._take()
         for running in list(process._running):
             running.cancel()  # before its first step
         client.clock.forward(60)
-    assert await client.outbox({"tell": TaskKind(client.act, most_attempts=3)}).drain() == 1
+    assert await client.outbox({"tell": TaskKind(client.act, max_attempts=3)}).drain() == 1
     row = await client.row()
     assert (row.state, row.last_error) == ("DEAD", "GiveUpError: the last attempt never ended")
     assert await client.effects() == []
@@ -156,7 +156,7 @@ async def test_lost_connections(client: TaskHandler, other: TaskHandler, databas
     keys = [f"{n:03}" for n in range(200)]
     await client.ask(*keys)
     processes = [
-        each.outbox({"tell": TaskKind(each.act, most_attempts=1000)}, poll_seconds=0.02)
+        each.outbox({"tell": TaskKind(each.act, max_attempts=1000)}, poll_seconds=0.02)
         for each in (client, other)
     ]
     for each in processes:
@@ -205,7 +205,7 @@ async def test_no_ask_is_lost(client: TaskHandler, other: TaskHandler) -> None:
                 if random.random() < 0.5:
                     await task.done(tx)
 
-        return TaskKind(tell, most_at_once=5)
+        return TaskKind(tell, max_at_once=5)
 
     async def change(of: TaskHandler, process: TaskWorker) -> None:
         for _ in range(40):

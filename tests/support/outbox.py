@@ -114,7 +114,7 @@ async def a_client(url: str) -> AsyncIterator[TaskHandler]:
 async def _work_for_ever(url: str, at_once: int) -> None:
     client = TaskHandler(Database(load_settings(), url))
     outbox = TaskWorker(
-        client.db, {"tell": TaskKind(client.act, most_at_once=at_once)}, poll_seconds=0.01
+        client.db, {"tell": TaskKind(client.act, max_at_once=at_once)}, poll_seconds=0.01
     )
     outbox.start()
     sys.stdout.write("ready\n")

@@ -186,7 +186,7 @@ class AdminServicer(RecordMethods, CatalogMethods, MoneyMethods):
                 product_id=request.product_id,
                 channel=request.channel,
                 after=page.after,
-                most=page.size + 1,
+                limit=page.size + 1,
             )
         shown = page.cut(found, lambda last: last.stock_id)
         return allotment_pb2.ListAllotmentsResponse(

@@ -29,7 +29,7 @@ class CatalogMethods(AdminMethods):
         self, request: catalog_pb2.ListRoutesRequest, page: Page[Admin, int]
     ) -> catalog_pb2.ListRoutesResponse:
         async with self._db.report(page.caller.key) as tx:
-            found = await transport.list_routes(tx, after=page.after or 0, most=page.size + 1)
+            found = await transport.list_routes(tx, after=page.after or 0, limit=page.size + 1)
         shown = page.cut(found, lambda last: last.route_id)
         return catalog_pb2.ListRoutesResponse(routes=map(route_message, shown))
 
@@ -52,7 +52,7 @@ class CatalogMethods(AdminMethods):
                 route_id=request.route_id,
                 day=travel_day(request.travel_date),
                 after=-1 if page.after is None else page.after,
-                most=page.size + 1,
+                limit=page.size + 1,
             )
         shown = page.cut(found, lambda last: last.departure_id)
         return catalog_pb2.ListDeparturesResponse(departures=map(departure_message, shown))

@@ -60,7 +60,7 @@ class MoneyMethods(AdminMethods):
     ) -> refund_pb2.ListRefundsResponse:
         async with self._db.report(page.caller.key) as tx:
             state = STATE_NAMES[request.state]
-            found = await of_state(tx, state, before=page.after, most=page.size + 1)
+            found = await of_state(tx, state, before=page.after, limit=page.size + 1)
             shown = page.cut(found, lambda last: (last.create_time, last.order_id, last.refund_no))
             return refund_pb2.ListRefundsResponse(refunds=await _with_parts(tx, shown))
 
@@ -156,7 +156,7 @@ class MoneyMethods(AdminMethods):
                 tx,
                 unresolved_only=not request.include_resolved,
                 before=page.after,
-                most=page.size + 1,
+                limit=page.size + 1,
             )
         shown = page.cut(found, lambda last: (last.create_time, last.incident_id))
         return payment_pb2.ListPaymentIncidentsResponse(
@@ -181,7 +181,7 @@ class MoneyMethods(AdminMethods):
         self, request: payment_pb2.ListReconciliationsRequest, page: Page[Admin, date]
     ) -> payment_pb2.ListReconciliationsResponse:
         async with self._db.report(page.caller.key) as tx:
-            found = await reconciliation.runs(tx, before=page.after, most=page.size + 1)
+            found = await reconciliation.runs(tx, before=page.after, limit=page.size + 1)
         shown = page.cut(found, lambda last: last.bill_date)
         return payment_pb2.ListReconciliationsResponse(
             reconciliations=map(money_messages.reconciliation, shown)
@@ -194,7 +194,7 @@ class MoneyMethods(AdminMethods):
         day = payments.bill_date(request.bill_date)
         async with self._db.report(page.caller.key) as tx:
             found = await reconciliation.differences_of(
-                tx, day, after=page.after or 0, most=page.size + 1
+                tx, day, after=page.after or 0, limit=page.size + 1
             )
         shown = page.cut(found, lambda last: last[0])
         return payment_pb2.ListReconciliationDifferencesResponse(

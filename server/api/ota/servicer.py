@@ -160,7 +160,7 @@ class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
                 messages.ticket_filter(request),
                 zone=self._zone,
                 after=page.after,
-                most=page.size,
+                limit=page.size,
             )
         page.next_after = found.next_after
         return ota_service_pb2.ListTicketsResponse(

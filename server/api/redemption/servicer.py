@@ -260,7 +260,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 _event_filter(request),
                 caller=page.caller,
                 after=page.after,
-                most=page.size + 1,
+                limit=page.size + 1,
             )
         shown = page.cut(found, lambda row: (row.occurred_time, row.event_id, row.ticket_id))
         return redemption_pb2.ListRedemptionsResponse(

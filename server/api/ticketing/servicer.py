@@ -341,7 +341,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         async with self._db.transaction() as tx:
             order = await orders.find(tx, page.caller.traveller_id, request.order_id)
             found = await refunds.of_order(
-                tx, order.order_id, after=page.after or 0, most=page.size + 1
+                tx, order.order_id, after=page.after or 0, limit=page.size + 1
             )
         shown = page.cut(found, lambda last: last.refund_no)
         return refund_pb2.ListRefundsResponse(refunds=map(refund_messages.refund, shown))
