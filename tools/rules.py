@@ -1,7 +1,6 @@
 """Our own rules of the house, which no linter brings; `make check` runs them.
 
-Each rule yields the places that break it. A rule that is not kept everywhere yet has a number in
-`STILL_BROKEN`: so many places are known, and one more fails.
+Each rule yields the places that break it; there are none.
 (docs/architecture.md, "Rules that bite".)
 """
 
@@ -18,11 +17,6 @@ from typing import cast
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
-
-STILL_BROKEN: dict[str, int] = {}
-"""Places that break a rule today, by the rule's name; a rule that is not here is kept
-everywhere.
-"""
 
 PURE = ("rules", "policy", "pricing", "seating", "ids", "refund_rules", "party", "documents")
 """Modules that decide: time is passed in."""
@@ -488,21 +482,17 @@ def print_writers(wanted: list[str]) -> None:
 
 
 def main() -> int:
-    """Prints what is broken; 1 if it is more than was known. `--all` shows what is, `--tables`
-    who writes which table.
+    """Prints the places that break a rule; 1 if there are any. `--tables` prints who writes which
+    table instead.
     """
     if "--tables" in sys.argv:
         print_writers(sys.argv[sys.argv.index("--tables") + 1 :])
         return 0
     found, failed = sources(), False
-    verbose = "--all" in sys.argv
     for name, rule in RULES.items():
-        faults, known = list(rule(found)), STILL_BROKEN.get(name, 0)
-        if len(faults) > known:
+        if faults := list(rule(found)):
             failed = True
-            print(f"{name}: {len(faults)} places, {known} are known", *faults[-20:], sep="\n  ")
-        elif verbose:
-            print(f"{name}: {len(faults)} places, {known} are known", *faults, sep="\n  ")
+            print(f"{name}: {len(faults)} places", *faults[-20:], sep="\n  ")
     return int(failed)
 
 
