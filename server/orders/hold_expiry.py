@@ -24,9 +24,9 @@ from server.platform.loops import Loops, Polling
 LOOK_SECONDS = 1.0
 CHUNK_ORDERS = 200
 """Cancelled in one transaction, whose locks others wait for."""
-CAREFUL_ORDERS = 2_000
+SKIP_LOCKED_ORDERS = 2_000
 """Among so many those are looked for whose stock nobody has locked."""
-CAREFUL_LOCK_SECONDS = 0.1
+SHORT_LOCK_SECONDS = 0.1
 """So long these wait for what else is locked; then each is cancelled on its own."""
 ACTOR = "system"
 
@@ -62,7 +62,7 @@ class Expiry:
             try:
                 done = await self._cancel(CHUNK_ORDERS)
             except LockedError:
-                done = await self._cancel_carefully()
+                done = await self._cancel_with_free_stocks()
             cancelled += done
             if done < CHUNK_ORDERS:
                 break
@@ -97,16 +97,16 @@ class Expiry:
             await self._cancel_orders(tx, due, now)
         return len(due)
 
-    async def _cancel_carefully(self) -> int:
+    async def _cancel_with_free_stocks(self) -> int:
         now = clock.now()
         try:
             async with self._db.transaction() as tx:
-                await wait_for_locks(tx, seconds=CAREFUL_LOCK_SECONDS)
-                due = await self._with_free_stocks(tx, CAREFUL_ORDERS, now=now)
+                await wait_for_locks(tx, seconds=SHORT_LOCK_SECONDS)
+                due = await self._with_free_stocks(tx, SKIP_LOCKED_ORDERS, now=now)
                 await self._cancel_orders(tx, due, now)
             return len(due)
         except LockedError:
-            return await self._one_by_one(CAREFUL_ORDERS)
+            return await self._one_by_one(SKIP_LOCKED_ORDERS)
 
     async def _with_free_stocks(
         self, tx: AsyncConnection, limit: int, *, now: datetime
@@ -133,7 +133,7 @@ class Expiry:
 
     async def _cancel_one(self, order_id: int, now: datetime) -> int:
         async with self._db.transaction() as tx:
-            await wait_for_locks(tx, seconds=CAREFUL_LOCK_SECONDS)
+            await wait_for_locks(tx, seconds=SHORT_LOCK_SECONDS)
             order = await orders.lock_order(tx, order_id)
             if order is None or order.state != "PENDING":
                 return 0

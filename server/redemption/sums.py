@@ -136,7 +136,7 @@ async def read(
     }
     parts = [
         _events(group_by, values, "before", time_from, begin),
-        _events(group_by, values, "behind", end, time_until),
+        _events(group_by, values, "after", end, time_until),
         *(
             _sums(group_by, values, f"sum{number}", part)
             for number, part in enumerate(_spans(begin, end, by_day=group_by == "DAY"))

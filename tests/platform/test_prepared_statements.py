@@ -65,7 +65,7 @@ async def test_prepared_statements_survive_rollbacks_to_savepoints(db: Database)
 
 
 async def test_what_is_cut_off_within_a_round_trip_tells_no_other_story(db: Database) -> None:
-    """Seen red: the rollback on the closed connection fails, and DATABASE_UNAVAILABLE is told."""
+    """Seen red: the rollback on the closed connection fails, and DATABASE_UNAVAILABLE is raised."""
 
     async def wait() -> None:
         async with db.transaction() as tx:
