@@ -38,6 +38,17 @@ CHANNEL_LINES = 300
 ABORTERS = ("server/api/interceptor.py", "server/api/admission.py")
 """Of calls; admission's are those of gRPC's own services, which no interceptor handles."""
 
+OWN_PATH = "tools/rules.py"
+PRIVATE = re.compile(
+    r"(?<![A-Za-z])(told|lanes?|worked off|linger(?:s|ing)?|patience|patient|cashiers?|desks?"
+    r"|furnish(?:es|ed)?|theatre|leaves the house|news of yesterday)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+"""What ARCHITECTURE's table of words has on its right side; docs/glossary.md has what to say."""
+SETTINGS_PATH = "server/platform/config.py"
+FORMER_NAME = re.compile(r'    "[A-Z_]+": "[A-Z_]+",$')
+"""A row of `RENAMED` there: a setting that goes on working under its former name."""
+
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?|COPY)\s+"
     r"(?:ONLY\s+)?(?:public\.)?\"?([a-z_]{3,})\b"
@@ -230,6 +241,16 @@ def idle_rules(found: list[Source]) -> Iterator[str]:
                     word.search(other.text) for other in product if other is not source
                 ):
                     yield source.at(node.lineno, f"nobody in the server calls {node.name}")
+
+
+def private_words(found: list[Source]) -> Iterator[str]:
+    """Names, comments and texts use the field's words."""
+    for source in found:
+        if source.path.startswith(("server/", "clients/", "tools/")) and source.path != OWN_PATH:
+            for number, line in enumerate(source.text.splitlines(), 1):
+                former = source.path == SETTINGS_PATH and FORMER_NAME.match(line)
+                if not former and (match := PRIVATE.search(line)):
+                    yield source.at(number, f"{match[0]!r} is no word of the field")
 
 
 def clocks_in_rules(found: list[Source]) -> Iterator[str]:
@@ -456,6 +477,7 @@ RULES: dict[str, Rule] = {
     "no tables in the api": tables_in_the_api,
     "no Any in a servicer": untyped_servicers,
     "100 columns": long_lines,
+    "the field's words": private_words,
     "one committer": committers,
     "one place aborts": aborters,
     "a statement is written once": statements_twice,

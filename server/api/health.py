@@ -79,7 +79,7 @@ class Health:
         self._is_stopping = False
         self._always: frozenset[str] = frozenset()
         self._ours: frozenset[str] = frozenset()
-        self._told: int = _SERVING
+        self._reported: int = _SERVING
         self._silent: tuple[str, str] | None = None
         self._loops = [
             self.loops.add(
@@ -128,10 +128,10 @@ class Health:
         while True:
             report = self.report
             status = _SERVING if report.is_serving else _NOT_SERVING
-            if status != self._told and not self._is_stopping:
+            if status != self._reported and not self._is_stopping:
                 for name in self._ours:
                     await self.servicer.set(name, status)
-                self._told = status
+                self._reported = status
                 log.warning("health.changed", serving=report.is_serving, degraded=report.degraded)
             await self._changed.wait()
             self._changed.clear()

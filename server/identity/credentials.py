@@ -30,7 +30,7 @@ CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _API_KEY = re.compile(r"dtk_([0-9a-z]{4,32})_([a-z2-7]{52})")
 _TOKEN = re.compile(r"dt([ar])_([0-9a-f]{32})_([a-z2-7]{52})")
 
-# OWASP's second recommendation for Argon2id: 19 MiB, 2 passes, 1 lane; about 30 ms
+# OWASP's second recommendation for Argon2id: 19 MiB, 2 passes, one thread; about 30 ms
 ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 HASHING_THREADS = 1
