@@ -22,6 +22,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.platform.driver_errors import is_useless
 from server.platform.pipeline import PipelineConnection
 
 R = TypeVar("R")
@@ -170,9 +171,10 @@ async def run_all(tx: Transaction, commands: Sequence[Command[Any] | None]) -> l
     pipeline = await PipelineConnection.of(tx)
     try:
         return _parse(commands, await pipeline.round_trip(asked))
-    except BaseException:
-        if pipeline.is_lost:
-            await tx.invalidate()  # or the rollback would fail, and hide what happened
+    except BaseException as error:
+        if pipeline.is_lost or is_useless(error):
+            # or the rollback would fail, and hide what happened, or the pool would keep it
+            await tx.invalidate()
         raise
 
 

@@ -112,14 +112,18 @@ async def test_a_statement_whose_caller_is_gone_is_cancelled_at_the_server(db: D
             assert (await tx.execute(SLEEPERS)).scalar_one() == 0
 
 
-@pytest.mark.parametrize("pipelined", [True, False])
-async def test_a_connection_that_takes_no_writes_is_dropped(db: Database, pipelined: bool) -> None:
+@pytest.mark.parametrize("way", ["batch", "statement", "sqlalchemy"])
+async def test_a_connection_that_takes_no_writes_is_dropped(db: Database, way: str) -> None:
+    """Seen red: one on which a `Statement` had failed in a transaction of `Database` was kept."""
+
     async def run(statement: Statement[Any]) -> list[Any]:
-        if pipelined:
+        if way == "batch":
             async with db.pipeline() as pipeline, pipeline.transaction():
                 (rows,) = await commit_with(pipeline, [statement()])
                 return rows
         async with db.transaction() as tx:
+            if way == "statement":
+                return await run_command(tx, statement())
             result = await tx.execute(text(statement.sql.decode()))
             return list(result.scalars()) if result.returns_rows else []
 
