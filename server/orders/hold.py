@@ -290,7 +290,7 @@ class Holder:
         )
 
     async def _write(self, _: PipelineConnection, batch: _Orders) -> Iterable[Command[Any] | None]:
-        self._numbers.give_back(batch.numbers, batch.now)
+        self._numbers.give_back(batch.numbers)
         sold = [
             NewSnapshot(snapshot_id, offer.product_id, offer.snapshot)
             for snapshot_id, offer in batch.sold.items()

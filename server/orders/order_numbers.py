@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from server.platform.database import Database
 from server.tickets.generation import reserve_numbers
-from server.tickets.rules import DIRECT
+from server.tickets.rules import DIRECT, Number
 
 BLOCK = 1_000
 
@@ -44,7 +44,7 @@ class OrderNumbers:
                 self._free.extend(range(first, first + block))
             return deque([self._free.popleft() for _ in range(quantity)])
 
-    def give_back(self, numbers: Sequence[int], now: datetime) -> None:
-        """Numbers of `take` that were not needed, at the same `now`."""
-        if now.astimezone(self._zone).date() == self._day:
+    def give_back(self, numbers: Sequence[int]) -> None:
+        """Numbers of one `take` that were not needed; those of a day that is over are left out."""
+        if numbers and Number.unpack(numbers[0]).day == self._day:
             self._free.extendleft(reversed(numbers))
