@@ -17,10 +17,6 @@ from server.platform.proxies import X_FORWARDED_FOR, Proxies
 
 BUSY_RETRY_SECONDS = 0.5
 FIRST_MESSAGE_SECONDS = 20.0
-CANCELLATION_SECONDS = 0.05
-"""The end of a call that was cancelled looks like the end of its messages; so long after it that
-is known.
-"""
 HURRIED_SECONDS = 1.0
 """What is left to calls without a message when the server stops."""
 

@@ -15,7 +15,6 @@ ERROR_LEVEL = "M"
 QUIET_ZONE_MODULES = 4  # what ISO/IEC 18004 asks for
 MODULE_PIXELS = 8  # 456 pixels wide, which is 39 mm in print at 300 dpi
 LEAST_MODULE_PIXELS = 2  # a test measures it: with 1, dots that run together leave nothing to read
-MOST_MODULE_PIXELS = 32
 PAPER_58_MM_DOTS = 384
 
 _RASTER_COMMAND = b"\x1dv0\x00"
@@ -66,11 +65,3 @@ def to_escpos(code: "segno.QRCode", module_pixels: int = MODULE_PIXELS) -> bytes
     dots = width(code, module_pixels)
     size = (-(-dots // 8)).to_bytes(2, "little") + dots.to_bytes(2, "little")
     return _RASTER_COMMAND + size + to_bitmap(code, module_pixels)
-
-
-def to_terminal(code: "segno.QRCode") -> str:
-    """57 columns by 29 lines of half blocks, black on white whatever the terminal's own colours."""
-    out = io.StringIO()
-    code.terminal(out, border=QUIET_ZONE_MODULES, compact=True)
-    white_on_black, reset = "\x1b[38;5;231;48;5;16m", "\x1b[0m"  # the blocks are the light modules
-    return "".join(f"{white_on_black}{line}{reset}\n" for line in out.getvalue().splitlines())

@@ -261,11 +261,6 @@ def verify(token: Unverified) -> Claims | Invalid:
         return Invalid(Check.DECRYPTION)
 
 
-def verify_many(tokens: Iterable[Unverified]) -> list[Claims | Invalid]:
-    """`verify` for each, in order."""
-    return [verify(token) for token in tokens]
-
-
 def check_expiry(claims: Claims, now: datetime) -> Valid | Expired:
     """The last check, made at every use: what was verified once does not stay valid."""
     return Valid(claims) if now < claims.expire_time else Expired(claims)

@@ -1,6 +1,5 @@
 """The pictures of a QR token, read back by a reader that is not ours (ZXing)."""
 
-import re
 import struct
 import zlib
 from datetime import UTC, datetime
@@ -140,14 +139,3 @@ def test_it_fits_the_narrowest_paper(code: segno.QRCode, token: str) -> None:
     assert (bytes_wide, high) == (43, 342)
     assert len(command) == 8 + bytes_wide * high
     assert read(dots_of(command[8:], 8 * bytes_wide)).text == token
-
-
-def test_the_terminal_shows_it(code: segno.QRCode, token: str) -> None:
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", picture.to_terminal(code)).splitlines()
-    assert max(map(len, lines)) == 57
-    rows = []
-    for line in lines:
-        for block in ("▀", "▄"):
-            row = [char in {"█", block} for char in line for _ in range(4)]
-            rows += [row] * 4
-    assert read(rows).text == token
