@@ -1,4 +1,4 @@
-"""The QR code of a token as a picture, for paper, web page and terminal.
+"""The QR code of a token as a picture, for paper and web page.
 
 A token's 203 characters are all of the QR alphanumeric mode and so fit version 8 (49 modules) at
 error level M, which survives the loss of 15 % of its area. Drawing takes 9 ms and a PNG 6 ms more,
