@@ -263,10 +263,10 @@ class NoticeTasks:
             PaymentFacts.of(locked, departures, found),
             set(leased),
         )
-        orders = [self._payable(task, facts) for task in tasks]
-        takes = [take for order in orders if order for take in order.takes]
-        if skip_locked and takes:
-            facts.free_stocks = set(await run(tx, holds.lock_free(takes)))
+        if skip_locked:
+            orders = [self._payable(task, facts) for task in tasks]
+            takes = [take for order in orders if order for take in order.takes]
+            facts.free_stocks = set(await run(tx, holds.lock_free(takes) if takes else None))
         return facts
 
     def _open(self, body: bytes) -> PaymentMade | None:
