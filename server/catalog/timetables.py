@@ -66,7 +66,9 @@ WHERE d.travel_date >= :since AND d.departure_time > :now AND d.state = 'SCHEDUL
       (1::bigint << 62) + (d.departure_id << 24) + ((class ->> 'class_index')::bigint << 20)
   )
 ORDER BY 1
+FOR SHARE OF d
 """)
+# locked, so that a cancellation closes these stocks too, or comes first and there are none
 
 
 async def _make_missing(tx: AsyncConnection, now: datetime) -> int:

@@ -206,7 +206,7 @@ async def test_bodies_are_not_packed(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "least", "most"),
+    ("name", "value", "least", "limit"),
     [
         ("none", "", 20, 30),
         ("grpc-timeout", "200S", 190, 200),

@@ -194,7 +194,9 @@ async def prompt(app: App, loop: str) -> None:
         owner._loop.wake()
     elif loop == "health":
         owner._changed.set()
-        owner._told = health_pb2.HealthCheckResponse.UNKNOWN  # so that there is something to tell
+        owner._reported = (
+            health_pb2.HealthCheckResponse.UNKNOWN
+        )  # so that there is something to report
 
 
 @pytest.fixture(autouse=True)
