@@ -290,7 +290,7 @@ async def test_a_lease_that_is_lost_within_a_batch(
     transact = Batcher._transact
     taken = asyncio.Event()
 
-    async def too_late(batcher: Any, *told: Any, skip_locked: bool) -> Any:
+    async def too_late(batcher: Any, *given: Any, skip_locked: bool) -> Any:
         if not taken.is_set():
             taken.set()
             await scenario.world.sql(
@@ -298,7 +298,7 @@ async def test_a_lease_that_is_lost_within_a_batch(
                 " attempts + 1 WHERE key = %s",
                 lost,
             )
-        return await transact(batcher, *told, skip_locked=skip_locked)
+        return await transact(batcher, *given, skip_locked=skip_locked)
 
     monkeypatch.setattr(Batcher, "_transact", too_late)
     bodies = {f"EV-{number}": paid_notice(scenario, number) for _, number in waiting}

@@ -63,7 +63,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 def takes_request_id(method: MethodDescriptor) -> bool:
-    """Whether a repeat is told by its request_id."""
+    """Whether a repeat is recognised by its request_id."""
     return "request_id" in method.input_type.fields_by_name
 
 
