@@ -35,6 +35,7 @@ from server.api.redemption.servicer import RedemptionDomain, RedemptionServicer
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain, TicketingServicer
 from server.api.tls import Certificates
+from server.api.transport.choice import new_server
 from server.catalog import tasks as catalog_tasks
 from server.catalog.catalogue import Catalogues
 from server.identity import tasks as identity_tasks
@@ -415,8 +416,11 @@ class App:
             tempfile.TemporaryDirectory(prefix="deeptravel-", dir=base)
         )
         self._private_address = f"unix:{folder}/grpc.sock"
-        self._private = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
-        self._public = grpc.aio.server(
+        self._private = new_server(
+            settings.transport, interceptors=interceptors, options=server_options(settings)
+        )
+        self._public = new_server(
+            settings.transport,
             interceptors=interceptors,
             options=[
                 *server_options(settings, shared_ports=shared_ports),
@@ -476,7 +480,10 @@ class App:
 
     async def _start_operations(self, stack: AsyncExitStack, *, shared_ports: bool) -> None:
         """Opens the operations address, which answers until the last call has ended."""
-        server = grpc.aio.server(options=server_options(self._settings, shared_ports=shared_ports))
+        server = new_server(
+            self._settings.transport,
+            options=server_options(self._settings, shared_ports=shared_ports),
+        )
         operations.add_services(server, self._health.servicer)
         self._open_grpc_port(server, "operations_grpc_port", shared=shared_ports)
         await server.start()

@@ -21,6 +21,8 @@ from tests.support.rpc_server import running_node
 from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
+TRANSPORT = os.environ.get("TEST_TRANSPORT")
+"""What serves gRPC in all tests: core or aio; the setting's default if it is not set."""
 LONGEST_TEXT_IN_A_NAME = 60
 
 # Never the zone of the data (UTC), nor one with whole hours: a naive time shows at once.
@@ -44,6 +46,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
     del os.environ[setting]  # a developer's own settings must not reach the tests
+if TRANSPORT:
+    os.environ["DEEPTRAVEL_TRANSPORT"] = TRANSPORT
 
 
 def pytest_configure() -> None:

@@ -11,7 +11,7 @@ import string
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -104,6 +104,14 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: str = Field("auto", description="json, text, or auto: text on a terminal")
     otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector for traces, gRPC")
+    transport: Literal["core", "aio"] = Field(
+        "core",
+        description=(
+            "what serves gRPC: core, on grpcio's core in C, or aio, grpcio's own asyncio server,"
+            " which takes several times the CPU; aio serves too where grpcio's core is another"
+            " than the one this server knows"
+        ),
+    )
     max_calls_in_flight: int = Field(16_384, ge=1, description="calls above it: RESOURCE_EXHAUSTED")
     max_calls_per_address: int = Field(
         4096,

@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from server.api import interceptor, paging
 from server.api import repeats as repeats_module
 from server.api.admission import Admission
+from server.api.transport.choice import new_server
 from server.identity.service import Identity
 from server.platform.change_feed import ChangeFeed
 from server.platform.config import Settings, load_settings
@@ -67,8 +68,9 @@ async def running_node(
         await identity.start()
         stack.push_async_callback(identity.stop)
         services = [offer.service for offer in offers]
-        server = grpc.aio.server(
-            interceptors=[interceptor.Interceptor(services, identity, Admission(max_calls=1000))]
+        server = new_server(
+            loaded.transport,
+            interceptors=[interceptor.Interceptor(services, identity, Admission(max_calls=1000))],
         )
         port = server.add_insecure_port("127.0.0.1:0")
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
