@@ -6,9 +6,9 @@ import asyncio
 import functools
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 
@@ -26,6 +26,13 @@ KNOWN_ADDRESSES = 4096
 Metadata = Mapping[str, str | bytes]
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class Peer(Protocol):
+    """Whoever has a call at its other end."""
+
+    def peer(self) -> str:
+        """Its address as gRPC writes it."""
 
 
 class Origin(NamedTuple):
@@ -78,17 +85,19 @@ class Admission:
             lambda peer: self._proxies.caller(peer, ())
         )
 
-    def origin(self, context: Any, metadata: Metadata) -> Origin:
+    def origin(
+        self, peer: Peer, metadata: Metadata, sent: Iterable[tuple[str, str | bytes]]
+    ) -> Origin:
         """Where a call comes from; where a proxy that is trusted says so, from another than the
-        peer.
+        peer. `metadata` are those `sent`, the last of each name.
         """
-        peer: str = context.peer()
-        if peer.startswith("unix:"):
+        name = peer.peer()
+        if name.startswith("unix:"):
             return of_gateway(metadata)
-        address, header = peer_address(peer), self._proxies.header
+        address, header = peer_address(name), self._proxies.header
         if header not in metadata:
             return Origin(self._plain(address), of_gateway=False)
-        said = [str(value) for key, value in context.invocation_metadata() if key == header]
+        said = [str(value) for key, value in sent if key == header]
         return Origin(self._proxies.caller(address, said), of_gateway=False)
 
     def enter(self, address: str) -> None:
@@ -173,7 +182,8 @@ class Admission:
 
     @asynccontextmanager
     async def _of_library(self, context: Any) -> AsyncIterator[None]:
-        address = self.origin(context, dict(context.invocation_metadata())).address
+        sent = context.invocation_metadata()
+        address = self.origin(context, dict(sent), sent).address
         self._count(address)
         try:
             self._check_address(address)

@@ -1,9 +1,10 @@
 """The call that is served now: who calls, from where, until when."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextvars import ContextVar
-from typing import Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import grpc
 from google.protobuf.message import Message
@@ -25,6 +26,38 @@ Metadata = Mapping[str, str | bytes]
 
 Context = grpc.aio.ServicerContext
 """Of a servicer method, with its messages: `Context[GetOrderRequest, GetOrderResponse]`."""
+
+
+Outcome = TypeVar("Outcome")
+Answer = TypeVar("Answer")
+
+
+class Later(Generic[Outcome, Answer]):
+    """The answer to a call that others are working on: their future, and what makes the message of
+    its outcome.
+    """
+
+    def __init__(
+        self, future: asyncio.Future[Outcome], message: Callable[[Outcome], Answer]
+    ) -> None:
+        self.future = future
+        self.message = message
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        return self.message((yield from self.future))
+
+
+Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
+
+
+def plain(function: Function) -> Function:
+    """Marks a servicer's unary method which is a plain function: from request to `Later`, or to a
+    coroutine where it has to wait first. It makes no use of its context, which is none.
+
+    Such a call costs no task, and no coroutine of the layers above.
+    """
+    function.is_plain = True  # type: ignore[attr-defined]
+    return function
 
 
 class Caller(Protocol):

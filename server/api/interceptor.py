@@ -7,8 +7,9 @@ import inspect
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import grpc
@@ -18,12 +19,21 @@ from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from server.api.admission import Admission, of_gateway
+from server.api.admission import Admission, Peer, of_gateway
 from server.api.bounds import Bounds
-from server.api.calls import Call, Caller, Metadata, current, current_call, usable_request_id
+from server.api.calls import (
+    Call,
+    Caller,
+    Later,
+    Metadata,
+    current,
+    current_call,
+    usable_request_id,
+)
 from server.api.fields import Checker
 from server.api.statuses import error_status
 from server.api.streams import StreamRights
+from server.api.transport.handlers import Direct, DirectHandler, UnaryCall
 from server.platform import logs
 from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
 from server.platform.loops import Loops
@@ -60,6 +70,17 @@ class Guards(Protocol):
 
     async def allowance(self, caller: Caller) -> Allowance | None:
         """Counts the call against the caller's limit; None where there is none."""
+
+    # The same without waiting, for plain functions:
+
+    def remembered(self, metadata: Metadata, address: str) -> Caller | None:
+        """`authenticate` for a caller that is remembered; None for one that is not."""
+
+    def is_counted_here(self, caller: Any) -> bool:
+        """Whether `local_allowance` counts this caller's calls."""
+
+    def local_allowance(self, caller: Any) -> Allowance | None:
+        """`allowance` of a caller that is counted in this process."""
 
 
 class _Method:
@@ -178,9 +199,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 self._streamed(method, handler.unary_stream, single=True), None, serialize
             )
-        return grpc.stream_unary_rpc_method_handler(
+        wrapped: Handler = grpc.stream_unary_rpc_method_handler(
             self._unary(method, handler.unary_unary), None, serialize
         )
+        if not getattr(handler.unary_unary, "is_plain", False):
+            return wrapped
+        return DirectHandler(wrapped, self._plain(method, handler.unary_unary, serialize))
 
     def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
         async def unary(_messages: Any, context: Any) -> Any:
@@ -197,6 +221,66 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 self._leave(call, method)
 
         return unary
+
+    def _plain(self, method: _Method, behavior: Callable[..., Any], serialize: Any) -> Direct:
+        """The same as a plain function, for callers that are remembered.
+
+        Whoever is not, or may not call, is left to the coroutine, before the call is counted.
+        """
+        guards = self._guards
+
+        def serve(exchange: UnaryCall, content: bytes) -> bool:
+            call = self._call(method, exchange, exchange.metadata)
+            try:
+                call.caller = guards.remembered(call.metadata, call.address)
+            except DomainError:
+                return False
+            if call.caller is None or not guards.is_counted_here(call.caller):
+                return False
+            token = current_call.set(call)
+            try:
+                self._begin(call)
+                self._check(call)
+                _require_role(call.caller, method)
+                self._limit(call, guards.local_allowance(call.caller))
+                answer = behavior(method.read(content), None)
+                if isinstance(answer, Later):
+                    future, message = answer.future, answer.message
+                else:
+                    future, message = asyncio.ensure_future(answer), _same
+                exchange.when_cancelled = future.cancel
+                # in the context of this call
+                future.add_done_callback(partial(finish, exchange, call, message))
+            except Exception as error:  # noqa: BLE001 - every fault is answered here
+                self._refuse(exchange, call, method, error)
+            finally:
+                current_call.reset(token)
+            return True
+
+        def finish(
+            exchange: UnaryCall, call: Call, message: Callable[[Any], Any], done: Any
+        ) -> None:
+            try:
+                content = serialize(message(done.result()))
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
+                self._refuse(exchange, call, method, error)
+                return
+            exchange.answer(content, self._trailer(call))
+            self._leave(call, method)
+
+        return serve
+
+    def _refuse(
+        self, exchange: UnaryCall, call: Call, method: _Method, error: BaseException
+    ) -> None:
+        """Ends the call of a plain function with the error's status."""
+        if isinstance(error, asyncio.CancelledError):
+            call.code = _cancelled_code(exchange.time_remaining())
+            exchange.end(grpc.StatusCode[call.code].value[0], "")
+        else:
+            message, trailer = self._failure(call, error)
+            exchange.end(grpc.StatusCode[call.code].value[0], message, trailer)
+        self._leave(call, method)
 
     def _streamed(
         self, method: _Method, behavior: Callable[..., Any], *, single: bool = False
@@ -228,15 +312,23 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return streamed
 
     def _enter(self, method: _Method, context: Any) -> Call:
-        metadata = dict(context.invocation_metadata())
-        request_id = usable_request_id(metadata) or os.urandom(8).hex()
-        call = Call(method.name, request_id, metadata, self._admission.origin(context, metadata))
+        call = self._call(method, context, context.invocation_metadata())
         current_call.set(call)
-        self._admission.enter(call.address)
-        IN_FLIGHT.inc()
+        self._begin(call)
         return call
 
-    async def _authorize(self, call: Call, method: _Method) -> None:
+    def _call(self, method: _Method, peer: Peer, sent: Iterable[tuple[str, str | bytes]]) -> Call:
+        metadata = dict(sent)
+        request_id = usable_request_id(metadata) or os.urandom(8).hex()
+        return Call(method.name, request_id, metadata, self._admission.origin(peer, metadata, sent))
+
+    def _begin(self, call: Call) -> None:
+        """Counts the call; `_leave` has to follow."""
+        self._admission.enter(call.address)
+        IN_FLIGHT.inc()
+
+    def _check(self, call: Call) -> None:
+        """Raises SHUTTING_DOWN, SERVER_BUSY."""
         if call.began > self._refuse_after and not call.of_gateway:
             self.refused += 1
             raise DomainError(
@@ -245,10 +337,18 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 retry_seconds=SHUTDOWN_RETRY_SECONDS,
             )
         self._admission.check(call.address)
+
+    async def _authorize(self, call: Call, method: _Method) -> None:
+        self._check(call)
         await self._identify(call, method)
         if call.caller is None:
             return
-        call.allowance = await self._guards.allowance(call.caller)
+        self._limit(call, await self._guards.allowance(call.caller))
+
+    @staticmethod
+    def _limit(call: Call, allowance: Allowance | None) -> None:
+        """Raises RATE_LIMITED."""
+        call.allowance = allowance
         if call.allowance and not call.allowance.allowed:
             raise DomainError(
                 Reason.RATE_LIMITED,
@@ -305,12 +405,21 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     async def _fail(self, call: Call, context: Any, error: BaseException) -> NoReturn:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
-            remaining = context.time_remaining()
-            late = remaining is not None and remaining <= 0
-            call.code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+            call.code = _cancelled_code(context.time_remaining())
             raise error
         if isinstance(error, grpc.aio.AbortError):
             raise error
+        message, trailer = self._failure(call, error)
+        context.set_trailing_metadata(trailer)
+        await context.abort(grpc.StatusCode[call.code], message)
+        raise AssertionError("abort raises")
+
+    def _failure(
+        self, call: Call, error: BaseException
+    ) -> tuple[str, Sequence[tuple[str, str | bytes]]]:
+        """What the caller is told of an error: text and trailing metadata; its code is the call's
+        from now on.
+        """
         if isinstance(error, DecodeError):
             error = DomainError(
                 Reason.INVALID_FIELD,
@@ -324,9 +433,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         call.code, call.reason = STATUS_BY_REASON[error.reason], error.reason
         status = error_status(error, call.request_id)
         details: bytes = status.SerializeToString()
-        context.set_trailing_metadata((*self._trailer(call), ("grpc-status-details-bin", details)))
-        await context.abort(grpc.StatusCode[call.code], status.message)
-        raise AssertionError("abort raises")
+        return status.message, (*self._trailer(call), ("grpc-status-details-bin", details))
 
     @staticmethod
     def _trailer(call: Call) -> list[tuple[str, str | bytes]]:
@@ -370,6 +477,15 @@ def _require_role(caller: Caller, method: _Method) -> None:
             role=caller.role,
             allowed=",".join(sorted(method.roles)),
         )
+
+
+def _cancelled_code(seconds_remaining: float | None) -> str:
+    late = seconds_remaining is not None and seconds_remaining <= 0
+    return "DEADLINE_EXCEEDED" if late else "CANCELLED"
+
+
+def _same(answer: Any) -> Any:
+    return answer
 
 
 def log_fault(error: BaseException) -> None:

@@ -187,32 +187,50 @@ class Identity:
         `address` is where a partner's call comes from. Raises UNAUTHENTICATED, alike for what is
         unknown, wrong, expired and revoked, and ADDRESS_NOT_ALLOWED.
         """
+        caller = self.remembered(metadata, address)
+        if caller is not None:
+            return caller
         api_key = metadata.get("x-api-key")
         if api_key is not None:
             return await self._keys.recognise(str(api_key), address)
-        header = metadata.get("authorization")
-        if header is None:
+        token = _bearer_token(metadata)
+        if token is None:
             return None
-        scheme, _, token = str(header).partition(" ")
-        if scheme.lower() != "bearer":
-            raise unauthenticated()
-        token = token.strip()
         if token.startswith(TOKEN_PREFIX):
             return await self.travellers.recognise(token)
-        login = self._tokens.peek(token) or await self._tokens.get(token)
-        if time.time() >= login.access_expires:
-            raise unauthenticated()
-        return login.caller
+        return _in_time(await self._tokens.get(token))
+
+    def remembered(self, metadata: Mapping[str, str | bytes], address: str) -> Caller | None:
+        """`authenticate` for a caller that is remembered; None for one that is not, and without
+        credentials. Raises as that does.
+        """
+        api_key = metadata.get("x-api-key")
+        if api_key is not None:
+            return self._keys.recall(str(api_key), address)
+        token = _bearer_token(metadata)
+        if token is None:
+            return None
+        if token.startswith(TOKEN_PREFIX):
+            return self.travellers.remembered(token)
+        login = self._tokens.peek(token)
+        return None if login is None else _in_time(login)
 
     async def allowance(self, caller: object) -> Allowance | None:
         """Counts a call of a partner or traveller against its limit; None for all others, and if
         Redis is lost.
         """
-        if isinstance(caller, Traveller):
-            return self.travellers.allowance(caller)
-        if not isinstance(caller, Partner):
-            return None
-        return await self._limiter.hit(f"partner:{caller.partner_id}", caller.requests_per_minute)
+        if isinstance(caller, Partner):
+            limit = caller.requests_per_minute
+            return await self._limiter.hit(f"partner:{caller.partner_id}", limit)
+        return self.local_allowance(caller)
+
+    def is_counted_here(self, caller: object) -> bool:
+        """Whether `local_allowance` counts this caller's calls, if they are counted at all."""
+        return not isinstance(caller, Partner)
+
+    def local_allowance(self, caller: object) -> Allowance | None:
+        """`allowance` of a caller that is counted in this process."""
+        return self.travellers.allowance(caller) if isinstance(caller, Traveller) else None
 
     def recall(
         self, caller: Caller, metadata: Mapping[str, str | bytes], address: str
@@ -552,6 +570,24 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
             departure=session_departure(row),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
+
+
+def _bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:
+    """Of `authorization`; None if it is not sent. Raises UNAUTHENTICATED for another scheme."""
+    header = metadata.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = str(header).partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthenticated()
+    return token.strip()
+
+
+def _in_time(login: _Login) -> Person:
+    """Whose log-in it is. Raises UNAUTHENTICATED when its access token has expired."""
+    if time.time() >= login.access_expires:
+        raise unauthenticated()
+    return login.caller
 
 
 def _is_over(login: _Login) -> bool:

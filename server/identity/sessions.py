@@ -143,13 +143,21 @@ class ValidatorSessions:
 
         Bound to the session's departure. Raises TERMINAL_MISMATCH, SESSION_NOT_OPEN.
         """
+        operator = self.remembered(caller, terminal_device_id, session_code)
+        if operator is None:
+            operator = _for_departure(caller, await self.require(caller, session_code))
+        return operator
+
+    def remembered(
+        self, caller: Operator, terminal_device_id: str, session_code: str
+    ) -> Operator | None:
+        """`bound` to a session that is remembered; None if it is not. Raises as that does."""
         if terminal_device_id and terminal_device_id != caller.terminal_device_id:
             raise _terminal_mismatch(caller, terminal_device_id)
-        if session_code:
-            departure = await self.require(caller, session_code)
-            if departure != caller.departure:
-                return replace(caller, departure=departure)
-        return caller
+        if not session_code:
+            return caller
+        session = self._remembered.peek(session_code)
+        return None if session is None else _for_departure(caller, _departure(session, caller))
 
     async def require(self, caller: Operator, session_code: str) -> tuple[int, str] | None:
         """The departure that the session is for, by number and service; None if all.
@@ -157,10 +165,7 @@ class ValidatorSessions:
         Raises SESSION_NOT_OPEN unless it is open and the caller's at its terminal.
         """
         session = self._remembered.peek(session_code) or await self._remembered.get(session_code)
-        owner = session.username, session.terminal_device_id
-        if owner != (caller.username, caller.terminal_device_id):
-            raise _session_not_open()
-        return session.departure
+        return _departure(session, caller)
 
     async def _load(self, session_code: str) -> _Session:
         async with self._db.transaction() as tx:
@@ -205,6 +210,18 @@ def _terminal_mismatch(caller: Operator, terminal_device_id: str) -> DomainError
 def session_departure(row: Any) -> tuple[int, str] | None:
     """The departure in a row of a session, by number and service; None if all."""
     return None if row.departure_id is None else (row.departure_id, row.service_number)
+
+
+def _departure(session: _Session, caller: Operator) -> tuple[int, str] | None:
+    """What the session is for. Raises SESSION_NOT_OPEN if it is another's."""
+    owner = session.username, session.terminal_device_id
+    if owner != (caller.username, caller.terminal_device_id):
+        raise _session_not_open()
+    return session.departure
+
+
+def _for_departure(caller: Operator, departure: tuple[int, str] | None) -> Operator:
+    return caller if departure == caller.departure else replace(caller, departure=departure)
 
 
 def _session_not_open() -> DomainError:

@@ -174,10 +174,18 @@ class Travellers:
         """Whose live token this is. Raises UNAUTHENTICATED, alike for what is wrong, expired and
         blocked.
         """
+        traveller = self._read(token)
+        await self.recheck(traveller)
+        return traveller
+
+    def remembered(self, token: str) -> Traveller | None:
+        """`recognise`, if it is remembered who is blocked; None if not."""
+        return self.recall(self._read(token))
+
+    def _read(self, token: str) -> Traveller:
         traveller = self._tokens.read(token, time.time())
         if traveller is None:
             raise unauthenticated()
-        await self.recheck(traveller)
         return traveller
 
     def allowance(self, traveller: Traveller) -> Allowance | None:

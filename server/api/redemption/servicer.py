@@ -1,7 +1,7 @@
 """RedemptionService: protobuf messages to plain arguments and back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
 from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
@@ -11,7 +11,7 @@ from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_serv
 
 from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
-from server.api.calls import Context
+from server.api.calls import Context, Later, plain
 from server.api.paging import paged
 from server.api.redemption import messages
 from server.api.redemption.messages import answer_message
@@ -183,13 +183,21 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         page.next_after = order.next_after
         return messages.order_message(order)
 
-    async def Redeem(
+    @plain
+    def Redeem(
         self,
         request: redemption_pb2.RedeemRequest,
         context: Context[redemption_pb2.RedeemRequest, redemption_pb2.RedeemResponse],
-    ) -> redemption_pb2.RedeemResponse:
-        (answer,) = await self._submit(request, [_item(request)])
-        return answer_message(answer)
+    ) -> Awaitable[redemption_pb2.RedeemResponse]:
+        operator = self._identity.sessions.remembered(
+            calls.caller(Operator), request.terminal_device_id, request.session_code
+        )
+        if operator is None:
+            return self._redeem(request)
+        return Later(self._queued(operator, request, [_item(request)]), _first_message)
+
+    async def _redeem(self, request: redemption_pb2.RedeemRequest) -> redemption_pb2.RedeemResponse:
+        return _first_message(await self._submit(request, [_item(request)]))
 
     async def RedeemMany(
         self,
@@ -292,6 +300,15 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         operator = await self._identity.sessions.bound(
             calls.caller(Operator), request.terminal_device_id, request.session_code
         )
+        return self._queued(operator, request, items, **options)
+
+    def _queued(
+        self,
+        operator: Operator,
+        request: Scans,
+        items: list[ScanItem],
+        **options: Unpack[ScanOptions],
+    ) -> asyncio.Future[list[Answer]]:
         return self._redeemer.submit(
             operator,
             items,
@@ -299,6 +316,10 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             session_code=request.session_code,
             **options,
         )
+
+
+def _first_message(answers: list[Answer]) -> redemption_pb2.RedeemResponse:
+    return answer_message(answers[0])
 
 
 def _item(request: redemption_pb2.RedeemRequest | redemption_pb2.RedeemItem) -> ScanItem:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 import grpc
+from typing_extensions import override
 
 from server.api.transport import core
 from server.api.transport.exchange import NO_FLAGS, Exchange, Metadata
@@ -41,6 +42,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self._flags = NO_FLAGS
         self._callbacks: list[Callable[[Any], None]] = []
 
+    @override
     async def read(self) -> Any:
         self.check()
         content = await self.exchange.receive()
@@ -48,14 +50,17 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             return grpc.aio.EOF
         return content if self._parse is None else self._parse(content)
 
+    @override
     async def write(self, message: Any) -> None:
         self.check()
         await self.exchange.send(self.serialized(message), self._take_flags())
 
+    @override
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
         self.check()
         await self.exchange.begin(tuple(initial_metadata))
 
+    @override
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()
     ) -> NoReturn:
@@ -67,62 +72,80 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self.end()
         raise self.aborted
 
+    @override
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
         await self.abort(status.code, status.details, status.trailing_metadata)
 
+    @override
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         self._trailer = tuple(trailing_metadata)
 
+    @override
     def trailing_metadata(self) -> Any:
         return self._trailer
 
+    @override
     def invocation_metadata(self) -> Any:
         return self.exchange.metadata
 
+    @override
     def set_code(self, code: grpc.StatusCode) -> None:
         self._code = code
 
+    @override
     def code(self) -> Any:
         return self._code
 
+    @override
     def set_details(self, details: str) -> None:
         self._details = details
 
+    @override
     def details(self) -> str:
         return self._details
 
+    @override
     def set_compression(self, compression: grpc.Compression) -> None:
         if self.exchange.has_begun:
             raise RuntimeError("compression is set before the initial metadata are sent")
         self.exchange.compression = COMPRESSIONS[compression]
 
+    @override
     def disable_next_message_compression(self) -> None:
         self._flags = core.NO_COMPRESSION
 
+    @override
     def peer(self) -> str:
         return self.exchange.peer()
 
+    @override
     def peer_identities(self) -> Iterable[bytes] | None:
         found: Iterable[bytes] | None = core.peer_identities(self.exchange.call)
         return found
 
+    @override
     def peer_identity_key(self) -> str | None:
         key: bytes | None = core.peer_identity_key(self.exchange.call)
         return None if key is None else key.decode()
 
+    @override
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
         found: Mapping[bytes, Iterable[bytes]] = core.auth_context(self.exchange.call) or {}
         return {key.decode(): value for key, value in found.items()}
 
+    @override
     def time_remaining(self) -> Any:
         return self.exchange.time_remaining()
 
+    @override
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._callbacks.append(callback)
 
+    @override
     def cancelled(self) -> bool:
         return self.exchange.is_cancelled
 
+    @override
     def done(self) -> bool:
         return self.exchange.is_answered or self.exchange.is_cancelled
 

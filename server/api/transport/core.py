@@ -4,16 +4,14 @@ The module is private by name, so grpcio is pinned below its next minor version,
 what a version does not have: then grpc.aio serves.
 """
 
+import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import grpc
 
-try:
-    from grpc._cython import cygrpc
-except ImportError:  # pragma: no cover - of no version that is allowed
-    cygrpc = None  # type: ignore[assignment]
+cygrpc: Any = importlib.import_module("grpc._cython.cygrpc")  # which has no types
 
 USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

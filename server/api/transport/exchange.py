@@ -31,7 +31,6 @@ class Exchange:
     """A call that is served; used in the event loop's thread only.
 
     Attributes:
-        path: of the method, `/package.Service/Method`.
         metadata: what the client sent with the call.
         is_cancelled: the client is gone, or the deadline has passed, and nobody waits for an answer.
         is_answered: a status was sent: the call can do no more.
@@ -62,6 +61,7 @@ class Exchange:
 
     @property
     def path(self) -> str:
+        """Of the method, `/package.Service/Method`."""
         path: bytes = self._details.method
         return path.decode(errors="replace")
 
@@ -128,15 +128,17 @@ class Exchange:
         if not self._is_receiving:
             self._start((core.ReceiveMessage(NO_FLAGS),), self._on_message)
             self._is_receiving = True
-        receiver = self._receiver = asyncio.get_running_loop().create_future()
+        receiver: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._receiver = receiver
         try:
-            return await receiver
+            content = await receiver
         except asyncio.CancelledError:
             if receiver.done() and not receiver.cancelled():
                 self.unread(receiver.result())
             raise
         finally:
             self._receiver = None
+        return content
 
     def _on_message(self, event: Any) -> None:
         self._is_receiving = False
@@ -183,7 +185,8 @@ class Exchange:
             raise asyncio.CancelledError
 
     async def _sent(self) -> bool:
-        sender = self._sender = asyncio.get_running_loop().create_future()
+        sender: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._sender = sender
         try:
             return await sender
         finally:

@@ -29,10 +29,12 @@ class UnaryCall(Protocol):
         when_cancelled: is called once when that happens.
     """
 
-    path: str
     metadata: Metadata
     is_cancelled: bool
     when_cancelled: Callable[[], object] | None
+
+    @property
+    def path(self) -> str: ...  # noqa: D102 - above
 
     def peer(self) -> str:
         """Where the call comes from, as gRPC writes it."""
@@ -117,8 +119,8 @@ async def _serve(handler: "Handler", context: Context) -> None:
 
 def _behavior(handler: "Handler") -> Callable[[Any, Context], Any]:
     if handler.request_streaming:
-        found = handler.stream_stream if handler.response_streaming else handler.stream_unary
+        found: Any = handler.stream_stream if handler.response_streaming else handler.stream_unary
     else:
         found = handler.unary_stream if handler.response_streaming else handler.unary_unary
-    assert found is not None
-    return found
+    behavior: Callable[[Any, Context], Any] = found
+    return behavior

@@ -2,17 +2,19 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from typing_extensions import override
 
 from server.api.transport import core
 from server.api.transport.completions import Completions
 from server.api.transport.context import Context
-from server.api.transport.exchange import Exchange, Metadata
+from server.api.transport.exchange import Exchange
 from server.api.transport.handlers import Direct, DirectHandler, run
 
 CALLS_AWAITED = 64
@@ -26,15 +28,15 @@ UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.value[0]
 log = structlog.get_logger()
 
 if TYPE_CHECKING:
-    Generic = grpc.GenericRpcHandler[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 
-class CallDetails(NamedTuple):
-    """What an interceptor is asked with."""
+@dataclass
+class CallDetails:
+    """What a generic handler and an interceptor are asked with."""
 
     method: str
-    invocation_metadata: Metadata
+    invocation_metadata: Any
 
 
 _unstopped: set["CoreServer"] = set()
@@ -62,11 +64,11 @@ class CoreServer(grpc.aio.Server):
         self._queue = self._completions.queue
         self._server = core.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)
-        self._generic: list[Generic] = []
+        self._generic: list[grpc.GenericRpcHandler] = []
         self._registered: dict[str, Handler] = {}
         self._openers: dict[bytes, Callable[[Any], object]] = {}
         self._serving: set[asyncio.Task[None]] = set()
-        self._unsent: dict[Exchange, Handler] = {}
+        self._unsent: dict[Exchange, DirectHandler] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._is_started = False
         self._is_stopping = False
@@ -75,8 +77,9 @@ class CoreServer(grpc.aio.Server):
 
     # what is served
 
+    @override
     def add_generic_rpc_handlers(
-        self, generic_rpc_handlers: "Sequence[Generic]"
+        self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]
     ) -> None:
         self._generic += generic_rpc_handlers
 
@@ -87,9 +90,11 @@ class CoreServer(grpc.aio.Server):
         for name, handler in method_handlers.items():
             self._registered[f"/{service_name}/{name}"] = handler
 
+    @override
     def add_insecure_port(self, address: str) -> int:
         return self._opened(address, self._server.add_http2_port(address.encode()))
 
+    @override
     def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
         credentials = core.credentials_of(server_credentials)
         return self._opened(address, self._server.add_http2_port(address.encode(), credentials))
@@ -102,6 +107,7 @@ class CoreServer(grpc.aio.Server):
 
     # start and stop
 
+    @override
     async def start(self) -> None:
         if self._is_started:
             return
@@ -114,6 +120,7 @@ class CoreServer(grpc.aio.Server):
         for _ in range(CALLS_AWAITED):
             self._request_call()
 
+    @override
     async def stop(self, grace: float | None) -> None:
         if not self._is_started:
             return
@@ -137,6 +144,7 @@ class CoreServer(grpc.aio.Server):
         if self._sweep:
             self._sweep.cancel()
 
+    @override
     async def wait_for_termination(self, timeout: float | None = None) -> bool:
         done, _ = await asyncio.wait((self._stopped,), timeout=timeout)
         return not done
@@ -173,8 +181,11 @@ class CoreServer(grpc.aio.Server):
         await self._run(intercepted, exchange)
 
     def _serve_at(self, path: str, handler: "Handler") -> None:
-        open_call = self._open_direct if isinstance(handler, DirectHandler) else self._open_task
-        self._openers[path.encode()] = partial(open_call, handler)
+        self._openers[path.encode()] = (
+            partial(self._open_direct, handler)
+            if isinstance(handler, DirectHandler)
+            else partial(self._open_task, handler)
+        )
 
     async def _intercepted(self, path: str, handler: "Handler") -> "Handler":
         """What the interceptors make of a handler, the first of them outermost."""
@@ -212,7 +223,7 @@ class CoreServer(grpc.aio.Server):
 
     def _serve_directly(self, direct: Direct, exchange: Exchange, content: bytes | None) -> None:
         handler = self._unsent.pop(exchange)
-        if content is not None and direct(exchange, content):
+        if exchange.is_cancelled or (content is not None and direct(exchange, content)):
             return
         exchange.unread(content)
         self._open_slowly(handler, exchange)
