@@ -224,7 +224,7 @@ class Exchange:
             operations = (self._initial(()), *operations)
         try:
             error = call.start_server_batch(operations, _nothing)
-        except TypeError as fault:  # text where the core takes bytes, or the other way
+        except TypeError as fault:  # text where the core takes bytes
             error = fault
         if error:
             log.error("transport.answer_refused", path=self.path, error=str(error))
