@@ -109,7 +109,7 @@ class Echo:
     @property
     def handlers(self) -> dict[str, Any]:
         """By the names of the methods."""
-        coroutine = grpc.unary_unary_rpc_method_handler(self.unary)
+        coroutine: Any = grpc.unary_unary_rpc_method_handler(self.unary)
         return {
             "Unary": coroutine,
             "Hold": grpc.unary_unary_rpc_method_handler(self.hold),

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -86,7 +86,8 @@ async def test_many_calls_at_once_get_their_own_answers(client: Client) -> None:
 async def test_an_unknown_method_is_unimplemented(client: Client) -> None:
     """Also while nothing is sent, and with a path that is no text."""
     for path in (f"/{SERVICE}/Nothing", "/no.Service/Unary", f"/{SERVICE}/"):
-        assert (await ended(client.channel.unary_unary(path)(b"")))[0] == "UNIMPLEMENTED"
+        unary: Any = client.channel.unary_unary(path)
+        assert (await ended(unary(b"")))[0] == "UNIMPLEMENTED"
         assert (await ended(client.channel.stream_stream(path)()))[0] == "UNIMPLEMENTED"
 
 
@@ -133,10 +134,8 @@ class Ending(Echo):
                 await context.send_initial_metadata((("early", "1"),))
                 await context.abort(grpc.StatusCode.ABORTED, "after all")
             case b"swallowed":
-                try:
+                with suppress(grpc.aio.AbortError):
                     await context.abort(grpc.StatusCode.ABORTED, "first")
-                except grpc.aio.AbortError:
-                    pass
         return request
 
 
@@ -199,7 +198,10 @@ AT_THE_CLIENT = (
 
 
 async def test_messages_are_limited_both_ways(transport: Transport, echo: Echo) -> None:
-    async with serving(transport, echo, options=LIMITS, client_options=AT_THE_CLIENT) as (_, client):
+    async with serving(transport, echo, options=LIMITS, client_options=AT_THE_CLIENT) as (
+        _,
+        client,
+    ):
         for method in ("Unary", "Plain"):
             assert (await ended(client.unary(method)(bytes(MIB + 1))))[0] == "RESOURCE_EXHAUSTED"
             assert await client.unary(method)(bytes(MIB)) == bytes(MIB)
@@ -217,7 +219,10 @@ async def test_a_message_is_limited_as_it_is_when_unpacked(
     """Twenty mebibytes of zeros are twenty kibibytes on the way."""
     packed = grpc.Compression.Gzip
     assert len(gzip.compress(bytes(20 * MIB))) < MIB
-    async with serving(transport, echo, options=LIMITS, client_options=AT_THE_CLIENT) as (_, client):
+    async with serving(transport, echo, options=LIMITS, client_options=AT_THE_CLIENT) as (
+        _,
+        client,
+    ):
         for method in ("Unary", "Plain"):
             call = client.unary(method)(bytes(20 * MIB), compression=packed)
             assert (await ended(call))[0] == "RESOURCE_EXHAUSTED"
@@ -249,7 +254,10 @@ class Packing(Echo):
 async def test_answers_are_packed_where_the_handler_says_so(transport: Transport) -> None:
     async with serving(transport, Packing()) as (_, direct):
         port = int(direct.target.rpartition(":")[2])
-        async with counting(port) as (target, received), grpc.aio.insecure_channel(target) as channel:
+        async with (
+            counting(port) as (target, received),
+            grpc.aio.insecure_channel(target) as channel,
+        ):
             client = Client(channel)
             if transport == "core":  # grpc.aio forgets it for a single answer
                 assert await client.unary("Unary")(b"x" * 100_000) == b"x" * 100_000

@@ -11,7 +11,7 @@ import pytest
 
 from server.api.transport.choice import Transport
 from tests.api.transport.test_calls import begun, ended, ours, told
-from tests.support.echo_server import Echo, serving
+from tests.support.echo_server import Client, Echo, serving
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 SECONDS = 0.3
@@ -62,7 +62,7 @@ async def test_a_deadline_ends_the_call_here(transport: Transport, echo: Echo) -
 async def test_a_connection_that_breaks_ends_its_calls(transport: Transport, echo: Echo) -> None:
     async with serving(transport, echo) as (_, client):
         async with grpc.aio.insecure_channel(client.target) as other:
-            held = other.unary_unary("/test.Echo/Hold")(b"")
+            held = Client(other).unary("Hold")(b"")
             await begun(echo)
         with pytest.raises(asyncio.CancelledError):
             await held
@@ -93,7 +93,7 @@ class Slow(Echo):
     async def join(self, requests: Any, context: Any) -> bytes:
         self.began.put_nowait("join")
         await self.open.wait()
-        return await super().join(requests, context)
+        return b"%d" % len(await super().join(requests, context))
 
 
 async def test_a_client_is_held_back_by_a_handler_that_does_not_read(transport: Transport) -> None:
@@ -115,7 +115,7 @@ async def test_a_client_is_held_back_by_a_handler_that_does_not_read(transport: 
         assert not sending.done()
         echo.open.set()
         await sending
-        assert len(await call) == 300 * size
+        assert await call == b"%d" % (300 * size)
 
 
 class Impatient(Echo):
@@ -250,8 +250,7 @@ async def test_a_stop_under_load_loses_no_answer(transport: Transport, echo: Ech
                     return
 
         callers = [
-            asyncio.create_task(calling("Plain" if number % 2 else "Unary"))
-            for number in range(20)
+            asyncio.create_task(calling("Plain" if number % 2 else "Unary")) for number in range(20)
         ]
         await until(lambda: len(ends) > 500)
         async with asyncio.timeout(PATIENCE_SECONDS):
