@@ -3,7 +3,7 @@ what became of each call.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -150,15 +150,27 @@ async def serving(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     address: str = "127.0.0.1:0",
     client_options: Sequence[tuple[str, Any]] = (),
+    credentials: tuple[grpc.ServerCredentials, grpc.ChannelCredentials] | None = None,
+    add: Callable[[Any], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Any, Client]]:
-    """The server, started, and a client of it."""
+    """The server, started, and a client of it; `credentials` are those of both, `add` adds services."""
     server: Any = new_server(transport, options=options, interceptors=interceptors)
     server.add_registered_method_handlers(SERVICE, echo.handlers)
-    port = server.add_insecure_port(address)
+    add(server)
+    port = (
+        server.add_secure_port(address, credentials[0])
+        if credentials
+        else server.add_insecure_port(address)
+    )
     await server.start()
     target = address if address.startswith("unix:") else f"127.0.0.1:{port}"
+    made = (
+        grpc.aio.secure_channel(target, credentials[1], options=client_options)
+        if credentials
+        else grpc.aio.insecure_channel(target, options=client_options)
+    )
     try:
-        async with grpc.aio.insecure_channel(target, options=client_options) as channel:
+        async with made as channel:
             yield server, Client(channel, target)
     finally:
         echo.open.set()
