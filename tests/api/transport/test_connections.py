@@ -187,7 +187,8 @@ async def test_services_of_libraries(transport: Transport, echo: Echo) -> None:
             assert {"grpc.channelz.v1.Channelz", f"grpc.reflection.{version}.ServerReflection"} <= (
                 names
             )
-        live: Any = channelz_pb2_grpc.ChannelzStub(client.channel)
+        channel: Any = client.channel
+        live: Any = channelz_pb2_grpc.ChannelzStub(channel)
         found = await live.GetServers(channelz_pb2.GetServersRequest())
         assert any(server.data.calls_started > 3 for server in found.server)
 

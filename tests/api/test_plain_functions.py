@@ -1,0 +1,261 @@
+"""Methods that are plain functions (Redeem) get all that others get: refusals, log, limits, ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from deeptravel.redemption.v1 import redemption_pb2
+from structlog.testing import capture_logs
+
+from server.api import interceptor
+from server.api.transport.server import CoreServer
+from server.platform.errors import Reason
+from server.platform.metrics import CALLS
+from server.redemption.redeem import Redeemer
+from tests.api.test_admission import in_flight
+from tests.support.gate import Terminal, World, a_world
+from tests.support.rpc_server import read_refusal, refusal
+from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.test_app import channel_to, running
+
+REDEEM = "/deeptravel.redemption.v1.RedemptionService/Redeem"
+METHOD = "RedemptionService/Redeem"
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths of the calls for which a task was made."""
+    made: list[str] = []
+    start = CoreServer._start_task
+
+    def noted(self: CoreServer, exchange: Any, coroutine: Any) -> None:
+        made.append(exchange.path)
+        start(self, exchange, coroutine)
+
+    monkeypatch.setattr(CoreServer, "_start_task", noted)
+    return made
+
+
+@asynccontextmanager
+async def terminal_at(
+    database_url: str, redis_url: str, **given: Any
+) -> AsyncIterator[tuple[Any, Terminal]]:
+    """A server on our transport, and somebody logged in who is remembered there."""
+    async with (
+        running(database_url, redis_url, transport="core", **given) as app,
+        channel_to(app) as channel,
+    ):
+        terminal = await Terminal.log_in(channel)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await terminal.call("Redeem", redemption_pb2.RedeemRequest())
+        yield app, terminal
+
+
+def calls(code: str) -> float:
+    """Calls of Redeem that ended with the code, as the metrics tell."""
+    counted: float = CALLS.labels(METHOD, code)._value.get()
+    return counted
+
+
+async def test_redeem_needs_no_task_where_the_caller_is_remembered(
+    world: World, database_url: str, redis_url: str, tasks: list[str]
+) -> None:
+    async with terminal_at(database_url, redis_url) as (_, terminal):
+        tasks.clear()
+        ticket = await world.ticket()
+        before = calls("OK")
+        answer = terminal.call(
+            "Redeem", redemption_pb2.RedeemRequest(qr_token=ticket.qr, function_code="ferry")
+        )
+        decided = await answer
+        assert decided.redemption_id
+        trailer: Any = await answer.trailing_metadata()  # type: ignore[attr-defined]
+        assert "x-request-id" in dict(trailer)
+        assert tasks == []
+        assert calls("OK") == before + 1
+        await in_flight(0)
+
+
+async def test_who_is_not_remembered_or_may_not_call_is_left_to_the_coroutine(
+    world: World, database_url: str, redis_url: str, tasks: list[str]
+) -> None:
+    request = redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry")
+    async with terminal_at(database_url, redis_url) as (_, terminal):
+        tasks.clear()
+        for metadata in ((), (("authorization", "Bearer ?"),), (("authorization", "Basic x"),)):
+            found = await refusal(terminal.stub.Redeem(request, metadata=metadata))
+            assert found.reason is Reason.UNAUTHENTICATED
+        assert tasks == [REDEEM] * 3
+
+
+async def test_refusals_are_those_of_every_method(
+    world: World, database_url: str, redis_url: str, tasks: list[str]
+) -> None:
+    async with terminal_at(database_url, redis_url) as (app, terminal):
+        tasks.clear()
+        found = await refusal(terminal.call("Redeem", redemption_pb2.RedeemRequest()))
+        assert (found.reason, set(found.fields)) == (
+            Reason.INVALID_FIELD,
+            {"qr_token", "function_code"},
+        )
+        request = redemption_pb2.RedeemRequest(
+            qr_token="x", function_code="ferry", terminal_device_id="T-2"
+        )
+        found = await refusal(terminal.call("Redeem", request))
+        assert found.reason is Reason.TERMINAL_MISMATCH
+        async with channel_to(app) as channel:
+            raw: Any = channel.unary_unary(REDEEM)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await raw(b"\xff\xff\xff", metadata=terminal.metadata)
+            assert read_refusal(refused.value).reason is Reason.INVALID_FIELD
+        assert tasks == []
+        await in_flight(0)
+
+
+async def test_a_fault_is_logged_under_the_calls_id_and_not_told(
+    world: World,
+    database_url: str,
+    redis_url: str,
+    tasks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At once, and in the future."""
+    request = redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry")
+
+    def at_once(*_: Any, **__: Any) -> Any:
+        raise ValueError("a secret")
+
+    def later(*_: Any, **__: Any) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(ValueError("a secret"))
+        return future
+
+    async with terminal_at(database_url, redis_url) as (_, terminal):
+        tasks.clear()
+        for submit in (at_once, later):
+            monkeypatch.setattr(Redeemer, "submit", submit)
+            with capture_logs() as logs:
+                call: Any = terminal.stub.Redeem(
+                    request, metadata=(*terminal.metadata, ("x-request-id", "mine"))
+                )
+                found = await refusal(call)
+            assert found.reason is Reason.INTERNAL
+            assert "secret" not in await call.details()
+            faults = [line for line in logs if line["event"] == "call.fault"]
+            assert [line["request_id"] for line in faults] == ["mine"]
+        assert tasks == []
+        await in_flight(0)
+
+
+async def test_whoever_leaves_is_not_worked_for(
+    world: World,
+    database_url: str,
+    redis_url: str,
+    tasks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The future is cancelled when the client cancels, and at the deadline."""
+    futures: list[asyncio.Future[Any]] = []
+
+    def never(*_: Any, **__: Any) -> Any:
+        futures.append(asyncio.get_running_loop().create_future())
+        return futures[-1]
+
+    request = redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry")
+    async with terminal_at(database_url, redis_url) as (_, terminal):
+        monkeypatch.setattr(Redeemer, "submit", never)
+        tasks.clear()
+        before = calls("CANCELLED"), calls("DEADLINE_EXCEEDED")
+        call: Any = terminal.call("Redeem", request)
+        await until(lambda: len(futures) == 1)
+        await in_flight(1)
+        call.cancel()
+        await until(futures[0].cancelled)
+        await in_flight(0)
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await terminal.call("Redeem", request, timeout=0.3)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(futures[1].cancelled)
+        await in_flight(0)
+        await until(lambda: (calls("CANCELLED"), calls("DEADLINE_EXCEEDED")) > before)
+        assert (calls("CANCELLED"), calls("DEADLINE_EXCEEDED")) == (before[0] + 1, before[1] + 1)
+        assert tasks == []
+
+
+async def test_calls_in_flight_are_bounded(
+    world: World,
+    database_url: str,
+    redis_url: str,
+    tasks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[asyncio.Future[Any]] = []
+
+    def held(*_: Any, **__: Any) -> Any:
+        opened.append(asyncio.get_running_loop().create_future())
+        return opened[-1]
+
+    request = redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry")
+    async with terminal_at(database_url, redis_url, max_calls_in_flight=2) as (_, terminal):
+        monkeypatch.setattr(Redeemer, "submit", held)
+        tasks.clear()
+        waiting = [asyncio.ensure_future(terminal.call("Redeem", request)) for _ in range(2)]
+        await until(lambda: len(opened) == 2)
+        busy = await refusal(terminal.call("Redeem", request))
+        assert (busy.reason, bool(busy.retry_seconds)) == (Reason.SERVER_BUSY, True)
+        for call in waiting:
+            call.cancel()
+        await in_flight(0)
+        assert tasks == []
+
+
+async def test_the_stop_waits_for_them_and_refuses_others(
+    world: World,
+    database_url: str,
+    redis_url: str,
+    tasks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`_finish_calls` has all answered before the listener closes."""
+    submit, gate = Redeemer.submit, asyncio.Event()
+    begun: list[Any] = []
+
+    def held(self: Redeemer, *given: Any, **options: Any) -> Any:
+        async def then() -> Any:
+            await gate.wait()
+            return await submit(self, *given, **options)
+
+        begun.append(asyncio.ensure_future(then()))
+        return begun[-1]
+
+    ticket = await world.ticket()
+    request = redemption_pb2.RedeemRequest(qr_token=ticket.qr, function_code="ferry")
+    async with terminal_at(database_url, redis_url) as (app, terminal):
+        monkeypatch.setattr(Redeemer, "submit", held)
+        tasks.clear()
+        call = asyncio.ensure_future(terminal.call("Redeem", request))
+        await until(lambda: len(begun) == 1)
+        stopping = asyncio.create_task(app.stop())
+        await until(lambda: app._interceptor._unfinished == 1)
+        late = await refusal(terminal.call("Redeem", request))
+        assert late.reason is Reason.SHUTTING_DOWN
+        gate.set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert (await call).redemption_id
+            await stopping
+        assert tasks == []
+
+
+def test_the_name_of_the_end_depends_on_the_deadline() -> None:
+    assert interceptor._cancelled_code(None) == "CANCELLED"
+    assert interceptor._cancelled_code(1.0) == "CANCELLED"
+    assert interceptor._cancelled_code(0) == "DEADLINE_EXCEEDED"
