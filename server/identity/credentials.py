@@ -9,7 +9,7 @@ import asyncio
 import base64
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple, TypeVar
 from uuid import UUID
@@ -83,6 +83,15 @@ def read_api_key(text: str) -> tuple[str, bytes] | None:
     """Key id and secret's hash; None if the text is no API key."""
     match = _API_KEY.fullmatch(text)
     return (match[1], secret_hash(match[2])) if match else None
+
+
+def bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:
+    """Of `authorization`; None if it is not sent, empty, which nobody has, of another scheme."""
+    header = metadata.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = str(header).partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def read_token(kind: Literal["a", "r"], text: str) -> tuple[UUID, bytes] | None:

@@ -193,7 +193,7 @@ class Identity:
         api_key = metadata.get("x-api-key")
         if api_key is not None:
             return await self._keys.recognise(str(api_key), address)
-        token = _bearer_token(metadata)
+        token = credentials.bearer_token(metadata)
         if token is None:
             return None
         if token.startswith(TOKEN_PREFIX):
@@ -207,7 +207,7 @@ class Identity:
         api_key = metadata.get("x-api-key")
         if api_key is not None:
             return self._keys.recall(str(api_key), address)
-        token = _bearer_token(metadata)
+        token = credentials.bearer_token(metadata)
         if token is None:
             return None
         if token.startswith(TOKEN_PREFIX):
@@ -570,17 +570,6 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
             departure=session_departure(row),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
-
-
-def _bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:
-    """Of `authorization`; None if it is not sent. Raises UNAUTHENTICATED for another scheme."""
-    header = metadata.get("authorization")
-    if header is None:
-        return None
-    scheme, _, token = str(header).partition(" ")
-    if scheme.lower() != "bearer":
-        raise unauthenticated()
-    return token.strip()
 
 
 def _in_time(login: _Login) -> Person:

@@ -1,4 +1,4 @@
-"""Methods that are plain functions (Redeem) get all that others get: refusals, log, limits, ends."""
+"""Methods that are plain functions (Redeem) get all that others get: refusals, log, limits."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ from server.platform.errors import Reason
 from server.platform.metrics import CALLS
 from server.redemption.redeem import Redeemer
 from tests.api.test_admission import in_flight
+from tests.support.app_server import channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.rpc_server import read_refusal, refusal
 from tests.support.waiting import PATIENCE_SECONDS, until
-from tests.test_app import channel_to, running
 
 REDEEM = "/deeptravel.redemption.v1.RedemptionService/Redeem"
 METHOD = "RedemptionService/Redeem"

@@ -1,5 +1,5 @@
-"""A server of bytes for what holds of a transport whatever is served: all four kinds of methods, and
-what became of each call.
+"""A server of bytes for what holds of a transport whatever is served: all four kinds of methods,
+and what became of each call.
 """
 
 import asyncio
@@ -153,7 +153,7 @@ async def serving(
     credentials: tuple[grpc.ServerCredentials, grpc.ChannelCredentials] | None = None,
     add: Callable[[Any], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Any, Client]]:
-    """The server, started, and a client of it; `credentials` are those of both, `add` adds services."""
+    """The server, started, and a client; `credentials` are those of both, `add` adds services."""
     server: Any = new_server(transport, options=options, interceptors=interceptors)
     server.add_registered_method_handlers(SERVICE, echo.handlers)
     add(server)

@@ -189,14 +189,22 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         request: redemption_pb2.RedeemRequest,
         context: Context[redemption_pb2.RedeemRequest, redemption_pb2.RedeemResponse],
     ) -> Awaitable[redemption_pb2.RedeemResponse]:
+        return self._scanned(request)
+
+    def _scanned(
+        self, request: redemption_pb2.RedeemRequest
+    ) -> Awaitable[redemption_pb2.RedeemResponse]:
         operator = self._identity.sessions.remembered(
             calls.caller(Operator), request.terminal_device_id, request.session_code
         )
         if operator is None:
-            return self._redeem(request)
+            return self._scanned_later(request)
         return Later(self._queued(operator, request, [_item(request)]), _first_message)
 
-    async def _redeem(self, request: redemption_pb2.RedeemRequest) -> redemption_pb2.RedeemResponse:
+    async def _scanned_later(
+        self, request: redemption_pb2.RedeemRequest
+    ) -> redemption_pb2.RedeemResponse:
+        """Where the session has to be read first."""
         return _first_message(await self._submit(request, [_item(request)]))
 
     async def RedeemMany(

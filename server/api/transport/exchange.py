@@ -32,7 +32,7 @@ class Exchange:
 
     Attributes:
         metadata: what the client sent with the call.
-        is_cancelled: the client is gone, or the deadline has passed, and nobody waits for an answer.
+        is_cancelled: the client is gone, or the deadline has passed: nobody waits for an answer.
         is_answered: a status was sent: the call can do no more.
         when_cancelled: called once when the call is cancelled before it is answered.
         compression: of the messages that are sent, from `grpc.Compression`; the channel's default
