@@ -34,6 +34,11 @@ test: $(STAMP) $(NEWMAN) ## Run every test, in parallel
 test-fast: $(STAMP) ## Run the tests that need no server: rules and contract, within a minute
 	@$(BIN)/python -m pytest -n logical --dist worksteal -m fast $(ARGS)
 
+.PHONY: test-aio
+test-aio: $(STAMP) ## Run the tests of everything that is called once more, over grpcio's own server
+	@TEST_TRANSPORT=aio $(BIN)/python -m pytest -n auto --dist worksteal -m "not fast" \
+		--ignore tests/e2e --ignore tests/clients --ignore tests/operations $(ARGS)
+
 .PHONY: race
 race: $(STAMP) ## Run the races RUNS times, until one fails: make race RUNS=100
 	@for run in $$(seq $(RUNS)); do \

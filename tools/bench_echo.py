@@ -2,7 +2,8 @@
 sizes.
 
 Without `--interceptors` nothing but gRPC, with the product's server settings; with it, the
-product's interceptor and its authentication too. Prints its port.
+product's interceptor and its authentication too. By grpc.aio, or by `--transport core` on the
+product's own transport, where Redeem is a plain function too. Prints its port.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from google.protobuf import json_format
 from server.api.admission import Admission
 from server.api.grpc_server import server_options
 from server.api.interceptor import Interceptor
+from server.api.transport.choice import Transport, new_server
+from server.api.transport.handlers import DirectHandler, UnaryCall
 from server.identity.service import Identity
 from server.platform import logs
 from server.platform.change_feed import ChangeFeed
@@ -63,7 +66,24 @@ class Echo(redemption_grpc.RedemptionServiceServicer):
             await context.write(redemption_pb2.ScanStreamResponse(answers=[answer]))
 
 
-async def serve(*, interceptors: bool) -> None:
+def plain(call: UnaryCall, content: bytes) -> bool:
+    """Redeem as a plain function."""
+    redemption_pb2.RedeemRequest.FromString(content)
+    call.answer(ANSWER.SerializeToString())
+    return True
+
+
+class Plainly(grpc.aio.ServerInterceptor):
+    """Makes Redeem a plain function."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """The handler, with the function where there is one."""
+        handler = await continuation(handler_call_details)
+        path: str = handler_call_details.method
+        return DirectHandler(handler, plain) if path.endswith("/Redeem") else handler
+
+
+async def serve(transport: Transport, *, interceptors: bool) -> None:
     """Serves until it is ended."""
     settings = load_settings(secret_key=bytes(SECRET_KEY_BYTES))
     chain: list[grpc.aio.ServerInterceptor] = []
@@ -77,7 +97,9 @@ async def serve(*, interceptors: bool) -> None:
         service = redemption_service_pb2.DESCRIPTOR.services_by_name["RedemptionService"]
         admission = Admission(max_calls=settings.max_calls_in_flight)
         chain = [Interceptor([service], guards, admission)]
-    server = grpc.aio.server(interceptors=chain, options=server_options(settings))
+    else:
+        chain = [Plainly()]
+    server = new_server(transport, interceptors=chain, options=server_options(settings))
     echo = Echo()  # type: ignore[abstract]
     redemption_grpc.add_RedemptionServiceServicer_to_server(echo, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -89,6 +111,7 @@ async def serve(*, interceptors: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interceptors", action="store_true")
+    parser.add_argument("--transport", choices=["aio", "core"], default="aio")
     arguments = parser.parse_args()
     logs.configure(level="INFO", style="json")
-    uvloop.run(serve(interceptors=arguments.interceptors))
+    uvloop.run(serve(arguments.transport, interceptors=arguments.interceptors))
