@@ -14,7 +14,7 @@ import structlog
 
 from server.api.transport import core
 
-EVENTS_A_ROUND = 256
+EVENTS_A_ROUND = 128
 """Of these at most the loop handles so many before everything else gets its turn."""
 
 log = structlog.get_logger()
