@@ -417,7 +417,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _failure(
         self, call: Call, error: BaseException
     ) -> tuple[str, Sequence[tuple[str, str | bytes]]]:
-        """What the caller is told of an error: text and trailing metadata; its code is the call's
+        """What the caller hears of an error: text and trailing metadata; its code is the call's
         from now on.
         """
         if isinstance(error, DecodeError):

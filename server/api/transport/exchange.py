@@ -180,7 +180,7 @@ class Exchange:
         self._start(operations, self._on_sent)
         self._is_sending = self.has_begun = True
         if not await self._sent():
-            self.is_cancelled = True  # who sends is told here, and not a second time
+            self.is_cancelled = True  # who sends hears of it here, and not again
             self.when_cancelled = None
             raise asyncio.CancelledError
 
