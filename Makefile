@@ -62,7 +62,7 @@ check: $(STAMP) ## Format, lint, types, import directions, contract, generated c
 	@$(BIN)/python tools/check.py $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## Measure throughput and latency of search, orders, payments and redemption and orders
+bench: $(STAMP) ## Measure throughput and latency of search, orders, payments and redemption
 	@$(BIN)/python -m tools.bench $(ARGS)
 
 .PHONY: generate

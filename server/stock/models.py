@@ -23,7 +23,7 @@ from server.platform.database import metadata
 stocks = Table(
     "stocks",
     metadata,
-    # see rules.stock_id, rules.departure_stock_id, rules.promotion_stock_id: the key states what it
+    # see ids.stock_id, ids.departure_stock_id, ids.promotion_stock_id: the key states what it
     # is the stock of
     Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
     # none for the cap of a promotion
@@ -106,7 +106,7 @@ traveller_quotas = Table(
     "traveller_quotas",
     metadata,
     # tickets that a traveller holds and has of a departure or of a product on a day, or orders that
-    # use a promotion: see rules.quota_id, rules.promotion_quota_id
+    # use a promotion: see ids.quota_id, ids.promotion_quota_id
     Column("quota_id", BigInteger, primary_key=True, autoincrement=False),
     Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
     Column("quantity", Integer, nullable=False),

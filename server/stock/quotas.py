@@ -2,7 +2,7 @@
 so that it has a limit.
 
 Counted is what is held or sold. A row is one guarded write, so the limit holds whatever races; its
-keys are made by `rules.quota_id` and `rules.promotion_quota_id`. (DOMAIN: Stock; Price.)
+keys are made by `ids.quota_id` and `ids.promotion_quota_id`. (DOMAIN: Stock; Price.)
 """
 
 from collections import Counter

@@ -28,6 +28,18 @@ def test_every_path_it_names_exists(page: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "guides").iterdir()), ids=ids)
+def test_every_function_a_guide_calls_exists(page: Path) -> None:
+    calls = {
+        name
+        for code in re.findall(r"`([^`]+)`", page.read_text())
+        for name in re.findall(r"\b(\w+)\(", code)
+    }
+    sources = [path.read_text() for path in (ROOT / "server").rglob("*.py")]
+    defined = re.compile(r"^ *(?:async )?(?:def|class) (\w+)", re.MULTILINE)
+    assert calls - {name for source in sources for name in defined.findall(source)} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_page_it_links_to_exists(page: Path) -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())

@@ -18,7 +18,7 @@ from server.operations.consistency.seats import SEATS
 from server.operations.consistency.shared import SHARED
 from server.operations.consistency.stock import STOCK
 from server.operations.consistency.sums import SUMS
-from server.operations.consistency.tasks import TASKS
+from server.operations.consistency.outbox import TASKS
 from server.operations.consistency.tickets import TICKETS
 
 INVARIANTS = (

@@ -8,7 +8,7 @@ KEPT = "t.state NOT IN ('REFUNDED', 'CHANGED', 'VOIDED')"
 # stock. What was ordered is in the order's content; where its places are in the end (a late payment
 # may get other seats) is in ticket_sales. A change within a stock has no place of its own until the
 # ticket it changes has left it. A quota counts departures, or products on a day of use (see
-# catalog.rules.quota_id). Old and new of a change count once.
+# ids.quota_id). Old and new of a change count once.
 def _counted_as(offer: str) -> str:
     number = f"split_part({offer}, '-', 2)::bigint"
     day = f"to_date(split_part({offer}, '-', 3), 'YYYYMMDD') - DATE '2020-01-01'"

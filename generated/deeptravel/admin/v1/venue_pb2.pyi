@@ -388,7 +388,9 @@ class Venue(_message.Message):
     display_name: _builtins.str
     """Name for people."""
     time_zone: _builtins.str
-    """IANA time zone, whose days count for blackout dates."""
+    """IANA time zone, whose days and clock count here: for blackout dates, scans, and the reports of
+    its operators.
+    """
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
     @_builtins.property
