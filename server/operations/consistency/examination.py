@@ -11,6 +11,7 @@ from server.operations.consistency.changes import CHANGES
 from server.operations.consistency.departures import DEPARTURES
 from server.operations.consistency.invariant import Result, look
 from server.operations.consistency.orders import ORDERS
+from server.operations.consistency.outbox import TASKS
 from server.operations.consistency.payments import PAYMENTS
 from server.operations.consistency.prices import PRICES
 from server.operations.consistency.refunds import REFUNDS
@@ -18,7 +19,6 @@ from server.operations.consistency.seats import SEATS
 from server.operations.consistency.shared import SHARED
 from server.operations.consistency.stock import STOCK
 from server.operations.consistency.sums import SUMS
-from server.operations.consistency.outbox import TASKS
 from server.operations.consistency.tickets import TICKETS
 
 INVARIANTS = (
