@@ -1,7 +1,6 @@
 """The composition root: what the server is made of, in which order it starts, and how it stops."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -26,7 +25,7 @@ from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
 from server.api.admission import Admission
-from server.api.grpc_server import MAX_ANSWER_BYTES, age_options, server_options, tracing
+from server.api.grpc_server import age_options, server_options, tracing
 from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
@@ -36,6 +35,7 @@ from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain, TicketingServicer
 from server.api.tls import Certificates
 from server.api.transport.choice import new_server
+from server.api.transport.in_process import InProcessServer
 from server.catalog import tasks as catalog_tasks
 from server.catalog.catalogue import Catalogues
 from server.identity import tasks as identity_tasks
@@ -72,8 +72,6 @@ from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
 from server.wechat.client import WechatClient
 
-LONGEST_FOLDER = 70
-"""The path of a socket has at most 107 characters."""
 STOP_STEP_SECONDS = 20.0
 """Any part has so long to close; longer than the outbox gives its tasks."""
 QUIET_SECONDS = 0.1
@@ -82,7 +80,7 @@ POLL_SECONDS = 0.02
 
 log = structlog.get_logger()
 
-Add = Callable[[Any, grpc.aio.Server], None]
+Add = Callable[[Any, Any], None]
 
 DESCRIPTORS: list[ServiceDescriptor] = [
     ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"],
@@ -94,7 +92,7 @@ DESCRIPTORS: list[ServiceDescriptor] = [
 
 
 class Service(NamedTuple):
-    """Who serves one of the contract's services, and what adds it to a server."""
+    """Who serves one of the contract's services, and what adds it to a server of any kind."""
 
     add: Add
     servicer: object
@@ -161,7 +159,7 @@ class App:
         self._hurry = asyncio.Event()
         self._health: Health
         self._public: grpc.aio.Server
-        self._private: grpc.aio.Server
+        self._in_process: InProcessServer
         self._http: HttpServer
         self._watcher: Watcher
         self._interceptor: interceptor.Interceptor
@@ -409,16 +407,7 @@ class App:
         if settings.otlp_endpoint:
             traced = tracing(settings.otlp_endpoint)
             interceptors.insert(0, await stack.enter_async_context(traced))
-        base = tempfile.gettempdir()
-        if len(base) > LONGEST_FOLDER:
-            base = "/tmp"  # noqa: S108 - for a folder of our own in it
-        folder = stack.enter_context(  # its mode is 700
-            tempfile.TemporaryDirectory(prefix="deeptravel-", dir=base)
-        )
-        self._private_address = f"unix:{folder}/grpc.sock"
-        self._private = new_server(
-            settings.transport, interceptors=interceptors, options=server_options(settings)
-        )
+        self._in_process = InProcessServer(interceptors)
         self._public = new_server(
             settings.transport,
             interceptors=interceptors,
@@ -428,14 +417,14 @@ class App:
             ],
         )
         for service in services:
-            service.add(service.servicer, self._private)
+            service.add(service.servicer, self._in_process)
             service.add(service.servicer, self._public)
-        self._private.add_insecure_port(self._private_address)
         self._open_grpc_port(self._public, "grpc_port", shared=shared_ports)
         await self._add_health_and_reflection()
-        for server in (self._private, self._public):
-            await server.start()
-            stack.push_async_callback(server.stop, None)
+        await self._in_process.start()
+        stack.push_async_callback(self._in_process.stop)
+        await self._public.start()
+        stack.push_async_callback(self._public.stop, None)
 
     def _open_grpc_port(self, server: grpc.aio.Server, name: str, *, shared: bool) -> None:
         host, port, setting = self._settings.listeners[name]
@@ -508,14 +497,9 @@ class App:
 
     async def _start_http(self, stack: AsyncExitStack, *, shared_ports: bool) -> None:
         settings = self._settings
-        channel = grpc.aio.insecure_channel(
-            self._private_address, options=[("grpc.max_receive_message_length", MAX_ANSWER_BYTES)]
-        )
-        stack.push_async_callback(channel.close)
-
         application = gateway(
             DESCRIPTORS,
-            channel,
+            self._in_process,
             max_body_bytes=settings.max_body_bytes,
             admit=self._interceptor.admit,
             health=lambda: self._health.report,

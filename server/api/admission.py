@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 
+from server.api.transport.local_exchange import LOCAL_PEER
 from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
-from server.platform.proxies import X_FORWARDED_FOR, Proxies
+from server.platform.proxies import Proxies
 
 BUSY_RETRY_SECONDS = 0.5
 FIRST_MESSAGE_SECONDS = 20.0
@@ -42,13 +43,6 @@ class Origin(NamedTuple):
 
     address: str
     of_gateway: bool
-
-
-def of_gateway(metadata: Metadata) -> Origin:
-    """Of a call on the private socket, which only the gateway can reach: the address is what the
-    gateway says.
-    """
-    return Origin(str(metadata.get(X_FORWARDED_FOR, "127.0.0.1")), of_gateway=True)
 
 
 def peer_address(peer: str) -> str:
@@ -92,9 +86,9 @@ class Admission:
         peer. `metadata` are those `sent`, the last of each name.
         """
         name = peer.peer()
-        if name.startswith("unix:"):
-            return of_gateway(metadata)
         address, header = peer_address(name), self._proxies.header
+        if name.startswith(LOCAL_PEER):  # the gateway has read the header, and says who calls
+            return Origin(address, of_gateway=True)
         if header not in metadata:
             return Origin(self._plain(address), of_gateway=False)
         said = [str(value) for key, value in sent if key == header]

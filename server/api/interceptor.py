@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from server.api.admission import Admission, Peer, of_gateway
+from server.api.admission import Admission, Origin, Peer
 from server.api.bounds import Bounds
 from server.api.calls import (
     Call,
@@ -369,14 +369,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
         call.caller = caller
         _require_role(caller, method)
 
-    async def admit(self, path: str, metadata: Metadata) -> None:
-        """Whether a caller of the gateway may make a call, before the gateway reads what it is to
-        say.
+    async def admit(self, path: str, metadata: Metadata, address: str) -> None:
+        """Whether a caller of the gateway, at `address`, may make a call, before the gateway reads
+        what it is to say.
 
         Raises as the call would, which is then logged and counted as one.
         """
         method = self._methods[path]
-        call = Call(method.name, usable_request_id(metadata) or "", metadata, of_gateway(metadata))
+        origin = Origin(address, of_gateway=True)
+        call = Call(method.name, usable_request_id(metadata) or "", metadata, origin)
         try:
             await self._identify(call, method)
         except DomainError as error:

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text, insert, text
 
 from server.api import calls, interceptor
-from server.api.admission import of_gateway
+from server.api.admission import Origin
 from server.api.calls import Call
 from server.operations.schema import metadata
 from server.platform import logs, task_worker
@@ -77,7 +77,7 @@ def say_everywhere(error: Exception) -> None:
 
 async def run(url: str, mark: str, number: int) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.loop_fault)
-    call = Call("a.b.C/D", "request", {}, of_gateway({}))
+    call = Call("a.b.C/D", "request", {}, Origin("127.0.0.1", of_gateway=True))
     calls.current_call.set(call)
     db = Database(load_settings(), url)
 

@@ -3,7 +3,6 @@ says.
 """
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from starlette.applications import Starlette
 from server.api.calls import Metadata
 from server.api.health import Report
 from server.api.http.application import gateway
+from server.api.transport.in_process import InProcessServer
 from server.platform.errors import DomainError
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
@@ -202,6 +202,7 @@ class Backend(grpc.GenericRpcHandler):
         }
         self.answers: dict[str, Answer] = {}
         self.calls: list[tuple[str, Message, dict[str, Any]]] = []
+        self.peer = ""
         self.cancelled = asyncio.Event()
         self.began = asyncio.Event()
 
@@ -223,6 +224,7 @@ class Backend(grpc.GenericRpcHandler):
     def _behavior(self, method: MethodDescriptor) -> Any:
         async def call(request: Any, context: Any) -> Any:
             self.calls.append((method.name, request, dict(context.invocation_metadata())))
+            self.peer = context.peer()
             self.began.set()
             try:
                 if method.name in self.answers:
@@ -256,7 +258,7 @@ class Setup:
         self.app: Starlette
         self.client: httpx2.AsyncClient
 
-    async def admit(self, _path: str, _metadata: Metadata) -> None:
+    async def admit(self, _path: str, _metadata: Metadata, _address: str) -> None:
         """Refuses every caller with `refused`, if that is set."""
         if self.refused:
             raise self.refused
@@ -270,25 +272,21 @@ class Setup:
 async def running(*services: ServiceDescriptor) -> AsyncIterator[Setup]:
     """Start both, and stop them at the end."""
     setup = Setup(Backend(services))
-    server = grpc.aio.server()
+    server = InProcessServer()
     server.add_generic_rpc_handlers((setup.backend,))
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"unix:{os.path.join(folder, 'gateway.sock')}"  # noqa: PTH118
-        server.add_insecure_port(address)
-        await server.start()
-        try:
-            async with grpc.aio.insecure_channel(address) as channel:
-                setup.app = gateway(
-                    services,
-                    channel,
-                    max_body_bytes=MAX_BODY_BYTES,
-                    admit=setup.admit,
-                    health=setup.health,
-                )
-                transport = httpx2.ASGITransport(setup.app, client=("192.0.2.7", 5000))
-                async with httpx2.AsyncClient(
-                    transport=transport, base_url="http://gateway.test"
-                ) as setup.client:
-                    yield setup
-        finally:
-            await server.stop(None)
+    await server.start()
+    try:
+        setup.app = gateway(
+            services,
+            server,
+            max_body_bytes=MAX_BODY_BYTES,
+            admit=setup.admit,
+            health=setup.health,
+        )
+        transport = httpx2.ASGITransport(setup.app, client=("192.0.2.7", 5000))
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://gateway.test"
+        ) as setup.client:
+            yield setup
+    finally:
+        await server.stop()

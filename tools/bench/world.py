@@ -1,7 +1,7 @@
 """What `tools.bench.pairs` measures a build over: its own PostgreSQL and Valkey, tickets and orders
 to be, and prepared requests.
 
-    python -m tools.bench.world FOLDER
+    python -m tools.bench.world FOLDER TICKETS
 
 It runs with the code of the build that is measured, writes FOLDER/world.json and the requests
 (FOLDER/<name>.requests), prints `ready`, and stays until standard input ends.
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import grpc
+import orjson
 import uvloop
 from deeptravel.ota.v1 import ota_service_pb2_grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
@@ -29,7 +30,7 @@ from tools.bench import redemption
 from tools.bench.figures import Figures
 from tools.dev.embedded.services import EmbeddedServices
 
-TICKETS, ORDERS, DEPARTURES = 100_000, 30_000, 44
+ORDERS, DEPARTURES = 30_000, 44
 SEATS, SEATS_OF_ALL = 5_000, 1_000_000
 Prepared = Iterable[tuple[str, bytes]]
 """Requests: the value of `authorization`, and the message."""
@@ -43,7 +44,7 @@ def write(path: Path, requests: Prepared) -> None:
                 file.write(struct.pack("<I", len(part)) + part)
 
 
-async def tickets(server: ServerProcess, folder: Path) -> None:
+async def tickets(server: ServerProcess, folder: Path, count: int) -> None:
     """Looks, redemptions and scans of tickets that nobody has seen yet, in the same order."""
     credentials = server.credentials
     terminal = credentials["terminal_device_id"]
@@ -51,7 +52,7 @@ async def tickets(server: ServerProcess, folder: Path) -> None:
         await redemption.allot(channel, credentials)
         key = (("x-api-key", credentials["partner_api_key"]),)
         ota = ota_service_pb2_grpc.OtaServiceStub(channel)
-        made = await redemption.make_tickets(ota, key, Figures(), TICKETS)
+        made = await redemption.make_tickets(ota, key, Figures(), count)
         login = await redemption_service_pb2_grpc.RedemptionServiceStub(channel).OperatorLogin(
             access_pb2.OperatorLoginRequest(**credentials["operator"], terminal_device_id=terminal)
         )
@@ -63,7 +64,7 @@ async def tickets(server: ServerProcess, folder: Path) -> None:
             terminal_device_id=terminal,
             request_id=f"ferry-{token[3:35]}",
         )
-        for token in made.take(TICKETS)
+        for token in made.take(count)
     ]
     looks = [redemption_pb2.DecryptQrRequest(encrypted_data=scan.qr_token) for scan in scans]
     streamed = [
@@ -73,6 +74,12 @@ async def tickets(server: ServerProcess, folder: Path) -> None:
     for name, messages in (("redeem", scans), ("look", looks), ("stream", streamed)):
         requests = ((bearer, message.SerializeToString()) for message in messages)
         write(folder / f"{name}.requests", requests)
+    in_json = ((bearer, orjson.dumps(_json(scan))) for scan in scans)
+    write(folder / "scan-json.requests", in_json)
+
+
+def _json(scan: redemption_pb2.RedeemRequest) -> dict[str, str]:
+    return {field.name: value for field, value in scan.ListFields()}
 
 
 async def orders(url: str, folder: Path) -> None:
@@ -96,7 +103,7 @@ async def orders(url: str, folder: Path) -> None:
             write(folder / f"{('order-hot', 'order-spread')[kind]}.requests", requests)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, count: int) -> None:
     """Makes it, and stays."""
     services = EmbeddedServices.start(folder / "data")
     try:
@@ -109,7 +116,7 @@ def main(folder: Path) -> None:
         gates = settings | {"DEEPTRAVEL_DATABASE_URL": services.database_url}
         demo = gates | {"DEEPTRAVEL_DEMO_DATA": "true"}
         with ServerProcess(data_dir=folder / "demo", env=demo) as server:
-            uvloop.run(tickets(server, folder))
+            uvloop.run(tickets(server, folder, count))
         url = databases.renamed(services.database_url, "bench_travellers")
         databases.execute(services.database_url, "CREATE DATABASE bench_travellers")
         migrate(url)
@@ -128,4 +135,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,8 +1,8 @@
 """JSON over HTTP for every RPC that carries `google.api.http`, and the pages about the server
 itself.
 
-A request is bound to the RPC's message, and the RPC is called over a gRPC channel to this very
-server, so that rights, limits, log and metrics are the same on both transports. Failures come as
+A request is bound to the RPC's message, and the RPC is called in this process, by its handler as
+gRPC's clients reach it, so that rights, limits, log and metrics are the same. Failures come as
 google.rpc.Status in JSON with the canonical HTTP status; a refused scan, which is an answer and no
 failure, with 422 (DOMAIN, redemption 4). Where the contract takes a google.api.HttpBody, as
 webhooks do, the body passes byte for byte, whatever its content type, with the headers its sender
@@ -44,6 +44,8 @@ from server.api.http.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.api.http.protojson import EnoughFaultsError, Faults
 from server.api.interceptor import STREAM_OPEN
 from server.api.statuses import error_status
+from server.api.transport.in_process import NOBODY, InProcessServer
+from server.api.transport.local_exchange import LocalExchange
 from server.platform.errors import DomainError, Reason, invalid, invalid_fields, not_found
 from server.platform.metrics import HTTP_REFUSED
 from server.platform.proxies import Proxies
@@ -107,19 +109,12 @@ HTTP_STATUSES: dict[int, int] = {
 
 CLIENT_GONE = 499
 REFUSED_SCAN = 422
-OUR_WORDS = {
-    code_pb2.UNAVAILABLE: "the server cannot be reached; try again",
-    code_pb2.INTERNAL: "a fault of the server",
-    code_pb2.UNKNOWN: "a fault of the server",
-}
-"""Instead of the gRPC library's own texts, which name sockets and files."""
-
 ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-Admit = Callable[[str, Metadata], Awaitable[None]]
-"""Path of a method and metadata of a call."""
+Admit = Callable[[str, Metadata, str], Awaitable[None]]
+"""Path of a method, metadata of a call, and where its caller is."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -141,7 +136,7 @@ class _ClientGone(Exception):  # noqa: N818
 
 def gateway(
     services: Iterable[ServiceDescriptor],
-    channel: grpc.aio.Channel,
+    server: InProcessServer,
     *,
     max_body_bytes: int,
     admit: Admit,
@@ -153,7 +148,7 @@ def gateway(
 
     Args:
         services: those whose annotated methods are offered.
-        channel: to this server's private socket, where `x-forwarded-for` is believed.
+        server: what serves them; it believes what is said here of where callers are.
         max_body_bytes: largest request body.
         admit: asked before the body is read; raises what the call would raise for its caller.
         health: what `/healthz` tells, with 200 or 503.
@@ -190,7 +185,7 @@ def gateway(
         middleware=[_cors(origins)] if origins else [],
     )
     application.router.default = _Transcoder(
-        Routes(services, channel), max_body_bytes, proxies=proxies or Proxies(), admit=admit
+        Routes(services), server, max_body_bytes, proxies=proxies or Proxies(), admit=admit
     )
     return application
 
@@ -222,9 +217,16 @@ class _Transcoder:
     """The ASGI application for all paths of the contract."""
 
     def __init__(
-        self, routes: Routes, max_body_bytes: int, *, proxies: Proxies, admit: Admit
+        self,
+        routes: Routes,
+        server: InProcessServer,
+        max_body_bytes: int,
+        *,
+        proxies: Proxies,
+        admit: Admit,
     ) -> None:
         self._routes = routes
+        self._server = server
         self._admit = admit
         self._max_body_bytes = max_body_bytes
         self._proxies = proxies
@@ -249,29 +251,36 @@ class _Transcoder:
         if found is None:
             raise not_found("path", path[:MAX_SHOWN_CHARACTERS])
         binding, texts = found
-        address = request.client and self._proxies.caller(
-            request.client.host, request.headers.getlist(self._proxies.header)
-        )
+        address = self._address(request)
         passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
-        metadata = _metadata(request.headers, passed, request_id, address)
+        metadata = _metadata(request.headers, passed, request_id)
         timeout = _timeout_seconds(request.headers, streams=binding.streams)
         headers = {"x-request-id": request_id}
         try:
-            await self._admit(binding.path, dict(metadata))
+            await self._admit(binding.path, dict(metadata), address)
         except DomainError as error:  # logged and counted as a call
             return _failure(error_status(error, request_id), headers)
         body = await self._read_body(request, min(self._max_body_bytes, binding.max_body_bytes))
         message = _message(binding, request, body, texts)
-        call = binding.call(message, timeout=timeout, metadata=metadata)
+        call = self._server.call(
+            binding.path, message.SerializeToString(), metadata, address=address, timeout=timeout
+        )
         try:
             if binding.streams:
                 return await _stream(binding, call, request.receive, headers)
-            answer = await _unless_gone(call, call, request.receive)
-            returned = await call.initial_metadata(), await call.trailing_metadata()
-            return _answered(binding, answer, headers | _headers(*returned))
+            content = await _unless_gone(call.answered(), call, request.receive)
+            answer = binding.response_type.FromString(content)
+            return _answered(binding, answer, headers | _headers(call.initial, call.trailer))
         except grpc.aio.AioRpcError as error:
             headers |= _headers(error.initial_metadata(), error.trailing_metadata())
             return _failure(_status(error, request_id), headers)
+
+    def _address(self, request: Request) -> str:
+        """Where the caller is."""
+        if request.client is None:
+            return NOBODY
+        said = request.headers.getlist(self._proxies.header)
+        return self._proxies.caller(request.client.host, said)
 
     async def _read_body(self, request: Request, limit: int) -> bytes:
         words = f"is larger than {limit} bytes, the most that is taken here"
@@ -303,11 +312,9 @@ def _request_id(headers: Headers) -> str:
 
 
 def _metadata(
-    headers: Headers, passed: frozenset[str], request_id: str, address: str | None
+    headers: Headers, passed: frozenset[str], request_id: str
 ) -> list[tuple[str, str | bytes]]:
-    """The call's metadata from the request's headers; what only the gateway may say, only it
-    says.
-    """
+    """The call's metadata from the request's headers."""
     metadata: list[tuple[str, str | bytes]] = []
     faults = Faults()
     for name, text in headers.items():
@@ -325,8 +332,6 @@ def _metadata(
         faults.add("headers", f"are longer than {MAX_METADATA_BYTES} bytes together")
     _raise(faults)
     metadata.append(("x-request-id", request_id))
-    if address:
-        metadata.append(("x-forwarded-for", address))
     return metadata
 
 
@@ -421,7 +426,7 @@ def _wrong_verb(verb: str, allowed: str) -> _Refused:
 # ----------------------------------------------------------------------------------------- answers
 
 
-async def _unless_gone(answer: Awaitable[T], call: Any, receive: Receive) -> T:
+async def _unless_gone(answer: Awaitable[T], call: LocalExchange, receive: Receive) -> T:
     """Wait for the answer, and cancel the call when the client hangs up."""
 
     async def hang_up() -> None:
@@ -432,16 +437,19 @@ async def _unless_gone(answer: Awaitable[T], call: Any, receive: Receive) -> T:
     watch = asyncio.create_task(hang_up())
     try:
         return await answer
-    except asyncio.CancelledError:
+    except grpc.aio.AioRpcError:
         if watch.done():
             raise _ClientGone from None
+        raise
+    except asyncio.CancelledError:
+        call.cancel()
         raise
     finally:
         watch.cancel()
 
 
 async def _stream(
-    binding: Binding, call: Any, receive: Receive, headers: dict[str, str]
+    binding: Binding, call: LocalExchange, receive: Receive, headers: dict[str, str]
 ) -> Response:
     """One line of JSON for each message; a failure after the first line is a last line `error`.
 
@@ -449,10 +457,14 @@ async def _stream(
     server says at once that a stream is granted, its status line does not wait for the first
     message.
     """
-    granted = await _unless_gone(call.initial_metadata(), call, receive)
+    granted = await _unless_gone(call.opened(), call, receive)
     reading = asyncio.ensure_future(call.read())
     if STREAM_OPEN[0] not in tuple(granted):
-        await _unless_gone(asyncio.shield(reading), call, receive)
+        try:
+            await _unless_gone(asyncio.shield(reading), call, receive)
+        except BaseException:
+            reading.cancel()
+            raise
 
     async def lines() -> AsyncIterator[bytes]:
         nonlocal reading
@@ -464,7 +476,8 @@ async def _stream(
                 message = reading.result()
                 if message is grpc.aio.EOF:
                     return
-                yield orjson.dumps(_body(binding, message), option=orjson.OPT_APPEND_NEWLINE)
+                answer = binding.response_type.FromString(message)
+                yield orjson.dumps(_body(binding, answer), option=orjson.OPT_APPEND_NEWLINE)
                 reading = asyncio.ensure_future(call.read())
         except grpc.aio.AioRpcError as error:
             status = status_json(_status(error, headers["x-request-id"]))
@@ -519,14 +532,14 @@ def _status(error: grpc.aio.AioRpcError, request_id: str) -> status_pb2.Status:
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             with contextlib.suppress(DecodeError):
                 return status_pb2.Status.FromString(value)
-    if code == code_pb2.DEADLINE_EXCEEDED:  # our own channel has given up: no trailer came
+    if code == code_pb2.DEADLINE_EXCEEDED:  # it ended without the handler: no trailer came
         late = DomainError(
             Reason.DEADLINE_EXCEEDED,
             "the answer did not come in time; what was asked may still be done: repeat the call"
             " with the same request_id",
         )
         return error_status(late, request_id)
-    return status_pb2.Status(code=code, message=OUR_WORDS.get(code, error.details() or ""))
+    return status_pb2.Status(code=code, message=error.details() or "")
 
 
 def _refusal(request: Request, refused: Exception, request_id: str) -> Response:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-import grpc
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -74,7 +73,6 @@ class Binding:
     Attributes:
         path: `/package.Service/Method`, as gRPC has it.
         max_body_bytes: no body that its contract allows is longer.
-        call: the method on the channel (unary-unary or unary-stream of grpc.aio).
         body: as in google.api.http: empty, `*`, or the name of a field.
         takes_raw_body: whether that is a google.api.HttpBody, which takes any content as it is.
         response_body: the field that is answered alone; empty for the whole message.
@@ -84,9 +82,9 @@ class Binding:
 
     path: str
     max_body_bytes: int
-    call: Any
     streams: bool
     request_type: type[Message]
+    response_type: type[Message]
     body: str
     takes_raw_body: bool
     response_body: str
@@ -150,7 +148,7 @@ class Routes:
         ValueError: an annotation that cannot work; the server must not start.
     """
 
-    def __init__(self, services: Iterable[ServiceDescriptor], channel: grpc.aio.Channel) -> None:
+    def __init__(self, services: Iterable[ServiceDescriptor]) -> None:
         self._exact: dict[str, dict[str, Binding]] = {}
         self._templates: list[tuple[re.Pattern[str], str, Binding]] = []
         seen: set[tuple[str, str]] = set()
@@ -161,7 +159,7 @@ class Routes:
                 if (verb, pattern) in seen:
                     raise ValueError(f"{verb} {template} of {method.full_name} is bound already")
                 seen.add((verb, pattern))
-                binding = _bind(method, rule, names, channel)
+                binding = _bind(method, rule, names)
                 if "*" in template or names:
                     self._templates.append((re.compile(pattern), verb, binding))
                 else:
@@ -241,12 +239,7 @@ def _undo_needless_escapes(path: str) -> str:
     return re.sub(r"%([0-9A-Fa-f]{2})", character, path) if "%" in path else path
 
 
-def _bind(
-    method: MethodDescriptor,
-    rule: http_pb2.HttpRule,
-    names: dict[str, bool],
-    channel: grpc.aio.Channel,
-) -> Binding:
+def _bind(method: MethodDescriptor, rule: http_pb2.HttpRule, names: dict[str, bool]) -> Binding:
     request, response = method.input_type, method.output_type
     variables = [
         Variable(name, protojson.find(request, name) or (), spans) for name, spans in names.items()
@@ -260,19 +253,12 @@ def _bind(
         raise ValueError(f"{method.full_name} binds what it does not have: {', '.join(faults)}")
     if method.client_streaming or (method.server_streaming and response.full_name == RAW_BODY):
         raise ValueError(f"{method.full_name} streams what cannot be sent as lines of JSON")
-    make = channel.unary_stream if method.server_streaming else channel.unary_unary
-    request_type = message_factory.GetMessageClass(request)
-    path = f"/{method.containing_service.full_name}/{method.name}"
     return Binding(
-        path=path,
+        path=f"/{method.containing_service.full_name}/{method.name}",
         max_body_bytes=JSON_FOR_WIRE * Bounds.of(request).max_bytes + OTHER_BODY_BYTES,
-        call=make(
-            path,
-            request_serializer=request_type.SerializeToString,
-            response_deserializer=message_factory.GetMessageClass(response).FromString,
-        ),
         streams=method.server_streaming,
-        request_type=request_type,
+        request_type=message_factory.GetMessageClass(request),
+        response_type=message_factory.GetMessageClass(response),
         body=rule.body,
         takes_raw_body=_body_type(request, rule.body) == RAW_BODY,
         response_body=rule.response_body,

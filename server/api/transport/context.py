@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from server.api.transport import core
 from server.api.transport.exchange import NO_FLAGS, Exchange, Metadata
+from server.api.transport.local_exchange import LocalExchange
 
 COMPRESSIONS: Mapping[grpc.Compression, str] = MappingProxyType(
     {
@@ -28,7 +29,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange | LocalExchange,
         parse: Callable[[bytes], Any] | None,
         serialize: Callable[[Any], bytes] | None,
     ) -> None:
@@ -120,18 +121,15 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     @override
     def peer_identities(self) -> Iterable[bytes] | None:
-        found: Iterable[bytes] | None = core.peer_identities(self.exchange.call)
-        return found
+        return self.exchange.peer_identities()
 
     @override
     def peer_identity_key(self) -> str | None:
-        key: bytes | None = core.peer_identity_key(self.exchange.call)
-        return None if key is None else key.decode()
+        return self.exchange.peer_identity_key()
 
     @override
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        found: Mapping[bytes, Iterable[bytes]] = core.auth_context(self.exchange.call) or {}
-        return {key.decode(): value for key, value in found.items()}
+        return self.exchange.auth_context()
 
     @override
     def time_remaining(self) -> Any:

@@ -7,7 +7,7 @@ when each is done, and gives the end of the call as an operation too.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -77,6 +77,21 @@ class Exchange:
         if self._peer is None:
             self._peer = self._call.peer().decode() if self._call is not None else ""
         return self._peer
+
+    def peer_identities(self) -> Iterable[bytes] | None:
+        """The names in the client's certificate; None without one."""
+        found: Iterable[bytes] | None = core.peer_identities(self.call)
+        return found
+
+    def peer_identity_key(self) -> str | None:
+        """Which of the certificate's properties names the client; None without one."""
+        key: bytes | None = core.peer_identity_key(self.call)
+        return None if key is None else key.decode()
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """What is known of the connection's security, by name."""
+        found: Mapping[bytes, Iterable[bytes]] = core.auth_context(self.call) or {}
+        return {key.decode(): value for key, value in found.items()}
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, none of them negative; None without a deadline."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from server.api.transport.completions import Completions
 from server.api.transport.context import Context
 from server.api.transport.exchange import Exchange
 from server.api.transport.handlers import Direct, DirectHandler, run
+from server.api.transport.methods import Methods
 
 CALLS_AWAITED = 64
 """So many calls can come at once before the loop is asked; others wait in the core."""
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 
-@dataclass
-class CallDetails:
-    """What a generic handler and an interceptor are asked with."""
-
-    method: str
-    invocation_metadata: Any
-
-
 _unstopped: set["CoreServer"] = set()
 """Never freed: a queue that is freed before its server has stopped waits for ever."""
 
@@ -46,9 +38,9 @@ _unstopped: set["CoreServer"] = set()
 class CoreServer(grpc.aio.Server):
     """Serves handlers made for `grpc.aio`, with these differences.
 
-    Interceptors are asked once for each method, not for each call, without metadata. Handlers must
-    be coroutines or asynchronous generators: there are no threads. A `DirectHandler` is called as a
-    plain function. `stop` returns when all handlers have ended.
+    Interceptors are asked once for each method (see `Methods`). Handlers must be coroutines or
+    asynchronous generators: there are no threads. A `DirectHandler` is called as a plain function.
+    `stop` returns when all handlers have ended.
     """
 
     def __init__(
@@ -59,13 +51,11 @@ class CoreServer(grpc.aio.Server):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._interceptors = tuple(interceptors)
+        self._methods = Methods(interceptors)
         self._completions = Completions()
         self._queue = self._completions.queue
         self._server = core.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)
-        self._generic: list[grpc.GenericRpcHandler] = []
-        self._registered: dict[str, Handler] = {}
         self._openers: dict[bytes, Callable[[Any], object]] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._unsent: dict[Exchange, DirectHandler] = {}
@@ -81,14 +71,13 @@ class CoreServer(grpc.aio.Server):
     def add_generic_rpc_handlers(
         self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]
     ) -> None:
-        self._generic += generic_rpc_handlers
+        self._methods.add_generic(generic_rpc_handlers)
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, "Handler"]
     ) -> None:
         """As generated code does: the handlers of a service by the names of its methods."""
-        for name, handler in method_handlers.items():
-            self._registered[f"/{service_name}/{name}"] = handler
+        self._methods.add_registered(service_name, method_handlers)
 
     @override
     def add_insecure_port(self, address: str) -> int:
@@ -111,8 +100,8 @@ class CoreServer(grpc.aio.Server):
     async def start(self) -> None:
         if self._is_started:
             return
-        for path, handler in self._registered.items():
-            self._serve_at(path, await self._intercepted(path, handler))
+        for path, handler in (await self._methods.registered()).items():
+            self._serve_at(path, handler)
         self._is_started = True
         _unstopped.add(self)
         self._server.start(backup_queue=False)
@@ -167,16 +156,14 @@ class CoreServer(grpc.aio.Server):
 
     def _open_unknown(self, event: Any) -> None:
         exchange = Exchange(event)
-        details = CallDetails(exchange.path, exchange.metadata)
-        for generic in self._generic:
-            handler = generic.service(details)
-            if handler is not None:
-                self._start_task(exchange, self._run_generic(exchange, handler))
-                return
-        exchange.end(UNIMPLEMENTED, "Method not found!")
+        handler = self._methods.find_generic(exchange.path, exchange.metadata)
+        if handler is None:
+            exchange.end(UNIMPLEMENTED, "Method not found!")
+        else:
+            self._start_task(exchange, self._run_generic(exchange, handler))
 
     async def _run_generic(self, exchange: Exchange, handler: "Handler") -> None:
-        intercepted = await self._intercepted(exchange.path, handler)
+        intercepted = await self._methods.intercepted(exchange.path, handler)
         self._serve_at(exchange.path, intercepted)
         await self._run(intercepted, exchange)
 
@@ -186,19 +173,6 @@ class CoreServer(grpc.aio.Server):
             if isinstance(handler, DirectHandler)
             else partial(self._open_task, handler)
         )
-
-    async def _intercepted(self, path: str, handler: "Handler") -> "Handler":
-        """What the interceptors make of a handler, the first of them outermost."""
-
-        async def ask(details: Any, position: int = 0) -> Any:
-            if position == len(self._interceptors):
-                return handler
-            then: Callable[[Any], Awaitable[Any]] = partial(ask, position=position + 1)
-            return await self._interceptors[position].intercept_service(then, details)
-
-        found: Handler | None = await ask(CallDetails(path, ()))
-        assert found is not None, f"an interceptor takes {path} away"
-        return found
 
     def _open_task(self, handler: "Handler", event: Any) -> None:
         exchange = Exchange(event)

@@ -130,6 +130,25 @@ async def test_mutual_tls_says_who_is_there(
             assert not await answers(client.target, unknown)
 
 
+async def test_whose_certificates_are_taken_is_replaced_too(
+    transport: Transport, echo: Echo, tmp_path: Path
+) -> None:
+    files, new_ca = Files(tmp_path), issue("CA")
+
+    def client_of(ca: Pair) -> grpc.ChannelCredentials:
+        own = issue("gate 7", ca)
+        return grpc.ssl_channel_credentials(files.ca.pem, own.key_pem, own.pem)
+
+    former, later = client_of(files.ca), client_of(new_ca)
+    credentials = files.credentials(mutual=True), former
+    async with serving(transport, echo, credentials=credentials) as (_, client):
+        assert await answers(client.target, former)
+        assert not await answers(client.target, later)
+        (tmp_path / "ca.pem").write_bytes(new_ca.pem)
+        assert await answers(client.target, later)
+        assert not await answers(client.target, former)
+
+
 async def frames(target: str, until_kind: int) -> int:
     """How many frames of the kind come before the connection ends, or the first of them."""
     host, _, port = target.rpartition(":")

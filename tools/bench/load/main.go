@@ -1,11 +1,13 @@
 // Load sends prepared gRPC requests, as bytes, to a server and prints one line of JSON: calls a second, latencies in
 // milliseconds, and the microseconds of CPU that server, PostgreSQL and client took for each call. It is in Go so that
-// the client hardly counts beside a server in Python; tools/bench/pairs.py builds and runs it.
+// the client hardly counts beside a server in Python; tools/bench/pairs.py builds and runs it. With a path it posts the
+// messages there, over HTTP.
 //
 // The file of requests repeats { uint32 length, authorization; uint32 length, message }, little-endian.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -32,6 +35,7 @@ import (
 var (
 	address    = flag.String("address", "", "host:port of the server")
 	method     = flag.String("method", "", "full name, /package.Service/Method")
+	path       = flag.String("path", "", "where to post the messages over HTTP, /venue/scan, instead of a method")
 	file       = flag.String("file", "", "prepared requests")
 	skip       = flag.Int("skip", 0, "requests of the file to pass over")
 	count      = flag.Int("count", 1000, "requests to send")
@@ -134,6 +138,7 @@ func ownSeconds() float64 {
 // load is one run: its requests, and what became of them.
 type load struct {
 	connection *grpc.ClientConn
+	browser    *http.Client
 	requests   []request
 	latencies  []float64 // milliseconds, by request
 	errors     atomic.Int64
@@ -146,13 +151,39 @@ func (l *load) fail(err error) {
 }
 
 func (l *load) call(number int, due time.Time) {
-	one := l.requests[number]
-	ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", one.authorization)
-	var answer []byte
-	if err := l.connection.Invoke(ctx, *method, &one.message, &answer); err != nil {
+	send := l.invoke
+	if *path != "" {
+		send = l.post
+	}
+	if err := send(l.requests[number]); err != nil {
 		l.fail(err)
 	}
 	l.latencies[number] = time.Since(due).Seconds() * 1000
+}
+
+func (l *load) invoke(one request) error {
+	ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", one.authorization)
+	var answer []byte
+	return l.connection.Invoke(ctx, *method, &one.message, &answer)
+}
+
+func (l *load) post(one request) error {
+	sent, err := http.NewRequest(http.MethodPost, "http://"+*address+*path, bytes.NewReader(one.message))
+	if err != nil {
+		return err
+	}
+	sent.Header.Set("authorization", one.authorization)
+	sent.Header.Set("content-type", "application/json")
+	answer, err := l.browser.Do(sent)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", answer.Status, said)
+	}
+	return err
 }
 
 func (l *load) closedLoop() {
@@ -222,9 +253,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	connection.Connect()
-	time.Sleep(200 * time.Millisecond) // the connection stands before the clock runs
-	run := load{connection: connection, requests: prepared(), latencies: make([]float64, *count)}
+	if *path == "" {
+		connection.Connect()
+		time.Sleep(200 * time.Millisecond) // the connection stands before the clock runs
+	}
+	browser := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *inFlight, MaxConnsPerHost: *inFlight}}
+	run := load{
+		connection: connection, browser: browser, requests: prepared(), latencies: make([]float64, *count),
+	}
 	server, postgres := numbers(strings.Split(*serverPids, ",")), numbers(strings.Split(*pgPids, ","))
 	serverBefore, postgresBefore, ownBefore := cpuSeconds(server), cpuSeconds(postgres), ownSeconds()
 	began := time.Now()
