@@ -2,8 +2,9 @@
 
     python -m tools.bench.echoes --rounds 5
 
-Both are called in turn. What is called is `tools/bench_echo.py`: requests and answers of a redemption's size, Redeem as a
-plain function on our transport. The client is in Go, as of `tools.bench.pairs`.
+Both are called in turn. What is called is `tools/bench_echo.py`: requests and answers of a
+redemption's size, Redeem as a plain function on our transport. The client is in Go, as of
+`tools.bench.pairs`.
 """
 
 import argparse
