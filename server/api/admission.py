@@ -3,7 +3,6 @@ for its message.
 """
 
 import asyncio
-import functools
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
@@ -20,9 +19,6 @@ BUSY_RETRY_SECONDS = 0.5
 FIRST_MESSAGE_SECONDS = 20.0
 HURRIED_SECONDS = 1.0
 """What is left to calls without a message when the server stops."""
-
-KNOWN_ADDRESSES = 4096
-"""Of so many peers it is kept how their addresses are written."""
 
 Metadata = Mapping[str, str | bytes]
 if TYPE_CHECKING:
@@ -75,9 +71,6 @@ class Admission:
         self._of_address: Counter[str] = Counter()
         self._waiting: set[asyncio.Timeout] = set()
         self._proxies = proxies or Proxies()
-        self._plain = functools.lru_cache(KNOWN_ADDRESSES)(
-            lambda peer: self._proxies.caller(peer, ())
-        )
 
     def origin(
         self, peer: Peer, metadata: Metadata, sent: Iterable[tuple[str, str | bytes]]
@@ -90,7 +83,7 @@ class Admission:
         if name.startswith(LOCAL_PEER):  # the gateway has read the header, and says who calls
             return Origin(address, of_gateway=True)
         if header not in metadata:
-            return Origin(self._plain(address), of_gateway=False)
+            return Origin(self._proxies.caller(address, ()), of_gateway=False)
         said = [str(value) for key, value in sent if key == header]
         return Origin(self._proxies.caller(address, said), of_gateway=False)
 

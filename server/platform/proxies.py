@@ -6,6 +6,7 @@ the left of the first address that is no trusted proxy was written by that calle
 invented.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -14,6 +15,8 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 X_FORWARDED_FOR, FORWARDED = "x-forwarded-for", "forwarded"
+KNOWN_ADDRESSES = 4096
+"""Of so many peers it is remembered how their addresses are written."""
 MAX_HOPS = 32
 """Of a way longer than this its end is read."""
 
@@ -30,6 +33,7 @@ class Proxies:
     def __init__(self, trusted: tuple[Network, ...] = (), header: str = X_FORWARDED_FOR) -> None:
         self._trusted = trusted
         self.header = header
+        self._alone = functools.lru_cache(KNOWN_ADDRESSES)(lambda peer: self._caller(peer, ()))
 
     def trusts(self, address: str) -> bool:
         """Whether it is one of the proxies; never for a text that is no address."""
@@ -43,6 +47,10 @@ class Proxies:
         The last trusted proxy itself where it names nobody, or somebody that is no address
         (`unknown`, `_hidden`).
         """
+        given = list(values)
+        return self._caller(peer, given) if given else self._alone(peer)
+
+    def _caller(self, peer: str, values: Iterable[str]) -> str:
         nearest = _address(peer)
         if nearest is None:
             return peer

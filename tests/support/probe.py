@@ -27,7 +27,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 from grpc_tools import protoc  # type: ignore[import-untyped]
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from server.api.calls import Metadata
 from server.api.health import Report
@@ -255,7 +255,7 @@ class Setup:
         self.backend = backend
         self.degraded: list[str] = []
         self.refused: DomainError | None = None
-        self.app: Starlette
+        self.app: ASGIApp
         self.client: httpx2.AsyncClient
 
     async def admit(self, _path: str, _metadata: Metadata, _address: str) -> None:
