@@ -136,7 +136,9 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
         async with (
             running(database_url, redis_url, otlp_endpoint=endpoint) as app,
             channel_to(app) as channel,
-            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http,
+            httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{app.http_port}", timeout=PATIENCE_SECONDS
+            ) as http,
         ):
             stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
             given = {"username": "olga", "password": PASSWORD, "terminal_device_id": "T-1"}

@@ -242,7 +242,7 @@ class Exchange:
         except TypeError as fault:  # text where the core takes bytes
             error = fault
         if error:
-            log.error("transport.answer_refused", path=self.path, error=str(error))
+            log.error("transport.answer_refused", path=self.path, error=error)
             status = core.SendStatus((), INTERNAL, "the answer cannot be sent", NO_FLAGS)
             started = (status,) if self.has_begun else (self._initial(()), status)
             call.start_server_batch(started, _nothing)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -14,6 +14,13 @@ LOCAL_PEER = "inproc:"
 MESSAGES_AHEAD = 4
 """So many may be written that nobody has read yet."""
 NO_METADATA: Metadata = ()
+
+
+class Metadatum(NamedTuple):
+    """A key and its value, as the core gives them; OpenTelemetry's interceptor wants the names."""
+
+    key: str
+    value: str | bytes
 
 
 class LocalExchange:
@@ -53,7 +60,7 @@ class LocalExchange:
         called once when it has ended for either side.
         """
         self.path = path
-        self.metadata = metadata
+        self.metadata: Metadata = [Metadatum(*each) for each in metadata]
         self._address = address
         self._request: bytes | None = request
         self._answers: deque[bytes] = deque()

@@ -91,6 +91,7 @@ async def test_the_context_says_what_came(server: InProcessServer, echo: Echo) -
     held = call(server, "Hold", metadata=SENT, address="192.0.2.1", timeout=30)
     await begun(echo)
     assert tuple(echo.context.invocation_metadata()) == SENT
+    assert [each.key for each in echo.context.invocation_metadata()] == ["key", "key-bin"]
     assert 20 < echo.context.time_remaining() <= 30
     assert echo.context.peer() == "inproc:192.0.2.1:0"
     assert echo.context.peer_identities() is None
