@@ -49,6 +49,10 @@ class Repeats:
         """A keyed hash of the request's content."""
         return self._content.mac(request.SerializeToString(deterministic=True))
 
+    def _keyed(self, caller: str, method: str, request: Any) -> idempotency.KeyedCall:
+        content_hash = self.content_hash(request)
+        return idempotency.KeyedCall.of(caller, method, request.request_id, content_hash)
+
     async def once(
         self,
         request: Any,
@@ -69,21 +73,20 @@ class Repeats:
             return await self._db.in_transaction(work)
         call = current()
         assert call.caller is not None, "repeats are those of one caller"
-        key = (call.caller.key, call.method, request.request_id)
-        content_hash = self.content_hash(request)
+        keyed = self._keyed(call.caller.key, call.method, request)
         secret = _carries_secrets(response_type.DESCRIPTOR)
 
         async def attempt(tx: AsyncConnection) -> Response:
             if statement_timeout_seconds:
                 await set_statement_timeout(tx, seconds=statement_timeout_seconds)
             stored = await idempotency.begin(
-                tx, key, content_hash, now=now(), is_slow=statement_timeout_seconds is not None
+                tx, keyed, now=now(), is_slow=statement_timeout_seconds is not None
             )
             if stored is not None:
                 return response_type.FromString(self._answers.open(stored) if secret else stored)
             response = await work(tx)
             answer = response.SerializeToString()
-            await idempotency.finish(tx, key, self._answers.seal(answer) if secret else answer)
+            await idempotency.finish(tx, keyed, self._answers.seal(answer) if secret else answer)
             return response
 
         return await self._db.in_transaction(attempt)
@@ -98,9 +101,9 @@ class Repeats:
         call = current()
         if not request.request_id or call.caller is None:
             return None
-        key = (call.caller.key, call.method, request.request_id)
+        keyed = self._keyed(call.caller.key, call.method, request)
         async with self._db.transaction() as tx:
-            stored = await idempotency.find(tx, key, self.content_hash(request))
+            stored = await idempotency.find(tx, keyed)
         if stored is None:
             return None
         secret = _carries_secrets(response_type.DESCRIPTOR)

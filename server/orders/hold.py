@@ -86,7 +86,7 @@ class HoldUnit:
     @property
     def call(self) -> KeyedCall:
         """The call that a repeat repeats."""
-        return KeyedCall((self.traveller.key, METHOD, self.request_id), self.content_hash)
+        return KeyedCall.of(self.traveller.key, METHOD, self.request_id, self.content_hash)
 
 
 @dataclass(slots=True)

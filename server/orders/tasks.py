@@ -12,11 +12,14 @@ from server.platform.outbox import Task
 from server.platform.schedule import Job
 from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
+from server.tickets import validity
 
 EXPIRY_CADENCE = timedelta(seconds=10)
 """At every look, whichever process's: what one run passed over the next has within a minute.
 (DOMAIN, Operations).
 """
+
+SETTLE_CADENCE = timedelta(minutes=1)
 
 
 def kinds(db: Database) -> dict[str, TaskKind]:
@@ -39,4 +42,7 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 
 def jobs(_: Settings) -> list[Job]:
     """What is done by the clock."""
-    return [Job("expire-tickets", EXPIRY_CADENCE, TicketExpiry().work, quiet=True)]
+    return [
+        Job("expire-tickets", EXPIRY_CADENCE, TicketExpiry().work, quiet=True),
+        Job("settle-tickets", SETTLE_CADENCE, validity.settle, quiet=True),
+    ]

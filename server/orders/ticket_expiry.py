@@ -45,10 +45,11 @@ KEPT_BY_DEPARTURE = f"""(
         (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time)))
 """  # noqa: S608 - our own
 
-# by the partial index on the end of open tickets
+# by the partial index on the end of validity; what is final may be in it for a minute
 _DUE = text("""
 SELECT ticket_id, valid_until_time, order_id FROM tickets
-WHERE state IN ('ACTIVE', 'PARTIALLY_REDEEMED') AND valid_until_time <= least(:now, now())
+WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+  AND valid_until_time <= least(:now, now())
   AND (valid_until_time, ticket_id) > (:after_time, :after_id)
 ORDER BY valid_until_time, ticket_id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)

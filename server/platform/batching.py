@@ -302,7 +302,7 @@ class _Answers(Generic[U, O]):
 
     def __init__(self, repeats: Idempotency[U, O] | None, found: Iterable[KeptAnswer]) -> None:
         self._repeats = repeats
-        self._known = {answer[:3]: answer for answer in found}
+        self._known = {answer.key: answer for answer in found}
         self.fresh: list[KeptAnswer] = []
 
     def find(self, call: KeyedCall | None) -> O | DomainError | None:
@@ -311,13 +311,13 @@ class _Answers(Generic[U, O]):
         if answer is None or call is None or self._repeats is None:
             return None
         if answer.content_hash != call.content_hash:
-            return idempotency.mismatch(answer.request_id)
+            return idempotency.mismatch(call.request_id)
         return self._repeats.load(answer.answer)
 
     def keep(self, call: KeyedCall | None, outcome: O | DomainError) -> O | DomainError:
         """Keeps an outcome for repeats; a refusal is decided anew."""
         if call and self._repeats and not isinstance(outcome, DomainError):
-            answer = KeptAnswer(*call.key, call.content_hash, self._repeats.dump(outcome))
+            answer = KeptAnswer(call.key, call.content_hash, self._repeats.dump(outcome))
             self._known[call.key] = answer
             self.fresh.append(answer)
         return outcome

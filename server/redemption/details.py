@@ -1,11 +1,9 @@
 """What a ticket is for, as every answer about it says: product, departure, seat, validity."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from server.redemption.rules import ScannedTicket, TicketDeparture, TicketLeg, TicketStop
+from server.redemption.rules import ScannedTicket, TicketDeparture
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +30,3 @@ def details(ticket: ScannedTicket) -> Details:
         ticket.begin_time,
         ticket.valid_until_time,
     )
-
-
-def parse(stored: Mapping[str, Any]) -> Details:
-    """From the JSON of a stored answer."""
-    departure = stored["departure"]
-    if departure:
-        leg = departure["leg"]
-        stops = {end: TicketStop(**leg[end]) for end in ("origin", "destination")}
-        departs = datetime.fromisoformat(departure["departure_time"])
-        departure = TicketDeparture(
-            **departure | {"leg": TicketLeg(**leg | stops), "departure_time": departs}
-        )
-    names = "valid_from_time", "valid_until_time"
-    times = {name: datetime.fromisoformat(stored[name]) for name in names}
-    return Details(**{**stored, "departure": departure, **times})

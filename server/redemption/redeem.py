@@ -36,9 +36,9 @@ from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command
 from server.platform.texts import clock_time
-from server.redemption import rules, sessions, statements
-from server.redemption.details import Details, details
-from server.redemption.details import parse as parse_details
+from server.redemption import answers, rules, sessions, statements
+from server.redemption.answers import Answer
+from server.redemption.details import details
 from server.redemption.statements import EventRow, GuardRow, OrderQrRow, ScanFacts, ScanWrites
 from server.tickets import qr
 from server.tickets.rules import Code, Number
@@ -63,22 +63,6 @@ class ScanItem:
     quantity: int
     ticket_code: str = ""
     ticket_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one item. `earlier` is (redemption_id, time, terminal, venue)."""
-
-    result: str
-    reason: str
-    check: str
-    facts: dict[str, str | int]
-    ticket_code: str = ""
-    ticket_state: str | None = None
-    remaining: tuple[tuple[str, int], ...] = ()
-    redemption_id: str = ""
-    earlier: tuple[str, datetime, str, str] | None = None
-    details: Details | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +97,9 @@ class ScanUnit:
         """The call that a repeat repeats; None without a request_id."""
         if not self.request_id:
             return None
-        key = self.operator.key, self.method, self.request_id
-        return idempotency.KeyedCall(key, self.content_hash)
+        return idempotency.KeyedCall.of(
+            self.operator.key, self.method, self.request_id, self.content_hash
+        )
 
 
 class _Scans(NamedTuple):
@@ -153,7 +138,7 @@ class Redeemer:
                 self._read,
                 _decide,
                 _write,
-                Idempotency(attrgetter("call"), orjson.dumps, _load),
+                Idempotency(attrgetter("call"), answers.dump, answers.load),
             ),
             batch=batch,
             workers=workers,
@@ -509,19 +494,6 @@ def _content_hash(items: Iterable[ScanItem], comment: str, *, all_or_nothing: bo
     content = [[i.qr_token, i.function_code, i.quantity, i.ticket_code] for i in items]
     said = [comment] if comment else []
     return digest(orjson.dumps([all_or_nothing, content, *said]))
-
-
-def _load(stored: bytes) -> list[Answer]:
-    answers = []
-    for fields in orjson.loads(stored):
-        fields["remaining"] = tuple(map(tuple, fields["remaining"]))
-        if fields.get("details"):  # answers of an earlier version have none
-            fields["details"] = parse_details(fields["details"])
-        if fields["earlier"]:
-            earlier_id, at, terminal, venue = fields["earlier"]
-            fields["earlier"] = (earlier_id, datetime.fromisoformat(at), terminal, venue)
-        answers.append(Answer(**fields))
-    return answers
 
 
 def _count(outcome: list[Answer] | Exception) -> None:

@@ -54,7 +54,7 @@ ORDER BY ticket_id FOR NO KEY UPDATE
 """)
 ACTIVATE = text("""
 UPDATE tickets t SET state = 'ACTIVE', order_id = v.order_id, customer_type = v.customer_type,
-  customer_name = v.customer_name, update_time = :now
+  customer_name = v.customer_name, update_time = :now, expiry_pending = true
 FROM jsonb_to_recordset(CAST(:sold AS jsonb))
   AS v (ticket_id bigint, order_id bigint, customer_type text, customer_name text)
 WHERE t.ticket_id = v.ticket_id AND t.state = 'PRE_GENERATED' AND NOT t.blocked

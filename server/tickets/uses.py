@@ -11,7 +11,7 @@ from typing import NamedTuple
 from server.platform.statements import Command, Statement
 
 _MOVE = Statement("""
-UPDATE tickets t SET state = v.state, update_time = $1::timestamptz
+UPDATE tickets t SET state = v.state, update_time = $1::timestamptz, expiry_pending = true
 FROM unnest($2::bigint[], $3::text[]) AS v (ticket_id, state) WHERE t.ticket_id = v.ticket_id
 """)
 _LEAVE = Statement("""

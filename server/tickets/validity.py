@@ -1,5 +1,5 @@
 """When tickets are valid, as far as that changes after they were made: with a departure that moves,
-and for what several tickets share.
+and for what several tickets share; and which tickets' end of validity was looked at.
 """
 
 from collections.abc import Collection, Sequence
@@ -43,6 +43,31 @@ _END = Statement("""
 UPDATE tickets SET valid_until_time = least(valid_until_time, $1::timestamptz)
 WHERE ticket_id = ANY($2::bigint[]) AND valid_from_time < $1::timestamptz
 """)
+# Those that may become open again before long (REFUNDING, CHANGING) stay to be looked at.
+_SETTLE = Statement(
+    """
+WITH over AS MATERIALIZED (
+  SELECT ticket_id FROM tickets WHERE expiry_pending AND valid_until_time <= $1::timestamptz
+    AND state NOT IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'REFUNDING', 'CHANGING')
+  ORDER BY valid_until_time, ticket_id LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE tickets t SET expiry_pending = false FROM over WHERE t.ticket_id = over.ticket_id
+RETURNING t.ticket_id
+""",
+    int,
+)
+SETTLED_AT_ONCE = 500
+"""Tickets in one transaction, whose locks a scan of them waits for."""
+
+
+async def settle(tx: AsyncConnection, now: datetime) -> bool:
+    """Takes tickets whose validity is over out of those that may still expire, if they are final or
+    were never sold; whether there may be more.
+
+    This is later than the move that made them final, since what is in the condition of an index
+    makes each change of it dearer, and a redemption is not the time for that.
+    """
+    settled = await run(tx, _SETTLE(now, SETTLED_AT_ONCE))
+    return len(settled) == SETTLED_AT_ONCE
 
 
 async def shift(

@@ -265,6 +265,7 @@ JOBS = [
     "job purge-changes",
     "job purge-logins",
     "job purge-tasks",
+    "job settle-tickets",
     "job sum-redemptions",
 ]
 

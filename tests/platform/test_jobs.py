@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, func, insert, select, update
@@ -113,9 +114,7 @@ async def test_answers_are_forgotten_in_time(db: Database) -> None:
         for hours in (1, 71, 73, 500):
             await tx.execute(
                 insert(idempotency_records).values(
-                    caller="partner:CP",
-                    method="Any",
-                    request_id=str(hours),
+                    key=UUID(int=hours),
                     content_hash=b"",
                     create_time=now - timedelta(hours=hours),
                 )
@@ -124,8 +123,8 @@ async def test_answers_are_forgotten_in_time(db: Database) -> None:
     for job in table:
         await Jobs(db, []).run_if_due(job)
     async with db.transaction() as tx:
-        left = await tx.scalars(select(idempotency_records.c.request_id))
-    assert sorted(left) == ["1", "71"]
+        left = await tx.scalars(select(idempotency_records.c.key))
+    assert sorted(key.int for key in left) == [1, 71]
     async with db.transaction() as tx:
         ran = await tx.scalars(select(job_runs.c.job_name))
     assert set(ran) == {job.name for job in table}

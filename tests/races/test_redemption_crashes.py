@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import psutil
@@ -23,6 +24,7 @@ from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServi
 
 from server.api import interceptor
 from server.platform.errors import Reason
+from server.platform.idempotency import KeyedCall
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.rpc_server import refusal, refusal_or_none
@@ -310,9 +312,9 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
         serving(server, token) as terminal,
         await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg,
     ):
+        call = KeyedCall.of("terminal:T-1", "Redeem", "r-1", b"")
         await pg.execute(
-            "INSERT INTO idempotency_records VALUES ('terminal:T-1', 'Redeem', 'r-1', '', '',"
-            " now())"
+            "INSERT INTO idempotency_records VALUES (%s, '', '', now())", [UUID(call.key)]
         )
         redeeming = asyncio.create_task(terminal.redeem(ticket.qr, request_id="r-1"))
         await world.waits_for_a_lock()

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from server.orders.ticket_expiry import TicketExpiry
+from server.platform.clock import now
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.schedule import Job, Jobs
+from server.tickets import validity
 
 JOB = "expire-tickets"
 AUDITED = """
@@ -29,6 +31,13 @@ class Expirer:
     async def run(self, cadence: timedelta = timedelta()) -> None:
         """A run, unless another process is at it or was within `cadence`."""
         await Jobs(self.db, []).run_if_due(Job(JOB, cadence, self._expiry.work))
+
+    async def settle(self) -> None:
+        """A run of the job after it, whoever else is at it."""
+        more = True
+        while more:
+            async with self.db.transaction() as tx:
+                more = await validity.settle(tx, now())
 
 
 @asynccontextmanager

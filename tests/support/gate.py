@@ -28,6 +28,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.tickets import keys, qr
 from server.tickets.rules import Number
+from tests.support import kept_answers
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.waiting import PATIENCE_SECONDS
@@ -77,7 +78,9 @@ TABLES = (
 
 # Uses, guards, states and repeats all follow from the events. (That of a MULTI_USE function only
 # says when it was used last, and a reversal of that leaves none.)
-CONTRADICTIONS = """
+_KEY = kept_answers.key("'terminal:' || e.terminal_device_id", "method", "e.request_id")
+
+CONTRADICTIONS = f"""
 WITH taken AS (
   SELECT s.ticket_id, s.jti, s.function_code, s.quantity, s.event_id, s.request_id,
     s.terminal_device_id
@@ -109,8 +112,8 @@ UNION ALL SELECT 'redeemed twice under one request', NULL, request_id FROM redem
   WHERE request_id <> '' GROUP BY terminal_device_id, request_id, ticket_id, function_code
   HAVING count(*) > 1
 UNION ALL SELECT 'no answer kept', ticket_id, request_id FROM redemption_events e
-  WHERE request_id <> '' AND NOT EXISTS (SELECT FROM idempotency_records i
-    WHERE (i.caller, i.request_id) = ('terminal:' || e.terminal_device_id, e.request_id))
+  WHERE request_id <> '' AND NOT EXISTS (SELECT FROM idempotency_records WHERE key IN (
+    SELECT {_KEY} FROM unnest('{{Redeem,RedeemMany,RedeemByCode}}'::text[]) AS method))
 """
 
 FERRY_AND_GIFT = (Entitlement("ferry"), Entitlement("gift"))

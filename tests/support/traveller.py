@@ -156,7 +156,8 @@ UNION ALL SELECT 'journey', coalesce(p.key, j.key) FROM (
 UNION ALL SELECT 'events', o.order_code FROM orders o WHERE o.traveller_id IS NOT NULL
 AND o.sequence <>
   1 + (SELECT count(*) FROM order_events e WHERE e.order_id = o.order_id)
-UNION ALL SELECT 'repeat', request_id FROM idempotency_records r WHERE r.method = 'CreateOrder'
+UNION ALL SELECT 'repeat', r.key::text FROM idempotency_records r
+WHERE octet_length(r.answer) = 8 -- the number of an order, as CreateOrder keeps it
 AND NOT EXISTS (
   SELECT FROM orders o WHERE o.order_id = ('x' || encode(r.answer, 'hex'))::bit(64)::bigint)
 """

@@ -13,10 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.api import convert
 from server.redemption import redeem, rules, sums
+from server.redemption.answers import Answer
 from server.redemption.details import Details
 from server.redemption.explanations import explain
 from server.redemption.lookup import Look, OrderView, TicketView
-from server.redemption.redeem import Answer
 from server.redemption.reversals import Reversal
 from server.redemption.sessions import SessionDeparture
 from server.stock.ids import departure_parts

@@ -10,7 +10,7 @@ from server.api import interceptor
 from server.api.calls import Context
 from server.api.fields import Checker
 from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
-from server.redemption.redeem import Answer
+from server.redemption.answers import Answer
 
 MAX_SCANS_IN_FLIGHT = 256
 """Of one stream; at this many the server reads no further, so that flow control holds the

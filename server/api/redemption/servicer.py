@@ -23,7 +23,8 @@ from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import invalid
 from server.redemption import lookup, reversals, sessions
-from server.redemption.redeem import Answer, Redeemer, ScanItem
+from server.redemption.answers import Answer
+from server.redemption.redeem import Redeemer, ScanItem
 from server.redemption.statements import SnapshotCache
 
 ORDER_PAGE_TICKETS = 200

@@ -165,7 +165,7 @@ FROM tickets WHERE state = 'EXPIRED' AND valid_until_time > now()
         " or moved, or what it shares may come back with another",
         f"""
 WITH overdue AS (
-  SELECT * FROM tickets WHERE state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+  SELECT * FROM tickets WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
     AND valid_until_time < now() - interval '{OVERDUE_MINUTES} minutes'
 ), members AS (
   SELECT coalesce(o.first_order_id, o.order_id) AS order_id,

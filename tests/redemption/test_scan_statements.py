@@ -1,0 +1,104 @@
+"""What a scan costs the database: counted in statements and rows, since seconds are the
+machine's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from server.platform import clock, idempotency
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.pipeline import PipelineConnection, Prepared, Sent
+from server.platform.statements import run_together
+from server.redemption import statements
+from server.tickets import uses
+from server.tickets.uses import TicketState, UsesLeft
+from tests.support.gate import Terminal, World, a_world, verdict
+from tests.support.gate_server import gate_server
+
+READ = [
+    statements.LOCK_TICKETS,
+    statements.READ_USES,
+    statements.READ_GUARDS,
+    idempotency._READ,
+]
+IN_PLACE = """
+SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables
+WHERE relname IN ('tickets', 'entitlements')
+"""
+PARTY = 60
+"""Tickets with consecutive numbers that are scanned in one transaction."""
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url) as filled:
+        yield filled
+
+
+@pytest.fixture
+async def terminal(world: World, database_url: str, redis_url: str) -> AsyncIterator[Terminal]:
+    async with gate_server(database_url, redis_url) as running:
+        yield await world.log_in(running.channel)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
+    """The statements of batches, in the order in which they are sent."""
+    found: list[Prepared] = []
+    send = PipelineConnection._send
+
+    async def counted(self: PipelineConnection, commands: Sequence[Sent], **options: Any) -> Any:
+        # what is polled for in the background may come between
+        task = asyncio.current_task()
+        if task and task.get_name() == "batch worker":
+            found.extend(statement for statement, _ in commands)
+        return await send(self, commands, **options)
+
+    monkeypatch.setattr(PipelineConnection, "_send", counted)
+    return found
+
+
+async def test_a_scan_is_nine_statements(
+    world: World, terminal: Terminal, sent: list[Prepared]
+) -> None:
+    """A refused one writes its event and its answer, and a repeat nothing."""
+    ticket = await world.ticket()
+    await terminal.redeem(ticket.qr, "gift")  # which reads the snapshot, once
+    for repeat, result in (("r-1", "SUCCESS"), ("r-2", "ALREADY_REDEEMED"), ("r-1", "SUCCESS")):
+        sent.clear()
+        assert verdict(await terminal.redeem(ticket.qr, request_id=repeat)) == result
+        assert sent[:4] == READ
+        if repeat == "r-2":
+            assert sent[4:] == [statements.RECORD_EVENTS, idempotency._STORE]
+    assert sent[4:] == []
+
+
+async def test_redemptions_change_their_rows_in_place(world: World, database_url: str) -> None:
+    """In no index, and on the same page, also those of a whole party in one transaction.
+
+    Seen red with the state in the condition of an index, and with the fill factor of before.
+    """
+    tickets = sorted(ticket.ticket_id for ticket in await world.tickets(PARTY))
+    db = Database(load_settings(), database_url)
+    try:
+        async with db.transaction() as tx:
+            await run_together(
+                tx,
+                uses.move(
+                    [TicketState(each, "PARTIALLY_REDEEMED") for each in tickets], now=clock.now()
+                ),
+                uses.leave(
+                    [UsesLeft(each, code, 0) for each in tickets for code in ("ferry", "gift")]
+                ),
+            )
+            rows = (await tx.execute(text(IN_PLACE))).all()
+            await tx.rollback()
+    finally:
+        await db.close()
+    updated = {name: (count, in_place) for name, count, in_place in rows}
+    assert updated == {"tickets": (PARTY, PARTY), "entitlements": (2 * PARTY, 2 * PARTY)}
