@@ -4,6 +4,8 @@ Those that are stored stay valid. Going back forgets them all, since a hash does
 made of: a call that is repeated then is a new one.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -24,18 +26,24 @@ SELECT encode(substring(sha256({NAMED}) FOR 16), 'hex')::uuid, substring(content
 FROM idempotency_records_by_name
 """  # noqa: S608 - our own
 
-CONTENT = {
+CONTENT: dict[str, sa.types.TypeEngine[Any]] = {
     "content_hash": sa.LargeBinary(),
     "answer": sa.LargeBinary(),
     "create_time": sa.DateTime(timezone=True),
 }
 
 
+def columns(*, nullable: bool) -> list[sa.Column[Any]]:
+    return [
+        sa.Column(name, kind, nullable=nullable or name == "answer")
+        for name, kind in CONTENT.items()
+    ]
+
+
 def upgrade() -> None:
     op.execute(LOCK_TIMEOUT)
     op.rename_table(TABLE, "idempotency_records_by_name")
-    columns = [sa.Column(name, kind) for name, kind in ({"key": sa.Uuid()} | CONTENT).items()]
-    op.create_table(TABLE, *columns)
+    op.create_table(TABLE, sa.Column("key", sa.Uuid()), *columns(nullable=True))
     op.execute(COPY)
     op.drop_table("idempotency_records_by_name")
     # last: until now the other table had the names of what they make
@@ -52,7 +60,7 @@ def downgrade() -> None:
     op.create_table(
         TABLE,
         *[sa.Column(name, sa.Text(), nullable=False) for name in names],
-        *[sa.Column(name, kind, nullable=name == "answer") for name, kind in CONTENT.items()],
+        *columns(nullable=False),
         sa.PrimaryKeyConstraint(*names, name=op.f("pk_idempotency_records")),
     )
     op.create_index(TIME, TABLE, ["create_time"], postgresql_using="brin")

@@ -20,7 +20,9 @@ END = ["valid_until_time", "ticket_id"]
 def upgrade() -> None:
     op.execute(LOCK_TIMEOUT)
     # those that are final, most of all that were ever sold, are not written
-    pending = sa.Column("expiry_pending", sa.Boolean(), nullable=False, server_default="false")
+    pending: sa.Column[bool] = sa.Column(
+        "expiry_pending", sa.Boolean(), nullable=False, server_default="false"
+    )
     op.add_column("tickets", pending)
     op.execute(
         f"UPDATE tickets SET expiry_pending = true WHERE state IN ({OPEN}, 'PRE_GENERATED')"  # noqa: S608
