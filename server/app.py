@@ -60,9 +60,11 @@ from server.platform.errors import StartError
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
 from server.platform.ratelimit import RateLimiter
+from server.platform.reading import Readers
 from server.platform.schedule import Job, Jobs
 from server.platform.task_worker import TaskKind, TaskWorker
 from server.redemption import tasks as redemption_tasks
+from server.redemption.lookup import QrLooks
 from server.redemption.redeem import Redeemer
 from server.search.cache import Cache
 from server.search.search import Search
@@ -302,10 +304,11 @@ class App:
             _at_stop(stack, "wechat", self._wechat.aclose)
         _at_stop(stack, "cache", cache.close)
         key_rings = await _key_rings(platform)
+        readers = Readers(db)
+        _at_stop(stack, "readers", readers.stop)
         orders = self._start_orders(stack, platform)
         payments = self._payments(platform, orders)
-        seats_left = SeatsLeft(db, self.loops)
-        _at_stop(stack, "seats left", seats_left.stop)
+        seats_left = SeatsLeft(readers)
         issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
         redeemer = Redeemer(
             db,
@@ -317,7 +320,9 @@ class App:
         return Domain(
             identity=identity,
             issuer=issuer,
-            redemption=RedemptionDomain(identity, redeemer, settings.zone),
+            redemption=RedemptionDomain(
+                identity, redeemer, QrLooks(readers, redeemer), settings.zone
+            ),
             ticketing=TicketingDomain(
                 holder=orders.holder,
                 reader=orders.reader,

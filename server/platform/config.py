@@ -31,9 +31,7 @@ from server.platform.redis_url import read as read_redis_url
 SECRET_KEY_BYTES = 32
 API_V3_KEY_BYTES = 32
 PIPELINE_CONNECTIONS_BESIDE = 8
-"""Of each process, beside those that redeem and order: for notices, looks at QR codes, seats left,
-tasks.
-"""
+"""Of each process, beside those that redeem and order: for notices, readers and tasks."""
 PUBLIC_KEY_ID = "PUB_KEY_ID_"
 MAX_PORT = 65535
 OPERATIONS_PORTS_ABOVE = 1000

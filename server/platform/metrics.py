@@ -42,6 +42,18 @@ SCAN_QUEUE = Gauge(
 SCAN_BATCH = Histogram(
     "deeptravel_scan_batch", "Scans in one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+READ_QUEUE = Gauge(
+    "deeptravel_read_queue",
+    "Calls waiting to be read for, by what they read",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+READ_BATCH = Histogram(
+    "deeptravel_read_batch",
+    "Calls read for in one round trip, by what they read",
+    ["kind"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
 ORDERS = Counter("deeptravel_orders", "Orders asked for, by what became of them", ["result"])
 ORDER_QUEUE = Gauge(
     "deeptravel_order_queue", "Orders waiting for a transaction", multiprocess_mode="livesum"

@@ -1,8 +1,10 @@
 """Looking at QR codes and orders, taking redemptions back, and reading what was redeemed."""
 
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,11 +26,12 @@ from server.orders.rules import rotations_of_order_qr
 from server.orders.shared_tickets import shown_in
 from server.parties.models import partners
 from server.platform.errors import invalid, not_found
-from server.platform.statements import Transaction
+from server.platform.pipeline import PipelineConnection
+from server.platform.reading import ReadBatcher, Readers
 from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
 from server.redemption.models import redemption_events
-from server.redemption.redeem import INVALID_TOKEN, expired_token, remaining
+from server.redemption.redeem import INVALID_TOKEN, Redeemer, expired_token, remaining
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
 from server.tickets.rules import (
@@ -85,42 +88,78 @@ class OrderView:
     next_after: int | None = None
 
 
-async def look(
-    tx: Transaction,
-    snapshots: statements.SnapshotCache,
-    opened: qr.Valid | qr.Expired | qr.Invalid,
-    *,
-    caller: Caller,
-    now: datetime,
-) -> Look:
-    """What a ticket's QR is (DOMAIN, Redemption 1). Another partner's ticket is none to a partner.
-
-    `now` is in the time zone whose days count, see `days_of`.
+class LookUnit(NamedTuple):
+    """A look at a QR: its text, who looks, and when, in the time zone whose days count, see
+    `days_of`.
     """
+
+    token: str
+    caller: Caller
+    now: datetime
+
+
+class QrLooks:
+    """Looks at QR codes (DOMAIN, Redemption 1): those that come together are read for together."""
+
+    def __init__(self, readers: Readers, redeemer: Redeemer) -> None:
+        self._redeemer = redeemer
+        self._snapshots = statements.SnapshotCache()
+        self._reads = ReadBatcher(readers, self._read, kind="looks")
+
+    def submit(self, token: str, *, caller: Caller, now: datetime) -> asyncio.Future[Look]:
+        """Queues a look; the future gives what the QR is. Raises (in the future)
+        DATABASE_UNAVAILABLE.
+
+        Another partner's ticket is none to a partner. `now` is in the time zone whose days count,
+        see `days_of`.
+        """
+        return self._reads.submit(LookUnit(token, caller, now))
+
+    async def _read(self, tx: PipelineConnection, units: Sequence[LookUnit]) -> list[Look]:
+        opened = await self._redeemer.open_all((unit.token, unit.now) for unit in units)
+        claims = [each.claims for each in opened if not isinstance(each, qr.Invalid)]
+        looked = await statements.look(
+            tx,
+            self._snapshots,
+            ticket_ids=_numbers(claims, qr.QrKind.TICKET),
+            order_ids=_numbers(claims, qr.QrKind.ORDER),
+        )
+        return [_look(unit, each, looked) for unit, each in zip(units, opened, strict=True)]
+
+
+def _numbers(claims: Iterable[qr.Claims], kind: qr.QrKind) -> list[int]:
+    return list({each.number for each in claims if each.kind is kind})
+
+
+def _look(
+    unit: LookUnit, opened: qr.Valid | qr.Expired | qr.Invalid, looked: statements.Looked
+) -> Look:
+    """What a QR is, by what was read of its ticket or order."""
     if isinstance(opened, qr.Invalid):
         return Look(None, None, INVALID_TOKEN)
-    claims = opened.claims
-    expired = expired_token(claims, now) if isinstance(opened, qr.Expired) else None
+    claims, caller = opened.claims, unit.caller
+    expired = expired_token(claims, unit.now) if isinstance(opened, qr.Expired) else None
     if claims.kind is qr.QrKind.ORDER:
-        return Look(claims.jti, None, expired or await _look_at_order(tx, claims, caller))
-    found = await statements.look(tx, snapshots, [claims.number])
-    seen = found.get(claims.number)
+        refusal = _look_at_order(claims, caller, looked.orders.get(claims.number))
+        return Look(claims.jti, None, expired or refusal)
+    seen = looked.tickets.get(claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
-    view = _view(seen, claims.jti, caller, now)
+    view = _view(seen, claims.jti, caller, unit.now)
     return Look(claims.jti, view, expired or view.refusal)
 
 
-async def _look_at_order(tx: Transaction, claims: qr.Claims, caller: Caller) -> rules.Refusal:
+def _look_at_order(
+    claims: qr.Claims, caller: Caller, order: statements.OrderQrRow | None
+) -> rules.Refusal:
     """An order's QR is no ticket's, and may be superseded. Another partner's order is none to a
     partner.
     """
     if isinstance(caller, Partner) and Number.unpack(claims.number).partner_id != caller.partner_id:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
-    order_jti = await statements.look_at_order(tx, claims.number)
-    if order_jti is None:
+    if order is None:
         return rules.Refusal("TICKET_NOT_FOUND", "ticket")
-    issued_after = rotations_of_order_qr(order_jti, claims.jti)
+    issued_after = rotations_of_order_qr(order.jti, claims.jti)
     refusal = rules.order_qr_standing(issued_after, None)
     return refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
 
@@ -165,9 +204,11 @@ async def look_up_order(
     query = query.order_by(tickets.c.ticket_id).limit(limit + 1)
     found = list((await tx.execute(query)).scalars())
     ids = found[:limit]
-    seen = await statements.look(tx, snapshots, ids)
+    looked = await statements.look(tx, snapshots, ticket_ids=ids)
     # an order's QR stands for the QRs of its tickets that are valid now
-    views = [_view(each, each.ticket.jti, caller, now, issued_after) for each in seen.values()]
+    views = [
+        _view(each, each.ticket.jti, caller, now, issued_after) for each in looked.tickets.values()
+    ]
     # an order that changes a ticket shows what that shared, too; one that waits for payment has
     # none yet
     count = select(func.count()).select_from(tickets).where(shown_in(order.order_id))

@@ -174,8 +174,15 @@ class Redeemer:
 
     async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
         """What a QR says, with its signature verified once for a look and the scan after it."""
+        (opened,) = await self.open_all([(token, now)])
+        return opened
+
+    async def open_all(
+        self, tokens: Iterable[tuple[str, datetime]]
+    ) -> list[qr.Valid | qr.Expired | qr.Invalid]:
+        """As `open`, of several, each at its time."""
         ring = self._key_rings.peek("") or await self._key_rings.get("")
-        return self._open(token, ring, now)
+        return [self._open(token, ring, now) for token, now in tokens]
 
     async def _read(
         self, tx: PipelineConnection, units: Sequence[ScanUnit], *, skip_locked: bool

@@ -316,24 +316,36 @@ class Seen:
     customer_name: str | None
 
 
-async def look(tx: Transaction, known: SnapshotCache, ticket_ids: Sequence[int]) -> dict[int, Seen]:
-    """Everything about tickets, in the order of their ids, without a lock."""
-    rows, entitled, departures = await run_together(
-        tx, LOOK_AT_TICKETS(ticket_ids), READ_USES(ticket_ids), _departures_of(ticket_ids)
+class Looked(NamedTuple):
+    """What was looked at, by number: tickets in the order of their numbers, and orders."""
+
+    tickets: dict[int, Seen]
+    orders: dict[int, OrderQrRow]
+
+
+async def look(
+    tx: Transaction,
+    known: SnapshotCache,
+    *,
+    ticket_ids: Sequence[int],
+    order_ids: Sequence[int] = (),
+) -> Looked:
+    """Everything about tickets, and the QR codes of orders, without a lock and in one round trip."""
+    rows, entitled, departures, orders = await run_together(
+        tx,
+        LOOK_AT_TICKETS(ticket_ids) if ticket_ids else None,
+        READ_USES(ticket_ids) if ticket_ids else None,
+        _departures_of(ticket_ids),
+        READ_ORDERS(order_ids) if order_ids else None,
     )
     tickets = await _tickets(tx, known, rows, entitled, departures)
-    return {
+    seen = {
         row.ticket_id: Seen(
             tickets[row.ticket_id], row.partner_id, row.customer_type, row.customer_name
         )
         for row in rows
     }
-
-
-async def look_at_order(tx: Transaction, order_id: int) -> UUID | None:
-    """The id of an order's QR; None if there is no such order."""
-    rows = await run(tx, READ_ORDERS([order_id]))
-    return rows[0].jti if rows else None
+    return Looked(seen, {order.order_id: order for order in orders})
 
 
 async def read(

@@ -2,22 +2,15 @@
 in one statement.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from server.platform.database import Database
-from server.platform.loops import Loops
 from server.platform.pipeline import PipelineConnection
+from server.platform.reading import ReadBatcher, Readers
 from server.platform.statements import Statement, run
 
 MAX_AT_ONCE = 20_000
-"""Stocks in one statement, unless a single search asks for more."""
-KEEP_SECONDS = 0.1
-"""So long the connection is kept for the next search: to take one from the pool costs more than
-the statement does.
-"""
+"""Stocks in one statement, and those of one search more."""
 
 
 class StockLeft(NamedTuple):
@@ -32,80 +25,18 @@ _LEFT = Statement(
 )
 
 
-class _Asked(NamedTuple):
-    stock_ids: Collection[int]
-    answer: asyncio.Future[dict[int, int]]
-
-
 class SeatsLeft:
     """Reads stocks. Whoever asks gets what a statement read that began after the question."""
 
-    def __init__(self, db: Database, loops: Loops | None = None) -> None:
-        self._db = db
-        self._loop = (loops or Loops()).add("seats-left", self._run)
-        self._waiting: list[_Asked] = []
-        self._more = asyncio.Event()
-
-    async def stop(self) -> None:
-        """Gives the connection back."""
-        await self._loop.cancel()
+    def __init__(self, readers: Readers) -> None:
+        self._reads = ReadBatcher(readers, _read, kind="seats left", limit=MAX_AT_ONCE, size=len)
 
     async def of(self, stock_ids: Collection[int]) -> dict[int, int]:
         """What is left by stock, without those that there are not. Raises DATABASE_UNAVAILABLE."""
-        if not stock_ids:
-            return {}
-        answer: asyncio.Future[dict[int, int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(stock_ids, answer))
-        self._more.set()
-        self._loop.start()
-        return await answer
-
-    async def _run(self) -> None:
-        while self._waiting:
-            try:
-                async with self._db.pipeline() as pipeline:
-                    while not pipeline.is_lost and await self._asked():
-                        await self._read(pipeline)
-            except Exception as error:  # noqa: BLE001 - those who wait get it
-                _fail(self._take(), error)
-
-    async def _asked(self) -> bool:
-        """Whether somebody waits, within KEEP_SECONDS."""
-        if not self._waiting:
-            self._more.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEEP_SECONDS):
-                    await self._more.wait()
-        return bool(self._waiting)
-
-    async def _read(self, pipeline: PipelineConnection) -> None:
-        asked = self._take()
-        wanted: set[int] = set()
-        for each in asked:
-            wanted.update(each.stock_ids)
-        try:
-            async with pipeline.autocommit():
-                left = {row.stock_id: row.left for row in await run(pipeline, _LEFT(wanted))}
-        except Exception as error:  # noqa: BLE001 - those who wait get it
-            _fail(asked, error)
-            return
-        for each in asked:
-            if not each.answer.done():
-                each.answer.set_result(left)
-
-    def _take(self) -> list[_Asked]:
-        taken: list[_Asked] = []
-        stocks = 0
-        for each in self._waiting:
-            stocks += len(each.stock_ids)
-            if taken and stocks > MAX_AT_ONCE:
-                break
-            taken.append(each)
-        del self._waiting[: len(taken)]
-        return taken
+        return await self._reads.submit(stock_ids) if stock_ids else {}
 
 
-def _fail(asked: list[_Asked], error: Exception) -> None:
-    for each in asked:
-        if not each.answer.done():
-            each.answer.set_exception(error)
+async def _read(tx: PipelineConnection, asked: Sequence[Collection[int]]) -> list[dict[int, int]]:
+    wanted = {stock_id for stock_ids in asked for stock_id in stock_ids}
+    left = {row.stock_id: row.left for row in await run(tx, _LEFT(wanted))}
+    return [left] * len(asked)

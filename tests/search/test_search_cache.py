@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 import redis
 from deeptravel.ticketing.v1 import offer_pb2
-from sqlalchemy import text
 
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.catalog import promotions
 from server.catalog.catalogue import Catalogues
 from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
-from server.platform.errors import DomainError, Reason
 from server.platform.metrics import SEARCH_CACHE
+from server.platform.reading import Readers
 from server.search import cache as caching
-from server.search import seats_left
 from server.search.cache import Cache
 from server.search.day_offers import Day
 from server.search.listing import MAX_LISTINGS, Query
@@ -46,10 +44,10 @@ class Searcher:
     """A process's search alone."""
 
     def __init__(self, db: Database, cache: Cache, feed: ChangeFeed) -> None:
-        self.seats = SeatsLeft(db)
+        self.readers = Readers(db)
         self.search = Search(
             Catalogues(feed, db),
-            self.seats,
+            SeatsLeft(self.readers),
             cache,
             encode_offer=encoded_offer,
             encode_price=encoded_price,
@@ -85,7 +83,7 @@ async def process(db: Database, feed: ChangeFeed) -> AsyncIterator[Process]:
             cache = Cache(redis_url)
             stack.push_async_callback(cache.close)
             searcher = Searcher(db, cache, feed)
-            stack.push_async_callback(searcher.seats.stop)
+            stack.push_async_callback(searcher.readers.stop)
             return searcher
 
         yield made
@@ -211,40 +209,13 @@ async def test_what_a_process_remembers_is_bounded_and_what_is_used_stays(
     assert len(day.listings) == MAX_LISTINGS
 
 
-async def test_the_connection_for_seats_is_kept_between_searches_and_given_back(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stock, pool = stock_id(world.PACKAGE, 0), db.pipeline_engine.pool
-    monkeypatch.setattr(seats_left, "KEEP_SECONDS", 5)
-    seats = SeatsLeft(db)
-    assert await seats.of([stock]) == {stock: 50}
-    assert pool.checkedout() == 1  # type: ignore[attr-defined]
-    # a connection that is lost meanwhile costs one search, not those behind it
-    async with db.transaction() as tx:
-        await tx.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
-    with pytest.raises(DomainError) as refused:
-        await seats.of([stock])
-    assert refused.value.reason is Reason.DATABASE_UNAVAILABLE
-    assert await seats.of([stock]) == {stock: 50}
-    await seats.stop()
-    assert pool.checkedout() == 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(seats_left, "KEEP_SECONDS", 0.01)
-    assert await seats.of([stock]) == {stock: 50}
-    await asyncio.sleep(0.5)
-    assert pool.checkedout() == 0  # type: ignore[attr-defined]
-
-
 async def test_seats_are_read_in_few_statements(db: Database) -> None:
-    seats = SeatsLeft(db)
+    readers = Readers(db)
+    seats = SeatsLeft(readers)
     stock = stock_id(world.PACKAGE, 0)
     found = await asyncio.gather(*(seats.of({stock, 4711}) for _ in range(100)))
     assert found == [{stock: 50}] * 100
     await take(db, stock, 1)
     assert await seats.of([stock]) == {stock: 49}
     assert await seats.of([]) == {}
-    await seats.stop()
+    await readers.stop()

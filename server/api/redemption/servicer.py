@@ -50,6 +50,7 @@ class RedemptionDomain(NamedTuple):
 
     identity: Identity
     redeemer: Redeemer
+    looks: lookup.QrLooks
     zone: ZoneInfo
 
 
@@ -67,7 +68,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._db = db
         self._repeats = repeats
         self._pages = pages
-        self._identity, self._redeemer, self._zone = domain
+        self._identity, self._redeemer, self._looks, self._zone = domain
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 
@@ -147,22 +148,18 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             lookup.days_of(calls.caller(Partner, Operator, Admin), self._zone)
         )
 
-    async def DecryptQr(
+    @plain
+    def DecryptQr(
         self,
         request: redemption_pb2.DecryptQrRequest,
         context: Context[redemption_pb2.DecryptQrRequest, redemption_pb2.DecryptQrResponse],
-    ) -> redemption_pb2.DecryptQrResponse:
-        now = self._local_now()
-        opened = await self._redeemer.open(request.encrypted_data, now)
-        async with self._db.pipeline() as pipeline, pipeline.autocommit():
-            look = await lookup.look(
-                pipeline,
-                self._snapshots,
-                opened,
-                caller=calls.caller(Partner, Operator, Admin),
-                now=now,
-            )
-        return messages.look_message(look)
+    ) -> Awaitable[redemption_pb2.DecryptQrResponse]:
+        look = self._looks.submit(
+            request.encrypted_data,
+            caller=calls.caller(Partner, Operator, Admin),
+            now=self._local_now(),
+        )
+        return Later(look, messages.look_message)
 
     @paged
     async def LookupOrder(
