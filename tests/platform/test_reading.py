@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from server.platform import reading
 from server.platform.config import load_settings
@@ -218,8 +218,11 @@ async def test_a_connection_is_kept_for_the_next_call_and_given_back(
     """Seen red with the connection given back after each batch, and with one kept for ever."""
     monkeypatch.setattr(reading, "KEEP_SECONDS", SECONDS)
     reads = ReadBatcher(readers, Divisions().read, kind="test")
-    assert await reads.submit(1) == 12
-    assert _checked_out(db) == 1
+    taken: list[object] = []
+    event.listen(db.pipeline_engine.sync_engine, "checkout", lambda *_: taken.append(1))
+    for _ in range(3):
+        assert await reads.submit(1) == 12
+    assert len(taken) == _checked_out(db) == 1
     # one that is lost meanwhile costs the calls of one batch, not those after them
     async with db.transaction() as tx:
         await tx.execute(
