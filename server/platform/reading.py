@@ -149,7 +149,7 @@ class ReadBatcher(Generic[U, O]):
             self._readers.schedule(cast("ReadBatcher[object, object]", self))
 
     async def read(self, pipeline: PipelineConnection) -> None:
-        """Reads for those who wait, and answers them. Whatever goes wrong they are told."""
+        """Reads for those who wait, and answers them. Raises nothing: they hear of errors."""
         await asyncio.sleep(0)  # who comes at the same moment comes along
         try:
             if taken := self._take():

@@ -330,7 +330,7 @@ async def look(
     ticket_ids: Sequence[int],
     order_ids: Sequence[int] = (),
 ) -> Looked:
-    """Everything about tickets, and the QR codes of orders, without a lock and in one round trip."""
+    """Everything about tickets, and the QR codes of orders, without a lock, in one round trip."""
     rows, entitled, departures, orders = await run_together(
         tx,
         LOOK_AT_TICKETS(ticket_ids) if ticket_ids else None,

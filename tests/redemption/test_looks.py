@@ -71,7 +71,8 @@ async def test_looks_together_are_as_looks_alone(
     keys = {partner_id: new_partner_key() for partner_id in (PARTNER_ID, STRANGER_ID)}
     await world.sql(
         "INSERT INTO partners (partner_code, display_name, requests_per_minute, allowed_addresses,"
-        " state, create_time, update_time) VALUES ('XX', 'Other', 100, '{}', 'ACTIVE', now(), now())"
+        " state, create_time, update_time)"
+        " VALUES ('XX', 'Other', 100, '{}', 'ACTIVE', now(), now())"
     )
     for partner_id, key in keys.items():
         await world.sql(KEY, key.key_id, partner_id, key.secret_hash)
