@@ -121,7 +121,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 async def test_traces_are_exported(world: World, database_url: str, redis_url: str) -> None:
-    """Of calls over gRPC and JSON and of streams, in the caller's trace.
+    """Of calls over gRPC and JSON, of streams and of plain functions, in the caller's trace.
 
     Seen red with OpenTelemetry's own interceptor: the stream ended as UNKNOWN.
     """
@@ -154,15 +154,25 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
             bearer = ("authorization", f"Bearer {login.access_token}")
             answers = [each async for each in stub.ScanStream([scan], metadata=(*traced, bearer))]
             assert [part.scan_id for each in answers for part in each.answers] == ["1"]
+            redeem = redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry")
+            await stub.Redeem(redeem, metadata=(*traced, bearer))
             answer = await http.post(
                 "/operators/login", json=given, headers={"traceparent": parent}
             )
             assert answer.status_code == 200
+            answer = await http.post(
+                "/venue/scan",
+                json={"qr_token": "x", "function_code": "ferry"},
+                headers={"traceparent": parent, "authorization": bearer[1]},
+            )
+            assert answer.json()["reason"] == "TOKEN_INVALID"
         server.stop(None).wait()
     names = [span.name for span in collector.spans if span.trace_id.hex() == TRACE_ID]
     service = "/deeptravel.redemption.v1.RedemptionService"
     assert names == [
         f"{service}/OperatorLogin",
         f"{service}/ScanStream",
+        f"{service}/Redeem",
         f"{service}/OperatorLogin",
+        f"{service}/Redeem",
     ]

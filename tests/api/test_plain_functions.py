@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import httpx2
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 from structlog.testing import capture_logs
 
 from server.api import interceptor
+from server.api.transport.in_process import InProcessServer
 from server.api.transport.server import CoreServer
+from server.app import App
 from server.platform.errors import Reason
 from server.platform.metrics import CALLS
 from server.redemption.redeem import Redeemer
@@ -35,13 +38,16 @@ async def world(database_url: str) -> AsyncIterator[World]:
 def tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the calls for which a task was made."""
     made: list[str] = []
-    start = CoreServer._start_task
+    servers: tuple[Any, ...] = (CoreServer, InProcessServer)
+    for server in servers:
 
-    def noted(self: CoreServer, exchange: Any, coroutine: Any) -> None:
-        made.append(exchange.path)
-        start(self, exchange, coroutine)
+        def noted(
+            self: Any, exchange: Any, coroutine: Any, start: Any = server._start_task
+        ) -> None:
+            made.append(exchange.path)
+            start(self, exchange, coroutine)
 
-    monkeypatch.setattr(CoreServer, "_start_task", noted)
+        monkeypatch.setattr(server, "_start_task", noted)
     return made
 
 
@@ -189,6 +195,76 @@ async def test_whoever_leaves_is_not_worked_for(
         # the client's deadline passes a little earlier than ours, and it says then that it leaves
         await until(lambda: calls("CANCELLED") + calls("DEADLINE_EXCEEDED") == sum(before) + 2)
         assert calls("CANCELLED") > before[0]
+        assert tasks == []
+
+
+@asynccontextmanager
+async def browser(app: App, terminal: Terminal) -> AsyncIterator[httpx2.AsyncClient]:
+    """Of the same terminal, over JSON."""
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{app.http_port}",
+        headers=[(key, str(value)) for key, value in terminal.metadata],
+        timeout=PATIENCE_SECONDS,
+    ) as client:
+        yield client
+
+
+async def test_it_is_the_same_over_json(
+    world: World, database_url: str, redis_url: str, tasks: list[str]
+) -> None:
+    """Answers, refusals, and who is not remembered."""
+    async with (
+        terminal_at(database_url, redis_url) as (app, terminal),
+        browser(app, terminal) as http,
+    ):
+        tasks.clear()
+        before = calls("OK")
+        scan = {"qr_token": (await world.ticket()).qr, "function_code": "ferry"}
+        answer = await http.post("/venue/scan", json=scan, headers={"x-request-id": "mine"})
+        assert (answer.status_code, answer.json()["result"]) == (200, "success")
+        assert answer.headers["x-request-id"] == "mine"
+        assert calls("OK") == before + 1
+        refused = await http.post("/venue/scan", json=scan)
+        assert (refused.status_code, refused.json()["reason"]) == (422, "ALREADY_REDEEMED")
+        assert (await http.post("/venue/scan", json={})).status_code == 400
+        assert tasks == []
+        unknown = await http.post("/venue/scan", json=scan, headers={"authorization": "Bearer ?"})
+        assert unknown.status_code == 401
+        await in_flight(0)
+
+
+async def test_whoever_leaves_is_not_worked_for_over_json_either(
+    world: World,
+    database_url: str,
+    redis_url: str,
+    tasks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who hangs up, and whose time is over. Seen red with `when_cancelled` not called."""
+    futures: list[asyncio.Future[Any]] = []
+
+    def never(*_: Any, **__: Any) -> Any:
+        futures.append(asyncio.get_running_loop().create_future())
+        return futures[-1]
+
+    scan = {"qr_token": "x", "function_code": "ferry"}
+    async with terminal_at(database_url, redis_url) as (app, terminal):
+        monkeypatch.setattr(Redeemer, "submit", never)
+        tasks.clear()
+        before = calls("CANCELLED"), calls("DEADLINE_EXCEEDED")
+        async with browser(app, terminal) as http:
+            waiting = asyncio.ensure_future(http.post("/venue/scan", json=scan))
+            await until(lambda: len(futures) == 1)
+            await in_flight(1)
+            waiting.cancel()
+        await until(futures[0].cancelled)
+        await in_flight(0)
+        async with browser(app, terminal) as http:
+            late = await http.post("/venue/scan", json=scan, headers={"x-request-timeout": "0.3"})
+            assert (late.status_code, late.json()["code"]) == (504, 4)
+        assert futures[1].cancelled()
+        await in_flight(0)
+        assert (calls("CANCELLED"), calls("DEADLINE_EXCEEDED")) == (before[0] + 1, before[1] + 1)
         assert tasks == []
 
 
