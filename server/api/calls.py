@@ -34,17 +34,22 @@ Answer = TypeVar("Answer")
 
 class Later(Generic[Outcome, Answer]):
     """The answer to a call that others are working on: their future, and what makes the message of
-    its outcome.
+    its outcome, or another `Later` where that has to be waited for first.
     """
 
     def __init__(
-        self, future: asyncio.Future[Outcome], message: Callable[[Outcome], Answer]
+        self,
+        future: asyncio.Future[Outcome],
+        message: "Callable[[Outcome], Answer | Later[Any, Answer]]",
     ) -> None:
         self.future = future
         self.message = message
 
     def __await__(self) -> Generator[Any, None, Answer]:
-        return self.message((yield from self.future))
+        answer = self.message((yield from self.future))
+        if isinstance(answer, Later):
+            return (yield from answer.__await__())
+        return answer
 
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])

@@ -244,24 +244,29 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 _require_role(call.caller, method)
                 self._limit(call, guards.local_allowance(call.caller))
                 answer = behavior(method.read(content), None)
-                if isinstance(answer, Later):
-                    future, message = answer.future, answer.message
-                else:
-                    future, message = asyncio.ensure_future(answer), _same
-                exchange.when_cancelled = future.cancel
-                # in the context of this call
-                future.add_done_callback(partial(finish, exchange, call, message))
+                if not isinstance(answer, Later):
+                    answer = Later(asyncio.ensure_future(answer), _same)
+                wait(exchange, call, answer)
             except Exception as error:  # noqa: BLE001 - every fault is answered here
                 self._refuse(exchange, call, method, error)
             finally:
                 current_call.reset(token)
             return True
 
+        def wait(exchange: UnaryCall, call: Call, answer: Later[Any, Any]) -> None:
+            exchange.when_cancelled = answer.future.cancel
+            # in the context of this call
+            answer.future.add_done_callback(partial(finish, exchange, call, answer.message))
+
         def finish(
             exchange: UnaryCall, call: Call, message: Callable[[Any], Any], done: Any
         ) -> None:
             try:
-                content = serialize(message(done.result()))
+                answer = message(done.result())
+                if isinstance(answer, Later):
+                    wait(exchange, call, answer)
+                    return
+                content = serialize(answer)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
                 self._refuse(exchange, call, method, error)
                 return

@@ -6,7 +6,6 @@ A shared entitlement has no place: each item gets, with the payment, one more ti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -20,8 +19,7 @@ SHARED = -1
 """The passenger of a ticket that is anybody's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One ticket to be: whose (position in the order's passengers), for how much, on which seat,
     on which document.
     """
@@ -58,8 +56,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class OrderItem:
+class OrderItem(NamedTuple):
     """One offer that was ordered, under the snapshot it was sold under; `span` is when it was to
     travel then, if it does.
     """
@@ -119,8 +116,7 @@ class ChangeTerms(NamedTuple):
     operator_cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """All of an order, and the caps of promotions it counts against, once each; of one that changes
     a ticket, its terms.
 

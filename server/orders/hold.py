@@ -9,7 +9,7 @@ is in `platform/batching.py`. What may be taken, and what keeps a seat from bein
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -53,12 +53,11 @@ RETRIES_SECONDS = (0.02, 0.03, 0.05, 0.05, 0.05)
 
 
 class Held(NamedTuple):
-    """A new order, and what was ordered; or, with nothing but `repeated`, the id of an earlier
+    """A new order as its answer shows it; or, with nothing but `repeated`, the id of an earlier
     call's.
     """
 
-    order: Order | None
-    offers: tuple[Offer, ...]
+    shown: Shown | None
     repeated: int = 0
 
 
@@ -72,7 +71,11 @@ class OrderQuote(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class HoldUnit:
-    """One call. What it asks for is priced by one catalogue, or why it is refused."""
+    """One call. What it asks for is priced by one catalogue, with what it wants of stock, or why
+    it is refused.
+
+    `stock_ids` are those it may need: of what is wanted, and caps of promotions.
+    """
 
     traveller: Traveller
     new: NewOrder
@@ -80,6 +83,8 @@ class HoldUnit:
     content_hash: bytes
     catalogue: Catalogue | None = None
     priced: Priced | None = None
+    wanted: Sequence[Wanted] = ()
+    stock_ids: Collection[int] = ()
     documents: tuple[bytes | None, ...] = ()
     fault: DomainError | None = None
 
@@ -152,17 +157,10 @@ class Holder:
         """
         return self._batcher.submit(HoldUnit(traveller, new, request_id, content_hash))
 
-    async def create(
-        self, traveller: Traveller, new: NewOrder, *, request_id: str, content_hash: bytes
-    ) -> Shown:
-        """The new order; for a repeat the first answer, that is the order as it was made. Raises
-        as `submit` does.
-        """
-        held = await self.submit(traveller, new, request_id=request_id, content_hash=content_hash)
-        if held.order:
-            return Shown(held.order, new.passengers, held.offers, (), new.contact_phone)
+    async def show_as_made(self, order_id: int) -> Shown:
+        """What the answer to a call showed that made this order, for a repeat of it."""
         async with self._db.transaction() as tx:
-            made = (await orders.read(tx, [held.repeated]))[held.repeated]
+            made = (await orders.read(tx, [order_id]))[order_id]
             return await self._reader.show_as_made(tx, made)
 
     async def prices(self) -> Prices:
@@ -211,6 +209,7 @@ class Holder:
         """
         new = unit.new
         unit.catalogue, unit.priced, unit.fault = prices.catalogue, None, None
+        unit.wanted = unit.stock_ids = ()
         if not unit.documents:
             unit.documents = tuple(
                 [
@@ -225,6 +224,8 @@ class Holder:
             unit.fault = fault
             return
         unit.priced = priced
+        unit.wanted = [_wanted(unit, item) for item in priced.items]
+        unit.stock_ids = _stock_ids(unit, priced, prices)
 
     def _decide(self, unit: HoldUnit, batch: _Orders) -> Held:
         """Decides one call and notes what it writes; one that is refused, or whose stock is
@@ -232,37 +233,27 @@ class Holder:
         """
         if unit.fault:
             raise unit.fault
-        assert unit.priced
-        stock, traveller_id = batch.stock, unit.traveller.traveller_id
-        if not stock.locked_stocks.isdisjoint(_stocks(unit, batch.prices)):
+        stock, wanted = batch.stock, unit.wanted
+        if not stock.locked_stocks.isdisjoint(unit.stock_ids):
             raise LockedError
-        for item in unit.priced.items:
-            wanted = _wanted(unit, item)
-            stock.check_place(wanted, wanted.quantity)
-        new = unit.new
-        priced = batch.prices.without_used_up(
-            unit.priced,
-            new.wishes,
-            new.party,
-            new.promotion_codes,
-            left=stock.left,
-            used=lambda quota: stock.quotas.get((quota, traveller_id), 0),
-            now=batch.now,
-        )
-        asked.check_total(new, priced)
-        items = [_wanted(unit, item) for item in priced.items]
-        seats = taking.decide(items, stock)
+        for item in wanted:
+            stock.check_place(item, item.quantity)
+        priced = _without_used_up(unit, batch)
+        asked.check_total(unit.new, priced)
+        seats = taking.decide(wanted, stock)
         order = self._make(unit, priced, seats, batch)
-        taking.take(order.order_id, items, seats, stock, batch.now)
+        taking.take(order.order_id, wanted, seats, stock, batch.now)
         for stock_id in order.content.capped_stock_ids:
             stock.take_cap(stock_id)
         if order.content.promotion_limits:
             for (_, limit), use in zip(order.content.promotion_limits, order.uses, strict=True):
                 stock.count(use[:2], use.quantity, limit)
-        offers = tuple([item.offer for item in priced.items])
-        batch.sold.update({offer.snapshot_id: offer for offer in offers})
-        batch.made.append(MadeOrder(order, sum(map(_tickets, offers, items))))
-        return Held(order, offers)
+        offers = [item.offer for item in priced.items]
+        for offer in offers:
+            if offer.snapshot_id not in self._stored:
+                batch.sold[offer.snapshot_id] = offer
+        batch.made.append(MadeOrder(order, sum(map(_tickets, offers, wanted))))
+        return Held(Shown(order, unit.new.passengers, offers, (), unit.new.contact_phone))
 
     def _make(
         self, unit: HoldUnit, priced: Priced, seats: list[Sequence[int | None]], batch: _Orders
@@ -294,7 +285,6 @@ class Holder:
         sold = [
             NewSnapshot(snapshot_id, offer.product_id, offer.snapshot)
             for snapshot_id, offer in batch.sold.items()
-            if snapshot_id not in self._stored
         ]
         return (
             *taking.write(batch.stock, now=batch.now),
@@ -308,10 +298,10 @@ class Holder:
         else:
             result = "INTERNAL" if isinstance(outcome, Exception) else "CREATED"
         ORDERS.labels(result).inc()
-        if isinstance(outcome, Held):
+        if isinstance(outcome, Held) and outcome.shown:
             if len(self._stored) >= MAX_SNAPSHOTS:
                 self._stored.clear()
-            self._stored.update([offer.snapshot_id for offer in outcome.offers])
+            self._stored.update([offer.snapshot_id for offer in outcome.shown.offers])
 
 
 async def _read_stock(
@@ -325,7 +315,7 @@ async def _read_stock(
         if unit.priced is None:
             continue
         traveller_id = unit.traveller.traveller_id
-        stock_ids.update(_stocks(unit, prices))
+        stock_ids.update(unit.stock_ids)
         if unit.priced.capped or unit.priced.limits:
             for promotion in prices.limited(unit.new.promotion_codes):
                 quotas.add((promotion_quota_id(promotion), traveller_id))
@@ -346,12 +336,28 @@ async def _read_stock(
     )
 
 
-def _stocks(unit: HoldUnit, prices: Prices) -> set[int]:
+def _without_used_up(unit: HoldUnit, batch: _Orders) -> Priced:
+    """What a call asks for without the promotions that are used up by now."""
+    priced, new, stock = unit.priced, unit.new, batch.stock
+    assert priced, "what is not priced has a fault"
+    if not priced.capped and not priced.limits:
+        return priced
+    traveller_id = unit.traveller.traveller_id
+    return batch.prices.without_used_up(
+        priced,
+        new.wishes,
+        new.party,
+        new.promotion_codes,
+        left=stock.left,
+        used=lambda quota: stock.quotas.get((quota, traveller_id), 0),
+        now=batch.now,
+    )
+
+
+def _stock_ids(unit: HoldUnit, priced: Priced, prices: Prices) -> set[int]:
     """The stocks of what is ordered, and the caps of promotions that may come into play."""
-    if unit.priced is None:
-        return set()
-    stock_ids = {item.offer.stock_id for item in unit.priced.items}
-    if unit.priced.capped or unit.priced.limits:
+    stock_ids = {item.offer.stock_id for item in priced.items}
+    if priced.capped or priced.limits:
         # both of all, since where one is used up, in either way, others come into play
         stock_ids.update(map(promotion_stock_id, prices.counted(unit.new.promotion_codes)))
     return stock_ids
@@ -408,9 +414,9 @@ def _item(unit: HoldUnit, item: PricedItem, seats: Sequence[int | None]) -> Orde
 
 
 def _dump(held: Held) -> bytes:
-    assert held.order, "what is kept is a new order"
-    return held.order.order_id.to_bytes(8, "big")
+    assert held.shown, "what is kept is a new order"
+    return held.shown.order.order_id.to_bytes(8, "big")
 
 
 def _load(kept: bytes) -> Held:
-    return Held(None, (), int.from_bytes(kept, "big"))
+    return Held(None, int.from_bytes(kept, "big"))

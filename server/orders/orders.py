@@ -5,7 +5,7 @@ holds.py.
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -52,8 +52,7 @@ _COLUMNS = (
 _THEIRS = orders.c.traveller_id.is_not(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """A traveller's order: its row, with the content parsed."""
 
     order_id: int

@@ -4,7 +4,7 @@ shown masked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,8 +15,7 @@ PET = "PET"
 _HASH_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Passenger:
+class Passenger(NamedTuple):
     """Somebody who travels; the document's type and number are empty where none is needed."""
 
     name: str

@@ -6,7 +6,7 @@ remembered with the catalogue it was worked out from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -22,16 +22,14 @@ MAX_PRICES = 20_000
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """An offer, and the positions of the passengers it is for; none given: all of them."""
 
     offer_id: str
     passengers: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NewOrder:
+class NewOrder(NamedTuple):
     """All that an order is asked with; `quoted_minor` None is not compared, `contact_phone` is
     E.164 or empty.
     """
@@ -56,8 +54,7 @@ class PricedItem(NamedTuple):
     price: pricing.Price
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """What is asked for, with what it costs.
 
     `capped` are the promotions in it whose uses are counted, `limits` those (id, limit) of which

@@ -3,7 +3,7 @@ far as there are.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,8 +19,7 @@ MAX_OFFERS = 20_000
 """Offers remembered as they were sold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """An order, who travels, an offer for each item of its content, and its tickets, ascending;
     none before it is paid.
     """
@@ -50,7 +49,7 @@ class OrderReader:
 
     async def show_as_made(self, tx: AsyncConnection, order: Order) -> Shown:
         """What the answer to CreateOrder showed, whatever has become of the order since."""
-        made = replace(order, state="PENDING", sequence=1, pay_time=None, cancel_reason=None)
+        made = order._replace(state="PENDING", sequence=1, pay_time=None, cancel_reason=None)
         offers = await self.sold_offers(tx, [made])
         return self._shown(made, offers, ())
 

@@ -251,7 +251,7 @@ async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
     for number in range(20):
         async with asyncio.timeout(PATIENCE_SECONDS):
             calls = [
-                holder.create(
+                holder.submit(
                     Traveller(1000 * number + at),
                     order_messages.new_order(one_way(world, at, SECOND)),
                     request_id=str(number),

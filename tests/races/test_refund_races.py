@@ -87,15 +87,16 @@ class House:
                 Passenger("张三", "ADULT", "PASSPORT", f"E{random.randrange(10**8):08}")
                 for _ in range(9)
             )
-            shown = await self.holder.create(
+            held = await self.holder.submit(
                 TRAVELLER,
                 NewOrder(tuple(map(Wish, offers)), passengers),
                 request_id=uuid4().hex,
                 content_hash=b"",
             )
-            assert await self.scenario.pay(shown.order.order_code) == "PAID"
+            assert held.shown
+            assert await self.scenario.pay(held.shown.order.order_code) == "PAID"
             async with self.db.transaction() as tx:
-                return await travel_tickets.of_order(tx, shown.order.order_id)
+                return await travel_tickets.of_order(tx, held.shown.order.order_id)
 
         sold = await limited([nine] * (count // 9))
         # boarding of what leaves in a week is open

@@ -1,6 +1,7 @@
 """Orders between protobuf and plain values."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -9,11 +10,13 @@ from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.api import convert
+from server.api.calls import Later
 from server.api.ticketing import offers
 from server.catalog.offers import Offer
 from server.catalog.pricing import Price
 from server.orders.content import SHARED
 from server.orders.documents import document_number
+from server.orders.hold import Held
 from server.orders.passengers import Passenger
 from server.orders.prices import NewOrder, Priced, Wish
 from server.orders.reader import Shown
@@ -78,6 +81,19 @@ def quote(priced: Priced, left: dict[int, int], hold_seconds: int) -> order_pb2.
         items=items,
         hold_seconds=hold_seconds,
     )
+
+
+def created(
+    held: Held, show_as_made: Callable[[int], Awaitable[Shown]]
+) -> order_pb2.CreateOrderResponse | Later[Shown, order_pb2.CreateOrderResponse]:
+    """The answer to CreateOrder; what a repeat made is read first, by the id of its order."""
+    if held.shown is None:
+        return Later(asyncio.ensure_future(show_as_made(held.repeated)), _created)
+    return _created(held.shown)
+
+
+def _created(shown: Shown) -> order_pb2.CreateOrderResponse:
+    return order_pb2.CreateOrderResponse(order=order(shown))
 
 
 def order(shown: Shown) -> order_pb2.Order:

@@ -1,7 +1,8 @@
 """TicketingService: protobuf messages to plain arguments and back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from deeptravel.ticketing.v1 import (
@@ -17,7 +18,7 @@ from server.aftersales.refund_requests import RefundHandler
 from server.aftersales.ticket_changes import ChangeHandler
 from server.api import calls, interceptor, paging, pictures
 from server.api import repeats as repeats_module
-from server.api.calls import Context
+from server.api.calls import Context, Later, plain
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing, in_steps
 from server.api.ticketing import offers as offer_messages
@@ -113,18 +114,20 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         )
         return order_messages.quote(*quoted)
 
-    async def CreateOrder(
+    @plain
+    def CreateOrder(
         self,
         request: order_pb2.CreateOrderRequest,
         context: Context[order_pb2.CreateOrderRequest, order_pb2.CreateOrderResponse],
-    ) -> order_pb2.CreateOrderResponse:
-        shown = await self._domain.holder.create(
+    ) -> Awaitable[order_pb2.CreateOrderResponse]:
+        holder = self._domain.holder
+        held = holder.submit(
             calls.caller(Traveller),
             order_messages.new_order(request),
             request_id=request.request_id,
             content_hash=self._repeats.content_hash(request),
         )
-        return order_pb2.CreateOrderResponse(order=order_messages.order(shown))
+        return Later(held, partial(order_messages.created, show_as_made=holder.show_as_made))
 
     async def GetOrder(
         self,
