@@ -280,8 +280,9 @@ class Holder:
             hold_expire_time=batch.now + timedelta(seconds=seconds),
         )
 
-    async def _write(self, _: PipelineConnection, batch: _Orders) -> Iterable[Command[Any] | None]:
+    async def _write(self, tx: PipelineConnection, batch: _Orders) -> Iterable[Command[Any] | None]:
         self._numbers.give_back(batch.numbers)
+        self._numbers.reserve_with(tx)
         sold = [
             NewSnapshot(snapshot_id, offer.product_id, offer.snapshot)
             for snapshot_id, offer in batch.sold.items()

@@ -6,14 +6,18 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from server.platform.database import Database
-from server.tickets.generation import reserve_numbers
+from server.platform.pipeline import PipelineConnection
+from server.tickets.generation import reserve, reserve_numbers
 from server.tickets.rules import DIRECT, Number
 
 BLOCK = 1_000
+FEW = BLOCK // 2
+"""With fewer left another block is reserved ahead."""
 
 
 class OrderNumbers:
@@ -48,3 +52,19 @@ class OrderNumbers:
         """Numbers of one `take` that were not needed; those of a day that is over are left out."""
         if numbers and Number.unpack(numbers[0]).day == self._day:
             self._free.extendleft(reversed(numbers))
+
+    def reserve_with(self, tx: PipelineConnection) -> None:
+        """Where few are left, has the next block reserved in the round trip of the commit, which
+        must be the next one: so `take` need not wait for a connection and a commit of its own.
+
+        The block is given out from the commit on; of one that fails, or whose outcome is unknown,
+        it never is.
+        """
+        if self._day is not None and len(self._free) < FEW:
+            command = reserve(DIRECT, self._day, self._kind, BLOCK)
+            tx.attach(command, partial(self._add, self._day))
+
+    def _add(self, day: date, rows: list[tuple[Any, ...]]) -> None:
+        if day == self._day:
+            first = int(Number(DIRECT, day, rows[0][0]))
+            self._free.extend(range(first, first + BLOCK))

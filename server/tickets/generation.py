@@ -17,12 +17,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import insert, literal
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import Database
-from server.tickets.models import batches, numberings
+from server.platform.statements import Command, Statement, run
+from server.tickets.models import batches
 from server.tickets.rules import PARTNER_PREFIX, Number
 
 LARGE_BATCH = 1000
@@ -78,6 +78,24 @@ class NewTickets:
     entitlements: Sequence[tuple[str, int]]
 
 
+_RESERVE = Statement(
+    """
+INSERT INTO numberings AS n (partner_id, day, kind, next_sequence)
+VALUES ($1::int, $2::date, $3, 1 + $4::int)
+ON CONFLICT (partner_id, day, kind) DO UPDATE SET next_sequence = n.next_sequence + $4::int
+RETURNING n.next_sequence - $4::int
+""",
+    int,
+)
+
+
+def reserve(partner_id: int, day: date, kind: Literal["T", "O"], quantity: int) -> Command[int]:
+    """Reserves `quantity` numbers and gives the sequence of the first: they are the caller's from
+    the commit on, and until then others who reserve wait, so it comes last.
+    """
+    return _RESERVE(partner_id, day, kind, quantity)
+
+
 async def reserve_numbers(
     db: Database, partner_id: int, day: date, kind: Literal["T", "O"], quantity: int
 ) -> int:
@@ -87,15 +105,8 @@ async def reserve_numbers(
     Reserved in a transaction of its own, so that callers do not wait for each other's work. Numbers
     are not given back: where the work fails a gap stays.
     """
-    first = pg_insert(numberings).values(
-        partner_id=partner_id, day=day, kind=kind, next_sequence=1 + quantity
-    )
-    statement = first.on_conflict_do_update(
-        index_elements=[numberings.c.partner_id, numberings.c.day, numberings.c.kind],
-        set_={"next_sequence": numberings.c.next_sequence + quantity},
-    ).returning(numberings.c.next_sequence - literal(quantity))
     async with db.independent_transaction() as tx:
-        sequence: int = (await tx.execute(statement)).scalar_one()
+        (sequence,) = await run(tx, reserve(partner_id, day, kind, quantity))
     return int(Number(partner_id, day, sequence))
 
 
