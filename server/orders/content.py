@@ -78,12 +78,12 @@ class OrderItem(NamedTuple):
         """As it is stored."""
         return {
             "offer_id": self.offer_id,
-            "snapshot_id": str(self.snapshot_id),
+            "snapshot_id": self.snapshot_id,
             "stock_id": self.stock_id,
             "departure_id": self.departure_id,
             "price": self.price.content(),
             "places": [place.dump() for place in self.places],
-            "span": self.span.dump() if self.span else None,
+            "span": list(self.span) if self.span else None,
         }
 
     @classmethod

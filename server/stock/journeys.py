@@ -29,13 +29,9 @@ class Span(NamedTuple):
         """Whether there is a moment in both."""
         return self.begin < other.end and other.begin < self.end
 
-    def dump(self) -> list[str]:
-        """As it is stored in JSON."""
-        return [self.begin.isoformat(), self.end.isoformat()]
-
     @classmethod
     def parse(cls, stored: list[str] | None) -> Self | None:
-        """From what `dump` returned."""
+        """From how it is stored in JSON: a list of both, in ISO 8601."""
         return cls(*map(datetime.fromisoformat, stored)) if stored else None
 
 

@@ -187,18 +187,18 @@ def decide(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
     Pure: nothing is noted. Raises OFFER_NOT_AVAILABLE, SOLD_OUT and TOO_MANY_FOR_TRAVELLER (for
     items that count together), DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (DOMAIN: Stock; Price).
     """
-    places: Counter[int] = Counter()
-    counted: Counter[int] = Counter()
+    places: dict[int, int] = {}
+    counted: dict[int, int] = {}
     travelling: dict[bytes, list[tuple[int, Span]]] = {}
     for item in items:
-        quantity = len(item.passengers)
+        quantity, stock_id = len(item.passengers), item.stock_id
         if item.has_own_place:
-            places[item.stock_id] += quantity
-        facts.check_place(item, places[item.stock_id])
+            places[stock_id] = places.get(stock_id, 0) + quantity
+        facts.check_place(item, places.get(stock_id, 0))
         if item.is_counted:
             quota, limit = item.quota, item.max_per_traveller
-            before = facts.quotas.get(quota, 0) + counted[quota[0]]
-            counted[quota[0]] += quantity
+            before = facts.quotas.get(quota, 0) + counted.get(quota[0], 0)
+            counted[quota[0]] = counted.get(quota[0], 0) + quantity
             if before + quantity > limit:
                 raise too_many(item.offer_id, limit=limit, held=before, requested=quantity)
         check_journeys(item, facts.journeys, travelling)

@@ -93,22 +93,28 @@ def created(
 
 
 def _created(shown: Shown) -> order_pb2.CreateOrderResponse:
-    return order_pb2.CreateOrderResponse(order=order(shown))
+    response = order_pb2.CreateOrderResponse()
+    _fill(response.order, shown)  # in its place, since to put it there copies it
+    return response
 
 
 def order(shown: Shown) -> order_pb2.Order:
     """An order as the traveller sees it."""
+    message = order_pb2.Order()
+    _fill(message, shown)
+    return message
+
+
+def _fill(message: order_pb2.Order, shown: Shown) -> None:
     row = shown.order
-    message = order_pb2.Order(
-        order_id=row.order_code,
-        state=STATES[row.state],
-        sequence=row.sequence,
-        total_minor=row.amount_minor,
-        currency_code=row.currency_code,
-        cancel_reason=CANCEL_REASONS[row.cancel_reason or ""],
-        changes_ticket_code=_ticket_code(row.changes_ticket_id),
-        credit_minor=row.credit_minor,
-    )
+    message.order_id = row.order_code
+    message.state = STATES[row.state]
+    message.sequence = row.sequence
+    message.total_minor = row.amount_minor
+    message.currency_code = row.currency_code
+    message.cancel_reason = CANCEL_REASONS[row.cancel_reason or ""]
+    message.changes_ticket_code = _ticket_code(row.changes_ticket_id)
+    message.credit_minor = row.credit_minor
     if shown.contact_phone:
         message.contact_phone = shown.contact_phone
         message.contact_country_code = country_of(shown.contact_phone)
@@ -133,7 +139,6 @@ def order(shown: Shown) -> order_pb2.Order:
                 amount_minor=amount,
                 ticket_code=ticket_code,
             )
-    return message
 
 
 def happening(moved: Happening) -> order_pb2.WatchOrderResponse:
@@ -152,7 +157,7 @@ def happening(moved: Happening) -> order_pb2.WatchOrderResponse:
 def _places(shown: Shown, item_index: int) -> Iterator[tuple[int, str, int, str]]:
     """Passenger, seat, amount and ticket of each place of an item, the shared ones last."""
     item, offer = shown.order.content.items[item_index], shown.offers[item_index]
-    sold = [sale for sale in shown.sold if sale.item_index == item_index]
+    sold = [sale for sale in shown.sold if sale.item_index == item_index] if shown.sold else []
     tickets = {sale.passenger_index: sale for sale in sold}
     for place in item.places:
         sale = tickets.get(place.passenger)
