@@ -221,7 +221,7 @@ def run_client(client: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def compare(client: Path, builds: Sequence[Build], options: Any) -> None:
     """Every load to every build, in turn and in turned order; prints the medians."""
-    print(f"{'':<30}" + "".join(f"{name:>18}" for name in SHOWN))
+    print(f"{'':<32}" + "".join(f"{name:>18}" for name in SHOWN))
     for name in options.only or LOADS:
         samples: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for number in range(options.rounds):
@@ -243,7 +243,9 @@ def compare(client: Path, builds: Sequence[Build], options: Any) -> None:
             said = f"{first} ÷ this: {ratio:.2f}"
             if build is builds[0]:
                 said = f"noise: {max(of_first) / min(of_first):.2f}"
-            print(f"{name:<14}{build.name:<16}{figures}  {said}", flush=True)
+            mib = [round(sample["server_mib"]) for sample in samples[build.name]]
+            said += f"; memory {mib[0]} → {mib[-1]} MiB"
+            print(f"{name:<16}{build.name:<16}{figures}  {said}", flush=True)
 
 
 def main() -> None:

@@ -419,7 +419,7 @@ def _check_is_json(headers: Headers) -> None:
     given = headers.get("content-type") or "application/json"
     kind, _, parameters = given.lower().partition(";")
     kind = kind.strip()
-    charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters)
+    charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters) if parameters else None
     if kind != "application/json" and not kind.endswith("+json"):
         raise _Refused(415, invalid("content-type", "must be application/json"))
     if charset and charset[1] not in {"utf-8", "utf8", "us-ascii"}:

@@ -95,6 +95,8 @@ class Binding:
         """Set the fields named by query parameters; repeated fields take a parameter several
         times.
         """
+        if not query:
+            return
         try:
             pairs = parse_qsl(
                 query.decode(),
