@@ -1,22 +1,17 @@
 """What a scan is answered, and how the answer is kept for a repeat."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
 
 from server.redemption.details import Details
 from server.redemption.rules import TicketDeparture, TicketLeg, TicketStop
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of one item. `earlier` is (redemption_id, time, terminal, venue)."""
 
     result: str
@@ -31,22 +26,11 @@ class Answer:
     details: Details | None = None
 
 
-_KEPT: tuple[type, ...] = (Answer, Details, TicketDeparture, TicketLeg, TicketStop)
-_FIELDS = {kind: tuple(each.name for each in fields(kind)) for kind in _KEPT}
-_VALUES: dict[type, Callable[[Any], Any]] = {
-    kind: attrgetter(*names) for kind, names in _FIELDS.items()
-}
-
-
 def dump(answers: Sequence[Answer]) -> bytes:
     """Answers as they are kept: the values of their fields in their order, without the names,
     which are the larger part of them. A new field goes to the end, with a default.
     """
-    return orjson.dumps(answers, _values, orjson.OPT_PASSTHROUGH_DATACLASS)
-
-
-def _values(kept: object) -> Any:
-    return _VALUES[type(kept)](kept)
+    return orjson.dumps(answers, default=tuple)
 
 
 def load(kept: bytes) -> list[Answer]:
@@ -54,16 +38,12 @@ def load(kept: bytes) -> list[Answer]:
     return [_answer(each) for each in orjson.loads(kept)]
 
 
-def _read(kind: type[T], kept: Any, **parse: Callable[[Any], Any]) -> T:
+def _read(kind: Callable[..., Any], kept: Any, **parse: Callable[[Any], Any]) -> Any:
     # in earlier releases each value stood beside its name, in the same order
     values = kept.values() if isinstance(kept, dict) else kept
-    named = dict(zip(_FIELDS[kind], values, strict=False))
-    return kind(
-        **{
-            name: parse[name](value) if name in parse and value is not None else value
-            for name, value in named.items()
-        }
-    )
+    made = kind(*values)
+    parsed = {name: getattr(made, name) for name in parse}
+    return made._replace(**{n: parse[n](v) for n, v in parsed.items() if v is not None})
 
 
 def _pairs(kept: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:

@@ -1,13 +1,12 @@
 """What a ticket is for, as every answer about it says: product, departure, seat, validity."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from server.redemption.rules import ScannedTicket, TicketDeparture
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(NamedTuple):
     """What an operator looks at before he admits anybody; `departure` is None for a ticket of
     none.
     """

@@ -13,7 +13,7 @@ function_code), the check on remaining_uses.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
@@ -51,8 +51,7 @@ INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
 """Every forgery, whatever is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanItem:
+class ScanItem(NamedTuple):
     """One redemption that is asked for: the QR's text, and with an order's QR which of its tickets.
 
     Without a QR the ticket's code, and the number that this spells; 0 if none.
@@ -65,8 +64,7 @@ class ScanItem:
     ticket_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     """An opened token: the ticket (0 if none) or order it names, or why it is refused."""
 
     ticket_id: int = 0
@@ -277,8 +275,7 @@ def _local(unit: ScanUnit, now: datetime) -> datetime:
     return now.astimezone(ZoneInfo(unit.operator.venue_time_zone))
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
+class _Decided(NamedTuple):
     """One item, what it names, and its answer."""
 
     item: ScanItem
@@ -318,12 +315,13 @@ def _decide_item(
         if refusal is None:
             place = unit.operator.terminal_device_id, unit.operator.venue_code
             rules.apply(scan, ticket, rules.Earlier(event_id, local, *place))
-    answer = (
-        _refused(refusal, ticket) if refusal else _admitted(item, cast(rules.ScannedTicket, ticket))
-    )
     by_own_qr = token.order_id is None and not token.is_code
-    named = token.ticket_id if ticket or by_own_qr else 0
-    answer = replace(answer, redemption_id=redemption_id(named, event_id))
+    public_id = redemption_id(token.ticket_id if ticket or by_own_qr else 0, event_id)
+    answer = (
+        _refused(refusal, ticket, public_id)
+        if refusal
+        else _admitted(item, cast(rules.ScannedTicket, ticket), public_id)
+    )
     return _Decided(item, token, ticket, jti, event_id, answer)
 
 
@@ -347,7 +345,7 @@ def _opens(order_id: int, item: ScanItem, ticket: rules.ScannedTicket, facts: Sc
     return bool(shows) and ticket.ticket_code == item.ticket_code
 
 
-def _admitted(item: ScanItem, ticket: rules.ScannedTicket) -> Answer:
+def _admitted(item: ScanItem, ticket: rules.ScannedTicket, public_id: str) -> Answer:
     uses = ticket.uses[item.function_code]
     facts: dict[str, str | int] = {
         "function": item.function_code,
@@ -355,14 +353,14 @@ def _admitted(item: ScanItem, ticket: rules.ScannedTicket) -> Answer:
         "remaining": uses.remaining,
         "total": uses.total,
     }
-    known = ticket.ticket_code, ticket.state, remaining(ticket)
+    known = ticket.ticket_code, ticket.state, remaining(ticket), public_id
     return Answer("SUCCESS", "", "admitted", facts, *known, details=details(ticket))
 
 
-def _refused(refusal: rules.Refusal, ticket: rules.ScannedTicket | None) -> Answer:
-    answer = Answer("REJECT", refusal.reason, refusal.check, refusal.facts)
+def _refused(refusal: rules.Refusal, ticket: rules.ScannedTicket | None, public_id: str) -> Answer:
+    why = "REJECT", refusal.reason, refusal.check, refusal.facts
     if ticket is None:
-        return answer
+        return Answer(*why, redemption_id=public_id)
     earlier = None
     if refusal.earlier:
         before = refusal.earlier
@@ -372,14 +370,8 @@ def _refused(refusal: rules.Refusal, ticket: rules.ScannedTicket | None) -> Answ
             before.terminal_device_id,
             before.venue_code,
         )
-    return replace(
-        answer,
-        ticket_code=ticket.ticket_code,
-        ticket_state=ticket.state,
-        remaining=remaining(ticket),
-        earlier=earlier,
-        details=details(ticket),
-    )
+    known = ticket.ticket_code, ticket.state, remaining(ticket), public_id
+    return Answer(*why, *known, earlier, details(ticket))
 
 
 def _as_it_stays(
@@ -392,8 +384,8 @@ def _as_it_stays(
     if answer.result == "SUCCESS":
         known = ticket.ticket_code, ticket.state, left
         withheld = Answer("WITHHELD", "", "withheld", {}, *known, details=details(ticket))
-        return replace(scan, answer=withheld)
-    answer = replace(answer, ticket_state=ticket.state, remaining=left)
+        return scan._replace(answer=withheld)
+    answer = answer._replace(ticket_state=ticket.state, remaining=left)
     if scan.jti and answer.check in ("guard", "guard_time", "uses"):
         function = scan.item.function_code
         alone = _scan(unit, scan.item, scan.jti, local)
@@ -405,8 +397,8 @@ def _as_it_stays(
         }
         # admitted alone: what stood in the way was another item
         refusal = rules.decide(alone, ticket) or rules.Refusal(answer.reason, "call", facts)
-        answer = replace(_refused(refusal, ticket), redemption_id=answer.redemption_id)
-    return replace(scan, answer=answer)
+        answer = _refused(refusal, ticket, answer.redemption_id)
+    return scan._replace(answer=answer)
 
 
 def remaining(ticket: rules.ScannedTicket) -> tuple[tuple[str, int], ...]:

@@ -7,6 +7,7 @@ deeptravel.redemption.v1.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from server.platform.texts import clock_time
@@ -34,8 +35,7 @@ class TicketTerms:
     guard_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class TicketStop:
+class TicketStop(NamedTuple):
     """A station or pier."""
 
     stop_code: str
@@ -44,8 +44,7 @@ class TicketStop:
     display_name_zh: str
 
 
-@dataclass(frozen=True, slots=True)
-class TicketLeg:
+class TicketLeg(NamedTuple):
     """What of a departure was sold: in which class, from where to where; `travel_seconds` on the
     way by plan.
     """
@@ -77,8 +76,7 @@ class Snapshot:
     boarding_minutes: int = 120
 
 
-@dataclass(frozen=True, slots=True)
-class TicketDeparture:
+class TicketDeparture(NamedTuple):
     """The departure a ticket is for, as it is planned now where the customer boards.
 
     `is_shared` of a ticket for a shared entitlement: it was sold with the departure, but is not
@@ -112,8 +110,7 @@ class Uses:
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(NamedTuple):
     """The redemption that holds the guard of (jti, function_code)."""
 
     event_id: int
@@ -167,8 +164,7 @@ class ScannedTicket:
         return replace(self, uses=uses, guards=dict(self.guards))
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """What is asked: `quantity` uses of `function_code`, at a place that redeems `allowed`
     functions.
 
@@ -184,8 +180,7 @@ class Scan:
     admits: "Admits | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admits:
+class Admits(NamedTuple):
     """The departure that a session is for, and how people call it."""
 
     departure_id: int
