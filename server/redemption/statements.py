@@ -226,13 +226,15 @@ class ScanFacts:
     """What the database holds about the scans of one transaction; the tickets are locked until its
     end.
 
-    `also_shown` are the shared tickets of other orders that an order shows as well. Somebody else
+    `states` are those of the tickets as they were read. `also_shown` are the shared tickets of other
+    orders that an order shows as well. Somebody else
     has locked `held_tickets`, and, as far as one had to look, `held_uses` (ticket and function) and
     `held_orders`.
     """
 
     tickets: dict[int, rules.ScannedTicket]
     orders: dict[int, OrderQrRow]
+    states: dict[int, str]
     held_tickets: set[int] = field(default_factory=set)
     held_uses: set[tuple[int, str]] = field(default_factory=set)
     held_orders: set[int] = field(default_factory=set)
@@ -379,7 +381,11 @@ async def read(
             tickets[guard.ticket_id].guards[guard.jti, guard.function_code] = rules.Earlier(
                 guard.event_id, guard.redeemed_time, guard.terminal_device_id, guard.venue_code
             )
-    facts = ScanFacts(tickets, {order.order_id: order for order in orders})
+    facts = ScanFacts(
+        tickets,
+        {order.order_id: order for order in orders},
+        {ticket_id: ticket.state for ticket_id, ticket in tickets.items()},
+    )
     missing = [ticket_id for ticket_id in ticket_ids if ticket_id not in tickets]
     if missing:
         facts.held_tickets.update(await run(tx, FIND_TICKETS(missing)))
@@ -392,9 +398,11 @@ async def read(
 def write(facts: ScanFacts, writes: ScanWrites, now: datetime) -> list[Command[Any] | None]:
     """Writes what was decided; each table's rows in the order of their keys, the orders last."""
     touched, tickets = sorted(writes.touched), facts.tickets
-    moved = sorted({ticket_id for ticket_id, _ in touched})
+    states = {ticket_id: tickets[ticket_id].state for ticket_id, _ in touched}
+    # one that was redeemed in part, and still is, stays as it stands
+    moved = [TicketState(*each) for each in states.items() if facts.states[each[0]] != each[1]]
     return [
-        uses.move([TicketState(each, tickets[each].state) for each in moved], now=now),
+        uses.move(moved, now=now),
         uses.leave([UsesLeft(*key, tickets[key[0]].uses[key[1]].remaining) for key in touched]),
         SET_GUARDS.of_rows(writes.once_guards),
         MOVE_GUARDS.of_rows([*writes.multi_guards.values()]),

@@ -19,6 +19,7 @@ from server.tickets import uses
 from server.tickets.uses import TicketState, UsesLeft
 from tests.support.gate import Terminal, World, a_world, verdict
 from tests.support.gate_server import gate_server
+from tests.support.redemption_model import Entitlement
 
 READ = [
     statements.LOCK_TICKETS,
@@ -26,6 +27,7 @@ READ = [
     statements.READ_GUARDS,
     idempotency._READ,
 ]
+KEPT = [statements.RECORD_EVENTS, idempotency._STORE]
 IN_PLACE = """
 SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables
 WHERE relname IN ('tickets', 'entitlements')
@@ -67,15 +69,34 @@ async def test_a_scan_is_nine_statements(
     world: World, terminal: Terminal, sent: list[Prepared]
 ) -> None:
     """A refused one writes its event and its answer, and a repeat nothing."""
-    ticket = await world.ticket()
-    await terminal.redeem(ticket.qr, "gift")  # which reads the snapshot, once
-    for repeat, result in (("r-1", "SUCCESS"), ("r-2", "ALREADY_REDEEMED"), ("r-1", "SUCCESS")):
+    ticket, other = await world.tickets(2)
+    await terminal.redeem(other.qr)  # which reads the snapshot, once
+    expected = {
+        "r-1": ("SUCCESS", [uses._MOVE, uses._LEAVE, statements.SET_GUARDS, *KEPT]),
+        "r-2": ("ALREADY_REDEEMED", KEPT),
+    }
+    for request_id, (result, writes) in expected.items():
         sent.clear()
-        assert verdict(await terminal.redeem(ticket.qr, request_id=repeat)) == result
-        assert sent[:4] == READ
-        if repeat == "r-2":
-            assert sent[4:] == [statements.RECORD_EVENTS, idempotency._STORE]
-    assert sent[4:] == []
+        assert verdict(await terminal.redeem(ticket.qr, request_id=request_id)) == result
+        assert sent == [*READ, *writes]
+        sent.clear()
+        assert verdict(await terminal.redeem(ticket.qr, request_id=request_id)) == result
+        assert sent == READ
+
+
+async def test_a_ticket_is_written_when_its_state_changes(
+    world: World, terminal: Terminal, sent: list[Prepared]
+) -> None:
+    """Seen red with every ticket written that something of was redeemed."""
+    tokens = Entitlement("tokens", 3, "MULTI_USE", guard_seconds=0)
+    ticket = await world.ticket([tokens])
+    for state, moves in (("PARTIALLY_REDEEMED", 1), ("PARTIALLY_REDEEMED", 0), ("USED", 1)):
+        sent.clear()
+        assert verdict(await terminal.redeem(ticket.qr, "tokens")) == "SUCCESS"
+        assert await world.state(ticket) == state
+        assert sent.count(uses._MOVE) == moves
+        assert sent.count(uses._LEAVE) == 1
+    assert await world.contradictions() == []
 
 
 async def test_redemptions_change_their_rows_in_place(world: World, database_url: str) -> None:
