@@ -188,7 +188,7 @@ async def test_by_itself_within_a_minute(world: World, terminal: Terminal) -> No
 async def test_a_reversed_redemption_of_an_overdue_ticket(
     world: World, server: GateServer, terminal: Terminal, expirer: Expirer
 ) -> None:
-    """Seen red with a reversal that leaves it settled: no more was it open than it expired."""
+    """Seen red with a reversal that leaves it settled: the check of the table refused that."""
     order, (ticket,) = await world.order(1)
     await terminal.redeem(ticket.qr)
     done = await terminal.redeem(ticket.qr, "gift")
