@@ -226,10 +226,8 @@ class ScanFacts:
     """What the database holds about the scans of one transaction; the tickets are locked until its
     end.
 
-    `states` are those of the tickets as they were read. `also_shown` are the shared tickets of other
-    orders that an order shows as well. Somebody else
-    has locked `held_tickets`, and, as far as one had to look, `held_uses` (ticket and function) and
-    `held_orders`.
+    `states` are those of the tickets as they were read. Somebody else has locked `held_tickets`,
+    and, as far as one had to look, `held_uses` (ticket and function) and `held_orders`.
     """
 
     tickets: dict[int, rules.ScannedTicket]
