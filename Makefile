@@ -40,14 +40,9 @@ test-aio: $(STAMP) ## Run the tests of everything that is called once more, over
 		--ignore tests/e2e --ignore tests/clients --ignore tests/operations $(ARGS)
 
 .PHONY: race
-race: $(STAMP) ## Run the races RUNS times, until one fails: make race RUNS=100
-	@for run in $$(seq $(RUNS)); do \
-		seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); \
-		echo "Run $$run of $(RUNS): seed $$seed"; \
-		$(BIN)/python -m pytest -q -n auto --dist worksteal --exitfirst \
-			-p "no:cacheprovider" --randomly-seed=$$seed tests/races $(ARGS) || { \
-			echo "Run $$run failed. Again: make race RUNS=1 ARGS=--randomly-seed=$$seed" >&2; exit 1; }; \
-	done
+race: $(STAMP) ## Run each race RUNS times, until one fails, with other seeds each time: make race RUNS=100
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal --exitfirst -p no:cacheprovider \
+		--runs=$(RUNS) tests/races $(ARGS)
 
 .PHONY: upgrade
 upgrade: $(STAMP) ## Prove that a server of an earlier commit upgrades in place: FROM=<commit>

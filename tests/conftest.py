@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import time
 import types
@@ -16,11 +17,14 @@ from server.platform.config import load_settings
 from tests.support import cached, changes, databases, loopback, selection, timeouts, timetable
 from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
 from tests.support.gate_server import GateServer, gate_server
+from tests.support.invariants import assert_invariants
+from tests.support.module_database import ModuleDatabase
 from tests.support.partner_client import HK, Market, PartnerClient, a_market
 from tests.support.rpc_server import running_node
 from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
+MODULE_DATABASES = {"module_database", "admin_database", "timetable_database"}
 TRANSPORT = os.environ.get("TEST_TRANSPORT")
 """What serves gRPC in all tests: core or aio; the setting's default if it is not set."""
 LONGEST_TEXT_IN_A_NAME = 60
@@ -50,11 +54,48 @@ if TRANSPORT:
     os.environ["DEEPTRAVEL_TRANSPORT"] = TRANSPORT
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--runs", type=int, default=1, help="run each test so often, each time with other seeds"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`--runs`: the runs of a module's tests share its servers; the name of a run is in its seed."""
+    runs = metafunc.config.getoption("runs")
+    if runs > 1:
+        metafunc.fixturenames.append("_run")
+        metafunc.parametrize("_run", [f"run{n}" for n in range(1, runs + 1)], indirect=True)
+
+
+@pytest.fixture
+def _run(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How a run that failed is run again."""
+    config = terminalreporter.config
+    if config.getoption("runs") > 1:
+        again = "--runs={runs} --randomly-seed={randomly_seed}".format(**vars(config.option))
+        for report in terminalreporter.stats.get("failed", []):
+            terminalreporter.write_line(
+                f"Again: .venv/bin/python -m pytest {again} '{report.nodeid}'"
+            )
+
+
 def pytest_configure() -> None:
     loopback.guard()
     timeouts.lengthen()
     cached.remember()
     changes.keep_in_view()
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -105,6 +146,47 @@ def database_url(services: EmbeddedServices, template_url: str) -> Iterator[str]
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database(services: EmbeddedServices, template_url: str) -> Iterator[ModuleDatabase]:
+    """A migrated database of the module; what its fixtures put there stands before each test."""
+    with databases.copied(services.database_url, template_url) as url:
+        yield ModuleDatabase(url)
+
+
+@pytest.fixture(scope="module")
+def module_database_url(module_database: ModuleDatabase) -> str:
+    """Its URL."""
+    return module_database.url
+
+
+@pytest.fixture(scope="module")
+def module_redis_url(services: EmbeddedServices) -> str:
+    """URL of the Valkey, which is empty before each test."""
+    return services.redis_url
+
+
+@pytest.fixture
+async def as_filled(request: pytest.FixtureRequest, redis_url: str) -> None:
+    """What the module's fixtures have made is as they made it."""
+    for name in MODULE_DATABASES & set(request.fixturenames):
+        database: ModuleDatabase = request.getfixturevalue(name)
+        await database.as_filled()
+
+
+@pytest.fixture(autouse=True)
+def _as_filled(request: pytest.FixtureRequest) -> None:
+    """Before the test's other fixtures, if it leans on a database of the module."""
+    if MODULE_DATABASES & set(request.fixturenames):
+        request.getfixturevalue("as_filled")
+
+
+@pytest.fixture
+def consistent(module_database_url: str) -> Iterator[None]:
+    """Fails a test after which the tables tell different stories."""
+    yield
+    assert_invariants(module_database_url)
+
+
 @pytest.fixture
 def redis_url(services: EmbeddedServices) -> str:
     """URL of the Valkey, empty."""
@@ -134,37 +216,46 @@ def admin_url(services: EmbeddedServices, seeded: tuple[str, Headers]) -> Iterat
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def admin_database(
+    services: EmbeddedServices, seeded: tuple[str, Headers]
+) -> Iterator[ModuleDatabase]:
+    """A copy of the module's, as it was copied before each test."""
+    with databases.copied(services.database_url, seeded[0]) as url:
+        yield ModuleDatabase(url)
+
+
+@pytest.fixture(scope="module")
 async def admin_client(
-    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+    admin_database: ModuleDatabase, module_redis_url: str, seeded: tuple[str, Headers]
 ) -> AsyncIterator[AdminClient]:
     """A server with AdminService over one of each, called by its administrator."""
-    async with running_node(admin_url, redis_url, ADMIN_SERVICE) as node:
+    async with running_node(admin_database.url, module_redis_url, ADMIN_SERVICE) as node:
         yield AdminClient(node, seeded[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def other_admin_client(
-    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+    admin_database: ModuleDatabase, module_redis_url: str, seeded: tuple[str, Headers]
 ) -> AsyncIterator[AdminClient]:
     """Another process over the same."""
-    async with running_node(admin_url, redis_url, ADMIN_SERVICE) as node:
+    async with running_node(admin_database.url, module_redis_url, ADMIN_SERVICE) as node:
         yield AdminClient(node, seeded[1])
 
 
-@pytest.fixture
-async def market(database_url: str) -> AsyncIterator[Market]:
+@pytest.fixture(scope="module")
+async def market(module_database_url: str) -> AsyncIterator[Market]:
     """Two partners with stock."""
-    async with a_market(database_url) as filled:
+    async with a_market(module_database_url) as filled:
         yield filled
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def ota_server(
-    market: Market, database_url: str, redis_url: str
+    market: Market, module_database_url: str, module_redis_url: str
 ) -> AsyncIterator[GateServer]:
     """A server for the partners."""
-    async with gate_server(database_url, redis_url) as running:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -193,8 +284,16 @@ def timetable_template_url(services: EmbeddedServices, template_url: str) -> Ite
         yield url
 
 
-@pytest.fixture
-def timetable_url(services: EmbeddedServices, timetable_template_url: str) -> Iterator[str]:
-    """URL of a copy of the test's own."""
+@pytest.fixture(scope="module")
+def timetable_database(
+    services: EmbeddedServices, timetable_template_url: str
+) -> Iterator[ModuleDatabase]:
+    """A copy of the module's, as it was copied before each test."""
     with databases.copied(services.database_url, timetable_template_url) as url:
-        yield url
+        yield ModuleDatabase(url)
+
+
+@pytest.fixture(scope="module")
+def timetable_url(timetable_database: ModuleDatabase) -> str:
+    """Its URL."""
+    return timetable_database.url

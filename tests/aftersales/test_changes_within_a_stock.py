@@ -47,10 +47,10 @@ from tests.support.traveller import (
 PACKAGES = stock_id(PREMIUM, 0)
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     """A train that stops on its way, and as many packages and seats as one party has."""
-    async with a_world(database_url, packages=2, seats=5, max_per_traveller=5) as filled:
+    async with a_world(module_database_url, packages=2, seats=5, max_per_traveller=5) as filled:
         stops = [("XJA", 0), ("MID", 10), ("FTN", 15)]
         await filled.sql("INSERT INTO stops VALUES ('MID', 'HKG', 'Middle', '中途')")
         await filled.sql(
@@ -85,24 +85,31 @@ async def world(database_url: str) -> AsyncIterator[World]:
         )
         await filled.sql(BUMP)
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: GateServer) -> TravellerClient:
+async def client(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 

@@ -25,33 +25,40 @@ LOCKER = {
 }
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     """Trains have a locker for the whole order, and a change is free."""
-    async with a_world(database_url, departures=3) as filled:
+    async with a_world(module_database_url, departures=3) as filled:
         more = "UPDATE products SET entitlements = entitlements || CAST(%s AS jsonb)"
         await filled.sql(f"{more} WHERE product_id = 1", orjson.dumps([LOCKER]).decode())
         free = """UPDATE products SET policy = policy || '{"change_fee_minor": 0}'"""
         await filled.sql(free)
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: GateServer) -> TravellerClient:
+async def client(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 

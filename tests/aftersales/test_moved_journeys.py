@@ -32,9 +32,9 @@ MOVED, OLD_TIME, NEW_TIME = 1, 2, 3
 SEATS = 10
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=3, seats=SEATS) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=3, seats=SEATS) as filled:
         for number, hours in ((OLD_TIME, 0), (NEW_TIME, 2)):
             await filled.sql(
                 "UPDATE departures d SET departure_time = f.departure_time + %s * interval '1 hour'"
@@ -44,29 +44,36 @@ async def world(database_url: str) -> AsyncIterator[World]:
                 filled.departure_id(MOVED),
             )
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: GateServer) -> TravellerClient:
+async def client(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def other(server: GateServer) -> TravellerClient:
+async def other(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 2)
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 
@@ -106,7 +113,7 @@ async def test_the_old_time_is_free_and_the_new_one_is_not(
     scenario: OrderScenario,
     manager: Manager,
     planned: Any,
-    database_url: str,
+    module_database_url: str,
     is_paid: bool,
 ) -> None:
     """From the commit of the move on, held or sold; moved twice, and back. Seen red: the old time
@@ -125,7 +132,7 @@ async def test_the_old_time_is_free_and_the_new_one_is_not(
     ):
         await manager.move(world.departure_id(MOVED), planned + hours * HOUR)
         assert await busy(world, other, who) == expected
-        await asyncio.to_thread(assert_invariants, database_url)
+        await asyncio.to_thread(assert_invariants, module_database_url)
 
 
 async def test_what_is_given_back_after_a_move_leaves_nothing(

@@ -4,17 +4,18 @@ Seen red with a claim of the request_id that always succeeds,
 and with contents that are not compared.
 """
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from server import app
 from server.platform.errors import Reason
-from tests.support.admin_client import Headers
+from tests.support.admin_client import AdminClient
+from tests.support.module_database import ModuleDatabase
 from tests.support.repeats import (
     METHODS,
     Example,
+    administrators_example,
     example,
     has_one_of_each,
     needs_example,
@@ -30,26 +31,11 @@ def test_every_changing_method_has_an_example() -> None:
     assert with_example() == changing
 
 
-@pytest.fixture(params=sorted(name for name in METHODS if needs_example(METHODS[name])))
-async def case(
-    request: pytest.FixtureRequest,
-    redis_url: str,
-    seeded: tuple[str, Headers],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[tuple[str, Example, str]]:
-    """A method, its example, and the database it is in, where the clock starts no job."""
-    monkeypatch.setattr(app, "jobs", lambda _settings: [])
-    is_admins = has_one_of_each(request.param)
-    url: str = request.getfixturevalue("admin_url" if is_admins else "database_url")
-    async with example(request.param, url, redis_url, tmp_path, seeded[1]) as made:
-        yield request.param, made, url
+EXAMPLES = sorted(name for name in METHODS if needs_example(METHODS[name]))
 
 
-async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
-    case: tuple[str, Example, str],
-) -> None:
-    name, made, database_url = case
+async def repeated(name: str, made: Example, database_url: str) -> None:
+    """The method is called, and called again."""
     method = METHODS[name]
     before = await rows(database_url)
     first = await made.call(method, made.request)
@@ -68,3 +54,22 @@ async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
         assert found.reason is Reason.IDEMPOTENCY_MISMATCH
         await made.at_rest()
         assert await rows(database_url) == after
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if has_one_of_each(name)])
+async def test_a_repeat_of_an_administrators_call_changes_nothing(
+    name: str, admin_client: AdminClient, admin_database: ModuleDatabase
+) -> None:
+    """It gets the first answer."""
+    made = await administrators_example(admin_client, name)
+    await repeated(name, made, admin_database.url)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not has_one_of_each(name)])
+async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
+    name: str, database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the clock starts no job."""
+    monkeypatch.setattr(app, "jobs", lambda _settings: [])
+    async with example(name, database_url, redis_url, tmp_path) as made:
+        await repeated(name, made, database_url)

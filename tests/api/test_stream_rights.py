@@ -121,11 +121,15 @@ async def test_nor_as_lines_of_json(
 
 
 async def test_in_another_process_too(
-    market: Market, ota_server: GateServer, client: PartnerClient, database_url: str, redis_url: str
+    market: Market,
+    ota_server: GateServer,
+    client: PartnerClient,
+    module_database_url: str,
+    module_redis_url: str,
 ) -> None:
     batch = await client.batch(TICKETS)
     async with (
-        gate_server(database_url, redis_url) as other,
+        gate_server(module_database_url, module_redis_url) as other,
         grpc.aio.insecure_channel(f"127.0.0.1:{other.app.grpc_port}", options=NARROW) as channel,
     ):
         request = ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True)

@@ -26,16 +26,18 @@ CP = new_partner_key()
 BAD_NAMES = [" ", "\u3000", "\u200b", "Wang\nVIP", "Wang\u202egnaW"]
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with gate.a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with gate.a_world(module_database_url) as filled:
         await filled.sql(KEY, CP.key_id, gate.PARTNER_ID, CP.secret_hash)
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 

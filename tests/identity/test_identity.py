@@ -41,17 +41,19 @@ from tests.support.identity import (
 )
 
 
-@pytest.fixture
-async def server(database_url: str, redis_url: str) -> AsyncIterator[Server]:
-    async with running(load_settings(), database_url, redis_url) as one:
+@pytest.fixture(scope="module")
+async def server(module_database_url: str, module_redis_url: str) -> AsyncIterator[Server]:
+    async with running(load_settings(), module_database_url, module_redis_url) as one:
         await seed(one.db)
         yield one
 
 
 @pytest.fixture
-async def other(server: Server, database_url: str, redis_url: str) -> AsyncIterator[Server]:
+async def other(
+    server: Server, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[Server]:
     """Another process on the same database."""
-    async with running(load_settings(), database_url, redis_url) as two:
+    async with running(load_settings(), module_database_url, module_redis_url) as two:
         yield two
 
 

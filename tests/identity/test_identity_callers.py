@@ -47,17 +47,19 @@ from tests.support.identity import (
 from tests.support.waiting import PATIENCE_SECONDS, WITHIN_SECONDS, becomes
 
 
-@pytest.fixture
-async def server(database_url: str, redis_url: str) -> AsyncIterator[Server]:
-    async with running(load_settings(), database_url, redis_url) as one:
+@pytest.fixture(scope="module")
+async def server(module_database_url: str, module_redis_url: str) -> AsyncIterator[Server]:
+    async with running(load_settings(), module_database_url, module_redis_url) as one:
         await seed(one.db)
         yield one
 
 
 @pytest.fixture
-async def other(server: Server, database_url: str, redis_url: str) -> AsyncIterator[Server]:
+async def other(
+    server: Server, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[Server]:
     """Another process on the same database."""
-    async with running(load_settings(), database_url, redis_url) as two:
+    async with running(load_settings(), module_database_url, module_redis_url) as two:
         yield two
 
 
@@ -277,10 +279,10 @@ async def test_only_partners_are_limited(server: Server) -> None:
     assert await server.identity.allowance(Admin(uuid4(), "root")) is None
 
 
-async def test_lost_redis_lets_calls_through(server: Server, database_url: str) -> None:
+async def test_lost_redis_lets_calls_through(server: Server, module_database_url: str) -> None:
     settings = load_settings()
     gone = "redis://127.0.0.1:1/0"
-    async with running(settings, database_url, gone) as lonely:
+    async with running(settings, module_database_url, gone) as lonely:
         caller = await partner(lonely)
         async with asyncio.timeout(redis_client.CALL_SECONDS):
             for _ in range(3):

@@ -23,16 +23,18 @@ ADMIN = "/admin/login", {"username": "root"}
 NEW = "/operators/login", {"username": "sam", "terminal_device_id": "T-2"}
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
     settings = {"login_failures_per_address": 1_000_000}
-    async with gate_server(database_url, redis_url, **settings) as running:
+    async with gate_server(module_database_url, module_redis_url, **settings) as running:
         yield running
 
 
@@ -65,7 +67,7 @@ async def guessers(server: GateServer, addresses: int, each: int) -> AsyncIterat
                 full.set()
             if answer.status_code == 429:
                 assert int(answer.headers["retry-after"]) >= 1
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.3)  # many more than one address may have waiting come again
 
     async with AsyncExitStack() as stack:
         clients = [

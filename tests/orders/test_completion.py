@@ -24,16 +24,23 @@ READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE 
 """Rows of tickets that the connection has read since its last report."""
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
-        assert await filled.contradictions() == []
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -87,9 +94,9 @@ async def test_many_of_one_order_at_once(world: World, terminal: Terminal) -> No
     assert await state(world, order) == ("COMPLETED", 2)
 
 
-async def test_the_statement_decides_as_the_rule(world: World, database_url: str) -> None:
+async def test_the_statement_decides_as_the_rule(world: World, module_database_url: str) -> None:
     """Every pair of states, of small orders and of those that remember an open ticket."""
-    db = Database(load_settings(), database_url)
+    db = Database(load_settings(), module_database_url)
     for pair in itertools.combinations_with_replacement(STATES, 2):
         order, tickets = await world.order(2)
         for ticket, each in zip(tickets, pair, strict=True):
@@ -109,14 +116,14 @@ async def test_the_statement_decides_as_the_rule(world: World, database_url: str
     await world.sql("DELETE FROM entitlements")
 
 
-async def test_a_large_order_costs_little(world: World, database_url: str) -> None:
+async def test_a_large_order_costs_little(world: World, module_database_url: str) -> None:
     """In the order of their numbers, as at a gate with one batch: all are read a few times, else
     one each.
 
     Seen red with the open ticket chosen by its number: half of them are read each time.
     """
     order, tickets = await world.order(MANY)
-    db = Database(load_settings(), database_url)
+    db = Database(load_settings(), module_database_url)
     await world.sql("ANALYZE tickets")
     read = 0
     for ticket in tickets[:400]:

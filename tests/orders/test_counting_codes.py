@@ -20,18 +20,20 @@ from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         await filled.sql(
             "UPDATE merchants SET function_codes = '{locker}' WHERE merchant_code = 'N'"
         )
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 

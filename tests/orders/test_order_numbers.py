@@ -20,8 +20,8 @@ LATE = datetime(2026, 11, 28, 15, 59, 59, tzinfo=UTC)
 
 
 @pytest_asyncio.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
-    database = Database(load_settings(database_pool=2), database_url)
+async def db(module_database_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(database_pool=2), module_database_url)
     yield database
     await database.close()
 

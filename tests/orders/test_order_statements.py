@@ -33,16 +33,23 @@ OF_SEATS: list[Prepared] = [taking.READ_SEATS, taking.TAKE_SEATS]
 OF_DOCUMENTS: list[Prepared] = [journeys.READ, journeys.ADD]
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=2) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=2) as filled:
         yield filled
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def client(world: World, database_url: str, redis_url: str) -> AsyncIterator[TravellerClient]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture
+async def client(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[TravellerClient]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield TravellerClient.of(running.channel, 1)
 
 

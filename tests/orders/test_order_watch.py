@@ -27,15 +27,17 @@ from tests.support.waiting import PATIENCE_SECONDS
 Told = tuple[int, str, str]
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as seeded:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as seeded:
         yield seeded
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -78,11 +80,15 @@ async def test_moves_come_as_they_happen_until_the_order_is_final(
 
 
 async def test_moves_made_by_another_process_come_too(
-    world: World, server: GateServer, client: TravellerClient, database_url: str, redis_url: str
+    world: World,
+    server: GateServer,
+    client: TravellerClient,
+    module_database_url: str,
+    module_redis_url: str,
 ) -> None:
     order = await client.order(world.seat())
     watch = client.watch(order.order_id, after_sequence=1)
-    async with traveller_server(database_url, redis_url) as elsewhere:
+    async with traveller_server(module_database_url, module_redis_url) as elsewhere:
         await TravellerClient.of(elsewhere.channel, 1).cancel(order.order_id)
     assert await all_of(watch) == [(2, "order.cancelled", "CANCELLED")]
 

@@ -46,9 +46,9 @@ begins when 1 ends.
 GROWN_UP, CHILDS = "81000019850704002", "81000020180702001"
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=4) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=4) as filled:
         for departure, minutes in ((EARLY, -10), (NEXT, 15)):
             await filled.sql(
                 "UPDATE departures d SET departure_time = f.departure_time + %s * interval '1"
@@ -58,29 +58,36 @@ async def world(database_url: str) -> AsyncIterator[World]:
                 filled.departure_id(1),
             )
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: GateServer) -> TravellerClient:
+async def client(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def other(server: GateServer) -> TravellerClient:
+async def other(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 2)
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 

@@ -259,7 +259,7 @@ async def test_a_gate_before_it_and_a_gate_behind_it(
             ticket.ticket_id,
         )
         scan = asyncio.create_task(terminal.redeem(ticket.qr, "gift"))
-        await asyncio.sleep(0.2)
+        await world.meets_a_lock()
         assert not scan.done()
     answer = await scan
     assert verdict(answer) == "TICKET_EXPIRED"

@@ -48,35 +48,42 @@ VALUES (gen_random_uuid(), 'departure.moved', %s, '{}', 'OPEN', now(), 0, now(),
 """
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=2) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=2) as filled:
         await filled.enrol(1, 2)
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
 @pytest.fixture
-async def client(server: GateServer) -> TravellerClient:
+async def client(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 
 @pytest.fixture
-async def expirer(world: World, database_url: str) -> AsyncIterator[Expirer]:
-    async with an_expirer(database_url) as process:
+async def expirer(world: World, module_database_url: str) -> AsyncIterator[Expirer]:
+    async with an_expirer(module_database_url) as process:
         yield process
 
 

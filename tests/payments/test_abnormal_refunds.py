@@ -4,7 +4,6 @@ with the simulator.
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -29,14 +28,22 @@ CARD = {
 }
 
 
-@pytest.fixture
-async def scenario(
-    database_url: str, redis_url: str, tmp_path: Path
+@pytest.fixture(scope="module")
+async def filled_scenario(
+    module_database_url: str, module_redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[PaymentScenario]:
-    async with a_scenario(database_url, redis_url, tmp_path) as seeded:
+    async with a_scenario(
+        module_database_url, module_redis_url, tmp_path_factory.mktemp("wechat")
+    ) as seeded:
         yield seeded
-        await seeded.idle()
-        await seeded.sound()
+
+
+@pytest.fixture
+async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentScenario]:
+    yield filled_scenario
+    await filled_scenario.idle()
+    await filled_scenario.sound()
+    await filled_scenario.wechat.begin_again()
 
 
 @pytest.fixture
@@ -198,9 +205,12 @@ async def test_a_repeat_of_a_call_whose_answer_was_lost(
 
 
 async def test_without_a_merchant(
-    scenario: PaymentScenario, database_url: str, redis_url: str, admin_client: AdminClient
+    scenario: PaymentScenario,
+    module_database_url: str,
+    module_redis_url: str,
+    admin_client: AdminClient,
 ) -> None:
-    async with traveller_server(database_url, redis_url) as bare:
+    async with traveller_server(module_database_url, module_redis_url) as bare:
         stub = type(admin_client.stub)(bare.channel)
         call = AdminClient(stub, admin_client.metadata).do(
             "ApplyAbnormalRefund", refund_id="x", **CARD

@@ -21,10 +21,28 @@ from tests.support.rpc_server import refusal
 from tools.dev.wechat_simulator.protocol import by_certificate, by_public_key
 
 
+@pytest.fixture(scope="module")
+async def filled_scenario(
+    module_database_url: str, module_redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PaymentScenario]:
+    async with a_scenario(
+        module_database_url, module_redis_url, tmp_path_factory.mktemp("wechat")
+    ) as seeded:
+        yield seeded
+
+
 @pytest.fixture
-async def scenario(
+async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentScenario]:
+    yield filled_scenario
+    await filled_scenario.sound()
+    await filled_scenario.wechat.begin_again()
+
+
+@pytest.fixture
+async def own_scenario(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[PaymentScenario]:
+    """With a server that has reported no refused notice within the last minute."""
     async with a_scenario(database_url, redis_url, tmp_path) as seeded:
         yield seeded
         await seeded.sound()
@@ -71,7 +89,9 @@ async def stored(scenario: PaymentScenario) -> int:
 # What is not WeChat's
 
 
-async def test_what_is_not_wechats_is_refused(scenario: PaymentScenario, order: Any) -> None:
+async def test_what_is_not_wechats_is_refused(own_scenario: PaymentScenario) -> None:
+    scenario = own_scenario
+    order = await scenario.client.order(scenario.world.seat())
     number = (await scenario.create(order)).payment.out_trade_no
     body = envelope(scenario, transaction(scenario, number))
     another_time = str(int(datetime.now(UTC).timestamp()) - 7)
@@ -141,9 +161,9 @@ async def test_over_grpc_too(scenario: PaymentScenario, order: Any) -> None:
 
 
 async def test_without_a_merchant(
-    scenario: PaymentScenario, database_url: str, redis_url: str
+    scenario: PaymentScenario, module_database_url: str, module_redis_url: str
 ) -> None:
-    async with gate_server(database_url, redis_url) as server:
+    async with gate_server(module_database_url, module_redis_url) as server:
         request = payment_pb2.ReceiveWechatPayNoticeRequest(body=httpbody_pb2.HttpBody(data=b"{}"))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.app.grpc_port}") as channel:
             stub = type(scenario.client.stub)(channel)
@@ -304,7 +324,9 @@ async def test_a_refund_we_did_not_ask_for(scenario: PaymentScenario) -> None:
 # Everything at once
 
 
-async def test_wechat_with_all_its_oddities(scenario: PaymentScenario, order: Any) -> None:
+async def test_wechat_with_all_its_oddities(own_scenario: PaymentScenario) -> None:
+    scenario = own_scenario
+    order = await scenario.client.order(scenario.world.seat())
     await scenario.wechat.switch(probe_notices=True, notice_copies=5, sign_notices="alternate")
     await scenario.pay(order)
     await scenario.paid(order)

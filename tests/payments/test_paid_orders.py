@@ -5,7 +5,6 @@ of its transaction are.
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,15 +31,25 @@ UNDONE = "SELECT count(*) FROM outbox_tasks WHERE kind = 'notice' AND state <> '
 PAID = "SELECT count(*) FROM orders WHERE state = 'PAID'"
 
 
-@pytest.fixture
-async def scenario(
-    database_url: str, redis_url: str, tmp_path: Path
+@pytest.fixture(scope="module")
+async def filled_scenario(
+    module_database_url: str, module_redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[PaymentScenario]:
     async with a_scenario(
-        database_url, redis_url, tmp_path, seats=200, max_per_traveller=200
+        module_database_url,
+        module_redis_url,
+        tmp_path_factory.mktemp("wechat"),
+        seats=200,
+        max_per_traveller=200,
     ) as seeded:
         yield seeded
-        await seeded.sound()
+
+
+@pytest.fixture
+async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentScenario]:
+    yield filled_scenario
+    await filled_scenario.sound()
+    await filled_scenario.wechat.begin_again()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,21 @@ from tests.support.traveller import TravellerClient, a_world, passenger
 from tools.dev.wechat_simulator.protocol import RefusedError
 
 
-@pytest.fixture
-async def scenario(
-    database_url: str, redis_url: str, tmp_path: Path
+@pytest.fixture(scope="module")
+async def filled_scenario(
+    module_database_url: str, module_redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[PaymentScenario]:
-    async with a_scenario(database_url, redis_url, tmp_path) as seeded:
+    async with a_scenario(
+        module_database_url, module_redis_url, tmp_path_factory.mktemp("wechat")
+    ) as seeded:
         yield seeded
-        await seeded.sound()
+
+
+@pytest.fixture
+async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentScenario]:
+    yield filled_scenario
+    await filled_scenario.sound()
+    await filled_scenario.wechat.begin_again()
 
 
 @pytest.fixture
@@ -215,7 +222,10 @@ async def test_a_prepay_that_wechat_closed_unasked(scenario: PaymentScenario, or
 
 
 async def test_without_a_merchant(database_url: str, redis_url: str) -> None:
-    async with a_world(database_url) as world, gate_server(database_url, redis_url) as server:
+    async with (
+        a_world(database_url) as world,
+        gate_server(database_url, redis_url) as server,
+    ):
         await world.enrol(1)
         client = TravellerClient.of(server.channel)
         order = await client.order(world.seat())

@@ -4,7 +4,6 @@ come too late.
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +15,22 @@ from tests.support.traveller import SECOND, TravellerClient, child, passenger, s
 from tests.support.waiting import PATIENCE_SECONDS
 
 
-@pytest.fixture
-async def scenario(
-    database_url: str, redis_url: str, tmp_path: Path
+@pytest.fixture(scope="module")
+async def filled_scenario(
+    module_database_url: str, module_redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[PaymentScenario]:
-    async with a_scenario(database_url, redis_url, tmp_path, seats=5) as seeded:
+    async with a_scenario(
+        module_database_url, module_redis_url, tmp_path_factory.mktemp("wechat"), seats=5
+    ) as seeded:
         yield seeded
-        await seeded.idle()
-        await seeded.sound()
+
+
+@pytest.fixture
+async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentScenario]:
+    yield filled_scenario
+    await filled_scenario.idle()
+    await filled_scenario.sound()
+    await filled_scenario.wechat.begin_again()
 
 
 async def expired_with_payment(scenario: PaymentScenario, *offers: str, **fields: Any) -> Any:

@@ -31,8 +31,8 @@ NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
 @pytest.fixture
-async def client(database_url: str) -> AsyncIterator[TaskHandler]:
-    async with a_client(database_url) as client:
+async def client(module_database_url: str) -> AsyncIterator[TaskHandler]:
+    async with a_client(module_database_url) as client:
         yield client
 
 
@@ -136,19 +136,22 @@ async def test_a_stopped_worker_listens_no_more(client: TaskHandler) -> None:
 
 
 @pytest.fixture
-async def scenario(database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 
 async def test_what_an_administrator_asks_for_is_worked_on_at_once(
-    scenario: OrderScenario, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    scenario: OrderScenario,
+    module_database_url: str,
+    module_redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The worker looks once at its start, and by itself again in an hour."""
     monkeypatch.setattr(task_worker, "POLL_SECONDS", FOR_EVER)
     async with (
-        a_world(database_url, departures=1) as world,
-        traveller_server(database_url, redis_url) as server,
+        a_world(module_database_url, departures=1) as world,
+        traveller_server(module_database_url, module_redis_url) as server,
     ):
         await world.enrol(1)
         await Traveller.of(server.channel, 1).order(world.seat())

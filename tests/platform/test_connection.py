@@ -5,6 +5,7 @@ Seen red: with the driver's own waits the first test hangs; without `_drop_conne
 """
 
 import asyncio
+import select
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -86,10 +87,12 @@ async def test_what_may_take_long_has_long_and_its_connection_is_as_before_then(
 async def test_an_answer_that_came_while_the_loop_stood_still_is_read(db: Database) -> None:
     """Seen red with the clock alone: whatever was under way when the loop was held up was lost."""
     connection = await db.connect()
-    connection.answer_seconds = 0.2
+    connection.answer_seconds = 0.05
     asking = asyncio.create_task(connection.execute("SELECT 1"))
     await asyncio.sleep(0)
-    time.sleep(0.5)  # noqa: ASYNC251 - on purpose
+    came, _, _ = select.select([connection.fileno()], [], [], SECONDS)
+    assert came
+    time.sleep(2 * connection.answer_seconds)  # noqa: ASYNC251 - on purpose
     assert await (await asking).fetchone() == (1,)
     await connection.close()
 

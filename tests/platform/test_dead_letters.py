@@ -17,8 +17,8 @@ from tests.support.outbox import Seen, TaskHandler, a_client, effects
 
 
 @pytest.fixture
-async def client(database_url: str) -> AsyncIterator[TaskHandler]:
-    async with a_client(database_url) as client:
+async def client(module_database_url: str) -> AsyncIterator[TaskHandler]:
+    async with a_client(module_database_url) as client:
         yield client
 
 

@@ -27,8 +27,8 @@ from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
-async def client(database_url: str) -> AsyncIterator[TaskHandler]:
-    async with a_client(database_url) as client:
+async def client(module_database_url: str) -> AsyncIterator[TaskHandler]:
+    async with a_client(module_database_url) as client:
         yield client
 
 

@@ -33,8 +33,8 @@ FAILING = Statement("SELECT 1 / $1::int4", int)
 
 
 @pytest_asyncio.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
-    database = Database(load_settings(database_pool=2), database_url)
+async def db(module_database_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(database_pool=2), module_database_url)
     yield database
     await database.close()
 

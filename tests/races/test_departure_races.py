@@ -35,17 +35,22 @@ LOCKED = (
 )
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, seats=100) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, seats=100) as filled:
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_plain_scenario(database_url) as scenario:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_plain_scenario(module_database_url) as scenario:
         yield scenario
 
 
@@ -136,14 +141,14 @@ async def test_paid_and_cancelled_at_the_same_moment(
 
 
 async def test_who_settles_while_it_is_cancelled_is_waited_for(
-    world: World, scenario: OrderScenario, database_url: str, redis_url: str
+    world: World, scenario: OrderScenario, module_database_url: str, module_redis_url: str
 ) -> None:
     """The departure was read before it was cancelled, the tickets are there behind it.
 
     Seen red with orders.lock_orders passing over what others have locked: nobody waited for who
     settles.
     """
-    async with traveller_server(database_url, redis_url) as server:
+    async with traveller_server(module_database_url, module_redis_url) as server:
         manager = await Manager.hired(scenario.db, server.channel)
         order = await TravellerClient.of(server.channel).order(
             world.seat(fare_class=SECOND), passengers=[passenger()]
@@ -162,10 +167,10 @@ async def test_who_settles_while_it_is_cancelled_is_waited_for(
 
 
 async def test_who_settles_while_it_is_moved_is_waited_for(
-    world: World, scenario: OrderScenario, database_url: str, redis_url: str
+    world: World, scenario: OrderScenario, module_database_url: str, module_redis_url: str
 ) -> None:
     """Seen red without _wait_for_settlements: the ticket kept the time of before."""
-    async with traveller_server(database_url, redis_url) as server:
+    async with traveller_server(module_database_url, module_redis_url) as server:
         manager = await Manager.hired(scenario.db, server.channel)
         order = await TravellerClient.of(server.channel).order(
             world.seat(fare_class=SECOND), passengers=[passenger()]
@@ -188,19 +193,23 @@ async def test_who_settles_while_it_is_moved_is_waited_for(
 
 
 async def test_killed_between_two_refunds(
-    world: World, scenario: OrderScenario, database_url: str, redis_url: str, tmp_path: Path
+    world: World,
+    scenario: OrderScenario,
+    module_database_url: str,
+    module_redis_url: str,
+    tmp_path: Path,
 ) -> None:
     """The server dies in the middle of the orders of a cancelled departure; the next one does what
     is left, once.
 
     Seen red with a task that is done before it begins: what was left stayed ACTIVE.
     """
-    async with traveller_server(database_url, redis_url) as server:
+    async with traveller_server(module_database_url, module_redis_url) as server:
         await Manager.hired(scenario.db, server.channel)
         client = TravellerClient.of(server.channel)
         offer = world.seat(fare_class=SECOND)
         orders = [await scenario.sell(client, offer, passengers=[passenger()]) for _ in range(9)]
-    with gate_process(database_url, redis_url, tmp_path / "first") as process:
+    with gate_process(module_database_url, module_redis_url, tmp_path / "first") as process:
         async with grpc.aio.insecure_channel(process.target) as channel:
             manager = await Manager.at(channel)
             # the fifth order cannot be had, so it is in the middle when it dies
@@ -214,7 +223,7 @@ async def test_killed_between_two_refunds(
     left = await world.value("SELECT count(*) FROM tickets WHERE state = 'ACTIVE'")
     assert 0 < left < len(orders)
     await world.sql("UPDATE outbox_tasks SET lease_until = NULL WHERE state = 'OPEN'")
-    async with traveller_server(database_url, redis_url) as server:
+    async with traveller_server(module_database_url, module_redis_url) as server:
         await look_again(world)
         await scenario.drain()
         client = TravellerClient.of(server.channel)

@@ -41,16 +41,23 @@ def _own_waits() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
-        assert await filled.contradictions() == []
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -172,7 +179,11 @@ async def test_a_reversal_of_a_locked_ticket(world: World, server: GateServer) -
 
 
 async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
-    world: World, server: GateServer, database_url: str, redis_url: str, tmp_path: Path
+    world: World,
+    server: GateServer,
+    module_database_url: str,
+    module_redis_url: str,
+    tmp_path: Path,
 ) -> None:
     """Its scan has locked the ticket and read all about it when it stops. Others go on, and soon
     that ticket, too.
@@ -182,7 +193,7 @@ async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
     gate = await world.log_in(server.channel)
     stuck, *others = await world.tickets(OTHERS)
     patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "60000"}  # so that it is paused in time
-    with gate_process(database_url, redis_url, tmp_path, settings=patient) as process:
+    with gate_process(module_database_url, module_redis_url, tmp_path, settings=patient) as process:
         async with grpc.aio.insecure_channel(process.target) as channel:
             async with locked(world, "LOCK TABLE redemption_guards"):
                 lost = asyncio.create_task(gate.at(channel).redeem(stuck.qr, request_id="r"))

@@ -49,16 +49,23 @@ ONE_ADDRESS = {"DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0"}
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=2) as seeded:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=2) as seeded:
         yield seeded
-        assert await seeded.contradictions() == []
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -163,10 +170,10 @@ async def test_ten_thousand_at_once_and_the_server_is_killed_in_the_middle(
 
 
 async def test_two_processes_never_sell_a_seat_twice(
-    world: World, server: GateServer, database_url: str, redis_url: str
+    world: World, server: GateServer, module_database_url: str, module_redis_url: str
 ) -> None:
     """Parties of one to three for ten seats, numbered and not."""
-    async with traveller_server(database_url, redis_url) as elsewhere:
+    async with traveller_server(module_database_url, module_redis_url) as elsewhere:
         for fare_class in (0, SECOND):
             clients = [
                 TravellerClient.of(channel, number)
@@ -190,12 +197,12 @@ async def test_two_processes_never_sell_a_seat_twice(
 
 
 async def test_one_document_in_two_classes_at_two_processes(
-    world: World, server: GateServer, database_url: str, redis_url: str
+    world: World, server: GateServer, module_database_url: str, module_redis_url: str
 ) -> None:
     """The classes have stocks of their own, so no common lock: the version of document_journeys
     decides.
     """
-    async with traveller_server(database_url, redis_url) as elsewhere:
+    async with traveller_server(module_database_url, module_redis_url) as elsewhere:
         for number in range(20):
             who = [passenger(document_number=f"E77{number:05}")]
             outcomes = await asyncio.gather(
@@ -214,9 +221,9 @@ async def test_one_document_in_two_classes_at_two_processes(
 
 
 async def test_one_request_at_two_processes(
-    world: World, server: GateServer, database_url: str, redis_url: str
+    world: World, server: GateServer, module_database_url: str, module_redis_url: str
 ) -> None:
-    async with traveller_server(database_url, redis_url) as elsewhere:
+    async with traveller_server(module_database_url, module_redis_url) as elsewhere:
         clients = [
             TravellerClient.of(channel, 1) for channel in (server.channel, elsewhere.channel)
         ]
@@ -229,14 +236,14 @@ async def test_one_request_at_two_processes(
 
 
 async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
-    world: World, database_url: str
+    world: World, module_database_url: str
 ) -> None:
     """Seen red: with the worker leaving `_running` in a done-callback the second or third round
     waits for ever.
     """
     await world.sql("UPDATE stocks SET total = 10000")
     settings = load_settings(secret_key=SECRET_KEY)
-    db = Database(settings, database_url)
+    db = Database(settings, module_database_url)
     feed = ChangeFeed(db)
     await feed.start()
     holder = Holder(
@@ -289,13 +296,13 @@ async def test_calls_that_are_given_up_do_all_or_nothing(world: World, server: G
 
 
 async def test_an_order_that_is_being_settled_does_not_expire(
-    world: World, server: GateServer, database_url: str
+    world: World, server: GateServer, module_database_url: str
 ) -> None:
     """Nor does the expiry wait for it: other orders expire in time."""
     client = TravellerClient.of(server.channel, 1)
     settled, other = await client.order(world.seat()), await client.order(world.seat())
     await world.sql("UPDATE orders SET hold_expire_time = now() + interval '5 seconds'")
-    db = Database(load_settings(), database_url)
+    db = Database(load_settings(), module_database_url)
     async with db.transaction() as tx:
         order = await orders.find(tx, 1, settled.order_id, lock=True)
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -310,10 +317,10 @@ async def test_an_order_that_is_being_settled_does_not_expire(
 
 
 async def test_a_cancellation_and_the_expiry_at_once(
-    world: World, server: GateServer, database_url: str
+    world: World, server: GateServer, module_database_url: str
 ) -> None:
     client = TravellerClient.of(server.channel, 1)
-    db = Database(load_settings(), database_url)
+    db = Database(load_settings(), module_database_url)
     another = Expiry(db, payments.close_waiting)
     for _ in range(20):
         order = await client.order(world.seat())
@@ -330,7 +337,7 @@ async def test_a_cancellation_and_the_expiry_at_once(
 
 
 async def test_two_processes_expire_many_once_each(
-    world: World, server: GateServer, database_url: str
+    world: World, server: GateServer, module_database_url: str
 ) -> None:
     """Three hundred orders, more than one transaction takes, in several processes at once."""
     await world.sql("UPDATE stocks SET total = 1000")
@@ -339,7 +346,7 @@ async def test_two_processes_expire_many_once_each(
     ]
     await asyncio.gather(*made)
     await world.sql("UPDATE orders SET hold_expire_time = %s", now())
-    databases = [Database(load_settings(), database_url) for _ in range(3)]
+    databases = [Database(load_settings(), module_database_url) for _ in range(3)]
     await asyncio.gather(*[Expiry(db, payments.close_waiting).run() for db in databases])
     await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
     assert await world.value("SELECT count(*) FROM order_events") == 300

@@ -64,20 +64,20 @@ VALUES (%s, %s, 1000000, '{}', 'ACTIVE', now(), now()) RETURNING partner_id
 """
 
 
-@pytest.fixture
-async def market(database_url: str) -> AsyncIterator[Market]:
-    async with a_market(database_url) as filled:
+@pytest.fixture(scope="module")
+async def market(module_database_url: str) -> AsyncIterator[Market]:
+    async with a_market(module_database_url) as filled:
         yield filled
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def clients(
-    market: Market, database_url: str, redis_url: str
+    market: Market, module_database_url: str, module_redis_url: str
 ) -> AsyncIterator[list[PartnerClient]]:
     """A partner that calls two servers."""
     async with (
-        gate_server(database_url, redis_url) as one,
-        gate_server(database_url, redis_url) as two,
+        gate_server(module_database_url, module_redis_url) as one,
+        gate_server(module_database_url, module_redis_url) as two,
     ):
         yield [PartnerClient.at(one.channel), PartnerClient.at(two.channel)]
 
@@ -336,7 +336,7 @@ async def test_rotations_at_once(market: Market, clients: list[PartnerClient]) -
 
 @pytest.mark.parametrize("place", BLOCKERS)
 async def test_killed_in_the_middle_of_a_batch(
-    market: Market, database_url: str, redis_url: str, tmp_path: Path, place: str
+    market: Market, module_database_url: str, module_redis_url: str, tmp_path: Path, place: str
 ) -> None:
     """The server dies over 5,000 tickets: nothing is left but a gap in the numbers, and the retry
     makes the batch.
@@ -347,12 +347,12 @@ async def test_killed_in_the_middle_of_a_batch(
     """
     request = ota.BulkGenerateTicketsRequest(product_id=106, quantity=5_000, request_id="r")
     env = {
-        "DEEPTRAVEL_DATABASE_URL": database_url,
-        "DEEPTRAVEL_REDIS_URL": redis_url,
+        "DEEPTRAVEL_DATABASE_URL": module_database_url,
+        "DEEPTRAVEL_REDIS_URL": module_redis_url,
         "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
     }
     day = datetime.now(load_settings().zone).date()
-    async with gate_server(database_url, redis_url) as second:
+    async with gate_server(module_database_url, module_redis_url) as second:
         with ServerProcess(data_dir=tmp_path, env=env) as first:
             await market.sql("BEGIN")
             await market.sql(BLOCKERS[place], int(Number(1, day, 3_000)))

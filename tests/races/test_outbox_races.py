@@ -35,15 +35,15 @@ async def process(url: str, *, pool: int = 10) -> AsyncIterator[TaskHandler]:
 
 
 @pytest.fixture
-async def client(database_url: str) -> AsyncIterator[TaskHandler]:
-    async with process(database_url) as client:
+async def client(module_database_url: str) -> AsyncIterator[TaskHandler]:
+    async with process(module_database_url) as client:
         await client.prepare_effects()
         yield client
 
 
 @pytest.fixture
-async def other(database_url: str, client: TaskHandler) -> AsyncIterator[TaskHandler]:
-    async with process(database_url) as other:
+async def other(module_database_url: str, client: TaskHandler) -> AsyncIterator[TaskHandler]:
+    async with process(module_database_url) as other:
         other.clock = client.clock
         yield other
 
@@ -118,7 +118,7 @@ async def test_task_that_kills_its_process_dies_in_the_end(client: TaskHandler) 
     assert await client.effects() == []
 
 
-async def test_killed_processes(client: TaskHandler, database_url: str) -> None:
+async def test_killed_processes(client: TaskHandler, module_database_url: str) -> None:
     """SIGKILL at any moment of 600 tasks; a survivor whose clock is ahead does what is left.
 
     Seen red without `done` in the transaction of the effect: there were effects of tasks still
@@ -127,7 +127,7 @@ async def test_killed_processes(client: TaskHandler, database_url: str) -> None:
     keys = [f"{n:03}" for n in range(600)]
     client.clock.now = datetime.now(UTC)
     await client.ask(*keys)
-    command = [sys.executable, "-m", "tests.support.outbox", database_url, "8"]
+    command = [sys.executable, "-m", "tests.support.outbox", module_database_url, "8"]
     interrupted: list[str] = []
     for _ in range(4):
         with subprocess.Popen(command, stdout=subprocess.PIPE) as working:  # noqa: ASYNC220
@@ -151,7 +151,9 @@ async def test_killed_processes(client: TaskHandler, database_url: str) -> None:
     assert interrupted, "nothing was under way at any of the deaths"
 
 
-async def test_lost_connections(client: TaskHandler, other: TaskHandler, database_url: str) -> None:
+async def test_lost_connections(
+    client: TaskHandler, other: TaskHandler, module_database_url: str
+) -> None:
     """The server ends connections all the time, also in the middle of a commit."""
     keys = [f"{n:03}" for n in range(200)]
     await client.ask(*keys)
@@ -161,7 +163,7 @@ async def test_lost_connections(client: TaskHandler, other: TaskHandler, databas
     ]
     for each in processes:
         each.start()
-    plain = make_url(database_url).set(drivername="postgresql")
+    plain = make_url(module_database_url).set(drivername="postgresql")
     async with await psycopg.AsyncConnection.connect(
         plain.render_as_string(hide_password=False), autocommit=True
     ) as killer:

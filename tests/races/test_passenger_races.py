@@ -37,25 +37,32 @@ from tests.support.traveller import (
 RACES = 20
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     """Departures 1 and 2 leave at the same moment."""
-    async with a_world(database_url, departures=2, seats=200, max_per_traveller=3) as filled:
+    async with a_world(module_database_url, departures=2, seats=200, max_per_traveller=3) as filled:
         await filled.sql(
             "UPDATE departures SET departure_time = (SELECT min(departure_time) FROM departures)"
         )
         await filled.sql(BUMP)
         yield filled
-        assert await filled.contradictions() == []
-    assert_invariants(database_url)  # fmt: skip
 
 
 @pytest.fixture
-async def channels(world: World, database_url: str, redis_url: str) -> AsyncIterator[list[Any]]:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+    assert_invariants(module_database_url)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def channels(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[list[Any]]:
     """Of two servers."""
     async with (
-        traveller_server(database_url, redis_url) as one,
-        traveller_server(database_url, redis_url) as two,
+        traveller_server(module_database_url, module_redis_url) as one,
+        traveller_server(module_database_url, module_redis_url) as two,
     ):
         servers: list[GateServer] = [one, two]
         yield [server.channel for server in servers]
@@ -113,14 +120,14 @@ async def test_a_document_is_on_one_of_two_departures(world: World, channels: li
 
 
 async def test_who_takes_a_place_for_a_document_waits_for_whoever_does_so_too(
-    world: World, database_url: str
+    world: World, module_database_url: str
 ) -> None:
     """Changes and late payments, of tickets that have nothing else in common; the document has no
     row yet.
 
     Seen red: without `journeys.lock` nobody waited.
     """
-    db = Database(load_settings(), database_url)
+    db = Database(load_settings(), module_database_url)
     document, now = b"d" * 32, datetime.now(UTC)
 
     def place(departure: int) -> Take:

@@ -29,31 +29,43 @@ from tests.support.gate import (
     scan_message,
     verdict,
 )
-from tests.support.gate_server import gate_server
+from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal_or_none
 
 GATES = 64
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
-        assert await filled.contradictions() == []
 
 
 @pytest.fixture
-async def gates(world: World, database_url: str, redis_url: str) -> AsyncIterator[list[Terminal]]:
-    """Four terminals, two at each of two servers."""
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+
+
+@pytest.fixture(scope="module")
+async def servers(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[tuple[GateServer, GateServer]]:
     async with (
-        gate_server(database_url, redis_url) as one,
-        gate_server(database_url, redis_url) as two,
+        gate_server(module_database_url, module_redis_url) as one,
+        gate_server(module_database_url, module_redis_url) as two,
     ):
-        yield [
-            await world.log_in(server.channel, "sam", f"T-{number}")
-            for number, server in enumerate((one, two, one, two), 1)
-        ]
+        yield one, two
+
+
+@pytest.fixture
+async def gates(world: World, servers: tuple[GateServer, GateServer]) -> list[Terminal]:
+    """Four terminals, two at each of two servers."""
+    return [
+        await world.log_in(server.channel, "sam", f"T-{number}")
+        for number, server in enumerate(servers * 2, 1)
+    ]
 
 
 async def at_once(gates: Sequence[Terminal], count: int, call: Callable[..., Any]) -> list[Any]:

@@ -29,25 +29,34 @@ MOST_APART = 0.004
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, packages=1000, max_per_traveller=5000) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, packages=1000, max_per_traveller=5000) as filled:
         yield filled
-        # they are retried, and seen in the statistics
-        assert await filled.value(DEADLOCKS) == 0
-    assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    # they are retried, and seen in the statistics
+    assert await filled_world.value(DEADLOCKS) == 0
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
 @pytest.fixture
-async def scenarios(world: World, database_url: str) -> AsyncIterator[Sequence[OrderScenario]]:
+async def scenarios(
+    world: World, module_database_url: str
+) -> AsyncIterator[Sequence[OrderScenario]]:
     """Two processes that take in what WeChat says; it knows the same refunds at both."""
-    async with a_scenario(database_url) as one, a_scenario(database_url) as other:
+    async with a_scenario(module_database_url) as one, a_scenario(module_database_url) as other:
         other.wechat = one.wechat
         yield one, other
 

@@ -39,18 +39,20 @@ an hour before.
 CANCEL = "UPDATE departures SET state = 'CANCELLED' WHERE departure_id = %s"
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url, departures=2) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=2) as filled:
         gates = gate.World(filled.pg, filled.ring)
         await gates.open_gates()
         await filled.sql("UPDATE merchants SET function_codes = '{boarding,ferry,gift,lounge}'")
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -60,8 +62,8 @@ async def client(server: GateServer) -> TravellerClient:
 
 
 @pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as scenario:
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as scenario:
         yield scenario
 
 
@@ -204,12 +206,12 @@ async def test_a_departure_cancelled_while_a_scan_waits(
     client: TravellerClient,
     scenario: OrderScenario,
     terminal: Terminal,
-    database_url: str,
+    module_database_url: str,
 ) -> None:
     """It is read behind the ticket's lock. Seen red with the departures read before the lock."""
     _, (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "1 hour")
-    plain = make_url(database_url).set(drivername="postgresql")
+    plain = make_url(module_database_url).set(drivername="postgresql")
     async with await psycopg.AsyncConnection.connect(
         plain.render_as_string(hide_password=False)
     ) as holder:

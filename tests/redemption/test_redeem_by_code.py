@@ -26,16 +26,23 @@ from tests.support.rpc_server import refusal
 TORN = "the print is torn"
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
-        assert await filled.contradictions() == []
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert await filled_world.contradictions() == []
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -214,7 +221,7 @@ def wide(code: str) -> str:
 
 
 async def test_one_ticket_by_its_code_and_its_qr_at_once(
-    world: World, terminal: Terminal, database_url: str, redis_url: str
+    world: World, terminal: Terminal, module_database_url: str, module_redis_url: str
 ) -> None:
     """Exactly one redemption, whichever of two processes it is asked of.
 
@@ -222,7 +229,7 @@ async def test_one_ticket_by_its_code_and_its_qr_at_once(
     its own the other way was not told ALREADY_REDEEMED.
     """
     tickets = await world.tickets(30)
-    async with gate_server(database_url, redis_url) as other:
+    async with gate_server(module_database_url, module_redis_url) as other:
         supervisor = await world.log_in(other.channel, "sam", "T-2")
 
         async def by_qr(ticket: QrTicket) -> Any:

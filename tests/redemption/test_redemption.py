@@ -35,15 +35,17 @@ STATE = convert.enum_names(ticket_pb2.TicketState)
 TOKENS = Entitlement("tokens", total=10, use_mode="MULTI_USE")
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -270,7 +272,7 @@ async def test_blackout_date_is_the_venues(world: World, server: GateServer) -> 
 
 
 async def test_a_partner_looks_by_the_days_of_the_platform(
-    world: World, database_url: str, redis_url: str
+    world: World, module_database_url: str, module_redis_url: str
 ) -> None:
     """Where the platform is 25 hours ahead, it is another date at any moment. Seen red: the days
     were those of UTC.
@@ -279,7 +281,7 @@ async def test_a_partner_looks_by_the_days_of_the_platform(
     await world.sql(KEY, key.key_id, PARTNER_ID, key.secret_hash)
 
     async def seen(ticket: QrTicket, zone: str) -> Any:
-        async with gate_server(database_url, redis_url, time_zone=zone) as server:
+        async with gate_server(module_database_url, module_redis_url, time_zone=zone) as server:
             return await RedemptionServiceStub(server.channel).DecryptQr(
                 redemption_pb2.DecryptQrRequest(encrypted_data=ticket.qr),
                 metadata=[("x-api-key", key.api_key)],

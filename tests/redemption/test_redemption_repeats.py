@@ -14,15 +14,17 @@ from tests.support.rpc_server import refusal
 from tests.support.waiting import WITHIN_SECONDS
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -32,17 +34,17 @@ async def terminal(world: World, server: GateServer) -> Terminal:
 
 
 async def test_a_repeat_gets_the_first_answer_also_after_a_restart(
-    world: World, database_url: str, redis_url: str
+    world: World, module_database_url: str, module_redis_url: str
 ) -> None:
     ticket, other = await world.tickets(2)
     items = [(other.qr, "ferry"), (other.qr, "gift")]
-    async with gate_server(database_url, redis_url) as server:
+    async with gate_server(module_database_url, module_redis_url) as server:
         terminal = await world.log_in(server.channel)
         first = await terminal.redeem(ticket.qr, request_id="r-1")
         refused = await terminal.redeem(ticket.qr, request_id="r-2")
         many = await terminal.redeem_many(items, all_or_nothing=True, request_id="r-3")
         assert await terminal.redeem(ticket.qr, request_id="r-1") == first
-    async with gate_server(database_url, redis_url) as server:
+    async with gate_server(module_database_url, module_redis_url) as server:
         terminal = terminal.at(server.channel)
         assert await terminal.redeem(ticket.qr, request_id="r-1") == first
         assert await terminal.redeem(ticket.qr, request_id="r-2") == refused

@@ -40,16 +40,16 @@ GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         await filled.sql("UPDATE redemption_sums_mark SET until_time = '2026-01-01Z'")
         yield filled
 
 
 @pytest.fixture
-async def db(world: World, database_url: str) -> AsyncIterator[Database]:
-    database = Database(load_settings(), database_url)
+async def db(world: World, module_database_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(), module_database_url)
     yield database
     await database.close()
 
@@ -158,13 +158,13 @@ async def test_what_is_not_over_for_ten_minutes_is_not_summed(world: World, db: 
         assert mark == datetime(2026, 6, 15, until, tzinfo=UTC)
 
 
-async def test_a_day_that_takes_long_is_summed(world: World, database_url: str) -> None:
+async def test_a_day_that_takes_long_is_summed(world: World, module_database_url: str) -> None:
     """Longer than a statement may take elsewhere. Seen red with that time: the job failed at
     each run, for ever.
     """
     await happened(world, random.Random(5), 50)
     database = Database(
-        load_settings(statement_timeout_ms=1000, lock_timeout_ms=1000), database_url
+        load_settings(statement_timeout_ms=1000, lock_timeout_ms=1000), module_database_url
     )
     async with await psycopg.AsyncConnection.connect(world.pg.info.dsn) as other:
         await other.execute("LOCK TABLE redemption_sums")
@@ -201,7 +201,7 @@ async def test_what_is_committed_late_is_summed(world: World, db: Database) -> N
 
 
 async def test_reports_take_nothing_from_the_gates(
-    world: World, database_url: str, redis_url: str
+    world: World, module_database_url: str, module_redis_url: str
 ) -> None:
     """Twelve that do not get on: two of the caller are read, the others are refused, and all else
     goes on meanwhile.
@@ -214,7 +214,7 @@ async def test_reports_take_nothing_from_the_gates(
         "lock_timeout_ms": 60_000,
     }
     async with (
-        gate_server(database_url, redis_url, **settings) as server,
+        gate_server(module_database_url, module_redis_url, **settings) as server,
         await psycopg.AsyncConnection.connect(world.pg.info.dsn) as other,
     ):
         gate = await world.log_in(server.channel)

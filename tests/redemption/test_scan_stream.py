@@ -26,15 +26,17 @@ from tests.support.waiting import PATIENCE_SECONDS, WITHIN_SECONDS
 MOST = scan_stream.MAX_SCANS_IN_FLIGHT
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
-    async with a_world(database_url) as filled:
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url) as filled:
         yield filled
 
 
-@pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with gate_server(database_url, redis_url) as running:
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with gate_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -255,7 +257,11 @@ async def test_what_may_be_redeemed_changes_on_an_open_stream(
 
 
 async def test_a_stopping_server_answers_what_it_took(
-    world: World, server: GateServer, terminal: Terminal, database_url: str, redis_url: str
+    world: World,
+    server: GateServer,
+    terminal: Terminal,
+    module_database_url: str,
+    module_redis_url: str,
 ) -> None:
     """Whatever was consumed was answered; the rest is unused, and good at another server."""
     tickets = await world.tickets(150)
@@ -270,7 +276,7 @@ async def test_a_stopping_server_answers_what_it_took(
     assert refused.retry_seconds
     consumed = await world.sql("SELECT request_id FROM redemption_events ORDER BY 1")
     assert sorted(answer.scan_id for answer in answers) == [code for (code,) in consumed]
-    async with gate_server(database_url, redis_url) as other:
+    async with gate_server(module_database_url, module_redis_url) as other:
         stream = terminal.at(other.channel).stream()
         writing = asyncio.create_task(write_all(stream, scans_of(tickets)))
         repeated = {answer.scan_id: answer for answer in await read_all(stream)}

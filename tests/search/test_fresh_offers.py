@@ -25,16 +25,16 @@ async def db(timetable_url: str) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest.fixture
-async def traveller(timetable_url: str, redis_url: str) -> AsyncIterator[Traveller]:
-    async with gate_server(timetable_url, redis_url) as server:
+@pytest.fixture(scope="module")
+async def traveller(timetable_url: str, module_redis_url: str) -> AsyncIterator[Traveller]:
+    async with gate_server(timetable_url, module_redis_url) as server:
         yield Traveller(server.channel)
 
 
-@pytest.fixture
-async def other(timetable_url: str, redis_url: str) -> AsyncIterator[Traveller]:
+@pytest.fixture(scope="module")
+async def other(timetable_url: str, module_redis_url: str) -> AsyncIterator[Traveller]:
     """At another process over the same."""
-    async with gate_server(timetable_url, redis_url) as server:
+    async with gate_server(timetable_url, module_redis_url) as server:
         yield Traveller(server.channel)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import pytest_asyncio
 from deeptravel.ticketing.v1 import offer_pb2
 
 from server.platform.errors import Reason
@@ -21,9 +20,6 @@ from tools.dev.embedded.services import EmbeddedServices
 ORDER = offer_pb2.OfferOrder
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
 @pytest.fixture(scope="module")
 def database_url(services: EmbeddedServices, timetable_template_url: str) -> Iterator[str]:
     """Of the module: nothing here changes anything."""
@@ -31,7 +27,7 @@ def database_url(services: EmbeddedServices, timetable_template_url: str) -> Ite
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture(scope="module")
 async def server(database_url: str, services: EmbeddedServices) -> AsyncIterator[GateServer]:
     async with gate_server(database_url, services.redis_url) as running:
         yield running

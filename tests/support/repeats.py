@@ -37,7 +37,6 @@ from tests.support.gate_server import gate_server
 from tests.support.order_scenario import give_back, quote, quote_change, tickets
 from tests.support.partner_client import Market, PartnerClient, a_market, customer, payment
 from tests.support.refund_client import an_admin_client
-from tests.support.rpc_server import running_node
 from tests.support.traveller import party
 from tests.support.waiting import PATIENCE_SECONDS
 from tools.dev.wechat_simulator.protocol import by_public_key
@@ -143,14 +142,11 @@ async def nothing_due(database_url: str) -> None:
 # AdminService
 
 
-@asynccontextmanager
-async def _administrator(
-    database_url: str, redis_url: str, headers: Metadata, name: str
-) -> AsyncIterator[Example]:
-    async with running_node(database_url, redis_url, admin_client.ADMIN_SERVICE) as node:
-        client = admin_client.AdminClient(node, headers)
-        fields = await admin_client.valid(client, name)
-        yield Example(node.channel, headers, admin_client.message(name, **fields))
+async def administrators_example(client: admin_client.AdminClient, method: str) -> Example:
+    """Of a method of AdminService that changes one of what `admin_client.seed` has made."""
+    name = method.partition(".")[2]
+    fields = await admin_client.valid(client, name)
+    return Example(client.node.channel, client.headers, admin_client.message(name, **fields))
 
 
 async def _abnormal(scenario: paying.PaymentScenario) -> str:
@@ -424,12 +420,10 @@ def has_one_of_each(method: str) -> bool:
 
 
 def example(
-    method: str, database_url: str, redis_url: str, folder: Path, admin: Metadata
+    method: str, database_url: str, redis_url: str, folder: Path
 ) -> AbstractAsyncContextManager[Example]:
-    """The method's example; `admin` is who administrates a database with one of each."""
+    """The example of a method that is not `has_one_of_each`, with a server of its own."""
     service, _, name = method.partition(".")
-    if has_one_of_each(method):
-        return _administrator(database_url, redis_url, admin, name)
     if service == "AdminService":
         return _administrator_at_wechat(database_url, redis_url, folder)
     if service == "OtaService":

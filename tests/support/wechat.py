@@ -105,6 +105,12 @@ class WechatSimulator:
             while self.simulator.is_busy:  # noqa: ASYNC110 - it may become busy again at once
                 await asyncio.sleep(0.005)
 
+    async def begin_again(self) -> None:
+        """Nobody has paid, and nothing goes wrong but what did from the start."""
+        await self.switch(**Switches(**self._switches).model_dump())
+        self.simulator.forget()
+        await self.settled()
+
     async def restart(self) -> None:
         """Ends it and starts it again on the same port, with the state it had and all switches
         as at the start.

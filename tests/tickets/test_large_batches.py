@@ -25,8 +25,8 @@ WHERE datname = current_database() AND state = 'active' AND starts_with(query, '
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
-    database = Database(load_settings(), database_url)
+async def db(module_database_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(), module_database_url)
     yield database
     await database.close()
 

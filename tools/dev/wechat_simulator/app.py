@@ -141,6 +141,11 @@ class Simulator:
             await self._notices.release()
         self._notices.wake()  # refunds that stayed PROCESSING may be due
 
+    def forget(self) -> None:
+        """Forgets logins, payments, refunds and notices; keys and switches stay."""
+        self._store.forget()
+        self._bills.clear()
+
     def pay(self, number: str, signed: dict[str, str] | None = None) -> str:
         """Pays an order by out_trade_no or prepay_id; returns the transaction_id. Raises
         RefusedError.

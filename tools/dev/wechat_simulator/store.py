@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS notices (
 CREATE INDEX IF NOT EXISTS notices_due ON notices (due_at) WHERE state = 'WAITING';
 CREATE TABLE IF NOT EXISTS codes (code TEXT PRIMARY KEY);
 """
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class Store:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def forget(self) -> None:
+        """Nobody has logged in or paid."""
+        with self.transaction():
+            for (table,) in self._db.execute(TABLES).fetchall():
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of its own
 
     def use_code(self, code: str) -> bool:
         """Whether a code that works once was not used before."""
