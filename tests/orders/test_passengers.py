@@ -85,10 +85,15 @@ async def other(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 2)
 
 
-@pytest.fixture
-async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+@pytest.fixture(scope="module")
+async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
     async with a_scenario(module_database_url) as scenario:
         yield scenario
+
+
+@pytest.fixture
+def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
+    return module_scenario.again()
 
 
 async def configure(world: World, *statements: str) -> None:

@@ -48,10 +48,15 @@ async def world(filled_world: World, module_database_url: str) -> AsyncIterator[
     assert_invariants(module_database_url)
 
 
-@pytest.fixture
-async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+@pytest.fixture(scope="module")
+async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
     async with a_plain_scenario(module_database_url) as scenario:
         yield scenario
+
+
+@pytest.fixture
+def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
+    return module_scenario.again()
 
 
 async def ends(world: World) -> set[tuple[Any, ...]]:

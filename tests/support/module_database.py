@@ -28,11 +28,12 @@ FILL = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}")
 ENDS = (
     # a partner's numbers begin again; of the direct channel's the servers have reserved some
     "DELETE FROM numberings WHERE partner_id <> 0",
-    # Of what is sold the servers remember that it is kept, by what it is: so products are not
-    # quite what they were before. The day is long past.
+    # Of what they sell to travellers the servers remember that it is kept, by what it is: so it is
+    # not quite what it was before. The day is long past.
     (
         "UPDATE products SET blackout_dates = blackout_dates"
         " || (DATE '1900-01-01' + (SELECT count(*) FROM change_feed)::int)"
+        " WHERE product_id IN (SELECT product_id FROM stocks WHERE partner_id = 0)"
     ),
     "INSERT INTO change_feed DEFAULT VALUES",
     "COMMIT",

@@ -121,6 +121,10 @@ class OrderScenario:
     seals: PassengerSeals
     now: datetime | None = None
 
+    def again(self) -> "OrderScenario":
+        """The same with a WeChat that knows of nothing, and with the time of the machine."""
+        return replace(self, wechat=FakeWechat(), now=None)
+
     def clock(self) -> datetime:
         """The time, or the test's own."""
         return self.now or datetime.now(UTC)
