@@ -222,7 +222,7 @@ def admin_database(
 ) -> Iterator[ModuleDatabase]:
     """A copy of the module's, as it was copied before each test."""
     with databases.copied(services.database_url, seeded[0]) as url:
-        yield ModuleDatabase(url)
+        yield ModuleDatabase(url, sells=False)
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def timetable_database(
 ) -> Iterator[ModuleDatabase]:
     """A copy of the module's, as it was copied before each test."""
     with databases.copied(services.database_url, timetable_template_url) as url:
-        yield ModuleDatabase(url)
+        yield ModuleDatabase(url, sells=False)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ from tests.support.identity import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def server(module_database_url: str, module_redis_url: str) -> AsyncIterator[Server]:
     async with running(load_settings(), module_database_url, module_redis_url) as one:
         await seed(one.db)

@@ -47,7 +47,7 @@ from tests.support.identity import (
 from tests.support.waiting import PATIENCE_SECONDS, WITHIN_SECONDS, becomes
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def server(module_database_url: str, module_redis_url: str) -> AsyncIterator[Server]:
     async with running(load_settings(), module_database_url, module_redis_url) as one:
         await seed(one.db)

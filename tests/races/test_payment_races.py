@@ -42,13 +42,21 @@ ROUNDS = 12
 COPIES = 50
 
 
-@pytest.fixture
-async def scenario(
-    database_url: str, redis_url: str, tmp_path: Path
+@pytest.fixture(scope="module")
+async def filled_scenario(
+    module_database_url: str, module_redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[PaymentScenario]:
-    async with a_scenario(database_url, redis_url, tmp_path, seats=100) as seeded:
+    async with a_scenario(
+        module_database_url, module_redis_url, tmp_path_factory.mktemp("wechat"), seats=100
+    ) as seeded:
         yield seeded
-        await seeded.sound()
+
+
+@pytest.fixture
+async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentScenario]:
+    yield filled_scenario
+    await filled_scenario.sound()
+    await filled_scenario.wechat.begin_again()
 
 
 def notices(scenario: PaymentScenario) -> list[tuple[bytes, dict[str, str]]]:
@@ -78,14 +86,16 @@ async def test_an_order_that_is_paid_while_it_is_read_is_shown_as_of_one_moment(
 
 
 async def test_fifty_at_once_through_two_processes(
-    scenario: PaymentScenario, database_url: str, redis_url: str
+    scenario: PaymentScenario, module_database_url: str, module_redis_url: str
 ) -> None:
     await scenario.wechat.switch(hold_notices=True)
     order = await scenario.client.order(scenario.world.seat())
     await scenario.pay(order)
     ((body, headers),) = notices(scenario)
     async with (
-        gate_server(database_url, redis_url, **merchant_settings(scenario.wechat)) as other,
+        gate_server(
+            module_database_url, module_redis_url, **merchant_settings(scenario.wechat)
+        ) as other,
         httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
     ):
         urls = [scenario.url, f"http://127.0.0.1:{other.app.http_port}"]
@@ -107,7 +117,7 @@ async def test_fifty_at_once_through_two_processes(
 
 
 async def test_many_orders_told_of_again_and_again_through_two_processes(
-    scenario: PaymentScenario, database_url: str, redis_url: str
+    scenario: PaymentScenario, module_database_url: str, module_redis_url: str
 ) -> None:
     """Batches of both processes meet at the same orders: each is paid once."""
     orders = [
@@ -125,7 +135,9 @@ async def test_many_orders_told_of_again_and_again_through_two_processes(
     ]
     dice.shuffle(bodies)
     async with (
-        gate_server(database_url, redis_url, **merchant_settings(scenario.wechat)) as other,
+        gate_server(
+            module_database_url, module_redis_url, **merchant_settings(scenario.wechat)
+        ) as other,
         httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
     ):
         urls = [scenario.url, f"http://127.0.0.1:{other.app.http_port}"]

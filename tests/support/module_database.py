@@ -25,19 +25,17 @@ DO $$ DECLARE other text; BEGIN
 END $$""")
 """What a test has made itself."""
 FILL = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}")
-ENDS = (
-    # a partner's numbers begin again; of the direct channel's the servers have reserved some
-    "DELETE FROM numberings WHERE partner_id <> 0",
-    # Of what they sell to travellers the servers remember that it is kept, by what it is: so it is
-    # not quite what it was before. The day is long past.
-    (
-        "UPDATE products SET blackout_dates = blackout_dates"
-        " || (DATE '1900-01-01' + (SELECT count(*) FROM change_feed)::int)"
-        " WHERE product_id IN (SELECT product_id FROM stocks WHERE partner_id = 0)"
-    ),
-    "INSERT INTO change_feed DEFAULT VALUES",
-    "COMMIT",
-)
+NUMBERS_BEGIN = "DELETE FROM numberings WHERE partner_id <> 0"
+"""A partner's, again; of the direct channel's the servers have reserved some."""
+PRODUCTS_DIFFER = """
+UPDATE products
+SET blackout_dates = blackout_dates || (DATE '1900-01-01' + (SELECT count(*) FROM change_feed)::int)
+WHERE product_id IN (SELECT product_id FROM stocks WHERE partner_id = 0)
+"""
+"""Of what they sell to travellers the servers remember that it is kept, by what it is: so it is not
+quite what it was before. The day is long past.
+"""
+ENDS = (NUMBERS_BEGIN, PRODUCTS_DIFFER, "INSERT INTO change_feed DEFAULT VALUES", "COMMIT")
 TABLES = """
 SELECT c.table_name, string_agg(quote_ident(c.column_name), ', ')
 FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
@@ -48,16 +46,17 @@ GROUP BY c.table_name ORDER BY c.table_name
 
 @dataclass
 class ModuleDatabase:
-    """The database at this URL."""
+    """The database at this URL; `sells`: to travellers, at servers that are not stopped."""
 
     url: str
+    sells: bool = True
     _restoring: sql.Composed | None = field(default=None, repr=False)
 
     async def as_filled(self) -> None:
         """Remembers what there is, the first time; puts that back later."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as pg:
             if self._restoring is None:
-                self._restoring = await _remember(pg)
+                self._restoring = await _remember(pg, self.sells)
                 return
             for _ in range(TRIES):
                 # the servers' jobs may hold rows meanwhile, in another order
@@ -70,7 +69,7 @@ class ModuleDatabase:
         await changes_are_seen()
 
 
-async def _remember(pg: psycopg.AsyncConnection[tuple[str, str]]) -> sql.Composed:
+async def _remember(pg: psycopg.AsyncConnection[tuple[str, str]], sells: bool) -> sql.Composed:
     """Copies the tables that are not empty; what puts them back, in one transaction."""
     begin = sql.SQL("BEGIN; SET LOCAL session_replication_role = replica")
     statements: list[sql.Composable] = [begin]
@@ -88,4 +87,5 @@ async def _remember(pg: psycopg.AsyncConnection[tuple[str, str]]) -> sql.Compose
         statements.append(sql.SQL("DELETE FROM {}").format(name))
         if copied.rowcount:
             statements.append(FILL.format(name, named, named, kept))
-    return sql.SQL("; ").join([*statements, *map(sql.SQL, ENDS)])
+    ends = [end for end in ENDS if sells or end != PRODUCTS_DIFFER]
+    return sql.SQL("; ").join([*statements, *map(sql.SQL, ends)])
