@@ -33,7 +33,7 @@ async def world(module_database_url: str) -> AsyncIterator[World]:
         yield seeded
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def server(
     world: World, module_database_url: str, module_redis_url: str
 ) -> AsyncIterator[GateServer]:

@@ -153,9 +153,16 @@ async def test_the_row_lock_alone_admits_once(world: World, gates: list[Terminal
 
     Seen red: without FOR NO KEY UPDATE, two of 64 were admitted.
     """
-    await world.sql("ALTER TABLE redemption_guards DROP CONSTRAINT pk_redemption_guards")
-    ticket = await world.ticket()
-    assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
+    key = "pk_redemption_guards"
+    ((definition,),) = await world.sql(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", key
+    )
+    await world.sql(f"ALTER TABLE redemption_guards DROP CONSTRAINT {key}")
+    try:
+        ticket = await world.ticket()
+        assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
+    finally:
+        await world.sql(f"ALTER TABLE redemption_guards ADD CONSTRAINT {key} {definition}")
 
 
 # Exactly total_uses

@@ -41,6 +41,15 @@ async def server(
 
 
 @pytest.fixture
+async def stopping_server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    """One that no other test calls."""
+    async with gate_server(module_database_url, module_redis_url) as running:
+        yield running
+
+
+@pytest.fixture
 async def terminal(world: World, server: GateServer) -> Terminal:
     return await world.log_in(server.channel)
 
@@ -258,19 +267,19 @@ async def test_what_may_be_redeemed_changes_on_an_open_stream(
 
 async def test_a_stopping_server_answers_what_it_took(
     world: World,
-    server: GateServer,
-    terminal: Terminal,
+    stopping_server: GateServer,
     module_database_url: str,
     module_redis_url: str,
 ) -> None:
     """Whatever was consumed was answered; the rest is unused, and good at another server."""
+    terminal = await world.log_in(stopping_server.channel)
     tickets = await world.tickets(150)
     stream, answers = terminal.stream(), list[Any]()
     for message in scans_of(tickets):
         await stream.write(message)
     answers.extend((await stream.read()).answers)
     reading = asyncio.create_task(refusal(read_on(stream, answers)))
-    await server.stop()
+    await stopping_server.stop()
     refused = await reading
     assert refused.reason == Reason.SHUTTING_DOWN
     assert refused.retry_seconds
