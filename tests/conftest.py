@@ -14,7 +14,7 @@ import structlog
 from server.app import jobs
 from server.operations.schema import migrate
 from server.platform.config import load_settings
-from tests.support import cached, changes, databases, loopback, selection, timeouts, timetable
+from tests.support import cached, changes, databases, loopback, runs, selection, timeouts, timetable
 from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.invariants import assert_invariants
@@ -62,10 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`--runs`: the runs of a module's tests share its servers; the name of a run is in its seed."""
-    runs = metafunc.config.getoption("runs")
-    if runs > 1:
+    if runs.runs > 1:
         metafunc.fixturenames.append("_run")
-        metafunc.parametrize("_run", [f"run{n}" for n in range(1, runs + 1)], indirect=True)
+        metafunc.parametrize("_run", [f"run{n}" for n in range(1, runs.runs + 1)], indirect=True)
 
 
 @pytest.fixture
@@ -84,7 +83,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    runs.runs = config.getoption("runs")
     loopback.guard()
     timeouts.lengthen()
     cached.remember()

@@ -30,6 +30,7 @@ from server.platform.database import Database
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer, gate_process
 from tests.support.rpc_server import SECRET_KEY, read_refusal, refusal_or_none
+from tests.support.runs import share
 from tests.support.traveller import (
     SECOND,
     TravellerClient,
@@ -42,8 +43,8 @@ from tests.support.traveller import (
 )
 from tests.support.waiting import PATIENCE_SECONDS
 
-SEATS = 5_000
-CALLS = 10_000
+SEATS = share(5_000, 200)
+CALLS = 2 * SEATS
 ONE_ADDRESS = {"DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0"}
 """All callers of a test have one."""
 LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

@@ -22,6 +22,7 @@ from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal_or_none
+from tests.support.runs import share
 from tests.support.traveller import (
     BUMP,
     FIRST,
@@ -34,7 +35,7 @@ from tests.support.traveller import (
     traveller_server,
 )
 
-RACES = 20
+RACES = share(20, 4)
 
 
 @pytest.fixture(scope="module")

@@ -33,12 +33,13 @@ from tests.support.paying import (
     transaction,
 )
 from tests.support.rpc_server import SECRET_KEY
+from tests.support.runs import share
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import TravellerClient, World, a_world, passenger
 from tests.support.wechat import WechatSimulator
 from tools.dev.wechat_simulator.protocol import RefusedError, by_public_key
 
-ROUNDS = 12
+ROUNDS = share(12, 2)
 COPIES = 50
 
 

@@ -44,9 +44,10 @@ from tests.support.gate_server import gate_process
 from tests.support.history import NEVER, Call, Step, explain
 from tests.support.redemption_model import Entitlement, Model, Outcome, Place
 from tests.support.rpc_server import DETAILS, read_refusal
+from tests.support.runs import share
 from tests.support.server_process import ServerProcess
 
-SECONDS = float(os.environ.get("HISTORY_SECONDS", "15"))
+SECONDS = float(os.environ.get("HISTORY_SECONDS", share(15, 3)))
 WORKERS = 8
 TICKETS_AT_ONCE = 3
 CALLS_OF_A_TICKET = 60

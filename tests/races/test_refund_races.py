@@ -39,9 +39,10 @@ from tests.support.changes import changes_are_seen
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import OrderScenario, a_scenario
 from tests.support.rpc_server import SECRET_KEY
+from tests.support.runs import share
 from tests.support.traveller import FIRST, SECOND, World, a_world
 
-RACES = 252
+RACES = 9 * share(28, 3)
 """Of each kind, in orders of nine tickets: four kinds make a thousand."""
 AT_ONCE = 24
 LEAST_APART, MOST_APART = 0.0, 0.012

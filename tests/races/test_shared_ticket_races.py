@@ -19,10 +19,11 @@ import pytest
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import OrderScenario, a_scenario, give_back, swap, tickets
+from tests.support.runs import share
 from tests.support.staff import hire
 from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
 
-RACES = 16
+RACES = share(16, 4)
 """Parties of each race, all at once."""
 MOST_APART = 0.004
 """Seconds between the two of a race, by chance."""
