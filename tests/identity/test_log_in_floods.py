@@ -29,10 +29,11 @@ async def world(module_database_url: str) -> AsyncIterator[World]:
         yield filled
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def server(
     world: World, module_database_url: str, module_redis_url: str
 ) -> AsyncIterator[GateServer]:
+    """Of the test: guesses of another one would still be waited for."""
     settings = {"login_failures_per_address": 1_000_000}
     async with gate_server(module_database_url, module_redis_url, **settings) as running:
         yield running
