@@ -61,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`--runs`: the runs of a module's tests share its servers; the name of a run is in its seed."""
+    """`--runs`: the runs of a module's tests share its servers; a run's name is in its seed."""
     if runs.runs > 1:
         metafunc.fixturenames.append("_run")
         metafunc.parametrize("_run", [f"run{n}" for n in range(1, runs.runs + 1)], indirect=True)
