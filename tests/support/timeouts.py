@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 import pytest
+from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 
 from server.api import health
 from server.orders import hold
@@ -39,6 +40,7 @@ def lengthen() -> None:
     """For all tests."""
     for module, name, value in _LONG:
         setattr(module, name, value)
+    DEFAULT_TIMEOUT_CONFIG.read = 60.0  # of HTTP clients that say none: five seconds are few
 
 
 @contextmanager
