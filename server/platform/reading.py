@@ -70,11 +70,17 @@ class Readers:
         """Has a reader read for the calls that wait there."""
         self._due.put_nowait(batcher)
         if self._idle < self._due.qsize() and len(self._running) < self._most:
-            task = asyncio.create_task(self._run(), name="reader")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._run(), name="reader"))
 
     async def _run(self) -> None:
+        try:
+            await self._serve()
+        finally:
+            # here, not in a callback: what is due between the two would wait for a reader that has
+            # ended
+            self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _serve(self) -> None:
         batcher = await self._next()
         while batcher is not None:
             try:
@@ -95,8 +101,8 @@ class Readers:
         try:
             async with asyncio.timeout(KEEP_SECONDS):
                 return await self._due.get()
-        except TimeoutError:
-            return None
+        except TimeoutError:  # at the moment when something became due, maybe
+            return None if self._due.empty() else self._due.get_nowait()
         finally:
             self._idle -= 1
 

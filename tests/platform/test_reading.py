@@ -263,3 +263,20 @@ def _checked_out(db: Database) -> int:
 async def _began(divisions: Divisions) -> None:
     divisions.began.clear()
     await asyncio.wait_for(divisions.began.wait(), SECONDS)
+
+
+async def test_a_call_that_comes_as_its_reader_goes_is_read_for(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red with readers that went without another look, and that were counted until a callback
+    ran.
+    """
+    monkeypatch.setattr(reading, "KEEP_SECONDS", 0.002)
+    reads = ReadBatcher(readers, Divisions().read, kind="test")
+    loop = asyncio.get_running_loop()
+    for turn in range(400):
+        assert await asyncio.wait_for(reads.submit(4), SECONDS) == 3
+        # at about the moment when the wait of the reader ends: before it, in its turn, and after
+        until = loop.time() + 0.0018 + turn % 20 * 0.00003
+        while loop.time() < until:
+            await asyncio.sleep(0)
