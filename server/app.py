@@ -43,6 +43,7 @@ from server.identity.service import Identity
 from server.orders import tasks as order_tasks
 from server.orders.hold import Holder
 from server.orders.hold_expiry import Expiry
+from server.orders.own_reads import OwnReads
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
@@ -307,7 +308,7 @@ class App:
         readers = Readers(db)
         _at_stop(stack, "readers", readers.stop)
         orders = self._start_orders(stack, platform)
-        payments = self._payments(platform, orders)
+        payments = self._payments(platform, readers, orders)
         seats_left = SeatsLeft(readers)
         issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
         redeemer = Redeemer(
@@ -326,6 +327,7 @@ class App:
             ticketing=TicketingDomain(
                 holder=orders.holder,
                 reader=orders.reader,
+                own_reads=OwnReads(readers, orders.reader),
                 watcher=self._watcher,
                 issuer=issuer,
                 travellers=identity.travellers,
@@ -375,7 +377,7 @@ class App:
         )
         return Orders(catalogues, reader, holder)
 
-    def _payments(self, platform: Platform, orders: Orders) -> Payments:
+    def _payments(self, platform: Platform, readers: Readers, orders: Orders) -> Payments:
         db, client = platform.db, self._wechat
         settlement = Settlement(
             db,
@@ -385,7 +387,7 @@ class App:
             merchant_id=client.merchant_id if client else "",
         )
         return Payments(
-            settlement, PaymentHandler(db, settlement, client), NoticeHandler(db, client)
+            settlement, PaymentHandler(db, readers, settlement, client), NoticeHandler(db, client)
         )
 
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:

@@ -2,7 +2,7 @@
 holds.py.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -13,12 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.orders import events
 from server.orders.content import Content
 from server.orders.events import OrderStanding
-from server.orders.models import orders, ticket_sales
+from server.orders.models import orders
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.statements import Command, Statement, run
 from server.stock import holds
 from server.stock.quotas import Use
-from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code, Number
 from server.tickets.tickets import move
 
@@ -95,23 +94,47 @@ def _order(*columns: Any) -> Order:
     return Order(*(*columns[:5], Content.parse(columns[5]), *columns[6:]))
 
 
+_SELECT = f"SELECT {', '.join(column.name for column in _COLUMNS)} FROM orders"  # noqa: S608
 _LOCK = f"""
-SELECT {", ".join(column.name for column in _COLUMNS)}
-FROM orders WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL
+{_SELECT} WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL
 ORDER BY order_id FOR NO KEY UPDATE
-"""  # noqa: S608 - names of columns
+"""
 _LOCK_ALL = Statement(_LOCK, _order)
 _LOCK_FREE = Statement(f"{_LOCK} SKIP LOCKED", _order)
+_LOCK_OWN = Statement(
+    f"{_SELECT} WHERE order_id = $1::bigint AND traveller_id = $2::bigint FOR NO KEY UPDATE", _order
+)
+_READ = Statement(
+    f"{_SELECT} WHERE order_id = ANY($1::bigint[]) AND traveller_id IS NOT NULL", _order
+)
+_READ_OF_TICKETS = Statement(
+    f"""
+{_SELECT} WHERE traveller_id IS NOT NULL
+  AND order_id = ANY(ARRAY(SELECT order_id FROM tickets WHERE ticket_id = ANY($1::bigint[])))
+""",  # noqa: S608 - names of columns
+    _order,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sold:
     """A ticket of an order: which place it is (see models.ticket_sales), and on which seat."""
 
+    order_id: int
     ticket_id: int
     item_index: int
     passenger_index: int
     seat: str | None
+
+
+_READ_SOLD = Statement(
+    """
+SELECT t.order_id, s.ticket_id, s.item_index, s.passenger_index, s.seat
+FROM tickets t JOIN ticket_sales s ON s.ticket_id = t.ticket_id
+WHERE t.order_id = ANY($1::bigint[]) ORDER BY s.ticket_id
+""",
+    Sold,
+)
 
 
 def order_number(code: str) -> int | None:
@@ -149,21 +172,52 @@ async def lock_orders(tx: AsyncConnection, order_ids: Collection[int]) -> dict[i
 
 async def find(tx: AsyncConnection, traveller_id: int, code: str, *, lock: bool = False) -> Order:
     """The traveller's own order by its code, with `lock` as by `lock_order`. Raises NOT_FOUND."""
-    query = select(*_COLUMNS).where(
-        orders.c.order_id == order_number(code), orders.c.traveller_id == traveller_id
-    )
-    if lock:
-        query = query.with_for_update(key_share=True)
-    row = (await tx.execute(query)).one_or_none()
-    if row is None:
+    number = order_number(code)
+    if number is None:
         raise not_found("order", code)
-    return _order(*row)
+    found = await run(tx, _LOCK_OWN(number, traveller_id) if lock else by_number([number]))
+    if not found or found[0].traveller_id != traveller_id:
+        raise not_found("order", code)
+    return found[0]
+
+
+def by_number(order_ids: Collection[int]) -> Command[Order]:
+    """Travellers' orders, in any order."""
+    return _READ(order_ids)
+
+
+class OwnCode(NamedTuple):
+    """A code, and the traveller whose it is to be."""
+
+    traveller_id: int
+    code: str
+
+
+def numbers(named: Iterable[OwnCode]) -> list[int]:
+    """The orders that these codes name, whosever they are."""
+    return list({number for each in named if (number := order_number(each.code)) is not None})
+
+
+def own(found: Iterable[Order], named: Iterable[OwnCode]) -> list[Order | None]:
+    """For each code the traveller's own order, of those that were found; None for what is none."""
+    by_id = {order.order_id: order for order in found}
+    return [
+        order
+        if (order := by_id.get(order_number(each.code) or 0))
+        and order.traveller_id == each.traveller_id
+        else None
+        for each in named
+    ]
+
+
+def of_tickets(ticket_ids: Collection[int]) -> Command[Order]:
+    """The travellers' orders that these tickets are in."""
+    return _READ_OF_TICKETS(ticket_ids)
 
 
 async def read(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
     """Travellers' orders by id."""
-    query = select(*_COLUMNS).where(orders.c.order_id.in_(order_ids), _THEIRS)
-    return {row.order_id: _order(*row) for row in await tx.execute(query)}
+    return {order.order_id: order for order in await run(tx, by_number(order_ids))}
 
 
 async def page(
@@ -187,24 +241,9 @@ async def page(
     return [_order(*row) for row in await tx.execute(query)]
 
 
-async def sold(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, list[Sold]]:
-    """The tickets of these orders, by order, ascending."""
-    query = (
-        select(
-            tickets.c.order_id,
-            ticket_sales.c.ticket_id,
-            ticket_sales.c.item_index,
-            ticket_sales.c.passenger_index,
-            ticket_sales.c.seat,
-        )
-        .join(tickets, tickets.c.ticket_id == ticket_sales.c.ticket_id)
-        .where(tickets.c.order_id.in_(order_ids))
-        .order_by(ticket_sales.c.ticket_id)
-    )
-    found: dict[int, list[Sold]] = {order_id: [] for order_id in order_ids}
-    for order_id, *sale in await tx.execute(query):
-        found[order_id].append(Sold(*sale))
-    return found
+def sold(order_ids: Collection[int]) -> Command[Sold]:
+    """The tickets of these orders, ascending."""
+    return _READ_SOLD(order_ids)
 
 
 async def cancel(

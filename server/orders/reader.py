@@ -38,14 +38,27 @@ class OrderReader:
         self.seals = seals
         self._offers: dict[tuple[UUID, str], Offer] = {}
 
-    async def show(self, tx: AsyncConnection, found: Sequence[Order]) -> list[Shown]:
+    async def show(self, tx: Transaction, found: Sequence[Order]) -> list[Shown]:
         """What answers show of these orders."""
-        # an order that was paid between its read and this one is shown as it was read: without
-        # tickets
         paid = [order.order_id for order in found if order.pay_time is not None]
-        sold = await orders.sold(tx, paid) if paid else {}
+        return await self.show_with(tx, found, await run(tx, orders.sold(paid)) if paid else [])
+
+    async def show_with(
+        self, tx: Transaction, found: Sequence[Order], sold: Iterable[Sold]
+    ) -> list[Shown]:
+        """The same, with the tickets of these orders, which were read after them."""
+        tickets: dict[int, list[Sold]] = {
+            # an order that was paid between its read and this one is shown as it was read: without
+            # tickets
+            order.order_id: []
+            for order in found
+            if order.pay_time is not None
+        }
+        for sale in sold:
+            if sale.order_id in tickets:
+                tickets[sale.order_id].append(sale)
         offers = await self.sold_offers(tx, found)
-        return [self._shown(order, offers, sold.get(order.order_id, ())) for order in found]
+        return [self._shown(order, offers, tickets.get(order.order_id, ())) for order in found]
 
     async def show_as_made(self, tx: AsyncConnection, order: Order) -> Shown:
         """What the answer to CreateOrder showed, whatever has become of the order since."""

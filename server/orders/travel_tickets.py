@@ -9,7 +9,19 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, and_, func, or_, select, text, tuple_
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Select,
+    and_,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,14 +31,17 @@ from server.catalog.operator_cause import operator_cause
 from server.catalog.policy import Policy
 from server.catalog.policy import PolicyTicket as Standing
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
+from server.orders import orders
 from server.orders.content import SHARED, OrderItem, Place
 from server.orders.models import orders as order_rows
 from server.orders.models import ticket_sales
 from server.orders.ordered_departures import OrderedDeparture
-from server.orders.orders import Order, find, read
+from server.orders.orders import Order, OwnCode, find
 from server.orders.shared_tickets import shown_in
-from server.platform.errors import not_found
-from server.tickets.models import entitlements, snapshots
+from server.platform.errors import DomainError, not_found
+from server.platform.statements import Statement, Transaction, run, run_together, sql_of
+from server.tickets import snapshots
+from server.tickets.models import entitlements
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
 
@@ -161,6 +176,15 @@ class TravelTicket:
         )
 
 
+_COLUMNS = [*TravelTicket.__dataclass_fields__][2:]
+"""What a ticket's own row, its sale and its departure say of it."""
+_TICKET_ID, _ORDER_ID, _SNAPSHOT_ID = map(_COLUMNS.index, ("ticket_id", "order_id", "snapshot_id"))
+
+
+def _row(*columns: Any) -> tuple[Any, ...]:
+    return columns
+
+
 # with the ticket in one statement, so that its state and its uses are of one moment
 _USE = func.jsonb_build_array(
     entitlements.c.function_code, entitlements.c.remaining_uses, entitlements.c.total_uses
@@ -201,6 +225,13 @@ _TICKETS: Select[Any] = (
     .select_from(order_rows)
 )
 
+_READ = Statement(
+    sql_of(
+        _TICKETS.where(ticket_rows.c.ticket_id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
+    ),
+    _row,
+)
+
 # by the index on the order that a chain of changes began with
 _CHANGED_INTO = text("""
 WITH RECURSIVE chain AS (
@@ -236,13 +267,29 @@ async def changed_into(tx: AsyncConnection, ticket_id: int) -> list[int]:
 
 async def get(tx: AsyncConnection, traveller_id: int, code: str) -> TravelTicket:
     """The traveller's own ticket by its code. Raises NOT_FOUND."""
-    query = _TICKETS.where(
-        ticket_rows.c.ticket_id == ticket_number(code), order_rows.c.traveller_id == traveller_id
+    (found,) = await get_all(tx, [OwnCode(traveller_id, code)])
+    if isinstance(found, DomainError):
+        raise found
+    return found
+
+
+async def get_all(tx: Transaction, named: Sequence[OwnCode]) -> list[TravelTicket | DomainError]:
+    """The travellers' own tickets by their codes, in one round trip; NOT_FOUND for what is none."""
+    ids = list({number for _, code in named if (number := ticket_number(code)) is not None})
+    rows, sold_in, sold_under = await run_together(
+        tx, _READ(ids), orders.of_tickets(ids), snapshots.of_tickets(ids)
     )
-    found = await _complete(tx, (await tx.execute(query)).all())
-    if not found:
-        raise not_found("ticket", code)
-    return found[0]
+    by_order = {order.order_id: order for order in sold_in}
+    contents = {sold.snapshot_id: sold.content for sold in sold_under}
+    found = {
+        row[_TICKET_ID]: TravelTicket(by_order[row[_ORDER_ID]], contents[row[_SNAPSHOT_ID]], *row)
+        for row in rows
+    }
+    theirs = [(found.get(ticket_number(code) or 0), owner, code) for owner, code in named]
+    return [
+        ticket if ticket and ticket.order.traveller_id == owner else not_found("ticket", code)
+        for ticket, owner, code in theirs
+    ]
 
 
 async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
@@ -299,11 +346,9 @@ async def page(
 async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTicket]:
     if not rows:
         return []
-    sold_in = await read(tx, {row.order_id for row in rows})
-    sold_under = select(snapshots.c.snapshot_id, snapshots.c.content).where(
-        snapshots.c.snapshot_id.in_({row.snapshot_id for row in rows})
-    )
-    contents = {row.snapshot_id: row.content for row in await tx.execute(sold_under)}
+    sold_in = await orders.read(tx, {row.order_id for row in rows})
+    sold_under = await run(tx, snapshots.read({row.snapshot_id for row in rows}))
+    contents = {sold.snapshot_id: sold.content for sold in sold_under}
     return [TravelTicket(sold_in[row.order_id], contents[row.snapshot_id], *row) for row in rows]
 
 

@@ -7,7 +7,7 @@ or found by a query.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from server.catalog.departures import departure_cancelled
 from server.identity import travellers
 from server.identity.callers import Traveller
 from server.orders import ordered_departures, orders
-from server.orders.orders import Order
+from server.orders.orders import Order, OwnCode
 from server.payments import payments
 from server.payments.payments import CLOSE_PAYMENT, Payment
 from server.payments.rules import next_query
@@ -28,6 +28,8 @@ from server.platform.database import Database
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.faults import fault_text
+from server.platform.reading import ReadBatcher, Readers
+from server.platform.statements import Transaction, run_together
 from server.wechat.client import WechatClient
 from server.wechat.codec import PaySign, WechatError
 
@@ -65,10 +67,12 @@ class PaymentHandler:
     def __init__(
         self,
         db: Database,
+        readers: Readers,
         settlement: Settlement,
         client: WechatClient | None,
     ) -> None:
         self._db = db
+        self._reads = ReadBatcher(readers, _read_all, kind="payments")
         self._settlement = settlement
         self._client = client
 
@@ -114,23 +118,23 @@ class PaymentHandler:
         """The latest payment of the traveller's order; WeChat is asked about one that waits.
         Raises NOT_FOUND.
         """
+        named = OwnCode(traveller_id, order_code)
+        paying = await self._reads.submit(named)
+        payment, untouched_since = paying.payment, now - ASK_AGAIN
+        if self._client is None or payment is None or payment.state != "PENDING":
+            return paying
+        if payment.update_time > untouched_since:
+            return paying
         async with self._db.transaction() as tx:
-            paying = await _read(tx, traveller_id, order_code)
-            payment = paying.payment
-            asks = self._client is not None and payment is not None
-            if payment and asks:
-                asks = await payments.claim_query(
-                    tx, payment, untouched_since=now - ASK_AGAIN, now=now
-                )
-        if not payment or not asks:
+            asks = await payments.claim_query(tx, payment, untouched_since=untouched_since, now=now)
+        if not asks:  # somebody else does
             return paying
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 await self.look_up(payment.out_trade_no, now=now)
         except (DomainError, WechatError, TimeoutError) as error:  # what we know is an answer too
             log.warning("payment.not_asked", number=payment.out_trade_no, cause=fault_text(error))
-        async with self._db.transaction() as tx:
-            return await _read(tx, traveller_id, order_code)
+        return await self._reads.submit(named)
 
     async def _begin(
         self, tx: AsyncConnection, traveller: Traveller, order_code: str, *, now: datetime
@@ -259,8 +263,25 @@ def configured(client: WechatClient | None) -> WechatClient:
 
 
 async def _read(tx: AsyncConnection, traveller_id: int, order_code: str) -> Paying:
-    order = await orders.find(tx, traveller_id, order_code)
-    payment = await payments.latest(tx, order.order_id)
+    (paying,) = await _read_all(tx, [OwnCode(traveller_id, order_code)])
+    if isinstance(paying, DomainError):
+        raise paying
+    return paying
+
+
+async def _read_all(tx: Transaction, named: Sequence[OwnCode]) -> list[Paying | DomainError]:
+    ids = orders.numbers(named)
+    found, latest = await run_together(tx, orders.by_number(ids), payments.latest_of(ids))
+    by_order = {payment.order_id: payment for payment in latest}
+    return [
+        _paying(order, by_order.get(order.order_id), each.code)
+        if order
+        else not_found("order", each.code)
+        for order, each in zip(orders.own(found, named), named, strict=True)
+    ]
+
+
+def _paying(order: Order, payment: Payment | None, code: str) -> Paying | DomainError:
     if payment is None and order.pay_time is None:
-        raise not_found("payment", order_code)
+        return not_found("payment", code)
     return Paying(order, payment)

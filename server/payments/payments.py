@@ -49,6 +49,7 @@ class Payment:
     success_time: datetime | None
     refunded_minor: int
     create_time: datetime
+    update_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,13 @@ JOIN payments p USING (order_id, attempt)
 """,  # noqa: S608 - names of columns
     Payment,
 )
+_LATEST = Statement(
+    f"""
+SELECT DISTINCT ON (order_id) {", ".join(Payment.__dataclass_fields__)}
+FROM payments WHERE order_id = ANY($1::bigint[]) ORDER BY order_id, attempt DESC
+""",  # noqa: S608 - names of columns
+    Payment,
+)
 _SUCCEED = Statement(
     """
 UPDATE payments p SET state = 'SUCCEEDED', transaction_id = v.transaction_id,
@@ -129,11 +137,15 @@ _FOUND: Select[Any] = select(*[payment_incidents.c[name] for name in Incident.__
 # Payments
 
 
+def latest_of(order_ids: Collection[int]) -> Command[Payment]:
+    """The last attempt to have each of these orders paid."""
+    return _LATEST(order_ids)
+
+
 async def latest(tx: AsyncConnection, order_id: int) -> Payment | None:
     """The last attempt to have an order paid."""
-    query = _PAYMENTS.where(payments.c.order_id == order_id)
-    row = (await tx.execute(query.order_by(payments.c.attempt.desc()).limit(1))).one_or_none()
-    return Payment(*row) if row else None
+    rows = await run(tx, latest_of([order_id]))
+    return rows[0] if rows else None
 
 
 async def close_waiting(tx: AsyncConnection, order_ids: Sequence[int], now: datetime) -> None:

@@ -20,6 +20,8 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 import orjson
+from sqlalchemy import ClauseElement
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as numbered_parameters
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.driver_errors import is_useless
@@ -84,6 +86,11 @@ class Statement(Generic[R]):
     def parse(self, rows: list[tuple[Any, ...]]) -> list[R]:
         """The rows of a result."""
         return cast("list[R]", self._read(rows) if self._read else rows)
+
+
+def sql_of(query: ClauseElement) -> str:
+    """A query of SQLAlchemy as a Statement has it: its `bindparam`s are $1, $2 … as they come."""
+    return str(query.compile(dialect=numbered_parameters()))  # type: ignore[no-untyped-call]
 
 
 def _reader(row: Callable[..., R] | None) -> Callable[[list[tuple[Any, ...]]], list[R]] | None:

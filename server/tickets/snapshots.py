@@ -27,6 +27,13 @@ class NewSnapshot(NamedTuple):
 _READ = Statement(
     "SELECT snapshot_id, content FROM snapshots WHERE snapshot_id = ANY($1::uuid[])", SoldContent
 )
+_READ_OF_TICKETS = Statement(
+    """
+SELECT snapshot_id, content FROM snapshots
+WHERE snapshot_id = ANY(ARRAY(SELECT snapshot_id FROM tickets WHERE ticket_id = ANY($1::bigint[])))
+""",
+    SoldContent,
+)
 _STORE = Statement("""
 INSERT INTO snapshots (snapshot_id, product_id, content, create_time)
 SELECT v.*, $1::timestamptz FROM unnest($2::uuid[], $3::int[], $4::jsonb[]) v
@@ -37,6 +44,11 @@ ON CONFLICT DO NOTHING
 def read(snapshot_ids: Collection[UUID]) -> Command[SoldContent]:
     """What was sold, by the ids of its snapshots."""
     return _READ(snapshot_ids)
+
+
+def of_tickets(ticket_ids: Collection[int]) -> Command[SoldContent]:
+    """What these tickets were sold as."""
+    return _READ_OF_TICKETS(ticket_ids)
 
 
 def store(sold: Collection[NewSnapshot], *, now: datetime) -> Command[None] | None:

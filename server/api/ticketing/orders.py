@@ -98,6 +98,13 @@ def _created(shown: Shown) -> order_pb2.CreateOrderResponse:
     return response
 
 
+def found(shown: Shown) -> order_pb2.GetOrderResponse:
+    """The answer to GetOrder."""
+    response = order_pb2.GetOrderResponse()
+    _fill(response.order, shown)
+    return response
+
+
 def order(shown: Shown) -> order_pb2.Order:
     """An order as the traveller sees it."""
     message = order_pb2.Order()

@@ -30,6 +30,7 @@ from server.identity.callers import Traveller
 from server.identity.travellers import Travellers
 from server.orders import orders, qr_codes, travel_tickets
 from server.orders.hold import Holder
+from server.orders.own_reads import OwnReads
 from server.orders.prices import Prices
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
@@ -49,6 +50,7 @@ class TicketingDomain(NamedTuple):
 
     holder: Holder
     reader: OrderReader
+    own_reads: OwnReads
     watcher: Watcher
     issuer: Issuer
     travellers: Travellers
@@ -129,15 +131,15 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         )
         return Later(held, partial(order_messages.created, show_as_made=holder.show_as_made))
 
-    async def GetOrder(
+    @plain
+    def GetOrder(
         self,
         request: order_pb2.GetOrderRequest,
         context: Context[order_pb2.GetOrderRequest, order_pb2.GetOrderResponse],
-    ) -> order_pb2.GetOrderResponse:
-        async with self._db.transaction() as tx:
-            found = await orders.find(tx, calls.caller(Traveller).traveller_id, request.order_id)
-            (shown,) = await self._domain.reader.show(tx, [found])
-        return order_pb2.GetOrderResponse(order=order_messages.order(shown))
+    ) -> Awaitable[order_pb2.GetOrderResponse]:
+        reads, traveller = self._domain.own_reads, calls.caller(Traveller)
+        found = reads.order(traveller.traveller_id, request.order_id)
+        return Later(found, order_messages.found)
 
     @paged
     async def ListOrders(
@@ -261,17 +263,15 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             tickets=ticket_messages.tickets(self._domain.reader.seals, shown)
         )
 
-    async def GetTicket(
+    @plain
+    def GetTicket(
         self,
         request: ticket_pb2.GetTicketRequest,
         context: Context[ticket_pb2.GetTicketRequest, ticket_pb2.GetTicketResponse],
-    ) -> ticket_pb2.GetTicketResponse:
-        async with self._db.transaction() as tx:
-            found = await travel_tickets.get(
-                tx, calls.caller(Traveller).traveller_id, request.ticket_code
-            )
-        (ticket,) = ticket_messages.tickets(self._domain.reader.seals, [found])
-        return ticket_pb2.GetTicketResponse(ticket=ticket)
+    ) -> Awaitable[ticket_pb2.GetTicketResponse]:
+        reads, traveller = self._domain.own_reads, calls.caller(Traveller)
+        found = reads.ticket(traveller.traveller_id, request.ticket_code)
+        return Later(found, partial(ticket_messages.found, self._domain.reader.seals))
 
     async def IssueTicketQr(
         self,

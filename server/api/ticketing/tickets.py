@@ -31,6 +31,12 @@ def passengers(
     return {order_id: seals.open(order_id, each) for order_id, each in sealed.items()}
 
 
+def found(seals: PassengerSeals, ticket: TravelTicket) -> ticket_pb2.GetTicketResponse:
+    """The answer to GetTicket."""
+    (shown,) = tickets(seals, [ticket])
+    return ticket_pb2.GetTicketResponse(ticket=shown)
+
+
 def tickets(
     seals: PassengerSeals, found: Sequence[TravelTicket]
 ) -> list[ticket_pb2.TravellerTicket]:
