@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
-from prometheus_client import REGISTRY
 
 from server.identity.credentials import new_partner_key
-from server.redemption import statements
 from server.tickets import qr
 from tests.support.gate import PARTNER_ID, World, a_world, verdict
 from tests.support.gate_server import gate_server
 from tests.support.partner_client import KEY
-from tests.support.waiting import until
+from tests.support.reading import read_together
 
 Look = Callable[[], Awaitable[redemption_pb2.DecryptQrResponse]]
 STRANGER_ID = PARTNER_ID + 1
@@ -41,27 +39,8 @@ async def world(database_url: str) -> AsyncIterator[World]:
         yield filled
 
 
-class Held:
-    """Has the first look wait, while it is read for, until so many others are queued."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.others = 0
-        self._look: Any = statements.look
-        monkeypatch.setattr(statements, "look", self._held)
-
-    async def _held(self, *args: Any, **kwargs: Any) -> statements.Looked:
-        others, self.others = self.others, 0
-        await until(lambda: not others or _looks("queue") == others)
-        looked: statements.Looked = await self._look(*args, **kwargs)
-        return looked
-
-
-def _looks(figure: str) -> float:
-    return REGISTRY.get_sample_value(f"deeptravel_read_{figure}", {"kind": "looks"}) or 0
-
-
 async def test_looks_together_are_as_looks_alone(
-    world: World, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    world: World, database_url: str, redis_url: str
 ) -> None:
     """An operator's, and the partners', of every kind, in one batch.
 
@@ -110,15 +89,6 @@ async def test_looks_together_are_as_looks_alone(
             "TICKET_NOT_FOUND" if reason in ("", "QR_SUPERSEDED", "TICKET_REFUNDED") else reason
             for reason in EXPECTED
         ]
-        held = Held(monkeypatch)
-        held.others = len(looks)
-        batches, calls = _looks("batch_count"), _looks("batch_sum")
-        before = asyncio.ensure_future(looks[0]())
-        await until(lambda: _looks("batch_sum") == calls + 1)
-        together = await asyncio.gather(*[each() for each in looks])
+        with read_together("looks", len(looks)):
+            together = await asyncio.gather(*[each() for each in looks])
         assert together == alone
-        assert await before == alone[0]
-        assert (_looks("batch_count"), _looks("batch_sum")) == (
-            batches + 2,
-            calls + 1 + len(looks),
-        )
