@@ -41,13 +41,13 @@ async def scenario(server: GateServer, database_url: str) -> AsyncIterator[Order
 
 async def answer(client: TravellerClient, method: str, code: str) -> Any:
     """The message; of a refusal, its reason and whose it is."""
-    request = {
-        ORDER: lambda: order_pb2.GetOrderRequest(order_id=code),
-        TICKET: lambda: ticket_pb2.GetTicketRequest(ticket_code=code),
-        PAYMENT: lambda: payment_pb2.GetPaymentRequest(order_id=code),
-    }[method]()
+    requests: dict[str, Any] = {
+        ORDER: order_pb2.GetOrderRequest(order_id=code),
+        TICKET: ticket_pb2.GetTicketRequest(ticket_code=code),
+        PAYMENT: payment_pb2.GetPaymentRequest(order_id=code),
+    }
     try:
-        return await client.call(method, request)
+        return await client.call(method, requests[method])
     except grpc.aio.AioRpcError as error:
         refused = read_refusal(error)
         return refused.reason, refused.metadata
