@@ -9,19 +9,37 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
 Call = Callable[[Any], Awaitable[Any]]
 
 
+class Ratio(NamedTuple):
+    """One figure by another, and what that is to reach: at least or at most."""
+
+    figure: str
+    by: str
+    sign: str
+    target: float
+
+
+class Cpu(NamedTuple):
+    """Microseconds of CPU that a call took."""
+
+    server: float
+    postgres: float
+    client: float
+
+
 @dataclass
 class Figures:
-    """What was measured: samples by name, each with its unit."""
+    """What was measured: samples by name, each with its unit; of some also the CPU of each call."""
 
     samples: dict[str, list[float]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    cpu: dict[str, list[Cpu]] = field(default_factory=dict)
 
     def add(self, name: str, value: float, unit: str) -> None:
         """Adds a sample and says so."""
@@ -32,6 +50,11 @@ class Figures:
     def median(self, name: str) -> float:
         """The median of a figure."""
         return statistics.median(self.samples[name])
+
+    def median_cpu(self, name: str) -> Cpu | None:
+        """The medians of the CPU of a figure's calls; None where it was not metered."""
+        taken = self.cpu.get(name)
+        return Cpu(*map(statistics.median, zip(*taken, strict=True))) if taken else None
 
 
 def percentile(latencies: Sequence[float], share: float) -> float:

@@ -8,10 +8,11 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import psutil
@@ -21,11 +22,12 @@ from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
 
 from tests.support.server_process import ServerProcess
-from tools.bench.figures import Call, Figures, open_loop, percentile, unary
+from tools.bench.figures import Call, Figures, Ratio, open_loop, percentile, unary
+from tools.bench.metering import Meter
 from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).resolve().parents[2]
-IN_FLIGHT = (1, 16, 64, 256)
+IN_FLIGHT = (1, 64, 256)
 STREAM_WINDOW = 256
 OPEN_LOOP_RATE = 1_000
 BATCH = 50_000
@@ -33,23 +35,34 @@ PRODUCT = 106
 FARE_MINOR = 29_800
 """Of an adult in the demo data, in fen."""
 
+ECHO, OWN_ECHO = "grpc.aio echo", "own transport's echo"
+"""The yardsticks: Redeem that answers at once, by grpc.aio, which is what a gRPC server in Python
+costs without us, and by the product's transport.
+"""
 RATIOS = {
-    "unary never seen / echo, 64 in flight": (
-        "redeem unary, never seen, 64 in flight",
-        "bare echo unary, 64 in flight",
+    f"unary, never seen ÷ {ECHO}, 64 in flight": Ratio(
+        "redeem unary, never seen, 64 in flight", f"{ECHO} unary, 64 in flight", ">=", 0.70
     ),
-    "unary looked at / echo, 64 in flight": (
-        "redeem unary, looked at, 64 in flight",
-        "bare echo unary, 64 in flight",
+    f"unary, looked at ÷ {ECHO}, 64 in flight": Ratio(
+        "redeem unary, looked at, 64 in flight", f"{ECHO} unary, 64 in flight", ">=", 0.90
     ),
-    "streamed never seen / echo": ("redeem streamed, never seen", "bare echo streamed"),
-    "streamed looked at / echo": ("redeem streamed, looked at", "bare echo streamed"),
+    f"streamed, looked at ÷ {ECHO}": Ratio(
+        "redeem streamed, looked at", f"{ECHO} streamed", ">=", 0.80
+    ),
 }
+CPU_RATIOS = {
+    f"{ECHO} ÷ {OWN_ECHO}, server CPU": Ratio(
+        f"{ECHO} unary, 64 in flight", f"{OWN_ECHO} unary, 64 in flight", ">=", 3.5
+    ),
+    "DecryptQr ÷ redeem looked at, server CPU": Ratio(
+        "DecryptQr unary, 64 in flight", "redeem unary, looked at, 64 in flight", "<=", 0.7
+    ),
+}
+"""Of what a call costs the server."""
 TARGETS = {
-    "unary never seen / echo, 64 in flight": 0.50,
-    "unary looked at / echo, 64 in flight": 0.65,
-    "streamed never seen / echo": 0.35,
-    "streamed looked at / echo": 0.60,
+    "open loop p99": ("<=", 10),
+    "open loop errors": ("<=", 0),
+    "server memory after": ("<=", 200),
 }
 
 
@@ -69,11 +82,11 @@ class Tickets:
 
 @dataclass
 class Gate:
-    """A terminal's connection to the product, and the same calls to the two echoes."""
+    """A terminal's connection to the product, and to the echoes by name, each with its meter."""
 
     redeem: "redemption_service_pb2_grpc.RedemptionServiceAsyncStub"
-    bare: "redemption_service_pb2_grpc.RedemptionServiceAsyncStub"
-    intercepted: "redemption_service_pb2_grpc.RedemptionServiceAsyncStub"
+    meter: Meter
+    echoes: Mapping[str, tuple["redemption_service_pb2_grpc.RedemptionServiceAsyncStub", Meter]]
     metadata: tuple[tuple[str, str], ...]
     terminal: str
 
@@ -87,7 +100,7 @@ class Gate:
         )
 
     def redeeming(self, stub: Any) -> Call:
-        """Redeem at one of the three, every scan admitted."""
+        """Redeem at one of them, every scan admitted."""
 
         async def redeem(request: Any) -> None:
             admitted(await stub.Redeem(request, metadata=self.metadata))
@@ -136,42 +149,41 @@ async def compare(gate: Gate, tickets: Tickets, figures: Figures, *, size: int) 
     """One round: echo, redeem never seen and looked at, in turn, unary at every level and
     streamed.
     """
-    bare, intercepted, redeem = map(gate.redeeming, (gate.bare, gate.intercepted, gate.redeem))
+    redeem = gate.redeeming(gate.redeem)
 
     def look(request: Any) -> Any:
         return gate.redeem.DecryptQr(
             redemption_pb2.DecryptQrRequest(encrypted_data=request.qr_token), metadata=gate.metadata
         )
 
+    async def sample(name: str, call: Call, scans: Sequence[Any], level: int, meter: Meter) -> None:
+        at = f"{name}, {level} in flight"
+        with meter.of(figures, at, len(scans)):
+            rate = await unary(call, scans, level)
+        figures.add(at, rate, "calls/s")
+
     for level in IN_FLIGHT:
         count = size if level > 1 else size // 4
         never = [gate.scan(token, "ferry") for token in tickets.take(count)]
         seen = [gate.scan(token, "ferry") for token in tickets.take(count)]
-        at = f", {level} in flight"
-        figures.add(f"bare echo unary{at}", await unary(bare, never, level), "calls/s")
-        figures.add(
-            f"echo with interceptors unary{at}", await unary(intercepted, never, level), "calls/s"
-        )
-        figures.add(f"redeem unary, never seen{at}", await unary(redeem, never, level), "calls/s")
-        figures.add(f"DecryptQr unary{at}", await unary(look, seen, level), "calls/s")
-        figures.add(f"redeem unary, looked at{at}", await unary(redeem, seen, level), "calls/s")
+        for name, (stub, meter) in gate.echoes.items():
+            await sample(f"{name} unary", gate.redeeming(stub), never, level, meter)
+        await sample("redeem unary, never seen", redeem, never, level, gate.meter)
+        await sample("DecryptQr unary", look, seen, level, gate.meter)
+        await sample("redeem unary, looked at", redeem, seen, level, gate.meter)
 
-    def stream(stub: Any) -> Callable[[], Any]:
-        return lambda: stub.ScanStream(metadata=gate.metadata)
+    async def stream(name: str, stub: Any, scans: Sequence[Any], meter: Meter) -> None:
+        with meter.of(figures, name, len(scans)):
+            rate = await streamed(lambda: stub.ScanStream(metadata=gate.metadata), scans)
+        figures.add(name, rate, "scans/s")
 
     never = [gate.scan(token, "ferry") for token in tickets.take(size)]
     seen = [gate.scan(token, "ferry") for token in tickets.take(size)]
-    figures.add("bare echo streamed", await streamed(stream(gate.bare), never), "scans/s")
-    figures.add(
-        "echo with interceptors streamed",
-        await streamed(stream(gate.intercepted), never),
-        "scans/s",
-    )
-    figures.add(
-        "redeem streamed, never seen", await streamed(stream(gate.redeem), never), "scans/s"
-    )
+    for name, (stub, meter) in gate.echoes.items():
+        await stream(f"{name} streamed", stub, never, meter)
+    await stream("redeem streamed, never seen", gate.redeem, never, gate.meter)
     await unary(look, seen, 64)
-    figures.add("redeem streamed, looked at", await streamed(stream(gate.redeem), seen), "scans/s")
+    await stream("redeem streamed, looked at", gate.redeem, seen, gate.meter)
 
 
 async def make_tickets(
@@ -182,16 +194,17 @@ async def make_tickets(
     """
     tokens: list[str] = []
     for number in range(-(-count // BATCH)):
+        quantity = min(BATCH, count - number * BATCH)
         request = ota_service_pb2.BulkGenerateTicketsRequest(
-            product_id=PRODUCT, quantity=BATCH, request_id=f"bench-{number}"
+            product_id=PRODUCT, quantity=quantity, request_id=f"bench-{number}"
         )
         request.activation.customer.name = "Bench"
         request.activation.payment.reference = f"bench-{number}"
-        request.activation.payment.amount_minor = BATCH * FARE_MINOR
+        request.activation.payment.amount_minor = quantity * FARE_MINOR
         request.activation.payment.currency_code = "CNY"
         began = time.perf_counter()
         batch = await ota.BulkGenerateTickets(request, metadata=key)
-        figures.add("batch generation", BATCH / (time.perf_counter() - began), "tickets/s")
+        figures.add("batch generation", quantity / (time.perf_counter() - began), "tickets/s")
         stream = ota.StreamBatchTickets(
             ota_service_pb2.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True),
             metadata=key,
@@ -200,17 +213,32 @@ async def make_tickets(
     return Tickets(tokens)
 
 
+class EchoProcess(NamedTuple):
+    """A running yardstick."""
+
+    pid: int
+    target: str
+
+
 async def run(
-    server: ServerProcess, bare_port: int, echo_port: int, figures: Figures, options: Any
+    server: ServerProcess,
+    echoes: Mapping[str, EchoProcess],
+    figures: Figures,
+    options: Any,
+    postgres: int,
 ) -> None:
     """All of it, against running servers."""
     credentials = server.credentials
-    address = f"127.0.0.1:{server.grpc_port}"
-    async with (
-        grpc.aio.insecure_channel(address) as channel,
-        grpc.aio.insecure_channel(f"127.0.0.1:{bare_port}") as bare,
-        grpc.aio.insecure_channel(f"127.0.0.1:{echo_port}") as echo,
-    ):
+    stub = redemption_service_pb2_grpc.RedemptionServiceStub
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.target))
+        bare = {
+            name: (
+                stub(await stack.enter_async_context(grpc.aio.insecure_channel(echo.target))),
+                Meter(echo.pid, 0),
+            )
+            for name, echo in echoes.items()
+        }
         await allot(channel, credentials)
         ota = ota_service_pb2_grpc.OtaServiceStub(channel)
         key = (("x-api-key", credentials["partner_api_key"]),)
@@ -218,7 +246,6 @@ async def run(
         cells = rounds * size * (2 * 3 + 2 * 2) + size * 2
         needed = cells + OPEN_LOOP_RATE * seconds + options.memory
         tickets = await make_tickets(ota, key, figures, needed)
-        stub = redemption_service_pb2_grpc.RedemptionServiceStub
         login = await stub(channel).OperatorLogin(
             access_pb2.OperatorLoginRequest(
                 username=credentials["operator"]["username"],
@@ -228,8 +255,8 @@ async def run(
         )
         gate = Gate(
             stub(channel),
-            stub(bare),
-            stub(echo),
+            Meter(server.process.pid, postgres),
+            bare,
             (("authorization", f"Bearer {login.access_token}"),),
             credentials["terminal_device_id"],
         )
@@ -279,8 +306,8 @@ async def memory(
 
 
 @contextlib.contextmanager
-def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[int]:
-    """A running yardstick; gives its port."""
+def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[EchoProcess]:
+    """A yardstick that runs meanwhile."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tools.bench_echo", *arguments],
         cwd=ROOT,
@@ -291,14 +318,14 @@ def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[int]:
     )
     try:
         assert process.stdout
-        yield int(process.stdout.readline())
+        yield EchoProcess(process.pid, f"127.0.0.1:{int(process.stdout.readline())}")
     finally:
         process.terminate()
         process.wait()
 
 
 def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
-    """Starts a server with demo data and the two echoes, and measures them."""
+    """Starts a server with demo data and the echoes, and measures them."""
     environment = {
         "DEEPTRAVEL_DATABASE_URL": services.database_url,
         "DEEPTRAVEL_REDIS_URL": services.redis_url,
@@ -310,7 +337,9 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         ServerProcess(data_dir=Path(folder), env=environment) as server,
-        echo_server(environment) as bare_port,
-        echo_server(environment, "--interceptors") as echo_port,
+        echo_server(environment) as bare,
+        echo_server(environment, "--transport", "core") as own,
+        echo_server(environment, "--transport", "core", "--interceptors") as intercepted,
     ):
-        uvloop.run(run(server, bare_port, echo_port, figures, options))
+        echoes = {ECHO: bare, OWN_ECHO: own, f"{OWN_ECHO} with the interceptor": intercepted}
+        uvloop.run(run(server, echoes, figures, options, options.postgres))

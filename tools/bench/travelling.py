@@ -37,7 +37,7 @@ OPEN_LOOP_RATE = 300
 TARGETS = {
     "orders on one departure that all want": (">=", 1_000),
     "orders spread over many departures": (">=", 1_000),
-    "burst of 10,000 orders": ("<=", 10),
+    "burst of 10,000 orders": ("<=", 6),
     "burst errors": ("<=", 0),
     f"orders open loop, {OPEN_LOOP_RATE}/s, p95": ("<=", 50),
 }
