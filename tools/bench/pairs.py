@@ -54,18 +54,25 @@ class Load:
     looked_at: bool = False
     again: bool = False
     """Whether the same requests may be sent again."""
+    in_flight: int = 0
+    """Calls that wait at once, if that is what the load is about; else as the options say."""
+    rate: float = 0
+    """Calls a second, likewise."""
 
 
 LOOK = Load(f"{REDEMPTION}DecryptQr", "look", again=True)
 LOADS = {
     "look": LOOK,
     "redeem": Load(f"{REDEMPTION}Redeem", "redeem"),
+    "redeem-one": Load(f"{REDEMPTION}Redeem", "redeem", in_flight=1),
+    "redeem-1000": Load(f"{REDEMPTION}Redeem", "redeem", rate=1_000),
     "redeem-seen": Load(f"{REDEMPTION}Redeem", "redeem", looked_at=True),
     "scan-json": Load("/venue/scan", "scan-json"),
     "scan-json-seen": Load("/venue/scan", "scan-json", looked_at=True),
     "stream": Load(f"{REDEMPTION}ScanStream", "stream", streamed=True),
     "stream-seen": Load(f"{REDEMPTION}ScanStream", "stream", streamed=True, looked_at=True),
     "order-hot": Load(CREATE_ORDER, "order-hot", server="travellers"),
+    "order-hot-256": Load(CREATE_ORDER, "order-hot", server="travellers", in_flight=256),
     "order-spread": Load(CREATE_ORDER, "order-spread", server="travellers"),
 }
 
@@ -186,8 +193,8 @@ def _send(client: Path, build: Build, load: Load, skip: int, options: Any) -> di
         "file": build.folder / f"{load.requests}.requests",
         "skip": skip,
         "count": options.size,
-        "in-flight": options.in_flight,
-        "rate": options.rate,
+        "in-flight": load.in_flight or options.in_flight,
+        "rate": load.rate or options.rate,
         "stream": str(load.streamed).lower(),
         "server": server.pid,
         "postgres": build.postgres,
