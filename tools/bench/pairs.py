@@ -1,8 +1,10 @@
 """Builds side by side: the same load to each in turn, over a PostgreSQL and a world of its own.
 
     python -m tools.bench.pairs before=../before after=. --only look redeem-seen --rounds 5
+    python -m tools.bench.pairs one=. two=.@2 --connections 8
 
-Each build is a checkout with its environment (`make .venv/.installed`). The client is in Go
+Each build is a checkout with its environment (`make .venv/.installed`), `@2` with two workers; a
+connection reaches one worker alone, so several workers need several. The client is in Go
 (tools/bench/load), so that it hardly counts; without Go this cannot run, and `make bench` can. CPU
 a call is of the processes and their children, from /proc. The first build is what the others are
 compared with; `noise` is how far its own rounds lie apart (greatest by least server CPU), below
@@ -31,9 +33,13 @@ import psutil
 
 HERE = Path(__file__).resolve().parent
 READY = re.compile("^ready$", re.MULTILINE)
+ECHO_PORT = re.compile(r"^(\d+)$", re.MULTILINE)
 PORTS = re.compile(r"gRPC on \S+:(\d+) and HTTP on \S+:(\d+)")
 REDEMPTION = "/deeptravel.redemption.v1.RedemptionService/"
-CREATE_ORDER = "/deeptravel.ticketing.v1.TicketingService/CreateOrder"
+TICKETING = "/deeptravel.ticketing.v1.TicketingService/"
+CREATE_ORDER = f"{TICKETING}CreateOrder"
+BURST_ORDERS = 10_000
+SEARCHES_A_SECOND = 200
 SHOWN = (
     *("calls_per_second", "server_us", "postgres_us", "client_us"),
     *("p50_ms", "p95_ms", "p99_ms", "server_mib"),
@@ -58,6 +64,10 @@ class Load:
     """Calls that wait at once, if that is what the load is about; else as the options say."""
     rate: float = 0
     """Calls a second, likewise."""
+    count: int = 0
+    """Calls a sample, likewise."""
+    refused: str = ""
+    """The gRPC status of answers that are no errors here: SOLD_OUT, say."""
 
 
 LOOK = Load(f"{REDEMPTION}DecryptQr", "look", again=True)
@@ -74,6 +84,19 @@ LOADS = {
     "order-hot": Load(CREATE_ORDER, "order-hot", server="travellers"),
     "order-hot-256": Load(CREATE_ORDER, "order-hot", server="travellers", in_flight=256),
     "order-spread": Load(CREATE_ORDER, "order-spread", server="travellers"),
+    "order-burst": Load(
+        CREATE_ORDER,
+        "order-burst",
+        server="travellers",
+        in_flight=BURST_ORDERS,
+        count=BURST_ORDERS,
+        refused="FailedPrecondition",
+    ),
+    "search-200": Load(f"{TICKETING}SearchOffers", "search", again=True, rate=SEARCHES_A_SECOND),
+    "echo-200": Load(
+        f"{REDEMPTION}Redeem", "redeem", server="echo", again=True, rate=SEARCHES_A_SECOND
+    ),
+    "echo": Load(f"{REDEMPTION}Redeem", "redeem", server="echo", again=True),
 }
 
 
@@ -100,6 +123,7 @@ class Build:
     name: str
     checkout: Path
     folder: Path
+    workers: int = 1
     postgres: int = 0
     servers: dict[str, Server] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -119,12 +143,14 @@ class Build:
 
 
 @contextmanager
-def running(build: Build, tickets: int) -> Iterator[None]:
+def running(build: Build, options: Any) -> Iterator[None]:
     """Its world and its servers. Raises SystemExit with what they said if they do not start."""
     code = {"PYTHONPATH": f"{build.checkout}:{build.checkout / 'generated'}"}
     clean = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")} | code
     with ExitStack() as stack:
-        world: list[str | Path] = [build.python, HERE / "world.py", build.folder, str(tickets)]
+        world: list[str | Path] = [build.python, HERE / "world.py", build.folder]
+        bursts = options.rounds if "order-burst" in (options.only or LOADS) else 0
+        world += [str(options.tickets), str(options.orders), str(bursts)]
         _start(stack, world, build, "world", Setting(clean, READY))
         made = json.loads((build.folder / "world.json").read_text())
         build.postgres = made["postgres"]
@@ -140,8 +166,14 @@ def running(build: Build, tickets: int) -> Iterator[None]:
                 "DEEPTRAVEL_OPERATIONS_HTTP_PORT": "0",
             }
             serve: list[str | Path] = [build.python, "-m", "server", "serve"]
+            serve += ["--workers", str(build.workers)] if build.workers > 1 else []
             pid, said = _start(stack, serve, build, kind, Setting(clean | settings, PORTS))
             build.servers[kind] = Server(pid, int(said[1]), int(said[2]))
+        # of this checkout, and by grpc.aio, whatever the build: the yardstick
+        echo: list[str | Path] = [sys.executable, "-m", "tools.bench_echo"]
+        ours = Build("echo", HERE.parents[1], build.folder)
+        pid, said = _start(stack, echo, ours, "echo", Setting({**os.environ}, ECHO_PORT))
+        build.servers["echo"] = Server(pid, int(said[1]), 0)
         yield
 
 
@@ -178,7 +210,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def measure(client: Path, build: Build, load: Load, options: Any) -> dict[str, Any]:
     """One sample of one build."""
-    skip = 0 if load.again else build.take(load.requests, options.size)
+    skip = 0 if load.again else build.take(load.requests, load.count or options.size)
     if load.looked_at:
         _send(client, build, LOOK, skip, options)
     return _send(client, build, load, skip, options)
@@ -192,16 +224,20 @@ def _send(client: Path, build: Build, load: Load, skip: int, options: Any) -> di
         "path" if over_http else "method": load.method,
         "file": build.folder / f"{load.requests}.requests",
         "skip": skip,
-        "count": options.size,
+        "count": load.count or options.size,
+        "connections": options.connections,
         "in-flight": load.in_flight or options.in_flight,
         "rate": load.rate or options.rate,
         "stream": str(load.streamed).lower(),
         "server": server.pid,
-        "postgres": build.postgres,
+        "postgres": "" if load.server == "echo" else build.postgres,
     }
     result = run_client(client, given)
-    result["server_mib"] = psutil.Process(server.pid).memory_info().rss / 2**20
-    if result["errors"]:
+    process = psutil.Process(server.pid)
+    of_all = [process, *process.children(recursive=True)]
+    result["server_mib"] = sum(each.memory_info().rss for each in of_all) / 2**20
+    result["refused"] = result["codes"].get(load.refused, 0)
+    if result["errors"] > result["refused"]:
         print(f"{build.name}: {result['errors']} errors: {result.get('first_error')}")
     return result
 
@@ -247,11 +283,14 @@ def compare(client: Path, builds: Sequence[Build], options: Any) -> None:
             median = medians[build.name]
             figures = "".join(f"{median[figure]:>18,.1f}" for figure in SHOWN)
             ratio = medians[first]["server_us"] / median["server_us"]
-            said = f"{first} ÷ this: {ratio:.2f}"
+            rate = median["calls_per_second"] / medians[first]["calls_per_second"]
+            said = f"{first} ÷ this: {ratio:.2f}; calls/s, this ÷ {first}: {rate:.2f}"
             if build is builds[0]:
                 said = f"noise: {max(of_first) / min(of_first):.2f}"
             mib = [round(sample["server_mib"]) for sample in samples[build.name]]
             said += f"; memory {mib[0]} → {mib[-1]} MiB"
+            if LOADS[name].refused:
+                said += f"; refused: {[sample['refused'] for sample in samples[build.name]]}"
             print(f"{name:<16}{build.name:<16}{figures}  {said}", flush=True)
 
 
@@ -264,20 +303,24 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=LOADS, help="these loads alone")
     parser.add_argument("--rounds", type=int, default=5, help="samples of each figure")
     parser.add_argument("--size", type=int, default=2_000, help="calls a sample")
+    parser.add_argument("--connections", type=int, default=1, help="that calls are spread over")
     parser.add_argument("--in-flight", type=int, default=64, help="calls that wait at once")
     parser.add_argument("--rate", type=float, default=0, help="calls a second, not as answers come")
     parser.add_argument("--tickets", type=int, default=100_000, help="of the world")
+    parser.add_argument("--orders", type=int, default=30_000, help="to be, of each kind")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         client = build_client(Path(folder))
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user where we are root
         builds = []
         for given in options.builds:
-            name, _, checkout = given.rpartition("=")
+            name, _, place = given.rpartition("=")
+            checkout, _, workers = place.partition("@")
             data = Path(folder) / (name or "build")
             data.mkdir()
-            builds.append(Build(name or "build", Path(checkout).resolve(), data))
-            stack.enter_context(running(builds[-1], options.tickets))
+            path = Path(checkout).resolve()
+            builds.append(Build(name or "build", path, data, int(workers or 1)))
+            stack.enter_context(running(builds[-1], options))
         compare(client, builds, options)
 
 

@@ -40,6 +40,7 @@ var (
 	skip       = flag.Int("skip", 0, "requests of the file to pass over")
 	count      = flag.Int("count", 1000, "requests to send")
 	inFlight   = flag.Int("in-flight", 64, "callers, each waiting for its answer; on a stream, scans without an answer")
+	channels   = flag.Int("connections", 1, "to spread the calls over: one reaches one worker of the server alone")
 	rate       = flag.Float64("rate", 0, "calls a second whether or not answers come; 0: as fast as answers come")
 	stream     = flag.Bool("stream", false, "one ScanStream instead of calls")
 	serverPids = flag.String("server", "", "process ids whose CPU counts as the server's, with their children")
@@ -137,17 +138,22 @@ func ownSeconds() float64 {
 
 // load is one run: its requests, and what became of them.
 type load struct {
-	connection *grpc.ClientConn
-	browser    *http.Client
-	requests   []request
-	latencies  []float64 // milliseconds, by request
-	errors     atomic.Int64
-	firstError atomic.Value
+	connections []*grpc.ClientConn
+	browser     *http.Client
+	requests    []request
+	latencies   []float64 // milliseconds, by request
+	errors      atomic.Int64
+	firstError  atomic.Value
+	lock        sync.Mutex
+	codes       map[string]int // errors by their gRPC status
 }
 
 func (l *load) fail(err error) {
 	l.errors.Add(1)
 	l.firstError.CompareAndSwap(nil, status.Convert(err).Message())
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.codes[status.Code(err).String()]++
 }
 
 func (l *load) call(number int, due time.Time) {
@@ -155,19 +161,21 @@ func (l *load) call(number int, due time.Time) {
 	if *path != "" {
 		send = l.post
 	}
-	if err := send(l.requests[number]); err != nil {
+	if err := send(number); err != nil {
 		l.fail(err)
 	}
 	l.latencies[number] = time.Since(due).Seconds() * 1000
 }
 
-func (l *load) invoke(one request) error {
+func (l *load) invoke(number int) error {
+	one, connection := l.requests[number], l.connections[number%len(l.connections)]
 	ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", one.authorization)
 	var answer []byte
-	return l.connection.Invoke(ctx, *method, &one.message, &answer)
+	return connection.Invoke(ctx, *method, &one.message, &answer)
 }
 
-func (l *load) post(one request) error {
+func (l *load) post(number int) error {
+	one := l.requests[number]
 	sent, err := http.NewRequest(http.MethodPost, "http://"+*address+*path, bytes.NewReader(one.message))
 	if err != nil {
 		return err
@@ -211,7 +219,7 @@ func (l *load) openLoop(began time.Time) {
 
 func (l *load) oneStream() {
 	ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", l.requests[0].authorization)
-	scans, err := l.connection.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, *method)
+	scans, err := l.connections[0].NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, *method)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -249,17 +257,24 @@ func (l *load) oneStream() {
 func main() {
 	flag.Parse()
 	encoding.RegisterCodec(rawCodec{})
-	connection, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
+	var connections []*grpc.ClientConn
+	for range *channels {
+		connection, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			log.Fatal(err)
+		}
+		connections = append(connections, connection)
+		if *path == "" {
+			connection.Connect()
+		}
 	}
 	if *path == "" {
-		connection.Connect()
 		time.Sleep(200 * time.Millisecond) // the connection stands before the clock runs
 	}
 	browser := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *inFlight, MaxConnsPerHost: *inFlight}}
 	run := load{
-		connection: connection, browser: browser, requests: prepared(), latencies: make([]float64, *count),
+		connections: connections, browser: browser, requests: prepared(), latencies: make([]float64, *count),
+		codes: map[string]int{},
 	}
 	server, postgres := numbers(strings.Split(*serverPids, ",")), numbers(strings.Split(*pgPids, ","))
 	serverBefore, postgresBefore, ownBefore := cpuSeconds(server), cpuSeconds(postgres), ownSeconds()
@@ -280,6 +295,7 @@ func main() {
 		"postgres_us":      micros(postgresBefore, cpuSeconds(postgres)),
 		"client_us":        micros(ownBefore, ownSeconds()),
 		"errors":           run.errors.Load(),
+		"codes":            run.codes,
 	}
 	slices.Sort(run.latencies)
 	for name, share := range map[string]float64{"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99} {
