@@ -218,6 +218,7 @@ class Remembered(Generic[K, V]):
         self._limit = limit
         self._values: dict[K, tuple[V, frozenset[Subject]]] = {}
         self._loading: dict[K, asyncio.Future[V]] = {}
+        self._unremembered: dict[K, asyncio.Future[V]] = {}
         feed.on_change(self._forget)
 
     def peek(self, key: K) -> V | None:
@@ -230,7 +231,7 @@ class Remembered(Generic[K, V]):
         # a busy server polls late: each of its calls must not load all anew, which makes it busier
         # still
         if not await self._feed.refresh():
-            return await self._load(key)
+            return await asyncio.shield(self._load_unremembered(key))
         entry = self._values.get(key)
         if entry is not None:
             return entry[0]
@@ -240,6 +241,21 @@ class Remembered(Generic[K, V]):
             self._loading[key] = loading
             loading.add_done_callback(lambda done: self._loaded(key, done))
         return await asyncio.shield(loading)
+
+    def _load_unremembered(self, key: K) -> asyncio.Future[V]:
+        """The value as it is now, once for all who ask meanwhile: thousands of calls that come
+        while the feed is late must not want a connection each.
+        """
+        loading = self._unremembered.get(key)
+        if loading is None:
+            loading = self._unremembered[key] = asyncio.ensure_future(self._load(key))
+            loading.add_done_callback(lambda done: self._loaded_unremembered(key, done))
+        return loading
+
+    def _loaded_unremembered(self, key: K, done: asyncio.Future[V]) -> None:
+        del self._unremembered[key]
+        if not done.cancelled():
+            done.exception()  # heard of here too: whoever asked may have left meanwhile
 
     def forget(self, key: K) -> None:
         """Drops a value that is known to be out of date, though nobody has published that: by

@@ -78,6 +78,32 @@ async def test_when_a_poll_is_late_one_is_made_for_all_who_ask_and_nothing_is_lo
     assert loaded == ["a", "a"]
 
 
+async def test_while_no_poll_succeeds_in_time_a_value_is_loaded_once_for_all_who_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And remembered for none that come later. Seen red: in a rush of 10,000 orders each call
+    loaded who is blocked, and most got no connection.
+    """
+    monkeypatch.setattr(change_feed, "TRUST_SECONDS", 0.0)
+    feed, loaded = Late(), []
+
+    async def load(key: str) -> str:
+        loaded.append(key)
+        await asyncio.sleep(0.01)
+        if key == "?":
+            raise KeyError(key)
+        return key * 2
+
+    remembered = Remembered(feed, load, kinds=[ChangeKind.VENUE])
+    for _ in range(2):
+        assert await asyncio.gather(*(remembered.get("a") for _ in range(50))) == ["aa"] * 50
+    assert loaded == ["a", "a"]
+    faults = await asyncio.gather(*(remembered.get("?") for _ in range(50)), return_exceptions=True)
+    assert [type(fault) for fault in faults] == [KeyError] * 50
+    assert loaded == ["a", "a", "?"]
+    assert not remembered._unremembered
+
+
 class Names(Remembered[str, str]):
     """Two letters, each made of the two venues they name."""
 

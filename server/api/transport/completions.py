@@ -8,6 +8,7 @@ lock for each event, and hands it back to the thread when a round finds nothing.
 import asyncio
 import threading
 from collections import deque
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -15,7 +16,11 @@ import structlog
 from server.api.transport import core
 
 EVENTS_A_ROUND = 128
-"""Of these at most the loop handles so many before everything else gets its turn."""
+ROUND_SECONDS = 0.004
+"""Of these at most the loop handles so many, or for so long, before everything else gets its turn:
+with an event may come a whole call of a plain function, and when thousands come at once the
+database must not end a transaction that waits for its turn.
+"""
 
 log = structlog.get_logger()
 
@@ -72,6 +77,7 @@ class Completions:
         """In the loop: handles what has arrived, and goes on while there is more."""
         arrived, poll = self._arrived, self.queue.poll
         handled = len(arrived)
+        until = perf_counter() + ROUND_SECONDS
         while arrived:
             if not self._dispatch(arrived.popleft()):
                 return
@@ -85,6 +91,8 @@ class Completions:
                 break
             handled += 1
             self._dispatch(event)
+            if perf_counter() > until:
+                break
         if handled:
             self._loop.call_soon(self._handle)
         else:
