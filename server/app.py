@@ -555,3 +555,4 @@ def _measure_pool(db: Database) -> None:
     for engine in db.engines:
         event.listen(engine.sync_engine, "checkout", lambda *_: POOL.inc())
         event.listen(engine.sync_engine, "checkin", lambda *_: POOL.dec())
+    db.pipelines.on_lent = POOL.inc

@@ -13,8 +13,9 @@ import psycopg
 import structlog
 from grpc_health.v1 import health, health_pb2
 
-from server.platform.connection import DriverConnection, NoAnswerError
+from server.platform.connection import DriverConnection
 from server.platform.database import Database
+from server.platform.exchange import NoAnswerError
 from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import DEGRADED

@@ -1,10 +1,10 @@
 """CreateOrder: the orders that arrive together share one transaction, each decided on its own.
 
-`_read` prices all orders that wait and locks the stocks they want in one ordered statement,
-`_decide` decides each in the order they came, in memory, `_write` writes everything in one
-statement a table with the commit; what they have in common with other batched calls, and repeats,
-is in `platform/batching.py`. What may be taken, and what keeps a seat from being sold twice, says
-`stock/taking.py`.
+`_prepare` prices an order when it arrives, `_read` locks the stocks that all want in one ordered
+statement, `_decide` decides each in the order they came, in memory, `_write` writes everything in
+one statement a table with the commit; what they have in common with other batched calls, and
+repeats, is in `platform/batching.py`. What may be taken, and what keeps a seat from being sold
+twice, says `stock/taking.py`.
 """
 
 import asyncio
@@ -137,6 +137,7 @@ class Holder:
                 self._decide,
                 self._write,
                 Idempotency(attrgetter("call"), _dump, _load),
+                prepare=self._prepare,
             ),
             batch=batch,
             workers=workers,
@@ -165,7 +166,9 @@ class Holder:
 
     async def prices(self) -> Prices:
         """The prices by which an order would be made now."""
-        catalogue = self._catalogues.peek() or await self._catalogues.get()
+        return self._prices_of(self._catalogues.peek() or await self._catalogues.get())
+
+    def _prices_of(self, catalogue: Catalogue) -> Prices:
         if self._prices is None or self._prices.catalogue is not catalogue:
             self._prices = Prices(catalogue)
         return self._prices
@@ -196,14 +199,19 @@ class Holder:
     ) -> _Orders:
         prices, now = await self.prices(), clock.now()
         for unit in units:
-            if unit.catalogue is not prices.catalogue:
-                self._prepare(unit, prices, now)
+            if unit.catalogue is not prices.catalogue:  # it changed meanwhile, or was not at hand
+                self._price(unit, prices, now)
         numbers = await self._numbers.take(sum(unit.fault is None for unit in units), now)
         stock = await _read_stock(tx, units, prices, skip_locked=skip_locked)
         # after the locks, which may have taken a while: a hold has its whole time
         return _Orders(stock, prices, numbers, clock.now())
 
-    def _prepare(self, unit: HoldUnit, prices: Prices, now: datetime) -> None:
+    def _prepare(self, unit: HoldUnit) -> None:
+        catalogue = self._catalogues.peek()
+        if catalogue is not None:
+            self._price(unit, self._prices_of(catalogue), clock.now())
+
+    def _price(self, unit: HoldUnit, prices: Prices, now: datetime) -> None:
         """Checks and prices what is asked for; a fault is kept, since a repeat gets the first
         answer all the same.
         """

@@ -70,6 +70,9 @@ class Expiry:
 
     async def _look(self) -> None:
         try:
+            async with self._db.pipeline() as pipeline, pipeline.autocommit():
+                if not await orders.any_expired(pipeline, now=clock.now()):
+                    return
             if cancelled := await self.run():
                 log.info("holds.expired", orders=cancelled)
         except DomainError:  # the database is away or a race is lost: next time

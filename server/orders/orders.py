@@ -15,7 +15,7 @@ from server.orders.content import Content
 from server.orders.events import OrderStanding
 from server.orders.models import orders
 from server.platform.errors import DomainError, Reason, not_found
-from server.platform.statements import Command, Statement, run
+from server.platform.statements import Command, Statement, Transaction, run
 from server.stock import holds
 from server.stock.quotas import Use
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code, Number
@@ -49,6 +49,15 @@ _COLUMNS = (
     orders.c.first_item_index,
 )
 _THEIRS = orders.c.traveller_id.is_not(None)
+
+_EXPIRED = Statement(
+    """
+SELECT order_id FROM orders
+WHERE state = 'PENDING' AND hold_expire_time <= $1::timestamptz AND traveller_id IS NOT NULL
+LIMIT 1
+""",
+    int,
+)
 
 
 class Order(NamedTuple):
@@ -312,6 +321,11 @@ async def cancel_by_traveller(
         tx, [order], reason="TRAVELLER", actor=actor, now=now, close_payments=close_payments
     )
     return (await read(tx, [order.order_id]))[order.order_id]
+
+
+async def any_expired(tx: Transaction, *, now: datetime) -> bool:
+    """Whether there is a PENDING order whose time is over, locked or not."""
+    return bool(await run(tx, _EXPIRED(now)))
 
 
 async def lock_expired(tx: AsyncConnection, *, now: datetime, limit: int) -> list[Order]:

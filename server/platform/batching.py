@@ -1,7 +1,7 @@
 """Calls that arrive together share one transaction, each decided on its own: one commit for many.
 
-A worker takes all calls that wait, has them worked on together, and answers. While its commit is on
-the way to the disk the next worker takes what has arrived since.
+A call is prepared when it arrives, while the calls before it are in their transaction. A worker
+takes all calls that wait, has them worked on together, and answers.
 
 No call waits for a row that another call needs: what somebody else has locked is left out, tried
 again a few times within a quarter of a second, since an ordinary race is over by then, and refused
@@ -26,13 +26,15 @@ from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command, commit_with, run_all, with_next
 
 SECOND_WORKER_SECONDS = 0.05
-"""A second worker opens when a call has waited this long, say for a row that somebody has locked:
-one worker alone gives the larger transactions.
+"""A second worker takes those who wait when a batch takes this long, say for a row that somebody
+has locked: one worker alone gives the larger batches, and two do not finish sooner.
 """
-BATCH_WINDOW_SECONDS = 0.002
-"""While calls come together a worker waits this long for more: a transaction costs as much as
+BATCH_WINDOW_SECONDS = 0.004
+"""So long a worker waits at most for those who are likely to call: a transaction costs as much as
 several calls in it.
 """
+CALLS_AGAIN_SECONDS = 0.02
+"""Who has just been answered is likely to call again within this time."""
 
 RETRIES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08)
 """How long a call whose row is locked is put off, each time; then it is CONFLICT."""
@@ -53,8 +55,12 @@ F_co = TypeVar("F_co", covariant=True)
 class _Waiting(NamedTuple, Generic[U, O]):
     unit: U
     answer: asyncio.Future[O]
-    queued_at: float
     retries: int = 0
+
+
+class _InWork(NamedTuple):
+    calls: int
+    begun: float
 
 
 class Read(Protocol[U_contra, F_co]):
@@ -83,6 +89,10 @@ class Idempotency(Generic[U, O]):
 class Work(Generic[U, F, O]):
     """What is done for the calls (units) of one transaction, a single one being a batch of one.
 
+    `prepare` does for one unit, when it arrives, what needs no transaction; it does not wait, and
+    what it finds out is kept in the unit, a refusal too. `read` does it again where it is out of
+    date, and where there was no time for it.
+
     `decide` gives the outcome of one unit by the facts, in which it notes what the units after it
     are to see and what is to be written. It raises a DomainError that refuses the unit, or
     LockedError if a row of it is locked, and then it has noted nothing. `write` gives the commands
@@ -93,6 +103,7 @@ class Work(Generic[U, F, O]):
     decide: Callable[[U, F], O]
     write: Callable[[PipelineConnection, F], Awaitable[Iterable[Command[Any] | None]]]
     repeats: Idempotency[U, O] | None = None
+    prepare: Callable[[U], None] = lambda _: None
 
 
 class Batcher(Generic[U, F, O]):
@@ -130,6 +141,12 @@ class Batcher(Generic[U, F, O]):
         self._skip_locked_until = 0.0
         self._waiting: deque[_Waiting[U, O]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._in_work: dict[int, _InWork] = {}
+        self._second_worker: asyncio.TimerHandle | None = None
+        self._batches_begun = 0
+        self._expected = 0
+        self._expected_until = 0.0
+        self._gathered: asyncio.Future[None] | None = None
 
     def submit(self, unit: U) -> asyncio.Future[O]:
         """Queues a call; the future gives its outcome, or raises it.
@@ -138,25 +155,53 @@ class Batcher(Generic[U, F, O]):
         `work` does, CONFLICT and DATABASE_UNAVAILABLE: after the latter only a repeat tells what
         became of the call.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[O] = loop.create_future()
-        self._enqueue(_Waiting(unit, answer, loop.time()))
+        answer: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(unit, answer)
+        try:
+            self._work.prepare(unit)
+        except Exception as error:  # noqa: BLE001 - who waits must hear of it
+            self._fail([waiting], error)
+        else:
+            self._enqueue(waiting)
         return answer
 
     def _enqueue(self, waiting: _Waiting[U, O]) -> None:
         self._waiting.append(waiting)
         self._queue.set(len(self._waiting))
-        is_late = waiting.queued_at - self._waiting[0].queued_at > SECOND_WORKER_SECONDS
-        if self._free_workers and (is_late or not self._running):
-            self._free_workers -= 1
-            self._running.add(asyncio.create_task(self._worker(), name="batch worker"))
+        if self._gathered:
+            if len(self._waiting) >= self._wanted:
+                _end(self._gathered)
+        elif not self._running:
+            self._start_worker()
+        elif self._second_worker is None:
+            self._start_second()
+
+    def _start_worker(self) -> None:
+        self._free_workers -= 1
+        self._running.add(asyncio.create_task(self._worker(), name="batch worker"))
+
+    def _start_second(self) -> None:
+        """Has one more worker take those who wait, if no other does soon, and looks again when
+        the batches that are worked on have taken too long.
+        """
+        self._second_worker = None
+        are_all_at_work = len(self._running) == len(self._in_work) > 0
+        if not self._waiting or not self._free_workers or not are_all_at_work:
+            return
+        loop = asyncio.get_running_loop()
+        late = max(batch.begun for batch in self._in_work.values()) + SECOND_WORKER_SECONDS
+        if loop.time() >= late:
+            self._start_worker()
+        else:
+            self._second_worker = loop.call_at(late, self._start_second)
 
     async def _worker(self) -> None:
         try:
-            while self._waiting:
+            goes_on = True
+            while goes_on and self._waiting and not self._gathered:
                 try:
                     async with self._db.pipeline() as pipeline:
-                        await self._serve(pipeline)
+                        goes_on = await self._serve(pipeline)
                 except Exception as error:  # noqa: BLE001 - those who wait must hear of it
                     self._fail(self._take(), error)
         finally:
@@ -165,14 +210,40 @@ class Batcher(Generic[U, F, O]):
             # has ended
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _serve(self, pipeline: PipelineConnection) -> None:
-        busy = False
-        while self._waiting and not pipeline.is_lost:
-            await asyncio.sleep(BATCH_WINDOW_SECONDS if busy else 0)
-            taken = self._take()
-            busy = len(taken) > 1
-            if taken:
-                await self._run(pipeline, taken)
+    async def _serve(self, pipeline: PipelineConnection) -> bool:
+        """Whether the worker is to go on, if calls wait.
+
+        Not while a batch is worked on that began later: its worker takes those who wait now with
+        those whom it answers, in one batch instead of two.
+        """
+        while self._waiting and not self._gathered and not pipeline.is_lost:
+            await self._gather()
+            self._batches_begun = number = self._batches_begun + 1
+            if taken := self._take():
+                await self._run(pipeline, number, taken)
+            if any(other > number for other in self._in_work):
+                return False
+        return True
+
+    @property
+    def _wanted(self) -> int:
+        """How many calls make a batch as large as it is likely to become."""
+        return min(self._expected, self._batch)
+
+    async def _gather(self) -> None:
+        """Waits for those who are likely to call, unless all of them have: as many as were waiting
+        or worked on when calls were last answered. A single caller never waits.
+        """
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) >= self._wanted or loop.time() > self._expected_until:
+            return
+        self._gathered = gathered = loop.create_future()
+        timer = loop.call_later(BATCH_WINDOW_SECONDS, _end, gathered)
+        try:
+            await gathered
+        finally:
+            timer.cancel()
+            self._gathered = None
 
     def _take(self) -> list[_Waiting[U, O]]:
         taken: list[_Waiting[U, O]] = []
@@ -185,8 +256,17 @@ class Batcher(Generic[U, F, O]):
         self._queue.set(len(self._waiting))
         return taken
 
-    async def _run(self, pipeline: PipelineConnection, taken: list[_Waiting[U, O]]) -> None:
+    async def _run(
+        self, pipeline: PipelineConnection, number: int, taken: list[_Waiting[U, O]]
+    ) -> None:
         self._batches.observe(len(taken))
+        self._in_work[number] = _InWork(len(taken), asyncio.get_running_loop().time())
+        try:
+            await self._work_on(pipeline, taken)
+        finally:
+            del self._in_work[number]
+
+    async def _work_on(self, pipeline: PipelineConnection, taken: list[_Waiting[U, O]]) -> None:
         try:
             outcomes = await self._run_together(pipeline, [waiting.unit for waiting in taken])
         except LostRaceError as error:
@@ -263,7 +343,12 @@ class Batcher(Generic[U, F, O]):
         self._fail([waiting], error)
         return False
 
+    def _expect_again(self) -> None:
+        self._expected = sum(batch.calls for batch in self._in_work.values()) + len(self._waiting)
+        self._expected_until = asyncio.get_running_loop().time() + CALLS_AGAIN_SECONDS
+
     def _answer(self, taken: Iterable[_Waiting[U, O]], outcomes: Iterable[O | DomainError]) -> None:
+        self._expect_again()
         for waiting, outcome in zip(taken, outcomes, strict=True):
             if isinstance(outcome, LockedError) and waiting.retries < len(self.retries_seconds):
                 self._put_off(waiting)
@@ -278,7 +363,7 @@ class Batcher(Generic[U, F, O]):
     def _put_off(self, waiting: _Waiting[U, O]) -> None:
         LOCKED_CALLS.labels("RETRIED").inc()
         loop, seconds = asyncio.get_running_loop(), self.retries_seconds[waiting.retries]
-        again = waiting._replace(queued_at=loop.time() + seconds, retries=waiting.retries + 1)
+        again = waiting._replace(retries=waiting.retries + 1)
         loop.call_later(seconds, self._enqueue, again)
 
     def _fail(self, taken: Iterable[_Waiting[U, O]], error: Exception) -> None:
@@ -288,6 +373,11 @@ class Batcher(Generic[U, F, O]):
             self._on_result(error)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
+
+
+def _end(waited_for: asyncio.Future[None]) -> None:
+    if not waited_for.done():
+        waited_for.set_result(None)
 
 
 def _decided(decide: Callable[[U, F], O], unit: U, facts: F) -> O | DomainError:

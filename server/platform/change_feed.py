@@ -13,7 +13,7 @@ transaction, and a poll reads from the oldest transaction on that was under way 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform.database import Database, metadata
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
+from server.platform.statements import Statement, run
 
 POLL_SECONDS = 0.3
 TRUST_SECONDS = 0.9
@@ -81,12 +82,28 @@ change_feed = Table(
 )
 Index("ix_change_feed_create_time", change_feed.c.create_time)
 
-_NEWS = text("""
-SELECT now.server, now.oldest, f.transaction_id, f.kind, f.key, f.create_time
+
+class _News(NamedTuple):
+    """What the server says of itself, and a change, if `is_change`; else there is none to read."""
+
+    server: datetime
+    oldest: int
+    is_change: bool
+    transaction_id: int
+    kind: str
+    key: str
+    create_time: datetime
+
+
+_NEWS = Statement(
+    """
+SELECT now.server, now.oldest, f.kind IS NOT NULL, f.transaction_id, f.kind, f.key, f.create_time
 FROM (SELECT pg_postmaster_start_time() AS server,
   pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest) now
-LEFT JOIN change_feed f ON f.transaction_id >= :since
-""")
+LEFT JOIN change_feed f ON f.transaction_id >= $1::bigint
+""",
+    _News,
+)
 
 
 async def publish(tx: AsyncConnection, kind: ChangeKind, *keys: object) -> None:
@@ -147,8 +164,8 @@ class ChangeFeed:
         """Reads once what has changed. Raises DATABASE_UNAVAILABLE."""
         async with self._polling:
             began = time.monotonic()
-            async with self._db.transaction() as tx:
-                rows = (await tx.execute(_NEWS, {"since": self._since})).all()
+            async with self._db.pipeline() as pipeline, pipeline.autocommit():
+                rows = await run(pipeline, _NEWS(self._since))
             self._take(rows, began)
 
     async def refresh(self) -> bool:
@@ -176,9 +193,9 @@ class ChangeFeed:
         """Stops reading."""
         await self._loop.cancel()
 
-    def _take(self, rows: Collection[Any], began: float) -> None:
-        server, oldest = next(iter(rows))[:2]
-        found = {tuple(row[2:]) for row in rows if row.kind is not None}
+    def _take(self, rows: Sequence[_News], began: float) -> None:
+        server, oldest = rows[0][:2]
+        found = {row[3:] for row in rows if row.is_change}
         # another server, after a failover or restore, numbers its transactions by itself
         lost = server != self._server or oldest < self._since != NEVER_READ
         if lost or began - self._read_at > MISSED_SECONDS:

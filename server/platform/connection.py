@@ -7,14 +7,15 @@ closed, since its answer may still come.
 
 import asyncio
 import contextlib
-import select
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import pq, waiting
-from psycopg.abc import PQGen
+from psycopg.abc import PQGen, Transformer
+
+from server.platform.exchange import Exchange, NoAnswerError, is_readable
 
 MARGIN_SECONDS = 1.0
 """A round trip may take this much longer than the server's time-out of a statement."""
@@ -29,10 +30,6 @@ here only.
 """
 
 RV = TypeVar("RV")
-
-
-class NoAnswerError(psycopg.OperationalError):
-    """The server did not answer in time; the connection is closed."""
 
 
 class UnconfirmedCommitError(psycopg.OperationalError):
@@ -72,6 +69,8 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
         notifications: what `notify` reaches.
         is_committing: whether a COMMIT is under way. It is never cancelled: what a cancelled
             one has done is seen by others before the standby has it.
+        exchange: its round trips of prepared statements.
+        prepared: the statements that are prepared on it, by name, with what reads their rows.
     """
 
     answer_seconds: float = 10.0 + MARGIN_SECONDS
@@ -80,6 +79,16 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
     _is_abandoned = False
     _is_unconfirmed = False
     _notified: frozenset[str] = frozenset()
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.exchange = Exchange(self.pgconn)
+        self.prepared: dict[bytes, Transformer | None] = {}
+
+    async def close(self) -> None:
+        """As the driver's."""
+        self.exchange.close()
+        await super().close()
 
     @property
     def server(self) -> tuple[str, str]:
@@ -101,6 +110,7 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
         one's place.
         """
         self._is_abandoned = True
+        self.exchange.end()
 
     @property
     def is_abandoned(self) -> bool:
@@ -118,8 +128,12 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
 
     async def rollback(self) -> None:
         """As the driver's; what the transaction notified is dropped."""
-        self._notified = frozenset()
+        self.drop_notified()
         await super().rollback()
+
+    def drop_notified(self) -> None:
+        """Forgets what the transaction notified: it is rolled back."""
+        self._notified = frozenset()
 
     def notify(self, channels: Iterable[str]) -> None:
         """Calls the channels' listeners in this process, once, when the transaction is committed.
@@ -165,7 +179,7 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
                 ready = yield wanted
                 is_over = self._is_abandoned or time.monotonic() > deadline
                 # after a stall of the event loop the answer may be there, and only unread
-                if not ready and is_over and not _is_readable(fileno):
+                if not ready and is_over and not is_readable(fileno):
                     raise NoAnswerError("the database did not answer in time")
                 wanted = gen.send(ready)
         except StopIteration as ended:
@@ -187,9 +201,3 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
             else:
                 return
         self.pgconn.finish()
-
-
-def _is_readable(fileno: int) -> bool:
-    poll = select.poll()
-    poll.register(fileno, select.POLLIN)
-    return bool(poll.poll(0))

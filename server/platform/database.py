@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet, WeakValueDictionary
@@ -32,18 +32,26 @@ from server.platform.driver_errors import (
 )
 from server.platform.errors import DomainError, Reason
 from server.platform.pipeline import PipelineConnection, forget_prepared
+from server.platform.pipeline_pool import PING_SECONDS, TRUST_IDLE_SECONDS, PipelinePool
 
 T = TypeVar("T")
 
 POOL_TIMEOUT_SECONDS = 5
-TRUST_IDLE_SECONDS = 1.0
-PING_SECONDS = 2.0
-"""So long a connection has to show that it is alive."""
 RACE_ATTEMPTS = 4
 RACE_BACKOFF_SECONDS = 0.02
 PIPELINE_IDLE_MS = 2_000
 """A shared transaction that says nothing for so long is ended by the database: who was paused in it
 loses its locks.
+"""
+PLANS_BY_KEY = (
+    "-c plan_cache_mode=force_generic_plan -c jit=off"
+    " -c enable_seqscan=off -c enable_bitmapscan=off"
+    " -c enable_hashjoin=off -c enable_mergejoin=off"
+)
+"""How statements of shared transactions are planned: once, and by key. PostgreSQL would plan each
+anew for each use of a few keys, which costs more than to run it. And a plan that is kept must not
+read a table from end to end because the table was small when it was made. In a URL's `options` one
+can say otherwise.
 """
 IDLE_MS = 10_000
 """As PIPELINE_IDLE_MS, of all other transactions, which may have to work something out in
@@ -76,6 +84,7 @@ class Database:
 
     Attributes:
         notifications: whom a commit of this process calls that notifies.
+        pipelines: the connections for prepared statements.
     """
 
     def __init__(self, settings: Settings, url: str) -> None:
@@ -92,12 +101,14 @@ class Database:
         self._connections: WeakSet[PgConnection] = WeakSet()
         self.notifications = Notifications()
         self.engine = self._engine(ordinary, connections=settings.database_pool)
-        self.pipeline_engine = self._engine(pipeline, connections=settings.pipeline_connections)
+        self.pipelines = PipelinePool(
+            partial(self._open_pipeline, pipeline), limit=settings.pipeline_connections
+        )
         timeout = min(settings.report_timeout_ms, settings.statement_timeout_ms)
         self._reports = self._engine(
             f"{ordinary} -c statement_timeout={timeout}", connections=settings.report_pool
         )
-        self.engines = self.engine, self.pipeline_engine, self._reports
+        self.engines = self.engine, self._reports
         self._readers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._changing = asyncio.Semaphore(max(1, settings.database_pool - KEPT_FOR_READS))
         # What is committed on the pool's connections after it carries the log of these to the disk
@@ -166,16 +177,12 @@ class Database:
         async with self._changing, self.transaction() as tx:
             return await work(tx)
 
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator["PipelineConnection"]:
-        """A connection for prepared statements, kept over any number of transactions."""
-        async with _translated(), self.pipeline_engine.connect() as connection:
-            pipeline = await PipelineConnection.of(connection)
-            try:
-                yield pipeline
-            finally:
-                if pipeline.is_lost:
-                    await connection.invalidate()
+    def pipeline(self) -> AbstractAsyncContextManager[PipelineConnection]:
+        """A connection for prepared statements, for a block with any number of transactions.
+
+        Raises DATABASE_UNAVAILABLE.
+        """
+        return self.pipelines.lend()
 
     async def connect(self) -> PgConnection:
         """A connection of its own, outside the pool, in autocommit: to be closed. Raises the
@@ -200,13 +207,14 @@ class Database:
 
     async def close(self) -> None:
         """Closes all connections."""
+        await self.pipelines.close()
         for engine in (*self.engines, self._independent):
             await engine.dispose()
 
-    async def _connect(self, options: str) -> PgConnection:
+    async def _connect(self, options: str, *, defaults: str = "") -> PgConnection:
         parameters = postgres_url.parameters(self._url)
         given: dict[str, Any] = {**postgres_url.preferring(parameters, self._primary)}
-        given["options"] = f"{given.get('options', '')} {options}".strip()
+        given["options"] = f"{defaults} {given.get('options', '')} {options}".strip()
         connection = await PgConnection.connect("", prepare_threshold=2, **given)
         connection.answer_seconds = self._answer_seconds
         connection.notifications = self.notifications
@@ -215,6 +223,11 @@ class Database:
         self._primary = connection.server
         self._connections.add(connection)
         return connection
+
+    async def _open_pipeline(self, options: str) -> PipelineConnection:
+        connection = await self._connect(options, defaults=PLANS_BY_KEY)
+        connection.exchange.keep()
+        return PipelineConnection(connection)
 
     def _engine(self, options: str, *, connections: int) -> AsyncEngine:
         engine = create_async_engine(
@@ -304,14 +317,6 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             is_committing = True
     except DRIVER_ERRORS as error:
         raise translate(error, is_committing=is_committing) from error
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        raise translate(error) from error
 
 
 async def set_statement_timeout(tx: AsyncConnection, *, seconds: int) -> None:

@@ -97,7 +97,7 @@ ON CONFLICT (kind, key) WHERE state = 'OPEN' DO UPDATE SET
 """,
     notifies=ENQUEUED,
 )
-# only the holder of the lease; LEAST passes over NULLs
+# only the holder of the lease, which only an open task has; LEAST passes over NULLs
 _SETTLE = Statement(
     """
 UPDATE outbox_tasks t SET
@@ -109,7 +109,7 @@ UPDATE outbox_tasks t SET
 FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestamptz[], $6::text[],
   $7::timestamptz[])
   AS v (task_id, lease_until, state, attempts, due, error, now)
-WHERE t.task_id = v.task_id AND t.state = 'OPEN' AND t.lease_until = v.lease_until
+WHERE t.task_id = v.task_id AND t.lease_until = v.lease_until
 RETURNING t.state
 """,
     str,
@@ -119,7 +119,7 @@ _LOCK_LEASES = Statement(
 SELECT t.task_id
 FROM unnest($1::uuid[], $2::timestamptz[]) AS v (task_id, lease_until)
 JOIN outbox_tasks t USING (task_id)
-WHERE t.state = 'OPEN' AND t.lease_until = v.lease_until
+WHERE t.lease_until = v.lease_until
 ORDER BY t.task_id FOR NO KEY UPDATE OF t SKIP LOCKED
 """,
     UUID,

@@ -1,20 +1,19 @@
 """Prepared statements, many in one round trip: how `statements.py` sends its commands."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Protocol, Self
-from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import generators, pq
-from psycopg.abc import PQGen
+from psycopg import abc, postgres, pq
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.platform.connection import CANCEL_SECONDS
 from server.platform.connection import DriverConnection as PgConnection
 from server.platform.driver_errors import DRIVER_ERRORS, is_useless, translate
 
@@ -25,7 +24,7 @@ def forget_prepared(connection: Connection, *_: object) -> None:
     """
     driver: Any = None if connection.invalidated else connection.connection.driver_connection
     if driver:
-        _prepared.pop(driver.pgconn, None)
+        driver.prepared.clear()
 
 
 class Prepared(Protocol):
@@ -40,10 +39,15 @@ Sent = tuple[Prepared, Sequence[bytes | None]]
 """A statement and its parameters, as PostgreSQL writes them."""
 
 
-_BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
+_BEGIN, _COMMIT, _ROLLBACK = b"BEGIN", b"COMMIT", b"ROLLBACK"
+_IDLE = pq.TransactionStatus.IDLE
 
 
-_prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
+def _nothing(_: pq.abc.PGconn) -> None: ...
+
+
+def _roll_back(pgconn: pq.abc.PGconn) -> None:
+    pgconn.send_query_params(_ROLLBACK, None)
 
 
 class PipelineConnection:
@@ -57,6 +61,7 @@ class PipelineConnection:
         self._pg = pg
         self._is_committing = False
         self._is_autocommit = False
+        self._is_left = False
         self._attached: list[tuple[Sent, Callable[[list[tuple[Any, ...]]], None]]] = []
 
     @classmethod
@@ -70,6 +75,33 @@ class PipelineConnection:
     def is_lost(self) -> bool:
         """Whether it is closed: take another."""
         return self._pg.closed
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is closed because nobody waited for its answer any more."""
+        return self._is_left
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether another server has taken its server's place: take another connection."""
+        return self._pg.is_abandoned
+
+    async def answers(self, *, seconds: float) -> bool:
+        """Whether the server answers in time; if not, the connection is closed."""
+        try:
+            await self._exchange(_nothing, seconds=seconds)
+        except psycopg.Error:
+            return False
+        return True
+
+    async def reset(self) -> None:
+        """Rolls back what was begun and not committed. Never raises."""
+        self._attached = []
+        await self._roll_back()
+
+    async def close(self) -> None:
+        """Closes it. Never raises."""
+        await self._pg.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -113,11 +145,14 @@ class PipelineConnection:
         if is_useless(error):
             await self._pg.close()
             return
-        _prepared.pop(self._pg.pgconn, None)  # a rollback may deallocate what is prepared
-        with contextlib.suppress(
-            psycopg.Error
-        ):  # then it is closed, and what happened first is reported
-            await self._pg.rollback()
+        await self._roll_back()
+
+    async def _roll_back(self) -> None:
+        self._pg.drop_notified()
+        if not self._pg.closed and self._pg.pgconn.transaction_status != _IDLE:
+            # if it fails the connection is closed, and what happened first is reported
+            with contextlib.suppress(psycopg.Error):
+                await self._exchange(_roll_back, seconds=self._pg.answer_seconds)
 
     async def round_trip(
         self, statements: Sequence[Sent], *, commit: bool = False
@@ -139,70 +174,80 @@ class PipelineConnection:
     async def _send(
         self, statements: Sequence[Sent], *, commit: bool
     ) -> list[list[tuple[Any, ...]]]:
-        pgconn = self._pg.pgconn
-        prepared = _prepared.setdefault(pgconn, set())
-        commands: list[Callable[[], None]] = []
-        if not self._is_autocommit and pgconn.transaction_status == pq.TransactionStatus.IDLE:
-            commands.append(partial(pgconn.send_query_params, _BEGIN, None))
+        pg, prepared = self._pg, self._pg.prepared
+        # What is sent in one round trip is one transaction by itself, unless one has begun.
+        is_begun = pg.pgconn.transaction_status != _IDLE
+        begins = not (is_begun or commit or self._is_autocommit)
         fresh = {s.name: s.sql for s, _ in statements if s.name not in prepared}
-        before = len(commands)
-        for name, sql in fresh.items():
-            commands.append(partial(pgconn.send_close_prepared, name))  # it may be there after all
-            commands.append(partial(pgconn.send_prepare, name, sql))
-        extra = len(commands)
-        self._pg.notify(statement.notifies for statement, _ in statements)
-        for statement, parameters in statements:
-            send = partial(pgconn.send_query_prepared, statement.name, parameters, result_format=1)
-            commands.append(send)
-        if commit:
-            commands.append(partial(pgconn.send_query_params, _COMMIT, None))
-        commands.append(pgconn.pipeline_sync)
-        answers = await self._pipelined(commands, commit=commit)
-        results = [answer[-1] for answer in answers if answer]
+        pg.notify(statement.notifies for statement, _ in statements)
+
+        def queue(pgconn: pq.abc.PGconn) -> None:
+            if begins:
+                pgconn.send_query_params(_BEGIN, None)
+            for name, sql in fresh.items():
+                pgconn.send_close_prepared(name)  # it may be there after all
+                pgconn.send_prepare(name, sql)
+            for statement, parameters in statements:
+                pgconn.send_query_prepared(statement.name, parameters, None, pq.Format.BINARY)
+            if commit and is_begun:
+                pgconn.send_query_params(_COMMIT, None)
+
+        self._is_committing = pg.is_committing = commit
+        try:
+            results = await self._exchange(queue, seconds=pg.answer_seconds)
+        finally:
+            pg.is_committing = False
+        first = begins + 2 * len(fresh)
         # what is prepared stays so, even if a statement after it fails
-        for name, result in zip(fresh, results[before + 1 : extra : 2], strict=True):
+        for name, result in zip(fresh, results[begins + 1 : first : 2], strict=False):
             if result.status == pq.ExecStatus.COMMAND_OK:
-                prepared.add(name)
+                prepared[name] = None
         failed = next((r for r in results if r.status == pq.ExecStatus.FATAL_ERROR), None)
         if failed:
             raise error_from_result(failed)
         if commit:
-            self._pg.committed()
-        return [_rows(self._pg, result) for result in results[extra : extra + len(statements)]]
+            pg.committed()
+        answers = results[first : first + len(statements)]
+        return [_rows(prepared, s.name, r) for (s, _), r in zip(statements, answers, strict=True)]
 
-    async def _pipelined(
-        self, commands: list[Callable[[], None]], *, commit: bool
-    ) -> list[list[pq.abc.PGresult]]:
-        pgconn = self._pg.pgconn
-        self._is_committing = self._pg.is_committing = commit
+    async def _exchange(
+        self, queue: Callable[[pq.abc.PGconn], None], *, seconds: float
+    ) -> list[pq.abc.PGresult]:
+        exchange = self._pg.exchange
         try:
-            pgconn.enter_pipeline_mode()
-            answers = await self._pg.wait(_exchange(pgconn, commands))
-            pgconn.exit_pipeline_mode()
-        except BaseException:
+            exchange.begin()
+            queue(self._pg.pgconn)
+            self._pg.pgconn.pipeline_sync()
+            return await exchange.run(seconds=seconds)
+        except BaseException as error:
             # half-read answers must not meet the next user of the connection
-            await self._pg.close()
+            await self._leave(error)
             raise
+
+    async def _leave(self, error: BaseException) -> None:
+        try:
+            # what is under way is cancelled, so that it holds no locks; but never a commit
+            self._is_left = not isinstance(error, psycopg.Error)
+            if isinstance(error, asyncio.CancelledError) and not self._pg.is_committing:
+                await self._pg.cancel_safe(timeout=CANCEL_SECONDS)
+        except psycopg.Error:
+            pass  # it ends when it finds its connection closed
         finally:
-            self._pg.is_committing = False
-        return answers
+            await self._pg.close()
 
 
-def _exchange(
-    pgconn: pq.abc.PGconn, commands: list[Callable[[], None]]
-) -> PQGen[list[list[pq.abc.PGresult]]]:
-    for command in commands:
-        command()
-    yield from generators.send(pgconn)
-    answers = []
-    for _ in commands:
-        answers.append((yield from generators.fetch_many(pgconn)))
-    return answers
-
-
-def _rows(pg: psycopg.AsyncConnection[Any], result: Any) -> list[tuple[Any, ...]]:
+def _rows(
+    prepared: dict[bytes, abc.Transformer | None], name: bytes, result: pq.abc.PGresult
+) -> list[tuple[Any, ...]]:
     if not result.ntuples:
         return []
-    transformer = Transformer(pg)
-    transformer.set_pgresult(result)
-    return transformer.load_rows(0, result.ntuples, tuple)
+    loading = prepared[name]
+    if loading is None:
+        # without the connection, whose time zone is UTC, and which would never be freed
+        loading = prepared[name] = Transformer(postgres.adapters)
+        loading.set_pgresult(result)
+    else:  # by the loaders found the first time: a prepared statement's columns stay the same
+        loading.set_pgresult(result, set_loaders=False)
+    rows = loading.load_rows(0, result.ntuples, tuple)
+    loading.set_pgresult(None, set_loaders=False)
+    return rows

@@ -77,7 +77,7 @@ class _Token(NamedTuple):
 @dataclass(slots=True, eq=False)
 class ScanUnit:
     """One call: its items are decided together, and with `all_or_nothing` stand or fall
-    together. `tokens` are those of the items, as they were last opened.
+    together. `tokens` are those of the items, as they were opened with `ring`.
     """
 
     operator: Operator
@@ -89,6 +89,7 @@ class ScanUnit:
     content_hash: bytes
     comment: str = ""
     tokens: list[_Token] = field(default_factory=list)
+    ring: qr.KeyRing | None = None
 
     @property
     def call(self) -> idempotency.KeyedCall | None:
@@ -137,6 +138,7 @@ class Redeemer:
                 _decide,
                 _write,
                 Idempotency(attrgetter("call"), answers.dump, answers.load),
+                prepare=self._prepare,
             ),
             batch=batch,
             workers=workers,
@@ -182,13 +184,23 @@ class Redeemer:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return [self._open(token, ring, now) for token, now in tokens]
 
+    def _prepare(self, unit: ScanUnit) -> None:
+        ring = self._key_rings.peek("")
+        if ring is not None:
+            self._open_all(unit, ring)
+
+    def _open_all(self, unit: ScanUnit, ring: qr.KeyRing) -> None:
+        now = clock.now()
+        unit.tokens = [self._resolve(unit, item, ring, now) for item in unit.items]
+        unit.ring = ring
+
     async def _read(
         self, tx: PipelineConnection, units: Sequence[ScanUnit], *, skip_locked: bool
     ) -> _Scans:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
-        now = clock.now()
         for unit in units:
-            unit.tokens = [self._resolve(unit, item, ring, now) for item in unit.items]
+            if unit.ring is not ring:  # it changed meanwhile, or was not at hand
+                self._open_all(unit, ring)
         named = [token for unit in units for token in unit.tokens]
         facts = await statements.read(
             tx,

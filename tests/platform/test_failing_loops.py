@@ -32,6 +32,7 @@ from server.platform import loops as loops_module
 from server.platform.config import load_settings
 from server.platform.connection import DriverConnection
 from server.platform.errors import Reason
+from server.platform.exchange import Exchange
 from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
@@ -106,6 +107,7 @@ class Statements:
         self.fail: dict[int, BaseException] = {}
         for owner, name in (
             (DriverConnection, "wait"),
+            (Exchange, "run"),
             (Redis, "ping"),
             (health.aio.HealthServicer, "set"),
             (selector_events.BaseSelectorEventLoop, "sock_accept"),
@@ -349,7 +351,7 @@ async def test_a_batch_that_fails_is_told_to_those_who_wait_and_the_next_goes_on
         TravellerClient.of(app_server.channel, traveller) for traveller in itertools.count(1)
     )
     await next(clients).order(world.seat())
-    statements = Statements(monkeypatch, "worker")
+    statements = Statements(monkeypatch, "batch worker")
     for error, reason in zip(
         ERRORS, [Reason.DATABASE_UNAVAILABLE, Reason.INTERNAL, Reason.INTERNAL], strict=True
     ):
