@@ -1,9 +1,9 @@
 """How calls are gathered into batches: whoever is likely to call is waited for, for a moment, and
 two workers do not halve the batches for good.
 
-Seen red: with a window after each batch of several calls, as it was, a single caller waits in the
-third test, and the batches of the second are halved; without the rule that the batch which began
-last goes on, the two workers share the calls for ever.
+Seen red: with a window whoever calls, which keeps a single caller waiting; without one, where those
+who were answered together come back in several batches; without its end after a pause; without the
+rule that the batch which began last goes on, where two workers share the calls.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ async def test_two_workers_become_one_again(
 ) -> None:
     """Whom the first answers meanwhile is taken by the second, with whom it answers itself."""
     monkeypatch.setattr(batching, "SECOND_WORKER_SECONDS", 0.001)
-    monkeypatch.setattr(batching, "BATCH_WINDOW_SECONDS", 0.5)
+    monkeypatch.setattr(batching, "BATCH_WINDOW_SECONDS", 0.001)
     monkeypatch.setattr(batching, "CALLS_AGAIN_SECONDS", FOR_EVER)
     calls.held = {1: asyncio.Event(), 2: asyncio.Event()}
     callers = [asyncio.create_task(caller(batcher, 1, 2))]
@@ -192,6 +192,7 @@ async def test_two_workers_become_one_again(
     calls.held[1].set()
     await asyncio.sleep(0.05)
     assert calls.begun == [[1], [2]]
+    monkeypatch.setattr(batching, "BATCH_WINDOW_SECONDS", FOR_EVER)
     calls.held[2].set()
     async with asyncio.timeout(SECONDS):
         await asyncio.gather(*callers)
