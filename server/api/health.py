@@ -15,10 +15,10 @@ from grpc_health.v1 import health, health_pb2
 
 from server.platform.connection import DriverConnection
 from server.platform.database import Database
-from server.platform.exchange import NoAnswerError
 from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import DEGRADED
+from server.platform.round_trips import NoAnswerError
 
 PROBE_SECONDS = 0.5
 """From the end of one look at the database, or Redis, to the next.

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq, waiting
 from psycopg.abc import PQGen, Transformer
 
-from server.platform.exchange import Exchange, NoAnswerError, is_readable
+from server.platform.round_trips import NoAnswerError, RoundTrips, is_readable
 
 MARGIN_SECONDS = 1.0
 """A round trip may take this much longer than the server's time-out of a statement."""
@@ -69,7 +69,7 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
         notifications: what `notify` reaches.
         is_committing: whether a COMMIT is under way. It is never cancelled: what a cancelled
             one has done is seen by others before the standby has it.
-        exchange: its round trips of prepared statements.
+        round_trips: those of prepared statements.
         prepared: the statements that are prepared on it, by name, with what reads their rows.
     """
 
@@ -82,12 +82,12 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.exchange = Exchange(self.pgconn)
+        self.round_trips = RoundTrips(self.pgconn)
         self.prepared: dict[bytes, Transformer | None] = {}
 
     async def close(self) -> None:
         """As the driver's."""
-        self.exchange.close()
+        self.round_trips.close()
         await super().close()
 
     @property
@@ -110,7 +110,7 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
         one's place.
         """
         self._is_abandoned = True
-        self.exchange.end()
+        self.round_trips.end()
 
     @property
     def is_abandoned(self) -> bool:

@@ -226,7 +226,7 @@ class Database:
 
     async def _open_pipeline(self, options: str) -> PipelineConnection:
         connection = await self._connect(options, defaults=PLANS_BY_KEY)
-        connection.exchange.keep()
+        connection.round_trips.keep()
         return PipelineConnection(connection)
 
     def _engine(self, options: str, *, connections: int) -> AsyncEngine:

@@ -89,7 +89,7 @@ class PipelineConnection:
     async def answers(self, *, seconds: float) -> bool:
         """Whether the server answers in time; if not, the connection is closed."""
         try:
-            await self._exchange(_nothing, seconds=seconds)
+            await self._run(_nothing, seconds=seconds)
         except psycopg.Error:
             return False
         return True
@@ -152,7 +152,7 @@ class PipelineConnection:
         if not self._pg.closed and self._pg.pgconn.transaction_status != _IDLE:
             # if it fails the connection is closed, and what happened first is reported
             with contextlib.suppress(psycopg.Error):
-                await self._exchange(_roll_back, seconds=self._pg.answer_seconds)
+                await self._run(_roll_back, seconds=self._pg.answer_seconds)
 
     async def round_trip(
         self, statements: Sequence[Sent], *, commit: bool = False
@@ -194,7 +194,7 @@ class PipelineConnection:
 
         self._is_committing = pg.is_committing = commit
         try:
-            results = await self._exchange(queue, seconds=pg.answer_seconds)
+            results = await self._run(queue, seconds=pg.answer_seconds)
         finally:
             pg.is_committing = False
         first = begins + 2 * len(fresh)
@@ -210,15 +210,15 @@ class PipelineConnection:
         answers = results[first : first + len(statements)]
         return [_rows(prepared, s.name, r) for (s, _), r in zip(statements, answers, strict=True)]
 
-    async def _exchange(
+    async def _run(
         self, queue: Callable[[pq.abc.PGconn], None], *, seconds: float
     ) -> list[pq.abc.PGresult]:
-        exchange = self._pg.exchange
+        round_trips = self._pg.round_trips
         try:
-            exchange.begin()
+            round_trips.begin()
             queue(self._pg.pgconn)
             self._pg.pgconn.pipeline_sync()
-            return await exchange.run(seconds=seconds)
+            return await round_trips.run(seconds=seconds)
         except BaseException as error:
             # half-read answers must not meet the next user of the connection
             await self._leave(error)

@@ -32,7 +32,7 @@ from server.platform import loops as loops_module
 from server.platform.config import load_settings
 from server.platform.connection import DriverConnection
 from server.platform.errors import Reason
-from server.platform.exchange import Exchange
+from server.platform.round_trips import RoundTrips
 from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
@@ -107,7 +107,7 @@ class Statements:
         self.fail: dict[int, BaseException] = {}
         for owner, name in (
             (DriverConnection, "wait"),
-            (Exchange, "run"),
+            (RoundTrips, "run"),
             (Redis, "ping"),
             (health.aio.HealthServicer, "set"),
             (selector_events.BaseSelectorEventLoop, "sock_accept"),

@@ -5,6 +5,7 @@ the lost connection without a reader that is kept (the next caller got DATABASE_
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -67,19 +68,28 @@ async def test_what_is_larger_than_the_socket_takes_goes_out_while_answers_come_
 
 async def stand_still(database_url: str) -> list[str]:
     db = Database(load_settings(), database_url)
+    loop, (reader, writer) = asyncio.get_running_loop(), socket.socketpair()
+
+    def stand() -> None:
+        loop.remove_reader(reader)
+        time.sleep(0.8)
+
     async with db.pipeline() as pipeline, pipeline.autocommit():
         await run(pipeline, ECHO(""))
         pipeline._pg.answer_seconds = 0.4
         asking = asyncio.create_task(run(pipeline, SHORT_SLEEP()))
         await asyncio.sleep(0.05)
-        time.sleep(0.8)  # noqa: ASYNC251 - on purpose
+        loop.add_reader(reader, stand)
+        writer.send(b"now")
         answer = await asking
+    reader.close()
+    writer.close()
     await db.close()
     return answer
 
 
 def test_an_answer_that_came_while_the_loop_stood_still_is_read(database_url: str) -> None:
-    """Also by uvloop, which runs what is timed before what has come."""
+    """By uvloop too, which runs what is timed before it looks for what has come."""
     assert asyncio.run(stand_still(database_url)) == [""]
     assert uvloop.run(stand_still(database_url)) == [""]
 

@@ -20,7 +20,7 @@ class NoAnswerError(psycopg.OperationalError):
     """The server did not answer in time; the connection is closed."""
 
 
-class Exchange:
+class RoundTrips:
     """The round trips of one connection, one at a time."""
 
     def __init__(self, pgconn: pq.abc.PGconn) -> None:
