@@ -76,7 +76,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How a run that failed is run again."""
     config = terminalreporter.config
     if config.getoption("runs") > 1:
-        again = "--runs={runs} --randomly-seed={randomly_seed}".format(**vars(config.option))
+        seed = getattr(config.option, "randomly_seed", None)
+        again = f"--runs={runs.runs} --randomly-seed={seed}"
         for report in terminalreporter.stats.get("failed", []):
             terminalreporter.write_line(
                 f"Again: .venv/bin/python -m pytest {again} '{report.nodeid}'"

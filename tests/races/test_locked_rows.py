@@ -35,7 +35,7 @@ LOCKS = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _own_waits() -> Iterator[None]:
     with timeouts.the_products_own():
         yield
