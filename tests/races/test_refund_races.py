@@ -167,7 +167,8 @@ async def limited(jobs: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
 
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
-    settings = load_settings(database_pool=12)
+    # who waits in a row for the same stock waits long on a busy machine; a deadlock is still one
+    settings = load_settings(database_pool=12, lock_timeout_ms=20_000)
     async with (
         a_world(database_url, seats=SEATS, departures=2, max_per_traveller=5000) as world,
         a_scenario(database_url) as scenario,
