@@ -112,7 +112,7 @@ async def test_an_abandoned_connection_is_not_waited_for(db: Database) -> None:
 
 
 async def sleepers(db: Database) -> int:
-    """How many sleep now. A transaction sees one moment of what all do, so each look has its own."""
+    """How many sleep now: a transaction sees one moment of it, so each look has one of its own."""
     async with db.transaction() as tx:
         count: int = (await tx.execute(SLEEPERS)).scalar_one()
         return count
