@@ -106,7 +106,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if not selection.needs_server(item):
+        if selection.is_fast(item):
             item.add_marker(pytest.mark.fast)
 
 

@@ -1,4 +1,5 @@
-"""Which tests need no server: those that `make test-fast` runs.
+"""Which tests are fast: those that need no server and are not marked as slow, which `make test-fast`
+runs.
 
 Nobody keeps a list: a test needs one if a fixture of it, however far away, starts the services, or
 if its module has something at hand that starts a server of its own.
@@ -20,7 +21,12 @@ STARTERS = (
 END_TO_END = Path(__file__).parents[1] / "e2e"
 
 
-def needs_server(item: pytest.Item) -> bool:
+def is_fast(item: pytest.Item) -> bool:
+    """Whether `make test-fast` runs the test."""
+    return not _needs_server(item) and item.get_closest_marker("slow") is None
+
+
+def _needs_server(item: pytest.Item) -> bool:
     """Whether the test needs PostgreSQL, Redis, a simulator or a server in a process of its own."""
     return (
         SERVICES in getattr(item, "fixturenames", ())

@@ -296,6 +296,7 @@ def sealed(key: QrKey, chance: random.Random) -> str:
     return qr.seal(claims, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_of_a_million_forgeries_none_is_accepted(
     part: int, monkeypatch: pytest.MonkeyPatch
