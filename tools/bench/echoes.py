@@ -2,7 +2,7 @@
 
     python -m tools.bench.echoes --rounds 5
 
-Both are called in turn. What is called is `tools/bench_echo.py`: requests and answers of a
+Both are called in turn. What is called is `tools/bench/echo_server.py`: requests and answers of a
 redemption's size, Redeem as a plain function on our transport. The client is in Go, as of
 `tools.bench.pairs`.
 """
@@ -33,7 +33,7 @@ SHOWN = ("calls_per_second", "server_us", "client_us", "p50_ms", "p99_ms")
 def echo_server(transport: str) -> Iterator[tuple[int, int]]:
     """An echo in a process of its own; its process id and port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.bench_echo", "--transport", transport],
+        [sys.executable, "-m", "tools.bench.echo_server", "--transport", transport],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -170,7 +170,7 @@ def running(build: Build, options: Any) -> Iterator[None]:
             pid, said = _start(stack, serve, build, kind, Setting(clean | settings, PORTS))
             build.servers[kind] = Server(pid, int(said[1]), int(said[2]))
         # of this checkout, and by grpc.aio, whatever the build: the yardstick
-        echo: list[str | Path] = [sys.executable, "-m", "tools.bench_echo"]
+        echo: list[str | Path] = [sys.executable, "-m", "tools.bench.echo_server"]
         ours = Build("echo", HERE.parents[1], build.folder)
         pid, said = _start(stack, echo, ours, "echo", Setting({**os.environ}, ECHO_PORT))
         build.servers["echo"] = Server(pid, int(said[1]), 0)

@@ -309,7 +309,7 @@ async def memory(
 def echo_server(environment: dict[str, str], *arguments: str) -> Iterator[EchoProcess]:
     """A yardstick that runs meanwhile."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.bench_echo", *arguments],
+        [sys.executable, "-m", "tools.bench.echo_server", *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
