@@ -1,5 +1,5 @@
-"""Which tests are fast: those that need no server and are not marked as slow, which `make test-fast`
-runs.
+"""Which tests are fast, and run by `make test-fast`: those that need no server and are not marked
+as slow.
 
 Nobody keeps a list: a test needs one if a fixture of it, however far away, starts the services, or
 if its module has something at hand that starts a server of its own.
