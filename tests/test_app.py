@@ -140,7 +140,7 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
                 base_url=f"http://127.0.0.1:{app.http_port}", timeout=PATIENCE_SECONDS
             ) as http,
         ):
-            stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+            stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
             given = {"username": "olga", "password": PASSWORD, "terminal_device_id": "T-1"}
             parent = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
             traced = (("traceparent", parent),)
@@ -152,7 +152,9 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
                 scan=redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry"),
             )
             bearer = ("authorization", f"Bearer {login.access_token}")
-            answers = [each async for each in stub.ScanStream([scan], metadata=(*traced, bearer))]
+            answers = [
+                each async for each in stub.ScanStream(iter([scan]), metadata=(*traced, bearer))
+            ]
             assert [part.scan_id for each in answers for part in each.answers] == ["1"]
             redeem = redemption_pb2.RedeemRequest(qr_token="x", function_code="ferry")
             await stub.Redeem(redeem, metadata=(*traced, bearer))

@@ -104,8 +104,8 @@ async def test_a_block_set_meanwhile_passes_on(
     )
     assert await world.sql(events, new.ticket_code) == [("block", "system")]
     # it is lifted from the new one, by whichever code
-    answer = await staff.administrator.unblock(old.ticket_code)
-    assert (answer.blocked, answer.successor_ticket_code) == (False, new.ticket_code)
+    lifted = await staff.administrator.unblock(old.ticket_code)
+    assert (lifted.blocked, lifted.successor_ticket_code) == (False, new.ticket_code)
     assert not await blocked(world, new.ticket_code)
     await valid_now(world)
     printed = (await client.call("IssueTicketQr", request)).encrypted_data

@@ -262,12 +262,12 @@ async def test_quotes_are_the_callers_and_the_tickets(
     ):
         assert (await refusal(call)).reason == Reason.QUOTE_INVALID
     other = TravellerClient.of(server.channel, 2)
-    for call in (
+    for foreign in (
         change(other, first.ticket_code, quoted),
         quote_change(other, first.ticket_code, world.seat(2)),
         quote_change(other, "DIR-DT-20261121-999999", world.seat(2)),
     ):
-        assert (await refusal(call)).reason == Reason.NOT_FOUND
+        assert (await refusal(foreign)).reason == Reason.NOT_FOUND
 
 
 async def test_another_price_ends_a_quote(

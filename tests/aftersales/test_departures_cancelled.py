@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from deeptravel.admin.v1 import catalog_pb2
-from deeptravel.ticketing.v1 import offer_pb2, payment_pb2, refund_pb2
+from deeptravel.ticketing.v1 import offer_pb2, order_pb2, payment_pb2, refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 
 from server.platform.errors import Reason
@@ -93,7 +93,7 @@ async def refunds_of(world: World) -> list[tuple[Any, ...]]:
     return await world.sql("SELECT cause, amount_minor FROM refunds ORDER BY order_id, refund_no")
 
 
-async def events_of(world: World, order: Any) -> str:
+async def events_of(world: World, order: order_pb2.Order) -> str:
     query = (
         "SELECT string_agg(event, ' ' ORDER BY e.sequence) FROM order_events e"
         " JOIN orders o USING (order_id) WHERE order_code = %s"
@@ -315,9 +315,9 @@ async def test_the_choice(
     assert "不收手续费" in quoted.rule_zh
     changed = await change(client, first.ticket_code, quoted.change_quote)
     assert changed.ticket.changes_made == 0
-    quoted = await quote(client, second.order_id, second.ticket_code)
-    assert (quoted.amount_minor, quoted.fee_minor) == (10_000, 0)
-    await request_refund(client, second.order_id, quoted.refund_quote)
+    refundable = await quote(client, second.order_id, second.ticket_code)
+    assert (refundable.amount_minor, refundable.fee_minor) == (10_000, 0)
+    await request_refund(client, second.order_id, refundable.refund_quote)
     await scenario.drain()
     assert await refunds_of(world) == [("TRAVELLER", 10_000)]
     # its time has come

@@ -459,8 +459,8 @@ async def test_a_change_keeps_the_percentage_of_its_moment(
     (second,) = await tickets(client, order_id=made.order.order_id)
     again = await swap(client, second.ticket_code, world.seat(3, SECOND))
     await scenario.pay(again.order.order_id)
-    quoted = await quote(client, again.order.order_id)
-    assert (quoted.amount_minor, quoted.tickets[0].percent) == (8_000, 80)
+    refundable = await quote(client, again.order.order_id)
+    assert (refundable.amount_minor, refundable.tickets[0].percent) == (8_000, 80)
     (third,) = await tickets(client, order_id=again.order.order_id)
     await world.sql(
         "UPDATE snapshots SET content = jsonb_set(content, '{policy,refund_tiers}',"

@@ -24,7 +24,7 @@ from server.partners import partner_tickets
 from server.platform import change_feed
 from server.platform.errors import Reason
 from tests.support import gate
-from tests.support.gate import scan_message
+from tests.support.gate import next_answers, scan_message
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_client import CP, Market, PartnerClient
 from tests.support.rpc_server import read_refusal
@@ -197,13 +197,13 @@ async def test_a_closed_session_redeems_no_more(database_url: str, redis_url: st
         stream = terminal.stream()
         message = scan_message("1", tickets[0].qr, session_code=session)
         await stream.write(message)
-        assert (await stream.read()).answers[0].answer.ticket_code
+        assert (await next_answers(stream))[0].answer.ticket_code
         await world.change("UPDATE validator_sessions SET close_time = now()")
         await asyncio.sleep(WITHIN_SECONDS)  # what is promised, not luck
         await stream.write(scan_message("2", tickets[1].qr, session_code=session))
-        assert (await stream.read()).answers[0].failure.reason == Reason.SESSION_NOT_OPEN
+        assert (await next_answers(stream))[0].failure.reason == Reason.SESSION_NOT_OPEN
         await stream.write(scan_message("3", tickets[1].qr))
-        assert (await stream.read()).answers[0].answer.ticket_code
+        assert (await next_answers(stream))[0].answer.ticket_code
         await stream.done_writing()
 
 
@@ -221,7 +221,7 @@ async def test_a_stream_goes_on_with_a_log_in_that_was_refreshed(
         log_in = access_pb2.OperatorLoginRequest(
             username="olga", password=gate.PASSWORD, terminal_device_id="T-1"
         )
-        first: Any = await world.log_in(server.channel)
+        first = await world.log_in(server.channel)
         tokens = await first.stub.OperatorLogin(log_in)
         terminal = gate.Terminal("T-1", tokens.access_token, first.stub)
         ends = (
@@ -232,13 +232,13 @@ async def test_a_stream_goes_on_with_a_log_in_that_was_refreshed(
         tickets = await world.tickets(2)
         stream = terminal.stream()
         await stream.write(scan_message("1", tickets[0].qr))
-        assert (await stream.read()).answers[0].answer.ticket_code
+        assert (await next_answers(stream))[0].answer.ticket_code
         await asyncio.sleep(2 * RECHECK_SECONDS)  # until it is looked at, and remembered
         request = access_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
         await first.stub.RefreshToken(request)
         await asyncio.sleep(seconds + WITHIN_SECONDS)
         await stream.write(scan_message("2", tickets[1].qr))
-        assert (await stream.read()).answers[0].answer.ticket_code
+        assert (await next_answers(stream))[0].answer.ticket_code
         await world.sql(ends, -1)
         await world.change("SELECT")
         with pytest.raises(grpc.aio.AioRpcError) as ended:

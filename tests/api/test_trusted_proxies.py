@@ -116,7 +116,7 @@ async def test_failed_log_ins_count_by_whom_the_proxy_tells(
         channel_to(app) as channel,
         json_client(app) as http,
     ):
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         wrong = access_pb2.OperatorLoginRequest(**given, password="guess")
         right = access_pb2.OperatorLoginRequest(**given, password=PASSWORD)
         guesser, operator = (("x-forwarded-for", STRANGER),), (("x-forwarded-for", PARTNER),)

@@ -51,7 +51,7 @@ def reason(call: Any, request: Any, metadata: Any) -> str:
 
 def sell(channel: grpc.Channel, api_key: str) -> tuple[str, str]:
     """A partner makes a batch, reads it, and issues a QR: the ticket's code and the QR's text."""
-    partner: Any = ota_service_pb2_grpc.OtaServiceStub(channel)
+    partner = ota_service_pb2_grpc.OtaServiceStub(channel)
     metadata = (("x-api-key", api_key),)
     request = ota.BulkGenerateTicketsRequest(
         product_id=106,
@@ -82,7 +82,8 @@ def sell(channel: grpc.Channel, api_key: str) -> tuple[str, str]:
 
     page = ota.ListTicketsRequest(batch_id=batch.batch_id, page_token=batch.next_page_token)
     rest = partner.ListTickets(page, metadata=metadata)
-    codes = [ticket.ticket_code for ticket in (*batch.tickets, *rest.tickets)]
+    codes = [ticket.ticket_code for ticket in batch.tickets]
+    codes += [ticket.ticket_code for ticket in rest.tickets]
     streamed = list(
         partner.StreamBatchTickets(
             ota.StreamBatchTicketsRequest(batch_id=batch.batch_id, with_qr=True), metadata=metadata
@@ -103,7 +104,7 @@ def redeem(channel: grpc.Channel, credentials: Any, ticket_code: str, qr: str) -
     """An operator logs in, looks, redeems both entitlements, is refused a third time, and reads
     what happened.
     """
-    gate: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+    gate = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
     terminal = credentials["terminal_device_id"]
     tokens = gate.OperatorLogin(
         access_pb2.OperatorLoginRequest(**credentials["operator"], terminal_device_id=terminal)

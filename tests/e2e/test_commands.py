@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -52,7 +51,7 @@ def one_qr(server: ServerProcess, ticket_code: str = "") -> tuple[str, str]:
     """A ticket's code and a QR of it."""
     metadata = server.metadata("partner")
     with grpc.insecure_channel(server.target) as channel:
-        stub: Any = ota_service_pb2_grpc.OtaServiceStub(channel)
+        stub = ota_service_pb2_grpc.OtaServiceStub(channel)
         if not ticket_code:
             batch = stub.BulkGenerateTickets(
                 ota_service_pb2.BulkGenerateTicketsRequest(
@@ -70,7 +69,7 @@ def one_qr(server: ServerProcess, ticket_code: str = "") -> tuple[str, str]:
 def look(server: ServerProcess, token: str) -> str:
     """Why the QR is no good, as the server says."""
     with grpc.insecure_channel(server.target) as channel:
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         answer = stub.DecryptQr(
             redemption_pb2.DecryptQrRequest(encrypted_data=token), metadata=server.metadata()
         )
@@ -175,7 +174,7 @@ def test_commands_without_a_server(tmp_path: Path) -> None:
         ServerProcess(data_dir=tmp_path) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
-        stub: Any = admin_service_pb2_grpc.AdminServiceStub(channel)
+        stub = admin_service_pb2_grpc.AdminServiceStub(channel)
         tokens = stub.AdminLogin(account_pb2.AdminLoginRequest(username="root", password=PASSWORD))
         assert tokens.access_token
 

@@ -75,7 +75,7 @@ def test_embedded_services_that_die_come_back_with_their_data(tmp_path: Path, wo
         grpc.insecure_channel(server.target) as channel,
     ):
         metadata = server.metadata()
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         opening = access_pb2.OpenValidatorSessionRequest(
             terminal_device_id=server.credentials["terminal_device_id"]
         )

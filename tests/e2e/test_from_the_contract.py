@@ -448,7 +448,7 @@ def test_limit_is_one_on_both_transports(
     code, api_key = new_partner(admin, requests_per_minute=4)
     partner = Caller(http, **{"X-Api-Key": api_key})
     with grpc.insecure_channel(served.target) as channel:
-        stub: Any = ota_service_pb2_grpc.OtaServiceStub(channel)
+        stub = ota_service_pb2_grpc.OtaServiceStub(channel)
 
         def call() -> Any:
             _, done = stub.GetInventory.with_call(

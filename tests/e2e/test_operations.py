@@ -54,7 +54,7 @@ def test_metrics_and_channelz_answer_on_the_operations_address_alone(
     """Seen red: both answered anybody on the public ports."""
     for _ in range(CALLS):  # each on a connection of its own, which any worker may get
         with grpc.insecure_channel(server.target) as channel:
-            stub: Any = ticketing_service_pb2_grpc.TicketingServiceStub(channel)
+            stub = ticketing_service_pb2_grpc.TicketingServiceStub(channel)
             stub.ListHotCities(offer_pb2.ListHotCitiesRequest())
     with httpx2.Client(base_url=server.url) as public:
         refused = public.get("/metrics")

@@ -219,7 +219,7 @@ def test_second_start_keeps_data_and_credentials(data_dir: Path) -> None:
         assert "is in use by another server" in complaint(run_serve(data_dir, {}))
         metadata = server.metadata()
         with grpc.insecure_channel(server.target) as channel:
-            stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+            stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
             code = stub.OpenValidatorSession(open_session(server), metadata=metadata).session_code
         server.kill()
     with ServerProcess(data_dir=data_dir) as server:
@@ -285,14 +285,15 @@ def test_calls_in_flight_finish_and_new_ones_are_refused(
         ThreadPoolExecutor(1) as pool,
     ):
         operator, supervisor = server.metadata(), server.metadata("supervisor")
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         health: Any = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == SERVING
         for caller in (operator, supervisor):  # known before the lock, which would keep them out
             stub.ListRedemptions(redemption_pb2.ListRedemptionsRequest(), metadata=caller)
         leave = threading.Event()
-        scans = stub.ScanStream(iter(leave.wait, True), metadata=operator)
+        silence: Any = iter(leave.wait, True)  # nothing, until it is set
+        scans = stub.ScanStream(silence, metadata=operator)
         with locked(database_url) as lock:
             in_flight = stub.OpenValidatorSession.future(open_session(server), metadata=operator)
             body = {"terminal_device_id": server.credentials["terminal_device_id"]}
@@ -328,7 +329,7 @@ async def test_stop_under_load(data_dir: Path, env: dict[str, str], number: sign
         request = redemption_pb2.ListRedemptionsRequest()
 
         async def call_until_refused(channel: grpc.aio.Channel) -> None:
-            stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+            stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
             while True:
                 try:
                     await stub.ListRedemptions(request, metadata=metadata)
@@ -370,7 +371,7 @@ def test_second_interrupt_stops_at_once(
         grpc.insecure_channel(server.target) as channel,
         locked(database_url) as lock,
     ):
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         call = stub.OpenValidatorSession.future(open_session(server), metadata=server.metadata())
         wait_for_waiters(lock, 1)
         server.process.send_signal(signal.SIGINT)
@@ -389,7 +390,7 @@ def test_drain_time_is_bounded(data_dir: Path, env: dict[str, str], database_url
         grpc.insecure_channel(server.target) as channel,
         locked(database_url) as lock,
     ):
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         call = stub.OpenValidatorSession.future(open_session(server), metadata=server.metadata())
         wait_for_waiters(lock, 1)
         began = time.monotonic()
@@ -487,7 +488,7 @@ def is_open(port: int) -> bool:
 
 def call_once(server: ServerProcess, metadata: Any) -> str:
     with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+        stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         return code_of(
             stub.ListRedemptions.future(redemption_pb2.ListRedemptionsRequest(), metadata=metadata)
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from deeptravel.ticketing.v1 import order_pb2
 
 from server.orders import events
 from server.platform.errors import Reason
@@ -73,6 +74,7 @@ async def test_moves_come_as_they_happen_until_the_order_is_final(
     await client.cancel(order.order_id)
     for watch in watches:
         last = await watch.read()
+        assert isinstance(last, order_pb2.WatchOrderResponse)
         assert told(last) == (2, "order.cancelled", "CANCELLED")
         assert CANCEL_REASON[last.cancel_reason] == "TRAVELLER"
         assert last.occurred_time.ToDatetime() >= order.create_time.ToDatetime()

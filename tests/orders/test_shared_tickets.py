@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
-from deeptravel.ticketing.v1 import ticket_pb2
+from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 
 from server.platform.errors import Reason
 from tests.support.changes import changes_are_seen
@@ -83,7 +83,7 @@ class Party:
         world: World,
         client: TravellerClient,
         scenario: OrderScenario,
-        order: Any,
+        order: order_pb2.Order,
         found: list[Any],
     ) -> None:
         self.world, self.client, self.scenario, self.order_id = (

@@ -7,10 +7,9 @@ Partners', and what processes and gates do to each other, are in test_ticket_exp
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
 import pytest
 from deeptravel.admin.v1 import catalog_pb2
-from deeptravel.ticketing.v1 import ticket_pb2
+from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 
 from server.platform.errors import Reason
 from tests.support.changes import changes_are_seen
@@ -102,7 +101,7 @@ async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
     return await Manager.hired(scenario.db, server.channel)
 
 
-async def order_state(client: TravellerClient, order: Any) -> str:
+async def order_state(client: TravellerClient, order: order_pb2.Order) -> str:
     return ORDER_STATE[(await client.get(order.order_id)).state]
 
 
@@ -117,7 +116,7 @@ async def test_the_order_is_completed_and_its_owner_hears_of_it(
     await long_ago(world)
     await expirer.run()
     heard = []
-    while (move := await watch.read()) is not grpc.aio.EOF:
+    async for move in watch:
         heard.append((move.event, ORDER_STATE[move.state], move.ticket_code))
     expired = [("ticket.expired", "PAID", each.ticket_code) for each in found]
     assert sorted(heard[:-1]) == sorted(expired)

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
-from deeptravel.ticketing.v1 import payment_pb2
+from deeptravel.ticketing.v1 import order_pb2, payment_pb2
 from google.api import httpbody_pb2
 
 from server.platform.errors import Reason
@@ -132,7 +132,7 @@ async def test_what_cannot_be_understood_is_refused(scenario: PaymentScenario) -
     assert await stored(scenario) == 0
 
 
-async def test_both_of_wechats_keys(scenario: PaymentScenario, order: Any) -> None:
+async def test_both_of_wechats_keys(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     body = envelope(scenario, transaction(scenario, number))
     for signer in (
@@ -147,7 +147,7 @@ async def test_both_of_wechats_keys(scenario: PaymentScenario, order: Any) -> No
     await scenario.paid(order)
 
 
-async def test_over_grpc_too(scenario: PaymentScenario, order: Any) -> None:
+async def test_over_grpc_too(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     body = envelope(scenario, transaction(scenario, number))
     headers = by_public_key(scenario.wechat.merchant).headers(body)
@@ -174,7 +174,9 @@ async def test_without_a_merchant(
 # What is WeChat's, and repeated
 
 
-async def test_the_same_any_number_of_times_at_once(scenario: PaymentScenario, order: Any) -> None:
+async def test_the_same_any_number_of_times_at_once(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     body = envelope(scenario, transaction(scenario, number))
     answers = await asyncio.gather(*(post(scenario, body) for _ in range(20)))
@@ -184,7 +186,9 @@ async def test_the_same_any_number_of_times_at_once(scenario: PaymentScenario, o
     assert len(await scenario.tickets(order)) == 2
 
 
-async def test_the_same_payment_under_many_ids(scenario: PaymentScenario, order: Any) -> None:
+async def test_the_same_payment_under_many_ids(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     content = transaction(scenario, number)
     bodies = [envelope(scenario, content, number=f"EV-{n}") for n in range(20)]
@@ -198,7 +202,7 @@ async def test_the_same_payment_under_many_ids(scenario: PaymentScenario, order:
     assert await scenario.incidents() == []
 
 
-async def test_out_of_order(scenario: PaymentScenario, order: Any) -> None:
+async def test_out_of_order(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     """The refund's before the payment's."""
     await scenario.wechat.switch(hold_notices=True, down={"close": -1})
     await scenario.pay(order)
@@ -218,7 +222,7 @@ async def test_out_of_order(scenario: PaymentScenario, order: Any) -> None:
     assert await scenario.incidents() == []
 
 
-async def test_a_notice_after_the_query(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_notice_after_the_query(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.wechat.switch(hold_notices=True)
     await scenario.pay(order)
     await scenario.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
@@ -244,7 +248,7 @@ async def test_a_notice_after_the_query(scenario: PaymentScenario, order: Any) -
     ],
 )
 async def test_what_we_did_not_ask_for(
-    scenario: PaymentScenario, order: Any, changes: dict[str, Any], kind: str
+    scenario: PaymentScenario, order: order_pb2.Order, changes: dict[str, Any], kind: str
 ) -> None:
     """An administrator's: no tickets, and no refund by itself. The right notice still does its
     work.
@@ -270,7 +274,7 @@ async def test_an_order_that_is_not_ours(scenario: PaymentScenario, number: str)
 
 
 async def test_another_transaction_of_the_same_payment(
-    scenario: PaymentScenario, order: Any
+    scenario: PaymentScenario, order: order_pb2.Order
 ) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     await tell(scenario, number)
@@ -280,7 +284,9 @@ async def test_another_transaction_of_the_same_payment(
 
 
 @pytest.mark.parametrize("event", ["TRANSACTION.SUCCESS", "TRANSACTION.PAYERROR"])
-async def test_news_of_what_is_not_paid(scenario: PaymentScenario, order: Any, event: str) -> None:
+async def test_news_of_what_is_not_paid(
+    scenario: PaymentScenario, order: order_pb2.Order, event: str
+) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     content = transaction(scenario, number, trade_state="NOTPAY")
     assert (await post(scenario, envelope(scenario, content, event=event))).status_code == 200
@@ -289,7 +295,8 @@ async def test_news_of_what_is_not_paid(scenario: PaymentScenario, order: Any, e
     assert await scenario.tickets(order) == []
 
 
-async def test_news_of_a_kind_we_do_not_know(scenario: PaymentScenario, order: Any) -> None:
+@pytest.mark.usefixtures("order")
+async def test_news_of_a_kind_we_do_not_know(scenario: PaymentScenario) -> None:
     body = envelope(scenario, {"what": "ever"}, event="COUPON.USE")
     assert (await post(scenario, body)).status_code == 200
     await scenario.idle()
@@ -297,7 +304,6 @@ async def test_news_of_a_kind_we_do_not_know(scenario: PaymentScenario, order: A
         await scenario.world.value("SELECT state FROM outbox_tasks WHERE kind = 'notice'") == "DONE"
     )
     assert await scenario.incidents() == []
-    assert order
 
 
 async def test_a_refund_we_did_not_ask_for(scenario: PaymentScenario) -> None:
@@ -335,7 +341,7 @@ async def test_wechat_with_all_its_oddities(own_scenario: PaymentScenario) -> No
     assert await scenario.incidents() == ["NOTICE_REFUSED"]
 
 
-async def test_a_forger_who_stops(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_forger_who_stops(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.wechat.switch(forged_notices=True)
     await scenario.pay(order)
     await asyncio.sleep(0.1)

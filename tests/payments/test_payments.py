@@ -85,7 +85,9 @@ async def test_a_blocked_traveller_does_not_log_in(scenario: PaymentScenario) ->
 # CreatePayment
 
 
-async def test_what_the_phone_needs_to_pay(scenario: PaymentScenario, order: Any) -> None:
+async def test_what_the_phone_needs_to_pay(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     created = await scenario.create(order)
     payment, sign = created.payment, created.pay_sign
     assert (state(payment), payment.amount_minor, payment.currency_code) == (
@@ -112,7 +114,9 @@ async def test_what_the_phone_needs_to_pay(scenario: PaymentScenario, order: Any
     assert not again.HasField("pay_sign")
 
 
-async def test_a_repeat_leads_to_the_same_payment(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_repeat_leads_to_the_same_payment(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     calls = await asyncio.gather(*(scenario.create(order) for _ in range(8)))
     assert len({call.payment.out_trade_no for call in calls}) == 1
     assert len({call.pay_sign.package for call in calls}) == 1
@@ -120,7 +124,7 @@ async def test_a_repeat_leads_to_the_same_payment(scenario: PaymentScenario, ord
 
 
 async def test_a_repeat_with_its_id_gets_the_first_answer(
-    scenario: PaymentScenario, order: Any
+    scenario: PaymentScenario, order: order_pb2.Order
 ) -> None:
     first = await scenario.create(order, "pay-1")
     assert await scenario.create(order, "pay-1") == first
@@ -129,7 +133,7 @@ async def test_a_repeat_with_its_id_gets_the_first_answer(
     assert (await refusal(scenario.create(other, "pay-1"))).reason is Reason.IDEMPOTENCY_MISMATCH
 
 
-async def test_a_lost_answer_of_wechat(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_lost_answer_of_wechat(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.wechat.switch(lost_answers={"prepay": -1})
     found = await refusal(scenario.create(order, "pay-1"))
     assert found.reason is Reason.PAYMENT_PROVIDER_UNAVAILABLE
@@ -140,7 +144,7 @@ async def test_a_lost_answer_of_wechat(scenario: PaymentScenario, order: Any) ->
     await scenario.paid(order)
 
 
-async def test_only_ones_own_order(scenario: PaymentScenario, order: Any) -> None:
+async def test_only_ones_own_order(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     other = TravellerClient.of(scenario.server.channel, 2)
     request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
     assert (await refusal(other.call("CreatePayment", request))).reason is Reason.NOT_FOUND
@@ -148,7 +152,7 @@ async def test_only_ones_own_order(scenario: PaymentScenario, order: Any) -> Non
     assert (await refusal(other.call("GetPayment", get))).reason is Reason.NOT_FOUND
 
 
-async def test_only_what_is_held(scenario: PaymentScenario, order: Any) -> None:
+async def test_only_what_is_held(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.client.cancel(order.order_id)
     assert (await refusal(scenario.create(order))).reason is Reason.ORDER_STATE_REFUSES
     second = await scenario.client.order(scenario.world.seat())
@@ -157,7 +161,7 @@ async def test_only_what_is_held(scenario: PaymentScenario, order: Any) -> None:
     await scenario.until_state(second, "CANCELLED")
 
 
-async def test_what_wechat_refuses(scenario: PaymentScenario, order: Any) -> None:
+async def test_what_wechat_refuses(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.world.sql("UPDATE travellers SET openid = 'nobody' WHERE traveller_id = 1")
     found = await refusal(scenario.create(order))
     assert found.reason is Reason.PAYMENT_REFUSED
@@ -179,7 +183,7 @@ async def test_nothing_to_pay(scenario: PaymentScenario) -> None:
 
 
 async def test_an_order_cancelled_while_wechat_is_asked(
-    scenario: PaymentScenario, order: Any
+    scenario: PaymentScenario, order: order_pb2.Order
 ) -> None:
     """Closed at WeChat before WeChat has heard of it, as the first attempts fail, so it is
     closed once more.
@@ -198,7 +202,9 @@ async def test_an_order_cancelled_while_wechat_is_asked(
         scenario.wechat.pay(number)
 
 
-async def test_a_payment_that_wechat_closed(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_payment_that_wechat_closed(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     """A new one is asked for, under another number."""
     first = (await scenario.create(order)).payment
     await scenario.close_at_wechat(first.out_trade_no)
@@ -210,7 +216,9 @@ async def test_a_payment_that_wechat_closed(scenario: PaymentScenario, order: An
     await scenario.paid(order)
 
 
-async def test_a_prepay_that_wechat_closed_unasked(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_prepay_that_wechat_closed_unasked(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     await scenario.wechat.switch(lost_answers={"prepay": -1})
     await refusal(scenario.create(order))
     await scenario.wechat.switch(lost_answers={})
@@ -242,11 +250,13 @@ async def test_without_a_merchant(database_url: str, redis_url: str) -> None:
 # GetPayment, and what happens without notices
 
 
-async def test_no_payment_yet(scenario: PaymentScenario, order: Any) -> None:
+async def test_no_payment_yet(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     assert (await refusal(scenario.payment(order))).reason is Reason.NOT_FOUND
 
 
-async def test_a_lost_notice_is_found_by_looking(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_lost_notice_is_found_by_looking(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     await scenario.wechat.switch(lost_notices=True)
     await scenario.pay(order)
     await scenario.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
@@ -254,14 +264,18 @@ async def test_a_lost_notice_is_found_by_looking(scenario: PaymentScenario, orde
     assert (await scenario.client.get(order.order_id)).state == order_pb2.ORDER_STATE_PAID
 
 
-async def test_a_lost_notice_is_found_in_time(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_lost_notice_is_found_in_time(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     await scenario.wechat.switch(lost_notices=True)
     await scenario.pay(order)
     await hurry(scenario, "payment.query")
     await scenario.paid(order)
 
 
-async def test_wechat_is_asked_now_and_then(scenario: PaymentScenario, order: Any) -> None:
+async def test_wechat_is_asked_now_and_then(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     """However often the traveller looks."""
     await scenario.create(order)
     await scenario.world.sql("UPDATE payments SET update_time = now() - interval '1 minute'")
@@ -272,7 +286,9 @@ async def test_wechat_is_asked_now_and_then(scenario: PaymentScenario, order: An
     assert 97 <= left < 100  # one of the twenty asked, three times as WeChat did not answer
 
 
-async def test_wechat_is_away_for_a_while(scenario: PaymentScenario, order: Any) -> None:
+async def test_wechat_is_away_for_a_while(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     await scenario.wechat.switch(lost_notices=True)
     await scenario.pay(order)
     await scenario.wechat.switch(down={"query": -1})
@@ -288,7 +304,7 @@ async def test_wechat_is_away_for_a_while(scenario: PaymentScenario, order: Any)
 
 
 async def test_a_payment_that_waits_is_looked_at_again(
-    scenario: PaymentScenario, order: Any
+    scenario: PaymentScenario, order: order_pb2.Order
 ) -> None:
     await scenario.create(order)
     await hurry(scenario, "payment.query")
@@ -301,7 +317,9 @@ async def test_a_payment_that_waits_is_looked_at_again(
 # Closing
 
 
-async def test_a_cancelled_order_cannot_be_paid(scenario: PaymentScenario, order: Any) -> None:
+async def test_a_cancelled_order_cannot_be_paid(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     await scenario.client.cancel(order.order_id)
     await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
@@ -310,7 +328,9 @@ async def test_a_cancelled_order_cannot_be_paid(scenario: PaymentScenario, order
     assert state(await scenario.payment(order)) == "CLOSED"
 
 
-async def test_an_expired_order_cannot_be_paid(scenario: PaymentScenario, order: Any) -> None:
+async def test_an_expired_order_cannot_be_paid(
+    scenario: PaymentScenario, order: order_pb2.Order
+) -> None:
     number = (await scenario.create(order)).payment.out_trade_no
     await scenario.world.expire(order.order_id)
     await scenario.world.until("SELECT state = 'CLOSED' FROM payments")
@@ -318,7 +338,7 @@ async def test_an_expired_order_cannot_be_paid(scenario: PaymentScenario, order:
         scenario.wechat.pay(number)
 
 
-async def test_closing_waits_for_wechat(scenario: PaymentScenario, order: Any) -> None:
+async def test_closing_waits_for_wechat(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.create(order)
     await scenario.wechat.switch(down={"close": -1})
     await scenario.client.cancel(order.order_id)

@@ -5,7 +5,7 @@ incidents and of dead tasks.
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, payment_pb2, task_pb2
@@ -21,6 +21,9 @@ from server.wechat.bill import BEIJING
 from tests.support.paying import PaymentScenario, a_scenario, merchant_settings
 from tests.support.rpc_server import refusal
 from tests.support.traveller import passenger
+
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
 
 PASSWORD = "correct horse battery"
 
@@ -48,7 +51,9 @@ async def scenario(filled_scenario: PaymentScenario) -> AsyncIterator[PaymentSce
 class Administrator:
     """An administrator's side of the contract."""
 
-    def __init__(self, stub: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(
+        self, stub: "AdminServiceAsyncStub", metadata: tuple[tuple[str, str], ...]
+    ) -> None:
         self._stub = stub
         self._metadata = metadata
 
@@ -70,7 +75,7 @@ async def administrator(scenario: PaymentScenario) -> Administrator:
             now=datetime.now(UTC),
         )
     await db.close()
-    stub: Any = admin_service_pb2_grpc.AdminServiceStub(scenario.server.channel)
+    stub = admin_service_pb2_grpc.AdminServiceStub(scenario.server.channel)
     request = account_pb2.AdminLoginRequest(username="root", password=PASSWORD)
     tokens = await stub.AdminLogin(request)
     return Administrator(stub, (("authorization", f"Bearer {tokens.access_token}"),))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from deeptravel.ticketing.v1 import order_pb2
 
 from server.payments import abnormal_refunds, refunds
 from server.platform.errors import DomainError, Reason
@@ -83,7 +84,7 @@ async def sold(
     return order
 
 
-async def left(client: TravellerClient, order: Any) -> list[str]:
+async def left(client: TravellerClient, order: order_pb2.Order) -> list[str]:
     found = await tickets(client, order_id=order.order_id)
     return [each.ticket_code for each in found][1:]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from deeptravel.ticketing.v1 import order_pb2
 from sqlalchemy import make_url
 
 from server.platform.errors import Reason
@@ -176,7 +177,7 @@ async def test_activation_of_a_locked_ticket(database_url: str, redis_url: str) 
         await client.activate(stuck, request_id="r")
 
 
-async def _pay(scenario: PaymentScenario, traveller_id: int, order: Any) -> None:
+async def _pay(scenario: PaymentScenario, traveller_id: int, order: order_pb2.Order) -> None:
     client = TravellerClient.of(scenario.server.channel, traveller_id)
     theirs = PaymentScenario(
         scenario.world, scenario.wechat, scenario.server, client, scenario.database_url

@@ -7,13 +7,12 @@ import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx2
 import psycopg
 import pytest
-from deeptravel.ticketing.v1 import payment_pb2
+from deeptravel.ticketing.v1 import order_pb2, payment_pb2
 from sqlalchemy import make_url
 
 from server.orders import orders
@@ -100,14 +99,12 @@ async def test_fifty_at_once_through_two_processes(
         httpx2.AsyncClient(trust_env=False, timeout=60.0) as http,
     ):
         urls = [scenario.url, f"http://127.0.0.1:{other.app.http_port}"]
-        answers = await asyncio.gather(
-            *(
-                http.post(urls[n % 2] + NOTICES, content=body, headers=headers)
-                for n in range(COPIES)
-            ),
-            *(scenario.payment(order) for _ in range(5)),
+        posts = (
+            http.post(urls[n % 2] + NOTICES, content=body, headers=headers) for n in range(COPIES)
         )
-        assert {answer.status_code for answer in answers[:COPIES]} == {200}
+        reads = (scenario.payment(order) for _ in range(5))
+        answers, _ = await asyncio.gather(asyncio.gather(*posts), asyncio.gather(*reads))
+        assert {answer.status_code for answer in answers} == {200}
         await scenario.paid(order)
         await scenario.idle_of("notice")
     assert await scenario.world.value("SELECT count(*) FROM notices") == 1
@@ -187,7 +184,7 @@ async def test_payment_expiry_and_cancellation_at_the_same_moment(
         except RefusedError as refused:
             assert refused.code == "ORDER_CLOSED"  # noqa: PT017 - it may or may not be
 
-    async def end(order: Any, client: TravellerClient, how: int) -> None:
+    async def end(order: order_pb2.Order, client: TravellerClient, how: int) -> None:
         await asyncio.sleep(dice.random() * 0.3)
         if how == 0:
             await scenario.world.expire(order.order_id)
@@ -332,7 +329,7 @@ WAITS = (
 )
 
 
-async def create(client: TravellerClient, order: Any) -> str:
+async def create(client: TravellerClient, order: order_pb2.Order) -> str:
     request = payment_pb2.CreatePaymentRequest(order_id=order.order_id)
     return str((await client.call("CreatePayment", request)).payment.out_trade_no)
 

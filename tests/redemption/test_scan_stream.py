@@ -16,6 +16,7 @@ from tests.support.gate import (
     Terminal,
     World,
     a_world,
+    next_answers,
     scan_message,
     verdict,
 )
@@ -201,7 +202,7 @@ async def test_revocation_cuts_the_stream_off(
     """
     stream = terminal.stream()
     await stream.write(scan_message("1", "garbage"))
-    assert (await stream.read()).answers
+    assert await next_answers(stream)
     await world.change(REVOCATIONS[revoked])
     async with asyncio.timeout(PATIENCE_SECONDS):
         refused = await refusal(read_on(stream, []))
@@ -220,7 +221,7 @@ async def test_nothing_is_redeemed_after_the_revocation(world: World, terminal: 
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             for ticket in tickets:
                 await stream.write(scan_message(ticket.code, ticket.qr))
-                assert (await stream.read()).answers
+                assert await next_answers(stream)
 
     scanning = asyncio.create_task(scan_on())
     while not await world.events():
@@ -238,12 +239,12 @@ async def test_a_stream_outlives_the_access_token_but_not_the_log_in(
 ) -> None:
     stream = terminal.stream()
     await stream.write(scan_message("1", "garbage"))
-    assert (await stream.read()).answers
+    assert await next_answers(stream)
     await world.change("UPDATE logins SET access_expire_time = now()")
     await asyncio.sleep(WITHIN_SECONDS)  # what is promised, not luck
     assert (await refusal(terminal.redeem("garbage"))).reason == Reason.UNAUTHENTICATED
     await stream.write(scan_message("2", "garbage"))
-    assert verdict((await stream.read()).answers[0].answer) == "TOKEN_INVALID"
+    assert verdict((await next_answers(stream))[0].answer) == "TOKEN_INVALID"
     await world.change("UPDATE logins SET refresh_expire_time = now()")
     async with asyncio.timeout(PATIENCE_SECONDS):
         refused = await refusal(read_on(stream, []))
@@ -256,11 +257,11 @@ async def test_what_may_be_redeemed_changes_on_an_open_stream(
     ticket = await world.ticket()
     stream = terminal.stream()
     await stream.write(scan_message("1", ticket.qr, "gift"))
-    assert verdict((await stream.read()).answers[0].answer) == "SUCCESS"
+    assert verdict((await next_answers(stream))[0].answer) == "SUCCESS"
     await world.change("UPDATE venues SET function_codes = '{gift}' WHERE venue_code = 'PIER'")
     await asyncio.sleep(WITHIN_SECONDS)  # what is promised, not luck
     await stream.write(scan_message("2", ticket.qr, "ferry"))
-    assert verdict((await stream.read()).answers[0].answer) == "FUNCTION_NOT_ALLOWED_HERE"
+    assert verdict((await next_answers(stream))[0].answer) == "FUNCTION_NOT_ALLOWED_HERE"
     await stream.done_writing()
     assert await read_all(stream) == []
 
@@ -277,7 +278,7 @@ async def test_a_stopping_server_answers_what_it_took(
     stream, answers = terminal.stream(), list[Any]()
     for message in scans_of(tickets):
         await stream.write(message)
-    answers.extend((await stream.read()).answers)
+    answers.extend(await next_answers(stream))
     reading = asyncio.create_task(refusal(read_on(stream, answers)))
     await stopping_server.stop()
     refused = await reading
@@ -303,7 +304,7 @@ async def test_a_client_that_goes_away_leaves_nothing_half_done(
         stream, answers = terminal.stream(), list[Any]()
         writing = asyncio.create_task(write_all(stream, scans_of(tickets)))
         while not answers:
-            answers.extend((await stream.read()).answers)
+            answers.extend(await next_answers(stream))
         stream.cancel()
         await asyncio.gather(writing, return_exceptions=True)
     stream = terminal.stream()

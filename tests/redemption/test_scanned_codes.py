@@ -73,8 +73,8 @@ async def test_it_is_the_same_code_everywhere(
     base = f"http://127.0.0.1:{server.app.http_port}"
     async with httpx2.AsyncClient(base_url=base, headers=dict(terminal.metadata)) as http:
         body = {"qr_token": form(ticket.qr), "function_code": "gift"}
-        answer = await http.post("/venue/scan", json=body)
-        assert (answer.status_code, answer.json()["result"]) == (200, "success")
+        found = await http.post("/venue/scan", json=body)
+        assert (found.status_code, found.json()["result"]) == (200, "success")
 
 
 async def test_a_repeat_by_another_scanner_is_a_repeat(world: World, terminal: Terminal) -> None:

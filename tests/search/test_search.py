@@ -120,7 +120,8 @@ async def test_orders_and_pages(traveller: Traveller, order: Any, expected: list
     whole = await traveller.search(order_by=order)
     assert services_of(whole) == expected
     assert not whole.next_page_token
-    pages, token = [], ""
+    pages: list[offer_pb2.Offer] = []
+    token = ""
     for _ in range(3):
         page = await traveller.search(order_by=order, page_size=2, page_token=token, nearby_days=1)
         assert bool(page.days) == (not token)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 import grpc
@@ -32,6 +32,13 @@ from tests.support import kept_answers
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.waiting import PATIENCE_SECONDS
+
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceAsyncStub
+
+    ScanStreamCall = grpc.aio.StreamStreamCall[
+        redemption_pb2.ScanStreamRequest, redemption_pb2.ScanStreamResponse
+    ]
 
 PASSWORD = "correct horse battery staple"
 DAY = date(2026, 11, 21)
@@ -360,7 +367,7 @@ class Terminal:
 
     device: str
     access_token: str
-    stub: Any
+    stub: "RedemptionServiceAsyncStub"
 
     @classmethod
     async def log_in(
@@ -371,7 +378,7 @@ class Terminal:
         request = access_pb2.OperatorLoginRequest(
             username=username, password=PASSWORD, terminal_device_id=device
         )
-        tokens: Any = await stub.OperatorLogin(request)
+        tokens = await stub.OperatorLogin(request)
         return cls(device, tokens.access_token, stub)
 
     def at(self, channel: grpc.aio.Channel) -> "Terminal":
@@ -406,10 +413,7 @@ class Terminal:
         request = redemption_pb2.RedeemRequest(
             qr_token=token, function_code=function_code, **fields
         )
-        answer: redemption_pb2.RedeemResponse = await self.call(
-            "Redeem", request, timeout=deadline_seconds
-        )
-        return answer
+        return await self.stub.Redeem(request, metadata=self.metadata, timeout=deadline_seconds)
 
     async def redeem_until_decided(
         self, token: str, function_code: str = "ferry"
@@ -441,16 +445,12 @@ class Terminal:
             all_or_nothing=all_or_nothing,
             request_id=request_id or uuid4().hex,
         )
-        answer: redemption_pb2.RedeemManyResponse = await self.call(
-            "RedeemMany", request, timeout=deadline_seconds
-        )
-        return answer
+        return await self.stub.RedeemMany(request, metadata=self.metadata, timeout=deadline_seconds)
 
     async def decrypt(self, token: str) -> redemption_pb2.DecryptQrResponse:
         """DecryptQr."""
         request = redemption_pb2.DecryptQrRequest(encrypted_data=token)
-        answer: redemption_pb2.DecryptQrResponse = await self.call("DecryptQr", request)
-        return answer
+        return await self.stub.DecryptQr(request, metadata=self.metadata)
 
     async def reverse(
         self,
@@ -464,18 +464,17 @@ class Terminal:
         request = redemption_pb2.ReverseRedemptionRequest(
             redemption_id=redemption_id, comment=comment, request_id=request_id or uuid4().hex
         )
-        answer: redemption_pb2.ReverseRedemptionResponse = await self.call(
-            "ReverseRedemption", request, timeout=deadline_seconds
+        return await self.stub.ReverseRedemption(
+            request, metadata=self.metadata, timeout=deadline_seconds
         )
-        return answer
 
     async def open_session(self) -> str:
         """OpenValidatorSession."""
         request = access_pb2.OpenValidatorSessionRequest(terminal_device_id=self.device)
-        answer = await self.call("OpenValidatorSession", request)
-        return str(answer.session_code)
+        answer = await self.stub.OpenValidatorSession(request, metadata=self.metadata)
+        return answer.session_code
 
-    def stream(self, *, deadline_seconds: float | None = None) -> Any:
+    def stream(self, *, deadline_seconds: float | None = None) -> "ScanStreamCall":
         """ScanStream."""
         return self.stub.ScanStream(metadata=self.metadata, timeout=deadline_seconds)
 
@@ -486,10 +485,19 @@ def locked_calls() -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def scan_message(scan_id: str, token: str, function_code: str = "ferry", **fields: Any) -> Any:
+def scan_message(
+    scan_id: str, token: str, function_code: str = "ferry", **fields: Any
+) -> redemption_pb2.ScanStreamRequest:
     """A scan for a stream."""
     scan = redemption_pb2.RedeemRequest(qr_token=token, function_code=function_code, **fields)
     return redemption_pb2.ScanStreamRequest(scan_id=scan_id, scan=scan)
+
+
+async def next_answers(stream: "ScanStreamCall") -> Sequence[redemption_pb2.ScanAnswer]:
+    """The answers in a stream's next message; fails at its end."""
+    message = await stream.read()
+    assert isinstance(message, redemption_pb2.ScanStreamResponse)
+    return message.answers
 
 
 def verdict(answer: Any) -> str:

@@ -1,8 +1,9 @@
 """An operations manager, who cancels and moves departures: over gRPC, or over JSON."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import httpx2
@@ -15,6 +16,9 @@ from server.platform.database import Database
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import World, request_id
 
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
+
 PASSWORD = "correct horse battery"
 NAME = "manager"
 
@@ -23,7 +27,7 @@ NAME = "manager"
 class Manager:
     """An administrator at a server."""
 
-    stub: Any
+    stub: "AdminServiceAsyncStub"
     token: str
 
     @classmethod
@@ -57,26 +61,28 @@ class Manager:
         """Who calls."""
         return (("authorization", f"Bearer {self.token}"),)
 
-    async def call(self, method: str, **fields: Any) -> Any:
+    async def call(self, method: str, **fields: Any) -> catalog_pb2.Departure:
         """A method about a departure; what it answers about it."""
         request = getattr(catalog_pb2, f"{method}Request")(**fields)
-        return (await getattr(self.stub, method)(request, metadata=self.headers)).departure
+        answer = await getattr(self.stub, method)(request, metadata=self.headers)
+        departure: catalog_pb2.Departure = answer.departure
+        return departure
 
-    async def cancel(self, departure_id: int, **fields: Any) -> Any:
+    async def cancel(self, departure_id: int, **fields: Any) -> catalog_pb2.Departure:
         """CancelDeparture."""
         values = {"comment": "typhoon", "request_id": request_id()} | fields
         return await self.call("CancelDeparture", departure_id=str(departure_id), **values)
 
-    async def move(self, departure_id: int, to: datetime, **fields: Any) -> Any:
+    async def move(self, departure_id: int, to: datetime, **fields: Any) -> catalog_pb2.Departure:
         """MoveDeparture."""
         values = {"comment": "fog", "request_id": request_id(), "departure_time": to} | fields
         return await self.call("MoveDeparture", departure_id=str(departure_id), **values)
 
-    async def get(self, departure_id: int) -> Any:
+    async def get(self, departure_id: int) -> catalog_pb2.Departure:
         """GetDeparture."""
         return await self.call("GetDeparture", departure_id=str(departure_id))
 
-    async def refused(self, call: Any) -> Refusal:
+    async def refused(self, call: Awaitable[object]) -> Refusal:
         """The refusal of a call."""
         return await refusal(call)
 

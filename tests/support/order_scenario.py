@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deeptravel.ticketing.v1 import refund_pb2, ticket_pb2
+from deeptravel.ticketing.v1 import order_pb2, refund_pb2, ticket_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from sqlalchemy import text
 
@@ -174,7 +174,9 @@ class OrderScenario:
         """Pays an order."""
         return await self.take_in(await self.bill(order_code))
 
-    async def sell(self, client: TravellerClient, *offer_ids: str, **fields: Any) -> Any:
+    async def sell(
+        self, client: TravellerClient, *offer_ids: str, **fields: Any
+    ) -> order_pb2.Order:
         """An order that is paid."""
         order = await client.order(*offer_ids, **fields)
         assert await self.pay(order.order_id) == "PAID"
@@ -219,10 +221,10 @@ async def a_scenario(database_url: str) -> AsyncIterator[OrderScenario]:
 # What a traveller does
 
 
-async def tickets(client: TravellerClient, **wanted: Any) -> list[Any]:
+async def tickets(client: TravellerClient, **wanted: Any) -> list[ticket_pb2.TravellerTicket]:
     """All the traveller's tickets, or some."""
     request = ticket_pb2.ListTicketsRequest(**wanted)
-    return list((await client.call("ListTickets", request)).tickets)
+    return list((await client.stub.ListTickets(request, metadata=client.metadata)).tickets)
 
 
 async def states(client: TravellerClient, order_code: str) -> list[str]:
@@ -230,47 +232,53 @@ async def states(client: TravellerClient, order_code: str) -> list[str]:
     return [TICKET_STATE[each.status] for each in await tickets(client, order_id=order_code)]
 
 
-async def quote(client: TravellerClient, order_code: str, *codes: str) -> Any:
+async def quote(
+    client: TravellerClient, order_code: str, *codes: str
+) -> refund_pb2.QuoteRefundResponse:
     """QuoteRefund."""
     request = refund_pb2.QuoteRefundRequest(order_id=order_code, ticket_codes=codes)
-    return await client.call("QuoteRefund", request)
+    return await client.stub.QuoteRefund(request, metadata=client.metadata)
 
 
 async def request_refund(
     client: TravellerClient, order_code: str, refund_quote: str, **fields: Any
-) -> Any:
+) -> refund_pb2.Refund:
     """RequestRefund."""
     values = {"request_id": request_id()} | fields
     request = refund_pb2.RequestRefundRequest(
         order_id=order_code, refund_quote=refund_quote, **values
     )
-    return (await client.call("RequestRefund", request)).refund
+    return (await client.stub.RequestRefund(request, metadata=client.metadata)).refund
 
 
-async def give_back(client: TravellerClient, order_code: str, *codes: str) -> Any:
+async def give_back(client: TravellerClient, order_code: str, *codes: str) -> refund_pb2.Refund:
     """A refund that was quoted and requested."""
     quoted = await quote(client, order_code, *codes)
     return await request_refund(client, order_code, quoted.refund_quote)
 
 
-async def quote_change(client: TravellerClient, ticket_code: str, offer_id: str) -> Any:
+async def quote_change(
+    client: TravellerClient, ticket_code: str, offer_id: str
+) -> refund_pb2.QuoteChangeResponse:
     """QuoteChange."""
     request = refund_pb2.QuoteChangeRequest(ticket_code=ticket_code, offer_id=offer_id)
-    return await client.call("QuoteChange", request)
+    return await client.stub.QuoteChange(request, metadata=client.metadata)
 
 
 async def change(
     client: TravellerClient, ticket_code: str, change_quote: str, **fields: Any
-) -> Any:
+) -> refund_pb2.ChangeTicketResponse:
     """ChangeTicket."""
     values = {"request_id": request_id()} | fields
     request = refund_pb2.ChangeTicketRequest(
         ticket_code=ticket_code, change_quote=change_quote, **values
     )
-    return await client.call("ChangeTicket", request)
+    return await client.stub.ChangeTicket(request, metadata=client.metadata)
 
 
-async def swap(client: TravellerClient, ticket_code: str, offer_id: str) -> Any:
+async def swap(
+    client: TravellerClient, ticket_code: str, offer_id: str
+) -> refund_pb2.ChangeTicketResponse:
     """A change that was quoted and made, or begun."""
     quoted = await quote_change(client, ticket_code, offer_id)
     return await change(client, ticket_code, quoted.change_quote)

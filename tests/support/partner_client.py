@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import orjson
@@ -22,6 +22,9 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.tickets import keys, qr
 from tests.support.rpc_server import SECRET_KEY
+
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.ota.v1.ota_service_pb2_grpc import OtaServiceAsyncStub
 
 STATE = convert.enum_numbers(ticket_pb2.TicketState)
 STATE_NAME = convert.enum_names(ticket_pb2.TicketState)
@@ -183,26 +186,26 @@ def payment(
 class PartnerClient:
     """A partner's side of the contract."""
 
-    stub: Any
+    stub: "OtaServiceAsyncStub"
     api_key: str
 
     @classmethod
     def at(cls, channel: grpc.aio.Channel, api_key: str = CP.api_key) -> "PartnerClient":
         return cls(ota_service_pb2_grpc.OtaServiceStub(channel), api_key)
 
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries."""
+        return (("x-api-key", self.api_key),)
+
     def call(self, method: str, request: Any, **options: Any) -> Any:
         """Any method of the service."""
-        return getattr(self.stub, method)(
-            request, metadata=(("x-api-key", self.api_key),), **options
-        )
+        return getattr(self.stub, method)(request, metadata=self.metadata, **options)
 
     def batch(self, quantity: int = 3, **fields: Any) -> Awaitable[ota.BulkGenerateTicketsResponse]:
         values: Any = {"product_id": 106, "request_id": request_id()} | fields
         request = ota.BulkGenerateTicketsRequest(quantity=quantity, **values)
-        answer: Awaitable[ota.BulkGenerateTicketsResponse] = self.call(
-            "BulkGenerateTickets", request
-        )
-        return answer
+        return self.stub.BulkGenerateTickets(request, metadata=self.metadata)
 
     async def codes(self, quantity: int = 3, **fields: Any) -> list[str]:
         """Makes a batch; the codes of its first tickets."""
@@ -214,17 +217,16 @@ class PartnerClient:
             "customer": customer(),
             "payment": payment(),
         } | fields
-        answer: Awaitable[ota.ActivateTicketResponse] = self.call(
-            "ActivateTicket", ota.ActivateTicketRequest(ticket_code=ticket_code, **values)
-        )
-        return answer
+        request = ota.ActivateTicketRequest(ticket_code=ticket_code, **values)
+        return self.stub.ActivateTicket(request, metadata=self.metadata)
 
     def activate_many(
-        self, sales: Sequence[Any], request: str = ""
+        self,
+        sales: Sequence[tuple[str, ticket_pb2.CustomerInfo | None, ticket_pb2.PaymentProof | None]],
+        request: str = "",
     ) -> Awaitable[ota.ActivateTicketsResponse]:
         """Activates (ticket_code, customer, payment) each."""
-        answer: Awaitable[ota.ActivateTicketsResponse] = self.call(
-            "ActivateTickets",
+        return self.stub.ActivateTickets(
             ota.ActivateTicketsRequest(
                 request_id=request or request_id(),
                 activations=[
@@ -232,8 +234,8 @@ class PartnerClient:
                     for code, who, how in sales
                 ],
             ),
+            metadata=self.metadata,
         )
-        return answer
 
     async def pages(self, **fields: Any) -> list[ota.ListTicketsResponse]:
         """All pages of a list."""
@@ -241,7 +243,7 @@ class PartnerClient:
         while not pages or pages[-1].next_page_token:
             token = pages[-1].next_page_token if pages else fields.pop("page_token", "")
             request = ota.ListTicketsRequest(page_token=token, **fields)
-            pages.append(await self.call("ListTickets", request))
+            pages.append(await self.stub.ListTickets(request, metadata=self.metadata))
         return pages
 
     async def listed(self, **fields: Any) -> list[str]:
@@ -251,12 +253,13 @@ class PartnerClient:
 
     async def streamed(self, batch_id: str, **fields: Any) -> list[ota.StreamBatchTicketsResponse]:
         request = ota.StreamBatchTicketsRequest(batch_id=batch_id, **fields)
-        return [ticket async for ticket in self.call("StreamBatchTickets", request)]
+        stream = self.stub.StreamBatchTickets(request, metadata=self.metadata)
+        return [ticket async for ticket in stream]
 
     async def inventory(self, product_id: int = 0) -> dict[int, tuple[int, int, int, int]]:
         """(total, held, sold, available) by product."""
         request = ota.GetInventoryRequest(product_id=product_id)
-        found = await self.call("GetInventory", request)
+        found = await self.stub.GetInventory(request, metadata=self.metadata)
         return {i.product_id: (i.total, i.held, i.sold, i.available) for i in found.inventory}
 
     def qr(self, ticket_code: str, **fields: Any) -> Awaitable[ota.IssueQrResponse]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from deeptravel.ticketing.v1 import payment_pb2
+from deeptravel.ticketing.v1 import order_pb2, payment_pb2
 
 from server.api import convert
 from server.platform.config import load_settings
@@ -48,10 +48,12 @@ class PaymentScenario:
         """Where notices come in."""
         return f"http://127.0.0.1:{self.server.app.http_port}"
 
-    async def create(self, order: Any, request_id: str = "") -> Any:
+    async def create(
+        self, order: order_pb2.Order, request_id: str = ""
+    ) -> payment_pb2.CreatePaymentResponse:
         """CreatePayment."""
         request = payment_pb2.CreatePaymentRequest(order_id=order.order_id, request_id=request_id)
-        return await self.client.call("CreatePayment", request)
+        return await self.client.stub.CreatePayment(request, metadata=self.client.metadata)
 
     async def close_at_wechat(self, out_trade_no: str) -> None:
         """Closes a payment at WeChat behind the server's back."""
@@ -60,23 +62,23 @@ class PaymentScenario:
         await wechat_client.close(out_trade_no)
         await wechat_client.aclose()
 
-    async def payment(self, order: Any) -> Any:
+    async def payment(self, order: order_pb2.Order) -> payment_pb2.Payment:
         """GetPayment."""
         request = payment_pb2.GetPaymentRequest(order_id=order.order_id)
-        return (await self.client.call("GetPayment", request)).payment
+        return (await self.client.stub.GetPayment(request, metadata=self.client.metadata)).payment
 
-    async def pay(self, order: Any) -> str:
+    async def pay(self, order: order_pb2.Order) -> str:
         """Asks for the payment, and pays it as the phone does; its out_trade_no."""
         created = await self.create(order)
         self.wechat.pay(created.payment.out_trade_no)
-        return str(created.payment.out_trade_no)
+        return created.payment.out_trade_no
 
-    async def until_state(self, order: Any, state: str) -> None:
+    async def until_state(self, order: order_pb2.Order, state: str) -> None:
         """Waits until the order is in a state."""
         query = "SELECT state = %s FROM orders WHERE order_code = %s"
         await self.world.until(query, state, order.order_id)
 
-    async def paid(self, order: Any) -> None:
+    async def paid(self, order: order_pb2.Order) -> None:
         """Waits until the order is PAID."""
         await self.until_state(order, "PAID")
 
@@ -93,7 +95,7 @@ class PaymentScenario:
             "SELECT count(*) = 0 FROM outbox_tasks WHERE state = 'OPEN' AND kind = %s", kind
         )
 
-    async def tickets(self, order: Any) -> list[tuple[Any, ...]]:
+    async def tickets(self, order: order_pb2.Order) -> list[tuple[Any, ...]]:
         """(state, customer name, seat, amount, passenger) of an order's tickets."""
         return await self.world.sql(
             "SELECT t.state, t.customer_name, s.seat, s.amount_minor, s.passenger_index FROM"
@@ -107,7 +109,7 @@ class PaymentScenario:
         rows = await self.world.sql("SELECT kind FROM payment_incidents ORDER BY kind")
         return [kind for (kind,) in rows]
 
-    async def refunds(self, order: Any) -> list[tuple[Any, ...]]:
+    async def refunds(self, order: order_pb2.Order) -> list[tuple[Any, ...]]:
         """(state, cause, amount) of an order's refunds."""
         return await self.world.sql(
             "SELECT r.state, r.cause, r.amount_minor FROM refunds r JOIN orders o USING (order_id)"

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import grpc
 from deeptravel.admin.v1 import admin_service_pb2_grpc, refund_pb2
+from deeptravel.ticketing.v1 import order_pb2
 
 from server.identity import credentials
 from server.platform import clock
 from tests.support.order_scenario import OrderScenario, swap, tickets
 from tests.support.traveller import TravellerClient, World, party
+
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
 
 SUCCEEDED, CLOSED, ABNORMAL = 2, 3, 4
 
@@ -20,7 +24,7 @@ SUCCEEDED, CLOSED, ABNORMAL = 2, 3, 4
 class AdminClient:
     """The administrator's side of the contract."""
 
-    stub: Any
+    stub: "AdminServiceAsyncStub"
     metadata: tuple[tuple[str, str], ...]
 
     def do(self, method: str, **fields: Any) -> Any:
@@ -48,7 +52,7 @@ async def an_admin_client(world: World, channel: grpc.aio.Channel) -> AdminClien
 
 async def in_two_parts(
     world: World, client: TravellerClient, scenario: OrderScenario
-) -> tuple[Any, int]:
+) -> tuple[order_pb2.Order, int]:
     """A ticket that was paid by two payments, since it was changed: its order, and the number of
     that.
     """

@@ -298,10 +298,10 @@ async def _log_out(_world: gate.World, _terminal: gate.Terminal) -> Message:
 
 
 async def _refresh(_world: gate.World, terminal: gate.Terminal) -> Message:
-    log_in: Any = access_pb2.OperatorLoginRequest(
+    log_in = access_pb2.OperatorLoginRequest(
         username="sam", password=gate.PASSWORD, terminal_device_id=terminal.device
     )
-    tokens: Any = await terminal.stub.OperatorLogin(log_in)
+    tokens = await terminal.stub.OperatorLogin(log_in)
     return access_pb2.RefreshTokenRequest(refresh_token=tokens.refresh_token)
 
 

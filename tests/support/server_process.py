@@ -115,7 +115,7 @@ class ServerProcess:
         if role == "partner":
             return (("x-api-key", credentials["partner_api_key"]),)
         with grpc.insecure_channel(self.target) as channel:
-            stub: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+            stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
             tokens = stub.OperatorLogin(
                 access_pb2.OperatorLoginRequest(
                     **credentials[role], terminal_device_id=credentials["terminal_device_id"]

@@ -4,7 +4,7 @@ an administrator.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from deeptravel.admin.v1 import admin_service_pb2_grpc, ticket_block_pb2
@@ -15,29 +15,30 @@ from tests.support import gate
 from tests.support.gate import PASSWORD, WORLD, Terminal
 from tests.support.traveller import World, request_id
 
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
+
 
 @dataclass(frozen=True)
 class Administrator:
     """Somebody who runs the platform."""
 
-    stub: Any
+    stub: "AdminServiceAsyncStub"
     metadata: tuple[tuple[str, str], ...]
 
-    def block(self, ticket_code: str) -> Awaitable[Any]:
+    def block(self, ticket_code: str) -> Awaitable[ticket_block_pb2.BlockTicketResponse]:
         """BlockTicket."""
         request = ticket_block_pb2.BlockTicketRequest(
             ticket_code=ticket_code, comment="stolen", request_id=request_id()
         )
-        answer: Awaitable[Any] = self.stub.BlockTicket(request, metadata=self.metadata)
-        return answer
+        return self.stub.BlockTicket(request, metadata=self.metadata)
 
-    def unblock(self, ticket_code: str) -> Awaitable[Any]:
+    def unblock(self, ticket_code: str) -> Awaitable[ticket_block_pb2.UnblockTicketResponse]:
         """UnblockTicket."""
         request = ticket_block_pb2.UnblockTicketRequest(
             ticket_code=ticket_code, comment="found", request_id=request_id()
         )
-        answer: Awaitable[Any] = self.stub.UnblockTicket(request, metadata=self.metadata)
-        return answer
+        return self.stub.UnblockTicket(request, metadata=self.metadata)
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class Staff:
     supervisor: Terminal
     administrator: Administrator
 
-    async def look_up(self, **fields: Any) -> Any:
+    async def look_up(self, **fields: Any) -> redemption_pb2.LookupOrderResponse:
         """LookupOrder."""
         request = redemption_pb2.LookupOrderRequest(**fields)
-        return await self.terminal.call("LookupOrder", request)
+        return await self.terminal.stub.LookupOrder(request, metadata=self.terminal.metadata)
 
 
 async def hire(world: World, channel: grpc.aio.Channel) -> Staff:

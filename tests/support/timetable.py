@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -20,6 +20,9 @@ from server.catalog.products import NewProduct
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.stock.ids import departure_id
+
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.ticketing.v1.ticketing_service_pb2_grpc import TicketingServiceAsyncStub
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
 TRAIN, FERRY, PACKAGE = 201, 202, 106
@@ -208,15 +211,15 @@ class Traveller:
     defaults: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def stub(self) -> Any:
+    def stub(self) -> "TicketingServiceAsyncStub":
         return ticketing_service_pb2_grpc.TicketingServiceStub(self.channel)
 
-    async def search(self, **fields: Any) -> Any:
+    async def search(self, **fields: Any) -> offer_pb2.SearchOffersResponse:
         """From Shenzhen to Hong Kong, tomorrow, one adult, unless told otherwise."""
         return await self.stub.SearchOffers(request(**fields))
 
 
-def request(**fields: Any) -> Any:
+def request(**fields: Any) -> offer_pb2.SearchOffersRequest:
     asked: dict[str, Any] = {
         "origin_city_code": "SZX",
         "destination_city_code": "HKG",

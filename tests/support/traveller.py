@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import orjson
@@ -35,6 +35,9 @@ from server.stock.ids import departure_id, departure_stock_id, promotion_stock_i
 from server.tickets import keys, qr
 from tests.support.gate_server import gate_server as traveller_server
 from tests.support.rpc_server import SECRET_KEY
+
+if TYPE_CHECKING:  # known to the .pyi file alone
+    from deeptravel.ticketing.v1.ticketing_service_pb2_grpc import TicketingServiceAsyncStub
 
 __all__ = ["TravellerClient", "World", "a_world", "party", "traveller_server"]
 
@@ -393,7 +396,7 @@ def party(size: int = 2) -> list[order_pb2.Passenger]:
 class TravellerClient:
     """A traveller's side of the contract."""
 
-    stub: Any
+    stub: "TicketingServiceAsyncStub"
     traveller_id: int
     metadata: tuple[tuple[str, str], ...]
 
@@ -418,10 +421,8 @@ class TravellerClient:
         } | fields
         if "passengers" not in values:
             values["passengers"] = party()
-        answer: Awaitable[order_pb2.CreateOrderResponse] = self.call(
-            "CreateOrder", order_pb2.CreateOrderRequest(**values)
-        )
-        return answer
+        request = order_pb2.CreateOrderRequest(**values)
+        return self.stub.CreateOrder(request, metadata=self.metadata)
 
     async def order(self, *offer_ids: str, **fields: Any) -> order_pb2.Order:
         """The order that `create` makes."""
@@ -430,15 +431,12 @@ class TravellerClient:
     async def get(self, order_id: str) -> order_pb2.Order:
         """GetOrder."""
         request = order_pb2.GetOrderRequest(order_id=order_id)
-        answer: order_pb2.GetOrderResponse = await self.call("GetOrder", request)
-        return answer.order
+        return (await self.stub.GetOrder(request, metadata=self.metadata)).order
 
     def cancel(self, order_id: str, request: str = "") -> Awaitable[order_pb2.CancelOrderResponse]:
         """CancelOrder."""
-        answer: Awaitable[order_pb2.CancelOrderResponse] = self.call(
-            "CancelOrder", order_pb2.CancelOrderRequest(order_id=order_id, request_id=request)
-        )
-        return answer
+        cancel = order_pb2.CancelOrderRequest(order_id=order_id, request_id=request)
+        return self.stub.CancelOrder(cancel, metadata=self.metadata)
 
     async def pages(self, **fields: Any) -> list[order_pb2.ListOrdersResponse]:
         """All pages of ListOrders."""
@@ -446,15 +444,15 @@ class TravellerClient:
         while not pages or pages[-1].next_page_token:
             token = pages[-1].next_page_token if pages else ""
             request = order_pb2.ListOrdersRequest(page_token=token, **fields)
-            pages.append(await self.call("ListOrders", request))
+            pages.append(await self.stub.ListOrders(request, metadata=self.metadata))
         return pages
 
-    def watch(self, order_id: str, after_sequence: int = 0) -> Any:
+    def watch(
+        self, order_id: str, after_sequence: int = 0
+    ) -> "grpc.aio.UnaryStreamCall[order_pb2.WatchOrderRequest, order_pb2.WatchOrderResponse]":
         """WatchOrder: a stream that is read until EOF."""
-        return self.call(
-            "WatchOrder",
-            order_pb2.WatchOrderRequest(order_id=order_id, after_sequence=after_sequence),
-        )
+        request = order_pb2.WatchOrderRequest(order_id=order_id, after_sequence=after_sequence)
+        return self.stub.WatchOrder(request, metadata=self.metadata)
 
 
 def seats_of(order: order_pb2.Order, item: int = 0) -> Sequence[str]:

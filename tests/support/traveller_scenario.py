@@ -157,7 +157,7 @@ class TravellerScenario:
 
     def admin_client(self, method: str, request: Any) -> Any:
         """A call of an administrator."""
-        stub: Any = AdminServiceStub(self.channel)
+        stub = AdminServiceStub(self.channel)
         return getattr(stub, method)(request, metadata=self.admin, timeout=10)
 
     async def rest(self, rng: random.Random) -> None:
