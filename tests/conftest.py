@@ -45,9 +45,9 @@ structlog.configure(
 )
 # how long an example takes says how busy the machine is
 hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("patient")
+hypothesis.settings.load_profile("any machine")
 for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
     del os.environ[setting]  # a developer's own settings must not reach the tests
 if TRANSPORT:

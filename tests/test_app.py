@@ -22,7 +22,7 @@ from server.platform.metrics import exposition
 from tests.support.app_server import channel_to, running, settings
 from tests.support.gate import PASSWORD, Terminal, World, a_world
 from tests.support.rpc_server import refusal
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -94,7 +94,7 @@ async def test_calls_in_flight_are_limited(world: World, database_url: str, redi
         async with await psycopg.AsyncConnection.connect(url) as lock:
             await lock.execute("LOCK TABLE validator_sessions")
             stuck = [asyncio.ensure_future(terminal.open_session()) for _ in range(2)]
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(WAIT_SECONDS):
                 gauge = "deeptravel_calls_in_flight 2.0"
                 while gauge not in exposition()[0].decode():  # noqa: ASYNC110 - wakes nobody
                     await asyncio.sleep(0.01)
@@ -137,7 +137,7 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
             running(database_url, redis_url, otlp_endpoint=endpoint) as app,
             channel_to(app) as channel,
             httpx2.AsyncClient(
-                base_url=f"http://127.0.0.1:{app.http_port}", timeout=PATIENCE_SECONDS
+                base_url=f"http://127.0.0.1:{app.http_port}", timeout=WAIT_SECONDS
             ) as http,
         ):
             stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)

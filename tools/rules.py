@@ -38,16 +38,21 @@ CHANNEL_LINES = 300
 ABORTERS = ("server/api/interceptor.py", "server/api/admission.py")
 """Of calls; admission's are those of gRPC's own services, which no interceptor handles."""
 
-OWN_PATH = "tools/rules.py"
+HOLD_PRIVATE_WORDS = ("tools/rules.py", "tests/tools/test_house_rules.py")
+"""The list of them, and the examples of its test."""
+TEXTS = ("README.md", "docs/**/*.md", "protos/**/*.proto", "findings/*.sh", "tests/e2e/*.json")
+"""What people write and read that is not Python."""
 PRIVATE = re.compile(
     r"(?<![A-Za-z])(told|lanes?|worked off|linger(?:s|ing)?|patience|patient|cashiers?|desks?"
     r"|furnish(?:es|ed)?|theatre|leaves the house|news of yesterday)(?![A-Za-z])",
     re.IGNORECASE,
 )
 """What ARCHITECTURE's table of words has on its right side; docs/glossary.md has what to say."""
-SETTINGS_PATH = "server/platform/config.py"
-FORMER_NAME = re.compile(r'    "[A-Z_]+": "[A-Z_]+",$')
-"""A row of `RENAMED` there: a setting that goes on working under its former name."""
+FORMER_NAMES = {
+    "server/platform/config.py": re.compile(r'    "[A-Z_]+": "[A-Z_]+",$'),
+    "docs/operations.md": re.compile(r"\| `DEEPTRAVEL_[A-Z_]+` \| `DEEPTRAVEL_[A-Z_]+` \|$"),
+}
+"""Rows of `RENAMED`, and of its table: settings that go on working under their former names."""
 
 _WRITES = re.compile(
     r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?|COPY)\s+"
@@ -100,6 +105,15 @@ def sources() -> list[Source]:
         Source(str(path.relative_to(ROOT)), path.read_text())
         for path in paths
         if "node_modules" not in path.parts
+    ]
+
+
+def texts() -> list[Source]:
+    """`TEXTS`."""
+    return [
+        Source(str(path.relative_to(ROOT)), path.read_text())
+        for pattern in TEXTS
+        for path in sorted(ROOT.glob(pattern))
     ]
 
 
@@ -244,13 +258,16 @@ def idle_rules(found: list[Source]) -> Iterator[str]:
 
 
 def private_words(found: list[Source]) -> Iterator[str]:
-    """Names, comments and texts use the field's words."""
-    for source in found:
-        if source.path.startswith(("server/", "clients/", "tools/")) and source.path != OWN_PATH:
-            for number, line in enumerate(source.text.splitlines(), 1):
-                former = source.path == SETTINGS_PATH and FORMER_NAME.match(line)
-                if not former and (match := PRIVATE.search(line)):
-                    yield source.at(number, f"{match[0]!r} is no word of the field")
+    """Names, comments and texts use the field's words, tests and documents as well."""
+    for source in (*found, *texts()):
+        if source.path in HOLD_PRIVATE_WORDS:
+            continue
+        if match := PRIVATE.search(source.path):
+            yield source.at(1, f"{match[0]!r} in its name is no word of the field")
+        former = FORMER_NAMES.get(source.path)
+        for number, line in enumerate(source.text.splitlines(), 1):
+            if (match := PRIVATE.search(line)) and not (former and former.match(line)):
+                yield source.at(number, f"{match[0]!r} is no word of the field")
 
 
 def clocks_in_rules(found: list[Source]) -> Iterator[str]:

@@ -188,8 +188,8 @@ async def test_until_use_is_until_the_validity_ends(
     quoted = await quote(client, order.order_id, ticket.ticket_code)
     assert (quoted.amount_minor, quoted.tickets[0].percent) == (40_000, 80)
     ends = ticket.valid_until_time.ToDatetime(UTC).astimezone(ZoneInfo("Asia/Hong_Kong"))
-    told = await json_call(server, client, "QuoteRefund", order_id=order.order_id)
-    rule = told["tickets"][0]
+    quote_json = await json_call(server, client, "QuoteRefund", order_id=order.order_id)
+    rule = quote_json["tickets"][0]
     clock = f"{ends:%Y-%m-%d} 00:00 UTC+08:00"
     assert rule["rule_en"] == f"80% is given back until its validity ends ({clock})."
     assert rule["rule_zh"] == f"至有效期结束时（{clock}）退80%。"
@@ -219,7 +219,7 @@ async def test_until_use_of_a_train_is_until_it_leaves(
     await world.departs("now() - interval '1 second'")
     refused = await refusal(quote(client, order.order_id))
     assert refused.metadata["why"] == "TOO_LATE"
-    with pytest.raises(RefusedError) as told:
+    with pytest.raises(RefusedError) as refused_json:
         await json_call(
             server,
             client,
@@ -227,8 +227,8 @@ async def test_until_use_of_a_train_is_until_it_leaves(
             ticket_code=ticket.ticket_code,
             offer_id=world.seat(2),
         )
-    assert told.value.facts["why"] == "TOO_LATE"
-    assert told.value.facts["deadline_time"] == refused.metadata["deadline_time"]
+    assert refused_json.value.facts["why"] == "TOO_LATE"
+    assert refused_json.value.facts["deadline_time"] == refused.metadata["deadline_time"]
 
 
 # A party's discount
@@ -242,24 +242,24 @@ async def test_those_who_stay_pay_as_if_they_were_alone(
     order = await scenario.sell(client, world.seat(1, SECOND), passengers=party(5))
     assert order.total_minor == 40_000
     codes = [each.ticket_code for each in await tickets(client)]
-    told = await json_call(
+    quote_json = await json_call(
         server, client, "QuoteRefund", order_id=order.order_id, ticket_codes=codes[:4]
     )
-    money = told["amount_minor"], told["fee_minor"], told["party_discount_minor"]
+    money = quote_json["amount_minor"], quote_json["fee_minor"], quote_json["party_discount_minor"]
     assert money == ("30000", "0", "2000")
     lines = [
         (each["paid_minor"], each["amount_minor"], each["party_discount_minor"])
-        for each in told["tickets"]
+        for each in quote_json["tickets"]
     ]
     assert lines == [("8000", "7500", "500")] * 4
-    assert "CNY 5.00 are kept first, the party discount" in told["tickets"][0]["rule_en"]
-    assert "团体优惠CNY 5.00" in told["tickets"][0]["rule_zh"]
+    assert "CNY 5.00 are kept first, the party discount" in quote_json["tickets"][0]["rule_en"]
+    assert "团体优惠CNY 5.00" in quote_json["tickets"][0]["rule_zh"]
     refund = await json_call(
         server,
         client,
         "RequestRefund",
         order_id=order.order_id,
-        refund_quote=told["refund_quote"],
+        refund_quote=quote_json["refund_quote"],
         request_id=request_id(),
     )
     assert refund["refund"]["amount_minor"] == "30000"
@@ -483,17 +483,17 @@ async def test_of_a_difference_comes_back_what_a_refund_would_give(
     order = await scenario.sell(client, world.seat(1, FIRST), passengers=party(1))
     (ticket,) = await tickets(client)
     await world.departs("now() + interval '1 hour'")
-    told = await json_call(
+    quote_json = await json_call(
         server,
         client,
         "QuoteChange",
         ticket_code=ticket.ticket_code,
         offer_id=world.seat(2, SECOND),
     )
-    assert (told["refund_minor"], told["forfeited_minor"]) == ("7000", "2000")
-    assert told["rule_en"].startswith("80% of the difference is given back")
-    assert told["rule_zh"].startswith("按当前退票比例退差价的80%，扣除手续费CNY 10.00")
-    made = await change(client, ticket.ticket_code, told["change_quote"])
+    assert (quote_json["refund_minor"], quote_json["forfeited_minor"]) == ("7000", "2000")
+    assert quote_json["rule_en"].startswith("80% of the difference is given back")
+    assert quote_json["rule_zh"].startswith("按当前退票比例退差价的80%，扣除手续费CNY 10.00")
+    made = await change(client, ticket.ticket_code, quote_json["change_quote"])
     assert made.refund.amount_minor == 7_000
     assert (made.order.total_minor, made.order.credit_minor) == (13_000, 13_000)
     assert made.ticket.amount_minor == 10_000
@@ -562,7 +562,7 @@ async def test_an_order_of_280_tickets_is_given_back_whole_and_ends(
         server, client, "QuoteRefund", order_id=order.order_id, ticket_codes=codes
     )
     assert len(named["tickets"]) == 280
-    told = await json_call(
+    requested = await json_call(
         server,
         client,
         "RequestRefund",
@@ -570,7 +570,7 @@ async def test_an_order_of_280_tickets_is_given_back_whole_and_ends(
         refund_quote=named["refund_quote"],
         request_id=request_id(),
     )
-    assert len(told["refund"]["tickets"]) == 280
+    assert len(requested["refund"]["tickets"]) == 280
     await scenario.drain()
     ended = await client.get(order.order_id)
     assert (ORDER_STATE[ended.state], ended.cancel_reason) == ("CANCELLED", 3)

@@ -421,7 +421,7 @@ async def test_what_does_not_fit_is_an_incident(
     scenario.wechat.state = "PROCESSING"
     await give_back(client, order.order_id)
     await scenario.drain()
-    ((number, told),) = scenario.wechat.known.items()
+    ((number, reported),) = scenario.wechat.known.items()
     others: tuple[dict[str, Any], ...] = (
         {"refund_minor": 1},
         {"currency_code": "HKD"},
@@ -429,7 +429,7 @@ async def test_what_does_not_fit_is_an_incident(
         {"state": "NEWS"},
     )
     for other in others:
-        scenario.wechat.known[number] = replace(told, **other)
+        scenario.wechat.known[number] = replace(reported, **other)
         assert await scenario.notice(number, other.get("state", "SUCCESS")) == "PROCESSING"
     kinds = "SELECT kind, count(*) FROM payment_incidents GROUP BY 1"
     assert await world.sql(kinds) == [("REFUND_MISMATCH", 4)]

@@ -196,7 +196,7 @@ async def test_created_twice(admin_client: AdminClient, method: str) -> None:
 
 @pytest.mark.parametrize("method", CREATING)
 async def test_created_by_several_at_once(admin_client: AdminClient, method: str) -> None:
-    """Seen red: with a plain INSERT the others are told CONFLICT, which does not say what
+    """Seen red: with a plain INSERT the others get CONFLICT, which does not say what
     exists.
     """
     fields = await valid(admin_client, method)

@@ -35,7 +35,7 @@ from tests.support.waiting import becomes
 NEW_PASSWORD = "another twelve characters"
 
 NOT_AN_ADMIN = Reason.ROLE_NOT_ALLOWED
-"""What a caller is told who is known, but may not call AdminService."""
+"""The reason a caller gets who is known, but may not call AdminService."""
 
 
 # Seen by every process
@@ -113,15 +113,15 @@ async def test_changed_partner_is_seen_everywhere(
 
 
 @pytest.mark.parametrize("method", ["CreateProduct", "UpdateProduct", "ArchiveProduct"])
-async def test_change_of_a_product_is_told(admin_client: AdminClient, method: str) -> None:
-    told = (
+async def test_change_of_a_product_is_published(admin_client: AdminClient, method: str) -> None:
+    published = (
         select(func.count())
         .select_from(change_feed.change_feed)
         .where(change_feed.change_feed.c.kind == change_feed.ChangeKind.CATALOGUE)
     )
-    before = await admin_client.scalar(told)
+    before = await admin_client.scalar(published)
     await admin_client.do(method, **VALID[method])
-    assert await admin_client.scalar(told) == before + 1
+    assert await admin_client.scalar(published) == before + 1
 
 
 # States that refuse
@@ -190,7 +190,7 @@ async def test_revoked_is_not_used_or_changed(
     assert refused.metadata == {"resource": resource, "name": name}
 
 
-async def test_revoked_is_kept_and_told(
+async def test_revoked_is_kept_and_refused(
     admin_client: AdminClient, subtests: pytest.Subtests
 ) -> None:
     for method in (

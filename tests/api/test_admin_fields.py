@@ -134,7 +134,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("UpdateOperator", {"locked": True, "update_mask": "locked"}, "locked"),
     ("UpdateOperator", {"password": "short", "update_mask": "password"}, "password"),
 ]
-"""Method, wrong fields, and the field that is told."""
+"""Method, wrong fields, and the field that is named."""
 
 
 async def test_wrong_field(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
@@ -146,7 +146,7 @@ async def test_wrong_field(admin_client: AdminClient, subtests: pytest.Subtests)
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
 
 
-async def test_every_fault_is_told(admin_client: AdminClient) -> None:
+async def test_every_fault_is_listed(admin_client: AdminClient) -> None:
     fields = VALID["CreateProduct"] | {
         "fares": [ADULT, ADULT],
         "entitlements": [FERRY, FERRY],

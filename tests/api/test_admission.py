@@ -15,7 +15,7 @@ from tests.support.app_server import PREFACE, channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import Refusal, read_refusal
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 LOG_IN = "/deeptravel.redemption.v1.RedemptionService/OperatorLogin"
 SETTINGS_FRAME, MAX_CONCURRENT_STREAMS = 4, 3
@@ -41,7 +41,7 @@ def begun(channel: grpc.aio.Channel, path: str, *metadata: tuple[str, str]) -> A
 
 async def refused(call: Any) -> Refusal:
     """How a call ends that nothing is sent on."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await call.read()
     return read_refusal(ended.value)
@@ -69,7 +69,7 @@ async def test_a_call_whose_request_does_not_come_is_ended_and_counted(
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         ):
             call = begun(channel, path)
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(WAIT_SECONDS):
                 assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED, path
         labels = 'code="DEADLINE_EXCEEDED",method="RedemptionService/OperatorLogin"'
         assert f"deeptravel_calls_total{{{labels}}}" in exposition()[0].decode()
@@ -84,7 +84,7 @@ async def test_a_call_without_credentials_is_refused_before_its_request_comes(
         assert error.reason is Reason.UNAUTHENTICATED
 
 
-async def test_a_call_that_ends_without_a_request_is_told_so(
+async def test_a_call_that_ends_without_a_request_gets_the_reason(
     world: World, database_url: str, redis_url: str
 ) -> None:
     async with running(database_url, redis_url) as app, channel_to(app) as channel:
@@ -114,7 +114,7 @@ async def test_calls_without_a_request_are_in_flight(
 
 async def in_flight(count: int) -> None:
     """Waits for so many calls to be in flight."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         gauge = f"deeptravel_calls_in_flight {count:.1f}"
         while gauge not in exposition()[0].decode():  # noqa: ASYNC110 - a gauge wakes nobody
             await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ async def test_one_address_has_no_more_calls_than_its_share(
         error = await refused(begun(channel, LOG_IN))
         assert (error.reason, error.retry_seconds is not None) == (Reason.SERVER_BUSY, True)
         health = begun(channel, "/grpc.health.v1.Health/Watch")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             assert await health.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http:
             answer = await http.post("/operators/login", json={})
@@ -153,7 +153,7 @@ async def test_a_stop_does_not_wait_for_requests_that_do_not_come(
     ):
         waiting = begun(channel, LOG_IN)
         await in_flight(1)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await app.stop()
         assert await waiting.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -186,7 +186,7 @@ async def test_connections_and_the_calls_of_each_are_bounded(
             reader, writer = await asyncio.open_connection("127.0.0.1", app.grpc_port)
             connections.append(writer)
             writer.write(PREFACE)
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(WAIT_SECONDS):
                 if number == 2:
                     assert await reader.read() == b""
                     continue

@@ -22,7 +22,7 @@ from server.platform.errors import DomainError, Reason
 from tests.support import probe
 from tests.support.http_server import listening
 from tests.support.probe import MAX_BODY_BYTES, Setup
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 Json = dict[str, Any]
 
@@ -242,7 +242,7 @@ async def test_a_call_that_is_late_is_504_and_cancelled(setup: Setup) -> None:
     setup.backend.answers["Echo"] = forever
     answer = await setup.client.post("/probe/echo", headers={"x-request-timeout": "0.05"})
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
-    await asyncio.wait_for(setup.backend.cancelled.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(setup.backend.cancelled.wait(), WAIT_SECONDS)
 
 
 # ---------------------------------------------------------------------------------------- failures
@@ -490,11 +490,11 @@ async def test_a_client_that_hangs_up_cancels_the_call(setup: Setup, method: str
     async with listening(setup.app) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
-        await asyncio.wait_for(setup.backend.began.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(setup.backend.began.wait(), WAIT_SECONDS)
         await asyncio.sleep(0.05)
         assert not setup.backend.cancelled.is_set()
         writer.close()
-        await asyncio.wait_for(setup.backend.cancelled.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(setup.backend.cancelled.wait(), WAIT_SECONDS)
 
 
 async def test_nothing_is_read_of_a_caller_who_may_not_call(setup: Setup) -> None:
@@ -549,7 +549,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(
     async with listening(setup.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /probe/hook HTTP/1.1\r\nHost: a\r\n" + sent)
-        assert b" 413 " in await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
+        assert b" 413 " in await asyncio.wait_for(reader.readline(), WAIT_SECONDS)
         writer.close()
     assert setup.backend.calls == []
 
@@ -561,7 +561,7 @@ async def test_a_body_that_does_not_come_is_given_up(
     async with listening(setup.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /probe/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
-        assert b" 408 " in await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), WAIT_SECONDS)
         writer.close()
     assert setup.backend.calls == []
 

@@ -265,7 +265,7 @@ async def test_paths_find_their_method(
         ("GET", "/VENUE/scan", 404, None),
     ],
 )
-async def test_what_is_not_there_is_told(
+async def test_what_is_not_there_is_refused(
     setup: Setup, verb: str, path: str, status: int, allow: str | None
 ) -> None:
     answer = await setup.client.request(verb, path)

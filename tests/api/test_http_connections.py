@@ -25,7 +25,8 @@ from server.platform import ports
 from server.platform.config import load_settings
 from tests.support.app_server import running
 from tests.support.certificates import issue
-from tests.support.http_server import WAIT_SECONDS, RawClient, listening
+from tests.support.http_server import RawClient, listening
+from tests.support.waiting import WAIT_SECONDS
 
 HEAD = b"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
 BODY = b"x" * 100

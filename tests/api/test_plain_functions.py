@@ -22,7 +22,7 @@ from tests.api.test_admission import in_flight
 from tests.support.app_server import channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.rpc_server import read_refusal, refusal
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, until
 
 REDEEM = "/deeptravel.redemption.v1.RedemptionService/Redeem"
 METHOD = "RedemptionService/Redeem"
@@ -127,7 +127,7 @@ async def test_refusals_are_those_of_every_method(
         await in_flight(0)
 
 
-async def test_a_fault_is_logged_under_the_calls_id_and_not_told(
+async def test_a_fault_is_logged_under_the_calls_id_and_not_shown(
     world: World,
     database_url: str,
     redis_url: str,
@@ -204,7 +204,7 @@ async def browser(app: App, terminal: Terminal) -> AsyncIterator[httpx2.AsyncCli
     async with httpx2.AsyncClient(
         base_url=f"http://127.0.0.1:{app.http_port}",
         headers=[(key, str(value)) for key, value in terminal.metadata],
-        timeout=PATIENCE_SECONDS,
+        timeout=WAIT_SECONDS,
     ) as client:
         yield client
 
@@ -326,7 +326,7 @@ async def test_the_stop_waits_for_them_and_refuses_others(
         late = await refusal(terminal.call("Redeem", request))
         assert late.reason is Reason.SHUTTING_DOWN
         gate.set()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             assert (await call).redemption_id
             await stopping
         assert tasks == []

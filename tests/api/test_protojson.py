@@ -125,7 +125,7 @@ def test_any_bytes_are_json_or_refused(body: bytes) -> None:
         (b"{'a': 1}", "double quotes"),
     ],
 )
-def test_what_is_no_json_is_told_where(body: bytes, words: str) -> None:
+def test_what_is_no_json_is_refused_with_the_place(body: bytes, words: str) -> None:
     with pytest.raises(protojson.MalformedJsonError, match=words):
         protojson.loads(body)
 
@@ -265,7 +265,7 @@ def test_faults_are_bounded_and_show_no_value() -> None:
     assert "hunter2" not in str(faults)
 
 
-def test_a_near_miss_is_told() -> None:
+def test_a_near_miss_is_suggested() -> None:
     assert read({"smal": 1})[1] == [("smal", "there is no such field; did you mean small?")]
 
 
@@ -281,7 +281,7 @@ def test_a_near_miss_is_told() -> None:
         ("span", "1.123456789012s", "nine digits"),
     ],
 )
-def test_numbers_and_times_of_other_forms_are_told_what_to_write(
+def test_numbers_and_times_of_other_forms_are_refused_with_what_to_write(
     field: str, value: str, remedy: str
 ) -> None:
     """Seen red: the reference takes the wrapped `1e2`, and drops digits of a span."""
@@ -290,7 +290,7 @@ def test_numbers_and_times_of_other_forms_are_told_what_to_write(
     assert remedy in description
 
 
-def test_nothing_is_read_beyond_the_faults_that_are_told() -> None:
+def test_nothing_is_read_beyond_the_faults_that_are_listed() -> None:
     """Seen red: all was read, whatever came of it."""
     message, faults = Everything(), protojson.Faults()
     with pytest.raises(protojson.EnoughFaultsError):

@@ -75,7 +75,7 @@ async def test_the_task_goes_on_afterwards() -> None:
     assert await asyncio.create_task(serve()) == "answered"
 
 
-async def test_who_leaves_is_not_told_of_rights() -> None:
+async def test_who_leaves_gets_no_refusal_of_rights() -> None:
     rights = Rights()
     all_of = StreamRights()
 

@@ -28,7 +28,7 @@ from tests.support.app_server import PREFACE, channel_to, running
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import read_refusal
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 MAX_TRAILER_BYTES = 6 * 1024
 SCAN = "/deeptravel.redemption.v1.RedemptionService/DecryptQr"
@@ -86,7 +86,7 @@ async def test_clients_may_ping_as_often_as_we_say(
 
 async def _next_ping_or_end(reader: asyncio.StreamReader) -> bool:
     """Whether the next frame of either kind acknowledges a ping; False for GOAWAY and the end."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             try:
                 head = await reader.readexactly(9)
@@ -158,15 +158,15 @@ def test_no_error_is_larger_than_a_client_takes(
     status = error_status(error, "r" * calls.MAX_REQUEST_ID_LENGTH)
     encoded = -(-status.ByteSize() // 3) * 4 + len(_percent_encoded(status.message))
     assert encoded + 400 < MAX_TRAILER_BYTES
-    told: list[Any] = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()]
+    details: list[Any] = [error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()]
     for detail in status.details:
-        for kind in told:
+        for kind in details:
             detail.Unpack(kind)
-    left_out = int(told[0].metadata.get("violations_left_out", "0"))
-    assert len(told[1].field_violations) + left_out == len(violations)
+    left_out = int(details[0].metadata.get("violations_left_out", "0"))
+    assert len(details[1].field_violations) + left_out == len(violations)
 
 
-async def test_bytes_that_are_no_request_are_told_so(
+async def test_bytes_that_are_no_request_are_refused(
     world: World, database_url: str, redis_url: str
 ) -> None:
     async with running(database_url, redis_url) as app, channel_to(app) as channel:
@@ -219,7 +219,7 @@ async def test_a_deadline_passed_has_its_details(
 async def test_seconds_until_more_are_free_are_rounded_up(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2.37 s told as 2 would be refused again. Seen red with round()."""
+    """2.37 s given as 2 would be refused again. Seen red with round()."""
     limiter = RateLimiter(redis_url)
 
     async def stats(*_: object) -> WindowStats:

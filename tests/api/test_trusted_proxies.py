@@ -59,8 +59,8 @@ async def test_a_partners_addresses_are_those_its_proxy_tells(
     market: Market, database_url: str, redis_url: str, header: str
 ) -> None:
     """Seen red where only the peer's address counted: nobody behind the proxy was let in."""
-    told = {"x-forwarded-for": "{}", "forwarded": "for={};proto=https"}[header]
-    partner, stranger = told.format(PARTNER), told.format(STRANGER)
+    forwarded = {"x-forwarded-for": "{}", "forwarded": "for={};proto=https"}[header]
+    partner, stranger = forwarded.format(PARTNER), forwarded.format(STRANGER)
     other = {"x-forwarded-for": "forwarded", "forwarded": "x-forwarded-for"}[header]
     outcomes: list[tuple[list[tuple[str, str]], bool]] = [
         ([(header, partner)], True),

@@ -113,7 +113,7 @@ def test_attempts_end(fake: FakeServer, server: Connection) -> None:
     assert len(fake.asked) == connection.ATTEMPTS
 
 
-def test_a_refusal_is_told_with_its_reason_and_not_repeated(
+def test_a_refusal_is_raised_with_its_reason_and_not_repeated(
     fake: FakeServer, server: Connection
 ) -> None:
     info = error_details_pb2.ErrorInfo(reason="SOLD_OUT", metadata={"product": "106"})

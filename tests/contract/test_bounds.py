@@ -1,6 +1,6 @@
 """No message that gRPC lets through holds a process, or takes its memory, whatever it is full of.
 
-Seen red before sizes were looked at first and the checks ended at the violations that are told:
+Seen red before sizes were looked at first and the checks ended at the violations that are reported:
 half a million empty items were parsed and each looked at, in 0.9 s and 110 MB.
 """
 
@@ -154,7 +154,7 @@ def test_a_message_in_parts_has_the_items_of_all() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 100])
-def test_no_more_is_checked_than_is_told(count: int) -> None:
+def test_no_more_is_checked_than_is_reported(count: int) -> None:
     """Also of a message that is too short to be searched."""
     request = order_pb2.QuoteOrderRequest(items=[order_pb2.OrderItem()] * count)
     error = read(QUOTE, request.SerializeToString())

@@ -153,8 +153,8 @@ def redeem(channel: grpc.Channel, credentials: Any, ticket_code: str, qr: str) -
     events = gate.ListRedemptions(
         redemption_pb2.ListRedemptionsRequest(ticket_code=ticket_code), metadata=metadata
     ).redemptions
-    told = [(each.function_code, each.result) for each in events]
-    assert told == [("ferry", REJECT), ("gift", SUCCESS), ("ferry", SUCCESS)]
+    outcomes = [(each.function_code, each.result) for each in events]
+    assert outcomes == [("ferry", REJECT), ("gift", SUCCESS), ("ferry", SUCCESS)]
     assert len({each.jti for each in events}) == 1
     say("redemptions", len(events))
 

@@ -18,7 +18,7 @@ from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 
 from server.operations.data_folder import DEMO_CREDENTIALS_FILE
 from tests.support.server_process import ServerProcess
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 PASSWORD = "a long enough password"
 
@@ -135,7 +135,7 @@ def test_keys_are_rotated_and_revoked_while_the_server_serves(tmp_path: Path) ->
         assert done.returncode == 1
         assert "rotate first" in done.stderr
         assert run("keys", "revoke", "0", env=env).returncode == 0
-        known_by = time.monotonic() + PATIENCE_SECONDS  # within a second of the change
+        known_by = time.monotonic() + WAIT_SECONDS  # within a second of the change
         while look(server, former) != "TOKEN_INVALID":
             assert time.monotonic() < known_by
             time.sleep(0.1)

@@ -399,8 +399,8 @@ def test_errors_have_one_shape(partner: Caller, anyone: Caller) -> None:
 
     def violating(*fields: str) -> Json:
         found = shape(3, "INVALID_FIELD")
-        told = [{"field": field, "description": TEXT} for field in fields]
-        found["details"].append({"@type": f"{kind}BadRequest", "field_violations": told})
+        violations = [{"field": field, "description": TEXT} for field in fields]
+        found["details"].append({"@type": f"{kind}BadRequest", "field_violations": violations})
         return found
 
     response = partner.send("POST", url, {"product_id": 106, "quantity": 0})

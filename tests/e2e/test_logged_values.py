@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.server_process import ServerProcess
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tools.dev.wechat_simulator.app import openid
 from tools.dev.wechat_simulator.merchant import Merchant
 
@@ -116,7 +116,7 @@ def test_no_value_is_logged(server: ServerProcess) -> None:
             answer = http.post(path, json=full, headers=headers)
             assert answer.status_code == 500, (path, answer.text)
             assert NAME not in answer.text
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + WAIT_SECONDS
     while server.log.count('"call.fault"') < len(calls):  # lines are written together
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -65,8 +65,8 @@ def requests(items: list[Json]) -> Iterator[Json]:
 
 def assert_held(code: int, run: Json, count: int) -> None:
     """Everything was asked, and every assertion held."""
-    told = [(each["source"]["name"], each["error"]["message"]) for each in run["failures"]]
-    assert (told, code) == ([], 0)
+    failures = [(each["source"]["name"], each["error"]["message"]) for each in run["failures"]]
+    assert (failures, code) == ([], 0)
     stats = run["stats"]
     assert (stats["requests"]["total"], stats["requests"]["failed"]) == (count, 0)
     assert stats["assertions"]["total"] > 2 * count
@@ -108,7 +108,7 @@ def test_failures_are_noticed(served: ServerProcess, tmp_path: Path) -> None:
     assert failed >= {"Step 1", "Step 2", "Step 3", "Step 4", "Step 5"}
 
 
-def test_missing_credentials_are_told(tmp_path: Path) -> None:
+def test_missing_credentials_are_named(tmp_path: Path) -> None:
     code, run = newman(tmp_path, {"base_url": "http://127.0.0.1:1"}, "--folder", FLOW)
     assert code == 1
     assert "demo-credentials.json" in run["failures"][0]["error"]["message"]

@@ -37,7 +37,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from sqlalchemy import make_url
 
 from tests.support.server_process import NotServingError, ServerProcess
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 SERVICES = {
     "deeptravel.admin.v1.AdminService",
@@ -52,7 +52,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 AT_ONCE_SECONDS = 15
 """On a busy machine; calls that are waited for take longer."""
-PATIENT = {"DEEPTRAVEL_LOCK_TIMEOUT_MS": "60000", "DEEPTRAVEL_STATEMENT_TIMEOUT_MS": "60000"}
+LONG_TIMEOUTS = {"DEEPTRAVEL_LOCK_TIMEOUT_MS": "60000", "DEEPTRAVEL_STATEMENT_TIMEOUT_MS": "60000"}
 """A call that waits for a lock waits until the server ends."""
 
 
@@ -84,7 +84,7 @@ def locked(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def wait_for_waiters(connection: psycopg.Connection[Any], count: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         row = connection.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -367,7 +367,7 @@ def test_second_interrupt_stops_at_once(
     data_dir: Path, env: dict[str, str], database_url: str
 ) -> None:
     with (
-        ServerProcess(data_dir=data_dir, env=env | PATIENT) as server,
+        ServerProcess(data_dir=data_dir, env=env | LONG_TIMEOUTS) as server,
         grpc.insecure_channel(server.target) as channel,
         locked(database_url) as lock,
     ):
@@ -384,7 +384,7 @@ def test_second_interrupt_stops_at_once(
 
 
 def test_drain_time_is_bounded(data_dir: Path, env: dict[str, str], database_url: str) -> None:
-    env |= PATIENT | {"DEEPTRAVEL_DRAIN_SECONDS": "1"}
+    env |= LONG_TIMEOUTS | {"DEEPTRAVEL_DRAIN_SECONDS": "1"}
     with (
         ServerProcess(data_dir=data_dir, env=env) as server,
         grpc.insecure_channel(server.target) as channel,
@@ -403,7 +403,7 @@ def test_drain_time_is_bounded(data_dir: Path, env: dict[str, str], database_url
 # complaints
 
 
-def test_all_wrong_settings_are_told_at_once(data_dir: Path) -> None:
+def test_all_wrong_settings_are_listed_at_once(data_dir: Path) -> None:
     done = run_serve(
         data_dir,
         {
@@ -494,7 +494,7 @@ def call_once(server: ServerProcess, metadata: Any) -> str:
         )
 
 
-def wait_until(condition: Any, seconds: float = PATIENCE_SECONDS) -> None:
+def wait_until(condition: Any, seconds: float = WAIT_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -526,7 +526,7 @@ def test_workers_end_with_their_parent(data_dir: Path, env: dict[str, str]) -> N
     with ServerProcess("--workers", "2", data_dir=data_dir, env=env) as server:
         workers = workers_of(server)
         server.kill()
-        gone, alive = psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
+        gone, alive = psutil.wait_procs(workers, timeout=WAIT_SECONDS)
     assert (len(gone), alive) == (2, [])
 
 

@@ -23,7 +23,7 @@ from server.operations import read_only
 from tests.support import databases
 from tests.support.free_ports import free_port
 from tests.support.server_process import ServerProcess
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tools.dev.embedded.services import EmbeddedServices
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def is_open(port: int) -> bool:
 
 
 def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + WAIT_SECONDS
     while not what():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -100,8 +100,8 @@ def test_first_start(tmp_path: Path, arguments: tuple[str, ...]) -> None:
             assert server.metadata()
             until(lambda: "Ctrl-C stops the server." in server.output)
             assert str(file.resolve()) in server.output
-            told = {line["name"]: line["remedy"] for line in events(server, "settings.unknown")}
-            assert told == {
+            remedies = {line["name"]: line["remedy"] for line in events(server, "settings.unknown")}
+            assert remedies == {
                 "DEEPTRAVEL_HTTP_PROT": "did you mean DEEPTRAVEL_HTTP_PORT?",
                 "DEEPTRAVEL_NONSENSE": "it has no effect: remove it",
             }

@@ -24,7 +24,7 @@ import pytest
 
 from tests.support.server_process import ServerProcess
 from tests.support.travel_clients import Client, Json, OverGrpc, OverJson, RefusedError
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 HONG_KONG = ZoneInfo("Asia/Hong_Kong")
 CHINESE, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]{2}")
@@ -46,7 +46,7 @@ def refused(reason: str, call: Callable[..., Json], *arguments: Any, **fields: A
 
 def until(what: Callable[[], bool]) -> None:
     """Waits for something."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + WAIT_SECONDS
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -127,7 +127,7 @@ class Traveller:
         assert self.wechat.post(f"/simulator/pay/{number}", json={"payment": forged}).is_error
         paid = self.wechat.post(f"/simulator/pay/{number}", json={"payment": phone})
         assert paid.json()["trade_state"] == "SUCCESS", paid.text
-        watching.join(PATIENCE_SECONDS)
+        watching.join(WAIT_SECONDS)
         assert [move["event"] for move in moves] == ["order.created", "order.paid"]
         assert [move["sequence"] for move in moves] == [1, 2]
         known = self.call("GetPayment", order_id=order_id)["payment"]

@@ -132,7 +132,7 @@ async def test_who_was_cancelled_but_has_not_run_since_costs_nobody_a_turn(queue
 
 
 async def test_who_was_cancelled_but_has_not_run_since_keeps_no_place(queue: Queue) -> None:
-    """Seen red where it was told that it lost its place: InvalidStateError for the one that
+    """Seen red where it was woken to say that it lost its place: InvalidStateError for the one that
     came.
     """
     await queue.join("guesser", times=hashing_queue.SHARE_WAITING)

@@ -151,8 +151,8 @@ async def test_unknown_user_costs_a_password_check(
 
 @pytest.mark.parametrize("username", ["olga", "nobody"])
 async def test_lock_out_under_concurrency(server: Server, other: Server, username: str) -> None:
-    """Forty guesses at once in two processes: five are judged, then not even the right password is
-    told.
+    """Forty guesses at once in two processes: five are judged, then not even the right password
+    is let in.
 
     Seen red with the refusal taken out of `LoginFailures.count`: all forty were judged.
     """
@@ -247,7 +247,7 @@ async def test_a_guesser_elsewhere_locks_nobody_out(
 async def test_an_address_is_bounded_over_names_and_terminals(
     server: Server, other: Server
 ) -> None:
-    """Fifty guesses, then none is told, but an operator at the own terminal of that address logs
+    """Fifty guesses, then none is judged, but an operator at the own terminal of that address logs
     in.
     """
     async with server.db.transaction() as tx:
@@ -259,7 +259,7 @@ async def test_an_address_is_bounded_over_names_and_terminals(
         assert await guess(other, username, device, HERE) == Reason.LOGIN_LOCKED
         right = server.identity.log_in(username, PASSWORD, device, now(), address=HERE)
         assert await reason_of(right) == Reason.LOGIN_LOCKED
-    # a wrong password is not told from a name that does not exist
+    # a wrong password is not distinguished from a name that does not exist
     assert await guess(server, "olga", "T-PIER", HERE) == Reason.LOGIN_LOCKED
     await server.identity.log_in("olga", PASSWORD, "T-PIER", now(), address=HERE)
     assert await guess(server, "nobody", "T-PIER", ELSEWHERE) == Reason.LOGIN_FAILED

@@ -44,7 +44,7 @@ from tests.support.identity import (
     running,
     seed,
 )
-from tests.support.waiting import PATIENCE_SECONDS, WITHIN_SECONDS, becomes
+from tests.support.waiting import WAIT_SECONDS, WITHIN_SECONDS, becomes
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ async def test_last_use_is_noted(server: Server) -> None:
     header: dict[str, str | bytes] = {"x-api-key": KEY.api_key}
     began = now()
     await server.identity.authenticate(header, "192.0.2.1")
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (first := await last_used(server, KEY.key_id)) is None:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     assert began <= first <= now()

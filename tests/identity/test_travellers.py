@@ -131,7 +131,7 @@ async def test_a_traveller_is_the_same_at_every_log_in(admin_client: AdminClient
     assert 0 < first.traveller_id < 2**53
 
 
-async def test_a_unionid_told_later_is_kept(admin_client: AdminClient) -> None:
+async def test_a_unionid_that_comes_later_is_kept(admin_client: AdminClient) -> None:
     traveller = await logged_in(admin_client.node)
     await logged_in(admin_client.node, unionid="u-2")
     query = select(travellers.c.unionid).where(travellers.c.traveller_id == traveller.traveller_id)
@@ -246,8 +246,8 @@ async def test_requests_a_minute(admin_url: str, redis_url: str) -> None:
         assert await outcome(node, second) is None
         calling = call(node, second)
         await calling
-        told = dict(await calling.trailing_metadata())
-        assert (told["x-ratelimit-limit"], told["x-ratelimit-remaining"]) == ("5", "3")
+        trailers = dict(await calling.trailing_metadata())
+        assert (trailers["x-ratelimit-limit"], trailers["x-ratelimit-remaining"]) == ("5", "3")
         refused = await refusal_or_none(call(node, first))
         assert refused
         assert refused.retry_seconds

@@ -116,7 +116,7 @@ async def test_never_opens_a_ticket_whose_own_was_rotated_after_it_was_issued(
     assert verdict(await redeem(terminal, before, leaked, "gift")) == "QR_SUPERSEDED"
 
 
-async def test_many_in_one_call_are_each_told(
+async def test_many_in_one_call_are_each_answered(
     world: World, terminal: Terminal, client: PartnerClient
 ) -> None:
     order, (rotated, other) = await world.order(2)

@@ -23,9 +23,9 @@ from tests.support.traveller import (
     a_world,
     traveller_server,
 )
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
-Told = tuple[int, str, str]
+Move = tuple[int, str, str]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,14 @@ async def client(server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 1)
 
 
-def told(move: Any) -> Told:
+def fields_of(move: Any) -> Move:
     return move.sequence, move.event, ORDER_STATE[move.state]
 
 
-async def all_of(watch: Any) -> list[Told]:
+async def all_of(watch: Any) -> list[Move]:
     seen = []
     while (move := await watch.read()) is not grpc.aio.EOF:
-        seen.append(told(move))
+        seen.append(fields_of(move))
     return seen
 
 
@@ -70,12 +70,12 @@ async def test_moves_come_as_they_happen_until_the_order_is_final(
     order = await client.order(world.seat())
     watches = [client.watch(order.order_id) for _ in range(3)]
     for watch in watches:
-        assert told(await watch.read()) == (1, "order.created", "PENDING")
+        assert fields_of(await watch.read()) == (1, "order.created", "PENDING")
     await client.cancel(order.order_id)
     for watch in watches:
         last = await watch.read()
         assert isinstance(last, order_pb2.WatchOrderResponse)
-        assert told(last) == (2, "order.cancelled", "CANCELLED")
+        assert fields_of(last) == (2, "order.cancelled", "CANCELLED")
         assert CANCEL_REASON[last.cancel_reason] == "TRAVELLER"
         assert last.occurred_time.ToDatetime() >= order.create_time.ToDatetime()
         assert await watch.read() is grpc.aio.EOF
@@ -105,7 +105,7 @@ async def test_a_watch_goes_on_behind_any_sequence(
         assert await all_of(client.watch(order.order_id, after)) == every[after:]
 
 
-async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
+async def test_moves_of_its_tickets_are_sent_and_a_pass_through_a_final_state(
     world: World, server: GateServer, client: TravellerClient
 ) -> None:
     """A late payment takes a cancelled order back to PAID; who watches from the first sees all
@@ -122,7 +122,7 @@ async def test_moves_of_its_tickets_are_told_and_a_pass_through_a_final_state(
         order_id,
     )
     watch = client.watch(order.order_id)
-    seen = [told(await watch.read()) for _ in range(4)]
+    seen = [fields_of(await watch.read()) for _ in range(4)]
     assert [event for _, event, _ in seen] == [
         events.CREATED,
         events.CANCELLED,
@@ -154,7 +154,7 @@ async def test_a_watch_ends_when_the_server_stops(
     watch = client.watch(order.order_id)
     await watch.read()
     ended = asyncio.create_task(refusal_of(watch))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         await server.stop()
         assert await ended is Reason.SHUTTING_DOWN
 
@@ -168,7 +168,7 @@ async def test_a_blocked_traveller_watches_no_longer(
     await watch.read()
     await world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
     await world.sql(BUMP)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert await refusal_of(watch) is Reason.UNAUTHENTICATED
 
 
@@ -181,5 +181,5 @@ async def test_nobody_asks_the_database_when_nobody_watches(
     polling = [task for task in asyncio.all_tasks() if task.get_name() == "order-watcher"]
     assert len(polling) == 1
     watch.cancel()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*polling)

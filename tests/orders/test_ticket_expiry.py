@@ -20,7 +20,7 @@ from tests.support.expiring import AUDITED, Expirer, an_expirer
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_process, gate_server
 from tests.support.invariants import broken
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 OVER = (
     "UPDATE tickets SET valid_from_time = now() - interval '9 days', valid_until_time = now() -"
@@ -145,7 +145,7 @@ async def test_what_may_expire_yet_is_not_settled(world: World, expirer: Expirer
     first_final = tickets[4].ticket_id
     async with world.pg.transaction():
         await world.sql("SELECT FROM tickets WHERE ticket_id = %s FOR UPDATE", first_final)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await asyncio.gather(expirer.settle(), expirer.settle())
     kept = {each.ticket_id for each in [*tickets[:4], *valid]}
     assert await pending(world) == kept | {first_final}
@@ -241,7 +241,7 @@ async def test_a_gate_before_it_and_a_gate_behind_it(
         await world.sql(
             "SELECT FROM tickets WHERE ticket_id = %s FOR NO KEY UPDATE", ticket.ticket_id
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await expirer.run()
         await world.sql(
             "UPDATE tickets SET valid_until_time = now() + interval '1 day' WHERE ticket_id = %s",
@@ -277,7 +277,7 @@ async def test_a_locked_order_is_passed_over(world: World, expirer: Expirer) -> 
     (mine, _), (other, _) = [await an_order(world, 3) for _ in range(2)]
     async with world.pg.transaction():
         await world.sql("SELECT FROM orders WHERE order_id = %s FOR NO KEY UPDATE", mine.ticket_id)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await expirer.run()
     assert await states(world, mine) == ("PAID", ["ACTIVE"] * 3)
     assert await states(world, other) == ("COMPLETED", ["EXPIRED"] * 3)

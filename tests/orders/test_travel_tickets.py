@@ -278,7 +278,7 @@ async def test_watchers_hear_of_it(
     ]
 
 
-async def test_what_was_changed_is_told_in_both_orders(
+async def test_what_was_changed_is_shown_in_both_orders(
     world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     order = await scenario.sell(client, world.seat(), passengers=party(1))

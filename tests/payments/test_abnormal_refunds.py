@@ -135,7 +135,7 @@ async def test_over_json(scenario: PaymentScenario, admin_client: AdminClient) -
 
 
 async def test_our_own_account(scenario: PaymentScenario, admin_client: AdminClient) -> None:
-    """From there the traveller is yet to get it: somebody is told."""
+    """From there the traveller is yet to get it: an incident is opened."""
     _, refund = await abnormal(scenario)
     named = {"refund_id": refund.refund_id, "account": OURS}
     refused = await refusal(admin_client.do("ApplyAbnormalRefund", **named, bank_account=NUMBER))

@@ -129,7 +129,7 @@ async def test_by_hand_is_only_what_is_abnormal(
     assert await states(client, order.order_id) == ["REFUNDED"]
 
 
-async def test_each_part_that_becomes_abnormal_is_told(
+async def test_each_part_that_becomes_abnormal_is_an_incident(
     world: World, client: TravellerClient, scenario: OrderScenario
 ) -> None:
     order, number = await in_two_parts(world, client, scenario)
@@ -153,7 +153,7 @@ async def test_travellers_see_no_parts(
 async def test_what_was_settled_by_hand_and_comes_from_wechat_too(
     world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
-    """Somebody is told, once; what is settled stays."""
+    """One incident is opened; what is settled stays."""
     order = await scenario.sell(client, world.seat(), passengers=party(1))
     scenario.wechat.state = "ABNORMAL"
     refund = await give_back(client, order.order_id)
@@ -169,7 +169,7 @@ async def test_what_was_settled_by_hand_and_comes_from_wechat_too(
 # WeChat away
 
 
-async def test_refunds_have_the_patience_of_payments(
+async def test_refunds_are_tried_as_long_as_payments(
     world: World, client: TravellerClient, scenario: OrderScenario, admin_client: AdminClient
 ) -> None:
     """Seen red: with twenty attempts it ended before; without `on_give_up` it was PROCESSING for

@@ -37,7 +37,7 @@ def test_other_numbers_are_not_ours(number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "is_alone", "has_tickets", "state"),
+    ("reported", "is_alone", "has_tickets", "state"),
     [
         ("SUCCEEDED", True, True, "SUCCEEDED"),
         ("SUCCEEDED", False, False, "SUCCEEDED"),
@@ -47,8 +47,8 @@ def test_other_numbers_are_not_ours(number: str) -> None:
         ("ABNORMAL", True, True, "ABNORMAL"),
     ],
 )
-def test_closed_for_good(told: str, is_alone: bool, has_tickets: bool, state: str) -> None:
-    assert part_state(told, is_alone=is_alone, has_tickets=has_tickets) == state
+def test_closed_for_good(reported: str, is_alone: bool, has_tickets: bool, state: str) -> None:
+    assert part_state(reported, is_alone=is_alone, has_tickets=has_tickets) == state
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deeptravel.ticketing.v1 import order_pb2, refund_pb2, ticket_pb2
 from tests.support.changes import changes_are_seen
 from tests.support.paying import PaymentScenario, a_scenario
 from tests.support.traveller import SECOND, TravellerClient, child, passenger, seats_of
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ async def test_no_reader_sees_one_without_the_other(scenario: PaymentScenario) -
     looking = asyncio.create_task(look())
     await asyncio.gather(*(scenario.pay(order) for order in orders))
     paid = "SELECT count(*) = 8 FROM orders WHERE state = 'PAID'"
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not await scenario.world.value(paid):  # noqa: ASYNC110 - of the database
             await asyncio.sleep(0.01)
     stopping.set()

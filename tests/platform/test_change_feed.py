@@ -1,4 +1,4 @@
-"""The feed of configuration changes stops when it is told to, and what is remembered outlives a
+"""The feed of configuration changes stops when asked to, and what is remembered outlives a
 late poll.
 """
 
@@ -122,7 +122,7 @@ class Names(Remembered[str, str]):
         return [Subject(ChangeKind.VENUE, letter) for letter in value]
 
 
-async def told(feed: Late, *changed: Subject) -> None:
+async def poll_with(feed: Late, *changed: Subject) -> None:
     feed.changed.update(changed)
     await feed.poll()
 
@@ -144,7 +144,7 @@ async def test_a_change_drops_what_is_made_of_it(changed: Subject, dropped: list
     keys = ["ab", "bc", "ca"]
     await asyncio.gather(*map(names.get, keys))
     names.loaded.clear()
-    await told(feed, changed)
+    await poll_with(feed, changed)
     assert [key for key in keys if names.peek(key) is None] == dropped
     assert await asyncio.gather(*map(names.get, keys)) == keys
     assert names.loaded == dropped
@@ -159,7 +159,7 @@ async def test_what_was_being_read_when_it_changed_is_not_remembered() -> None:
     before = asyncio.create_task(names.get("ab"))
     while not names.loaded:  # noqa: ASYNC110 - one turn of the loop
         await asyncio.sleep(0)
-    await told(feed, Subject(ChangeKind.VENUE, "a"))
+    await poll_with(feed, Subject(ChangeKind.VENUE, "a"))
     after = asyncio.create_task(names.get("ab"))
     await asyncio.sleep(0)
     names.hold.set()

@@ -33,7 +33,7 @@ from tests.support.identity import (
     running,
     seed,
 )
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, until
 
 
 @pytest.fixture
@@ -189,17 +189,17 @@ async def test_a_log_out_and_a_change_of_configuration_do_not_wait_for_each_othe
     header, caller = await logged_in(server)
     async with other.db.transaction() as changing:
         await change_an_account(changing)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             session = await server.identity.sessions.open(caller, "T-PIER", now())
             await server.identity.sessions.close(caller, session, now())
             await server.identity.log_out(caller, now())
             assert await reason_of(server.identity.authenticate(header, "")) is not None
-        async with asyncio.timeout(PATIENCE_SECONDS), server.db.transaction() as tx:
+        async with asyncio.timeout(WAIT_SECONDS), server.db.transaction() as tx:
             await publish(tx, ChangeKind.CATALOGUE)  # nor two changes for each other
     _, caller = await logged_in(server)
     async with server.db.transaction() as leaving:
         await publish(leaving, ChangeKind.LOGIN, caller.login_id)
-        async with asyncio.timeout(PATIENCE_SECONDS), other.db.transaction() as changing:
+        async with asyncio.timeout(WAIT_SECONDS), other.db.transaction() as changing:
             await change_an_account(changing)
 
 
@@ -221,7 +221,7 @@ async def changed_at(feed: ChangeFeed) -> list[set[tuple[str, str]]]:
     return found
 
 
-async def test_what_commits_late_is_not_missed_and_nothing_is_told_twice(server: Server) -> None:
+async def test_what_commits_late_is_not_missed_and_nothing_is_read_twice(server: Server) -> None:
     """Seen red: reading on behind the newest transaction seen misses the one that commits after
     it.
     """

@@ -2,7 +2,7 @@
 over when it is over.
 
 Seen red without restarts and with class 25 taken for a fault: the change feed ended at the first
-error that was no DomainError, and calls were told INTERNAL while the database took no writes.
+error that was no DomainError, and calls got INTERNAL while the database took no writes.
 """
 
 import ast
@@ -37,11 +37,11 @@ from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
 from tests.support.traveller import TravellerClient, World, a_world, traveller_server
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tools.dev.embedded.services import EmbeddedServices
 
 PRODUCT = Path(server.__file__).parent
-SECONDS = PATIENCE_SECONDS
+SECONDS = WAIT_SECONDS
 
 NO_LOOPS = {
     "app.py": "the server's own stop, and what serves HTTP",
@@ -99,7 +99,7 @@ ERRORS = [read_only, broken_index, ZeroDivisionError]
 
 
 class Statements:
-    """Counts what a loop does, and lets it fail where it is told to."""
+    """Counts what a loop does, and lets it fail where asked to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
         self.loop = loop
@@ -344,7 +344,7 @@ async def test_a_loop_that_is_down_makes_health_say_so(
     await until_status(app_server, health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
-async def test_a_batch_that_fails_is_told_to_those_who_wait_and_the_next_goes_on(
+async def test_a_batch_that_fails_fails_those_who_wait_and_the_next_goes_on(
     app_server: GateServer, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clients = (
@@ -375,7 +375,7 @@ async def test_a_read_only_database(
 ) -> None:
     """Holds expire when it is over, and the server stops while it is not.
 
-    Seen red: calls were told INTERNAL, health SERVING; before, no hold expired any more and the
+    Seen red: calls got INTERNAL, health SERVING; before, no hold expired any more and the
     stop failed.
     """
     async with traveller_server(database_url, redis_url, all_jobs=True) as running:

@@ -1,4 +1,4 @@
-"""Loops of a process: no error ends one, each is told, and a stop never fails."""
+"""Loops of a process: no error ends one, each is reported, and a stop never fails."""
 
 import asyncio
 import subprocess
@@ -19,8 +19,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_loop_that_fails_runs_again_and_is_down_until_it_has_run_for_a_while() -> None:
-    runs, told = 0, []
-    loops = Loops(lambda: told.append(loops.down))
+    runs, downs = 0, []
+    loops = Loops(lambda: downs.append(loops.down))
 
     async def run() -> None:
         nonlocal runs
@@ -34,9 +34,9 @@ async def test_a_loop_that_fails_runs_again_and_is_down_until_it_has_run_for_a_w
     loop = loops.add("counted", run)
     loop.start()
     async with asyncio.timeout(5):
-        while len(told) < 2:  # noqa: ASYNC110 - nobody tells
+        while len(downs) < 2:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
-    assert (runs, told, loop.is_running) == (3, [["counted"], []], True)
+    assert (runs, downs, loop.is_running) == (3, [["counted"], []], True)
     await loop.cancel()
     assert not loop.is_running
     assert loops.down == []

@@ -23,7 +23,7 @@ from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Statement, commit_with, run
 from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import Seen, TaskHandler, a_client, effects
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, until
 
 
 @pytest.fixture
@@ -440,7 +440,7 @@ async def test_stop_is_bounded_and_hands_back_the_rest(client: TaskHandler) -> N
     process = client.outbox({"tell": TaskKind(forever)}, stop_seconds=0.1)
     process.start()
     await begun.wait()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         await process.stop()
     row = await client.row()
     assert (row.state, row.lease_until, row.attempts) == ("OPEN", None, 0)
@@ -527,7 +527,7 @@ async def test_failure_of_who_does_not_hold_it_changes_nothing(client: TaskHandl
 
     async def take_over(task: Task) -> None:
         go_on.set()
-        await asyncio.wait([first], timeout=PATIENCE_SECONDS)
+        await asyncio.wait([first], timeout=WAIT_SECONDS)
         row = await client.row()
         states.append((row.state, row.lease_until == task.lease_until))
 

@@ -14,7 +14,7 @@ FOR_EVER = 3600.0
 
 
 class Looks:
-    """A function that counts its looks, and fails as it is told to."""
+    """A function that counts its looks, and fails as given."""
 
     def __init__(self, *errors: Exception) -> None:
         self.count = 0

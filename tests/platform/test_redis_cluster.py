@@ -117,7 +117,7 @@ async def test_a_master_that_is_killed_costs_its_own_slots_alone(cluster: Cluste
 
 
 async def test_limits_over_tls(tmp_path: Path) -> None:
-    """TLS is spoken with nodes that others told of, too, by an authority of one's own.
+    """TLS is spoken with nodes that others name, too, by an authority of one's own.
 
     Seen red with the authority left out of the nodes that are found.
     """

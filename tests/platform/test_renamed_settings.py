@@ -41,7 +41,8 @@ def test_the_new_name_wins(former: str, now: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_wrong_value_by_a_former_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the name that the setting has."""
-    monkeypatch.setenv("DEEPTRAVEL_REDEEM_LANES", "many")
+    (former,) = (former for former, now in FORMER if now == "REDEEM_WORKERS")
+    monkeypatch.setenv(f"DEEPTRAVEL_{former}", "many")
     with pytest.raises(ConfigError, match="DEEPTRAVEL_REDEEM_WORKERS"):
         load_settings()
 

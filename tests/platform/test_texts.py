@@ -188,7 +188,7 @@ _NUMBERS = st.builds(
 
 @given(st.sampled_from(["OTA", "DIR", "ORD"]), _PARTNER, _NUMBERS)
 def test_every_code_we_write_is_read(prefix: str, partner_code: str, number: Number) -> None:
-    """As it stands, with its parts told apart otherwise, and without: then itself, or nothing
+    """As it stands, with its parts divided otherwise, and without: then itself, or nothing
     else.
     """
     code = number.code(prefix, partner_code)

@@ -72,7 +72,7 @@ async def ends(world: World) -> set[tuple[Any, ...]]:
 
 def hold_up(scenario: OrderScenario) -> tuple[asyncio.Event, asyncio.Event]:
     """Has the scenario's settlements stop when their tickets are made up: says when, and goes on
-    when told to.
+    when asked to.
     """
     settled, go_on = asyncio.Event(), asyncio.Event()
     tickets = scenario.settlement._tickets
@@ -236,5 +236,5 @@ async def test_killed_between_two_refunds(
             assert await states(client, order.order_id) == ["REFUNDED"]
     assert await world.value("SELECT count(*) FROM refunds") == len(orders)
     assert await world.value("SELECT sum(refunded_minor) FROM payments") == 10_000 * len(orders)
-    told = "SELECT count(*) FROM order_events WHERE event = 'departure.cancelled'"
-    assert await world.value(told) == len(orders)
+    events = "SELECT count(*) FROM order_events WHERE event = 'departure.cancelled'"
+    assert await world.value(events) == len(orders)

@@ -88,7 +88,7 @@ async def test_orders_of_a_locked_stock_keep_no_other_waiting(scenario: PaymentS
     assert await scenario.world.stock(2) == (100, OTHERS, 0)
 
 
-async def test_a_locked_order_is_told_of_its_payment_later_and_no_other(
+async def test_only_the_locked_order_waits_for_its_payment(
     scenario: PaymentScenario,
 ) -> None:
     """Whatever is called about it says CONFLICT."""

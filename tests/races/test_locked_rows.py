@@ -24,7 +24,7 @@ from tests.support.gate import Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_process, gate_server
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal, refusal_or_none
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 OTHERS = 40
 LATEST_SECONDS = 20.0
@@ -135,7 +135,7 @@ async def test_a_locked_order_stops_no_scan_of_its_tickets(
             assert {verdict(a) for a in await asyncio.gather(*once)} == {expected}
         assert await world.sql(state, order.ticket_id) == [("PAID",)]
     assert {await world.state(ticket) for ticket in tickets} == {"USED"}
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while await world.sql(state, order.ticket_id) != [("COMPLETED",)]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -192,8 +192,10 @@ async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
     """
     gate = await world.log_in(server.channel)
     stuck, *others = await world.tickets(OTHERS)
-    patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "60000"}  # so that it is paused in time
-    with gate_process(module_database_url, module_redis_url, tmp_path, settings=patient) as process:
+    long_timeout = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "60000"}  # so that it is paused in time
+    with gate_process(
+        module_database_url, module_redis_url, tmp_path, settings=long_timeout
+    ) as process:
         async with grpc.aio.insecure_channel(process.target) as channel:
             async with locked(world, "LOCK TABLE redemption_guards"):
                 lost = asyncio.create_task(gate.at(channel).redeem(stuck.qr, request_id="r"))
@@ -204,8 +206,7 @@ async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
                 scans = [gate.redeem(t.qr, deadline_seconds=LATEST_SECONDS) for t in others]
                 assert {verdict(a) for a in await asyncio.gather(*scans)} == {"SUCCESS"}
                 assert (
-                    await asyncio.wait_for(redeemed(gate, stuck.qr, "r"), PATIENCE_SECONDS)
-                    == "SUCCESS"
+                    await asyncio.wait_for(redeemed(gate, stuck.qr, "r"), WAIT_SECONDS) == "SUCCESS"
                 )
             finally:
                 os.killpg(process.process.pid, signal.SIGCONT)

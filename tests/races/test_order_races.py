@@ -41,7 +41,7 @@ from tests.support.traveller import (
     seats_of,
     traveller_server,
 )
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 SEATS = share(5_000, 200)
 CALLS = 2 * SEATS
@@ -236,7 +236,7 @@ async def test_one_request_at_two_processes(
             await clients[0].cancel(answers[0].order.order_id)
 
 
-async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
+async def test_orders_that_come_when_a_worker_ends_are_not_forgotten(
     world: World, module_database_url: str
 ) -> None:
     """Seen red: with the worker leaving `_running` in a done-callback the second or third round
@@ -257,7 +257,7 @@ async def test_orders_that_come_when_a_lane_ends_are_not_forgotten(
         workers=2,
     )
     for number in range(20):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             calls = [
                 holder.submit(
                     Traveller(1000 * number + at),
@@ -306,13 +306,13 @@ async def test_an_order_that_is_being_settled_does_not_expire(
     db = Database(load_settings(), module_database_url)
     async with db.transaction() as tx:
         order = await orders.find(tx, 1, settled.order_id, lock=True)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await world.until(
                 "SELECT state = 'CANCELLED' FROM orders WHERE order_code = %s", other.order_id
             )
         assert (await client.get(settled.order_id)).sequence == 1
         assert order.state == "PENDING"
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
     await db.close()
 
@@ -381,7 +381,7 @@ async def test_orders_and_expiry_go_on_after_the_database_was_away(
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await world.expire(order.order_id)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         await world.until("SELECT state = 'CANCELLED' FROM orders")
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):

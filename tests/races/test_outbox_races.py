@@ -184,13 +184,13 @@ async def test_lost_connections(
 
 
 async def test_no_ask_is_lost(client: TaskHandler, other: TaskHandler) -> None:
-    """What was asked for behind a handler's back is handled too: the last told is the last there
-    is.
+    """What was asked for while a handler runs is handled too: the last version sent is the
+    last there is.
 
     Seen red with ON CONFLICT DO NOTHING, and with an update that leaves out again_time.
     """
     async with client.db.transaction() as tx:
-        await tx.execute(text("CREATE TABLE facts (key text PRIMARY KEY, version int, told int)"))
+        await tx.execute(text("CREATE TABLE facts (key text PRIMARY KEY, version int, sent int)"))
         await tx.execute(
             text("INSERT INTO facts SELECT n::text, 0, 0 FROM generate_series(0, 4) n")
         )
@@ -201,9 +201,9 @@ async def test_no_ask_is_lost(client: TaskHandler, other: TaskHandler) -> None:
             async with of.db.transaction() as tx:
                 version = await tx.scalar(read, {"key": task.key})
             await asyncio.sleep(random.uniform(0, 0.01))  # the outside
-            told = text("UPDATE facts SET told = :version WHERE key = :key")
+            write = text("UPDATE facts SET sent = :version WHERE key = :key")
             async with of.db.transaction() as tx:
-                await tx.execute(told, {"version": version, "key": task.key})
+                await tx.execute(write, {"version": version, "key": task.key})
                 if random.random() < 0.5:
                     await task.done(tx)
 
@@ -227,7 +227,7 @@ async def test_no_ask_is_lost(client: TaskHandler, other: TaskHandler) -> None:
         await each.stop()
     async with client.db.transaction() as tx:
         facts = (
-            await tx.execute(text("SELECT sum(version), sum(version - told) FROM facts"))
+            await tx.execute(text("SELECT sum(version), sum(version - sent) FROM facts"))
         ).one()
     assert tuple(facts) == (160, 0)
 

@@ -114,7 +114,7 @@ async def test_fifty_at_once_through_two_processes(
     assert await scenario.refunds(order) == []
 
 
-async def test_many_orders_told_of_again_and_again_through_two_processes(
+async def test_many_orders_notified_again_and_again_through_two_processes(
     scenario: PaymentScenario, module_database_url: str, module_redis_url: str
 ) -> None:
     """Batches of both processes meet at the same orders: each is paid once."""
@@ -270,8 +270,8 @@ class Mortal:
         environment = self.wechat.environment()
         del environment["DEEPTRAVEL_WECHAT_NOTIFY_URL"]
         # it waits for what the test has locked until it is killed
-        patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000"}
-        settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port} | patient
+        long_timeout = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000"}
+        settings = environment | {"DEEPTRAVEL_HTTP_PORT": self._port} | long_timeout
         server = gate_process(*self._urls, self._folder, settings=settings)
         self.process = self._stack.enter_context(server)
 

@@ -302,12 +302,12 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
     world: World, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """Its last statement waits for us, the commit stands behind it: the redemption is done, and
-    nobody was told.
+    nobody got an answer.
     """
     ticket = await world.ticket()
     token = (await world.log_in(grpc.aio.insecure_channel("unused"))).access_token
-    patient = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000"}
-    server = gate_process(database_url, redis_url, tmp_path, settings=patient)
+    long_timeout = {"DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000"}
+    server = gate_process(database_url, redis_url, tmp_path, settings=long_timeout)
     async with (
         serving(server, token) as terminal,
         await psycopg.AsyncConnection.connect(world.pg.info.dsn) as pg,

@@ -184,13 +184,13 @@ class Record:
         """The call in the model's words."""
         answer = self.answer
         if hasattr(answer, "results"):
-            answer = tuple(told(result, names) for result in answer.results)
+            answer = tuple(outcome_of(result, names) for result in answer.results)
         elif hasattr(answer, "entitlements"):
-            answer = told(answer, names)
+            answer = outcome_of(answer, names)
         return Call(self.name, self.step(names), answer, self.invoked, self.returned)
 
 
-def told(answer: Any, names: Names) -> Outcome:
+def outcome_of(answer: Any, names: Names) -> Outcome:
     """What an answer says, in the model's words."""
     state, left = STATE[answer.ticket_status], tuple(remaining(answer).items())
     if not hasattr(answer, "result"):
@@ -318,13 +318,13 @@ class Caller:
         step: Callable[[Names], Step],
         call: Callable[[Terminal, float], Awaitable[Any]],
     ) -> Any:
-        """Calls until there is an answer or patience ends; sometimes once more, for the same
+        """Calls until there is an answer or the caller gives up; sometimes once more, for the same
         answer.
         """
-        invoked, answer, patient = time.monotonic(), None, True
-        while answer is None and patient:
+        invoked, answer, tries_on = time.monotonic(), None, True
+        while answer is None and tries_on:
             answer = await self._attempt(call, 0.02 if self.rng.random() < 0.1 else 20)
-            patient = self.rng.random() < 0.8
+            tries_on = self.rng.random() < 0.8
         returned = NEVER if answer is None else time.monotonic()
         tried.records.append(Record(name, step, answer, invoked, returned))
         if answer is not None and self.rng.random() < 0.1:
@@ -339,11 +339,11 @@ class Caller:
         try:
             answer = await call(at, self.rng.uniform(0, seconds))
         except grpc.aio.AioRpcError as error:
-            told = DETAILS in dict(error.trailing_metadata() or ())
-            reason = read_refusal(error).reason if told else None
+            is_refusal = DETAILS in dict(error.trailing_metadata() or ())
+            reason = read_refusal(error).reason if is_refusal else None
             if reason == Reason.REVERSAL_REFUSED:
                 return reason
-            if reason in AGAIN or (not told and error.code() in LOST):
+            if reason in AGAIN or (not is_refusal and error.code() in LOST):
                 return None
             raise
         except (asyncio.InvalidStateError, grpc.aio.InternalError):  # of a stream that broke
@@ -390,8 +390,8 @@ def judge(tried: Tried, names: Names, final: tuple[Any, ...]) -> None:
     is_explained, order = explain(a_ticket(tried.ticket.jti), calls, is_final)
     if not is_explained:
         lines = [f"{c.invoked:.4f} {c.returned:.4f} {c.name}: {c.answer}" for c in calls]
-        told = [f"no serial order explains {final}; this far it can be explained: {order}"]
-        pytest.fail("\n".join([*told, *sorted(lines)]))
+        report = [f"no serial order explains {final}; this far it can be explained: {order}"]
+        pytest.fail("\n".join([*report, *sorted(lines)]))
 
 
 async def all_is_quiet(world: World) -> None:

@@ -75,7 +75,7 @@ async def at_once(gates: Sequence[Terminal], count: int, call: Callable[..., Any
 
 
 def assert_one_admitted(answers: Sequence[Any]) -> None:
-    """One SUCCESS; all others are told of it."""
+    """One SUCCESS; all others name it."""
     assert Counter(map(verdict, answers)) == {"SUCCESS": 1, "ALREADY_REDEEMED": len(answers) - 1}
     (winner,) = (a.redemption_id for a in answers if verdict(a) == "SUCCESS")
     assert {a.earlier.redemption_id for a in answers if verdict(a) != "SUCCESS"} == {winner}
@@ -171,8 +171,8 @@ async def test_the_row_lock_alone_admits_once(world: World, gates: list[Terminal
 async def test_no_use_too_many_and_none_lost(world: World, gates: list[Terminal]) -> None:
     """Uses asked for one by one alone exceed what there is, so all of it must go.
 
-    Seen red: without FOR NO KEY UPDATE, two were told that 39 are left; without the rule that looks
-    at what is left, the table's check made it a fault.
+    Seen red: without FOR NO KEY UPDATE, two answers said that 39 are left; without the rule that
+    looks at what is left, the table's check made it a fault.
     """
     total = 40
     ticket = await world.ticket([Entitlement("tokens", total, "MULTI_USE", guard_seconds=0)])

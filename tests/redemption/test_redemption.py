@@ -221,7 +221,7 @@ async def test_refused(world: World, terminal: Terminal, subtests: pytest.Subtes
     assert len(await world.events()) == len(REFUSALS)
 
 
-async def test_a_ticket_the_qr_does_not_stand_for_is_not_told(
+async def test_a_ticket_the_qr_does_not_stand_for_is_not_shown(
     world: World, terminal: Terminal
 ) -> None:
     for arrange in (no_such_ticket, ticket_of_another_order, ticket_code_of_another_partner):
@@ -360,7 +360,7 @@ async def test_looking_writes_nothing(world: World, terminal: Terminal) -> None:
 async def test_a_look_says_what_stands_in_the_way(
     world: World, terminal: Terminal, subtests: pytest.Subtests
 ) -> None:
-    """As a scan would be told; functions are not looked at."""
+    """As a scan would be refused; functions are not looked at."""
     of_functions = {"FUNCTION_NOT_INCLUDED", "FUNCTION_NOT_ALLOWED_HERE"}
     of_functions |= {"ALREADY_REDEEMED", "NO_USES_LEFT"}
     for arrange, reason, _ in REFUSALS:
@@ -456,7 +456,7 @@ async def test_all_or_nothing_all(world: World, terminal: Terminal) -> None:
 
 
 async def test_all_or_nothing_nothing(world: World, terminal: Terminal) -> None:
-    """Seen red: without taking the tickets back after the refusal, the answer told of a used
+    """Seen red: without taking the tickets back after the refusal, the answer named a used
     ticket.
     """
     good, bad = await world.ticket(), await world.ticket(blocked=True)

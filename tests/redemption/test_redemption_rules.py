@@ -453,7 +453,7 @@ def test_words_for_exactly_what_can_be_decided() -> None:
 
 @pytest.mark.parametrize("key", explanations._TEXTS)
 def test_both_languages_tell_the_same_facts(key: tuple[str, str]) -> None:
-    """A name is told in the language of the text."""
+    """A name is given in the language of the text."""
     english, chinese = explanations._TEXTS[key]
     fields = [
         {field.removesuffix(language) for _, field, _, _ in string.Formatter().parse(text) if field}

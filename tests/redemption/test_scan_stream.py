@@ -22,7 +22,7 @@ from tests.support.gate import (
 )
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.rpc_server import refusal
-from tests.support.waiting import PATIENCE_SECONDS, WITHIN_SECONDS
+from tests.support.waiting import WAIT_SECONDS, WITHIN_SECONDS
 
 MOST = scan_stream.MAX_SCANS_IN_FLIGHT
 
@@ -204,7 +204,7 @@ async def test_revocation_cuts_the_stream_off(
     await stream.write(scan_message("1", "garbage"))
     assert await next_answers(stream)
     await world.change(REVOCATIONS[revoked])
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         refused = await refusal(read_on(stream, []))
     assert refused.reason == Reason.UNAUTHENTICATED
 
@@ -246,7 +246,7 @@ async def test_a_stream_outlives_the_access_token_but_not_the_log_in(
     await stream.write(scan_message("2", "garbage"))
     assert verdict((await next_answers(stream))[0].answer) == "TOKEN_INVALID"
     await world.change("UPDATE logins SET refresh_expire_time = now()")
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         refused = await refusal(read_on(stream, []))
     assert refused.reason == Reason.UNAUTHENTICATED
 

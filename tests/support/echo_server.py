@@ -11,7 +11,7 @@ import grpc
 
 from server.api.transport.choice import Transport, new_server
 from server.api.transport.handlers import DirectHandler, UnaryCall
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 SERVICE = "test.Echo"
 
@@ -174,5 +174,5 @@ async def serving(
             yield server, Client(channel, target)
     finally:
         echo.open.set()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await server.stop(None)

@@ -23,7 +23,7 @@ WHERE e.action = 'expired' GROUP BY 1
 
 
 class Expirer:
-    """A process that runs the job when it is told to; `page_tickets` as of TicketExpiry."""
+    """A process that runs the job when asked to; `page_tickets` as of TicketExpiry."""
 
     def __init__(self, db: Database, *, page_tickets: int = 200) -> None:
         self.db, self._expiry = db, TicketExpiry(page_tickets=page_tickets)

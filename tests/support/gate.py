@@ -31,7 +31,7 @@ from server.tickets.rules import Number
 from tests.support import kept_answers
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 if TYPE_CHECKING:  # known to the .pyi file alone
     from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceAsyncStub
@@ -273,7 +273,7 @@ class World:
             "SELECT 1 FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not await self.sql(waiting):
                 pass
 
@@ -282,7 +282,7 @@ class World:
         not wait.
         """
         before = locked_calls()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while locked_calls() == before:  # noqa: ASYNC110 - nobody else tells
                 await asyncio.sleep(0)
 

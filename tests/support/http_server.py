@@ -12,9 +12,7 @@ from server.api.http.serving import HttpServer
 from server.api.tls import Certificates
 from server.platform import ports
 from server.platform.config import load_settings
-from tests.support.waiting import PATIENCE_SECONDS
-
-WAIT_SECONDS = PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 
 @asynccontextmanager

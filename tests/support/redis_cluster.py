@@ -15,12 +15,12 @@ import redis
 
 from tests.support.free_ports import free_port
 from tests.support.tls_proxy import Authority
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tools.dev.embedded.services import _valkey_binary
 
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1_000
-START_SECONDS = PATIENCE_SECONDS
+START_SECONDS = WAIT_SECONDS
 BUS = 10_000
 """So much above its port nodes talk to each other."""
 

@@ -39,7 +39,7 @@ from tests.support.order_scenario import give_back, quote, quote_change, tickets
 from tests.support.partner_client import Market, PartnerClient, a_market, customer, payment
 from tests.support.refund_client import an_admin_client
 from tests.support.traveller import party
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tools.dev.wechat_simulator.protocol import by_public_key
 
 SERVICES = (
@@ -101,7 +101,7 @@ class Example:
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=lambda message: message.SerializeToString(),
         )
-        answer: bytes = await stub(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
+        answer: bytes = await stub(request, metadata=self.metadata, timeout=WAIT_SECONDS)
         return answer
 
     @staticmethod
@@ -146,7 +146,7 @@ async def rows(database_url: str) -> dict[str, tuple[int, str]]:
 async def nothing_due(database_url: str) -> None:
     """Waits until no task is due."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while (await (await pg.execute(DUE)).fetchall())[0][0]:  # noqa: ASYNC110 - a question
                 await asyncio.sleep(0.01)
 

@@ -215,7 +215,7 @@ class Traveller:
         return ticketing_service_pb2_grpc.TicketingServiceStub(self.channel)
 
     async def search(self, **fields: Any) -> offer_pb2.SearchOffersResponse:
-        """From Shenzhen to Hong Kong, tomorrow, one adult, unless told otherwise."""
+        """From Shenzhen to Hong Kong, tomorrow, one adult, unless the fields say otherwise."""
         return await self.stub.SearchOffers(request(**fields))
 
 

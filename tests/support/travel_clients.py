@@ -101,8 +101,10 @@ class OverJson:
             return content
         info = next(each for each in content["details"] if "reason" in each)
         facts = info.get("metadata", {k: str(v) for k, v in info.items() if k[0] != "@"})
-        told = [v["field"] for each in content["details"] for v in each.get("field_violations", ())]
-        return _raise(RefusedError(info["reason"], facts, told, content["message"]))
+        named = [
+            v["field"] for each in content["details"] for v in each.get("field_violations", ())
+        ]
+        return _raise(RefusedError(info["reason"], facts, named, content["message"]))
 
     def watch(self, **fields: Any) -> Iterator[Json]:
         """WatchOrder, to its end."""

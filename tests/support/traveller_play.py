@@ -110,8 +110,8 @@ class Played:
             for _, step, answer in order:
                 families = steps.explain(families, step, answer, now)
             found |= families
-        told = "; ".join(f"{name} -> {answer}" for name, _, answer in seen)
-        self.history.append(f"{datetime.now(UTC):%M:%S.%f} {told} [{len(found)}]")
+        entry = "; ".join(f"{name} -> {answer}" for name, _, answer in seen)
+        self.history.append(f"{datetime.now(UTC):%M:%S.%f} {entry} [{len(found)}]")
         self.scenario.answers.update(f"{name.split()[0]} {_brief(a)}" for name, _, a in seen)
         if not found:
             raise ImpossibleError(self.story())

@@ -209,7 +209,7 @@ def refund(position: int, tickets: Iterable[int], number: int, quoted: object) -
         after = family
         for n, index in enumerate(wanted):
             values = {"state": "REFUNDING", "refund": number, "given": given[n]}
-            # they end together, so it is told of the first what all of them leave behind
+            # they end together, so the first carries what all of them leave behind
             after = after.with_ticket(position, index, kept=kept if n == 0 else 0, **values)
         if with_shared and after.shared == "ACTIVE":
             after = replace(after, shared="REFUNDING", shared_refund=number)

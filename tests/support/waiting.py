@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-PATIENCE_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 """So long a test waits for what must come; only a fault takes as long."""
 WITHIN_SECONDS = 1.0
 """A change of configuration, or a revocation, holds for every call that begins so long after it."""
@@ -23,6 +23,6 @@ async def becomes(expected: object, look: Callable[[], Awaitable[object]]) -> No
 
 async def until(holds: Callable[[], bool]) -> None:
     """Waits for what wakes nobody. Raises TimeoutError."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not holds():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Webhook:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    async def wait_for(self, count: int, *, seconds: float = PATIENCE_SECONDS) -> list[Delivery]:
+    async def wait_for(self, count: int, *, seconds: float = WAIT_SECONDS) -> list[Delivery]:
         """The deliveries, once there are so many. Raises TimeoutError."""
         async with asyncio.timeout(seconds), self._more:
             await self._more.wait_for(lambda: len(self.deliveries) >= count)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tools.dev.wechat_simulator.app import Simulator, openid
 from tools.dev.wechat_simulator.merchant import Merchant
 from tools.dev.wechat_simulator.store import Notice
@@ -101,7 +101,7 @@ class WechatSimulator:
 
     async def settled(self) -> None:
         """Waits until nothing is to be sent and no refund is open; TimeoutError after a minute."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while self.simulator.is_busy:  # noqa: ASYNC110 - it may become busy again at once
                 await asyncio.sleep(0.005)
 

@@ -74,8 +74,8 @@ async def until_pending(db: Database) -> None:
 
 async def version_of(db: Database) -> int:
     async with db.transaction() as tx:
-        told = select(func.count()).select_from(change_feed)
-        return int((await tx.scalar(told.where(change_feed.c.kind == ChangeKind.QR_KEY))) or 0)
+        changes = select(func.count()).select_from(change_feed)
+        return int((await tx.scalar(changes.where(change_feed.c.kind == ChangeKind.QR_KEY))) or 0)
 
 
 def seal(ring: KeyRing) -> str:

@@ -132,7 +132,7 @@ async def test_missing_parts_come_back_and_revoked_keys_are_replaced(
     assert after.supervisor != before.supervisor
 
 
-async def test_revoked_account_is_told(db: Database, path: Path) -> None:
+async def test_revoked_account_is_named(db: Database, path: Path) -> None:
     await demo_data.load(db, path)
     async with db.transaction() as tx:
         await tx.execute(

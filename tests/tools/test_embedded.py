@@ -155,7 +155,7 @@ def test_killed_server_is_taken_over(
     other_server.kill()
     other_server.wait()
     if postgres_too:
-        with contextlib.suppress(psutil.NoSuchProcess):  # the kernel may have told it already
+        with contextlib.suppress(psutil.NoSuchProcess):  # the kernel may have ended it already
             postgres.kill()
     services = EmbeddedServices.start(data_dir)
     with connect(services) as connection:

@@ -29,10 +29,10 @@ async def test_it_runs_to_the_end_of_the_block_and_gives_a_merchant(tmp_path: Pa
         assert client
         assert (await client.code_to_session("alice")).openid
         await client.aclose()
-        # what a worker process is told makes the same merchant
-        told = load_settings(**wechat_settings(given))
-        assert told.wechat_api_v3_key == given.wechat_api_v3_key
-        assert told.wechat_merchant_key == given.wechat_merchant_key
+        # what a worker process is given makes the same merchant
+        worker = load_settings(**wechat_settings(given))
+        assert worker.wechat_api_v3_key == given.wechat_api_v3_key
+        assert worker.wechat_merchant_key == given.wechat_merchant_key
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(given.wechat_pay_url, trust_env=False)
 

@@ -15,7 +15,7 @@ BEFORE, AFTER = Now(frozenset(), refunds_close=False), Now(frozenset({0}), refun
 CLOSES = Now(frozenset(), refunds_close=True)
 
 
-def told(*seen: tuple[Step, object], now: Now = BEFORE) -> frozenset[Family]:
+def explained(*seen: tuple[Step, object], now: Now = BEFORE) -> frozenset[Family]:
     """What is left of the models after these answers."""
     families = START
     for step, answer in seen:
@@ -82,14 +82,14 @@ DEARER = steps.change(0, 0, 20_000, (12_000, 0, 9_000), scarce=False)
     ],
 )
 def test_what_cannot_be_is_noticed(wrong: tuple[tuple[Step, object], ...]) -> None:
-    assert told(*wrong[:-1])
-    assert not told(*wrong)
+    assert explained(*wrong[:-1])
+    assert not explained(*wrong)
 
 
 def test_a_late_payment_is_honoured_or_returned() -> None:
-    late = told(*PAYING, (steps.read_order(0), ("CANCELLED", "HOLD_EXPIRED", 0)), now=AFTER)
+    late = explained(*PAYING, (steps.read_order(0), ("CANCELLED", "HOLD_EXPIRED", 0)), now=AFTER)
     assert {family.net_minor() for family in model.at_rest(late, AFTER)} == {18_000}
-    cancelled = told(*PAYING, (steps.cancel(0), "OK"))
+    cancelled = explained(*PAYING, (steps.cancel(0), "OK"))
     assert {family.net_minor() for family in model.at_rest(cancelled, BEFORE)} == {0}
 
 
@@ -100,7 +100,7 @@ def test_what_is_changed_and_given_back_is_counted() -> None:
     changed = (steps.change(0, 0, 1_000, (0, 5_400, 9_000), scarce=False), ("OK", "PAID"))
     # who stays travels alone by now: of 9,000 nothing is kept for anybody
     rest = 9_000 * 8 // 10 - 500
-    families = told(
+    families = explained(
         *PAID,
         changed,
         (refund(1, number=1, quoted=rest), "OK"),
@@ -111,7 +111,7 @@ def test_what_is_changed_and_given_back_is_counted() -> None:
 
 def test_what_is_shared_ends_with_the_last() -> None:
     """Be it given back along with it or behind two refunds; one that is closed brings it back."""
-    both = told(*PAID, (refund(0, 1, number=1, quoted=BOTH, shared=True), "OK"))
+    both = explained(*PAID, (refund(0, 1, number=1, quoted=BOTH, shared=True), "OK"))
     assert {family.shared for family in model.at_rest(both, BEFORE)} == {"REFUNDED"}
     assert {family.shown(0) for family in model.at_rest(both, BEFORE)} == {
         ("CANCELLED", "REFUNDED")
@@ -124,9 +124,9 @@ def test_what_is_shared_ends_with_the_last() -> None:
         (steps.quote_refund(0, [1]), (rest, False)),
         (refund(1, number=2, quoted=rest), "OK"),
     )
-    given = model.at_rest(told(*apart), BEFORE)
+    given = model.at_rest(explained(*apart), BEFORE)
     assert {(family.shared, family.net_minor()) for family in given} == {
         ("REFUNDED", 18_000 - ONE - rest)
     }
-    closed = told(*apart, now=CLOSES)
+    closed = explained(*apart, now=CLOSES)
     assert {"ACTIVE", "REFUNDED"} == {family.shared for family in model.at_rest(closed, CLOSES)}

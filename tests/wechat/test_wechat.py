@@ -270,9 +270,9 @@ def test_a_transaction_that_cannot_be_read(path: str, value: Any) -> None:
 
 def test_a_refund_in_an_answer_and_in_a_notice() -> None:
     assert codec.parse_refund(dump(REFUND)) == GIVEN_BACK
-    told = {**changed(REFUND, "status", ...), "refund_status": "ABNORMAL", "mchid": "1900000001"}
-    told = changed(changed(told, "success_time", ...), "amount.currency", ...)
-    found = read(notice("REFUND.ABNORMAL", told)).content
+    content = {**changed(REFUND, "status", ...), "refund_status": "ABNORMAL", "mchid": "1900000001"}
+    content = changed(changed(content, "success_time", ...), "amount.currency", ...)
+    found = read(notice("REFUND.ABNORMAL", content)).content
     assert isinstance(found, WechatRefund)
     assert (found.state, found.merchant_id, found.success_time) == ("ABNORMAL", "1900000001", None)
     for path in ("out_refund_no", "amount", "amount.refund", "status", "refund_id"):

@@ -91,7 +91,7 @@ def refused(code: str) -> Any:
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """The outcome is not known, and the caller is told to come again."""
+    """The outcome is not known, and the caller is asked to come again."""
     with pytest.raises(DomainError) as raised:
         yield
     assert raised.value.reason is Reason.PAYMENT_PROVIDER_UNAVAILABLE

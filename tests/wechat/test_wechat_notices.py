@@ -93,7 +93,7 @@ async def shop(wechat: WechatSimulator) -> AsyncIterator[Shop]:
         await made.client.aclose()
 
 
-async def test_a_payment_and_a_refund_are_told(wechat: WechatSimulator, shop: Shop) -> None:
+async def test_a_payment_and_a_refund_are_notified(wechat: WechatSimulator, shop: Shop) -> None:
     transaction_id = await shop.sell()
     (delivery,) = await shop.webhook.wait_for(1)
     assert delivery.headers["wechatpay-signature-type"] == "WECHATPAY2-SHA256-RSA2048"

@@ -1,4 +1,4 @@
-"""Settings of the WeChat merchant: all or none, and every fault told."""
+"""Settings of the WeChat merchant: all or none, and every fault listed."""
 
 from pathlib import Path
 

@@ -114,7 +114,7 @@ def test_each_header_is_needed(missing: str) -> None:
         KEYS.verify(headers, BODY, NOW)
 
 
-def test_an_unknown_serial_is_told_apart() -> None:
+def test_an_unknown_serial_is_an_error_of_its_own() -> None:
     with pytest.raises(UnknownSerialError) as raised:
         KEYS.verify(signed(BODY, serial="ABC"), BODY, NOW)
     assert raised.value.serial == "ABC"

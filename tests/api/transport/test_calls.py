@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from server.api.transport.choice import Transport
 from tests.support.echo_server import SERVICE, Client, Echo, serving
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 ours = pytest.mark.parametrize("transport", ["core"])
 
@@ -32,18 +32,18 @@ async def client(transport: Transport, echo: Echo) -> AsyncIterator[Client]:
 
 async def ended(call: Any) -> tuple[str, str]:
     """Code and details of a call's end."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         return (await call.code()).name, await call.details()
 
 
-async def told(echo: Echo) -> str:
+async def outcome(echo: Echo) -> str:
     """What the next handler to end ended with."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         return await echo.ended.get()
 
 
 async def begun(echo: Echo) -> str:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         return await echo.began.get()
 
 
@@ -153,11 +153,11 @@ async def test_a_handler_ends_its_call_with_a_status(transport: Transport) -> No
         assert ("early", "1") in tuple(await call.initial_metadata())
         assert await ended(client.unary("Unary")(b"swallowed")) == ("ABORTED", "first")
         for _ in range(4):
-            assert await told(echo) == "done"
+            assert await outcome(echo) == "done"
 
 
 @ours
-async def test_a_fault_of_a_handler_is_logged_and_not_told(transport: Transport) -> None:
+async def test_a_fault_of_a_handler_is_logged_and_not_shown(transport: Transport) -> None:
     async with serving(transport, Ending()) as (_, client):
         with capture_logs() as logs:
             code, details = await ended(client.unary("Unary")(b"fault"))

@@ -15,10 +15,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 from server.api import operations
 from server.api.tls import Certificates
 from server.api.transport.choice import Transport, new_server
-from tests.api.transport.test_calls import begun, ended, ours, told
+from tests.api.transport.test_calls import begun, ended, ours, outcome
 from tests.support.certificates import Pair, issue
 from tests.support.echo_server import Client, Echo, serving
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 PING_FRAME, GO_AWAY_FRAME = 6, 7
@@ -58,7 +58,7 @@ async def test_two_servers_share_a_port(transport: Transport) -> None:
         serving(transport, one, options=shared) as (_, client),
         serving(transport, other, options=shared, address=client.target),
     ):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not (one.answered and other.answered):
                 async with grpc.aio.insecure_channel(client.target, options=APART) as channel:
                     assert await Client(channel).unary("Unary")(b"x") == b"x"
@@ -123,7 +123,7 @@ async def test_mutual_tls_says_who_is_there(
         assert list(echo.context.peer_identities()) == [b"127.0.0.1"]
         assert echo.context.auth_context()["x509_common_name"] == [b"gate 7"]
         call.cancel()
-        assert await told(echo) == "CancelledError"
+        assert await outcome(echo) == "CancelledError"
         stranger = issue("stranger", issue("CA"))
         for given in ((None, None), (stranger.key_pem, stranger.pem)):
             unknown = grpc.ssl_channel_credentials(files.ca.pem, *given)
@@ -155,7 +155,7 @@ async def frames(target: str, until_kind: int) -> int:
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(PREFACE)
     found = 0
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not found and (head := await reader.read(9)):
             found += head[3] == until_kind
             await reader.readexactly(int.from_bytes(head[:3], "big"))
@@ -172,7 +172,7 @@ async def test_a_silent_connection_is_asked_whether_it_is_alive(
         assert await frames(client.target, PING_FRAME)
 
 
-async def test_an_old_connection_is_told_to_go_and_its_calls_finish(
+async def test_an_old_connection_is_closed_and_its_calls_finish(
     transport: Transport, echo: Echo
 ) -> None:
     aged = [("grpc.max_connection_age_ms", 500), ("grpc.max_connection_age_grace_ms", 60_000)]

@@ -10,9 +10,9 @@ import grpc
 import pytest
 
 from server.api.transport.choice import Transport
-from tests.api.transport.test_calls import begun, ended, ours, told
+from tests.api.transport.test_calls import begun, ended, ours, outcome
 from tests.support.echo_server import Client, Echo, serving
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, until
 
 SECONDS = 0.3
 
@@ -27,14 +27,14 @@ async def test_a_call_that_is_cancelled_is_cancelled_here(transport: Transport, 
         call = client.unary("Hold")(b"")
         await begun(echo)
         call.cancel()
-        assert await told(echo) == "CancelledError"
+        assert await outcome(echo) == "CancelledError"
         both = client.both()()
         await begun(echo)
         await both.write(b"first")
         await both.read()
         both.cancel()
         # grpc.aio may tell of the end of the messages before the end of the call
-        assert await told(echo) == "CancelledError" or transport == "aio"
+        assert await outcome(echo) == "CancelledError" or transport == "aio"
         await client.unary("Unary")(b"")
 
 
@@ -44,10 +44,10 @@ async def test_a_plain_function_hears_of_it_too(transport: Transport, echo: Echo
         call = client.unary("Plain")(b"later")
         await until(lambda: echo.direct == 1)
         call.cancel()
-        assert await told(echo) == "CancelledError"
+        assert await outcome(echo) == "CancelledError"
         late = client.unary("Plain")(b"later", timeout=SECONDS)
         assert (await ended(late))[0] == "DEADLINE_EXCEEDED"
-        assert await told(echo) == "CancelledError"
+        assert await outcome(echo) == "CancelledError"
         assert not server._serving
 
 
@@ -55,7 +55,7 @@ async def test_a_deadline_ends_the_call_here(transport: Transport, echo: Echo) -
     async with serving(transport, echo) as (_, client):
         call = client.unary("Hold")(b"", timeout=SECONDS)
         assert (await ended(call))[0] == "DEADLINE_EXCEEDED"
-        assert await told(echo) == "CancelledError"
+        assert await outcome(echo) == "CancelledError"
         assert echo.context.time_remaining() == 0
 
 
@@ -66,7 +66,7 @@ async def test_a_connection_that_breaks_ends_its_calls(transport: Transport, ech
             await begun(echo)
         with pytest.raises(asyncio.CancelledError):
             await held
-        assert await told(echo) == "CancelledError"
+        assert await outcome(echo) == "CancelledError"
 
 
 async def test_a_writer_is_held_back_by_who_does_not_read(transport: Transport, echo: Echo) -> None:
@@ -84,11 +84,11 @@ async def test_a_writer_is_held_back_by_who_does_not_read(transport: Transport, 
             assert len(await call.read()) == size
         assert echo.written > written, "and goes on"
         call.cancel()
-        assert await told(echo) in ("CancelledError", "ExecuteBatchError")
+        assert await outcome(echo) in ("CancelledError", "ExecuteBatchError")
 
 
 class Slow(Echo):
-    """Reads when it is told to."""
+    """Reads when `open` is set."""
 
     async def join(self, requests: Any, context: Any) -> bytes:
         self.began.put_nowait("join")
@@ -159,13 +159,13 @@ class Twice(Echo):
 
 
 @ours
-async def test_two_at_once_are_told_so(transport: Transport) -> None:
+async def test_two_at_once_are_refused(transport: Transport) -> None:
     echo = Twice()
     async with serving(transport, echo) as (_, client):
         both = client.both()()
         await both.write(b"one")
         assert len(await both.read()) == 1_000_000
-        assert await told(echo) == "['bytes', 'UsageError', 'NoneType', 'UsageError']"
+        assert await outcome(echo) == "['bytes', 'UsageError', 'NoneType', 'UsageError']"
         assert await ended(both) == ("OK", "")
 
 
@@ -179,16 +179,16 @@ async def test_a_stop_with_grace_lets_calls_finish(transport: Transport, echo: E
         later = client.unary("Plain")(b"later")
         if transport == "core":
             await until(lambda: echo.direct == 1)
-        stopping = asyncio.create_task(server.stop(PATIENCE_SECONDS))
+        stopping = asyncio.create_task(server.stop(WAIT_SECONDS))
         await asyncio.sleep(SECONDS)
         assert not stopping.done()
         echo.open.set()
         assert await held == b"held"
         if transport == "core":
             assert await later == b"later"
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await stopping
-        assert await told(echo) == "OK"
+        assert await outcome(echo) == "OK"
 
 
 async def test_a_stop_cuts_off_what_outlives_its_grace(transport: Transport, echo: Echo) -> None:
@@ -200,7 +200,7 @@ async def test_a_stop_cuts_off_what_outlives_its_grace(transport: Transport, ech
         if transport == "core":
             calls.append(client.unary("Plain")(b"later"))
             await until(lambda: echo.direct == 1)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await server.stop(SECONDS)
         if transport == "core":  # it returns when all handlers have ended
             assert not server._serving
@@ -253,8 +253,8 @@ async def test_a_stop_under_load_loses_no_answer(transport: Transport, echo: Ech
             asyncio.create_task(calling("Plain" if number % 2 else "Unary")) for number in range(20)
         ]
         await until(lambda: len(ends) > 500)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await server.stop(PATIENCE_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await server.stop(WAIT_SECONDS)
             await asyncio.gather(*callers)
         assert set(ends) <= {"OK", "UNAVAILABLE", "CANCELLED"}
         assert ends.count("OK") == echo.direct + echo.answered

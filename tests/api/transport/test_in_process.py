@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from server.api.transport.in_process import InProcessServer
 from server.api.transport.local_exchange import MESSAGES_AHEAD, LocalExchange
-from tests.api.transport.test_calls import Ending, begun, told
+from tests.api.transport.test_calls import Ending, begun, outcome
 from tests.support.echo_server import SERVICE, Echo
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, until
 
 SECONDS = 0.3
 SENT = (("key", "value"), ("key-bin", b"\xff"))
@@ -28,7 +28,7 @@ async def serving(echo: Echo, *interceptors: Any) -> AsyncIterator[InProcessServ
         yield server
     finally:
         echo.open.set()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await server.stop()
 
 
@@ -48,7 +48,7 @@ def call(server: InProcessServer, method: str, content: bytes = b"", **given: An
 
 
 async def answered(exchange: LocalExchange) -> bytes:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         return await exchange.answered()
 
 
@@ -60,7 +60,7 @@ async def failed(exchange: LocalExchange) -> grpc.aio.AioRpcError:
 
 async def messages(exchange: LocalExchange) -> list[bytes]:
     found = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (message := await exchange.read()) is not grpc.aio.EOF:
             found.append(message)
     return found
@@ -135,7 +135,7 @@ async def test_who_leaves_is_not_worked_for(
     late = call(server, method, content, timeout=SECONDS)
     assert (await failed(late)).code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert late.time_remaining() == 0
-    assert await told(echo) == "CancelledError"
+    assert await outcome(echo) == "CancelledError"
 
 
 async def test_a_writer_is_held_back_by_who_does_not_read(
@@ -149,7 +149,7 @@ async def test_a_writer_is_held_back_by_who_does_not_read(
         assert await written.read() == b"x"
     await until(lambda: echo.written == 100 + MESSAGES_AHEAD)
     written.cancel()
-    assert await told(echo) == "CancelledError"
+    assert await outcome(echo) == "CancelledError"
 
 
 async def test_initial_metadata_come_before_any_message(echo: Echo) -> None:
@@ -173,10 +173,10 @@ async def test_a_stop_cancels_what_is_left_and_waits_for_it(
     left = [call(server, "Hold"), call(server, "Write", b"x"), call(server, "Plain", b"later")]
     for _ in range(2):
         await begun(echo)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         await server.stop()
     assert [(await failed(each)).code() for each in (left[0], left[2])] == [
         grpc.StatusCode.CANCELLED
     ] * 2
-    assert [await told(echo) for _ in left] == ["CancelledError"] * 3
+    assert [await outcome(echo) for _ in left] == ["CancelledError"] * 3
     assert not server._open

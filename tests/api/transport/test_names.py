@@ -63,19 +63,19 @@ async def chosen(transport: Any) -> tuple[grpc.aio.Server, list[Any]]:
 
 
 async def test_ours_serves_unless_the_setting_says_otherwise() -> None:
-    server, told = await chosen("core")
+    server, logged = await chosen("core")
     assert isinstance(server, CoreServer)
-    assert not told
-    server, told = await chosen("aio")
+    assert not logged
+    server, logged = await chosen("aio")
     assert not isinstance(server, CoreServer)
-    assert [(line["chosen"], line["missing"]) for line in told] == [(True, [])]
+    assert [(line["chosen"], line["missing"]) for line in logged] == [(True, [])]
 
 
 async def test_grpc_aio_serves_where_names_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "missing", lambda: ["Server.request_call"])
-    server, told = await chosen("core")
+    server, logged = await chosen("core")
     assert not isinstance(server, CoreServer)
-    assert [(line["chosen"], line["missing"]) for line in told] == [
+    assert [(line["chosen"], line["missing"]) for line in logged] == [
         (False, ["Server.request_call"])
     ]
 
