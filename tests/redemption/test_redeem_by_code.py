@@ -116,7 +116,7 @@ async def test_it_is_audited(world: World, server: GateServer, supervisor: Termi
     ticket = await world.ticket()
     done = await by_code(supervisor, ticket.code, comment=f"  {TORN}\n", request_id="c-1")
     assert await by_code(supervisor, ticket.code, comment=TORN, request_id="c-1") == done
-    await by_code(supervisor, ticket.code, comment='said "twice" \\ 又一次')
+    await by_code(supervisor, ticket.code, comment='used "twice" \\ 又一次')
     root = await world.log_in(server.channel, "root", None)
     request = audit_pb2.ListAuditEventsRequest(resource="ticket", name=ticket.code)
     listed = await AdminServiceStub(server.channel).ListAuditEvents(request, metadata=root.metadata)
@@ -138,12 +138,12 @@ async def test_it_is_audited(world: World, server: GateServer, supervisor: Termi
         "terminal_device_id": "T-2",
     }
     assert (second["comment"], second["reason"]) == (
-        'said "twice" \\ 又一次',
+        'used "twice" \\ 又一次',
         "ALREADY_REDEEMED",
     )
     events = redemption_pb2.ListRedemptionsRequest(ticket_code=ticket.code)
     page = await supervisor.call("ListRedemptions", events)
-    assert [e.comment for e in page.redemptions] == ['said "twice" \\ 又一次', TORN]
+    assert [e.comment for e in page.redemptions] == ['used "twice" \\ 又一次', TORN]
 
 
 @pytest.mark.parametrize("comment", ["", " ", "\n\t", "\u3000", "\u200b", "\u202e \ufeff"])
