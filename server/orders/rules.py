@@ -21,9 +21,8 @@ ORDER_MOVES = frozenset(
 """Every move an order may make (DOMAIN, States); every other is refused."""
 
 
-USED_UP = frozenset({"USED", "EXPIRED"})
 WITHDRAWN = frozenset({"REFUNDED", "CHANGED", "VOIDED"})
-"""The final states of a ticket: the traveller had it, or gave it back."""
+"""Final states of a ticket that the traveller gave back."""
 
 
 _ORDER_QR_COUNT_BITS = 32

@@ -39,8 +39,6 @@ DEFAULTS = {
 }
 """Connection parameters that a URL may say otherwise."""
 
-_PARTS = re.compile(r"(postgresql://[^/?]*)(?:/[^?]*)?(\?.*)?", re.DOTALL)
-
 
 def normalised(url: str) -> str:
     """The URL, beginning with postgresql://. Raises ValueError, with the remedy, if libpq cannot
@@ -117,13 +115,6 @@ def _place(host: str, port: str) -> str:
     if ":" in host:
         host = f"[{host}]"
     return f"{host}:{port}" if port else host
-
-
-def with_database(url: str, database: str) -> str:
-    """The URL of another database of the same server."""
-    parts = _PARTS.fullmatch(normalised(url))
-    assert parts
-    return f"{parts[1]}/{quote(database, safe='')}{parts[2] or ''}"
 
 
 def connect(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:

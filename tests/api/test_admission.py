@@ -167,7 +167,7 @@ async def test_a_terminal_may_open_its_stream_long_before_its_first_scan(
     ):
         terminal = await Terminal.log_in(channel)
         stream: Any = terminal.stream()
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(2.5)  # past the time for a first message, whose least is two seconds
         await stream.done_writing()
         assert await stream.read() is grpc.aio.EOF
         assert await stream.code() is grpc.StatusCode.OK

@@ -253,7 +253,7 @@ async def test_a_connection_that_has_been_answered_is_kept(impatient_port: int) 
     client = await RawClient.to(impatient_port)
     for _ in range(2):
         assert (await client.ask(HEAD + LENGTH + BODY)).status == 200
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.5)  # longer than headers may take, were it counted from here
 
 
 async def test_a_body_that_nobody_waits_for_is_given_up(

@@ -22,7 +22,7 @@ from server.identity.models import travellers
 from server.identity.travellers import TravellerTokens, log_in, payer
 from server.platform import change_feed
 from server.platform.errors import DomainError, Reason
-from tests.support import probe
+from tests.support import databases, probe
 from tests.support.admin_client import (
     ADMIN_SERVICE,
     BLOCKED_TRAVELLER,
@@ -308,7 +308,7 @@ async def test_a_log_in_waits_for_the_block_that_is_being_made(admin_client: Adm
             .values(state="BLOCKED")
         )
         trying = asyncio.create_task(logged_in(admin_client.node))
-        await asyncio.sleep(0.1)
+        await databases.until_a_lock_is_waited_for(admin_client.node.db)
         assert not trying.done()
     with pytest.raises(DomainError) as refused:
         await trying

@@ -22,10 +22,10 @@ from server.catalog.policy import (
     refund,
     summary,
 )
-from server.orders.rules import ORDER_MOVES, USED_UP, WITHDRAWN
+from server.orders.rules import ORDER_MOVES, WITHDRAWN
 from server.payments.refund_rules import allot_refund
 from server.tickets.rules import FINAL_STATES, MOVES
-from tests.support.order_states import order_state_after
+from tests.support.order_states import USED_UP, order_state_after
 
 DEPARTURE = datetime(2026, 12, 24, 12, tzinfo=UTC)
 RAILWAY = Policy(

@@ -18,6 +18,7 @@ from server.platform.errors import Reason
 from tests.support.gate_server import gate_server
 from tests.support.paying import PaymentScenario, a_scenario, envelope, transaction
 from tests.support.rpc_server import refusal
+from tests.support.waiting import until
 from tools.dev.wechat_simulator.protocol import by_certificate, by_public_key
 
 
@@ -344,7 +345,7 @@ async def test_wechat_with_all_its_oddities(own_scenario: PaymentScenario) -> No
 async def test_a_forger_who_stops(scenario: PaymentScenario, order: order_pb2.Order) -> None:
     await scenario.wechat.switch(forged_notices=True)
     await scenario.pay(order)
-    await asyncio.sleep(0.1)
+    await until(lambda: any(notice.attempts for notice in scenario.wechat.notices()))
     assert await scenario.tickets(order) == []
     await scenario.wechat.switch(forged_notices=False)
     await scenario.paid(order)

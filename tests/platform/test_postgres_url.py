@@ -86,12 +86,3 @@ def test_the_host_that_was_found_is_tried_first() -> None:
     assert postgres_url.preferring(one_port, ("/b", "99"))["host"] == "/b,/a"
     shuffled = given | {"load_balance_hosts": "random"}
     assert postgres_url.preferring(shuffled, ("h2", "5433")) == shuffled
-
-
-def test_another_database_of_the_same_server() -> None:
-    for url, other in (
-        ("postgresql://u:p@h1:1,h2/a?host=/b", "postgresql://u:p@h1:1,h2/c?host=/b"),
-        ("postgres://h", "postgresql://h/c"),
-        ("postgresql://@/a?host=%2Ftmp", "postgresql://@/c?host=%2Ftmp"),
-    ):
-        assert postgres_url.with_database(url, "c") == other

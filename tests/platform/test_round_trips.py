@@ -102,7 +102,9 @@ async def test_an_abandoned_connection_is_not_waited_for(db: Database) -> None:
             await run(pipeline, SLEEP())
 
     waiting = asyncio.create_task(sleep())
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(SECONDS):
+        while not await sleepers(db):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     db.abandon_all()
     async with asyncio.timeout(0.5):
         with pytest.raises(DomainError) as failed:

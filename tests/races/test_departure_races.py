@@ -189,7 +189,7 @@ async def test_who_settles_while_it_is_moved_is_waited_for(
             "SELECT lease_until IS NOT NULL OR state = 'DONE' FROM outbox_tasks"
             " WHERE kind = 'departure.moved'"
         )
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # it may ask for the order's lock meanwhile, which is no event
         go_on.set()
         assert await settling == "PAID"
         await followed(world)

@@ -22,6 +22,7 @@ from server.operations.places import Places
 from server.platform import postgres_url
 from server.platform.config import load_settings
 from server.platform.errors import Reason
+from tests.support import databases
 from tests.support.gate import Terminal, World, a_world
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.replicas import Replicas, replicas
@@ -98,7 +99,7 @@ async def test_a_frozen_primary_is_left_for_the_one_that_is_promoted(
         asyncio.create_task(until_it_succeeds(terminal, ticket.qr, f"during-{number}"))
         for number, ticket in enumerate(tickets[1:])
     ]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # so that all of them are sent to the one that is frozen
     await asyncio.to_thread(pair.promote)
     async with asyncio.timeout(FAILOVER_SECONDS - (time.monotonic() - began)):
         answers = await asyncio.gather(*redeeming)
@@ -111,7 +112,7 @@ async def test_a_frozen_primary_is_left_for_the_one_that_is_promoted(
 
 def events(pair: Replicas) -> int:
     """How many redemptions the standby has."""
-    url = postgres_url.with_database(pair.standby.url, DATABASE)
+    url = databases.renamed(pair.standby.url, DATABASE)
     with postgres_url.connect(url) as connection:
         row = connection.execute("SELECT count(*) FROM redemption_events").fetchone()
         assert row
@@ -144,7 +145,7 @@ async def test_calls_whose_clients_leave_while_the_standby_is_awaited(
     for failed in calls:
         assert isinstance(failed, grpc.aio.AioRpcError)
         assert failed.code() in GONE
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # nothing shall happen
     assert await facts() == before  # nobody sees what the standby does not have
 
     pair.standby.signal(signal.SIGCONT)

@@ -1,13 +1,24 @@
 """Databases that are copies of another, made in a moment."""
 
+import asyncio
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
+from sqlalchemy import text
+
 from server.platform import postgres_url
+from server.platform.database import Database
+from tests.support.waiting import WAIT_SECONDS
 
 _numbers = itertools.count(1)
+_PARTS = re.compile(r"(postgresql://[^/?]*)(?:/[^?]*)?(\?.*)?", re.DOTALL)
+_WAITS = text(
+    "SELECT EXISTS (SELECT FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database())"
+)
 
 
 def execute(url: str, statement: str) -> None:
@@ -17,8 +28,19 @@ def execute(url: str, statement: str) -> None:
 
 
 def renamed(url: str, database: str) -> str:
-    """URL of another database of the same server."""
-    return postgres_url.with_database(url, database)
+    """URL of another database of the same server, whatever form the URL has."""
+    parts = _PARTS.fullmatch(postgres_url.normalised(url))
+    assert parts
+    return f"{parts[1]}/{quote(database, safe='')}{parts[2] or ''}"
+
+
+async def until_a_lock_is_waited_for(db: Database) -> None:
+    """Returns when a statement in the database waits for a lock. Raises TimeoutError."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            async with db.transaction() as tx:
+                if await tx.scalar(_WAITS):
+                    return
 
 
 def with_options(url: str, setting: str) -> str:

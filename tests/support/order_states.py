@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
-from server.orders.rules import USED_UP, WITHDRAWN
+from server.orders.rules import WITHDRAWN
+
+USED_UP = frozenset({"USED", "EXPIRED"})
+"""Final states of a ticket that the traveller had."""
 
 
 def order_state_after(ticket_states: Iterable[str]) -> str:
