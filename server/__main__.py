@@ -198,23 +198,23 @@ def rotate_keys() -> None:
     """Make a new key the one that seals, without downtime; what the former one sealed stays
     good.
     """
-    from server.audit.trail import audit
+    from server.audit.trail import AuditedChange, audit
+    from server.platform.statements import run
     from server.tickets import keys
 
     async def rotate(db: "Database", secret_key: bytes) -> int:
         now = datetime.now(UTC)
         key_id = await keys.rotate(db, secret_key, now)
         async with db.transaction() as tx:
-            await audit(
-                tx,
+            change = AuditedChange(
                 actor=_actor(),
                 action="rotate",
                 resource="qr_key",
                 name=key_id,
                 before=None,
                 after={"state": "ACTIVE"},
-                now=now,
             )
+            await run(tx, audit(change, now=now))
         return key_id
 
     typer.echo(f"QR key {_with_database(_settings(), rotate)} is the active one now")
@@ -225,23 +225,23 @@ def revoke_key(
     key_id: Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")],
 ) -> None:
     """End a key: within a second every QR code that it sealed is refused, everywhere."""
-    from server.audit.trail import audit
+    from server.audit.trail import AuditedChange, audit
+    from server.platform.statements import run
     from server.tickets import keys
 
     async def revoke(db: "Database", _key: bytes) -> None:
         now = datetime.now(UTC)
         async with db.transaction() as tx:
             await keys.revoke(tx, key_id, now)
-            await audit(
-                tx,
+            change = AuditedChange(
                 actor=_actor(),
                 action="revoke",
                 resource="qr_key",
                 name=key_id,
                 before=None,
                 after={"state": "REVOKED"},
-                now=now,
             )
+            await run(tx, audit(change, now=now))
 
     _with_database(_settings(), revoke)
     typer.echo(f"QR key {key_id} is revoked")

@@ -12,10 +12,11 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit import rules
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, not_found
+from server.platform.statements import run
 from server.platform.texts import read_name
 
 REVOKED = "REVOKED"
@@ -155,15 +156,15 @@ class Records(Generic[T]):
         **by: Unpack[By],
     ) -> T:
         after = await self.get(tx, name)
-        await audit(
-            tx,
+        change = AuditedChange(
+            actor=by["actor"],
             action=action,
             resource=self.resource,
             name=name,
             before=shown(before) if before else None,
             after={**shown(after), **unshown},
-            **by,
         )
+        await run(tx, audit(change, now=by["now"]))
         await change_feed.publish(tx, self.kind, name)
         return after
 

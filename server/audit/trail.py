@@ -1,14 +1,13 @@
 """The audit trail: one row for each administrative change (DOMAIN, Operations)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import uuid4
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.statements import Command, Statement, run
+from server.platform.statements import Command, Statement
 
 SECRET_WORDS = ("password", "secret", "api_key", "_token")
 REDACTED = "(not recorded)"
@@ -17,8 +16,15 @@ State = Mapping[str, object] | None
 
 
 class AuditedChange(NamedTuple):
-    """What was done to what, as `audit` says."""
+    """What who did to what.
 
+    `actor` is the caller's key, `action` a verb (`create`, `update`, `revoke`), `resource` and
+    `name` say what was changed; `before` and `after` are its fields, None where there is none.
+    Values may be what JSON has, times, UUIDs and sets; whatever a field's name says is secret is
+    replaced.
+    """
+
+    actor: str
     action: str
     resource: str
     name: object
@@ -35,57 +41,25 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 """)
 
 
-def recording(
-    changes: Iterable[tuple[str, AuditedChange]], *, now: datetime
-) -> Command[None] | None:
-    """`audit` as a command, for changes each with its actor; None if there are none."""
+def audit(*changes: AuditedChange, now: datetime) -> Command[None] | None:
+    """Records changes, in the transaction that makes them; None if there are none."""
     rows = [
         (
             uuid4(),
-            actor,
+            change.actor,
             change.action,
             change.resource,
             str(change.name),
             _written(change.before),
             _written(change.after),
         )
-        for actor, change in changes
+        for change in changes
     ]
     return _RECORD.of_rows(rows, now)
 
 
 def _written(state: State) -> str | None:
     return None if state is None else orjson.dumps(_redacted(state), default=_json).decode()
-
-
-async def audit(
-    tx: AsyncConnection,
-    *,
-    actor: str,
-    action: str,
-    resource: str,
-    name: object,
-    before: State,
-    after: State,
-    now: datetime,
-) -> None:
-    """Records a change, in the transaction that makes it.
-
-    `actor` is the caller's key, `action` a verb (`create`, `update`, `revoke`), `resource` and
-    `name` say what was changed; `before` and `after` are its fields, None where there is none.
-    Values may be what JSON has, times, UUIDs and sets; whatever a field's name says is secret is
-    replaced.
-    """
-    await audit_all(
-        tx, [AuditedChange(action, resource, name, before, after)], actor=actor, now=now
-    )
-
-
-async def audit_all(
-    tx: AsyncConnection, changes: Iterable[AuditedChange], *, actor: str, now: datetime
-) -> None:
-    """Records changes as `audit` does, in one statement."""
-    await run(tx, recording([(actor, change) for change in changes], now=now))
 
 
 def _redacted(value: object) -> object:

@@ -9,12 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, already_exists, shown
 from server.audit.rules import DIRECT_CHANNEL
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.catalog.products import PRODUCTS, refuse_archived
 from server.parties.models import partners
 from server.parties.partners import PARTNERS
 from server.platform.change_feed import ChangeKind, publish
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.statements import run
 from server.stock import inventory
 from server.stock.ids import DIRECT, stock_id
 from server.stock.models import stocks
@@ -200,13 +201,13 @@ async def _trace(
     action: str,
     **by: Unpack[By],
 ) -> Allotment:
-    await audit(
-        tx,
+    change = AuditedChange(
+        actor=by["actor"],
         action=action,
         resource="allotment",
         name=after.name,
         before=shown(before) if before else None,
         after=shown(after),
-        **by,
     )
+    await run(tx, audit(change, now=by["now"]))
     return after

@@ -18,6 +18,7 @@ from server.catalog.policy import Policy
 from server.catalog.transport import trace
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.statements import run
 from server.platform.texts import clock_time
 from server.stock import inventory
 
@@ -152,4 +153,4 @@ async def _refunds_of_product(tx: AsyncConnection, departure: int) -> str:
 
 
 async def _ask(tx: AsyncConnection, kind: str, departure: int, *, now: datetime) -> None:
-    await outbox.enqueue(tx, kind, str(departure), {}, due=now, now=now)
+    await run(tx, outbox.enqueue(outbox.NewTask(kind, str(departure), {}, now), now=now))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, already_exists, refuse, with_names
 from server.audit.rules import Fault
-from server.audit.trail import AuditedChange, audit_all
+from server.audit.trail import AuditedChange, audit
 from server.catalog.allotments import MOST_TOTAL
 from server.catalog.models import holidays, promotions
 from server.catalog.pricing import BASIS_POINTS
@@ -20,6 +20,7 @@ from server.catalog.transport import DAY_TYPES, MOST_MINOR, create, trace
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.statements import run
 from server.platform.texts import read_code
 from server.stock import inventory
 from server.stock.ids import DIRECT, promotion_stock_id
@@ -143,10 +144,10 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
         added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=values)
     )
     made = [
-        AuditedChange("update", "holiday", _name(*key), known.get(key), row)
+        AuditedChange(by["actor"], "update", "holiday", _name(*key), known.get(key), row)
         for key, row in changed.items()
     ]
-    await audit_all(tx, made, **by)
+    await run(tx, audit(*made, now=by["now"]))
     await change_feed.publish(tx, ChangeKind.CATALOGUE)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit import rules
 from server.audit.records import By, already_exists, refuse, with_names
 from server.audit.rules import Fault
-from server.audit.trail import AuditedChange, audit, audit_all
+from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
 from server.catalog.allotments import MOST_TOTAL
 from server.catalog.models import cities, departures, routes, stops, timetables
@@ -26,6 +26,7 @@ from server.catalog.timetables import make_departures
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.statements import run
 from server.stock import inventory
 from server.stock.ids import DIRECT, departure_id, departure_parts, departure_stock_id
 from server.stock.models import stocks
@@ -338,8 +339,11 @@ async def create(
     added = await tx.scalars(pg_insert(table).values(rows).on_conflict_do_nothing().returning(key))
     for name in named.keys() - set(added):
         raise already_exists(resource, name)
-    created = [AuditedChange("create", resource, name, None, row) for name, row in named.items()]
-    await audit_all(tx, created, **by)
+    created = [
+        AuditedChange(by["actor"], "create", resource, name, None, row)
+        for name, row in named.items()
+    ]
+    await run(tx, audit(*created, now=by["now"]))
     await change_feed.publish(tx, ChangeKind.CATALOGUE)
 
 
@@ -354,7 +358,10 @@ async def trace(
     **by: Unpack[By],
 ) -> None:
     """Records a change in the audit trail, and has every process see it."""
-    await audit(tx, action=action, resource=resource, name=name, before=before, after=after, **by)
+    change = AuditedChange(
+        actor=by["actor"], action=action, resource=resource, name=name, before=before, after=after
+    )
+    await run(tx, audit(change, now=by["now"]))
     await change_feed.publish(tx, ChangeKind.CATALOGUE)
 
 

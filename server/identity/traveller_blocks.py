@@ -8,10 +8,11 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.identity.models import travellers
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
+from server.platform.statements import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,15 @@ async def _move(
         .where(travellers.c.traveller_id == traveller_id)
         .values(state=state, update_time=by["now"])
     )
-    await audit(  # without what WeChat calls the traveller: the trail is for ever
-        tx,
+    # without what WeChat calls the traveller: the trail is for ever
+    change = AuditedChange(
+        actor=by["actor"],
         action=action,
         resource=TRAVELLERS.resource,
         name=traveller_id,
         before={"state": before.state},
         after={"state": state, "comment": comment},
-        **by,
     )
+    await run(tx, audit(change, now=by["now"]))
     await change_feed.publish(tx, ChangeKind.TRAVELLER, traveller_id)
     return await TRAVELLERS.get(tx, traveller_id)

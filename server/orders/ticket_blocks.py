@@ -11,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.orders.travel_tickets import changed_into
 from server.parties.models import partners
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import not_found
+from server.platform.statements import run
 from server.tickets import blocks
 from server.tickets.models import tickets
 from server.tickets.rules import DIRECT, Code
@@ -64,15 +65,15 @@ async def block_ticket(
     after = {"state": named.state, "blocked": blocked, "comment": comment}
     if block.successor_ticket_code:
         after["successor_ticket_code"] = block.successor_ticket_code
-    await audit(
-        tx,
+    change = AuditedChange(
+        actor=by["actor"],
         action="block" if blocked else "unblock",
         resource="ticket",
         name=ticket_code,
         before={"state": named.state, "blocked": named.blocked},
         after=after,
-        **by,
     )
+    await run(tx, audit(change, now=by["now"]))
     return block
 
 

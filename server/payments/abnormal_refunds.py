@@ -13,6 +13,7 @@ from server.payments import refund_outcomes, refund_rules, refunds
 from server.payments.refunds import Locked, Part, Refund
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, not_found
+from server.platform.statements import run
 from server.wechat.codec import WechatRefund as Outcome
 
 QUERY_AFTER = timedelta(minutes=1)
@@ -103,7 +104,9 @@ async def begin_sending(
         tx, part, "PROCESSING", now=now, abnormal_account=account, abnormal_request=request
     )
     due = now + QUERY_AFTER
-    await outbox.enqueue(tx, refunds.QUERY, part.out_refund_no, {}, due=due, now=now)
+    await run(
+        tx, outbox.enqueue(outbox.NewTask(refunds.QUERY, part.out_refund_no, {}, due), now=now)
+    )
     await refunds.conclude(tx, order_id, refund_no, actor=actor, now=now)
     return part
 

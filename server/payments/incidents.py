@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.payments import payments
 from server.payments.payments import Incident
 from server.platform.errors import invalid
+from server.platform.statements import run
 
 
 async def resolve_incident(
@@ -19,15 +20,15 @@ async def resolve_incident(
     """Resolves an incident; one that is resolved stays as it is. Raises NOT_FOUND."""
     before, after = await payments.resolve_incident(tx, UUID(incident_id), comment=comment, **by)
     if before != after:
-        await audit(
-            tx,
+        change = AuditedChange(
+            actor=by["actor"],
             action="resolve",
             resource="payment_incident",
             name=incident_id,
             before={"kind": before.kind},
             after={"kind": after.kind, "comment": comment},
-            **by,
         )
+        await run(tx, audit(change, now=by["now"]))
     return after
 
 

@@ -99,7 +99,7 @@ def _is_fresh(notice: StoredNotice, fresh: _Fresh) -> bool:
 
 
 async def _enqueue(_: PipelineConnection, fresh: _Fresh) -> list[Command[None] | None]:
-    return [outbox.enqueueing(fresh.tasks, now=fresh.now)]
+    return [outbox.enqueue(*fresh.tasks, now=fresh.now)]
 
 
 class NoticeHandler:

@@ -29,7 +29,7 @@ from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.faults import fault_text
 from server.platform.reading import ReadBatcher, Readers
-from server.platform.statements import Transaction, run_together
+from server.platform.statements import Transaction, run, run_together
 from server.wechat.client import WechatClient
 from server.wechat.codec import PaySign, WechatError
 
@@ -169,7 +169,10 @@ class PaymentHandler:
             now=now,
         )
         due = next_query(now, payment.expire_time, now) or now
-        await outbox.enqueue(tx, QUERY_PAYMENT, payment.out_trade_no, {}, due=due, now=now)
+        await run(
+            tx,
+            outbox.enqueue(outbox.NewTask(QUERY_PAYMENT, payment.out_trade_no, {}, due), now=now),
+        )
         return Paying(order, payment)
 
     async def _prepay(self, order: Order, payment: Payment, *, now: datetime) -> str:
@@ -186,7 +189,12 @@ class PaymentHandler:
             log.warning("payment.refused", number=payment.out_trade_no, cause=str(error))
             # paid, or closed at WeChat: whatever it is, the next look at it shall say so
             async with self._db.transaction() as tx:
-                await outbox.enqueue(tx, QUERY_PAYMENT, payment.out_trade_no, {}, due=now, now=now)
+                await run(
+                    tx,
+                    outbox.enqueue(
+                        outbox.NewTask(QUERY_PAYMENT, payment.out_trade_no, {}, now), now=now
+                    ),
+                )
             raise DomainError(
                 Reason.PAYMENT_REFUSED,
                 f"WeChat refuses the payment of order {order.order_code} with {error.code}; look"
@@ -208,7 +216,9 @@ class PaymentHandler:
             paying = await _read(tx, traveller.traveller_id, order_code)
             if not stored:
                 number = payment.out_trade_no
-                await outbox.enqueue(tx, CLOSE_PAYMENT, number, {}, due=now, now=now)
+                await run(
+                    tx, outbox.enqueue(outbox.NewTask(CLOSE_PAYMENT, number, {}, now), now=now)
+                )
             return paying
 
         paying = await self._db.in_transaction(keep)

@@ -157,7 +157,7 @@ async def close_waiting(tx: AsyncConnection, order_ids: Sequence[int], now: date
     asks = [
         outbox.NewTask(CLOSE_PAYMENT, number, {"out_trade_no": number}, now) for number in numbers
     ]
-    await outbox.enqueue_many(tx, asks, now=now)
+    await run(tx, outbox.enqueue(*asks, now=now))
 
 
 async def succeeded(tx: AsyncConnection, order_id: int) -> Payment | None:

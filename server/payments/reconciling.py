@@ -19,6 +19,7 @@ from server.payments.rules import payment_of
 from server.platform import outbox
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task
+from server.platform.statements import run
 from server.tickets.rules import Number
 from server.wechat.bill import BEIJING, Bill
 from server.wechat.client import WechatClient
@@ -80,7 +81,7 @@ async def ask_for_missed(tx: AsyncConnection, now: datetime) -> bool:
         first = max(began, last - timedelta(days=MOST_DAYS - 1))
         missed = await reconciliation.missed_days(tx, first=first, last=last)
         asks = [outbox.NewTask(RECONCILE, day.isoformat(), {}, now) for day in missed]
-        await outbox.enqueue_many(tx, asks, now=now)
+        await run(tx, outbox.enqueue(*asks, now=now))
     return False
 
 

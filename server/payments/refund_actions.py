@@ -9,12 +9,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.payments import abnormal_refunds, refunds
 from server.payments.refunds import Part, Refund
 from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.errors import invalid, not_found
+from server.platform.statements import run
 from server.wechat.client import WechatClient
 from server.wechat.codec import BankAccount, WechatError
 from server.wechat.codec import WechatRefund as Outcome
@@ -168,12 +169,12 @@ async def _audit(
             for part in found
         },
     }
-    await audit(
-        tx,
+    change = AuditedChange(
+        actor=by["actor"],
         action=action,
         resource="refund",
         name=code,
         before={"state": "ABNORMAL"},
         after=after,
-        **by,
     )
+    await run(tx, audit(change, now=by["now"]))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.payments import refund_rules, refunds
 from server.payments.refunds import Part
 from server.platform import outbox
+from server.platform.statements import run
 from server.wechat.codec import WechatRefund as Outcome
 
 STATES = {
@@ -56,7 +57,9 @@ async def settle_part(
             )
         return part.state
     if is_notice and reported == "ABNORMAL" and part.state == "PROCESSING" and _was_abnormal(part):
-        await outbox.enqueue(tx, refunds.QUERY, out_refund_no, {}, due=now, now=now)
+        await run(
+            tx, outbox.enqueue(outbox.NewTask(refunds.QUERY, out_refund_no, {}, now), now=now)
+        )
         return part.state
     if reported == part.state == "SUCCEEDED" and part.provider_state != "SUCCEEDED":
         # an administrator had given it back another way
@@ -117,7 +120,9 @@ async def _learn(
     }
     await refunds.move_part(tx, part, part.state, now=now, **values)
     if is_notice and create_time is None:
-        await outbox.enqueue(tx, refunds.QUERY, part.out_refund_no, {}, due=now, now=now)
+        await run(
+            tx, outbox.enqueue(outbox.NewTask(refunds.QUERY, part.out_refund_no, {}, now), now=now)
+        )
 
 
 def _renumbered(part: Part) -> dict[str, Any]:

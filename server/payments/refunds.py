@@ -26,7 +26,7 @@ from server.payments.refund_models import refund_parts, refunds
 from server.payments.refund_rules import Source
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import run_together
+from server.platform.statements import run, run_together
 from server.stock import holds
 from server.tickets import tickets, validity
 
@@ -520,7 +520,7 @@ async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetim
 async def ask_wechat(tx: AsyncConnection, out_refund_nos: Iterable[str], *, now: datetime) -> None:
     """Has the outbox ask WeChat for the money of parts."""
     asks = [outbox.NewTask(SEND, number, {}, now) for number in out_refund_nos]
-    await outbox.enqueue_many(tx, asks, now=now)
+    await run(tx, outbox.enqueue(*asks, now=now))
 
 
 async def move_part(

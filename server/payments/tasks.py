@@ -23,6 +23,7 @@ from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import GiveUpError, Postpone, Task, outbox_tasks
 from server.platform.schedule import Job
+from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 from server.wechat.client import WechatClient
 from server.wechat.codec import WechatError
@@ -159,7 +160,7 @@ async def watch_refunds(tx: AsyncConnection, now: datetime) -> bool:
     if left:
         log.error("refund.nobody_at_it", out_refund_nos=sorted(left))
         asks = [outbox.NewTask(refunds.QUERY, number, {}, now) for number in left]
-        await outbox.enqueue_many(tx, asks, now=now)
+        await run(tx, outbox.enqueue(*asks, now=now))
     return False
 
 
@@ -221,7 +222,12 @@ class RefundTasks:
         if outcome is None:  # it never got there
 
             async def again(tx: AsyncConnection) -> None:
-                await outbox.enqueue(tx, refunds.SEND, task.key, {}, due=task.now(), now=task.now())
+                await run(
+                    tx,
+                    outbox.enqueue(
+                        outbox.NewTask(refunds.SEND, task.key, {}, task.now()), now=task.now()
+                    ),
+                )
                 await task.done(tx)
 
             await self._db.in_transaction(again)
@@ -258,7 +264,12 @@ class RefundTasks:
             state = await refund_outcomes.settle_part(tx, task.key, outcome, now=task.now())
             if state == "PROCESSING":
                 due = task.now() + FIRST_QUERY
-                await outbox.enqueue(tx, refunds.QUERY, task.key, {}, due=due, now=task.now())
+                await run(
+                    tx,
+                    outbox.enqueue(
+                        outbox.NewTask(refunds.QUERY, task.key, {}, due), now=task.now()
+                    ),
+                )
             await task.done(tx)
 
         await self._db.in_transaction(settle)

@@ -1,13 +1,13 @@
 """The transactional outbox: tasks that are enqueued with a commit, and run by a `task_worker`
 afterwards.
 
-A use case enqueues a task in its own transaction (`enqueue`), so the task is there exactly when the
-change is. Every process takes what is due (`TaskWorker`), under a lease and not in a transaction:
-no connection is held while a handler talks to the outside, and the tasks of a process that died are
-taken by another when the lease is over. So a task may run more than once, and a handler must be
-idempotent: what it does in the database belongs into one transaction with `Task.done`, which only
-the holder of the lease passes; what it does outside needs a key of its own that the outside knows,
-such as an out_refund_no.
+A use case enqueues a task in its own transaction (it runs `enqueue`), so the task is there exactly
+when the change is. Every process takes what is due (`TaskWorker`), under a lease and not in a
+transaction: no connection is held while a handler talks to the outside, and the tasks of a process
+that died are taken by another when the lease is over. So a task may run more than once, and a
+handler must be idempotent: what it does in the database belongs into one transaction with
+`Task.done`, which only the holder of the lease passes; what it does outside needs a key of its own
+that the outside knows, such as an out_refund_no.
 
 What fails is retried with back-off, and is a dead letter in the end, which an administrator sees
 and may replay. (DOMAIN, Operations.) How to add a task: docs/guides/adding-a-task.md.
@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import metadata
-from server.platform.statements import Command, Statement, Transaction, run
+from server.platform.statements import Command, Statement, run
 
 ENQUEUED = "tasks"
 """What a transaction that enqueues a task notifies: this process's worker looks after the
@@ -141,33 +141,15 @@ class NewTask(NamedTuple):
     due: datetime
 
 
-async def enqueue(
-    tx: Transaction,
-    kind: str,
-    key: str,
-    payload: dict[str, Any],
-    *,
-    due: datetime,
-    now: datetime,
-) -> None:
-    """Enqueues a task in the caller's transaction; see `enqueue_many`."""
-    await enqueue_many(tx, [NewTask(kind, key, payload, due)], now=now)
-
-
-async def enqueue_many(tx: Transaction, asks: Iterable[NewTask], *, now: datetime) -> None:
-    """Enqueues tasks in the caller's transaction, at its end: it locks tasks of these keys until
-    the commit.
+def enqueue(*asks: NewTask, now: datetime) -> Command[None] | None:
+    """Enqueues tasks, as the last command of a transaction: it locks tasks of these keys until the
+    commit. None if there are none.
 
     Of one kind and key one task is open: asked for again it keeps the earlier due time, takes the
     newer payload and gets all attempts anew; while a handler is at it, it runs once more
     afterwards. One that is done or dead stays so, and another is made. After the commit this
     process looks at once.
     """
-    await run(tx, enqueueing(asks, now=now))
-
-
-def enqueueing(asks: Iterable[NewTask], *, now: datetime) -> Command[None] | None:
-    """`enqueue_many` as a command."""
     by_key: dict[tuple[str, str], NewTask] = {}
     for ask in asks:
         earlier = by_key.get((ask.kind, ask.key), ask)

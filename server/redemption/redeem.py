@@ -481,11 +481,11 @@ def _note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> 
         )
     )
     if scan.token.is_code:
-        writes.audits.append((f"supervisor:{operator.username}", _by_code(unit, scan)))
+        writes.audits.append(_by_code(unit, scan))
 
 
 def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:
-    """A redemption without a QR, for the audit trail; who did it is the actor."""
+    """A redemption without a QR, for the audit trail."""
     answer, item, operator = scan.answer, scan.item, unit.operator
     done = {
         "comment": unit.comment,
@@ -498,7 +498,8 @@ def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:
         "venue_code": operator.venue_code,
         "terminal_device_id": operator.terminal_device_id,
     }
-    return AuditedChange("redeem_by_code", "ticket", item.ticket_code, None, done)
+    actor = f"supervisor:{operator.username}"
+    return AuditedChange(actor, "redeem_by_code", "ticket", item.ticket_code, None, done)
 
 
 def _content_hash(items: Iterable[ScanItem], comment: str, *, all_or_nothing: bool) -> bytes:

@@ -250,7 +250,7 @@ class ScanWrites:
     once_guards: list[GuardRow] = field(default_factory=list)
     multi_guards: dict[tuple[int, UUID, str], GuardRow] = field(default_factory=dict)
     events: list[EventRow] = field(default_factory=list)
-    audits: list[tuple[str, AuditedChange]] = field(default_factory=list)
+    audits: list[AuditedChange] = field(default_factory=list)
 
 
 class SnapshotCache:
@@ -405,8 +405,8 @@ def write(facts: ScanFacts, writes: ScanWrites, now: datetime) -> list[Command[A
         SET_GUARDS.of_rows(writes.once_guards),
         MOVE_GUARDS.of_rows([*writes.multi_guards.values()]),
         RECORD_EVENTS.of_rows(writes.events, now),
-        trail.recording(writes.audits, now=now),
-        outbox.enqueueing(writes.later.values(), now=now),
+        trail.audit(*writes.audits, now=now),
+        outbox.enqueue(*writes.later.values(), now=now),
         *(completion.complete(writes.orders, now=now) if writes.orders else ()),
     ]
 

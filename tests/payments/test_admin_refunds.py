@@ -8,6 +8,7 @@ import pytest
 from server.payments import refunds
 from server.platform import outbox
 from server.platform.errors import Reason
+from server.platform.statements import run
 from server.wechat.codec import WechatError
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
@@ -202,7 +203,8 @@ async def test_what_is_closed_in_part_is_an_administrators(
     assert await scenario.notice(f"DT{order_id}R1S1", "CLOSED") == "SUCCEEDED"
     async with scenario.db.transaction() as tx:
         now = scenario.clock()
-        await outbox.enqueue(tx, refunds.QUERY, f"DT{order_id}R1S1", {}, due=now, now=now)
+        again = outbox.NewTask(refunds.QUERY, f"DT{order_id}R1S1", {}, now)
+        await run(tx, outbox.enqueue(again, now=now))
     assert await scenario.drain() == 1
     assert not await world.sql("SELECT last_error FROM outbox_tasks WHERE last_error <> ''")
 

@@ -100,7 +100,7 @@ async def tell_at_once(
     async with db.transaction() as tx:
         await run(tx, payments.store_notices(received))
         asks = [outbox.NewTask(NOTICE, name, {}, now) for name in bodies]
-        await outbox.enqueue_many(tx, asks, now=now)
+        await run(tx, outbox.enqueue(*asks, now=now))
     await db.close()
     if not quiet:
         await scenario.idle_of("notice")

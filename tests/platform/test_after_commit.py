@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import dead_letters, outbox, task_worker
 from server.platform.database import Database
 from server.platform.outbox import ENQUEUED, GiveUpError, NewTask
-from server.platform.statements import commit_with
+from server.platform.statements import commit_with, run
 from server.platform.task_worker import TaskKind
 from tests.support.operations import Manager
 from tests.support.order_scenario import OrderScenario, a_scenario
@@ -45,7 +45,7 @@ def woken(client: TaskHandler) -> list[None]:
 
 
 async def enqueue(tx: AsyncConnection) -> None:
-    await outbox.enqueue(tx, "write", "one", {}, due=NOW, now=NOW)
+    await run(tx, outbox.enqueue(NewTask("write", "one", {}, NOW), now=NOW))
 
 
 async def in_transaction(db: Database) -> None:
@@ -64,14 +64,14 @@ async def independent_transaction(db: Database) -> None:
 
 async def batched(db: Database) -> None:
     async with db.pipeline() as pipeline, pipeline.transaction():
-        await outbox.enqueue(pipeline, "write", "one", {}, due=NOW, now=NOW)
+        await run(pipeline, outbox.enqueue(NewTask("write", "one", {}, NOW), now=NOW))
         await commit_with(pipeline)
 
 
 async def batched_at_once(db: Database) -> None:
     tasks = [NewTask("write", "one", {}, NOW)]
     async with db.pipeline() as pipeline, pipeline.transaction():
-        await commit_with(pipeline, [outbox.enqueueing(tasks, now=NOW)])
+        await commit_with(pipeline, [outbox.enqueue(*tasks, now=NOW)])
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_nothing_wakes_when_the_transaction_rolls_back(
     async with client.db.pipeline() as pipeline:
         with suppress(ZeroDivisionError):
             async with pipeline.transaction():
-                await outbox.enqueue(pipeline, "write", "one", {}, due=NOW, now=NOW)
+                await run(pipeline, outbox.enqueue(NewTask("write", "one", {}, NOW), now=NOW))
                 raise ZeroDivisionError
         async with pipeline.transaction():
             await commit_with(pipeline)

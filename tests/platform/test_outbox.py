@@ -91,9 +91,9 @@ async def test_same_work_twice_in_one_set(client: TaskHandler) -> None:
         NewTask("tell", "a", {"n": 2}, now + timedelta(hours=1)),
     ]
     async with client.db.transaction() as tx:
-        await outbox.enqueue_many(tx, iter(asks), now=now)
-        await outbox.enqueue_many(tx, [], now=now)
-        await outbox.enqueue(tx, "tell", "c", {}, due=now, now=now)
+        await run(tx, outbox.enqueue(*asks, now=now))
+        await run(tx, outbox.enqueue(now=now))
+        await run(tx, outbox.enqueue(NewTask("tell", "c", {}, now), now=now))
     assert {(row.key, row.payload.get("n"), row.due_time) for row in await client.rows()} == {
         ("a", 2, now),
         ("b", None, now),
@@ -108,7 +108,7 @@ async def test_enqueueing_in_a_batch(client: TaskHandler) -> None:
         async with client.db.engine.connect() as connection:
             pipeline = await PipelineConnection.of(connection)
             async with pipeline.transaction():
-                await commit_with(pipeline, [outbox.enqueueing(tasks, now=client.clock.now)])
+                await commit_with(pipeline, [outbox.enqueue(*tasks, now=client.clock.now)])
     assert await client.outbox({"tell": TaskKind(seen.handle)}).drain() == 1
     assert seen.tasks[0].payload == {"n": 1}
 

@@ -22,6 +22,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import LeaseLostError, Task
+from server.platform.statements import run
 from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import TaskHandler
 
@@ -255,7 +256,7 @@ async def test_replay_at_once(client: TaskHandler, other: TaskHandler) -> None:
         key = str(number)
         async with client.db.transaction() as tx:
             now = client.clock.now
-            await outbox.enqueue(tx, "tell", key, {}, due=now, now=now)
+            await run(tx, outbox.enqueue(outbox.NewTask("tell", key, {}, now), now=now))
             await tx.execute(text("UPDATE outbox_tasks SET state = 'DEAD', last_error = ''"))
         task_id = (await client.row(key=key)).task_id
 

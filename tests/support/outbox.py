@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.platform.outbox import NewTask, Task, enqueue_many, outbox_tasks
+from server.platform.outbox import NewTask, Task, enqueue, outbox_tasks
+from server.platform.statements import run
 from server.platform.task_worker import TaskKind, TaskWorker
 
 effects = Table("effects", MetaData(), Column("key", Text), Column("attempt", Integer))
@@ -62,7 +63,8 @@ class TaskHandler:
         **facts: Any,
     ) -> None:
         due = self.clock.now + timedelta(seconds=in_seconds)
-        await enqueue_many(tx, [NewTask(kind, key, facts, due) for key in keys], now=self.clock.now)
+        asks = [NewTask(kind, key, facts, due) for key in keys]
+        await run(tx, enqueue(*asks, now=self.clock.now))
 
     async def rows(self, **having: Any) -> list[Any]:
         """The tasks as they are, the oldest first."""

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import REVOKED, By, revoked
 from server.audit.rules import DIRECT_CHANNEL, ProductEntitlement, ProductFare
-from server.audit.trail import audit
+from server.audit.trail import AuditedChange, audit
 from server.catalog import allotments, products
 from server.catalog.products import DEFAULT_GUARD_SECONDS, NewProduct
 from server.identity import accounts as staff
@@ -35,6 +35,7 @@ from server.parties.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
 from server.platform.crypto import same
 from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
+from server.platform.statements import run
 from tools.dev import demo_catalog
 
 ACTOR = "system:demo-data"
@@ -387,5 +388,8 @@ async def _with_new_password(
         .values(password_hash=await passwords.hash(new.password), update_time=by["now"])
     )
     await end_logins(tx, username, by["now"])
-    await audit(tx, action="update", resource="account", name=username, before=None, after={}, **by)
+    change = AuditedChange(
+        actor=by["actor"], action="update", resource="account", name=username, before=None, after={}
+    )
+    await run(tx, audit(change, now=by["now"]))
     return new
