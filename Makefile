@@ -61,7 +61,7 @@ bench: $(STAMP) ## Measure throughput and latency of search, orders, payments an
 	@$(BIN)/python -m tools.bench $(ARGS)
 
 .PHONY: generate
-generate: $(STAMP) ## Write generated/ from protos/, and the table of settings
+generate: $(STAMP) ## Write generated/ and the clients' generated code from protos/, and the table of settings
 	@$(BIN)/python tools/generate.py
 	@$(BIN)/python -m tools.settings_table
 
@@ -94,7 +94,7 @@ $(STAMP): pyproject.toml requirements.lock
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@# Also where PYTHONDONTWRITEBYTECODE is set: compiling at each start would take as long as all the rest of it.
-	@$(BIN)/python -m compileall -q server generated/deeptravel clients/python tools
+	@$(BIN)/python -m compileall -q server generated/deeptravel clients/python/deeptravel tools
 	@touch $@
 
 # npm and node come with the environment, so the machine needs neither.

@@ -17,9 +17,20 @@ BIN = Path(sys.executable).parent
 Outcome = tuple[bool, str]
 
 
-def _run(*command: str | Path) -> Outcome:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+PYTHON_CLIENT = ROOT / "clients" / "python"
+
+
+def _run(*command: str | Path, folder: Path = ROOT) -> Outcome:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return done.returncode == 0, done.stdout + done.stderr
+
+
+def _run_in_both(*command: str | Path) -> Outcome:
+    """In the repository and in the Python client, whose package has the name that the generated
+    code has in the repository; each has settings of its own.
+    """
+    outcomes = [_run(*command), _run(*command, folder=PYTHON_CLIENT)]
+    return all(ok for ok, _ in outcomes), "".join(output for _, output in outcomes)
 
 
 def _git(*arguments: str) -> str | None:
@@ -75,8 +86,8 @@ def _breaking_contract() -> Outcome:
 CHECKS: dict[str, Callable[[], Outcome]] = {
     "format": lambda: _run(BIN / "ruff", "format", "--check", "--quiet", "."),
     "lint": lambda: _run(BIN / "ruff", "check", "--quiet", "."),
-    "types": lambda: _run(BIN / "mypy", "--no-error-summary"),
-    "imports": lambda: _run(BIN / "lint-imports", "--no-logo"),
+    "types": lambda: _run_in_both(BIN / "mypy", "--no-error-summary"),
+    "imports": lambda: _run_in_both(BIN / "lint-imports", "--no-logo"),
     "rules": lambda: _run(sys.executable, "tools/rules.py"),
     "contract": _lint_contract,
     "breaking": _breaking_contract,

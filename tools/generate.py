@@ -1,4 +1,6 @@
-"""Write `generated/` from `protos/`; with `--check`, only say whether it is up to date."""
+"""Write `generated/` and the generated half of the Python client from `protos/`; with `--check`,
+only say whether they are up to date.
+"""
 
 import argparse
 import filecmp
@@ -13,13 +15,14 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tools.openapi import openapi
+from tools.python_client import write_python_client
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def generate(protos: Path, target: Path) -> None:
+def generate(protos: Path, target: Path, python_client: Path) -> None:
     """Compile every proto below `protos` into messages, services and their types, and an OpenAPI
-    document.
+    document; and for the Python client into a folder of its own.
 
     Raises:
         subprocess.CalledProcessError: protoc refused; it has said why.
@@ -38,7 +41,9 @@ def generate(protos: Path, target: Path) -> None:
     described = target / "descriptor_set.binpb"
     command += ["--include_imports", "--include_source_info", f"--descriptor_set_out={described}"]
     subprocess.run([*command, *sources], check=True)
-    document = openapi(FileDescriptorSet.FromString(described.read_bytes()))
+    contract = FileDescriptorSet.FromString(described.read_bytes())
+    write_python_client(protos, contract, python_client)
+    document = openapi(contract)
     (target / "deeptravel" / "openapi.json").write_text(
         json.dumps(document, ensure_ascii=False, indent=1) + "\n"
     )
@@ -77,23 +82,30 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
     parser.add_argument("--protos", type=Path, default=ROOT / "protos")
     parser.add_argument("--target", type=Path, default=ROOT / "generated")
+    parser.add_argument(
+        "--python-client", type=Path, default=ROOT / "clients/python/deeptravel/_generated"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
+        pairs = [
+            (fresh / "server", arguments.target),
+            (fresh / "client", arguments.python_client),
+        ]
         try:
-            generate(arguments.protos, fresh)
+            generate(arguments.protos, *(made for made, _ in pairs))
         except subprocess.CalledProcessError as error:
             return int(error.returncode)
-        stale = differences(fresh, arguments.target)
+        stale = [(made, kept, name) for made, kept in pairs for name in differences(made, kept)]
         if arguments.check:
-            for name in stale:
-                print(f"{arguments.target.name}/{name} is not what the protos say: make generate")
+            for _, kept, name in stale:
+                print(f"{kept.name}/{name} is not what the protos say: make generate")
             return 1 if stale else 0
-        for name in stale:  # the rest keeps its modification time
-            destination = arguments.target / name
-            if (fresh / name).is_file():
+        for made, kept, name in stale:  # the rest keeps its modification time
+            destination = kept / name
+            if (made / name).is_file():
                 destination.parent.mkdir(parents=True, exist_ok=True)
-                destination.write_bytes((fresh / name).read_bytes())
+                destination.write_bytes((made / name).read_bytes())
             else:
                 destination.unlink()
         print(f"{len(stale)} generated files written or removed")

@@ -145,6 +145,11 @@ class Contract:
         options = options_type.FromString(descriptor.GetOptions().SerializeToString())
         return options.Extensions[extension]  # type: ignore[index]
 
+    def repeat_name(self, number: int) -> str:
+        """What becomes of a repeat, of a method's option `repeat`, by name."""
+        repeat = self._pool.FindEnumTypeByName("deeptravel.common.v1.Repeat")
+        return repeat.values_by_number[number].name
+
 
 def _comments(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
     by_path = {

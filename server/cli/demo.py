@@ -14,16 +14,20 @@ from server.cli import development
 from server.operations.data_folder import DEMO_CREDENTIALS_FILE
 from server.platform.errors import StartError
 
-CLIENT = "deeptravel_client.demo"
-"""A module that runs as a process of its own, and knows of the server what any partner knows."""
+EXAMPLE = "examples/main_job.py"
+"""Of the Python client: runs as a process of its own, and knows what any partner knows."""
 SERVING = re.compile(r"gRPC on (\S+) and HTTP on")
 
 
 def run(target: str, credentials: Path, tls_ca: Path | None) -> int:
     """The whole job, printed on standard output; the client's exit code."""
-    command = [sys.executable, "-m", CLIENT, "--target", target, "--credentials", str(credentials)]
+    folder = development.client_folder()
+    command = [sys.executable, str(folder / EXAMPLE), "--target", target]
+    command += ["--credentials", str(credentials)]
     command += ["--tls-ca", str(tls_ca)] if tls_ca else []
-    return subprocess.run(command, check=False).returncode
+    # its package comes before the generated code, which has the same name in this environment
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 @contextlib.contextmanager

@@ -48,6 +48,15 @@ def tied_to_us() -> list[str]:
     return [*launch, str(os.geteuid()), str(os.getegid()), "0", "1"]
 
 
+def client_folder() -> Path:
+    """Where the Python client is: in the wheel beside the rest of tools.dev, else in the repository."""
+    from tools import dev
+
+    here = Path(dev.__path__[0])
+    installed = here / "client"
+    return installed if installed.is_dir() else here.parents[1] / "clients" / "python"
+
+
 def load() -> None:
     """Loads what a start with the demo data needs, while the database starts."""
     importlib.import_module("tools.dev.demo_data")

@@ -14,7 +14,7 @@ import pytest
 from tests.support.server_process import ServerProcess
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("server", "tools.dev", "deeptravel", "deeptravel_client")
+PACKAGES = ("server", "tools.dev", "deeptravel")
 
 
 @pytest.fixture(scope="module")

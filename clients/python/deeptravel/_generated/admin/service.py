@@ -1,0 +1,2652 @@
+"""Methods of deeptravel.admin.v1.AdminService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+
+from deeptravel._generated import admin, ticketing, tickets
+from deeptravel._async_calls import AsyncCalls
+from deeptravel._calls import Calls
+from deeptravel._fields import Duration, FieldMask, Moment, Struct, timestamp
+from deeptravel._method import Method
+
+_ADMIN_LOGIN = Method(
+    "/deeptravel.admin.v1.AdminService/AdminLogin",
+    admin.AdminLoginRequest,
+    admin.AdminLoginResponse,
+    safe=False,
+)
+_CREATE_PARTNER = Method(
+    "/deeptravel.admin.v1.AdminService/CreatePartner",
+    admin.CreatePartnerRequest,
+    admin.CreatePartnerResponse,
+    safe=False,
+)
+_GET_PARTNER = Method(
+    "/deeptravel.admin.v1.AdminService/GetPartner",
+    admin.GetPartnerRequest,
+    admin.GetPartnerResponse,
+    safe=True,
+)
+_LIST_PARTNERS = Method(
+    "/deeptravel.admin.v1.AdminService/ListPartners",
+    admin.ListPartnersRequest,
+    admin.ListPartnersResponse,
+    safe=True,
+    items="partners",
+)
+_UPDATE_PARTNER = Method(
+    "/deeptravel.admin.v1.AdminService/UpdatePartner",
+    admin.UpdatePartnerRequest,
+    admin.UpdatePartnerResponse,
+    safe=False,
+)
+_REVOKE_PARTNER = Method(
+    "/deeptravel.admin.v1.AdminService/RevokePartner",
+    admin.RevokePartnerRequest,
+    admin.RevokePartnerResponse,
+    safe=False,
+)
+_CREATE_PARTNER_KEY = Method(
+    "/deeptravel.admin.v1.AdminService/CreatePartnerKey",
+    admin.CreatePartnerKeyRequest,
+    admin.CreatePartnerKeyResponse,
+    safe=False,
+)
+_LIST_PARTNER_KEYS = Method(
+    "/deeptravel.admin.v1.AdminService/ListPartnerKeys",
+    admin.ListPartnerKeysRequest,
+    admin.ListPartnerKeysResponse,
+    safe=True,
+    items="keys",
+)
+_REVOKE_PARTNER_KEY = Method(
+    "/deeptravel.admin.v1.AdminService/RevokePartnerKey",
+    admin.RevokePartnerKeyRequest,
+    admin.RevokePartnerKeyResponse,
+    safe=False,
+)
+_CREATE_MERCHANT = Method(
+    "/deeptravel.admin.v1.AdminService/CreateMerchant",
+    admin.CreateMerchantRequest,
+    admin.CreateMerchantResponse,
+    safe=False,
+)
+_GET_MERCHANT = Method(
+    "/deeptravel.admin.v1.AdminService/GetMerchant",
+    admin.GetMerchantRequest,
+    admin.GetMerchantResponse,
+    safe=True,
+)
+_LIST_MERCHANTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListMerchants",
+    admin.ListMerchantsRequest,
+    admin.ListMerchantsResponse,
+    safe=True,
+    items="merchants",
+)
+_UPDATE_MERCHANT = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateMerchant",
+    admin.UpdateMerchantRequest,
+    admin.UpdateMerchantResponse,
+    safe=False,
+)
+_REVOKE_MERCHANT = Method(
+    "/deeptravel.admin.v1.AdminService/RevokeMerchant",
+    admin.RevokeMerchantRequest,
+    admin.RevokeMerchantResponse,
+    safe=False,
+)
+_CREATE_VENUE = Method(
+    "/deeptravel.admin.v1.AdminService/CreateVenue",
+    admin.CreateVenueRequest,
+    admin.CreateVenueResponse,
+    safe=False,
+)
+_GET_VENUE = Method(
+    "/deeptravel.admin.v1.AdminService/GetVenue",
+    admin.GetVenueRequest,
+    admin.GetVenueResponse,
+    safe=True,
+)
+_LIST_VENUES = Method(
+    "/deeptravel.admin.v1.AdminService/ListVenues",
+    admin.ListVenuesRequest,
+    admin.ListVenuesResponse,
+    safe=True,
+    items="venues",
+)
+_UPDATE_VENUE = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateVenue",
+    admin.UpdateVenueRequest,
+    admin.UpdateVenueResponse,
+    safe=False,
+)
+_REVOKE_VENUE = Method(
+    "/deeptravel.admin.v1.AdminService/RevokeVenue",
+    admin.RevokeVenueRequest,
+    admin.RevokeVenueResponse,
+    safe=False,
+)
+_CREATE_TERMINAL = Method(
+    "/deeptravel.admin.v1.AdminService/CreateTerminal",
+    admin.CreateTerminalRequest,
+    admin.CreateTerminalResponse,
+    safe=False,
+)
+_GET_TERMINAL = Method(
+    "/deeptravel.admin.v1.AdminService/GetTerminal",
+    admin.GetTerminalRequest,
+    admin.GetTerminalResponse,
+    safe=True,
+)
+_LIST_TERMINALS = Method(
+    "/deeptravel.admin.v1.AdminService/ListTerminals",
+    admin.ListTerminalsRequest,
+    admin.ListTerminalsResponse,
+    safe=True,
+    items="terminals",
+)
+_UPDATE_TERMINAL = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateTerminal",
+    admin.UpdateTerminalRequest,
+    admin.UpdateTerminalResponse,
+    safe=False,
+)
+_REVOKE_TERMINAL = Method(
+    "/deeptravel.admin.v1.AdminService/RevokeTerminal",
+    admin.RevokeTerminalRequest,
+    admin.RevokeTerminalResponse,
+    safe=False,
+)
+_CREATE_OPERATOR = Method(
+    "/deeptravel.admin.v1.AdminService/CreateOperator",
+    admin.CreateOperatorRequest,
+    admin.CreateOperatorResponse,
+    safe=False,
+)
+_GET_OPERATOR = Method(
+    "/deeptravel.admin.v1.AdminService/GetOperator",
+    admin.GetOperatorRequest,
+    admin.GetOperatorResponse,
+    safe=True,
+)
+_LIST_OPERATORS = Method(
+    "/deeptravel.admin.v1.AdminService/ListOperators",
+    admin.ListOperatorsRequest,
+    admin.ListOperatorsResponse,
+    safe=True,
+    items="operators",
+)
+_UPDATE_OPERATOR = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateOperator",
+    admin.UpdateOperatorRequest,
+    admin.UpdateOperatorResponse,
+    safe=False,
+)
+_REVOKE_OPERATOR = Method(
+    "/deeptravel.admin.v1.AdminService/RevokeOperator",
+    admin.RevokeOperatorRequest,
+    admin.RevokeOperatorResponse,
+    safe=False,
+)
+_CREATE_ADMINISTRATOR = Method(
+    "/deeptravel.admin.v1.AdminService/CreateAdministrator",
+    admin.CreateAdministratorRequest,
+    admin.CreateAdministratorResponse,
+    safe=False,
+)
+_LIST_ADMINISTRATORS = Method(
+    "/deeptravel.admin.v1.AdminService/ListAdministrators",
+    admin.ListAdministratorsRequest,
+    admin.ListAdministratorsResponse,
+    safe=True,
+    items="administrators",
+)
+_REVOKE_ADMINISTRATOR = Method(
+    "/deeptravel.admin.v1.AdminService/RevokeAdministrator",
+    admin.RevokeAdministratorRequest,
+    admin.RevokeAdministratorResponse,
+    safe=False,
+)
+_CREATE_PRODUCT = Method(
+    "/deeptravel.admin.v1.AdminService/CreateProduct",
+    admin.CreateProductRequest,
+    admin.CreateProductResponse,
+    safe=False,
+)
+_GET_PRODUCT = Method(
+    "/deeptravel.admin.v1.AdminService/GetProduct",
+    admin.GetProductRequest,
+    admin.GetProductResponse,
+    safe=True,
+)
+_LIST_PRODUCTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListProducts",
+    admin.ListProductsRequest,
+    admin.ListProductsResponse,
+    safe=True,
+    items="products",
+)
+_UPDATE_PRODUCT = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateProduct",
+    admin.UpdateProductRequest,
+    admin.UpdateProductResponse,
+    safe=False,
+)
+_ARCHIVE_PRODUCT = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveProduct",
+    admin.ArchiveProductRequest,
+    admin.ArchiveProductResponse,
+    safe=False,
+)
+_CREATE_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/CreateAllotment",
+    admin.CreateAllotmentRequest,
+    admin.CreateAllotmentResponse,
+    safe=False,
+)
+_GET_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/GetAllotment",
+    admin.GetAllotmentRequest,
+    admin.GetAllotmentResponse,
+    safe=True,
+)
+_LIST_ALLOTMENTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListAllotments",
+    admin.ListAllotmentsRequest,
+    admin.ListAllotmentsResponse,
+    safe=True,
+    items="allotments",
+)
+_UPDATE_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateAllotment",
+    admin.UpdateAllotmentRequest,
+    admin.UpdateAllotmentResponse,
+    safe=False,
+)
+_MOVE_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/MoveAllotment",
+    admin.MoveAllotmentRequest,
+    admin.MoveAllotmentResponse,
+    safe=False,
+)
+_BLOCK_TICKET = Method(
+    "/deeptravel.admin.v1.AdminService/BlockTicket",
+    admin.BlockTicketRequest,
+    admin.BlockTicketResponse,
+    safe=False,
+)
+_UNBLOCK_TICKET = Method(
+    "/deeptravel.admin.v1.AdminService/UnblockTicket",
+    admin.UnblockTicketRequest,
+    admin.UnblockTicketResponse,
+    safe=False,
+)
+_LIST_TRAVELLERS = Method(
+    "/deeptravel.admin.v1.AdminService/ListTravellers",
+    admin.ListTravellersRequest,
+    admin.ListTravellersResponse,
+    safe=True,
+    items="travellers",
+)
+_BLOCK_TRAVELLER = Method(
+    "/deeptravel.admin.v1.AdminService/BlockTraveller",
+    admin.BlockTravellerRequest,
+    admin.BlockTravellerResponse,
+    safe=False,
+)
+_UNBLOCK_TRAVELLER = Method(
+    "/deeptravel.admin.v1.AdminService/UnblockTraveller",
+    admin.UnblockTravellerRequest,
+    admin.UnblockTravellerResponse,
+    safe=False,
+)
+_LIST_REFUNDS = Method(
+    "/deeptravel.admin.v1.AdminService/ListRefunds",
+    admin.ListRefundsRequest,
+    admin.ListRefundsResponse,
+    safe=True,
+    items="refunds",
+)
+_GET_REFUND = Method(
+    "/deeptravel.admin.v1.AdminService/GetRefund",
+    admin.GetRefundRequest,
+    admin.GetRefundResponse,
+    safe=True,
+)
+_RETRY_REFUND = Method(
+    "/deeptravel.admin.v1.AdminService/RetryRefund",
+    admin.RetryRefundRequest,
+    admin.RetryRefundResponse,
+    safe=False,
+)
+_APPLY_ABNORMAL_REFUND = Method(
+    "/deeptravel.admin.v1.AdminService/ApplyAbnormalRefund",
+    admin.ApplyAbnormalRefundRequest,
+    admin.ApplyAbnormalRefundResponse,
+    safe=False,
+)
+_SETTLE_REFUND = Method(
+    "/deeptravel.admin.v1.AdminService/SettleRefund",
+    admin.SettleRefundRequest,
+    admin.SettleRefundResponse,
+    safe=False,
+)
+_LIST_PAYMENT_INCIDENTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListPaymentIncidents",
+    admin.ListPaymentIncidentsRequest,
+    admin.ListPaymentIncidentsResponse,
+    safe=True,
+    items="payment_incidents",
+)
+_RESOLVE_PAYMENT_INCIDENT = Method(
+    "/deeptravel.admin.v1.AdminService/ResolvePaymentIncident",
+    admin.ResolvePaymentIncidentRequest,
+    admin.ResolvePaymentIncidentResponse,
+    safe=False,
+)
+_LIST_RECONCILIATIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListReconciliations",
+    admin.ListReconciliationsRequest,
+    admin.ListReconciliationsResponse,
+    safe=True,
+    items="reconciliations",
+)
+_LIST_RECONCILIATION_DIFFERENCES = Method(
+    "/deeptravel.admin.v1.AdminService/ListReconciliationDifferences",
+    admin.ListReconciliationDifferencesRequest,
+    admin.ListReconciliationDifferencesResponse,
+    safe=True,
+    items="differences",
+)
+_LIST_DEAD_TASKS = Method(
+    "/deeptravel.admin.v1.AdminService/ListDeadTasks",
+    admin.ListDeadTasksRequest,
+    admin.ListDeadTasksResponse,
+    safe=True,
+    items="dead_tasks",
+)
+_REPLAY_TASK = Method(
+    "/deeptravel.admin.v1.AdminService/ReplayTask",
+    admin.ReplayTaskRequest,
+    admin.ReplayTaskResponse,
+    safe=False,
+)
+_LIST_ROUTES = Method(
+    "/deeptravel.admin.v1.AdminService/ListRoutes",
+    admin.ListRoutesRequest,
+    admin.ListRoutesResponse,
+    safe=True,
+    items="routes",
+)
+_SET_ROUTE_FARES = Method(
+    "/deeptravel.admin.v1.AdminService/SetRouteFares",
+    admin.SetRouteFaresRequest,
+    admin.SetRouteFaresResponse,
+    safe=False,
+)
+_LIST_DEPARTURES = Method(
+    "/deeptravel.admin.v1.AdminService/ListDepartures",
+    admin.ListDeparturesRequest,
+    admin.ListDeparturesResponse,
+    safe=True,
+    items="departures",
+)
+_GET_DEPARTURE = Method(
+    "/deeptravel.admin.v1.AdminService/GetDeparture",
+    admin.GetDepartureRequest,
+    admin.GetDepartureResponse,
+    safe=True,
+)
+_CANCEL_DEPARTURE = Method(
+    "/deeptravel.admin.v1.AdminService/CancelDeparture",
+    admin.CancelDepartureRequest,
+    admin.CancelDepartureResponse,
+    safe=False,
+)
+_MOVE_DEPARTURE = Method(
+    "/deeptravel.admin.v1.AdminService/MoveDeparture",
+    admin.MoveDepartureRequest,
+    admin.MoveDepartureResponse,
+    safe=False,
+)
+_SET_DEPARTURE_STATE = Method(
+    "/deeptravel.admin.v1.AdminService/SetDepartureState",
+    admin.SetDepartureStateRequest,
+    admin.SetDepartureStateResponse,
+    safe=False,
+)
+_SET_DEPARTURE_STOCK = Method(
+    "/deeptravel.admin.v1.AdminService/SetDepartureStock",
+    admin.SetDepartureStockRequest,
+    admin.SetDepartureStockResponse,
+    safe=False,
+)
+_LIST_AUDIT_EVENTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListAuditEvents",
+    admin.ListAuditEventsRequest,
+    admin.ListAuditEventsResponse,
+    safe=True,
+    items="audit_events",
+)
+
+
+class AdminService:
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
+
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the
+    first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls
+    change the fields that `update_mask` names and no others. What is revoked stays so, and revoking
+    it again does no harm.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def admin_login(
+        self,
+        *,
+        username: str,
+        password: str,
+        timeout: float | None = None,
+    ) -> admin.AdminLoginResponse:
+        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
+        Failures are counted by name and address together. Log-ins that arrive together take turns
+        by address, those from where the administrator has logged in before first. Reasons:
+        LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in
+        all).
+        """
+        return self._calls.unary(_ADMIN_LOGIN, admin.AdminLoginRequest(username=username, password=password), timeout)
+
+    def create_partner(
+        self,
+        *,
+        partner_code: str,
+        display_name: str,
+        requests_per_minute: int = 0,
+        allowed_addresses: Iterable[str] = (),
+        request_id: str = "",
+        activation_tolerance_basis_points: int = 0,
+        timeout: float | None = None,
+    ) -> admin.CreatePartnerResponse:
+        """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_PARTNER, admin.CreatePartnerRequest(partner_code=partner_code, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points), timeout)
+
+    def get_partner(
+        self,
+        *,
+        partner_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetPartnerResponse:
+        """Reads a partner. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_PARTNER, admin.GetPartnerRequest(partner_code=partner_code), timeout)
+
+    def list_partners(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPartnersResponse:
+        """Lists partners by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_partners(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Partner]:
+        """All `partners` of list_partners, page after page."""
+        return self._calls.pages(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size), timeout)
+
+    def update_partner(
+        self,
+        *,
+        partner_code: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        requests_per_minute: int | None = None,
+        allowed_addresses: Iterable[str] = (),
+        request_id: str = "",
+        activation_tolerance_basis_points: int | None = None,
+        timeout: float | None = None,
+    ) -> admin.UpdatePartnerResponse:
+        """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points), timeout)
+
+    def revoke_partner(
+        self,
+        *,
+        partner_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokePartnerResponse:
+        """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id), timeout)
+
+    def create_partner_key(
+        self,
+        *,
+        partner_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreatePartnerKeyResponse:
+        """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND,
+        REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id), timeout)
+
+    def list_partner_keys(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPartnerKeysResponse:
+        """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_partner_keys(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.PartnerKey]:
+        """All `keys` of list_partner_keys, page after page."""
+        return self._calls.pages(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size), timeout)
+
+    def revoke_partner_key(
+        self,
+        *,
+        partner_code: str,
+        key_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokePartnerKeyResponse:
+        """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_REVOKE_PARTNER_KEY, admin.RevokePartnerKeyRequest(partner_code=partner_code, key_id=key_id, request_id=request_id), timeout)
+
+    def create_merchant(
+        self,
+        *,
+        merchant_code: str,
+        display_name: str,
+        function_codes: Iterable[str],
+        reversal_window_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateMerchantResponse:
+        """Creates a merchant. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_CREATE_MERCHANT, admin.CreateMerchantRequest(merchant_code=merchant_code, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id), timeout)
+
+    def get_merchant(
+        self,
+        *,
+        merchant_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetMerchantResponse:
+        """Reads a merchant. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_MERCHANT, admin.GetMerchantRequest(merchant_code=merchant_code), timeout)
+
+    def list_merchants(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListMerchantsResponse:
+        """Lists merchants by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_MERCHANTS, admin.ListMerchantsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_merchants(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Merchant]:
+        """All `merchants` of list_merchants, page after page."""
+        return self._calls.pages(_LIST_MERCHANTS, admin.ListMerchantsRequest(state=state, page_size=page_size), timeout)
+
+    def update_merchant(
+        self,
+        *,
+        merchant_code: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        function_codes: Iterable[str] = (),
+        reversal_window_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateMerchantResponse:
+        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id), timeout)
+
+    def revoke_merchant(
+        self,
+        *,
+        merchant_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeMerchantResponse:
+        """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id), timeout)
+
+    def create_venue(
+        self,
+        *,
+        venue_code: str,
+        merchant_code: str,
+        display_name: str,
+        time_zone: str,
+        function_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateVenueResponse:
+        """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_VENUE, admin.CreateVenueRequest(venue_code=venue_code, merchant_code=merchant_code, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id), timeout)
+
+    def get_venue(
+        self,
+        *,
+        venue_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetVenueResponse:
+        """Reads a venue. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_VENUE, admin.GetVenueRequest(venue_code=venue_code), timeout)
+
+    def list_venues(
+        self,
+        *,
+        merchant_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListVenuesResponse:
+        """Lists venues by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_VENUES, admin.ListVenuesRequest(merchant_code=merchant_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_venues(
+        self,
+        *,
+        merchant_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Venue]:
+        """All `venues` of list_venues, page after page."""
+        return self._calls.pages(_LIST_VENUES, admin.ListVenuesRequest(merchant_code=merchant_code, state=state, page_size=page_size), timeout)
+
+    def update_venue(
+        self,
+        *,
+        venue_code: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        time_zone: str = "",
+        function_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateVenueResponse:
+        """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id), timeout)
+
+    def revoke_venue(
+        self,
+        *,
+        venue_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeVenueResponse:
+        """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id), timeout)
+
+    def create_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        venue_code: str,
+        display_name: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateTerminalResponse:
+        """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
+        merchant), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_TERMINAL, admin.CreateTerminalRequest(terminal_device_id=terminal_device_id, venue_code=venue_code, display_name=display_name, request_id=request_id), timeout)
+
+    def get_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetTerminalResponse:
+        """Reads a terminal. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_TERMINAL, admin.GetTerminalRequest(terminal_device_id=terminal_device_id), timeout)
+
+    def list_terminals(
+        self,
+        *,
+        venue_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListTerminalsResponse:
+        """Lists terminals by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_TERMINALS, admin.ListTerminalsRequest(venue_code=venue_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_terminals(
+        self,
+        *,
+        venue_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Terminal]:
+        """All `terminals` of list_terminals, page after page."""
+        return self._calls.pages(_LIST_TERMINALS, admin.ListTerminalsRequest(venue_code=venue_code, state=state, page_size=page_size), timeout)
+
+    def update_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        venue_code: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateTerminalResponse:
+        """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id), timeout)
+
+    def revoke_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeTerminalResponse:
+        """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id), timeout)
+
+    def create_operator(
+        self,
+        *,
+        username: str,
+        role: admin.OperatorRole.ValueType,
+        merchant_code: str,
+        display_name: str,
+        password: str,
+        venue_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateOperatorResponse:
+        """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED
+        (the merchant or a venue), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_OPERATOR, admin.CreateOperatorRequest(username=username, role=role, merchant_code=merchant_code, display_name=display_name, password=password, venue_codes=venue_codes, request_id=request_id), timeout)
+
+    def get_operator(
+        self,
+        *,
+        username: str,
+        timeout: float | None = None,
+    ) -> admin.GetOperatorResponse:
+        """Reads an operator. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_OPERATOR, admin.GetOperatorRequest(username=username), timeout)
+
+    def list_operators(
+        self,
+        *,
+        merchant_code: str = "",
+        role: admin.OperatorRole.ValueType = admin.OPERATOR_ROLE_UNSPECIFIED,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListOperatorsResponse:
+        """Lists operators by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_OPERATORS, admin.ListOperatorsRequest(merchant_code=merchant_code, role=role, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_operators(
+        self,
+        *,
+        merchant_code: str = "",
+        role: admin.OperatorRole.ValueType = admin.OPERATOR_ROLE_UNSPECIFIED,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Operator]:
+        """All `operators` of list_operators, page after page."""
+        return self._calls.pages(_LIST_OPERATORS, admin.ListOperatorsRequest(merchant_code=merchant_code, role=role, state=state, page_size=page_size), timeout)
+
+    def update_operator(
+        self,
+        *,
+        username: str,
+        update_mask: FieldMask,
+        role: admin.OperatorRole.ValueType = admin.OPERATOR_ROLE_UNSPECIFIED,
+        venue_codes: Iterable[str] = (),
+        display_name: str = "",
+        password: str = "",
+        locked: bool | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateOperatorResponse:
+        """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+
+    def revoke_operator(
+        self,
+        *,
+        username: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeOperatorResponse:
+        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id), timeout)
+
+    def create_administrator(
+        self,
+        *,
+        username: str,
+        display_name: str,
+        password: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateAdministratorResponse:
+        """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id), timeout)
+
+    def list_administrators(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListAdministratorsResponse:
+        """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_ADMINISTRATORS, admin.ListAdministratorsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_administrators(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Administrator]:
+        """All `administrators` of list_administrators, page after page."""
+        return self._calls.pages(_LIST_ADMINISTRATORS, admin.ListAdministratorsRequest(state=state, page_size=page_size), timeout)
+
+    def revoke_administrator(
+        self,
+        *,
+        username: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeAdministratorResponse:
+        """Shuts an administrator out for good, within a second; never the last one. Reasons:
+        NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id), timeout)
+
+    def create_product(
+        self,
+        *,
+        product_id: int,
+        kind: admin.ProductKind.ValueType,
+        display_name_en: str,
+        display_name_zh: str,
+        currency_code: str,
+        fares: Iterable[admin.Fare],
+        entitlements: Iterable[admin.ProductEntitlement],
+        validity_days: int,
+        blackout_dates: Iterable[str] = (),
+        request_id: str = "",
+        tiers: Iterable[admin.PartyTier] = (),
+        policy: admin.RefundPolicy | None = None,
+        max_per_traveller: int = 0,
+        city_code: str = "",
+        calendar_code: str = "",
+        boarding_minutes: int = 0,
+        unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
+        age_limits: Iterable[admin.AgeLimit] = (),
+        timeout: float | None = None,
+    ) -> admin.CreateProductResponse:
+        """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+
+    def get_product(
+        self,
+        *,
+        product_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetProductResponse:
+        """Reads a product. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_PRODUCT, admin.GetProductRequest(product_id=product_id), timeout)
+
+    def list_products(
+        self,
+        *,
+        kind: admin.ProductKind.ValueType = admin.PRODUCT_KIND_UNSPECIFIED,
+        state: admin.ProductState.ValueType = admin.PRODUCT_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListProductsResponse:
+        """Lists products by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_PRODUCTS, admin.ListProductsRequest(kind=kind, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_products(
+        self,
+        *,
+        kind: admin.ProductKind.ValueType = admin.PRODUCT_KIND_UNSPECIFIED,
+        state: admin.ProductState.ValueType = admin.PRODUCT_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Product]:
+        """All `products` of list_products, page after page."""
+        return self._calls.pages(_LIST_PRODUCTS, admin.ListProductsRequest(kind=kind, state=state, page_size=page_size), timeout)
+
+    def update_product(
+        self,
+        *,
+        product_id: int,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        fares: Iterable[admin.Fare] = (),
+        entitlements: Iterable[admin.ProductEntitlement] = (),
+        validity_days: int | None = None,
+        blackout_dates: Iterable[str] = (),
+        request_id: str = "",
+        tiers: Iterable[admin.PartyTier] = (),
+        policy: admin.RefundPolicy | None = None,
+        max_per_traveller: int | None = None,
+        city_code: str = "",
+        calendar_code: str = "",
+        boarding_minutes: int | None = None,
+        unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
+        age_limits: Iterable[admin.AgeLimit] = (),
+        timeout: float | None = None,
+    ) -> admin.UpdateProductResponse:
+        """Changes a product for what is sold from now on; tickets keep the snapshot they were sold
+        under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+
+    def archive_product(
+        self,
+        *,
+        product_id: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveProductResponse:
+        """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id), timeout)
+
+    def create_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        total: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateAllotmentResponse:
+        """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
+        partner), PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_ALLOTMENT, admin.CreateAllotmentRequest(product_id=product_id, channel=channel, total=total, request_id=request_id), timeout)
+
+    def get_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        timeout: float | None = None,
+    ) -> admin.GetAllotmentResponse:
+        """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel), timeout)
+
+    def list_allotments(
+        self,
+        *,
+        product_id: int = 0,
+        channel: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListAllotmentsResponse:
+        """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_allotments(
+        self,
+        *,
+        product_id: int = 0,
+        channel: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Allotment]:
+        """All `allotments` of list_allotments, page after page."""
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size), timeout)
+
+    def update_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        update_mask: FieldMask,
+        total: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateAllotmentResponse:
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id), timeout)
+
+    def move_allotment(
+        self,
+        *,
+        product_id: int,
+        from_channel: str,
+        to_channel: str,
+        quantity: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.MoveAllotmentResponse:
+        """Moves stock of a product from one channel to another, all or nothing; only what is neither
+        held nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock
+        would grow), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_MOVE_ALLOTMENT, admin.MoveAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, request_id=request_id), timeout)
+
+    def block_ticket(
+        self,
+        *,
+        ticket_code: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.BlockTicketResponse:
+        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
+        unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
+        change: one that is set while the ticket is CHANGING, or later, is also that of the ticket
+        it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
+        CONFLICT, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_BLOCK_TICKET, admin.BlockTicketRequest(ticket_code=ticket_code, comment=comment, request_id=request_id), timeout)
+
+    def unblock_ticket(
+        self,
+        *,
+        ticket_code: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnblockTicketResponse:
+        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNBLOCK_TICKET, admin.UnblockTicketRequest(ticket_code=ticket_code, comment=comment, request_id=request_id), timeout)
+
+    def list_travellers(
+        self,
+        *,
+        state: admin.TravellerState.ValueType = admin.TRAVELLER_STATE_UNSPECIFIED,
+        openid: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListTravellersResponse:
+        """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_TRAVELLERS, admin.ListTravellersRequest(state=state, openid=openid, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_travellers(
+        self,
+        *,
+        state: admin.TravellerState.ValueType = admin.TRAVELLER_STATE_UNSPECIFIED,
+        openid: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Traveller]:
+        """All `travellers` of list_travellers, page after page."""
+        return self._calls.pages(_LIST_TRAVELLERS, admin.ListTravellersRequest(state=state, openid=openid, page_size=page_size), timeout)
+
+    def block_traveller(
+        self,
+        *,
+        traveller_id: int,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.BlockTravellerResponse:
+        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second.
+        Orders and tickets stay as they are. Blocking one who is blocked does no harm. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_BLOCK_TRAVELLER, admin.BlockTravellerRequest(traveller_id=traveller_id, comment=comment, request_id=request_id), timeout)
+
+    def unblock_traveller(
+        self,
+        *,
+        traveller_id: int,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnblockTravellerResponse:
+        """Lifts the block of a traveller; access tokens of before are good again for what is left of
+        their life. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNBLOCK_TRAVELLER, admin.UnblockTravellerRequest(traveller_id=traveller_id, comment=comment, request_id=request_id), timeout)
+
+    def list_refunds(
+        self,
+        *,
+        state: ticketing.RefundState.ValueType = ticketing.REFUND_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRefundsResponse:
+        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by
+        itself. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_REFUNDS, admin.ListRefundsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_refunds(
+        self,
+        *,
+        state: ticketing.RefundState.ValueType = ticketing.REFUND_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ticketing.Refund]:
+        """All `refunds` of list_refunds, page after page."""
+        return self._calls.pages(_LIST_REFUNDS, admin.ListRefundsRequest(state=state, page_size=page_size), timeout)
+
+    def get_refund(
+        self,
+        *,
+        refund_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetRefundResponse:
+        """Reads a refund with its parts. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_REFUND, admin.GetRefundRequest(refund_id=refund_id), timeout)
+
+    def retry_refund(
+        self,
+        *,
+        refund_id: str,
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RetryRefundResponse:
+        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once,
+        however often it is asked for. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+        REFUNDS_USED_UP: WeChat has closed the number, and takes on no other of the payment),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RETRY_REFUND, admin.RetryRefundRequest(refund_id=refund_id, comment=comment, request_id=request_id), timeout)
+
+    def apply_abnormal_refund(
+        self,
+        *,
+        refund_id: str,
+        account: admin.AbnormalRefundAccount.ValueType,
+        out_refund_no: str = "",
+        bank_type: str = "",
+        bank_account: str = "",
+        real_name: str = "",
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ApplyAbnormalRefundResponse:
+        """Has WeChat send a part of a refund that is ABNORMAL at WeChat to another account: a debit
+        card of the traveller, or our own account, from where the traveller is yet to get it. Safe
+        to repeat: it is given back once. When the answer is lost or WeChat does not answer, the
+        part is PROCESSING and WeChat is asked about it. The card's number and its holder's name are
+        passed on encrypted, and neither stored nor logged. Reasons: NOT_FOUND, INVALID_FIELD,
+        REFUND_REFUSED (NOT_ABNORMAL; SEVERAL_PARTS: name one; WECHAT_REFUSED: the account cannot
+        be, or WeChat is at it), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_APPLY_ABNORMAL_REFUND, admin.ApplyAbnormalRefundRequest(refund_id=refund_id, account=account, out_refund_no=out_refund_no, bank_type=bank_type, bank_account=bank_account, real_name=real_name, comment=comment, request_id=request_id), timeout)
+
+    def settle_refund(
+        self,
+        *,
+        refund_id: str,
+        state: ticketing.RefundState.ValueType,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SettleRefundResponse:
+        """Settles by hand the parts of a refund that are ABNORMAL, and only those. What became of a
+        part that was given up (REFUND_GIVEN_UP) is not known: RetryRefund, which asks under the
+        same number, gives nothing twice. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+        PART_PROCESSING: WeChat is at another part, wait for that; PART_SUCCEEDED: to be CLOSED, and
+        a part of it was given back), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SETTLE_REFUND, admin.SettleRefundRequest(refund_id=refund_id, state=state, comment=comment, request_id=request_id), timeout)
+
+    def list_payment_incidents(
+        self,
+        *,
+        include_resolved: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPaymentIncidentsResponse:
+        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_PAYMENT_INCIDENTS, admin.ListPaymentIncidentsRequest(include_resolved=include_resolved, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_payment_incidents(
+        self,
+        *,
+        include_resolved: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.PaymentIncident]:
+        """All `payment_incidents` of list_payment_incidents, page after page."""
+        return self._calls.pages(_LIST_PAYMENT_INCIDENTS, admin.ListPaymentIncidentsRequest(include_resolved=include_resolved, page_size=page_size), timeout)
+
+    def resolve_payment_incident(
+        self,
+        *,
+        incident_id: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResolvePaymentIncidentResponse:
+        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RESOLVE_PAYMENT_INCIDENT, admin.ResolvePaymentIncidentRequest(incident_id=incident_id, comment=comment, request_id=request_id), timeout)
+
+    def list_reconciliations(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListReconciliationsResponse:
+        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_RECONCILIATIONS, admin.ListReconciliationsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_reconciliations(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Reconciliation]:
+        """All `reconciliations` of list_reconciliations, page after page."""
+        return self._calls.pages(_LIST_RECONCILIATIONS, admin.ListReconciliationsRequest(page_size=page_size), timeout)
+
+    def list_reconciliation_differences(
+        self,
+        *,
+        bill_date: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListReconciliationDifferencesResponse:
+        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet),
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_RECONCILIATION_DIFFERENCES, admin.ListReconciliationDifferencesRequest(bill_date=bill_date, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_reconciliation_differences(
+        self,
+        *,
+        bill_date: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ReconciliationDifference]:
+        """All `differences` of list_reconciliation_differences, page after page."""
+        return self._calls.pages(_LIST_RECONCILIATION_DIFFERENCES, admin.ListReconciliationDifferencesRequest(bill_date=bill_date, page_size=page_size), timeout)
+
+    def list_dead_tasks(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDeadTasksResponse:
+        """Lists work in the background that was given up, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_DEAD_TASKS, admin.ListDeadTasksRequest(kind=kind, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_dead_tasks(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DeadTask]:
+        """All `dead_tasks` of list_dead_tasks, page after page."""
+        return self._calls.pages(_LIST_DEAD_TASKS, admin.ListDeadTasksRequest(kind=kind, page_size=page_size), timeout)
+
+    def replay_task(
+        self,
+        *,
+        task_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ReplayTaskResponse:
+        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
+        up), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REPLAY_TASK, admin.ReplayTaskRequest(task_id=task_id, request_id=request_id), timeout)
+
+    def list_routes(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRoutesResponse:
+        """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_routes(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Route]:
+        """All `routes` of list_routes, page after page."""
+        return self._calls.pages(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size), timeout)
+
+    def set_route_fares(
+        self,
+        *,
+        route_id: int,
+        fares: Iterable[admin.RouteFare] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetRouteFaresResponse:
+        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id), timeout)
+
+    def list_departures(
+        self,
+        *,
+        route_id: int = 0,
+        travel_date: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDeparturesResponse:
+        """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_departures(
+        self,
+        *,
+        route_id: int = 0,
+        travel_date: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Departure]:
+        """All `departures` of list_departures, page after page."""
+        return self._calls.pages(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size), timeout)
+
+    def get_departure(
+        self,
+        *,
+        departure_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetDepartureResponse:
+        """Reads a departure with our own seats. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_DEPARTURE, admin.GetDepartureRequest(departure_id=departure_id), timeout)
+
+    def cancel_departure(
+        self,
+        *,
+        departure_id: str,
+        comment: str,
+        refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CancelDepartureResponse:
+        """Cancels a departure, for good. From then on nothing is sold of it, in every process;
+        searches show it within a second. Orders that wait for payment are cancelled, their payments
+        closed at WeChat, and money that comes anyway goes back whole. Sold tickets are refused at
+        the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a
+        fee, by itself: at once, or when the departure would have left, so that the traveller may
+        ask for the refund or a free change before. Tickets that are blocked follow when they are
+        unblocked; those used, boarded with, or EXPIRED before stay; a refund that was asked for
+        before keeps its amount. Travellers read `departure.cancelled` in the events of their
+        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id), timeout)
+
+    def move_departure(
+        self,
+        *,
+        departure_id: str,
+        departure_time: Moment,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.MoveDepartureResponse:
+        """Has a departure leave at another time, also on another day. The times of sold tickets follow
+        within seconds, those of orders that wait for payment when they are paid; a QR that was
+        issued before is good until its own time, so it is to be issued again when the departure
+        moves by more than some hours. If it leaves earlier or later than it was sold for by more
+        than the product's tolerance, however often it was moved in between, refund and change are
+        free until it leaves. Travellers read `departure.moved` in the events of their orders.
+        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id), timeout)
+
+    def set_departure_state(
+        self,
+        *,
+        departure_id: str,
+        state: admin.DepartureState.ValueType,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetDepartureStateResponse:
+        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id), timeout)
+
+    def set_departure_stock(
+        self,
+        *,
+        departure_id: str,
+        class_code: str,
+        total: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetDepartureStockResponse:
+        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
+        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id), timeout)
+
+    def list_audit_events(
+        self,
+        *,
+        resource: str = "",
+        name: str = "",
+        actor: str = "",
+        time_from: Moment | None = None,
+        time_until: Moment | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListAuditEventsResponse:
+        """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, page_token=page_token), timeout)
+
+    def iter_audit_events(
+        self,
+        *,
+        resource: str = "",
+        name: str = "",
+        actor: str = "",
+        time_from: Moment | None = None,
+        time_until: Moment | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.AuditEvent]:
+        """All `audit_events` of list_audit_events, page after page."""
+        return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
+
+
+class AsyncAdminService:
+    """What platform administrators do: partners and their keys, merchants, venues, terminals and
+    accounts, products and their stock, blocks of single tickets and of travellers, and the audit
+    trail of all that.
+
+    Every changing call is audited with what was before and after, and seen by every reader within a
+    second. It carries a `request_id` and may be repeated safely with the same one: it gets the
+    first answer again; the same id with other content gets IDEMPOTENCY_MISMATCH. Update calls
+    change the fields that `update_mask` names and no others. What is revoked stays so, and revoking
+    it again does no harm.
+    """
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
+
+    async def admin_login(
+        self,
+        *,
+        username: str,
+        password: str,
+        timeout: float | None = None,
+    ) -> admin.AdminLoginResponse:
+        """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
+        Failures are counted by name and address together. Log-ins that arrive together take turns
+        by address, those from where the administrator has logged in before first. Reasons:
+        LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in
+        all).
+        """
+        return await self._calls.unary(_ADMIN_LOGIN, admin.AdminLoginRequest(username=username, password=password), timeout)
+
+    async def create_partner(
+        self,
+        *,
+        partner_code: str,
+        display_name: str,
+        requests_per_minute: int = 0,
+        allowed_addresses: Iterable[str] = (),
+        request_id: str = "",
+        activation_tolerance_basis_points: int = 0,
+        timeout: float | None = None,
+    ) -> admin.CreatePartnerResponse:
+        """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_PARTNER, admin.CreatePartnerRequest(partner_code=partner_code, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points), timeout)
+
+    async def get_partner(
+        self,
+        *,
+        partner_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetPartnerResponse:
+        """Reads a partner. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_PARTNER, admin.GetPartnerRequest(partner_code=partner_code), timeout)
+
+    async def list_partners(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPartnersResponse:
+        """Lists partners by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_partners(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Partner]:
+        """All `partners` of list_partners, page after page."""
+        return self._calls.pages(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size), timeout)
+
+    async def update_partner(
+        self,
+        *,
+        partner_code: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        requests_per_minute: int | None = None,
+        allowed_addresses: Iterable[str] = (),
+        request_id: str = "",
+        activation_tolerance_basis_points: int | None = None,
+        timeout: float | None = None,
+    ) -> admin.UpdatePartnerResponse:
+        """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points), timeout)
+
+    async def revoke_partner(
+        self,
+        *,
+        partner_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokePartnerResponse:
+        """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id), timeout)
+
+    async def create_partner_key(
+        self,
+        *,
+        partner_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreatePartnerKeyResponse:
+        """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND,
+        REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id), timeout)
+
+    async def list_partner_keys(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPartnerKeysResponse:
+        """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_partner_keys(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.PartnerKey]:
+        """All `keys` of list_partner_keys, page after page."""
+        return self._calls.pages(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size), timeout)
+
+    async def revoke_partner_key(
+        self,
+        *,
+        partner_code: str,
+        key_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokePartnerKeyResponse:
+        """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_REVOKE_PARTNER_KEY, admin.RevokePartnerKeyRequest(partner_code=partner_code, key_id=key_id, request_id=request_id), timeout)
+
+    async def create_merchant(
+        self,
+        *,
+        merchant_code: str,
+        display_name: str,
+        function_codes: Iterable[str],
+        reversal_window_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateMerchantResponse:
+        """Creates a merchant. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_CREATE_MERCHANT, admin.CreateMerchantRequest(merchant_code=merchant_code, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id), timeout)
+
+    async def get_merchant(
+        self,
+        *,
+        merchant_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetMerchantResponse:
+        """Reads a merchant. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_MERCHANT, admin.GetMerchantRequest(merchant_code=merchant_code), timeout)
+
+    async def list_merchants(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListMerchantsResponse:
+        """Lists merchants by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_MERCHANTS, admin.ListMerchantsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_merchants(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Merchant]:
+        """All `merchants` of list_merchants, page after page."""
+        return self._calls.pages(_LIST_MERCHANTS, admin.ListMerchantsRequest(state=state, page_size=page_size), timeout)
+
+    async def update_merchant(
+        self,
+        *,
+        merchant_code: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        function_codes: Iterable[str] = (),
+        reversal_window_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateMerchantResponse:
+        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id), timeout)
+
+    async def revoke_merchant(
+        self,
+        *,
+        merchant_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeMerchantResponse:
+        """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id), timeout)
+
+    async def create_venue(
+        self,
+        *,
+        venue_code: str,
+        merchant_code: str,
+        display_name: str,
+        time_zone: str,
+        function_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateVenueResponse:
+        """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_VENUE, admin.CreateVenueRequest(venue_code=venue_code, merchant_code=merchant_code, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id), timeout)
+
+    async def get_venue(
+        self,
+        *,
+        venue_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetVenueResponse:
+        """Reads a venue. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_VENUE, admin.GetVenueRequest(venue_code=venue_code), timeout)
+
+    async def list_venues(
+        self,
+        *,
+        merchant_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListVenuesResponse:
+        """Lists venues by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_VENUES, admin.ListVenuesRequest(merchant_code=merchant_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_venues(
+        self,
+        *,
+        merchant_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Venue]:
+        """All `venues` of list_venues, page after page."""
+        return self._calls.pages(_LIST_VENUES, admin.ListVenuesRequest(merchant_code=merchant_code, state=state, page_size=page_size), timeout)
+
+    async def update_venue(
+        self,
+        *,
+        venue_code: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        time_zone: str = "",
+        function_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateVenueResponse:
+        """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id), timeout)
+
+    async def revoke_venue(
+        self,
+        *,
+        venue_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeVenueResponse:
+        """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id), timeout)
+
+    async def create_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        venue_code: str,
+        display_name: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateTerminalResponse:
+        """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
+        merchant), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_TERMINAL, admin.CreateTerminalRequest(terminal_device_id=terminal_device_id, venue_code=venue_code, display_name=display_name, request_id=request_id), timeout)
+
+    async def get_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetTerminalResponse:
+        """Reads a terminal. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_TERMINAL, admin.GetTerminalRequest(terminal_device_id=terminal_device_id), timeout)
+
+    async def list_terminals(
+        self,
+        *,
+        venue_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListTerminalsResponse:
+        """Lists terminals by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_TERMINALS, admin.ListTerminalsRequest(venue_code=venue_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_terminals(
+        self,
+        *,
+        venue_code: str = "",
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Terminal]:
+        """All `terminals` of list_terminals, page after page."""
+        return self._calls.pages(_LIST_TERMINALS, admin.ListTerminalsRequest(venue_code=venue_code, state=state, page_size=page_size), timeout)
+
+    async def update_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        update_mask: FieldMask,
+        display_name: str = "",
+        venue_code: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateTerminalResponse:
+        """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id), timeout)
+
+    async def revoke_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeTerminalResponse:
+        """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id), timeout)
+
+    async def create_operator(
+        self,
+        *,
+        username: str,
+        role: admin.OperatorRole.ValueType,
+        merchant_code: str,
+        display_name: str,
+        password: str,
+        venue_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateOperatorResponse:
+        """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED
+        (the merchant or a venue), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_OPERATOR, admin.CreateOperatorRequest(username=username, role=role, merchant_code=merchant_code, display_name=display_name, password=password, venue_codes=venue_codes, request_id=request_id), timeout)
+
+    async def get_operator(
+        self,
+        *,
+        username: str,
+        timeout: float | None = None,
+    ) -> admin.GetOperatorResponse:
+        """Reads an operator. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_OPERATOR, admin.GetOperatorRequest(username=username), timeout)
+
+    async def list_operators(
+        self,
+        *,
+        merchant_code: str = "",
+        role: admin.OperatorRole.ValueType = admin.OPERATOR_ROLE_UNSPECIFIED,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListOperatorsResponse:
+        """Lists operators by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_OPERATORS, admin.ListOperatorsRequest(merchant_code=merchant_code, role=role, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_operators(
+        self,
+        *,
+        merchant_code: str = "",
+        role: admin.OperatorRole.ValueType = admin.OPERATOR_ROLE_UNSPECIFIED,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Operator]:
+        """All `operators` of list_operators, page after page."""
+        return self._calls.pages(_LIST_OPERATORS, admin.ListOperatorsRequest(merchant_code=merchant_code, role=role, state=state, page_size=page_size), timeout)
+
+    async def update_operator(
+        self,
+        *,
+        username: str,
+        update_mask: FieldMask,
+        role: admin.OperatorRole.ValueType = admin.OPERATOR_ROLE_UNSPECIFIED,
+        venue_codes: Iterable[str] = (),
+        display_name: str = "",
+        password: str = "",
+        locked: bool | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateOperatorResponse:
+        """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+
+    async def revoke_operator(
+        self,
+        *,
+        username: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeOperatorResponse:
+        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id), timeout)
+
+    async def create_administrator(
+        self,
+        *,
+        username: str,
+        display_name: str,
+        password: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateAdministratorResponse:
+        """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id), timeout)
+
+    async def list_administrators(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListAdministratorsResponse:
+        """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_ADMINISTRATORS, admin.ListAdministratorsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_administrators(
+        self,
+        *,
+        state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Administrator]:
+        """All `administrators` of list_administrators, page after page."""
+        return self._calls.pages(_LIST_ADMINISTRATORS, admin.ListAdministratorsRequest(state=state, page_size=page_size), timeout)
+
+    async def revoke_administrator(
+        self,
+        *,
+        username: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RevokeAdministratorResponse:
+        """Shuts an administrator out for good, within a second; never the last one. Reasons:
+        NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id), timeout)
+
+    async def create_product(
+        self,
+        *,
+        product_id: int,
+        kind: admin.ProductKind.ValueType,
+        display_name_en: str,
+        display_name_zh: str,
+        currency_code: str,
+        fares: Iterable[admin.Fare],
+        entitlements: Iterable[admin.ProductEntitlement],
+        validity_days: int,
+        blackout_dates: Iterable[str] = (),
+        request_id: str = "",
+        tiers: Iterable[admin.PartyTier] = (),
+        policy: admin.RefundPolicy | None = None,
+        max_per_traveller: int = 0,
+        city_code: str = "",
+        calendar_code: str = "",
+        boarding_minutes: int = 0,
+        unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
+        age_limits: Iterable[admin.AgeLimit] = (),
+        timeout: float | None = None,
+    ) -> admin.CreateProductResponse:
+        """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+
+    async def get_product(
+        self,
+        *,
+        product_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetProductResponse:
+        """Reads a product. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_PRODUCT, admin.GetProductRequest(product_id=product_id), timeout)
+
+    async def list_products(
+        self,
+        *,
+        kind: admin.ProductKind.ValueType = admin.PRODUCT_KIND_UNSPECIFIED,
+        state: admin.ProductState.ValueType = admin.PRODUCT_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListProductsResponse:
+        """Lists products by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_PRODUCTS, admin.ListProductsRequest(kind=kind, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_products(
+        self,
+        *,
+        kind: admin.ProductKind.ValueType = admin.PRODUCT_KIND_UNSPECIFIED,
+        state: admin.ProductState.ValueType = admin.PRODUCT_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Product]:
+        """All `products` of list_products, page after page."""
+        return self._calls.pages(_LIST_PRODUCTS, admin.ListProductsRequest(kind=kind, state=state, page_size=page_size), timeout)
+
+    async def update_product(
+        self,
+        *,
+        product_id: int,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        fares: Iterable[admin.Fare] = (),
+        entitlements: Iterable[admin.ProductEntitlement] = (),
+        validity_days: int | None = None,
+        blackout_dates: Iterable[str] = (),
+        request_id: str = "",
+        tiers: Iterable[admin.PartyTier] = (),
+        policy: admin.RefundPolicy | None = None,
+        max_per_traveller: int | None = None,
+        city_code: str = "",
+        calendar_code: str = "",
+        boarding_minutes: int | None = None,
+        unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
+        age_limits: Iterable[admin.AgeLimit] = (),
+        timeout: float | None = None,
+    ) -> admin.UpdateProductResponse:
+        """Changes a product for what is sold from now on; tickets keep the snapshot they were sold
+        under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+
+    async def archive_product(
+        self,
+        *,
+        product_id: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveProductResponse:
+        """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id), timeout)
+
+    async def create_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        total: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateAllotmentResponse:
+        """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
+        partner), PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_ALLOTMENT, admin.CreateAllotmentRequest(product_id=product_id, channel=channel, total=total, request_id=request_id), timeout)
+
+    async def get_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        timeout: float | None = None,
+    ) -> admin.GetAllotmentResponse:
+        """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel), timeout)
+
+    async def list_allotments(
+        self,
+        *,
+        product_id: int = 0,
+        channel: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListAllotmentsResponse:
+        """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_allotments(
+        self,
+        *,
+        product_id: int = 0,
+        channel: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Allotment]:
+        """All `allotments` of list_allotments, page after page."""
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size), timeout)
+
+    async def update_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        update_mask: FieldMask,
+        total: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateAllotmentResponse:
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id), timeout)
+
+    async def move_allotment(
+        self,
+        *,
+        product_id: int,
+        from_channel: str,
+        to_channel: str,
+        quantity: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.MoveAllotmentResponse:
+        """Moves stock of a product from one channel to another, all or nothing; only what is neither
+        held nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock
+        would grow), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_MOVE_ALLOTMENT, admin.MoveAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, request_id=request_id), timeout)
+
+    async def block_ticket(
+        self,
+        *,
+        ticket_code: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.BlockTicketResponse:
+        """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
+        unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
+        change: one that is set while the ticket is CHANGING, or later, is also that of the ticket
+        it was changed into. Blocking one that is blocked does no harm. Reasons: NOT_FOUND,
+        CONFLICT, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_BLOCK_TICKET, admin.BlockTicketRequest(ticket_code=ticket_code, comment=comment, request_id=request_id), timeout)
+
+    async def unblock_ticket(
+        self,
+        *,
+        ticket_code: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnblockTicketResponse:
+        """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNBLOCK_TICKET, admin.UnblockTicketRequest(ticket_code=ticket_code, comment=comment, request_id=request_id), timeout)
+
+    async def list_travellers(
+        self,
+        *,
+        state: admin.TravellerState.ValueType = admin.TRAVELLER_STATE_UNSPECIFIED,
+        openid: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListTravellersResponse:
+        """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_TRAVELLERS, admin.ListTravellersRequest(state=state, openid=openid, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_travellers(
+        self,
+        *,
+        state: admin.TravellerState.ValueType = admin.TRAVELLER_STATE_UNSPECIFIED,
+        openid: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Traveller]:
+        """All `travellers` of list_travellers, page after page."""
+        return self._calls.pages(_LIST_TRAVELLERS, admin.ListTravellersRequest(state=state, openid=openid, page_size=page_size), timeout)
+
+    async def block_traveller(
+        self,
+        *,
+        traveller_id: int,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.BlockTravellerResponse:
+        """Shuts a traveller out until unblocked: no log-in from now on, and no call within a second.
+        Orders and tickets stay as they are. Blocking one who is blocked does no harm. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_BLOCK_TRAVELLER, admin.BlockTravellerRequest(traveller_id=traveller_id, comment=comment, request_id=request_id), timeout)
+
+    async def unblock_traveller(
+        self,
+        *,
+        traveller_id: int,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnblockTravellerResponse:
+        """Lifts the block of a traveller; access tokens of before are good again for what is left of
+        their life. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNBLOCK_TRAVELLER, admin.UnblockTravellerRequest(traveller_id=traveller_id, comment=comment, request_id=request_id), timeout)
+
+    async def list_refunds(
+        self,
+        *,
+        state: ticketing.RefundState.ValueType = ticketing.REFUND_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRefundsResponse:
+        """Lists refunds, newest first, by page; the ABNORMAL ones are those WeChat cannot give back by
+        itself. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_REFUNDS, admin.ListRefundsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_refunds(
+        self,
+        *,
+        state: ticketing.RefundState.ValueType = ticketing.REFUND_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ticketing.Refund]:
+        """All `refunds` of list_refunds, page after page."""
+        return self._calls.pages(_LIST_REFUNDS, admin.ListRefundsRequest(state=state, page_size=page_size), timeout)
+
+    async def get_refund(
+        self,
+        *,
+        refund_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetRefundResponse:
+        """Reads a refund with its parts. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_REFUND, admin.GetRefundRequest(refund_id=refund_id), timeout)
+
+    async def retry_refund(
+        self,
+        *,
+        refund_id: str,
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RetryRefundResponse:
+        """Asks WeChat again for what an ABNORMAL refund has not given back. It is given back once,
+        however often it is asked for. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+        REFUNDS_USED_UP: WeChat has closed the number, and takes on no other of the payment),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RETRY_REFUND, admin.RetryRefundRequest(refund_id=refund_id, comment=comment, request_id=request_id), timeout)
+
+    async def apply_abnormal_refund(
+        self,
+        *,
+        refund_id: str,
+        account: admin.AbnormalRefundAccount.ValueType,
+        out_refund_no: str = "",
+        bank_type: str = "",
+        bank_account: str = "",
+        real_name: str = "",
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ApplyAbnormalRefundResponse:
+        """Has WeChat send a part of a refund that is ABNORMAL at WeChat to another account: a debit
+        card of the traveller, or our own account, from where the traveller is yet to get it. Safe
+        to repeat: it is given back once. When the answer is lost or WeChat does not answer, the
+        part is PROCESSING and WeChat is asked about it. The card's number and its holder's name are
+        passed on encrypted, and neither stored nor logged. Reasons: NOT_FOUND, INVALID_FIELD,
+        REFUND_REFUSED (NOT_ABNORMAL; SEVERAL_PARTS: name one; WECHAT_REFUSED: the account cannot
+        be, or WeChat is at it), PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_APPLY_ABNORMAL_REFUND, admin.ApplyAbnormalRefundRequest(refund_id=refund_id, account=account, out_refund_no=out_refund_no, bank_type=bank_type, bank_account=bank_account, real_name=real_name, comment=comment, request_id=request_id), timeout)
+
+    async def settle_refund(
+        self,
+        *,
+        refund_id: str,
+        state: ticketing.RefundState.ValueType,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SettleRefundResponse:
+        """Settles by hand the parts of a refund that are ABNORMAL, and only those. What became of a
+        part that was given up (REFUND_GIVEN_UP) is not known: RetryRefund, which asks under the
+        same number, gives nothing twice. Reasons: NOT_FOUND, REFUND_REFUSED (NOT_ABNORMAL;
+        PART_PROCESSING: WeChat is at another part, wait for that; PART_SUCCEEDED: to be CLOSED, and
+        a part of it was given back), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SETTLE_REFUND, admin.SettleRefundRequest(refund_id=refund_id, state=state, comment=comment, request_id=request_id), timeout)
+
+    async def list_payment_incidents(
+        self,
+        *,
+        include_resolved: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPaymentIncidentsResponse:
+        """Lists what did not fit about payments, refunds and notices, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_PAYMENT_INCIDENTS, admin.ListPaymentIncidentsRequest(include_resolved=include_resolved, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_payment_incidents(
+        self,
+        *,
+        include_resolved: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.PaymentIncident]:
+        """All `payment_incidents` of list_payment_incidents, page after page."""
+        return self._calls.pages(_LIST_PAYMENT_INCIDENTS, admin.ListPaymentIncidentsRequest(include_resolved=include_resolved, page_size=page_size), timeout)
+
+    async def resolve_payment_incident(
+        self,
+        *,
+        incident_id: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResolvePaymentIncidentResponse:
+        """Says that an incident was seen to; a repeat does no harm. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RESOLVE_PAYMENT_INCIDENT, admin.ResolvePaymentIncidentRequest(incident_id=incident_id, comment=comment, request_id=request_id), timeout)
+
+    async def list_reconciliations(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListReconciliationsResponse:
+        """Lists the daily comparisons with WeChat's trade bill, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_RECONCILIATIONS, admin.ListReconciliationsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_reconciliations(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Reconciliation]:
+        """All `reconciliations` of list_reconciliations, page after page."""
+        return self._calls.pages(_LIST_RECONCILIATIONS, admin.ListReconciliationsRequest(page_size=page_size), timeout)
+
+    async def list_reconciliation_differences(
+        self,
+        *,
+        bill_date: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListReconciliationDifferencesResponse:
+        """Lists what was not the same on both sides on a day. Reasons: NOT_FOUND (not compared yet),
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_RECONCILIATION_DIFFERENCES, admin.ListReconciliationDifferencesRequest(bill_date=bill_date, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_reconciliation_differences(
+        self,
+        *,
+        bill_date: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ReconciliationDifference]:
+        """All `differences` of list_reconciliation_differences, page after page."""
+        return self._calls.pages(_LIST_RECONCILIATION_DIFFERENCES, admin.ListReconciliationDifferencesRequest(bill_date=bill_date, page_size=page_size), timeout)
+
+    async def list_dead_tasks(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDeadTasksResponse:
+        """Lists work in the background that was given up, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_DEAD_TASKS, admin.ListDeadTasksRequest(kind=kind, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_dead_tasks(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DeadTask]:
+        """All `dead_tasks` of list_dead_tasks, page after page."""
+        return self._calls.pages(_LIST_DEAD_TASKS, admin.ListDeadTasksRequest(kind=kind, page_size=page_size), timeout)
+
+    async def replay_task(
+        self,
+        *,
+        task_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ReplayTaskResponse:
+        """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
+        up), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REPLAY_TASK, admin.ReplayTaskRequest(task_id=task_id, request_id=request_id), timeout)
+
+    async def list_routes(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRoutesResponse:
+        """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_routes(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Route]:
+        """All `routes` of list_routes, page after page."""
+        return self._calls.pages(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size), timeout)
+
+    async def set_route_fares(
+        self,
+        *,
+        route_id: int,
+        fares: Iterable[admin.RouteFare] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetRouteFaresResponse:
+        """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id), timeout)
+
+    async def list_departures(
+        self,
+        *,
+        route_id: int = 0,
+        travel_date: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDeparturesResponse:
+        """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_departures(
+        self,
+        *,
+        route_id: int = 0,
+        travel_date: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Departure]:
+        """All `departures` of list_departures, page after page."""
+        return self._calls.pages(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size), timeout)
+
+    async def get_departure(
+        self,
+        *,
+        departure_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetDepartureResponse:
+        """Reads a departure with our own seats. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_DEPARTURE, admin.GetDepartureRequest(departure_id=departure_id), timeout)
+
+    async def cancel_departure(
+        self,
+        *,
+        departure_id: str,
+        comment: str,
+        refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CancelDepartureResponse:
+        """Cancels a departure, for good. From then on nothing is sold of it, in every process;
+        searches show it within a second. Orders that wait for payment are cancelled, their payments
+        closed at WeChat, and money that comes anyway goes back whole. Sold tickets are refused at
+        the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a
+        fee, by itself: at once, or when the departure would have left, so that the traveller may
+        ask for the refund or a free change before. Tickets that are blocked follow when they are
+        unblocked; those used, boarded with, or EXPIRED before stay; a refund that was asked for
+        before keeps its amount. Travellers read `departure.cancelled` in the events of their
+        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id), timeout)
+
+    async def move_departure(
+        self,
+        *,
+        departure_id: str,
+        departure_time: Moment,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.MoveDepartureResponse:
+        """Has a departure leave at another time, also on another day. The times of sold tickets follow
+        within seconds, those of orders that wait for payment when they are paid; a QR that was
+        issued before is good until its own time, so it is to be issued again when the departure
+        moves by more than some hours. If it leaves earlier or later than it was sold for by more
+        than the product's tolerance, however often it was moved in between, refund and change are
+        free until it leaves. Travellers read `departure.moved` in the events of their orders.
+        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id), timeout)
+
+    async def set_departure_state(
+        self,
+        *,
+        departure_id: str,
+        state: admin.DepartureState.ValueType,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetDepartureStateResponse:
+        """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id), timeout)
+
+    async def set_departure_stock(
+        self,
+        *,
+        departure_id: str,
+        class_code: str,
+        total: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetDepartureStockResponse:
+        """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
+        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id), timeout)
+
+    async def list_audit_events(
+        self,
+        *,
+        resource: str = "",
+        name: str = "",
+        actor: str = "",
+        time_from: Moment | None = None,
+        time_until: Moment | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListAuditEventsResponse:
+        """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, page_token=page_token), timeout)
+
+    def iter_audit_events(
+        self,
+        *,
+        resource: str = "",
+        name: str = "",
+        actor: str = "",
+        time_from: Moment | None = None,
+        time_until: Moment | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.AuditEvent]:
+        """All `audit_events` of list_audit_events, page after page."""
+        return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)

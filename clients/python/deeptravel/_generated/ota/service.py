@@ -1,0 +1,461 @@
+"""Methods of deeptravel.ota.v1.OtaService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+
+from deeptravel._generated import ota, tickets
+from deeptravel._async_calls import AsyncCalls
+from deeptravel._calls import Calls
+from deeptravel._fields import Duration, FieldMask, Moment, Struct, timestamp
+from deeptravel._method import Method
+
+_BULK_GENERATE_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/BulkGenerateTickets",
+    ota.BulkGenerateTicketsRequest,
+    ota.BulkGenerateTicketsResponse,
+    safe=False,
+)
+_GET_BATCH = Method(
+    "/deeptravel.ota.v1.OtaService/GetBatch",
+    ota.GetBatchRequest,
+    ota.GetBatchResponse,
+    safe=True,
+)
+_LIST_BATCH_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/ListBatchTickets",
+    ota.ListBatchTicketsRequest,
+    ota.ListBatchTicketsResponse,
+    safe=True,
+    items="tickets",
+)
+_STREAM_BATCH_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/StreamBatchTickets",
+    ota.StreamBatchTicketsRequest,
+    ota.StreamBatchTicketsResponse,
+    safe=True,
+    resume=("after_ticket_code", "ticket_code"),
+)
+_ACTIVATE_TICKET = Method(
+    "/deeptravel.ota.v1.OtaService/ActivateTicket",
+    ota.ActivateTicketRequest,
+    ota.ActivateTicketResponse,
+    safe=False,
+)
+_ACTIVATE_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/ActivateTickets",
+    ota.ActivateTicketsRequest,
+    ota.ActivateTicketsResponse,
+    safe=False,
+)
+_GET_INVENTORY = Method(
+    "/deeptravel.ota.v1.OtaService/GetInventory",
+    ota.GetInventoryRequest,
+    ota.GetInventoryResponse,
+    safe=True,
+)
+_LIST_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/ListTickets",
+    ota.ListTicketsRequest,
+    ota.ListTicketsResponse,
+    safe=True,
+    items="tickets",
+)
+_ISSUE_QR = Method(
+    "/deeptravel.ota.v1.OtaService/IssueQr",
+    ota.IssueQrRequest,
+    ota.IssueQrResponse,
+    safe=False,
+)
+_ISSUE_ORDER_QR = Method(
+    "/deeptravel.ota.v1.OtaService/IssueOrderQr",
+    ota.IssueOrderQrRequest,
+    ota.IssueOrderQrResponse,
+    safe=False,
+)
+
+
+class OtaService:
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes,
+    activate them when sold.
+
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default): `x-ratelimit-
+    limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every answer. A call
+    with a `request_id` may be repeated safely with the same id: it gets the first answer again; the
+    same id with other content gets IDEMPOTENCY_MISMATCH.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def bulk_generate_tickets(
+        self,
+        *,
+        product_id: int,
+        quantity: int,
+        request_id: str = "",
+        distributor_id: str = "",
+        activation: ota.Activation | None = None,
+        valid_from_time: Moment | None = None,
+        timeout: float | None = None,
+    ) -> ota.BulkGenerateTicketsResponse:
+        """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment,
+        under one price snapshot. With `activation` they are born ACTIVE and linked to one order.
+        Answers the first page of tickets; the others come from ListTickets (by `batch_id`), and
+        with their QR tokens from ListBatchTickets or StreamBatchTickets.
+
+        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves
+        others their time: 50,000 take some seconds, and those that wait for their turn as long
+        again each. Let the deadline be a minute or more; when it has passed, repeat the call with
+        the same `request_id`: it gets the batch if that was made, or makes it.
+
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is
+        not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time)), timeout)
+
+    def get_batch(
+        self,
+        *,
+        batch_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetBatchResponse:
+        """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_BATCH, ota.GetBatchRequest(batch_id=batch_id), timeout)
+
+    def list_batch_tickets(
+        self,
+        *,
+        batch_id: str,
+        with_qr: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListBatchTicketsResponse:
+        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
+        each where asked: the text of its QR code. A repeat is safe; each token is another text of
+        the same QR. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_BATCH_TICKETS, ota.ListBatchTicketsRequest(batch_id=batch_id, with_qr=with_qr, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_batch_tickets(
+        self,
+        *,
+        batch_id: str,
+        with_qr: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.BatchTicket]:
+        """All `tickets` of list_batch_tickets, page after page."""
+        return self._calls.pages(_LIST_BATCH_TICKETS, ota.ListBatchTicketsRequest(batch_id=batch_id, with_qr=with_qr, page_size=page_size), timeout)
+
+    def stream_batch_tickets(
+        self,
+        *,
+        batch_id: str,
+        with_qr: bool = False,
+        after_ticket_code: str = "",
+        timeout: float | None = None,
+    ) -> Iterator[ota.StreamBatchTicketsResponse]:
+        """Streams all tickets of a batch in the order of their codes, with a QR token for each where
+        asked; over HTTP one line of JSON for each (application/x-ndjson). One call of the rate
+        limit however large the batch, as slowly as it is read; resume after a break with
+        `after_ticket_code`. Reasons: NOT_FOUND.
+        """
+        return self._calls.stream(_STREAM_BATCH_TICKETS, ota.StreamBatchTicketsRequest(batch_id=batch_id, with_qr=with_qr, after_ticket_code=after_ticket_code), timeout)
+
+    def activate_ticket(
+        self,
+        *,
+        ticket_code: str,
+        customer: tickets.CustomerInfo,
+        payment: tickets.PaymentProof,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ActivateTicketResponse:
+        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
+        TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount
+        or currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ACTIVATE_TICKET, ota.ActivateTicketRequest(ticket_code=ticket_code, customer=customer, payment=payment, request_id=request_id), timeout)
+
+    def activate_tickets(
+        self,
+        *,
+        activations: Iterable[ota.TicketActivation],
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ActivateTicketsResponse:
+        """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one
+        payment reference share one order. A payment that is not what the ticket's price snapshot
+        asks for is a verdict too, with both amounts; that ticket stays as it is. Reasons:
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ACTIVATE_TICKETS, ota.ActivateTicketsRequest(activations=activations, request_id=request_id), timeout)
+
+    def get_inventory(
+        self,
+        *,
+        product_id: int = 0,
+        timeout: float | None = None,
+    ) -> ota.GetInventoryResponse:
+        """Reads the partner's stock now, from the database."""
+        return self._calls.unary(_GET_INVENTORY, ota.GetInventoryRequest(product_id=product_id), timeout)
+
+    def list_tickets(
+        self,
+        *,
+        status: tickets.TicketState.ValueType = tickets.TICKET_STATE_UNSPECIFIED,
+        batch_id: str = "",
+        distributor_id: str = "",
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListTicketsResponse:
+        """Lists the partner's tickets in the order of their codes, which is that of the days they were
+        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
+        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token), timeout)
+
+    def iter_tickets(
+        self,
+        *,
+        status: tickets.TicketState.ValueType = tickets.TICKET_STATE_UNSPECIFIED,
+        batch_id: str = "",
+        distributor_id: str = "",
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[tickets.Ticket]:
+        """All `tickets` of list_tickets, page after page."""
+        return self._calls.pages(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size), timeout)
+
+    def issue_qr(
+        self,
+        *,
+        ticket_code: str,
+        rotate: bool = False,
+        request_id: str = "",
+        picture: tickets.QrPicture | None = None,
+        timeout: float | None = None,
+    ) -> ota.IssueQrResponse:
+        """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at
+        will: the ticket keeps its jti and codes printed before still work, unless `rotate` is set,
+        which supersedes them all. A ticket may be printed before it is activated. Reasons:
+        NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ISSUE_QR, ota.IssueQrRequest(ticket_code=ticket_code, rotate=rotate, request_id=request_id, picture=picture), timeout)
+
+    def issue_order_qr(
+        self,
+        *,
+        order_id: str,
+        rotate: bool = False,
+        request_id: str = "",
+        picture: tickets.QrPicture | None = None,
+        timeout: float | None = None,
+    ) -> ota.IssueOrderQrResponse:
+        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and
+        redeems them by `ticket_code`, except those whose own QR was rotated after it was issued:
+        issue it again then. May be repeated at will: codes issued before still work, unless
+        `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ISSUE_ORDER_QR, ota.IssueOrderQrRequest(order_id=order_id, rotate=rotate, request_id=request_id, picture=picture), timeout)
+
+
+class AsyncOtaService:
+    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes,
+    activate them when sold.
+
+    Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
+    only its own. Each partner has a number of requests a minute (100 by default): `x-ratelimit-
+    limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every answer. A call
+    with a `request_id` may be repeated safely with the same id: it gets the first answer again; the
+    same id with other content gets IDEMPOTENCY_MISMATCH.
+    """
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
+
+    async def bulk_generate_tickets(
+        self,
+        *,
+        product_id: int,
+        quantity: int,
+        request_id: str = "",
+        distributor_id: str = "",
+        activation: ota.Activation | None = None,
+        valid_from_time: Moment | None = None,
+        timeout: float | None = None,
+    ) -> ota.BulkGenerateTicketsResponse:
+        """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment,
+        under one price snapshot. With `activation` they are born ACTIVE and linked to one order.
+        Answers the first page of tickets; the others come from ListTickets (by `batch_id`), and
+        with their QR tokens from ListBatchTickets or StreamBatchTickets.
+
+        Batches of more than 1,000 are made one at a time for each partner, at a pace that leaves
+        others their time: 50,000 take some seconds, and those that wait for their turn as long
+        again each. Let the deadline be a minute or more; when it has passed, repeat the call with
+        the same `request_id`: it gets the batch if that was made, or makes it.
+
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is
+        not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time)), timeout)
+
+    async def get_batch(
+        self,
+        *,
+        batch_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetBatchResponse:
+        """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_BATCH, ota.GetBatchRequest(batch_id=batch_id), timeout)
+
+    async def list_batch_tickets(
+        self,
+        *,
+        batch_id: str,
+        with_qr: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListBatchTicketsResponse:
+        """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
+        each where asked: the text of its QR code. A repeat is safe; each token is another text of
+        the same QR. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_BATCH_TICKETS, ota.ListBatchTicketsRequest(batch_id=batch_id, with_qr=with_qr, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_batch_tickets(
+        self,
+        *,
+        batch_id: str,
+        with_qr: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.BatchTicket]:
+        """All `tickets` of list_batch_tickets, page after page."""
+        return self._calls.pages(_LIST_BATCH_TICKETS, ota.ListBatchTicketsRequest(batch_id=batch_id, with_qr=with_qr, page_size=page_size), timeout)
+
+    def stream_batch_tickets(
+        self,
+        *,
+        batch_id: str,
+        with_qr: bool = False,
+        after_ticket_code: str = "",
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.StreamBatchTicketsResponse]:
+        """Streams all tickets of a batch in the order of their codes, with a QR token for each where
+        asked; over HTTP one line of JSON for each (application/x-ndjson). One call of the rate
+        limit however large the batch, as slowly as it is read; resume after a break with
+        `after_ticket_code`. Reasons: NOT_FOUND.
+        """
+        return self._calls.stream(_STREAM_BATCH_TICKETS, ota.StreamBatchTicketsRequest(batch_id=batch_id, with_qr=with_qr, after_ticket_code=after_ticket_code), timeout)
+
+    async def activate_ticket(
+        self,
+        *,
+        ticket_code: str,
+        customer: tickets.CustomerInfo,
+        payment: tickets.PaymentProof,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ActivateTicketResponse:
+        """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
+        TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount
+        or currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ACTIVATE_TICKET, ota.ActivateTicketRequest(ticket_code=ticket_code, customer=customer, payment=payment, request_id=request_id), timeout)
+
+    async def activate_tickets(
+        self,
+        *,
+        activations: Iterable[ota.TicketActivation],
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ActivateTicketsResponse:
+        """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one
+        payment reference share one order. A payment that is not what the ticket's price snapshot
+        asks for is a verdict too, with both amounts; that ticket stays as it is. Reasons:
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ACTIVATE_TICKETS, ota.ActivateTicketsRequest(activations=activations, request_id=request_id), timeout)
+
+    async def get_inventory(
+        self,
+        *,
+        product_id: int = 0,
+        timeout: float | None = None,
+    ) -> ota.GetInventoryResponse:
+        """Reads the partner's stock now, from the database."""
+        return await self._calls.unary(_GET_INVENTORY, ota.GetInventoryRequest(product_id=product_id), timeout)
+
+    async def list_tickets(
+        self,
+        *,
+        status: tickets.TicketState.ValueType = tickets.TICKET_STATE_UNSPECIFIED,
+        batch_id: str = "",
+        distributor_id: str = "",
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListTicketsResponse:
+        """Lists the partner's tickets in the order of their codes, which is that of the days they were
+        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
+        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token), timeout)
+
+    def iter_tickets(
+        self,
+        *,
+        status: tickets.TicketState.ValueType = tickets.TICKET_STATE_UNSPECIFIED,
+        batch_id: str = "",
+        distributor_id: str = "",
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[tickets.Ticket]:
+        """All `tickets` of list_tickets, page after page."""
+        return self._calls.pages(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size), timeout)
+
+    async def issue_qr(
+        self,
+        *,
+        ticket_code: str,
+        rotate: bool = False,
+        request_id: str = "",
+        picture: tickets.QrPicture | None = None,
+        timeout: float | None = None,
+    ) -> ota.IssueQrResponse:
+        """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at
+        will: the ticket keeps its jti and codes printed before still work, unless `rotate` is set,
+        which supersedes them all. A ticket may be printed before it is activated. Reasons:
+        NOT_FOUND, TICKET_STATE_REFUSES (final state, blocked, validity over), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ISSUE_QR, ota.IssueQrRequest(ticket_code=ticket_code, rotate=rotate, request_id=request_id, picture=picture), timeout)
+
+    async def issue_order_qr(
+        self,
+        *,
+        order_id: str,
+        rotate: bool = False,
+        request_id: str = "",
+        picture: tickets.QrPicture | None = None,
+        timeout: float | None = None,
+    ) -> ota.IssueOrderQrResponse:
+        """Issues the QR of an order's code: scanned at a venue it lists the order's tickets, and
+        redeems them by `ticket_code`, except those whose own QR was rotated after it was issued:
+        issue it again then. May be repeated at will: codes issued before still work, unless
+        `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ISSUE_ORDER_QR, ota.IssueOrderQrRequest(order_id=order_id, rotate=rotate, request_id=request_id, picture=picture), timeout)

@@ -1,0 +1,121 @@
+"""The Python package as an integrator gets it: a wheel in an environment of its own, with the
+package's own tests, against a server as `make run` starts it.
+
+It runs with what requirements.lock has: the newest protobuf and grpcio of the range that its
+pyproject.toml states. The other ends, the oldest of both and a newer Python, are installed from the
+package index, and left out where none answers.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.support.server_process import ServerProcess
+
+PACKAGE = Path(__file__).parents[2] / "clients" / "python"
+NEWER = ("python3.14", "python3.13", "python3.12")
+BUILD_SECONDS, RUN_SECONDS = 120, 240
+PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
+
+
+def run(*command: str | Path, **more: object) -> "subprocess.CompletedProcess[str]":
+    seconds = {"timeout": BUILD_SECONDS} | more
+    return subprocess.run(command, capture_output=True, text=True, check=False, **seconds)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("python-client")
+    built = run(
+        *(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder), cwd=PACKAGE
+    )
+    assert built.returncode == 0, built.stderr
+    (made,) = folder.glob("deeptravel-*.whl")
+    return made
+
+
+def new_environment(home: Path, interpreter: str = sys.executable) -> Path:
+    made = run(interpreter, "-m", "venv", "--without-pip", home)
+    assert made.returncode == 0, made.stderr
+    return home / "bin" / "python"
+
+
+def from_the_index(python: Path, *packages: str) -> None:
+    """Installs, or leaves the test out: a machine without a package index is no failure."""
+    done = run(
+        *(sys.executable, *PIP, "--python", python, "install", "--only-binary", ":all:", *packages)
+    )
+    if done.returncode:
+        pytest.skip(f"no package index that has them: {done.stderr.strip()[-300:]}")
+
+
+def own_tests(python: Path, served: ServerProcess, folder: Path) -> str:
+    """Runs the package's tests there, out of sight of the repository."""
+    for name in ("tests", "pyproject.toml"):
+        source = PACKAGE / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("DEEPTRAVEL_", "PYTHON", "PYTEST"))
+    }
+    environment = kept | {
+        "DEEPTRAVEL_TEST_TARGET": served.target,
+        "DEEPTRAVEL_TEST_CREDENTIALS": str(served.data_dir / "demo-credentials.json"),
+    }
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"]
+    plugins = [each for name in ("asyncio", "randomly") for each in ("-p", f"no:{name}")]
+    done = run(*command, *plugins, cwd=folder, env=environment, timeout=RUN_SECONDS)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    assert "skipped" not in done.stdout, done.stdout
+    return done.stdout
+
+
+def test_with_the_locked_dependencies(wheel: Path, served: ServerProcess, tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.EnvBuilder(symlinks=True).create(home)
+    python = home / "bin" / "python"
+    done = run(
+        *(sys.executable, *PIP, "--python", python, "install", "--no-deps", "--no-index"), wheel
+    )
+    assert done.returncode == 0, done.stderr
+    # .pth files of what a .pth file names are not read: that of the repository is there
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
+    (site / "locked.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    where = run(python, "-c", "import deeptravel; print(deeptravel.__file__)", cwd=tmp_path)
+    assert where.stdout.startswith(str(home)), where
+    assert " passed" in own_tests(python, served, tmp_path)
+
+
+@pytest.mark.slow
+def test_with_the_oldest_dependencies(wheel: Path, served: ServerProcess, tmp_path: Path) -> None:
+    """Those that pyproject.toml states as the least; protobuf's is that of the generated code."""
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    least = [each.partition(",")[0].replace(">=", "==") for each in project["dependencies"]]
+    python = new_environment(tmp_path / "venv")
+    from_the_index(python, str(wheel), "pytest", *least)
+    assert " passed" in own_tests(python, served, tmp_path)
+
+
+@pytest.mark.slow
+def test_with_a_newer_python(wheel: Path, served: ServerProcess, tmp_path: Path) -> None:
+    found = (path for name in NEWER if (path := shutil.which(name)) and runs(path))
+    interpreter = next(found, None)
+    if interpreter is None:
+        pytest.skip(f"none of {', '.join(NEWER)} is here")
+    python = new_environment(tmp_path / "venv", interpreter)
+    from_the_index(python, str(wheel), "pytest")
+    assert " passed" in own_tests(python, served, tmp_path)
+
+
+def runs(interpreter: str) -> bool:
+    """Whether it is one: a version manager's shim is there for versions that are not."""
+    return run(interpreter, "-c", "pass").returncode == 0
