@@ -104,7 +104,7 @@ def sources() -> list[Source]:
     return [
         Source(str(path.relative_to(ROOT)), path.read_text())
         for path in paths
-        if "node_modules" not in path.parts
+        if not {"node_modules", "_generated"} & set(path.parts)
     ]
 
 

@@ -49,7 +49,7 @@ def tied_to_us() -> list[str]:
 
 
 def client_folder() -> Path:
-    """Where the Python client is: in the wheel beside the rest of tools.dev, else in the repository."""
+    """Where the Python client is: in the wheel beside the rest, else in the repository."""
     from tools import dev
 
     here = Path(dev.__path__[0])

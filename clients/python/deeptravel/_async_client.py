@@ -18,7 +18,7 @@ from deeptravel._retries import RetryPolicy
 
 
 class AsyncClient:
-    """A client of one caller in asyncio, made and used in one event loop. Every call raises CallError.
+    """A client of one caller in asyncio, used in one event loop. Every call raises CallError.
 
     Args:
         address: host and port of gRPC, e.g. `tickets.example.com:443`.

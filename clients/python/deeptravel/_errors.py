@@ -71,7 +71,8 @@ class CallError(Exception):
 def call_error(error: grpc.RpcError, *, method: str = "", request_id: str = "") -> CallError:
     """What an error of gRPC says, as far as its details came and can be read."""
     call: Any = error  # a grpc.Call too, and of asyncio an AioRpcError
-    trailers = dict(call.trailing_metadata() or ())
+    # not by dict(): of older versions in asyncio that is a mapping which cannot be copied
+    trailers = {key: value for key, value in call.trailing_metadata() or ()}  # noqa: C416
     facts: dict[str, Any] = {"server_request_id": _text(trailers.get(REQUEST_ID, ""))}
     for each in _details(trailers.get(DETAILS, b"")):
         facts |= _read(each)

@@ -1,4 +1,4 @@
-"""A server that fails as it is told to, and a real one if `DEEPTRAVEL_TEST_TARGET` names it."""
+"""A server that fails by a script, and a real one if `DEEPTRAVEL_TEST_TARGET` names it."""
 
 import json
 import os
