@@ -73,6 +73,8 @@ from server.search.seats_left import SeatsLeft
 from server.tickets.issuing import Issuer
 from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
+from server.webhooks import tasks as webhook_tasks
+from server.webhooks.sequencing import Sequencer
 from server.wechat.client import WechatClient
 
 STOP_STEP_SECONDS = 20.0
@@ -145,6 +147,7 @@ def jobs(settings: Settings) -> list[Job]:
         *payment_tasks.jobs(settings),
         *platform_tasks.jobs(settings),
         *redemption_tasks.jobs(settings),
+        *webhook_tasks.jobs(settings),
     ]
 
 
@@ -305,6 +308,9 @@ class App:
             _at_stop(stack, "wechat", self._wechat.aclose)
         _at_stop(stack, "cache", cache.close)
         key_rings = await _key_rings(platform)
+        sequencer = Sequencer(db, self.loops)
+        sequencer.start()
+        _at_stop(stack, "partner events", sequencer.stop)
         readers = Readers(db)
         _at_stop(stack, "readers", readers.stop)
         orders = self._start_orders(stack, platform)

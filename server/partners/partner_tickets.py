@@ -19,12 +19,15 @@ from server.partners.rules import Amount, price_instead
 from server.partners.turns import wait_for_turn
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.statements import run
+from server.platform.statements import run, run_together
 from server.stock import inventory
 from server.tickets import snapshots, tickets
 from server.tickets.generation import NewTickets, generate, reserve_numbers
 from server.tickets.rules import PARTNER_PREFIX, Number, why_not_activated
 from server.tickets.snapshots import NewSnapshot
+from server.webhooks import events
+from server.webhooks.events import PartnerEvent, TicketEvent
+from server.webhooks.rules import BATCH_GENERATED, TICKET_ACTIVATED
 
 STREAM_CHUNK_TICKETS = 1000
 
@@ -128,7 +131,6 @@ async def generate_batch(
         _require_price(partner, sale, snapshot)
     orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
     kept = NewSnapshot(uuid4(), product.product_id, snapshot)
-    await run(tx, snapshots.store([kept], now=now))
     zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
     new = NewTickets(
         first_ticket_id=await reserve_numbers(
@@ -149,10 +151,39 @@ async def generate_batch(
         create_time=now,
         entitlements=[(each["function_code"], each["total_uses"]) for each in product.entitlements],
     )
+    code = orders[0].order_code if sale else ""
+    batch = NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
+    made = _batch_event(partner, wanted, batch)
+    await run_together(tx, snapshots.store([kept], now=now), events.recording([made], now=now))
     await generate(tx, new)
     await inventory.take_sold(tx, **stock, now=now)
-    code = orders[0].order_code if sale else ""
-    return NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
+    return batch
+
+
+def _batch_event(partner: Partner, wanted: BatchRequest, batch: NewBatch) -> PartnerEvent:
+    """What the partner hears of a batch: one event, however many tickets it has."""
+    data: dict[str, Any] = {
+        "batch_id": str(batch.batch_id),
+        "product_id": wanted.product_id,
+        "quantity": batch.quantity,
+        "status": batch.state,
+    }
+    if wanted.distributor_id:
+        data["distributor_id"] = wanted.distributor_id
+    if wanted.sale:
+        data["order_id"] = batch.order_code
+        data |= _paid(wanted.sale)
+    return PartnerEvent(partner.partner_id, BATCH_GENERATED, str(batch.batch_id), data)
+
+
+def _paid(sale: Sale | SoldTicket) -> dict[str, Any]:
+    """How something was paid, as events have it: without the customer's name."""
+    return {
+        "payment_reference": sale.payment_reference,
+        "amount_minor": sale.amount_minor,
+        "currency_code": sale.currency_code,
+        "customer_type": sale.customer_type,
+    }
 
 
 async def get_batch(tx: AsyncConnection, partner: Partner, batch_id: str) -> tickets.Batch:
@@ -259,6 +290,12 @@ async def activate(
                 tickets.Activation(number, order.order_id, each.customer_type, each.customer_name)
             )
     await tickets.activate(tx, activations, actor=partner.key, now=now)
+    activated = [
+        TicketEvent(number, TICKET_ACTIVATED, _paid(each))
+        for of_order in sales.values()
+        for number, each in of_order
+    ]
+    await events.record(tx, activated, now=now)
     return [
         verdict or ActivationVerdict(each.ticket_code, "ACTIVE", codes[number or 0])
         for verdict, each, number in zip(verdicts, sold, numbers, strict=True)

@@ -210,6 +210,9 @@ class Settings(BaseSettings):
     )
     login_lock_seconds: int = Field(300, ge=1, description="length of the lock-out")
     idempotency_hours: int = Field(72, ge=24, description="how long answers are kept for repeats")
+    partner_event_days: int = Field(
+        90, ge=7, le=3650, description="how long a partner's events are kept"
+    )
     wechat_app_id: str | None = Field(None, description="AppID of the mini program")
     wechat_app_secret: SecretStr | None = Field(None, description="AppSecret of the mini program")
     wechat_merchant_id: str | None = Field(

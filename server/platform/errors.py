@@ -53,6 +53,7 @@ class Reason(StrEnum):
     OVERLAPPING_JOURNEY = "OVERLAPPING_JOURNEY"
     PASSENGER_NOT_ALLOWED = "PASSENGER_NOT_ALLOWED"
     RANGE_TOO_LARGE = "RANGE_TOO_LARGE"
+    EVENTS_REMOVED = "EVENTS_REMOVED"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -100,6 +101,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.OVERLAPPING_JOURNEY: "FAILED_PRECONDITION",
     Reason.PASSENGER_NOT_ALLOWED: "FAILED_PRECONDITION",
     Reason.RANGE_TOO_LARGE: "FAILED_PRECONDITION",
+    Reason.EVENTS_REMOVED: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

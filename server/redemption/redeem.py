@@ -41,8 +41,10 @@ from server.redemption.answers import Answer
 from server.redemption.details import details
 from server.redemption.statements import EventRow, GuardRow, OrderQrRow, ScanFacts, ScanWrites
 from server.tickets import qr
-from server.tickets.rules import Code, Number
+from server.tickets.rules import Code, Number, is_direct
 from server.tickets.tickets import new_event_id
+from server.webhooks.events import TicketEvent
+from server.webhooks.rules import TICKET_REDEEMED
 
 METHOD = "Redeem"
 """The method under which a scan's request_id counts, whether it came alone or on a stream."""
@@ -461,6 +463,8 @@ def _note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> 
             writes.once_guards.append(guard)
         else:
             writes.multi_guards[key] = guard
+        if not is_direct(named):
+            writes.partner_events.append(_partner_event(named, scan, operator))
     writes.events.append(
         EventRow(
             named,
@@ -482,6 +486,21 @@ def _note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> 
     )
     if scan.token.is_code:
         writes.audits.append(_by_code(unit, scan))
+
+
+def _partner_event(ticket_id: int, scan: _Decided, operator: Operator) -> TicketEvent:
+    """What the partner hears of a redemption."""
+    answer, item = scan.answer, scan.item
+    data = {
+        "status": answer.ticket_state,
+        "redemption_id": answer.redemption_id,
+        "function_code": item.function_code,
+        "quantity": item.quantity,
+        "remaining_uses": dict(answer.remaining)[item.function_code],
+        "merchant_code": operator.merchant_code,
+        "venue_code": operator.venue_code,
+    }
+    return TicketEvent(ticket_id, TICKET_REDEEMED, data)
 
 
 def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:

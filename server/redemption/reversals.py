@@ -17,11 +17,13 @@ from server.redemption import rules
 from server.redemption.models import redemption_events
 from server.redemption.redeem import redemption_id
 from server.redemption.statements import READ_USES
-from server.tickets import uses
+from server.tickets import partner_events, uses
 from server.tickets.models import tickets
 from server.tickets.rules import FINAL_STATES, state_after_redemption
 from server.tickets.tickets import new_event_id
 from server.tickets.uses import TicketState, UsesLeft
+from server.webhooks.events import TicketEvent
+from server.webhooks.rules import TICKET_REDEMPTION_REVERSED
 
 # if the redemption still holds it
 _FREE_GUARD = Statement("""
@@ -60,6 +62,18 @@ async def reverse(
     remaining[event.function_code] += event.quantity
     total = sum(row.total_uses for row in entitled)
     state = state_after_redemption(sum(remaining.values()), total)
+    taken_back = TicketEvent(
+        event.ticket_id,
+        TICKET_REDEMPTION_REVERSED,
+        {
+            "redemption_id": redemption,
+            "function_code": event.function_code,
+            "quantity": event.quantity,
+            "remaining_uses": remaining[event.function_code],
+            "merchant_code": event.merchant_code,
+            "venue_code": caller.venue_code,
+        },
+    )
     await run_together(
         tx,
         _FREE_GUARD(event.ticket_id, event.jti, event.function_code, event.event_id),
@@ -67,6 +81,7 @@ async def reverse(
             [UsesLeft(event.ticket_id, event.function_code, remaining[event.function_code])]
         ),
         uses.move([TicketState(event.ticket_id, state)], now=now),
+        partner_events.recording([taken_back], now=now),
     )
     reversal_id = new_event_id(now)
     reversal = event._asdict() | {

@@ -16,9 +16,10 @@ from server.orders.shared_tickets import SHOWN_IN
 from server.platform import outbox
 from server.platform.statements import Command, Statement, Transaction, run, run_together
 from server.redemption import rules
-from server.tickets import snapshots, uses
+from server.tickets import partner_events, snapshots, uses
 from server.tickets.rules import is_direct
 from server.tickets.uses import TicketState, UsesLeft
+from server.webhooks.events import TicketEvent
 
 MAX_SNAPSHOTS = 10_000
 
@@ -250,6 +251,8 @@ class ScanWrites:
     once_guards: list[GuardRow] = field(default_factory=list)
     multi_guards: dict[tuple[int, UUID, str], GuardRow] = field(default_factory=dict)
     events: list[EventRow] = field(default_factory=list)
+    # of partners' tickets
+    partner_events: list[TicketEvent] = field(default_factory=list)
     audits: list[AuditedChange] = field(default_factory=list)
 
 
@@ -405,6 +408,7 @@ def write(facts: ScanFacts, writes: ScanWrites, now: datetime) -> list[Command[A
         SET_GUARDS.of_rows(writes.once_guards),
         MOVE_GUARDS.of_rows([*writes.multi_guards.values()]),
         RECORD_EVENTS.of_rows(writes.events, now),
+        partner_events.recording(writes.partner_events, now=now),
         trail.audit(*writes.audits, now=now),
         outbox.enqueue(*writes.later.values(), now=now),
         *(completion.complete(writes.orders, now=now) if writes.orders else ()),

@@ -6,8 +6,12 @@ from datetime import datetime
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.platform.statements import run
+from server.tickets import partner_events
 from server.tickets.models import tickets
 from server.tickets.tickets import record
+from server.webhooks.events import TicketEvent
+from server.webhooks.rules import TICKET_BLOCKED, TICKET_UNBLOCKED
 
 
 async def set_blocked(
@@ -26,6 +30,9 @@ async def set_blocked(
     )
     for ticket_id, state in states.items():
         await record_block(tx, [ticket_id], state, blocked=blocked, actor=actor, now=now)
+    kind = TICKET_BLOCKED if blocked else TICKET_UNBLOCKED
+    changed = [TicketEvent(ticket_id, kind, {}) for ticket_id in states]
+    await run(tx, partner_events.recording(changed, now=now))
 
 
 async def record_block(

@@ -24,7 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.identity.callers import Partner
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
-from server.tickets import qr
+from server.platform.statements import run
+from server.tickets import partner_events, qr
 from server.tickets.models import batches, entitlements, snapshots, tickets
 from server.tickets.rules import (
     FINAL_STATES,
@@ -374,6 +375,7 @@ async def move(
     }
     moved = sorted((await tx.execute(MOVE, values)).scalars())
     await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
+    await run(tx, partner_events.recording_move(moved, to_state, {}, now=now))
     return set(moved)
 
 

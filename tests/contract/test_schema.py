@@ -69,6 +69,7 @@ FAMILIES = {
     },
     "order_id": {"orders"},
     "stock_id": {"stocks"},
+    "partner_id": {"partner_events", "partner_feeds"},
 }
 """The tables that may be spread over nodes, by the column that says where a row is."""
 REFERENCES = {

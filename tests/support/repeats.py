@@ -18,6 +18,7 @@ import psycopg
 from deeptravel.admin.v1 import admin_service_pb2
 from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
 from deeptravel.common.v1 import options_pb2
+from deeptravel.ota.v1 import event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
@@ -58,7 +59,10 @@ TABLES = (
     "SELECT quote_ident(table_name) FROM information_schema.tables"
     " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> %s"
 )
-DUE = "SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now()"
+DUE = """
+SELECT (SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
+  + (SELECT count(*) FROM partner_events WHERE sequence IS NULL)
+"""
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -144,7 +148,7 @@ async def rows(database_url: str) -> dict[str, tuple[int, str]]:
 
 
 async def nothing_due(database_url: str) -> None:
-    """Waits until no task is due."""
+    """Waits until no task is due, and every partner event has its number."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
         async with asyncio.timeout(WAIT_SECONDS):
             while (await (await pg.execute(DUE)).fetchall())[0][0]:  # noqa: ASYNC110 - a question
@@ -223,8 +227,15 @@ async def _partners_order_qr(_market: Market, client: PartnerClient) -> Message:
     return ota.IssueOrderQrRequest(order_id=answer.verdicts[0].order_id, rotate=True)
 
 
+async def _events(market: Market, client: PartnerClient) -> Message:
+    await client.codes(1)
+    await market.until("SELECT count(*) = 1 FROM partner_feeds")
+    return event_pb2.AcknowledgeEventsRequest(cursor=1)
+
+
 PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "BulkGenerateTickets": _batch,
+    "AcknowledgeEvents": _events,
     "ActivateTicket": _activation,
     "ActivateTickets": _activations,
     "IssueQr": _partners_qr,
@@ -249,7 +260,8 @@ async def _partner(database_url: str, redis_url: str, name: str) -> AsyncIterato
         gate_server(database_url, redis_url) as server,
     ):
         request: Any = await PARTNERS[name](market, PartnerClient.at(server.channel))
-        request.request_id = uuid4().hex
+        if takes_request_id(METHODS[f"OtaService.{name}"]):
+            request.request_id = uuid4().hex
         headers = (("x-api-key", partner_client.CP.api_key),)
         rest = partial(nothing_due, database_url)
         yield Example(server.channel, headers, request, OTHERS.get(name), rest)

@@ -9,6 +9,7 @@ from server.api import calls, convert, paging, pictures
 from server.api import repeats as repeats_module
 from server.api.calls import Context
 from server.api.ota import messages
+from server.api.ota.servicer_events import EventMethods
 from server.api.paging import paged
 from server.api.repeats import ChangingCall, changing, changing_within
 from server.identity.callers import Partner
@@ -31,8 +32,10 @@ BATCH_SECONDS = 60
 BatchOfTickets = ota_service_pb2.ListBatchTicketsRequest | ota_service_pb2.StreamBatchTicketsRequest
 
 
-class OtaServicer(ota_service_pb2_grpc.OtaServiceServicer):
-    """The methods of OtaService; the contract documents each."""
+class OtaServicer(EventMethods, ota_service_pb2_grpc.OtaServiceServicer):
+    """The methods of OtaService; the contract documents each. Those of events are in
+    `servicer_events.py`.
+    """
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__pb2
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -91,6 +92,16 @@ class OtaServiceStub:
                 '/deeptravel.ota.v1.OtaService/IssueOrderQr',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.IssueOrderQrRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.IssueOrderQrResponse.FromString,
+                _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListEvents',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeEvents = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/AcknowledgeEvents',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -203,6 +214,26 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """Lists what happened to the partner's stock, batches and tickets, in order, page by page; an
+        event is there within a second, and none comes later before one that was read. Without
+        `after_cursor` it goes on after what was acknowledged. Events are kept for 90 days, unless the
+        platform sets another time. A page may be short, or empty, where few events are of the `types`:
+        go on while there is a next_page_token. Reasons: EVENTS_REMOVED (older than the time they are
+        kept), PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeEvents(self, request, context):
+        """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
+        a smaller cursor than the one acknowledged before changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -255,6 +286,16 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     servicer.IssueOrderQr,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.IssueOrderQrRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.IssueOrderQrResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.ListEventsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'AcknowledgeEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeEvents,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -535,6 +576,60 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/IssueOrderQr',
             deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.IssueOrderQrRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.IssueOrderQrResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListEvents',
+            deeptravel_dot_ota_dot_v1_dot_event__pb2.ListEventsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_event__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/AcknowledgeEvents',
+            deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

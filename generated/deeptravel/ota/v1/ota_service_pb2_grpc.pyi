@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel.ota.v1 import event_pb2 as _event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -97,6 +98,18 @@ class OtaServiceStub:
     again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
     which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_event_pb2.ListEventsRequest, _event_pb2.ListEventsResponse]
+    """Lists what happened to the partner's stock, batches and tickets, in order, page by page; an
+    event is there within a second, and none comes later before one that was read. Without
+    `after_cursor` it goes on after what was acknowledged. Events are kept for 90 days, unless the
+    platform sets another time. A page may be short, or empty, where few events are of the `types`:
+    go on while there is a next_page_token. Reasons: EVENTS_REMOVED (older than the time they are
+    kept), PAGE_TOKEN_INVALID.
+    """
+    AcknowledgeEvents: _grpc.UnaryUnaryMultiCallable[_event_pb2.AcknowledgeEventsRequest, _event_pb2.AcknowledgeEventsResponse]
+    """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
+    a smaller cursor than the one acknowledged before changes nothing.
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
@@ -166,6 +179,18 @@ class OtaServiceAsyncStub(OtaServiceStub):
     them by `ticket_code`, except those whose own QR was rotated after it was issued: issue it
     again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
     which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ListEvents: _aio.UnaryUnaryMultiCallable[_event_pb2.ListEventsRequest, _event_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """Lists what happened to the partner's stock, batches and tickets, in order, page by page; an
+    event is there within a second, and none comes later before one that was read. Without
+    `after_cursor` it goes on after what was acknowledged. Events are kept for 90 days, unless the
+    platform sets another time. A page may be short, or empty, where few events are of the `types`:
+    go on while there is a next_page_token. Reasons: EVENTS_REMOVED (older than the time they are
+    kept), PAGE_TOKEN_INVALID.
+    """
+    AcknowledgeEvents: _aio.UnaryUnaryMultiCallable[_event_pb2.AcknowledgeEventsRequest, _event_pb2.AcknowledgeEventsResponse]  # type: ignore[assignment]
+    """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
+    a smaller cursor than the one acknowledged before changes nothing.
     """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -293,6 +318,30 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         them by `ticket_code`, except those whose own QR was rotated after it was issued: issue it
         again then. May be repeated at will: codes issued before still work, unless `rotate` is set,
         which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _event_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_pb2.ListEventsResponse, _abc.Awaitable[_event_pb2.ListEventsResponse]]:
+        """Lists what happened to the partner's stock, batches and tickets, in order, page by page; an
+        event is there within a second, and none comes later before one that was read. Without
+        `after_cursor` it goes on after what was acknowledged. Events are kept for 90 days, unless the
+        platform sets another time. A page may be short, or empty, where few events are of the `types`:
+        go on while there is a next_page_token. Reasons: EVENTS_REMOVED (older than the time they are
+        kept), PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def AcknowledgeEvents(
+        self,
+        request: _event_pb2.AcknowledgeEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_pb2.AcknowledgeEventsResponse, _abc.Awaitable[_event_pb2.AcknowledgeEventsResponse]]:
+        """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
+        a smaller cursor than the one acknowledged before changes nothing.
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,31 @@
+"""Partner events between protobuf and plain values."""
+
+from deeptravel.ota.v1 import event_pb2
+from deeptravel.tickets.v1 import ticket_pb2
+
+from server.api import convert
+from server.webhooks.events import public_id
+from server.webhooks.feed import FeedEvent
+
+_ENUMS = {
+    "status": convert.enum_numbers(ticket_pb2.TicketState),
+    "customer_type": convert.enum_numbers(ticket_pb2.CustomerType),
+}
+"""Fields of EventData that are enums, whose names are stored without prefix."""
+_KNOWN = frozenset(event_pb2.EventData.DESCRIPTOR.fields_by_name)
+
+
+def event(found: FeedEvent) -> event_pb2.Event:
+    """An event as its partner reads it; what the contract does not know of its data is left out."""
+    data = {
+        name: _ENUMS[name][value] if name in _ENUMS else value
+        for name, value in found.data.items()
+        if name in _KNOWN
+    }
+    return event_pb2.Event(
+        event_id=public_id(found.event_id),
+        cursor=found.sequence,
+        type=found.type,
+        occurred_time=convert.timestamp(found.occurred_time),
+        data=event_pb2.EventData(**data),
+    )

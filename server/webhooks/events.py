@@ -1,0 +1,156 @@
+"""Recording partner events: each in the transaction in which it happens.
+
+Whoever moves a partner's ticket, batch or stock records it here, by a command that runs in the
+round trip of the move, or by `record`. An event has no place in the partner's order yet: that is
+given after the commit (sequencing.py), so that nobody waits for anybody. What happened to a ticket
+is completed by the statement itself with what the ticket's row says.
+
+Nothing is recorded of our own channel.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from server.platform.statements import Command, Statement, Transaction, run_together
+from server.webhooks import models  # noqa: F401 - whoever records has the tables
+from server.webhooks.rules import EVENT_TYPES
+
+RECORDED = "partner_events"
+"""What a transaction that records an event notifies: this process's sequencer looks after the
+commit.
+"""
+_COUNTER_BITS = 42
+_RANDOM_BITS = 32
+
+
+class PartnerEvent(NamedTuple):
+    """Something that happened to a partner's batch, reservation or stock.
+
+    `subject` is its id as the partner knows it: events of one subject reach the partner in their
+    order. `data` is what a reader needs, by the names of the contract's `EventData`: codes, states,
+    amounts in minor units with their currency code; texts, whole numbers and lists of them.
+    """
+
+    partner_id: int
+    type: str
+    subject: str
+    data: Mapping[str, Any]
+
+
+class TicketEvent(NamedTuple):
+    """Something that happened to a partner's ticket.
+
+    The ticket's code, state, product, batch, distributor and order are added from its row as the
+    transaction leaves it; what `data` says counts more.
+    """
+
+    ticket_id: int
+    type: str
+    data: Mapping[str, Any]
+
+
+_RECORD = Statement(
+    """
+INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)
+SELECT v.partner_id, v.event_id, v.type, v.subject, v.data, $1::timestamptz
+FROM unnest($2::int[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[])
+  AS v (partner_id, event_id, type, subject, data)
+""",
+    notifies=RECORDED,
+)
+# 0 is our own channel
+_RECORD_OF_TICKETS = Statement(
+    """
+INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)
+SELECT t.partner_id, v.event_id, v.type, t.ticket_code,
+  jsonb_strip_nulls(jsonb_build_object(
+    'ticket_code', t.ticket_code, 'status', t.state, 'product_id', t.product_id,
+    'batch_id', t.batch_id, 'distributor_id', nullif(t.distributor_id, ''),
+    'order_id', o.order_code)) || v.data,
+  $1::timestamptz
+FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::jsonb[])
+  AS v (ticket_id, event_id, type, data)
+JOIN tickets t ON t.ticket_id = v.ticket_id AND t.partner_id <> 0
+LEFT JOIN orders o ON o.order_id = t.order_id
+""",
+    notifies=RECORDED,
+)
+
+
+class _EventIds:
+    """Ids in the order of time (RFC 9562, version 7); of one process each is greater than the one
+    before, also within a millisecond and when the clock goes back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._milliseconds = 0
+        self._counter = 0
+
+    def next(self, now: datetime) -> UUID:
+        """A new id."""
+        with self._lock:
+            milliseconds = int(now.timestamp() * 1000)
+            if milliseconds > self._milliseconds:
+                self._milliseconds = milliseconds
+                self._counter = secrets.randbits(_COUNTER_BITS - 2)
+            else:
+                self._counter += 1
+            milliseconds, counter = self._milliseconds, self._counter
+        high, low = counter >> (_COUNTER_BITS - 12), counter & ((1 << (_COUNTER_BITS - 12)) - 1)
+        tail = low << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        return UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | tail)
+
+
+_ids = _EventIds()
+
+
+def public_id(event_id: UUID) -> str:
+    """An event's id as partners see it."""
+    return f"evt_{event_id.hex}"
+
+
+def recording(events: Iterable[PartnerEvent], *, now: datetime) -> Command[None] | None:
+    """Records events, as a command; None if there are none."""
+    rows = [
+        (event.partner_id, _new_id(event.type, now), event.type, event.subject, dict(event.data))
+        for event in events
+    ]
+    return _RECORD.of_rows(rows, now)
+
+
+def recording_of_tickets(events: Iterable[TicketEvent], *, now: datetime) -> Command[None] | None:
+    """Records events of tickets, as a command that comes after what moves them; None if there are
+    none.
+    """
+    rows = [
+        (event.ticket_id, _new_id(event.type, now), event.type, dict(event.data))
+        for event in events
+    ]
+    return _RECORD_OF_TICKETS.of_rows(rows, now)
+
+
+async def record(
+    tx: Transaction, events: Iterable[PartnerEvent | TicketEvent], *, now: datetime
+) -> None:
+    """Records events in the caller's transaction, in which they happen.
+
+    Of tickets the caller has the rows locked, and has moved them.
+    """
+    all_events = list(events)
+    await run_together(
+        tx,
+        recording((each for each in all_events if isinstance(each, PartnerEvent)), now=now),
+        recording_of_tickets(
+            (each for each in all_events if isinstance(each, TicketEvent)), now=now
+        ),
+    )
+
+
+def _new_id(event_type: str, now: datetime) -> UUID:
+    assert event_type in EVENT_TYPES, f"{event_type} is no type of event"
+    return _ids.next(now)

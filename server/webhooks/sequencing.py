@@ -1,0 +1,107 @@
+"""The order of a partner's events: a sequence without gaps, given after the commit.
+
+Events become visible in the order of commits, not of the numbers they could take when they are
+made. So they take none: one sequencer, in whatever process, gives the next numbers to the events
+that it finds without one. Whatever commits late comes later, and a reader who has read up to a
+number has missed nothing before it.
+
+Events of one ticket keep their order: who moves it second has waited for its lock until the first
+move was committed, so whoever sees the second event sees the first as well, and `record_time`,
+which both have from the database's clock while they held the lock, puts them in order.
+"""
+
+from typing import NamedTuple
+
+from server.platform.database import Database
+from server.platform.loops import Loops, Polling
+from server.platform.statements import Statement, commit_with, run
+from server.webhooks.events import RECORDED
+
+POLL_SECONDS = 0.5
+"""How often a process looks for events that others have recorded."""
+SPACING_SECONDS = 0.02
+"""Between two looks: under load one look numbers many events, and each costs less."""
+SEQUENCED_AT_ONCE = 2_000
+LOCK = 0x44545402, 0x53455155
+"""The advisory lock of the one sequencer; any numbers that nobody else uses."""
+SEQUENCED = "partner_events_sequenced"
+"""What a transaction that has given numbers notifies."""
+
+_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
+
+
+class _Sequenced(NamedTuple):
+    """How many events of a partner got numbers."""
+
+    partner_id: int
+    events: int
+
+
+# in a statement after the lock: it sees all that the sequencer before it did
+_SEQUENCE = Statement(
+    """
+WITH found AS MATERIALIZED (
+  SELECT partner_id, event_id, record_time FROM partner_events
+  WHERE sequence IS NULL ORDER BY record_time, event_id LIMIT $1::int),
+placed AS MATERIALIZED (
+  SELECT partner_id, event_id,
+    row_number() OVER (PARTITION BY partner_id ORDER BY record_time, event_id) AS place
+  FROM found),
+counted AS MATERIALIZED (SELECT partner_id, max(place) AS events FROM placed GROUP BY partner_id),
+feeds AS (
+  INSERT INTO partner_feeds AS f (partner_id, last_sequence)
+  SELECT partner_id, events FROM counted ORDER BY partner_id
+  ON CONFLICT (partner_id) DO UPDATE SET last_sequence = f.last_sequence + excluded.last_sequence
+  RETURNING partner_id, last_sequence),
+numbered AS (
+  UPDATE partner_events e SET sequence = feeds.last_sequence - counted.events + placed.place
+  FROM placed JOIN counted USING (partner_id) JOIN feeds USING (partner_id)
+  WHERE e.partner_id = placed.partner_id AND e.event_id = placed.event_id
+  RETURNING e.partner_id)
+SELECT partner_id, count(*)::int FROM numbered GROUP BY partner_id
+""",
+    _Sequenced,
+    notifies=SEQUENCED,
+)
+
+
+class Sequencer:
+    """Gives numbers to events, in the one process that has the lock at the moment."""
+
+    def __init__(self, db: Database, loops: Loops | None = None) -> None:
+        self._db = db
+        self._loop = (loops or Loops()).add(
+            "partner-events",
+            Polling(
+                self._look,
+                POLL_SECONDS,
+                spacing_seconds=SPACING_SECONDS,
+                at_once=True,
+                tolerated=(Exception,),  # one look that fails must not be the last
+            ),
+        )
+
+    def start(self) -> None:
+        """Begins to look, at once, and after each commit of this process that records."""
+        self._db.notifications.listen(RECORDED, self._loop.wake)
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stops looking."""
+        self._db.notifications.unlisten(RECORDED, self._loop.wake)
+        await self._loop.end()
+
+    async def _look(self) -> None:
+        found = await sequence(self._db)
+        if found is None or found == SEQUENCED_AT_ONCE:
+            self._loop.wake()  # what the other process has not seen yet, and the rest
+
+
+async def sequence(db: Database) -> int | None:
+    """Gives numbers to events that are committed and have none, at most SEQUENCED_AT_ONCE; how
+    many. None where another process is at it. Raises DATABASE_UNAVAILABLE.
+    """
+    async with db.pipeline() as pipeline, pipeline.transaction():
+        (is_ours,) = await run(pipeline, _LOCK(*LOCK))
+        (rows,) = await commit_with(pipeline, [_SEQUENCE(SEQUENCED_AT_ONCE)] if is_ours else [None])
+    return sum(row.events for row in rows) if is_ours else None
