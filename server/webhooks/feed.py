@@ -82,7 +82,8 @@ _ACKNOWLEDGE = Statement(
 WITH moved AS (
   UPDATE partner_feeds
   SET acknowledged_sequence = $2::bigint, acknowledge_time = $3::timestamptz
-  WHERE partner_id = $1::int AND $2::bigint BETWEEN acknowledged_sequence AND last_sequence
+  WHERE partner_id = $1::int AND acknowledged_sequence < $2::bigint
+    AND $2::bigint <= last_sequence
   RETURNING acknowledged_sequence)
 SELECT last_sequence, coalesce((SELECT acknowledged_sequence FROM moved), acknowledged_sequence)
 FROM partner_feeds WHERE partner_id = $1::int

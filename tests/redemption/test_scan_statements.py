@@ -15,9 +15,13 @@ from server.platform.database import Database
 from server.platform.pipeline import PipelineConnection, Prepared, Sent
 from server.platform.statements import run_together
 from server.redemption import statements
-from server.tickets import uses
+from server.tickets import partner_events, uses
+from server.tickets.rules import Number
 from server.tickets.uses import TicketState, UsesLeft
-from tests.support.gate import Terminal, World, a_world, verdict
+from server.webhooks import events
+from server.webhooks.events import TicketEvent
+from server.webhooks.rules import TICKET_REDEEMED
+from tests.support.gate import DAY, Terminal, World, a_world, verdict
 from tests.support.gate_server import gate_server
 from tests.support.redemption_model import Entitlement
 
@@ -28,6 +32,7 @@ READ = [
     idempotency._READ,
 ]
 KEPT = [statements.RECORD_EVENTS, idempotency._STORE]
+KEPT_FOR_PARTNERS = [statements.RECORD_EVENTS, events._RECORD_OF_TICKETS, idempotency._STORE]
 IN_PLACE = """
 SELECT relname, n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables
 WHERE relname IN ('tickets', 'entitlements')
@@ -65,14 +70,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
     return found
 
 
-async def test_a_scan_is_nine_statements(
+async def test_a_scan_is_ten_statements(
     world: World, terminal: Terminal, sent: list[Prepared]
 ) -> None:
-    """A refused one writes its event and its answer, and a repeat nothing."""
+    """Of a partner's ticket, whose partner hears of it; of our own it is nine. A refused one writes
+    its event and its answer, and a repeat nothing.
+    """
     ticket, other = await world.tickets(2)
     await terminal.redeem(other.qr)  # which reads the snapshot, once
     expected = {
-        "r-1": ("SUCCESS", [uses._MOVE, uses._LEAVE, statements.SET_GUARDS, *KEPT]),
+        "r-1": ("SUCCESS", [uses._MOVE, uses._LEAVE, statements.SET_GUARDS, *KEPT_FOR_PARTNERS]),
         "r-2": ("ALREADY_REDEEMED", KEPT),
     }
     for request_id, (result, writes) in expected.items():
@@ -82,6 +89,15 @@ async def test_a_scan_is_nine_statements(
         sent.clear()
         assert verdict(await terminal.redeem(ticket.qr, request_id=request_id)) == result
         assert sent == READ
+
+
+def test_of_our_own_tickets_nothing_is_recorded_for_partners() -> None:
+    own, partners = (int(Number(partner_id, DAY, 1)) for partner_id in (0, 1))
+    both = [TicketEvent(number, TICKET_REDEEMED, {}) for number in (own, partners)]
+    assert partner_events.recording(both[:1], now=clock.now()) is None
+    command = partner_events.recording(both, now=clock.now())
+    assert command
+    assert command.parameters[1] == f"{{{partners}}}".encode()
 
 
 async def test_a_ticket_is_written_when_its_state_changes(
