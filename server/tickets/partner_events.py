@@ -30,7 +30,7 @@ def recording(moved: Iterable[TicketEvent], *, now: datetime) -> Command[None] |
 def recording_move(
     ticket_ids: Iterable[int], to_state: str, data: Mapping[str, Any], *, now: datetime
 ) -> Command[None] | None:
-    """As `recording`, of tickets that were moved to a state; None if partners need not know of it."""
+    """As `recording`, of tickets moved to a state; None if partners need not know of it."""
     kind = TYPES.get(to_state)
     if kind is None:
         return None
