@@ -154,7 +154,7 @@ async def generate_batch(
     code = orders[0].order_code if sale else ""
     batch = NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
     made = _batch_event(partner, wanted, batch)
-    await run_together(tx, snapshots.store([kept], now=now), events.recording([made], now=now))
+    await run_together(tx, snapshots.store([kept], now=now), events.record(made, now=now))
     await generate(tx, new)
     await inventory.take_sold(tx, **stock, now=now)
     return batch
@@ -295,7 +295,7 @@ async def activate(
         for of_order in sales.values()
         for number, each in of_order
     ]
-    await events.record(tx, activated, now=now)
+    await run(tx, events.record_of_tickets(*activated, now=now))
     return [
         verdict or ActivationVerdict(each.ticket_code, "ACTIVE", codes[number or 0])
         for verdict, each, number in zip(verdicts, sold, numbers, strict=True)

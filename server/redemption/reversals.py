@@ -81,7 +81,7 @@ async def reverse(
             [UsesLeft(event.ticket_id, event.function_code, remaining[event.function_code])]
         ),
         uses.move([TicketState(event.ticket_id, state)], now=now),
-        partner_events.recording([taken_back], now=now),
+        partner_events.record(taken_back, now=now),
     )
     reversal_id = new_event_id(now)
     reversal = event._asdict() | {

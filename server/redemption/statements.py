@@ -408,7 +408,7 @@ def write(facts: ScanFacts, writes: ScanWrites, now: datetime) -> list[Command[A
         SET_GUARDS.of_rows(writes.once_guards),
         MOVE_GUARDS.of_rows([*writes.multi_guards.values()]),
         RECORD_EVENTS.of_rows(writes.events, now),
-        partner_events.recording(writes.partner_events, now=now),
+        partner_events.record(*writes.partner_events, now=now),
         trail.audit(*writes.audits, now=now),
         outbox.enqueue(*writes.later.values(), now=now),
         *(completion.complete(writes.orders, now=now) if writes.orders else ()),

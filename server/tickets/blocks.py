@@ -32,7 +32,7 @@ async def set_blocked(
         await record_block(tx, [ticket_id], state, blocked=blocked, actor=actor, now=now)
     kind = TICKET_BLOCKED if blocked else TICKET_UNBLOCKED
     changed = [TicketEvent(ticket_id, kind, {}) for ticket_id in states]
-    await run(tx, partner_events.recording(changed, now=now))
+    await run(tx, partner_events.record(*changed, now=now))
 
 
 async def record_block(

@@ -2,9 +2,8 @@
 nothing is recorded.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from server.platform.statements import Command
 from server.tickets.rules import is_direct
@@ -18,20 +17,17 @@ knows more of them.
 """
 
 
-def recording(moved: Iterable[TicketEvent], *, now: datetime) -> Command[None] | None:
-    """Records what happened to tickets, as a command that comes after what moves them; None if none
-    of them is a partner's.
+def record(*happened: TicketEvent, now: datetime) -> Command[None] | None:
+    """Records what happened to tickets, after what moves them; None if none of them is a
+    partner's.
     """
-    return events.recording_of_tickets(
-        [each for each in moved if not is_direct(each.ticket_id)], now=now
-    )
+    of_partners = [event for event in happened if not is_direct(event.ticket_id)]
+    return events.record_of_tickets(*of_partners, now=now)
 
 
-def recording_move(
-    ticket_ids: Iterable[int], to_state: str, data: Mapping[str, Any], *, now: datetime
-) -> Command[None] | None:
-    """As `recording`, of tickets moved to a state; None if partners need not know of it."""
+def record_move(ticket_ids: Iterable[int], to_state: str, *, now: datetime) -> Command[None] | None:
+    """As `record`, of tickets moved to a state; None if partners need not know of it."""
     kind = TYPES.get(to_state)
     if kind is None:
         return None
-    return recording((TicketEvent(number, kind, data) for number in ticket_ids), now=now)
+    return record(*(TicketEvent(ticket_id, kind, {}) for ticket_id in ticket_ids), now=now)

@@ -375,7 +375,7 @@ async def move(
     }
     moved = sorted((await tx.execute(MOVE, values)).scalars())
     await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
-    await run(tx, partner_events.recording_move(moved, to_state, {}, now=now))
+    await run(tx, partner_events.record_move(moved, to_state, now=now))
     return set(moved)
 
 

@@ -1,7 +1,7 @@
 """Recording partner events: each in the transaction in which it happens.
 
-Whoever moves a partner's ticket, batch or stock records it here, by a command that runs in the
-round trip of the move, or by `record`. An event has no place in the partner's order yet: that is
+Whoever moves a partner's ticket, batch or stock records it here, by a command that runs alone or in
+the round trip of the move. An event has no place in the partner's order yet: that is
 given after the commit (sequencing.py), so that nobody waits for anybody. What happened to a ticket
 is completed by the statement itself with what the ticket's row says.
 
@@ -10,12 +10,12 @@ Nothing is recorded of our own channel.
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from server.platform.statements import Command, Statement, Transaction, run_together
+from server.platform.statements import Command, Statement
 from server.webhooks import models  # noqa: F401 - whoever records has the tables
 from server.webhooks.rules import EVENT_TYPES
 
@@ -114,8 +114,8 @@ def public_id(event_id: UUID) -> str:
     return f"evt_{event_id.hex}"
 
 
-def recording(events: Iterable[PartnerEvent], *, now: datetime) -> Command[None] | None:
-    """Records events, as a command; None if there are none."""
+def record(*events: PartnerEvent, now: datetime) -> Command[None] | None:
+    """Records events, in the transaction in which they happen; None if there are none."""
     rows = [
         (event.partner_id, _new_id(event.type, now), event.type, event.subject, dict(event.data))
         for event in events
@@ -123,32 +123,15 @@ def recording(events: Iterable[PartnerEvent], *, now: datetime) -> Command[None]
     return _RECORD.of_rows(rows, now)
 
 
-def recording_of_tickets(events: Iterable[TicketEvent], *, now: datetime) -> Command[None] | None:
-    """Records events of tickets, as a command that comes after what moves them; None if there are
-    none.
+def record_of_tickets(*events: TicketEvent, now: datetime) -> Command[None] | None:
+    """Records events of tickets, which the transaction has locked, after what moves them; None if
+    there are none.
     """
     rows = [
         (event.ticket_id, _new_id(event.type, now), event.type, dict(event.data))
         for event in events
     ]
     return _RECORD_OF_TICKETS.of_rows(rows, now)
-
-
-async def record(
-    tx: Transaction, events: Iterable[PartnerEvent | TicketEvent], *, now: datetime
-) -> None:
-    """Records events in the caller's transaction, in which they happen.
-
-    Of tickets the caller has the rows locked, and has moved them.
-    """
-    all_events = list(events)
-    await run_together(
-        tx,
-        recording((each for each in all_events if isinstance(each, PartnerEvent)), now=now),
-        recording_of_tickets(
-            (each for each in all_events if isinstance(each, TicketEvent)), now=now
-        ),
-    )
 
 
 def _new_id(event_type: str, now: datetime) -> UUID:

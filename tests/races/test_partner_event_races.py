@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from server.platform.config import load_settings
 from server.platform.database import Database
+from server.platform.statements import run
 from server.webhooks import feed
 from server.webhooks.events import PartnerEvent, record
 from server.webhooks.rules import BATCH_GENERATED
@@ -24,7 +25,7 @@ def _event(subject: str, partner_id: int = PARTNER) -> PartnerEvent:
 
 async def _record(db: Database, *subjects: str) -> None:
     async with db.transaction() as tx:
-        await record(tx, map(_event, subjects), now=datetime.now(UTC))
+        await run(tx, record(*map(_event, subjects), now=datetime.now(UTC)))
 
 
 async def _read(db: Database, after: int, limit: int = 200) -> tuple[list[str], int]:
@@ -46,7 +47,7 @@ async def test_what_takes_its_id_early_and_commits_late_is_not_missed(db: Databa
     sequence, say) or read by event_id: the reader is past the early one before it is there.
     """
     async with db.transaction() as early:
-        await record(early, [_event("early")], now=datetime.now(UTC))
+        await run(early, record(_event("early"), now=datetime.now(UTC)))
         await _record(db, "late")
         await sequence(db)
         seen, cursor = await _read(db, 0)
@@ -75,7 +76,7 @@ async def test_readers_miss_nothing_while_many_record_and_several_number(db: Dat
     async def write(writer: int) -> None:
         for number in range(10):
             async with db.transaction() as tx:
-                await record(tx, [_event(f"{writer}-{number}")], now=datetime.now(UTC))
+                await run(tx, record(_event(f"{writer}-{number}"), now=datetime.now(UTC)))
                 await asyncio.sleep(0.001 * (writer * number % 7))
 
     async def number() -> None:

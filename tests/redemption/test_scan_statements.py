@@ -94,8 +94,8 @@ async def test_a_scan_is_ten_statements(
 def test_of_our_own_tickets_nothing_is_recorded_for_partners() -> None:
     own, partners = (int(Number(partner_id, DAY, 1)) for partner_id in (0, 1))
     both = [TicketEvent(number, TICKET_REDEEMED, {}) for number in (own, partners)]
-    assert partner_events.recording(both[:1], now=clock.now()) is None
-    command = partner_events.recording(both, now=clock.now())
+    assert partner_events.record(*both[:1], now=clock.now()) is None
+    command = partner_events.record(*both, now=clock.now())
     assert command
     assert command.parameters[1] == f"{{{partners}}}".encode()
 

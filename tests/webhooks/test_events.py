@@ -12,6 +12,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
+from server.platform.statements import run
 from server.tickets import blocks, tickets
 from server.webhooks import feed, rules
 from server.webhooks.events import PartnerEvent, record
@@ -183,7 +184,7 @@ async def test_a_week_offline_misses_nothing_and_sees_it_in_order(
                 HK_ID, rules.BATCH_GENERATED, f"b-{number}", {"batch_id": f"b-{number}"}
             )
             async with db.transaction() as tx:
-                await record(tx, [event], now=week_ago + timedelta(minutes=30 * number))
+                await run(tx, record(event, now=week_ago + timedelta(minutes=30 * number)))
 
     await happen(0, 300)
     await market.until(NONE_WAITS)
