@@ -178,3 +178,7 @@ class Reason(StrEnum):
     """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
     time or name more filters. Repeated as it is it fails again.
     """
+    EVENTS_REMOVED = "EVENTS_REMOVED"
+    """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
+    anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+    """

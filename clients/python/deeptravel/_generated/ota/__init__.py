@@ -1,5 +1,13 @@
 """Messages and enums of `deeptravel.ota.v1`."""
 
+from deeptravel._generated.ota.v1.event_pb2 import (
+    AcknowledgeEventsRequest,
+    AcknowledgeEventsResponse,
+    Event,
+    EventData,
+    ListEventsRequest,
+    ListEventsResponse,
+)
 from deeptravel._generated.ota.v1.ota_service_pb2 import (
     ActivateTicketRequest,
     ActivateTicketResponse,
@@ -32,6 +40,8 @@ from deeptravel._generated.ota.v1.ota_service_pb2 import (
 )
 
 __all__ = [
+    "AcknowledgeEventsRequest",
+    "AcknowledgeEventsResponse",
     "ActivateTicketRequest",
     "ActivateTicketResponse",
     "ActivateTicketsRequest",
@@ -41,6 +51,8 @@ __all__ = [
     "BatchTicket",
     "BulkGenerateTicketsRequest",
     "BulkGenerateTicketsResponse",
+    "Event",
+    "EventData",
     "Fare",
     "GeneratedTicket",
     "GetBatchRequest",
@@ -54,6 +66,8 @@ __all__ = [
     "IssueQrResponse",
     "ListBatchTicketsRequest",
     "ListBatchTicketsResponse",
+    "ListEventsRequest",
+    "ListEventsResponse",
     "ListTicketsRequest",
     "ListTicketsResponse",
     "PaymentMismatch",

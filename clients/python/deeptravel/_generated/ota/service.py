@@ -73,6 +73,19 @@ _ISSUE_ORDER_QR = Method(
     ota.IssueOrderQrResponse,
     safe=False,
 )
+_LIST_EVENTS = Method(
+    "/deeptravel.ota.v1.OtaService/ListEvents",
+    ota.ListEventsRequest,
+    ota.ListEventsResponse,
+    safe=True,
+    items="events",
+)
+_ACKNOWLEDGE_EVENTS = Method(
+    "/deeptravel.ota.v1.OtaService/AcknowledgeEvents",
+    ota.AcknowledgeEventsRequest,
+    ota.AcknowledgeEventsResponse,
+    safe=True,
+)
 
 
 class OtaService:
@@ -267,6 +280,46 @@ class OtaService:
         """
         return self._calls.unary(_ISSUE_ORDER_QR, ota.IssueOrderQrRequest(order_id=order_id, rotate=rotate, request_id=request_id, picture=picture), timeout)
 
+    def list_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        after_cursor: int | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListEventsResponse:
+        """Lists what happened to the partner's stock, batches and tickets, in order, page by page; an
+        event is there within a second, and none comes later before one that was read. Without
+        `after_cursor` it goes on after what was acknowledged. Events are kept for 90 days, unless
+        the platform sets another time. A page may be short, or empty, where few events are of the
+        `types`: go on while there is a next_page_token. Reasons: EVENTS_REMOVED (older than the
+        time they are kept), PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_EVENTS, ota.ListEventsRequest(types=types, after_cursor=after_cursor, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        after_cursor: int | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.Event]:
+        """All `events` of list_events, page after page."""
+        return self._calls.pages(_LIST_EVENTS, ota.ListEventsRequest(types=types, after_cursor=after_cursor, page_size=page_size), timeout)
+
+    def acknowledge_events(
+        self,
+        *,
+        cursor: int = 0,
+        timeout: float | None = None,
+    ) -> ota.AcknowledgeEventsResponse:
+        """Keeps on the server up to where the partner has dealt with its events. May be repeated at
+        will: a smaller cursor than the one acknowledged before changes nothing.
+        """
+        return self._calls.unary(_ACKNOWLEDGE_EVENTS, ota.AcknowledgeEventsRequest(cursor=cursor), timeout)
+
 
 class AsyncOtaService:
     """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes,
@@ -459,3 +512,43 @@ class AsyncOtaService:
         `rotate` is set, which supersedes them all. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ISSUE_ORDER_QR, ota.IssueOrderQrRequest(order_id=order_id, rotate=rotate, request_id=request_id, picture=picture), timeout)
+
+    async def list_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        after_cursor: int | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListEventsResponse:
+        """Lists what happened to the partner's stock, batches and tickets, in order, page by page; an
+        event is there within a second, and none comes later before one that was read. Without
+        `after_cursor` it goes on after what was acknowledged. Events are kept for 90 days, unless
+        the platform sets another time. A page may be short, or empty, where few events are of the
+        `types`: go on while there is a next_page_token. Reasons: EVENTS_REMOVED (older than the
+        time they are kept), PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_EVENTS, ota.ListEventsRequest(types=types, after_cursor=after_cursor, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        after_cursor: int | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.Event]:
+        """All `events` of list_events, page after page."""
+        return self._calls.pages(_LIST_EVENTS, ota.ListEventsRequest(types=types, after_cursor=after_cursor, page_size=page_size), timeout)
+
+    async def acknowledge_events(
+        self,
+        *,
+        cursor: int = 0,
+        timeout: float | None = None,
+    ) -> ota.AcknowledgeEventsResponse:
+        """Keeps on the server up to where the partner has dealt with its events. May be repeated at
+        will: a smaller cursor than the one acknowledged before changes nothing.
+        """
+        return await self._calls.unary(_ACKNOWLEDGE_EVENTS, ota.AcknowledgeEventsRequest(cursor=cursor), timeout)

@@ -190,6 +190,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
     time or name more filters. Repeated as it is it fails again.
     """
+    ERROR_REASON_EVENTS_REMOVED: _ErrorReason.ValueType  # 45
+    """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
+    anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -364,5 +368,9 @@ AGE_LIMIT: the fare is for other ages on the day of travel than the document tel
 ERROR_REASON_RANGE_TOO_LARGE: ErrorReason.ValueType  # 44
 """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
 time or name more filters. Repeated as it is it fails again.
+"""
+ERROR_REASON_EVENTS_REMOVED: ErrorReason.ValueType  # 45
+"""FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
+anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
