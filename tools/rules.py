@@ -264,6 +264,8 @@ def private_words(found: list[Source]) -> Iterator[str]:
             continue
         if match := PRIVATE.search(source.path):
             yield source.at(1, f"{match[0]!r} in its name is no word of the field")
+        if not PRIVATE.search(source.text):  # as most: their lines need not be looked at
+            continue
         former = FORMER_NAMES.get(source.path)
         for number, line in enumerate(source.text.splitlines(), 1):
             if (match := PRIVATE.search(line)) and not (former and former.match(line)):
