@@ -154,7 +154,7 @@ class DepartureTasks:
         not enough.
 
         One that cannot does not keep the others: the run fails in the end, also for those that
-        `failed` before.
+        `failed` before, and it goes on until one more could, however long they took.
         """
 
         async def one(order_id: int) -> None:
@@ -165,12 +165,13 @@ class DepartureTasks:
             async with self._db.transaction() as tx:
                 found = await find(tx, after)
             for order_id in found:
-                failed += not await _tried(one, order_id)
+                if not await _tried(one, order_id):
+                    failed += 1
+                elif monotonic() - began > RUN_SECONDS:
+                    return False
             if not found:
                 break
             after = found[-1]
-            if monotonic() - began > RUN_SECONDS:
-                return False
         if failed:
             raise DomainError(
                 Reason.INTERNAL, f"{failed} orders could not follow; the log says why"

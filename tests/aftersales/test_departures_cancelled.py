@@ -13,6 +13,7 @@ from deeptravel.admin.v1 import catalog_pb2
 from deeptravel.ticketing.v1 import offer_pb2, order_pb2, payment_pb2, refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 
+from server.aftersales import departure_orders, tasks
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
@@ -426,6 +427,38 @@ async def test_one_order_that_cannot_follow_does_not_keep_the_others(
     await world.until("SELECT count(*) = 2 FROM refunds")
     await scenario.drain()
     assert await states(client, broken.order_id) == ["REFUNDED"]
+
+
+async def test_a_run_whose_time_is_over_ends_and_the_next_goes_on(
+    world: World,
+    client: TravellerClient,
+    scenario: OrderScenario,
+    manager: Manager,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen red: the time was looked at after a hundred orders only, so a run in which they took
+    longer than a task may was cut off, and failed.
+    """
+    sold = [await scenario.sell(client, world.seat()) for _ in range(3)]
+    monkeypatch.setattr(tasks, "RUN_SECONDS", 0.0)
+    runs: list[int] = []
+    read, follow = departure_orders.read, departure_orders.follow_cancellation
+
+    async def begin(tx: Any, departure_id: int) -> Any:
+        runs.append(0)
+        return await read(tx, departure_id)
+
+    async def count(*args: Any, **more: Any) -> None:
+        await follow(*args, **more)
+        runs[-1] += 1
+
+    monkeypatch.setattr(departure_orders, "read", begin)
+    monkeypatch.setattr(departure_orders, "follow_cancellation", count)
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    await scenario.drain()
+    assert runs == [1, 1, 1, 0]
+    assert [set(await states(client, order.order_id)) for order in sold] == [{"REFUNDED"}] * 3
 
 
 async def test_over_json(

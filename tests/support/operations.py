@@ -102,10 +102,10 @@ async def leaves(world: World, departure: int = 1) -> datetime:
 
 
 async def followed(world: World, kind: str = "departure.%") -> None:
-    """Waits until no task about a departure is due."""
+    """Waits until no task about a departure is due, or will be tried again."""
     await world.until(
         "SELECT count(*) = 0 FROM outbox_tasks WHERE state = 'OPEN' AND kind LIKE %s"
-        " AND (due_time <= now() OR lease_until IS NOT NULL)",
+        " AND (due_time <= now() OR lease_until IS NOT NULL OR attempts > 0)",
         kind,
     )
 
