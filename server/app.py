@@ -47,6 +47,8 @@ from server.orders.own_reads import OwnReads
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
+from server.partners.reservation_expiry import ReservationExpiry
+from server.partners.rules import ReservationTerms
 from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeHandler
@@ -313,6 +315,9 @@ class App:
         _at_stop(stack, "partner events", sequencer.stop)
         readers = Readers(db)
         _at_stop(stack, "readers", readers.stop)
+        reservation_expiry = ReservationExpiry(db, self.loops)
+        reservation_expiry.start()
+        _at_stop(stack, "reservation expiry", reservation_expiry.stop)
         orders = self._start_orders(stack, platform)
         payments = self._payments(platform, readers, orders)
         seats_left = SeatsLeft(readers)
@@ -399,7 +404,18 @@ class App:
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
-        ota = OtaServicer(db, repeats, pages, domain.issuer, zone=self._settings.zone)
+        ota = OtaServicer(
+            db,
+            repeats,
+            pages,
+            domain.issuer,
+            zone=self._settings.zone,
+            terms=ReservationTerms(
+                self._settings.reservation_seconds,
+                self._settings.reservation_max_seconds,
+                self._settings.reservation_warning_seconds,
+            ),
+        )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
         admin = AdminServicer(db, domain.identity, repeats, pages, wechat=self._wechat)
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)

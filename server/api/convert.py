@@ -1,12 +1,12 @@
 """Moments and enums of the contract to Python's and back."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.platform.errors import DomainError, Reason
+from server.platform.errors import DomainError, Reason, invalid
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
@@ -32,6 +32,17 @@ def moment(request: Any, field: str) -> datetime | None:
             f"{field}: is not a time",
             violations=[(field, "is not a time between the years 1 and 9999")],
         ) from None
+
+
+def day(request: Any, field: str) -> date | None:
+    """The day in a text field of the request, YYYY-MM-DD; None if it is empty. Raises
+    INVALID_FIELD.
+    """
+    written = getattr(request, field)
+    try:
+        return date.fromisoformat(written) if written else None
+    except ValueError:
+        raise invalid(field, f"{written} is no day; send YYYY-MM-DD") from None
 
 
 def enum_numbers(enum: Any) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog.models import cities, products, routes, stops
-from server.stock.ids import stock_id
+from server.catalog.departures import departure_cancelled
+from server.catalog.models import cities, departures, products, routes, stops
+from server.platform.errors import invalid
+from server.platform.texts import clock_time
+from server.stock.ids import day_stock_id, stock_id
 from server.stock.inventory import AVAILABLE, not_on_sale, sold_out
 from server.stock.models import stocks
 
@@ -60,10 +64,25 @@ class ProductForSale:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Reservable:
+    """A channel's stock that something may be reserved of.
+
+    `end_time` is when its departure leaves or its day of use is over; None if it is of no single
+    day. Without `hold_seconds` and `max_hold_seconds` the settings count.
+    """
+
+    stock_id: int
+    product_id: int
+    hold_seconds: int | None
+    max_hold_seconds: int | None
+    end_time: datetime | None
+
+
 async def product_for_sale(
-    tx: AsyncConnection, *, product_id: int, partner_id: int, quantity: int
+    tx: AsyncConnection, *, stock: int, product_id: int, quantity: int
 ) -> ProductForSale:
-    """The product, if so much of it can be sold by this channel now; `take_sold` is what decides.
+    """The product, if so much is left of this stock of it now; `take_sold` is what decides.
 
     Raises PRODUCT_NOT_ON_SALE, SOLD_OUT.
     """
@@ -82,7 +101,7 @@ async def product_for_sale(
             AVAILABLE.label("available"),
         )
         .join(stocks, stocks.c.product_id == products.c.product_id)
-        .where(stocks.c.stock_id == stock_id(product_id, partner_id))
+        .where(stocks.c.stock_id == stock, stocks.c.product_id == product_id)
         .where(products.c.state == "ACTIVE")
     )
     row = (await tx.execute(query)).one_or_none()
@@ -91,3 +110,68 @@ async def product_for_sale(
     if row.available < quantity:
         raise sold_out(product_id, quantity, row.available)
     return ProductForSale(*row[:-1])
+
+
+async def reservable(
+    tx: AsyncConnection,
+    *,
+    partner_id: int,
+    product_id: int,
+    departure_id: int | None,
+    fare_class: str,
+    use_date: date | None,
+    zone: ZoneInfo,
+    now: datetime,
+) -> Reservable:
+    """The channel's stock of a product, of a class of a departure of it, or of a day of its use.
+
+    `zone` counts where the product has no city. Raises PRODUCT_NOT_ON_SALE (also where the channel
+    has nothing of that departure and class, or of that day), DEPARTURE_CANCELLED, INVALID_FIELD for
+    what has left or is over.
+    """
+    query = (
+        select(
+            stocks.c.stock_id,
+            stocks.c.hold_seconds,
+            stocks.c.max_hold_seconds,
+            func.coalesce(_CITY_ZONE, _ROUTE_ZONE).label("time_zone"),
+            departures.c.state,
+            departures.c.departure_time,
+        )
+        .join(products, products.c.product_id == stocks.c.product_id)
+        .outerjoin(departures, departures.c.departure_id == stocks.c.departure_id)
+        .where(stocks.c.product_id == product_id, products.c.state == "ACTIVE")
+    )
+    if departure_id is not None:
+        query = query.where(
+            stocks.c.departure_id == departure_id,
+            stocks.c.fare_class == fare_class,
+            stocks.c.partner_id == partner_id,
+        )
+    else:
+        query = query.where(stocks.c.stock_id == _key(product_id, use_date, partner_id))
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise not_on_sale(product_id)
+    end_time = row.departure_time
+    if departure_id is not None and row.state != "SCHEDULED":
+        raise departure_cancelled(departure_id, "nothing is reserved of it")
+    if end_time and end_time <= now:
+        raise invalid("departure_id", f"left at {clock_time(end_time)}; name one to come")
+    if use_date is not None:
+        following = use_date + timedelta(days=1)
+        end_time = datetime.combine(
+            following, time(), ZoneInfo(row.time_zone) if row.time_zone else zone
+        )
+        if end_time <= now:
+            raise invalid("use_date", f"{use_date} is over; name a day to come")
+    return Reservable(row.stock_id, product_id, row.hold_seconds, row.max_hold_seconds, end_time)
+
+
+def _key(product_id: int, use_date: date | None, partner_id: int) -> int:
+    if use_date is None:
+        return stock_id(product_id, partner_id)
+    try:
+        return day_stock_id(product_id, use_date, partner_id)
+    except ValueError:
+        raise not_on_sale(product_id) from None

@@ -18,6 +18,7 @@ import server.catalog.models
 import server.identity.models
 import server.orders.models
 import server.parties.models
+import server.partners.models
 import server.payments.models
 import server.payments.refund_models
 import server.platform.change_feed

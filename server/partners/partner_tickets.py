@@ -2,9 +2,10 @@
 are sold.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -15,12 +16,16 @@ from server.catalog import sales as catalog
 from server.catalog.rules import fault_of_start, valid_until
 from server.identity.callers import Partner
 from server.orders.partner_orders import Sale, create_paid, order_code
+from server.partners import reservations
+from server.partners.reservations import Reservation
 from server.partners.rules import Amount, price_instead
 from server.partners.turns import wait_for_turn
+from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run, run_together
 from server.stock import inventory
+from server.stock.ids import stock_id
 from server.tickets import snapshots, tickets
 from server.tickets.generation import NewTickets, generate, reserve_numbers
 from server.tickets.rules import PARTNER_PREFIX, Number, why_not_activated
@@ -49,7 +54,8 @@ class ActivationVerdict:
     """What became of an activation: `reason` is empty if it was done; `state` None if there is no
     such ticket.
 
-    With PAYMENT_MISMATCH, what was `paid` and what was `expected`.
+    With PAYMENT_MISMATCH, what was `paid` and what was `expected`; where the ticket's reservation
+    has ended, the `error` that says so.
     """
 
     ticket_code: str
@@ -59,12 +65,13 @@ class ActivationVerdict:
     explanation: str = ""
     paid: Amount | None = None
     expected: Amount | None = None
+    error: DomainError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
     """Tickets that a partner asks for; with a `sale` they are sold already, without
-    `valid_from_time` valid at once.
+    `valid_from_time` valid at once. With a `reservation_id` they are what that holds.
     """
 
     product_id: int
@@ -72,6 +79,7 @@ class BatchRequest:
     distributor_id: str
     sale: Sale | None
     valid_from_time: datetime | None
+    reservation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +116,24 @@ async def generate_batch(
     zone: ZoneInfo,
     now: datetime,
 ) -> NewBatch:
-    """Makes tickets out of the partner's stock; with a sale they are born ACTIVE and belong to one
-    order.
+    """Makes tickets out of the partner's stock, or of what a reservation of it holds; with a sale
+    they are born ACTIVE and belong to one order.
 
     They are valid by the days of the city where the product is used; `zone` is whose days count in
     codes. Stock is taken last, so that its row is not locked while the tickets are written. Raises
-    SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD, PAYMENT_MISMATCH.
+    SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD, PAYMENT_MISMATCH, and of a reservation NOT_FOUND,
+    RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_USED_UP.
     """
-    stock = {
-        "product_id": wanted.product_id,
-        "partner_id": partner.partner_id,
-        "quantity": wanted.quantity,
-    }
     await wait_for_turn(tx, partner.partner_id, wanted.quantity)
-    product = await catalog.product_for_sale(tx, **stock)
-    valid_from = wanted.valid_from_time or now
+    reserved = await _reserved(tx, partner, wanted, now)
+    product = await catalog.product_for_sale(
+        tx,
+        stock=reserved.stock_id if reserved else stock_id(wanted.product_id, partner.partner_id),
+        product_id=wanted.product_id,
+        quantity=0 if reserved else wanted.quantity,
+    )
+    zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
+    valid_from = _valid_from(wanted, reserved, zone_of_use, now)
     fault = fault_of_start(valid_from, product.validity_days, now)
     if fault:
         raise invalid("valid_from_time", fault)
@@ -131,7 +142,6 @@ async def generate_batch(
         _require_price(partner, sale, snapshot)
     orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
     kept = NewSnapshot(uuid4(), product.product_id, snapshot)
-    zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
     new = NewTickets(
         first_ticket_id=await reserve_numbers(
             db, partner.partner_id, now.astimezone(zone).date(), "T", wanted.quantity
@@ -150,13 +160,23 @@ async def generate_batch(
         valid_until_time=valid_until(valid_from, product.validity_days, zone_of_use),
         create_time=now,
         entitlements=[(each["function_code"], each["total_uses"]) for each in product.entitlements],
+        reservation_id=reserved.reservation_id if reserved else None,
     )
     code = orders[0].order_code if sale else ""
     batch = NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
     made = _batch_event(partner, wanted, batch)
     await run_together(tx, snapshots.store([kept], now=now), events.record(made, now=now))
     await generate(tx, new)
-    await inventory.take_sold(tx, **stock, now=now)
+    if reserved:
+        await reservations.take_generated(tx, reserved, new.quantity, activated=sale is not None)
+    else:
+        await inventory.take_sold(
+            tx,
+            product_id=new.product_id,
+            partner_id=partner.partner_id,
+            quantity=new.quantity,
+            now=now,
+        )
     return batch
 
 
@@ -184,6 +204,40 @@ def _paid(sale: Sale | SoldTicket) -> dict[str, Any]:
         "currency_code": sale.currency_code,
         "customer_type": sale.customer_type,
     }
+
+
+async def _reserved(
+    tx: AsyncConnection, partner: Partner, wanted: BatchRequest, now: datetime
+) -> Reservation | None:
+    """The reservation that a batch is to be made of, if it has so much left; its row decides at the
+    end. None without one.
+    """
+    if not wanted.reservation_id:
+        return None
+    found = await reservations.get(tx, partner, wanted.reservation_id)
+    if found.product_id != wanted.product_id:
+        raise invalid("product_id", f"the reservation is of product {found.product_id}")
+    if found.departure_id is not None:
+        raise invalid(
+            "reservation_id",
+            "is of a departure, whose tickets are not made in batches; name one of a product",
+        )
+    found.require_open(now)
+    found.require_left(wanted.quantity)
+    return found
+
+
+def _valid_from(
+    wanted: BatchRequest, reserved: Reservation | None, zone_of_use: ZoneInfo, now: datetime
+) -> datetime:
+    """When the tickets' validity begins: with the day of use that was reserved, if it was one."""
+    if reserved is None or reserved.use_date is None:
+        return wanted.valid_from_time or now
+    if wanted.valid_from_time:
+        raise invalid(
+            "valid_from_time", f"the reservation is for {reserved.use_date}; leave it out"
+        )
+    return datetime.combine(reserved.use_date, time(), zone_of_use)
 
 
 async def get_batch(tx: AsyncConnection, partner: Partner, batch_id: str) -> tickets.Batch:
@@ -263,16 +317,22 @@ async def activate(
     """
     _refuse_contradictions(sold)
     numbers = [tickets.ticket_number(each.ticket_code, partner) for each in sold]
-    known = await tickets.lock_tickets(
-        tx, partner.partner_id, [n for n in numbers if n is not None]
+    ids = [number for number in numbers if number is not None]
+    reserved, locked = await run_together(
+        tx,
+        reservations.lock_of_tickets(ids, partner.partner_id),
+        tickets.lock_tickets(partner.partner_id, ids),
     )
+    known = {row.ticket_id: row for row in locked}
+    decided = clock.now() if reserved else now
+    ended = {each.reservation_id: each.refusal(decided) for each in reserved}
     sold_under = await run(tx, snapshots.read({row.snapshot_id for row in known.values()}))
     content = {each.snapshot_id: each.content for each in sold_under}
     verdicts: list[ActivationVerdict | None] = []
     sales: dict[str, list[tuple[int, SoldTicket]]] = {}
     for number, each in zip(numbers, sold, strict=True):
         ticket: Any = known.get(number or 0)
-        verdict = _refusal(each.ticket_code, ticket, partner, now)
+        verdict = _refusal(each.ticket_code, ticket, ended, partner, now)
         if verdict is None:
             verdict = _mismatch(each, ticket.state, content[ticket.snapshot_id], partner)
         verdicts.append(verdict)
@@ -283,9 +343,12 @@ async def activate(
     )
     activations = []
     codes = {}
+    of_reservations: Counter[UUID] = Counter()
     for order, of_order in zip(orders, sales.values(), strict=True):
         for number, each in of_order:
             codes[number] = order.order_code
+            if reservation_id := known[number].reservation_id:
+                of_reservations[reservation_id] += 1
             activations.append(
                 tickets.Activation(number, order.order_id, each.customer_type, each.customer_name)
             )
@@ -296,6 +359,7 @@ async def activate(
         for number, each in of_order
     ]
     await run(tx, events.record_of_tickets(*activated, now=now))
+    await reservations.take_activated(tx, reserved, of_reservations, now=decided)
     return [
         verdict or ActivationVerdict(each.ticket_code, "ACTIVE", codes[number or 0])
         for verdict, each, number in zip(verdicts, sold, numbers, strict=True)
@@ -311,10 +375,16 @@ async def activate_one(
     zone: ZoneInfo,
     now: datetime,
 ) -> ActivationVerdict:
-    """Activates one sold ticket. Raises NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH."""
+    """Activates one sold ticket.
+
+    Raises NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES.
+    """
     (verdict,) = await activate(tx, db, partner, [sold], zone=zone, now=now)
     if verdict.state is None:
         raise not_found("ticket", sold.ticket_code)
+    if verdict.error:
+        raise verdict.error
     if verdict.paid and verdict.expected:
         raise _payment_mismatch(sold.ticket_code, verdict.paid, verdict.expected)
     if verdict.reason:
@@ -340,10 +410,17 @@ def _refuse_contradictions(sold: Sequence[SoldTicket]) -> None:
 
 
 def _refusal(
-    ticket_code: str, ticket: Any, partner: Partner, now: datetime
+    ticket_code: str,
+    ticket: Any,
+    ended: Mapping[UUID, DomainError | None],
+    partner: Partner,
+    now: datetime,
 ) -> ActivationVerdict | None:
     if ticket is None:
         return ActivationVerdict(ticket_code, reason=Reason.NOT_FOUND)
+    end = ended.get(ticket.reservation_id)
+    if end and ticket.order_id is None:
+        return ActivationVerdict(ticket_code, ticket.state, reason=end.reason, error=end)
     why_not = why_not_activated(
         ticket.state, blocked=ticket.blocked, valid_until_time=ticket.valid_until_time, now=now
     )

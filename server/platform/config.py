@@ -190,6 +190,26 @@ class Settings(BaseSettings):
         le=86_400,
         description="how long an order holds its stock, if its stock says nothing",
     )
+    reservation_seconds: int = Field(
+        86_400,
+        ge=1,
+        le=2_592_000,
+        description="how long a partner's reservation lasts, if its stock says nothing",
+    )
+    reservation_max_seconds: int = Field(
+        259_200,
+        ge=1,
+        le=2_592_000,
+        description="the same with all its extensions, if its stock says nothing",
+    )
+    reservation_warning_seconds: int = Field(
+        3_600,
+        ge=1,
+        description=(
+            "so long before a reservation expires its partner is warned, but not before half of it"
+            " is over"
+        ),
+    )
     quote_seconds: int = Field(
         300, ge=30, le=3600, description="how long a quote of a refund or change is good"
     )

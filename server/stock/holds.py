@@ -141,6 +141,20 @@ async def release(
     await journeys.end(tx, [leg for take in takes for leg in take.legs])
 
 
+def return_held(quantities: Mapping[int, int], *, now: datetime) -> Command[int] | None:
+    """Gives back so much of what is held of each stock; the ids of those that changed.
+
+    Once for each hold: the caller has the lock of the reservation that says it is still held. The
+    stock rows stay locked until the commit: run it last.
+    """
+    return _RELEASE["held"].of_rows(list(quantities.items()), now)
+
+
+def sell_held(quantities: Mapping[int, int], *, now: datetime) -> Command[int] | None:
+    """So much of what is held of each stock is sold now; else as `return_held`."""
+    return _CONFIRM.of_rows(list(quantities.items()), now)
+
+
 def confirm(takes: Iterable[Take], *, now: datetime) -> Command[int] | None:
     """What is held is sold now; the ids of `moved_stocks`. The stock rows stay locked until the
     commit: run it last.

@@ -24,7 +24,16 @@ DEPARTURE_STOCK = 1 << 62
 
 
 PROMOTION_STOCK = 1 << 61
+
+
+DAY_STOCK = 1 << 60
 """What tells the keys of stocks apart."""
+
+
+MAX_DATED_PRODUCT = (1 << 60 - DAY_BITS - CHANNEL_BITS) - 1
+"""The greatest number of a product that may have stock of single days: the key has room for no
+other.
+"""
 
 
 TRANSPORT_OFFER, PACKAGE_OFFER = "TR", "PK"
@@ -54,6 +63,18 @@ def departure_stock_id(departure: int, class_index: int, partner_id: int) -> int
         | class_index << CHANNEL_BITS
         | partner_id
     )
+
+
+def day_stock_id(product_id: int, use_date: date, partner_id: int) -> int:
+    """The key of a channel's allotment of a product for one day of use.
+
+    Raises ValueError for a day, or a product above MAX_DATED_PRODUCT, that it has no room for.
+    """
+    if product_id > MAX_DATED_PRODUCT:
+        raise ValueError(f"product {product_id} is above {MAX_DATED_PRODUCT}")
+    return (
+        DAY_STOCK | product_id << DAY_BITS + CHANNEL_BITS | _days(use_date) << CHANNEL_BITS
+    ) | partner_id
 
 
 def promotion_stock_id(promotion_id: int) -> int:

@@ -6,14 +6,15 @@ What an order takes of it is in holds.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import DomainError, Reason
+from server.platform.statements import Statement, run
 from server.stock.ids import stock_id
 from server.stock.models import stocks
 
@@ -31,11 +32,26 @@ ON CONFLICT DO NOTHING
 """)
 
 
+_HOLD = Statement(
+    """
+UPDATE stocks SET held = held + $2::int, update_time = $3::timestamptz
+WHERE stock_id = $1::bigint AND NOT closed AND total - held - sold >= $2::int
+RETURNING stock_id
+""",
+    int,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """A channel's stock of one product; what is available is total - held - sold."""
+    """A channel's stock of one product, or of a class of one departure or of one day of use of it;
+    what is available is total - held - sold.
+    """
 
     product_id: int
+    departure_id: int | None
+    fare_class: str | None
+    use_date: date | None
     total: int
     held: int
     sold: int
@@ -176,19 +192,54 @@ async def take_sold(
     raise sold_out(product_id, quantity, available)
 
 
-async def inventory(tx: AsyncConnection, *, partner_id: int, product_id: int) -> list[Inventory]:
-    """The channel's stock now, by product; only of `product_id` unless that is 0."""
+async def hold(
+    tx: AsyncConnection, stock: int, *, product_id: int, quantity: int, now: datetime
+) -> None:
+    """Holds `quantity` of a channel's stock; the row stays locked until the commit.
+
+    Raises SOLD_OUT, which is also what is left of the stock of a cancelled departure: nothing.
+    """
+    if await run(tx, _HOLD(stock, quantity, now)):
+        return
+    left = func.greatest(AVAILABLE, 0)
+    query = select(left).where(stocks.c.stock_id == stock, stocks.c.closed.is_(False))
+    raise sold_out(product_id, quantity, await tx.scalar(query) or 0)
+
+
+async def inventory(
+    tx: AsyncConnection,
+    *,
+    partner_id: int,
+    product_id: int = 0,
+    departure_id: int | None = None,
+    use_date: date | None = None,
+) -> list[Inventory]:
+    """The channel's stock now, by product; only of `product_id` unless that is 0.
+
+    Of a departure its classes, of a day of use what is allotted for just that day; without both
+    what is allotted for all days together.
+    """
     query = (
         select(
             stocks.c.product_id,
+            stocks.c.departure_id,
+            stocks.c.fare_class,
+            stocks.c.use_date,
             stocks.c.total,
             stocks.c.held,
             stocks.c.sold,
             AVAILABLE.label("available"),
         )
-        .where(stocks.c.partner_id == partner_id, stocks.c.departure_id.is_(None))
-        .order_by(stocks.c.product_id)
+        .where(
+            stocks.c.partner_id == partner_id,
+            stocks.c.departure_id.is_not_distinct_from(departure_id),
+            stocks.c.use_date.is_not_distinct_from(use_date),
+            stocks.c.promotion_id.is_(None),
+        )
+        .order_by(stocks.c.stock_id)
     )
+    if departure_id is not None:  # by its index, which `is not distinct from` does not take
+        query = query.where(stocks.c.departure_id == departure_id)
     if product_id:
         query = query.where(stocks.c.product_id == product_id)
     return [Inventory(*row) for row in await tx.execute(query)]

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -33,12 +34,20 @@ stocks = Table(
     # of one departure and fare class; none for the stock of a package
     Column("departure_id", BigInteger),
     Column("fare_class", Text),
+    # of one day of use of a package, for a partner; none for all days together
+    Column("use_date", Date),
     Column("promotion_id", Integer),
     Column("total", Integer, nullable=False),
     Column("held", Integer, nullable=False, server_default="0"),
     Column("sold", Integer, nullable=False, server_default="0"),
     # how long a hold lasts in this channel; the setting's if none
     Column("hold_seconds", Integer),
+    # how long a reservation of it may last, extensions included; the setting's if none
+    Column("max_hold_seconds", Integer),
+    # of a partner's stock of a departure or day: what is free returns to DIRECT so many days
+    # before, on `release_date`, which is empty when that is over
+    Column("release_days", Integer),
+    Column("release_date", Date),
     # nothing is taken of it any more: its departure is cancelled
     Column("closed", Boolean, nullable=False, server_default="false"),
     Column("update_time", DateTime(timezone=True), nullable=False),
@@ -46,11 +55,21 @@ stocks = Table(
     CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
     CheckConstraint(
         "CASE WHEN departure_id IS NOT NULL THEN fare_class IS NOT NULL AND product_id IS NOT"
-        " NULL AND promotion_id IS NULL AND stock_id & ~(15::bigint << 20) = (1::bigint << 62) +"
-        " (departure_id << 24) + partner_id WHEN promotion_id IS NOT NULL THEN product_id IS NULL"
-        " AND stock_id = (1::bigint << 61) + (promotion_id::bigint << 20) ELSE product_id IS NOT"
-        " NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
+        " NULL AND promotion_id IS NULL AND use_date IS NULL AND stock_id & ~(15::bigint << 20) ="
+        " (1::bigint << 62) + (departure_id << 24) + partner_id WHEN promotion_id IS NOT NULL THEN"
+        " product_id IS NULL AND use_date IS NULL AND stock_id = (1::bigint << 61) +"
+        " (promotion_id::bigint << 20) WHEN use_date IS NOT NULL THEN product_id IS NOT NULL AND"
+        " product_id < 67108864 AND partner_id > 0 AND stock_id = (1::bigint << 60) +"
+        " (product_id::bigint << 34) + ((use_date - DATE '2020-01-01')::bigint << 20) + partner_id"
+        " ELSE product_id IS NOT NULL AND stock_id = (product_id::bigint << 20) + partner_id END",
         name="stock_id_is_its_subject",
+    ),
+    CheckConstraint("max_hold_seconds BETWEEN 1 AND 2592000", name="max_hold_seconds"),
+    CheckConstraint("release_days BETWEEN 0 AND 365", name="release_days"),
+    CheckConstraint(
+        "release_days IS NULL OR (partner_id > 0 AND (departure_id IS NOT NULL OR use_date IS NOT"
+        " NULL))",
+        name="release_of_partners",
     ),
     # room on the page, since every sale updates its row
     postgresql_with={"fillfactor": 50},
@@ -72,6 +91,14 @@ Index(
         "partner_id = 0 AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT"
         " NULL)"
     ),
+)
+
+
+# what is to return to DIRECT, some day
+Index(
+    "ix_stocks_release_date",
+    stocks.c.release_date,
+    postgresql_where=stocks.c.release_date.is_not(None),
 )
 
 

@@ -51,6 +51,7 @@ TICKET_COLUMNS = (
     "valid_until_time",
     "create_time",
     "update_time",
+    "reservation_id",
 )
 ENTITLEMENT_COLUMNS = ("ticket_id", "function_code", "total_uses", "remaining_uses")
 
@@ -76,6 +77,7 @@ class NewTickets:
     valid_until_time: datetime
     create_time: datetime
     entitlements: Sequence[tuple[str, int]]
+    reservation_id: UUID | None = None
 
 
 _RESERVE = Statement(
@@ -123,6 +125,7 @@ async def generate(tx: AsyncConnection, new: NewTickets) -> None:
             quantity=new.quantity,
             order_id=new.order_id,
             create_time=new.create_time,
+            reservation_id=new.reservation_id,
         )
     )
     pg = (await tx.get_raw_connection()).driver_connection
@@ -165,6 +168,7 @@ def ticket_rows(new: NewTickets) -> Iterator[bytes]:
         new.valid_until_time.isoformat(),
         new.create_time.isoformat(),
         new.create_time.isoformat(),
+        new.reservation_id,
     )
     stem = first.code(PARTNER_PREFIX, new.partner_code).rpartition("-")[0]
     before_day = new.first_ticket_id - first.sequence

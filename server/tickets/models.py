@@ -45,6 +45,14 @@ batches = Table(
     Column("quantity", Integer, nullable=False),
     Column("order_id", BigInteger),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    # the reservation it was made of, see partners/reservations.py
+    Column("reservation_id", Uuid),
+)
+Index(
+    "ix_batches_reservation",
+    batches.c.reservation_id,
+    batches.c.first_ticket_id,
+    postgresql_where=batches.c.reservation_id.is_not(None),
 )
 Index(
     "ix_batches_distributor",
@@ -92,6 +100,8 @@ tickets = Table(
     Column("rotation", Integer, nullable=False, server_default="0"),
     # whether the end of its validity is still to be looked at, see validity.py
     Column("expiry_pending", Boolean, nullable=False, server_default="true"),
+    # the reservation it was made of: what is not activated of it is VOIDED with it
+    Column("reservation_id", Uuid),
     CheckConstraint(
         "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING',"
         " 'REFUNDED', 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')",

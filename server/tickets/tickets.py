@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.identity.callers import Partner
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import run
+from server.platform.statements import Command, Statement, run
 from server.tickets import partner_events, qr
 from server.tickets.models import batches, entitlements, snapshots, tickets
 from server.tickets.rules import (
@@ -43,12 +43,29 @@ Some 10 ms of the database.
 
 EVENT_RANDOM_BITS = 22
 
-# Sets go in as one text each: psycopg spends ten times as long on a list of a thousand.
-LOCK = text("""
-SELECT ticket_id, state, blocked, order_id, valid_until_time, snapshot_id FROM tickets
-WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND partner_id = :partner_id
+
+class LockedTicket(NamedTuple):
+    """A partner's ticket that is locked."""
+
+    ticket_id: int
+    state: str
+    blocked: bool
+    order_id: int | None
+    valid_until_time: datetime
+    snapshot_id: UUID
+    reservation_id: UUID | None
+
+
+_LOCK = Statement(
+    """
+SELECT ticket_id, state, blocked, order_id, valid_until_time, snapshot_id, reservation_id
+FROM tickets WHERE ticket_id = ANY($1::bigint[]) AND partner_id = $2::int
 ORDER BY ticket_id FOR NO KEY UPDATE
-""")
+""",
+    LockedTicket,
+)
+
+# Sets go in as one text each: psycopg spends ten times as long on a list of a thousand.
 LOCK_ANY = text("""
 SELECT ticket_id FROM tickets WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
 ORDER BY ticket_id FOR NO KEY UPDATE
@@ -322,14 +339,11 @@ async def _with_entitlements(tx: AsyncConnection, rows: Sequence[Any]) -> list[T
 # Activation
 
 
-async def lock_tickets(
-    tx: AsyncConnection, partner_id: int, ticket_ids: Sequence[int]
-) -> dict[int, Any]:
-    """A partner's tickets by number, locked until the end of the transaction in the order of
-    their numbers.
+def lock_tickets(partner_id: int, ticket_ids: Sequence[int]) -> Command[LockedTicket]:
+    """A partner's tickets, locked until the end of the transaction in the order of their
+    numbers.
     """
-    values = {"ticket_ids": _array(ticket_ids), "partner_id": partner_id}
-    return {row.ticket_id: row for row in await tx.execute(LOCK, values)}
+    return _LOCK(ticket_ids, partner_id)
 
 
 async def activate(

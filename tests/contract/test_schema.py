@@ -68,6 +68,7 @@ FAMILIES = {
         *("redemption_guards", "redemption_events"),
     },
     "order_id": {"orders"},
+    "reservation_id": {"reservations"},
     "stock_id": {"stocks"},
     "partner_id": {"partner_events", "partner_feeds"},
 }

@@ -12,7 +12,7 @@ import grpc
 import orjson
 import psycopg
 from deeptravel.ota.v1 import ota_service_pb2 as ota
-from deeptravel.ota.v1 import ota_service_pb2_grpc
+from deeptravel.ota.v1 import ota_service_pb2_grpc, reservation_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
@@ -54,9 +54,19 @@ TABLES = ("tickets", "entitlements", "batches", "snapshots", "orders", "idempote
 # Every ticket comes from one batch or order as that says, stock counts them, and none lacks
 # anything.
 CONTRADICTIONS = """
-SELECT 'stock', s.stock_id::text FROM stocks s WHERE s.sold <>
-  (SELECT coalesce(sum(quantity), 0) FROM batches b
-  WHERE (b.product_id, b.partner_id) = (s.product_id, s.partner_id))
+SELECT 'stock', s.stock_id::text FROM stocks s WHERE (s.held, s.sold) <>
+  ((SELECT coalesce(sum(quantity - activated), 0) FROM reservations r
+    WHERE r.stock_id = s.stock_id AND r.state = 'OPEN'),
+   (SELECT coalesce(sum(quantity), 0) FROM batches b WHERE b.reservation_id IS NULL
+    AND (b.product_id, b.partner_id) = (s.product_id, s.partner_id) AND s.use_date IS NULL)
+   + (SELECT coalesce(sum(activated), 0) FROM reservations r WHERE r.stock_id = s.stock_id))
+UNION ALL SELECT 'reservation', r.reservation_id::text FROM reservations r
+WHERE (r.generated, r.activated) <>
+  (SELECT count(*), count(*) FILTER (WHERE state NOT IN ('PRE_GENERATED', 'VOIDED'))
+   FROM tickets t WHERE t.reservation_id = r.reservation_id)
+UNION ALL SELECT 'unsold ticket of a reservation that has ended', t.ticket_code
+FROM tickets t JOIN reservations r USING (reservation_id)
+WHERE t.state = 'PRE_GENERATED' AND r.state <> 'OPEN' AND NOT r.voids_pending
 UNION ALL SELECT 'batch', b.batch_id::text FROM batches b WHERE b.quantity <>
   (SELECT count(*) FROM tickets t WHERE t.batch_id = b.batch_id
    AND t.ticket_id BETWEEN b.first_ticket_id AND b.first_ticket_id + b.quantity - 1)
@@ -201,6 +211,33 @@ class PartnerClient:
     def call(self, method: str, request: Any, **options: Any) -> Any:
         """Any method of the service."""
         return getattr(self.stub, method)(request, metadata=self.metadata, **options)
+
+    async def reserve(self, quantity: int = 3, **fields: Any) -> reservation_pb2.Reservation:
+        """Reserves of product 106."""
+        values: Any = {"product_id": 106, "request_id": request_id()} | fields
+        request = reservation_pb2.ReserveInventoryRequest(quantity=quantity, **values)
+        return (await self.stub.ReserveInventory(request, metadata=self.metadata)).reservation
+
+    async def reservation(self, reservation_id: str) -> reservation_pb2.Reservation:
+        """A reservation as it is now."""
+        request = reservation_pb2.GetReservationRequest(reservation_id=reservation_id)
+        return (await self.stub.GetReservation(request, metadata=self.metadata)).reservation
+
+    async def extend(
+        self, reservation_id: str, hold_seconds: int, request: str = ""
+    ) -> reservation_pb2.Reservation:
+        extension = reservation_pb2.ExtendReservationRequest(
+            reservation_id=reservation_id,
+            hold_seconds=hold_seconds,
+            request_id=request or request_id(),
+        )
+        return (await self.stub.ExtendReservation(extension, metadata=self.metadata)).reservation
+
+    async def release(self, reservation_id: str, request: str = "") -> reservation_pb2.Reservation:
+        end = reservation_pb2.ReleaseReservationRequest(
+            reservation_id=reservation_id, request_id=request or request_id()
+        )
+        return (await self.stub.ReleaseReservation(end, metadata=self.metadata)).reservation
 
     def batch(self, quantity: int = 3, **fields: Any) -> Awaitable[ota.BulkGenerateTicketsResponse]:
         values: Any = {"product_id": 106, "request_id": request_id()} | fields

@@ -42,6 +42,7 @@ def batch_request(
         distributor_id=request.distributor_id,
         sale=sale,
         valid_from_time=convert.moment(request, "valid_from_time"),
+        reservation_id=request.reservation_id,
     )
 
 
@@ -173,11 +174,14 @@ def activated(verdict: partner_tickets.ActivationVerdict) -> ota_service_pb2.Act
 
 
 def inventory(found: Inventory) -> ota_service_pb2.Inventory:
-    """The partner's stock of a product."""
+    """The partner's stock of a product, or of a departure's class or a day of it."""
     return ota_service_pb2.Inventory(
         product_id=found.product_id,
         total=found.total,
         held=found.held,
         sold=found.sold,
         available=found.available,
+        departure_id=str(found.departure_id or ""),
+        fare_class=found.fare_class or "",
+        use_date=found.use_date.isoformat() if found.use_date else "",
     )

@@ -10,11 +10,13 @@ from server.api import repeats as repeats_module
 from server.api.calls import Context
 from server.api.ota import messages
 from server.api.ota.servicer_events import EventMethods
+from server.api.ota.servicer_reservations import ReservationMethods
 from server.api.paging import paged
 from server.api.repeats import ChangingCall, changing, changing_within
 from server.identity.callers import Partner
 from server.orders import qr_codes
 from server.partners import partner_tickets
+from server.partners.rules import ReservationTerms
 from server.partners.turns import Turns
 from server.platform import clock
 from server.platform.database import Database
@@ -32,9 +34,9 @@ BATCH_SECONDS = 60
 BatchOfTickets = ota_service_pb2.ListBatchTicketsRequest | ota_service_pb2.StreamBatchTicketsRequest
 
 
-class OtaServicer(EventMethods, ota_service_pb2_grpc.OtaServiceServicer):
+class OtaServicer(EventMethods, ReservationMethods, ota_service_pb2_grpc.OtaServiceServicer):
     """The methods of OtaService; the contract documents each. Those of events are in
-    `servicer_events.py`.
+    `servicer_events.py`, of reservations in `servicer_reservations.py`.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class OtaServicer(EventMethods, ota_service_pb2_grpc.OtaServiceServicer):
         issuer: Issuer,
         *,
         zone: ZoneInfo,
+        terms: ReservationTerms,
     ) -> None:
         self._db = db
         self._repeats = repeats
         self._pages = pages
         self._issuer = issuer
         self._zone = zone
+        self._terms = terms
         self._turns = Turns()
 
     async def BulkGenerateTickets(
@@ -148,7 +152,11 @@ class OtaServicer(EventMethods, ota_service_pb2_grpc.OtaServiceServicer):
     ) -> ota_service_pb2.GetInventoryResponse:
         async with self._db.transaction() as tx:
             found = await inventory(
-                tx, partner_id=calls.caller(Partner).partner_id, product_id=request.product_id
+                tx,
+                partner_id=calls.caller(Partner).partner_id,
+                product_id=request.product_id,
+                departure_id=int(request.departure_id) if request.departure_id else None,
+                use_date=convert.day(request, "use_date"),
             )
         return ota_service_pb2.GetInventoryResponse(inventory=map(messages.inventory, found))
 

@@ -182,3 +182,20 @@ class Reason(StrEnum):
     """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
     anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
     """
+    RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
+    """FAILED_PRECONDITION. The reservation's time is over: nothing is made or activated of it any
+    more; its stock has returned, or does so within seconds. Reserve again. Metadata:
+    `reservation_id`, `expire_time` (ISO 8601).
+    """
+    RESERVATION_STATE_REFUSES = "RESERVATION_STATE_REFUSES"
+    """FAILED_PRECONDITION. The reservation is COMPLETED or RELEASED: it holds no stock. Metadata:
+    `reservation_id`, `status`.
+    """
+    RESERVATION_USED_UP = "RESERVATION_USED_UP"
+    """FAILED_PRECONDITION. There are tickets of nearly all that was reserved; so many more are not
+    left of it. Metadata: `reservation_id`, `requested`, `available`.
+    """
+    RESERVATION_TOO_LONG = "RESERVATION_TOO_LONG"
+    """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until its
+    departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
+    """

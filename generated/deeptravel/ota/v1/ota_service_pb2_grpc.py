@@ -5,6 +5,7 @@ import warnings
 
 from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__pb2
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
+from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -43,6 +44,31 @@ class OtaServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ReserveInventory = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ReserveInventory',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReserveInventoryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReserveInventoryResponse.FromString,
+                _registered_method=True)
+        self.GetReservation = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/GetReservation',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.GetReservationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.GetReservationResponse.FromString,
+                _registered_method=True)
+        self.ListReservations = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListReservations',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ListReservationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ListReservationsResponse.FromString,
+                _registered_method=True)
+        self.ExtendReservation = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ExtendReservation',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ExtendReservationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ExtendReservationResponse.FromString,
+                _registered_method=True)
+        self.ReleaseReservation = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ReleaseReservation',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReleaseReservationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReleaseReservationResponse.FromString,
+                _registered_method=True)
         self.BulkGenerateTickets = channel.unary_unary(
                 '/deeptravel.ota.v1.OtaService/BulkGenerateTickets',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.BulkGenerateTicketsRequest.SerializeToString,
@@ -116,6 +142,52 @@ class OtaServiceServicer:
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
 
+    def ReserveInventory(self, request, context):
+        """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+        of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
+        (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
+        partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
+        with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
+        DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReservation(self, request, context):
+        """Reads a reservation. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReservations(self, request, context):
+        """Lists the partner's reservations, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendReservation(self, request, context):
+        """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
+        `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseReservation(self, request, context):
+        """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock, and
+        its tickets that are not activated are VOIDED: the first 2,000 at once, the others within
+        seconds; none of them can be activated any more. Activated ones stay sold. A repeat with the
+        same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BulkGenerateTickets(self, request, context):
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
         one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
@@ -127,8 +199,13 @@ class OtaServiceServicer:
         each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
         `request_id`: it gets the batch if that was made, or makes it.
 
+        With a `reservation_id` they are made of what that holds: it stays held until they are
+        activated, and they are VOIDED when the reservation ends. Without one they count as sold at
+        once.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-        `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
+        RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,7 +240,9 @@ class OtaServiceServicer:
     def ActivateTicket(self, request, context):
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
-        currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+        currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
+        RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,6 +316,31 @@ class OtaServiceServicer:
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ReserveInventory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveInventory,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReserveInventoryRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReserveInventoryResponse.SerializeToString,
+            ),
+            'GetReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReservation,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.GetReservationRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.GetReservationResponse.SerializeToString,
+            ),
+            'ListReservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReservations,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ListReservationsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ListReservationsResponse.SerializeToString,
+            ),
+            'ExtendReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendReservation,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ExtendReservationRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ExtendReservationResponse.SerializeToString,
+            ),
+            'ReleaseReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseReservation,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReleaseReservationRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReleaseReservationResponse.SerializeToString,
+            ),
             'BulkGenerateTickets': grpc.unary_unary_rpc_method_handler(
                     servicer.BulkGenerateTickets,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.BulkGenerateTicketsRequest.FromString,
@@ -315,6 +419,141 @@ class OtaService:
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
     """
+
+    @staticmethod
+    def ReserveInventory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ReserveInventory',
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReserveInventoryRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReserveInventoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/GetReservation',
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.GetReservationRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.GetReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListReservations',
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ListReservationsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ListReservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ExtendReservation',
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ExtendReservationRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ExtendReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ReleaseReservation',
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReleaseReservationRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_reservation__pb2.ReleaseReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def BulkGenerateTickets(request,

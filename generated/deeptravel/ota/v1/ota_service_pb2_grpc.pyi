@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from deeptravel.ota.v1 import event_pb2 as _event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
+from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -42,6 +43,30 @@ class OtaServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OtaServiceAsyncStub: ...
+    ReserveInventory: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ReserveInventoryRequest, _reservation_pb2.ReserveInventoryResponse]
+    """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+    of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
+    (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
+    partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
+    with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
+    DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    """
+    GetReservation: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.GetReservationRequest, _reservation_pb2.GetReservationResponse]
+    """Reads a reservation. Reasons: NOT_FOUND."""
+    ListReservations: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ListReservationsRequest, _reservation_pb2.ListReservationsResponse]
+    """Lists the partner's reservations, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ExtendReservation: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ExtendReservationRequest, _reservation_pb2.ExtendReservationResponse]
+    """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
+    `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    """
+    ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ReleaseReservationRequest, _reservation_pb2.ReleaseReservationResponse]
+    """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock, and
+    its tickets that are not activated are VOIDED: the first 2,000 at once, the others within
+    seconds; none of them can be activated any more. Activated ones stay sold. A repeat with the
+    same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
     BulkGenerateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
     one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
@@ -53,8 +78,13 @@ class OtaServiceStub:
     each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
     `request_id`: it gets the batch if that was made, or makes it.
 
+    With a `reservation_id` they are made of what that holds: it stays held until they are
+    activated, and they are VOIDED when the reservation ends. Without one they count as sold at
+    once.
+
     Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-    `quantity` times the price), IDEMPOTENCY_MISMATCH.
+    `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
+    RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
@@ -72,7 +102,9 @@ class OtaServiceStub:
     ActivateTicket: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]
     """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
     TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
-    currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+    currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
+    RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+    IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]
     """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment
@@ -124,6 +156,30 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ReserveInventory: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ReserveInventoryRequest, _reservation_pb2.ReserveInventoryResponse]  # type: ignore[assignment]
+    """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+    of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
+    (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
+    partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
+    with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
+    DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    """
+    GetReservation: _aio.UnaryUnaryMultiCallable[_reservation_pb2.GetReservationRequest, _reservation_pb2.GetReservationResponse]  # type: ignore[assignment]
+    """Reads a reservation. Reasons: NOT_FOUND."""
+    ListReservations: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ListReservationsRequest, _reservation_pb2.ListReservationsResponse]  # type: ignore[assignment]
+    """Lists the partner's reservations, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ExtendReservation: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ExtendReservationRequest, _reservation_pb2.ExtendReservationResponse]  # type: ignore[assignment]
+    """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
+    `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    """
+    ReleaseReservation: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ReleaseReservationRequest, _reservation_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
+    """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock, and
+    its tickets that are not activated are VOIDED: the first 2,000 at once, the others within
+    seconds; none of them can be activated any more. Activated ones stay sold. A repeat with the
+    same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
     BulkGenerateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.BulkGenerateTicketsRequest, _ota_service_pb2.BulkGenerateTicketsResponse]  # type: ignore[assignment]
     """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment, under
     one price snapshot. With `activation` they are born ACTIVE and linked to one order. Answers the
@@ -135,8 +191,13 @@ class OtaServiceAsyncStub(OtaServiceStub):
     each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
     `request_id`: it gets the batch if that was made, or makes it.
 
+    With a `reservation_id` they are made of what that holds: it stays held until they are
+    activated, and they are VOIDED when the reservation ends. Without one they count as sold at
+    once.
+
     Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-    `quantity` times the price), IDEMPOTENCY_MISMATCH.
+    `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
+    RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
     """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
@@ -154,7 +215,9 @@ class OtaServiceAsyncStub(OtaServiceStub):
     ActivateTicket: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketRequest, _ota_service_pb2.ActivateTicketResponse]  # type: ignore[assignment]
     """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
     TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
-    currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+    currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
+    RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+    IDEMPOTENCY_MISMATCH.
     """
     ActivateTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ActivateTicketsRequest, _ota_service_pb2.ActivateTicketsResponse]  # type: ignore[assignment]
     """Activates up to 1,000 sold tickets, each with a verdict of its own; tickets under one payment
@@ -205,6 +268,60 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     """
 
     @_abc_1.abstractmethod
+    def ReserveInventory(
+        self,
+        request: _reservation_pb2.ReserveInventoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ReserveInventoryResponse, _abc.Awaitable[_reservation_pb2.ReserveInventoryResponse]]:
+        """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+        of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
+        (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
+        partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
+        with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
+        DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReservation(
+        self,
+        request: _reservation_pb2.GetReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.GetReservationResponse, _abc.Awaitable[_reservation_pb2.GetReservationResponse]]:
+        """Reads a reservation. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListReservations(
+        self,
+        request: _reservation_pb2.ListReservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ListReservationsResponse, _abc.Awaitable[_reservation_pb2.ListReservationsResponse]]:
+        """Lists the partner's reservations, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ExtendReservation(
+        self,
+        request: _reservation_pb2.ExtendReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ExtendReservationResponse, _abc.Awaitable[_reservation_pb2.ExtendReservationResponse]]:
+        """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
+        `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseReservation(
+        self,
+        request: _reservation_pb2.ReleaseReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_pb2.ReleaseReservationResponse, _abc.Awaitable[_reservation_pb2.ReleaseReservationResponse]]:
+        """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock, and
+        its tickets that are not activated are VOIDED: the first 2,000 at once, the others within
+        seconds; none of them can be activated any more. Activated ones stay sold. A repeat with the
+        same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
     def BulkGenerateTickets(
         self,
         request: _ota_service_pb2.BulkGenerateTicketsRequest,
@@ -220,8 +337,13 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         each. Let the deadline be a minute or more; when it has passed, repeat the call with the same
         `request_id`: it gets the batch if that was made, or makes it.
 
+        With a `reservation_id` they are made of what that holds: it stays held until they are
+        activated, and they are VOIDED when the reservation ends. Without one they count as sold at
+        once.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-        `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
+        RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -263,7 +385,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ota_service_pb2.ActivateTicketResponse, _abc.Awaitable[_ota_service_pb2.ActivateTicketResponse]]:
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
-        currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+        currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
+        RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,37 @@ from deeptravel._calls import Calls
 from deeptravel._fields import Duration, FieldMask, Moment, Struct, timestamp
 from deeptravel._method import Method
 
+_RESERVE_INVENTORY = Method(
+    "/deeptravel.ota.v1.OtaService/ReserveInventory",
+    ota.ReserveInventoryRequest,
+    ota.ReserveInventoryResponse,
+    safe=False,
+)
+_GET_RESERVATION = Method(
+    "/deeptravel.ota.v1.OtaService/GetReservation",
+    ota.GetReservationRequest,
+    ota.GetReservationResponse,
+    safe=True,
+)
+_LIST_RESERVATIONS = Method(
+    "/deeptravel.ota.v1.OtaService/ListReservations",
+    ota.ListReservationsRequest,
+    ota.ListReservationsResponse,
+    safe=True,
+    items="reservations",
+)
+_EXTEND_RESERVATION = Method(
+    "/deeptravel.ota.v1.OtaService/ExtendReservation",
+    ota.ExtendReservationRequest,
+    ota.ExtendReservationResponse,
+    safe=False,
+)
+_RELEASE_RESERVATION = Method(
+    "/deeptravel.ota.v1.OtaService/ReleaseReservation",
+    ota.ReleaseReservationRequest,
+    ota.ReleaseReservationResponse,
+    safe=False,
+)
 _BULK_GENERATE_TICKETS = Method(
     "/deeptravel.ota.v1.OtaService/BulkGenerateTickets",
     ota.BulkGenerateTicketsRequest,
@@ -102,6 +133,89 @@ class OtaService:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
+    def reserve_inventory(
+        self,
+        *,
+        product_id: int,
+        quantity: int,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        hold_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReserveInventoryResponse:
+        """Sets stock aside for the partner, without payment, until the reservation expires: of a
+        product, of a class of a departure, or of a day of use. Tickets are made of it with
+        BulkGenerateTickets (`reservation_id`). When it expires, to the second, what is not
+        activated of it returns to the partner's stock within five seconds and its tickets that are
+        not activated are VOIDED. A repeat with the same `request_id` gets the first answer.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DEPARTURE_CANCELLED, RESERVATION_TOO_LONG,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RESERVE_INVENTORY, ota.ReserveInventoryRequest(product_id=product_id, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, request_id=request_id), timeout)
+
+    def get_reservation(
+        self,
+        *,
+        reservation_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetReservationResponse:
+        """Reads a reservation. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_RESERVATION, ota.GetReservationRequest(reservation_id=reservation_id), timeout)
+
+    def list_reservations(
+        self,
+        *,
+        status: ota.ReservationState.ValueType = ota.RESERVATION_STATE_UNSPECIFIED,
+        product_id: int = 0,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListReservationsResponse:
+        """Lists the partner's reservations, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_RESERVATIONS, ota.ListReservationsRequest(status=status, product_id=product_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_reservations(
+        self,
+        *,
+        status: ota.ReservationState.ValueType = ota.RESERVATION_STATE_UNSPECIFIED,
+        product_id: int = 0,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.Reservation]:
+        """All `reservations` of list_reservations, page after page."""
+        return self._calls.pages(_LIST_RESERVATIONS, ota.ListReservationsRequest(status=status, product_id=product_id, page_size=page_size), timeout)
+
+    def extend_reservation(
+        self,
+        *,
+        reservation_id: str,
+        hold_seconds: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ExtendReservationResponse:
+        """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the
+        same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_EXTEND_RESERVATION, ota.ExtendReservationRequest(reservation_id=reservation_id, hold_seconds=hold_seconds, request_id=request_id), timeout)
+
+    def release_reservation(
+        self,
+        *,
+        reservation_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReleaseReservationResponse:
+        """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock,
+        and its tickets that are not activated are VOIDED: the first 2,000 at once, the others
+        within seconds; none of them can be activated any more. Activated ones stay sold. A repeat
+        with the same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RELEASE_RESERVATION, ota.ReleaseReservationRequest(reservation_id=reservation_id, request_id=request_id), timeout)
+
     def bulk_generate_tickets(
         self,
         *,
@@ -111,6 +225,7 @@ class OtaService:
         distributor_id: str = "",
         activation: ota.Activation | None = None,
         valid_from_time: Moment | None = None,
+        reservation_id: str = "",
         timeout: float | None = None,
     ) -> ota.BulkGenerateTicketsResponse:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment,
@@ -123,10 +238,15 @@ class OtaService:
         again each. Let the deadline be a minute or more; when it has passed, repeat the call with
         the same `request_id`: it gets the batch if that was made, or makes it.
 
+        With a `reservation_id` they are made of what that holds: it stays held until they are
+        activated, and they are VOIDED when the reservation ends. Without one they count as sold at
+        once.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is
-        not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES
+        and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time)), timeout)
+        return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
 
     def get_batch(
         self,
@@ -189,7 +309,9 @@ class OtaService:
     ) -> ota.ActivateTicketResponse:
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount
-        or currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+        or currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
+        RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ACTIVATE_TICKET, ota.ActivateTicketRequest(ticket_code=ticket_code, customer=customer, payment=payment, request_id=request_id), timeout)
 
@@ -211,10 +333,12 @@ class OtaService:
         self,
         *,
         product_id: int = 0,
+        departure_id: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> ota.GetInventoryResponse:
         """Reads the partner's stock now, from the database."""
-        return self._calls.unary(_GET_INVENTORY, ota.GetInventoryRequest(product_id=product_id), timeout)
+        return self._calls.unary(_GET_INVENTORY, ota.GetInventoryRequest(product_id=product_id, departure_id=departure_id, use_date=use_date), timeout)
 
     def list_tickets(
         self,
@@ -335,6 +459,89 @@ class AsyncOtaService:
     def __init__(self, calls: AsyncCalls) -> None:
         self._calls = calls
 
+    async def reserve_inventory(
+        self,
+        *,
+        product_id: int,
+        quantity: int,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        hold_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReserveInventoryResponse:
+        """Sets stock aside for the partner, without payment, until the reservation expires: of a
+        product, of a class of a departure, or of a day of use. Tickets are made of it with
+        BulkGenerateTickets (`reservation_id`). When it expires, to the second, what is not
+        activated of it returns to the partner's stock within five seconds and its tickets that are
+        not activated are VOIDED. A repeat with the same `request_id` gets the first answer.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DEPARTURE_CANCELLED, RESERVATION_TOO_LONG,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RESERVE_INVENTORY, ota.ReserveInventoryRequest(product_id=product_id, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, request_id=request_id), timeout)
+
+    async def get_reservation(
+        self,
+        *,
+        reservation_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetReservationResponse:
+        """Reads a reservation. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_RESERVATION, ota.GetReservationRequest(reservation_id=reservation_id), timeout)
+
+    async def list_reservations(
+        self,
+        *,
+        status: ota.ReservationState.ValueType = ota.RESERVATION_STATE_UNSPECIFIED,
+        product_id: int = 0,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListReservationsResponse:
+        """Lists the partner's reservations, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_RESERVATIONS, ota.ListReservationsRequest(status=status, product_id=product_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_reservations(
+        self,
+        *,
+        status: ota.ReservationState.ValueType = ota.RESERVATION_STATE_UNSPECIFIED,
+        product_id: int = 0,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.Reservation]:
+        """All `reservations` of list_reservations, page after page."""
+        return self._calls.pages(_LIST_RESERVATIONS, ota.ListReservationsRequest(status=status, product_id=product_id, page_size=page_size), timeout)
+
+    async def extend_reservation(
+        self,
+        *,
+        reservation_id: str,
+        hold_seconds: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ExtendReservationResponse:
+        """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the
+        same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_EXTEND_RESERVATION, ota.ExtendReservationRequest(reservation_id=reservation_id, hold_seconds=hold_seconds, request_id=request_id), timeout)
+
+    async def release_reservation(
+        self,
+        *,
+        reservation_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReleaseReservationResponse:
+        """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock,
+        and its tickets that are not activated are VOIDED: the first 2,000 at once, the others
+        within seconds; none of them can be activated any more. Activated ones stay sold. A repeat
+        with the same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RELEASE_RESERVATION, ota.ReleaseReservationRequest(reservation_id=reservation_id, request_id=request_id), timeout)
+
     async def bulk_generate_tickets(
         self,
         *,
@@ -344,6 +551,7 @@ class AsyncOtaService:
         distributor_id: str = "",
         activation: ota.Activation | None = None,
         valid_from_time: Moment | None = None,
+        reservation_id: str = "",
         timeout: float | None = None,
     ) -> ota.BulkGenerateTicketsResponse:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment,
@@ -356,10 +564,15 @@ class AsyncOtaService:
         again each. Let the deadline be a minute or more; when it has passed, repeat the call with
         the same `request_id`: it gets the batch if that was made, or makes it.
 
+        With a `reservation_id` they are made of what that holds: it stays held until they are
+        activated, and they are VOIDED when the reservation ends. Without one they count as sold at
+        once.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is
-        not `quantity` times the price), IDEMPOTENCY_MISMATCH.
+        not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES
+        and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time)), timeout)
+        return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
 
     async def get_batch(
         self,
@@ -422,7 +635,9 @@ class AsyncOtaService:
     ) -> ota.ActivateTicketResponse:
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount
-        or currency is not that of the price snapshot, see PaymentProof), IDEMPOTENCY_MISMATCH.
+        or currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
+        RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ACTIVATE_TICKET, ota.ActivateTicketRequest(ticket_code=ticket_code, customer=customer, payment=payment, request_id=request_id), timeout)
 
@@ -444,10 +659,12 @@ class AsyncOtaService:
         self,
         *,
         product_id: int = 0,
+        departure_id: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> ota.GetInventoryResponse:
         """Reads the partner's stock now, from the database."""
-        return await self._calls.unary(_GET_INVENTORY, ota.GetInventoryRequest(product_id=product_id), timeout)
+        return await self._calls.unary(_GET_INVENTORY, ota.GetInventoryRequest(product_id=product_id, departure_id=departure_id, use_date=use_date), timeout)
 
     async def list_tickets(
         self,

@@ -194,6 +194,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
     anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
     """
+    ERROR_REASON_RESERVATION_EXPIRED: _ErrorReason.ValueType  # 46
+    """FAILED_PRECONDITION. The reservation's time is over: nothing is made or activated of it any
+    more; its stock has returned, or does so within seconds. Reserve again. Metadata:
+    `reservation_id`, `expire_time` (ISO 8601).
+    """
+    ERROR_REASON_RESERVATION_STATE_REFUSES: _ErrorReason.ValueType  # 47
+    """FAILED_PRECONDITION. The reservation is COMPLETED or RELEASED: it holds no stock. Metadata:
+    `reservation_id`, `status`.
+    """
+    ERROR_REASON_RESERVATION_USED_UP: _ErrorReason.ValueType  # 48
+    """FAILED_PRECONDITION. There are tickets of nearly all that was reserved; so many more are not
+    left of it. Metadata: `reservation_id`, `requested`, `available`.
+    """
+    ERROR_REASON_RESERVATION_TOO_LONG: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until
+    its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -372,5 +389,22 @@ time or name more filters. Repeated as it is it fails again.
 ERROR_REASON_EVENTS_REMOVED: ErrorReason.ValueType  # 45
 """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
 anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+"""
+ERROR_REASON_RESERVATION_EXPIRED: ErrorReason.ValueType  # 46
+"""FAILED_PRECONDITION. The reservation's time is over: nothing is made or activated of it any
+more; its stock has returned, or does so within seconds. Reserve again. Metadata:
+`reservation_id`, `expire_time` (ISO 8601).
+"""
+ERROR_REASON_RESERVATION_STATE_REFUSES: ErrorReason.ValueType  # 47
+"""FAILED_PRECONDITION. The reservation is COMPLETED or RELEASED: it holds no stock. Metadata:
+`reservation_id`, `status`.
+"""
+ERROR_REASON_RESERVATION_USED_UP: ErrorReason.ValueType  # 48
+"""FAILED_PRECONDITION. There are tickets of nearly all that was reserved; so many more are not
+left of it. Metadata: `reservation_id`, `requested`, `available`.
+"""
+ERROR_REASON_RESERVATION_TOO_LONG: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until
+its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -62,6 +62,7 @@ class BulkGenerateTicketsRequest(_message.Message):
     DISTRIBUTOR_ID_FIELD_NUMBER: _builtins.int
     ACTIVATION_FIELD_NUMBER: _builtins.int
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product, e.g. 106."""
     quantity: _builtins.int
@@ -70,6 +71,10 @@ class BulkGenerateTicketsRequest(_message.Message):
     """Chosen by the caller, new for each batch, 1 to 64 characters."""
     distributor_id: _builtins.str
     """The downstream distributor the batch is for, up to 64 characters."""
+    reservation_id: _builtins.str
+    """The reservation to make them of, which is of the same product. Where it is for a day of use,
+    the tickets are valid from that day on, and `valid_from_time` is left out.
+    """
     @_builtins.property
     def activation(self) -> Global___Activation:
         """If set, the tickets are sold already and born ACTIVE."""
@@ -90,10 +95,11 @@ class BulkGenerateTicketsRequest(_message.Message):
         distributor_id: _builtins.str = ...,
         activation: Global___Activation | None = ...,
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
+        reservation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "valid_from_time", b"valid_from_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "distributor_id", b"distributor_id", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "valid_from_time", b"valid_from_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "distributor_id", b"distributor_id", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "reservation_id", b"reservation_id", "valid_from_time", b"valid_from_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -572,7 +578,9 @@ class ActivationVerdict(_message.Message):
     order_id: _builtins.str
     """The ticket's order; empty if it has none."""
     reason: _builtins.str
-    """Why it was not activated: NOT_FOUND, TICKET_STATE_REFUSES or PAYMENT_MISMATCH; empty if it was."""
+    """Why it was not activated: NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH, RESERVATION_EXPIRED
+    or RESERVATION_STATE_REFUSES; empty if it was.
+    """
     @_builtins.property
     def payment_mismatch(self) -> Global___PaymentMismatch:
         """With PAYMENT_MISMATCH: what was to be paid, and what was."""
@@ -662,16 +670,24 @@ class GetInventoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Only this product; all of the partner's if 0."""
+    departure_id: _builtins.str
+    """The stock of this departure, by class; else that of no single departure."""
+    use_date: _builtins.str
+    """The stock of this day of use, YYYY-MM-DD; else that of no single day."""
     def __init__(
         self,
         *,
         product_id: _builtins.int = ...,
+        departure_id: _builtins.str = ...,
+        use_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_id", b"product_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -679,7 +695,7 @@ Global___GetInventoryRequest: _TypeAlias = GetInventoryRequest  # noqa: Y015
 
 @_typing.final
 class Inventory(_message.Message):
-    """Stock of one product."""
+    """Stock of one product, or of a class of one departure or one day of use of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -688,16 +704,25 @@ class Inventory(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     SOLD_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     total: _builtins.int
     """Allotted to the partner."""
     held: _builtins.int
-    """Set aside for what is not sold yet."""
+    """Set aside by reservations, as far as their tickets are not activated."""
     sold: _builtins.int
-    """Sold or pre-generated."""
+    """Sold, or pre-generated without a reservation."""
     available: _builtins.int
     """What can still be taken: total - held - sold."""
+    departure_id: _builtins.str
+    """The departure; empty if it is of none."""
+    fare_class: _builtins.str
+    """The class of the departure; empty if it is of none."""
+    use_date: _builtins.str
+    """The day of use, YYYY-MM-DD; empty if it is for any day."""
     def __init__(
         self,
         *,
@@ -706,10 +731,13 @@ class Inventory(_message.Message):
         held: _builtins.int = ...,
         sold: _builtins.int = ...,
         available: _builtins.int = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "held", b"held", "product_id", b"product_id", "sold", b"sold", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "departure_id", b"departure_id", "fare_class", b"fare_class", "held", b"held", "product_id", b"product_id", "sold", b"sold", "total", b"total", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -724,7 +752,7 @@ class GetInventoryResponse(_message.Message):
     INVENTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def inventory(self) -> _containers.RepeatedCompositeFieldContainer[Global___Inventory]:
-        """One for each product, by product_id."""
+        """One for each product, by product_id, or for each class of the departure."""
 
     def __init__(
         self,

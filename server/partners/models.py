@@ -1,0 +1,80 @@
+"""Reservations: stock that partners set aside without payment, until they make tickets of it and
+sell these (DOMAIN, OTA partners).
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+)
+
+from server.platform.database import metadata
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("reservation_id", Uuid, primary_key=True),
+    Column("partner_id", Integer, nullable=False),
+    # what it is of: the stock, and what that is the stock of
+    Column("stock_id", BigInteger, nullable=False),
+    Column("product_id", Integer, nullable=False),
+    Column("departure_id", BigInteger),
+    Column("fare_class", Text),
+    Column("use_date", Date),
+    Column("quantity", Integer, nullable=False),
+    # of the quantity: what there are tickets of, and what of these are sold. While it is OPEN the
+    # stock holds quantity - activated
+    Column("generated", Integer, nullable=False, server_default="0"),
+    Column("activated", Integer, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False),
+    Column("expire_time", DateTime(timezone=True), nullable=False),
+    # no extension goes beyond it
+    Column("max_expire_time", DateTime(timezone=True), nullable=False),
+    # when the partner is warned that it expires; none when that is done
+    Column("warn_time", DateTime(timezone=True)),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    # when it was completed, released or found to be expired
+    Column("close_time", DateTime(timezone=True)),
+    # closed, with tickets that are still to be VOIDED
+    Column("voids_pending", Boolean, nullable=False, server_default="false"),
+    CheckConstraint("state IN ('OPEN', 'COMPLETED', 'RELEASED', 'EXPIRED')", name="state"),
+    CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint(
+        "activated >= 0 AND activated <= generated AND generated <= quantity", name="parts"
+    ),
+    CheckConstraint("(state = 'COMPLETED') = (activated = quantity)", name="completed"),
+    CheckConstraint("(state = 'OPEN') = (close_time IS NULL)", name="closed"),
+    CheckConstraint("expire_time <= max_expire_time", name="max_expire_time"),
+    CheckConstraint(
+        "NOT voids_pending OR state IN ('RELEASED', 'EXPIRED')", name="voids_of_closed"
+    ),
+)
+Index(
+    "ix_reservations_partner_id",
+    reservations.c.partner_id,
+    reservations.c.create_time.desc(),
+    reservations.c.reservation_id.desc(),
+)
+Index(
+    "ix_reservations_expire_time",
+    reservations.c.expire_time,
+    postgresql_where=reservations.c.state == "OPEN",
+)
+Index(
+    "ix_reservations_warn_time",
+    reservations.c.warn_time,
+    postgresql_where=reservations.c.warn_time.is_not(None),
+)
+Index(
+    "ix_reservations_voids_pending",
+    reservations.c.reservation_id,
+    postgresql_where=reservations.c.voids_pending,
+)

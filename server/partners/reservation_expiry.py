@@ -1,0 +1,160 @@
+"""Reservations whose time is over: they are closed, their stock is given back and their tickets are
+VOIDED, by whichever process comes first; before that their partners are warned.
+
+Every process looks each second, so stock is back within five of its time, also when the process
+that made the reservation is dead (DOMAIN, Stock). The stock goes first, tickets follow in chunks:
+nobody can sell them any more. A reservation whose row somebody has locked is passed over and looked
+at again.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from server.partners import reservations
+from server.partners.reservations import EXPIRED
+from server.platform import clock
+from server.platform.database import Database, wait_for_locks
+from server.platform.driver_errors import LockedError
+from server.platform.errors import DomainError
+from server.platform.loops import Loops, Polling
+from server.platform.statements import Statement, run
+
+LOOK_SECONDS = 1.0
+CHUNK = 200
+"""Reservations closed in one transaction, whose locks others wait for."""
+SHORT_LOCK_SECONDS = 0.1
+"""So long a reservation waits for its stock when others must not wait for it."""
+ACTOR = "system"
+
+log = structlog.get_logger()
+
+
+class _Due(NamedTuple):
+    expired: bool
+    voids: bool
+    warnings: bool
+
+
+_ANY_DUE = Statement(
+    """
+SELECT
+  EXISTS (SELECT FROM reservations WHERE state = 'OPEN' AND expire_time <= $1::timestamptz),
+  EXISTS (SELECT FROM reservations WHERE voids_pending),
+  EXISTS (SELECT FROM reservations WHERE warn_time <= $1::timestamptz)
+""",
+    _Due,
+)
+_LOCK_EXPIRED = Statement(
+    """
+SELECT reservation_id FROM reservations WHERE state = 'OPEN' AND expire_time <= $1::timestamptz
+ORDER BY expire_time LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED
+""",
+    UUID,
+)
+_LOCK_ONE = Statement(
+    """
+SELECT reservation_id FROM reservations WHERE reservation_id = $1::uuid AND state = 'OPEN'
+FOR NO KEY UPDATE SKIP LOCKED
+""",
+    UUID,
+)
+_LOCK_CLOSED = Statement(
+    """
+SELECT reservation_id FROM reservations WHERE voids_pending
+ORDER BY reservation_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+""",
+    UUID,
+)
+_WARN = Statement(
+    """
+WITH due AS MATERIALIZED (
+  SELECT reservation_id FROM reservations WHERE warn_time <= $1::timestamptz
+  ORDER BY warn_time LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE reservations r SET warn_time = NULL FROM due
+WHERE r.reservation_id = due.reservation_id RETURNING r.reservation_id
+""",
+    UUID,
+)
+
+
+class ReservationExpiry:
+    """Closes reservations in time, from `start` to `stop`."""
+
+    def __init__(self, db: Database, loops: Loops | None = None) -> None:
+        self._db = db
+        self._loop = (loops or Loops()).add(
+            "reservation-expiry", Polling(self.look, LOOK_SECONDS, tolerated=(DomainError,))
+        )
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Ends it, when the transaction under way is done."""
+        await self._loop.end()
+
+    async def look(self) -> None:
+        """Does all that is due now. Raises DATABASE_UNAVAILABLE, CONFLICT."""
+        async with self._db.pipeline() as pipeline, pipeline.autocommit():
+            (due,) = await run(pipeline, _ANY_DUE(clock.now()))
+        if due.expired and (closed := await self._close_all()):
+            log.info("reservations.expired", reservations=closed)
+        if due.warnings:
+            await self._warn_all()
+        if due.voids or due.expired:
+            await self._void_all()
+
+    async def _close_all(self) -> int:
+        closed = 0
+        while not self._loop.is_ending:
+            try:
+                done = await self._close_chunk(clock.now())
+            except LockedError:
+                return closed + await self._one_by_one(clock.now())
+            closed += done
+            if done < CHUNK:
+                break
+        return closed
+
+    async def _close_chunk(self, now: datetime) -> int:
+        async with self._db.transaction() as tx:
+            due = await run(tx, _LOCK_EXPIRED(now, CHUNK))
+            return len(await reservations.close(tx, due, EXPIRED, now=now))
+
+    async def _one_by_one(self, now: datetime) -> int:
+        """Closes each in a transaction of its own: those whose stock somebody has locked stay."""
+        closed = 0
+        async with self._db.transaction() as tx:
+            due = await run(tx, _LOCK_EXPIRED(now, CHUNK))
+        for reservation_id in due:
+            try:
+                async with self._db.transaction() as tx:
+                    await wait_for_locks(tx, seconds=SHORT_LOCK_SECONDS)
+                    locked = await run(tx, _LOCK_ONE(reservation_id))
+                    closed += len(await reservations.close(tx, locked, EXPIRED, now=now))
+            except LockedError as error:
+                log.warning(
+                    "reservations.expiry_failed",
+                    reservation_id=str(reservation_id),
+                    error=error.message,
+                )
+        return closed
+
+    async def _void_all(self) -> None:
+        more = True
+        while more and not self._loop.is_ending:
+            async with self._db.transaction() as tx:
+                locked = await run(tx, _LOCK_CLOSED())
+                for reservation_id in locked:
+                    await reservations.void(tx, reservation_id, actor=ACTOR, now=clock.now())
+                more = bool(locked)
+
+    async def _warn_all(self) -> None:
+        more = True
+        while more and not self._loop.is_ending:
+            async with self._db.transaction() as tx:
+                more = len(await run(tx, _WARN(clock.now(), CHUNK))) == CHUNK

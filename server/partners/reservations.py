@@ -1,0 +1,440 @@
+"""Reservations: stock that a partner sets aside without payment, makes tickets of and sells.
+
+What is reserved is `held` in the partner's stock until a ticket of it is activated, which makes it
+`sold`. The row of the reservation says what of it is still held, and is locked, or changed by one
+guarded UPDATE, before the stock is: so its end, its tickets' activation and their generation take
+turns. In all transactions the reservation comes first, then its tickets, then the stock. After its
+second nothing is made or activated of it, whether or not it was closed by then (DOMAIN, OTA
+partners; Stock).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import sales as catalog
+from server.identity.callers import Partner
+from server.partners import rules
+from server.partners.models import reservations
+from server.partners.rules import ReservationTerms
+from server.platform import clock
+from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.statements import Command, Statement, run, run_together
+from server.stock import holds, inventory
+from server.tickets import reserved_tickets, tickets
+
+OPEN, COMPLETED, RELEASED, EXPIRED = "OPEN", "COMPLETED", "RELEASED", "EXPIRED"
+
+
+class Reservation(NamedTuple):
+    """A reservation: of `quantity` there are `generated` tickets, of which `activated` are sold.
+
+    Of a product, or of a class of a departure or one day of use of it.
+    """
+
+    reservation_id: UUID
+    partner_id: int
+    stock_id: int
+    product_id: int
+    departure_id: int | None
+    fare_class: str | None
+    use_date: date | None
+    quantity: int
+    generated: int
+    activated: int
+    state: str
+    expire_time: datetime
+    max_expire_time: datetime
+    create_time: datetime
+    close_time: datetime | None
+
+    def state_at(self, now: datetime) -> str:
+        """Its state for a reader: EXPIRED from its second on, also before it was closed."""
+        return EXPIRED if rules.is_over(self.state, self.expire_time, now) else self.state
+
+    def refusal(self, now: datetime) -> DomainError | None:
+        """Why nothing can be done with it any more; None while it is open."""
+        if rules.is_over(self.state, self.expire_time, now):
+            return DomainError(
+                Reason.RESERVATION_EXPIRED,
+                f"reservation {self.reservation_id} expired at {self.expire_time.isoformat()};"
+                " reserve again",
+                reservation_id=self.reservation_id,
+                expire_time=self.expire_time.isoformat(),
+            )
+        if self.state == OPEN:
+            return None
+        return DomainError(
+            Reason.RESERVATION_STATE_REFUSES,
+            f"reservation {self.reservation_id} is {self.state}; only an OPEN one can be used",
+            reservation_id=self.reservation_id,
+            status=self.state,
+        )
+
+    def require_open(self, now: datetime) -> None:
+        """Raises RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES."""
+        if error := self.refusal(now):
+            raise error
+
+    def require_left(self, quantity: int) -> None:
+        """Raises RESERVATION_USED_UP where there are tickets of more than the rest already."""
+        left = self.quantity - self.generated
+        if quantity > left:
+            raise DomainError(
+                Reason.RESERVATION_USED_UP,
+                f"quantity: {quantity} tickets were asked for, the reservation has {left} left",
+                reservation_id=self.reservation_id,
+                requested=quantity,
+                available=left,
+            )
+
+
+COLUMNS = ", ".join(Reservation._fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a partner wants to reserve: of a product, or of a class of one departure or one day of
+    use of it. Without `hold_seconds` for as long as the stock's terms say.
+    """
+
+    product_id: int
+    departure_id: int | None
+    fare_class: str
+    use_date: date | None
+    quantity: int
+    hold_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationFilter:
+    """Which reservations; empty takes all. `state` is the one that a reader sees."""
+
+    state: str = ""
+    product_id: int = 0
+
+
+_ADD = Statement(
+    f"""
+INSERT INTO reservations
+  ({COLUMNS}, warn_time)
+VALUES ($1::uuid, $2::int, $3::bigint, $4::int, $5::bigint, $6, $7::date, $8::int, 0, 0, 'OPEN',
+  $9::timestamptz, $10::timestamptz, $11::timestamptz, NULL, $12::timestamptz)
+"""  # noqa: S608 - our own columns
+)
+_LOCK = Statement(
+    f"""
+SELECT {COLUMNS} FROM reservations WHERE reservation_id = $1::uuid AND partner_id = $2::int
+FOR NO KEY UPDATE
+""",  # noqa: S608
+    Reservation,
+)
+# in the order of their ids, before their tickets
+_LOCK_OF_TICKETS = Statement(
+    f"""
+SELECT {COLUMNS} FROM reservations WHERE reservation_id = ANY(ARRAY(
+  SELECT reservation_id FROM tickets WHERE ticket_id = ANY($1::bigint[]) AND partner_id = $2::int))
+ORDER BY reservation_id FOR NO KEY UPDATE
+""",  # noqa: S608
+    Reservation,
+)
+_GENERATE = Statement(
+    f"""
+UPDATE reservations SET generated = generated + $2::int, activated = activated + $3::int,
+  state = CASE WHEN activated + $3::int = quantity THEN 'COMPLETED' ELSE state END,
+  close_time = CASE WHEN activated + $3::int = quantity THEN $4::timestamptz END,
+  warn_time = CASE WHEN activated + $3::int < quantity THEN warn_time END
+WHERE reservation_id = $1::uuid AND state = 'OPEN' AND expire_time > $4::timestamptz
+  AND generated + $2::int <= quantity
+RETURNING {COLUMNS}
+""",  # noqa: S608
+    Reservation,
+)
+_ACTIVATE = Statement(
+    """
+UPDATE reservations r SET activated = r.activated + v.quantity,
+  state = CASE WHEN r.activated + v.quantity = r.quantity THEN 'COMPLETED' ELSE r.state END,
+  close_time = CASE WHEN r.activated + v.quantity = r.quantity THEN $1::timestamptz END,
+  warn_time = CASE WHEN r.activated + v.quantity < r.quantity THEN r.warn_time END
+FROM unnest($2::uuid[], $3::int[]) AS v (reservation_id, quantity)
+WHERE r.reservation_id = v.reservation_id AND r.state = 'OPEN'
+  AND r.expire_time > $1::timestamptz AND r.activated + v.quantity <= r.generated
+RETURNING r.reservation_id
+""",
+    UUID,
+)
+_EXTEND = Statement(
+    f"""
+UPDATE reservations SET expire_time = $2::timestamptz, warn_time = $3::timestamptz
+WHERE reservation_id = $1::uuid AND state = 'OPEN' AND expire_time > $4::timestamptz
+RETURNING {COLUMNS}
+""",  # noqa: S608
+    Reservation,
+)
+_CLOSE = Statement(
+    f"""
+UPDATE reservations SET state = $2, close_time = $3::timestamptz, warn_time = NULL,
+  voids_pending = generated > activated
+WHERE reservation_id = ANY($1::uuid[]) AND state = 'OPEN'
+RETURNING {COLUMNS}
+""",  # noqa: S608
+    Reservation,
+)
+_VOIDED = Statement("UPDATE reservations SET voids_pending = false WHERE reservation_id = $1::uuid")
+MAX_VOIDED = 2_000
+"""Tickets voided in one transaction: some 50 ms, for which each is locked."""
+
+
+async def reserve(
+    tx: AsyncConnection,
+    partner: Partner,
+    wanted: Wanted,
+    *,
+    terms: ReservationTerms,
+    zone: ZoneInfo,
+    now: datetime,
+) -> Reservation:
+    """Holds a quantity of the partner's stock until the reservation's end.
+
+    Stock is taken last, so that its row is not locked for longer than need be. Raises SOLD_OUT,
+    PRODUCT_NOT_ON_SALE, DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, INVALID_FIELD.
+    """
+    _require_one_subject(wanted)
+    found = await catalog.reservable(
+        tx,
+        partner_id=partner.partner_id,
+        product_id=wanted.product_id,
+        departure_id=wanted.departure_id,
+        fare_class=wanted.fare_class,
+        use_date=wanted.use_date,
+        zone=zone,
+        now=now,
+    )
+    of_stock = terms.of_stock(found.hold_seconds, found.max_hold_seconds)
+    seconds = of_stock.hold_seconds if wanted.hold_seconds is None else wanted.hold_seconds
+    times = rules.reservation_times(now, seconds, of_stock, found.end_time)
+    if seconds > of_stock.max_hold_seconds:
+        raise _too_long(times.max_expire_time)
+    new = Reservation(
+        uuid4(),
+        partner.partner_id,
+        found.stock_id,
+        found.product_id,
+        wanted.departure_id,
+        wanted.fare_class or None,
+        wanted.use_date,
+        wanted.quantity,
+        0,
+        0,
+        OPEN,
+        times.expire_time,
+        times.max_expire_time,
+        now,
+        None,
+    )
+    await run(tx, _ADD(*new[:8], *new[11:14], times.warn_time))
+    await inventory.hold(
+        tx, new.stock_id, product_id=new.product_id, quantity=new.quantity, now=now
+    )
+    return new
+
+
+def _require_one_subject(wanted: Wanted) -> None:
+    if wanted.departure_id is not None and wanted.use_date is not None:
+        raise invalid("use_date", "send this, or departure_id with fare_class")
+    if bool(wanted.fare_class) != (wanted.departure_id is not None):
+        missing = "departure_id" if wanted.fare_class else "fare_class"
+        raise invalid(missing, "is missing; a departure's stock is named with its class")
+
+
+def _too_long(max_expire_time: datetime) -> DomainError:
+    return DomainError(
+        Reason.RESERVATION_TOO_LONG,
+        f"hold_seconds: it may last until {max_expire_time.isoformat()} at the most",
+        max_expire_time=max_expire_time.isoformat(),
+    )
+
+
+async def get(tx: AsyncConnection, partner: Partner, reservation_id: str) -> Reservation:
+    """A partner's reservation by the text of its id. Raises NOT_FOUND."""
+    query = select(*[reservations.c[name] for name in Reservation._fields]).where(
+        reservations.c.reservation_id == _id(reservation_id),
+        reservations.c.partner_id == partner.partner_id,
+    )
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise not_found("reservation", reservation_id)
+    return Reservation(*row)
+
+
+async def list_page(
+    tx: AsyncConnection,
+    partner_id: int,
+    wanted: ReservationFilter,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+    now: datetime,
+) -> list[Reservation]:
+    """Up to `limit` of a partner's reservations that were made before `before`, newest first."""
+    columns = reservations.c
+    query = select(*[columns[name] for name in Reservation._fields]).where(
+        columns.partner_id == partner_id
+    )
+    over = (columns.state == OPEN) & (columns.expire_time <= now)
+    if wanted.state == EXPIRED:
+        query = query.where((columns.state == EXPIRED) | over)
+    elif wanted.state:
+        query = query.where(columns.state == wanted.state, ~over)
+    if wanted.product_id:
+        query = query.where(columns.product_id == wanted.product_id)
+    position = columns.create_time, columns.reservation_id
+    if before:
+        query = query.where(tuple_(*position) < tuple_(*before))
+    query = query.order_by(*[column.desc() for column in position]).limit(limit)
+    return [Reservation(*row) for row in await tx.execute(query)]
+
+
+async def extend(
+    tx: AsyncConnection,
+    partner: Partner,
+    reservation_id: str,
+    *,
+    hold_seconds: int,
+    terms: ReservationTerms,
+) -> Reservation:
+    """Has a reservation end so many seconds from now, unless it ends later than that anyway.
+
+    Raises NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG.
+    """
+    was = await lock(tx, partner, reservation_id)
+    now = clock.now()
+    was.require_open(now)
+    expire_time = now + timedelta(seconds=hold_seconds)
+    if expire_time > was.max_expire_time:
+        raise _too_long(was.max_expire_time)
+    if expire_time <= was.expire_time:
+        return was
+    warn_time = rules.warn_time(now, expire_time, terms)
+    (extended,) = await run(tx, _EXTEND(was.reservation_id, expire_time, warn_time, now))
+    return extended
+
+
+async def release(
+    tx: AsyncConnection, partner: Partner, reservation_id: str, *, now: datetime
+) -> Reservation:
+    """Ends a reservation: what is not activated of it returns to the stock; its tickets that are
+    not are VOIDED by `void`, at once as far as it goes, the rest soon after.
+
+    Raises NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES.
+    """
+    was = await lock(tx, partner, reservation_id)
+    was.require_open(clock.now())
+    (closed,) = await close(tx, [was.reservation_id], RELEASED, now=now)
+    if closed.generated > closed.activated:
+        await void(tx, closed.reservation_id, actor=partner.key, now=now)
+    return closed
+
+
+async def lock(tx: AsyncConnection, partner: Partner, reservation_id: str) -> Reservation:
+    """A partner's reservation, locked until the end of the transaction. Raises NOT_FOUND."""
+    found = await run(tx, _LOCK(_id(reservation_id), partner.partner_id))
+    if not found:
+        raise not_found("reservation", reservation_id)
+    return found[0]
+
+
+async def close(
+    tx: AsyncConnection, reservation_ids: Collection[UUID], state: str, *, now: datetime
+) -> list[Reservation]:
+    """Ends those of locked reservations that are open, and returns what is not activated of them
+    to their stocks, whose rows stay locked until the commit.
+    """
+    closed = await run(tx, _CLOSE(sorted(reservation_ids), state, now))
+    held: dict[int, int] = {}
+    for each in closed:
+        held[each.stock_id] = held.get(each.stock_id, 0) + each.quantity - each.activated
+    await run(tx, holds.return_held(held, now=now))
+    return closed
+
+
+async def void(tx: AsyncConnection, reservation_id: UUID, *, actor: str, now: datetime) -> bool:
+    """Voids up to MAX_VOIDED tickets of a reservation that is locked and closed; whether there may
+    be others.
+    """
+    found = await run(tx, reserved_tickets.pre_generated(reservation_id, limit=MAX_VOIDED))
+    await tickets.move(
+        tx, found, ("PRE_GENERATED",), "VOIDED", action="voided", actor=actor, now=now
+    )
+    if len(found) == MAX_VOIDED:
+        return True
+    await run(tx, _VOIDED(reservation_id))
+    return False
+
+
+async def take_generated(
+    tx: AsyncConnection, reservation: Reservation, quantity: int, *, activated: bool
+) -> None:
+    """Counts tickets that were made of a reservation, and sells them if they are `activated`.
+
+    Call it last: reservation and stock stay locked until the commit. Raises RESERVATION_EXPIRED
+    (also when its second came while the tickets were made), RESERVATION_STATE_REFUSES,
+    RESERVATION_USED_UP.
+    """
+    now, sold = clock.now(), quantity if activated else 0
+    taken = await run(tx, _GENERATE(reservation.reservation_id, quantity, sold, now))
+    if not taken:
+        query = select(*[reservations.c[name] for name in Reservation._fields]).where(
+            reservations.c.reservation_id == reservation.reservation_id
+        )
+        became = Reservation(*(await tx.execute(query)).one())
+        became.require_open(clock.now())
+        became.require_left(quantity)
+    if sold:
+        await run(tx, holds.sell_held({reservation.stock_id: sold}, now=now))
+
+
+def lock_of_tickets(ticket_ids: Sequence[int], partner_id: int) -> Command[Reservation]:
+    """Locks the reservations that a partner's tickets were made of, in the order of their ids: to
+    be run before the tickets are locked, as whoever voids them does.
+    """
+    return _LOCK_OF_TICKETS(ticket_ids, partner_id)
+
+
+async def take_activated(
+    tx: AsyncConnection,
+    locked: Collection[Reservation],
+    quantities: dict[UUID, int],
+    *,
+    now: datetime,
+) -> None:
+    """Sells tickets that are activated: what their locked reservations hold of the stocks. Call it
+    last. `now` is a time at which these were open.
+    """
+    if not quantities:
+        return
+    sold: dict[int, int] = {}
+    for each in locked:
+        if each.reservation_id in quantities:
+            quantity = quantities[each.reservation_id]
+            sold[each.stock_id] = sold.get(each.stock_id, 0) + quantity
+    counted, moved = await run_together(
+        tx,
+        _ACTIVATE.of_rows(sorted(quantities.items()), now),
+        holds.sell_held(sold, now=now),
+    )
+    assert (len(counted), len(moved)) == (len(quantities), len(sold)), "they are locked, and open"
+
+
+def _id(reservation_id: str) -> UUID:
+    try:
+        return UUID(reservation_id)
+    except ValueError:
+        raise not_found("reservation", reservation_id) from None
