@@ -87,6 +87,31 @@ FROM merchants LIMIT 1
         "stock",
         "UPDATE stocks SET held = held + 1 WHERE departure_id IS NOT NULL AND held + sold < total",
     ),
+    ("stock", f"UPDATE stocks SET held = held + 1 WHERE {PARTNERS}"),
+    ("reservations", "UPDATE reservations SET generated = generated + 1 WHERE state = 'OPEN'"),
+    (
+        "reservations",
+        """
+UPDATE reservations SET activated = activated + 1, quantity = quantity + 1,
+  generated = generated + 1 WHERE state = 'RELEASED'
+""",
+    ),
+    (
+        "reservations",
+        (
+            "UPDATE tickets SET state = 'PRE_GENERATED' WHERE state = 'VOIDED'"
+            " AND reservation_id IS NOT NULL"
+        ),
+    ),
+    (
+        "reservations",
+        (
+            "UPDATE tickets SET reservation_id = gen_random_uuid() WHERE ticket_id ="
+            " (SELECT min(ticket_id) FROM tickets WHERE reservation_id IS NULL AND partner_id > 0"
+            " AND state = 'PRE_GENERATED');"
+            f"UPDATE stocks SET sold = sold - 1 WHERE {PARTNERS}"
+        ),
+    ),
     ("promotion-caps", f"UPDATE stocks SET sold = sold + 1 WHERE {CAP}"),
     (
         "promotion-caps",

@@ -268,7 +268,7 @@ async def _changed(played: Played) -> None:
 
 
 async def _partners(played: Played) -> None:
-    """A partner's batches, of a product with a shared entitlement."""
+    """A partner's batches and reservations, of a product with a shared entitlement."""
     await played.world.sql(
         "INSERT INTO partner_keys (key_id, partner_id, secret_hash, create_time) VALUES (%s, 1,"
         " %s, now())",
@@ -280,6 +280,12 @@ async def _partners(played: Played) -> None:
     await client.activate(codes[0], payment=payment(amount_minor=50_000, currency_code="CNY"))
     paid = payment("PAY-2", amount_minor=100_000, currency_code="CNY")
     await client.batch(2, activation=ota.Activation(customer=customer(), payment=paid))
+    for quantity, ending in ((4, None), (3, client.release)):
+        made = await client.reserve(quantity)
+        codes = await client.codes(2, reservation_id=made.reservation_id)
+        await client.activate(codes[0], payment=payment(amount_minor=50_000, currency_code="CNY"))
+        if ending:
+            await ending(made.reservation_id)
 
 
 async def _notices(played: Played) -> None:

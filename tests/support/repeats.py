@@ -20,6 +20,7 @@ from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
 from deeptravel.common.v1 import options_pb2
 from deeptravel.ota.v1 import event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
+from deeptravel.ota.v1 import reservation_pb2
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
     order_pb2,
@@ -201,6 +202,23 @@ async def _batch(_market: Market, _client: PartnerClient) -> Message:
     return ota.BulkGenerateTicketsRequest(product_id=106, quantity=3)
 
 
+async def _reserve(_market: Market, _client: PartnerClient) -> Message:
+    return reservation_pb2.ReserveInventoryRequest(product_id=106, quantity=3)
+
+
+async def _extension(_market: Market, client: PartnerClient) -> Message:
+    made = await client.reserve(3)
+    return reservation_pb2.ExtendReservationRequest(
+        reservation_id=made.reservation_id, hold_seconds=100_000
+    )
+
+
+async def _release(_market: Market, client: PartnerClient) -> Message:
+    made = await client.reserve(3)
+    await client.codes(2, reservation_id=made.reservation_id)
+    return reservation_pb2.ReleaseReservationRequest(reservation_id=made.reservation_id)
+
+
 async def _activation(_market: Market, client: PartnerClient) -> Message:
     (code,) = await client.codes(1)
     return ota.ActivateTicketRequest(ticket_code=code, customer=customer(), payment=payment())
@@ -234,6 +252,9 @@ async def _events(market: Market, client: PartnerClient) -> Message:
 
 
 PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
+    "ReserveInventory": _reserve,
+    "ExtendReservation": _extension,
+    "ReleaseReservation": _release,
     "BulkGenerateTickets": _batch,
     "AcknowledgeEvents": _events,
     "ActivateTicket": _activation,

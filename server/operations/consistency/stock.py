@@ -1,4 +1,6 @@
-"""What is held and sold of every stock, and the batches made of it. (DOMAIN: Stock)."""
+"""What is held and sold of every stock, the reservations that hold it, and the batches made of it.
+(DOMAIN: Stock; OTA partners).
+"""
 
 from server.operations.consistency.invariant import Invariant
 from server.operations.consistency.rows import KEPT, TAKEN
@@ -6,17 +8,25 @@ from server.operations.consistency.rows import KEPT, TAKEN
 STOCK = (
     Invariant(
         "stock",
-        "held and sold of every stock are what waiting orders hold and what kept tickets took,"
-        " partners' included",
+        "held and sold of every stock are what waiting orders and open reservations hold and what"
+        " kept tickets took, partners' included: those of a reservation when they are activated",
         f"""
-WITH taken AS ({TAKEN}), counted AS (
+WITH taken AS ({TAKEN}), parts AS (
   SELECT stock_id, count(*) FILTER (WHERE how = 'held' AND has_own_place) AS held,
     count(*) FILTER (WHERE how = 'sold') AS sold
   FROM taken GROUP BY stock_id
   UNION ALL
   SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t
-  WHERE t.partner_id > 0 AND {KEPT}
+  WHERE t.partner_id > 0 AND t.reservation_id IS NULL AND {KEPT}
   GROUP BY t.product_id, t.partner_id
+  UNION ALL
+  SELECT r.stock_id, 0, count(*) FROM tickets t JOIN reservations r USING (reservation_id)
+  WHERE t.state <> 'PRE_GENERATED' AND {KEPT} GROUP BY r.stock_id
+  UNION ALL
+  SELECT stock_id, sum(quantity - activated), 0 FROM reservations WHERE state = 'OPEN'
+  GROUP BY stock_id
+), counted AS (
+  SELECT stock_id, sum(held) AS held, sum(sold) AS sold FROM parts GROUP BY stock_id
 )
 SELECT 'stock ' || coalesce(s.stock_id, c.stock_id),
   format('held %s and sold %s, counted %s and %s', coalesce(s.held, 0), coalesce(s.sold, 0),
@@ -54,6 +64,27 @@ SELECT 'promotion ' || (coalesce(s.stock_id, c.stock_id) >> 20 & 2147483647),
     coalesce(c.held, 0), coalesce(c.sold, 0))
 FROM (SELECT * FROM stocks WHERE promotion_id IS NOT NULL) s FULL JOIN counted c USING (stock_id)
 WHERE (coalesce(s.held, 0), coalesce(s.sold, 0)) <> (coalesce(c.held, 0), coalesce(c.sold, 0))
+""",
+    ),
+    Invariant(
+        "reservations",
+        "a reservation has counted its tickets and those that were activated of them; when it has"
+        " ended, the others are VOIDED or about to be",
+        """
+WITH counted AS (
+  SELECT reservation_id, count(*) FILTER (WHERE state <> 'VOIDED') AS generated,
+    count(*) FILTER (WHERE state NOT IN ('PRE_GENERATED', 'VOIDED')) AS activated,
+    count(*) FILTER (WHERE state = 'PRE_GENERATED') AS unsold
+  FROM tickets WHERE reservation_id IS NOT NULL GROUP BY 1
+)
+SELECT 'reservation ' || coalesce(r.reservation_id, c.reservation_id),
+  format('%s: generated %s and activated %s, counted %s and %s, %s not activated',
+    coalesce(r.state, 'none'), r.generated, r.activated, coalesce(c.generated, 0),
+    coalesce(c.activated, 0), coalesce(c.unsold, 0))
+FROM reservations r FULL JOIN counted c USING (reservation_id)
+WHERE r.reservation_id IS NULL OR r.activated <> coalesce(c.activated, 0)
+  OR r.state IN ('OPEN', 'COMPLETED') AND r.generated <> coalesce(c.generated, 0)
+  OR r.state <> 'OPEN' AND NOT r.voids_pending AND coalesce(c.unsold, 0) > 0
 """,
     ),
     Invariant(
