@@ -99,7 +99,7 @@ COLUMNS = ", ".join(Reservation._fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedReservation:
     """What a partner wants to reserve: of a product, or of a class of one departure or one day of
     use of it. Without `hold_seconds` for as long as the stock's terms say.
     """
@@ -194,7 +194,7 @@ MAX_VOIDED = 2_000
 async def reserve(
     tx: AsyncConnection,
     partner: Partner,
-    wanted: Wanted,
+    wanted: WantedReservation,
     *,
     terms: ReservationTerms,
     zone: ZoneInfo,
@@ -245,7 +245,7 @@ async def reserve(
     return new
 
 
-def _require_one_subject(wanted: Wanted) -> None:
+def _require_one_subject(wanted: WantedReservation) -> None:
     if wanted.departure_id is not None and wanted.use_date is not None:
         raise invalid("use_date", "send this, or departure_id with fare_class")
     if bool(wanted.fare_class) != (wanted.departure_id is not None):

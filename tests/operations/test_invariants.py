@@ -18,12 +18,12 @@ from server.__main__ import app
 from server.operations import doctor
 from server.operations.consistency import EXAMPLES, INVARIANTS, Result, examine, look
 from server.operations.findings import Verdict
+from tests.operations.reservation_corruptions import PARTNERS, RESERVED
 from tests.support import databases
 from tests.support.every_state import CAPPED, every_state
 from tests.support.invariants import assert_invariants
 from tools.dev.embedded.services import EmbeddedServices
 
-PARTNERS = "stock_id = (106 << 20) + 1"
 CAP = f"promotion_id = {CAPPED}"
 A_TICKET_OF = "ticket_id = (SELECT min(ticket_id) FROM ticket_sales WHERE order_id = <{}>)"
 THE_LAST_OF = "ticket_id = (SELECT max(ticket_id) FROM ticket_sales WHERE order_id = <{}>)"
@@ -87,31 +87,7 @@ FROM merchants LIMIT 1
         "stock",
         "UPDATE stocks SET held = held + 1 WHERE departure_id IS NOT NULL AND held + sold < total",
     ),
-    ("stock", f"UPDATE stocks SET held = held + 1 WHERE {PARTNERS}"),
-    ("reservations", "UPDATE reservations SET generated = generated + 1 WHERE state = 'OPEN'"),
-    (
-        "reservations",
-        """
-UPDATE reservations SET activated = activated + 1, quantity = quantity + 1,
-  generated = generated + 1 WHERE state = 'RELEASED'
-""",
-    ),
-    (
-        "reservations",
-        (
-            "UPDATE tickets SET state = 'PRE_GENERATED' WHERE state = 'VOIDED'"
-            " AND reservation_id IS NOT NULL"
-        ),
-    ),
-    (
-        "reservations",
-        (
-            "UPDATE tickets SET reservation_id = gen_random_uuid() WHERE ticket_id ="
-            " (SELECT min(ticket_id) FROM tickets WHERE reservation_id IS NULL AND partner_id > 0"
-            " AND state = 'PRE_GENERATED');"
-            f"UPDATE stocks SET sold = sold - 1 WHERE {PARTNERS}"
-        ),
-    ),
+    *RESERVED,
     ("promotion-caps", f"UPDATE stocks SET sold = sold + 1 WHERE {CAP}"),
     (
         "promotion-caps",

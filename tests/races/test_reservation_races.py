@@ -18,6 +18,7 @@ from deeptravel.ota.v1 import reservation_pb2 as pb
 from server.partners import partner_tickets
 from server.partners.reservation_expiry import ReservationExpiry
 from server.platform.errors import Reason
+from server.tickets import generation
 from tests.races.test_ota_races import outcomes
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.partner_client import HK, Market, PartnerClient, a_market, customer, payment
@@ -131,7 +132,7 @@ async def test_expiry_against_generation(
     Seen red: without `state = 'OPEN' AND expire_time > now` in `_GENERATE` the batch was there, of
     a reservation that was EXPIRED, and its tickets PRE_GENERATED for good.
     """
-    generate = partner_tickets.generate
+    generate = generation.generate
 
     async def slowly(tx: Any, new: Any) -> None:
         await generate(tx, new)

@@ -5,15 +5,15 @@ from datetime import datetime
 from deeptravel.ota.v1 import reservation_pb2
 
 from server.api import convert
-from server.partners.reservations import OPEN, Reservation, ReservationFilter, Wanted
+from server.partners.reservations import OPEN, Reservation, ReservationFilter, WantedReservation
 
 STATE = convert.enum_numbers(reservation_pb2.ReservationState)
 STATE_NAME = convert.enum_names(reservation_pb2.ReservationState)
 
 
-def wanted(request: reservation_pb2.ReserveInventoryRequest) -> Wanted:
+def wanted(request: reservation_pb2.ReserveInventoryRequest) -> WantedReservation:
     """What ReserveInventory asks for. Raises INVALID_FIELD."""
-    return Wanted(
+    return WantedReservation(
         product_id=request.product_id,
         departure_id=int(request.departure_id) if request.departure_id else None,
         fare_class=request.fare_class,
