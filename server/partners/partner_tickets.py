@@ -188,6 +188,8 @@ def _batch_event(partner: Partner, wanted: BatchRequest, batch: NewBatch) -> Par
         "quantity": batch.quantity,
         "status": batch.state,
     }
+    if wanted.reservation_id:
+        data["reservation_id"] = wanted.reservation_id
     if wanted.distributor_id:
         data["distributor_id"] = wanted.distributor_id
     if wanted.sale:

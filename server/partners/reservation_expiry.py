@@ -14,13 +14,15 @@ from uuid import UUID
 import structlog
 
 from server.partners import reservations
-from server.partners.reservations import EXPIRED
+from server.partners.reservations import EXPIRED, Reservation
 from server.platform import clock
 from server.platform.database import Database, wait_for_locks
 from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
 from server.platform.statements import Statement, run
+from server.webhooks import events
+from server.webhooks.rules import RESERVATION_EXPIRING
 
 LOOK_SECONDS = 1.0
 CHUNK = 200
@@ -28,6 +30,8 @@ CHUNK = 200
 SHORT_LOCK_SECONDS = 0.1
 """So long a reservation waits for its stock when others must not wait for it."""
 ACTOR = "system"
+
+COLUMNS_OF_R = ", ".join(f"r.{name}" for name in Reservation._fields)
 
 log = structlog.get_logger()
 
@@ -69,14 +73,14 @@ ORDER BY reservation_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     UUID,
 )
 _WARN = Statement(
-    """
+    f"""
 WITH due AS MATERIALIZED (
   SELECT reservation_id FROM reservations WHERE warn_time <= $1::timestamptz
   ORDER BY warn_time LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE reservations r SET warn_time = NULL FROM due
-WHERE r.reservation_id = due.reservation_id RETURNING r.reservation_id
-""",
-    UUID,
+WHERE r.reservation_id = due.reservation_id RETURNING {COLUMNS_OF_R}
+""",  # noqa: S608 - our own columns
+    Reservation,
 )
 
 
@@ -157,4 +161,13 @@ class ReservationExpiry:
         more = True
         while more and not self._loop.is_ending:
             async with self._db.transaction() as tx:
-                more = len(await run(tx, _WARN(clock.now(), CHUNK))) == CHUNK
+                now = clock.now()
+                warned = await run(tx, _WARN(now, CHUNK))
+                expiring = [
+                    reservations.happened(
+                        RESERVATION_EXPIRING, each, each.quantity - each.activated
+                    )
+                    for each in warned
+                ]
+                await run(tx, events.record(*expiring, now=now))
+                more = len(warned) == CHUNK

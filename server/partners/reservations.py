@@ -10,8 +10,8 @@ partners; Stock).
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,14 @@ from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Command, Statement, run, run_together
 from server.stock import holds, inventory
 from server.tickets import reserved_tickets, tickets
+from server.webhooks import events
+from server.webhooks.events import PartnerEvent
+from server.webhooks.rules import (
+    RESERVATION_CREATED,
+    RESERVATION_EXPIRED,
+    RESERVATION_EXTENDED,
+    RESERVATION_RELEASED,
+)
 
 OPEN, COMPLETED, RELEASED, EXPIRED = "OPEN", "COMPLETED", "RELEASED", "EXPIRED"
 
@@ -187,6 +195,7 @@ RETURNING {COLUMNS}
     Reservation,
 )
 _VOIDED = Statement("UPDATE reservations SET voids_pending = false WHERE reservation_id = $1::uuid")
+_ENDS = {RELEASED: RESERVATION_RELEASED, EXPIRED: RESERVATION_EXPIRED}
 MAX_VOIDED = 2_000
 """Tickets voided in one transaction: some 50 ms, for which each is locked."""
 
@@ -238,7 +247,11 @@ async def reserve(
         now,
         None,
     )
-    await run(tx, _ADD(*new[:8], *new[11:14], times.warn_time))
+    await run_together(
+        tx,
+        _ADD(*new[:8], *new[11:14], times.warn_time),
+        events.record(happened(RESERVATION_CREATED, new, new.quantity), now=now),
+    )
     await inventory.hold(
         tx, new.stock_id, product_id=new.product_id, quantity=new.quantity, now=now
     )
@@ -324,6 +337,8 @@ async def extend(
         return was
     warn_time = rules.warn_time(now, expire_time, terms)
     (extended,) = await run(tx, _EXTEND(was.reservation_id, expire_time, warn_time, now))
+    event = happened(RESERVATION_EXTENDED, extended, extended.quantity)
+    await run(tx, events.record(event, now=now))
     return extended
 
 
@@ -343,6 +358,25 @@ async def release(
     return closed
 
 
+def happened(kind: str, reservation: Reservation, quantity: int) -> PartnerEvent:
+    """What the partner hears of a reservation: `quantity` is what it holds, or what has returned to
+    the stock.
+    """
+    reservation_id = str(reservation.reservation_id)
+    data: dict[str, Any] = {
+        "reservation_id": reservation_id,
+        "product_id": reservation.product_id,
+        "quantity": quantity,
+        "expire_time": reservation.expire_time.astimezone(UTC).isoformat(),
+    }
+    if reservation.departure_id is not None:
+        data["departure_id"] = str(reservation.departure_id)
+        data["fare_class"] = reservation.fare_class
+    if reservation.use_date is not None:
+        data["use_date"] = reservation.use_date.isoformat()
+    return PartnerEvent(reservation.partner_id, kind, reservation_id, data)
+
+
 async def lock(tx: AsyncConnection, partner: Partner, reservation_id: str) -> Reservation:
     """A partner's reservation, locked until the end of the transaction. Raises NOT_FOUND."""
     found = await run(tx, _LOCK(_id(reservation_id), partner.partner_id))
@@ -359,9 +393,12 @@ async def close(
     """
     closed = await run(tx, _CLOSE(sorted(reservation_ids), state, now))
     held: dict[int, int] = {}
+    ended = []
     for each in closed:
-        held[each.stock_id] = held.get(each.stock_id, 0) + each.quantity - each.activated
-    await run(tx, holds.return_held(held, now=now))
+        rest = each.quantity - each.activated
+        held[each.stock_id] = held.get(each.stock_id, 0) + rest
+        ended.append(happened(_ENDS[state], each, rest))
+    await run_together(tx, events.record(*ended, now=now), holds.return_held(held, now=now))
     return closed
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from deeptravel.ota.v1 import reservation_pb2
+from deeptravel.ota.v1 import event_pb2, reservation_pb2
 from deeptravel.ota.v1 import reservation_pb2 as pb
 
 from server.partners.reservation_expiry import ReservationExpiry
@@ -360,3 +360,33 @@ async def test_wrong_reservation_of_a_batch(market: Market, client: PartnerClien
     for unknown in ("no id", "00000000-0000-0000-0000-000000000000"):
         refused = await refusal(client.batch(1, reservation_id=unknown))
         assert refused.reason == Reason.NOT_FOUND
+
+
+async def test_events(market: Market, client: PartnerClient) -> None:
+    """A reservation's life is in the partner's feed, in order; a batch names its reservation."""
+    made = await client.reserve(5)
+    await client.codes(2, reservation_id=made.reservation_id)
+    await client.extend(made.reservation_id, 2 * DAY_SECONDS)
+    await age(market, made.reservation_id, 2 * DAY_SECONDS - 60)
+    await market.until("SELECT warn_time IS NULL FROM reservations")
+    await age(market, made.reservation_id, 60)
+    await market.until("SELECT state = 'EXPIRED' AND NOT voids_pending FROM reservations")
+    released = await client.reserve(1)
+    await client.release(released.reservation_id)
+    await market.until("SELECT count(*) = 9 FROM partner_events WHERE sequence IS NOT NULL")
+    found = (await client.call("ListEvents", event_pb2.ListEventsRequest())).events
+    assert [each.type for each in found] == [
+        "reservation.created",
+        "batch.generated",
+        "reservation.extended",
+        "reservation.expiring",
+        "reservation.expired",
+        "ticket.voided",
+        "ticket.voided",
+        "reservation.created",
+        "reservation.released",
+    ]
+    of_first = [each for each in found if each.data.reservation_id == made.reservation_id]
+    assert len(of_first) == 5
+    assert [each.data.quantity for each in of_first] == [5, 2, 5, 5, 5]
+    assert of_first[0].data.expire_time == made.expire_time

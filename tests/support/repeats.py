@@ -18,9 +18,8 @@ import psycopg
 from deeptravel.admin.v1 import admin_service_pb2
 from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
 from deeptravel.common.v1 import options_pb2
-from deeptravel.ota.v1 import event_pb2
+from deeptravel.ota.v1 import event_pb2, reservation_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
-from deeptravel.ota.v1 import reservation_pb2
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
     order_pb2,
