@@ -170,13 +170,8 @@ async def generate_batch(
     if reserved:
         await reservations.take_generated(tx, reserved, new.quantity, activated=sale is not None)
     else:
-        await inventory.take_sold(
-            tx,
-            product_id=new.product_id,
-            partner_id=partner.partner_id,
-            quantity=new.quantity,
-            now=now,
-        )
+        of_partner = {"product_id": new.product_id, "partner_id": partner.partner_id}
+        await inventory.take_sold(tx, **of_partner, quantity=new.quantity, now=now)
     return batch
 
 
