@@ -1,8 +1,10 @@
-"""Allotments: how much of a product each sales channel has (DOMAIN, Stock)."""
+"""Allotments: how much of a product, of a class of a departure or of a day of use each sales
+channel has (DOMAIN, Stock).
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Unpack
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,54 +12,94 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By, already_exists, shown
 from server.audit.rules import DIRECT_CHANNEL
 from server.audit.trail import AuditedChange, audit
+from server.catalog.departures import hold_departure
 from server.catalog.products import PRODUCTS, refuse_archived
+from server.catalog.rules import MOST_TOTAL
 from server.parties.models import partners
 from server.parties.partners import PARTNERS
 from server.platform.change_feed import ChangeKind, publish
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.statements import run
+from server.platform.statements import run_together
 from server.stock import inventory
-from server.stock.ids import DIRECT, stock_id
+from server.stock.ids import DIRECT, day_stock_id, departure_parts, stock_id
 from server.stock.models import stocks
+from server.webhooks import events
+from server.webhooks.events import PartnerEvent
+from server.webhooks.rules import ALLOTMENT_ADJUSTED
 
-MOST_TOTAL = 1_000_000_000
+
+class Subject(NamedTuple):
+    """What an allotment is of: a product, or a class of one departure or one day of use of it."""
+
+    product_id: int
+    departure_id: int | None = None
+    fare_class: str = ""
+    use_date: date | None = None
+
+    def name(self, channel: str) -> str:
+        """What it is called in errors and the audit trail, as the allotment of a channel."""
+        parts = [str(self.product_id), channel]
+        if self.departure_id is not None:
+            parts += [str(self.departure_id), self.fare_class]
+        if self.use_date is not None:
+            parts.append(self.use_date.isoformat())
+        return "/".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """Stock of one product for one channel: a partner_code, or DIRECT."""
+    """Stock of one product, or of a part of it (see Subject), for one channel: a partner_code, or
+    DIRECT.
 
+    Reservations of it last `hold_seconds`, and `max_hold_seconds` at the most; None as the settings
+    say. What is free of it returns to DIRECT `release_days` before its day; None never.
+    """
+
+    stock_id: int
     product_id: int
+    departure_id: int | None
+    fare_class: str | None
+    use_date: date | None
     channel: str
     partner_id: int
     total: int
     held: int
     sold: int
+    hold_seconds: int | None
+    max_hold_seconds: int | None
+    release_days: int | None
     update_time: datetime
 
     @property
-    def stock_id(self) -> int:
-        """Key and order of allotments."""
-        return stock_id(self.product_id, self.partner_id)
+    def subject(self) -> Subject:
+        """What it is of."""
+        return Subject(self.product_id, self.departure_id, self.fare_class or "", self.use_date)
 
     @property
     def name(self) -> str:
         """In errors and the audit trail."""
-        return _name(self.product_id, self.channel)
+        return self.subject.name(self.channel)
 
 
 ALLOTMENTS = (
     select(
+        stocks.c.stock_id,
         stocks.c.product_id,
+        stocks.c.departure_id,
+        stocks.c.fare_class,
+        stocks.c.use_date,
         func.coalesce(partners.c.partner_code, DIRECT_CHANNEL).label("channel"),
         stocks.c.partner_id,
         stocks.c.total,
         stocks.c.held,
         stocks.c.sold,
+        stocks.c.hold_seconds,
+        stocks.c.max_hold_seconds,
+        stocks.c.release_days,
         stocks.c.update_time,
     )
     .outerjoin(partners, partners.c.partner_id == stocks.c.partner_id)
-    .where(stocks.c.departure_id.is_(None), stocks.c.promotion_id.is_(None))
+    .where(stocks.c.promotion_id.is_(None))
 )
 
 
@@ -69,7 +111,7 @@ async def create_allotment(
     Raises ALREADY_EXISTS, NOT_FOUND for product and channel, REVOKED, PRODUCT_NOT_ON_SALE.
     """
     refuse_archived(await PRODUCTS.rely_on(tx, product_id))
-    partner_id = await _live_channel(tx, channel)
+    partner_id = await live_channel(tx, channel)
     created = await inventory.create(
         tx,
         stock_id(product_id, partner_id),
@@ -79,37 +121,84 @@ async def create_allotment(
         now=by["now"],
     )
     if not created:
-        raise already_exists("allotment", _name(product_id, channel))
+        raise already_exists("allotment", Subject(product_id).name(channel))
     if partner_id == DIRECT:  # a package is on sale from now on
         await publish(tx, ChangeKind.CATALOGUE)
-    return await _trace(tx, None, await get_allotment(tx, product_id, channel), "create", **by)
+    made = await get_allotment(tx, Subject(product_id), channel)
+    return await trace(tx, None, made, "create", **by)
 
 
 async def get_allotment(
-    tx: AsyncConnection, product_id: int, channel: str, *, lock: bool = False
+    tx: AsyncConnection, subject: Subject, channel: str, *, lock: bool = False
 ) -> Allotment:
-    """The stock of a channel now. Raises NOT_FOUND."""
-    this = stocks.c.stock_id == stock_id(product_id, await _channel(tx, channel))
-    query = ALLOTMENTS.where(this)
+    """The stock of a channel now. Raises NOT_FOUND, INVALID_FIELD."""
+    return await read_allotment(tx, subject, await _channel(tx, channel), channel, lock=lock)
+
+
+async def read_allotment(
+    tx: AsyncConnection, subject: Subject, partner_id: int, channel: str, *, lock: bool = False
+) -> Allotment:
+    """The same, of a channel that is known. Raises NOT_FOUND, INVALID_FIELD."""
+    query = ALLOTMENTS.where(stocks.c.stock_id == await stock_of(tx, subject, partner_id))
     row = (
         (await tx.execute(query.with_for_update(of=stocks) if lock else query))
         .mappings()
         .one_or_none()
     )
     if row is None:
-        raise not_found("allotment", _name(product_id, channel))
+        raise not_found("allotment", subject.name(channel))
     return Allotment(**row)
 
 
-async def list_allotments(
-    tx: AsyncConnection, *, product_id: int, channel: str, after: int | None, limit: int
-) -> list[Allotment]:
-    """Up to `limit` allotments after the stock id `after`; empty filters do not count. Raises
-    NOT_FOUND (channel).
+async def stock_of(tx: AsyncConnection, subject: Subject, partner_id: int) -> int:
+    """The key of a channel's stock, whether or not there is any. What is of a day is of partners
+    alone: our own channel has one stock of the product for all days.
+
+    Raises NOT_FOUND for a departure without such a class, or of another product, INVALID_FIELD.
     """
-    query = ALLOTMENTS.order_by(stocks.c.stock_id).limit(limit)
-    if product_id:
-        query = query.where(stocks.c.product_id == product_id)
+    product_id, departure_id, fare_class, use_date = subject
+    if departure_id is not None and use_date is not None:
+        raise invalid("use_date", "send this, or departure_id with fare_class")
+    if bool(fare_class) != (departure_id is not None):
+        missing = "departure_id" if fare_class else "fare_class"
+        raise invalid(missing, "is missing; a departure's stock is named with its class")
+    if departure_id is not None:
+        query = select(stocks.c.stock_id).where(
+            stocks.c.departure_id == departure_id,
+            stocks.c.fare_class == fare_class,
+            stocks.c.product_id == product_id,
+            stocks.c.partner_id == DIRECT,
+        )
+        direct = await tx.scalar(query)
+        if direct is None:
+            raise not_found("departure", f"{departure_id}/{fare_class}")
+        return int(direct) | partner_id
+    if use_date is None or partner_id == DIRECT:
+        return stock_id(product_id, partner_id)
+    try:
+        return day_stock_id(product_id, use_date, partner_id)
+    except ValueError as error:
+        raise invalid("use_date", f"has no stock of its own: {error}") from None
+
+
+async def list_allotments(
+    tx: AsyncConnection, subject: Subject, *, channel: str, after: int | None, limit: int
+) -> list[Allotment]:
+    """Up to `limit` allotments after the stock id `after`; empty filters do not count, but that
+    allotments of departures and days are listed only by these. Raises NOT_FOUND (channel).
+    """
+    query = (
+        ALLOTMENTS.where(
+            stocks.c.departure_id == subject.departure_id,
+            stocks.c.use_date == subject.use_date,
+        )
+        .order_by(stocks.c.stock_id)
+        .limit(limit)
+    )
+    if subject.product_id:
+        query = query.where(stocks.c.product_id == subject.product_id)
+    if subject.fare_class:
+        query = query.where(stocks.c.fare_class == subject.fare_class)
     if channel:
         query = query.where(stocks.c.partner_id == await _channel(tx, channel))
     if after is not None:
@@ -121,38 +210,79 @@ async def update_allotment(
     tx: AsyncConnection, *, product_id: int, channel: str, total: int, **by: Unpack[By]
 ) -> Allotment:
     """Sets the total. Raises NOT_FOUND, STOCK_IN_USE if it would be less than is held and sold."""
-    before = await get_allotment(tx, product_id, channel, lock=True)
+    subject = Subject(product_id)
+    before = await get_allotment(tx, subject, channel, lock=True)
     if not await inventory.set_total(tx, before.stock_id, total, now=by["now"]):
         raise _stock_in_use(before, total)
-    return await _trace(tx, before, await get_allotment(tx, product_id, channel), "update", **by)
+    return await trace(tx, before, await get_allotment(tx, subject, channel), "update", **by)
+
+
+async def set_terms(
+    tx: AsyncConnection,
+    subject: Subject,
+    channel: str,
+    *,
+    hold_seconds: int | None,
+    max_hold_seconds: int | None,
+    release_days: int | None,
+    **by: Unpack[By],
+) -> Allotment:
+    """Sets how long reservations of an allotment last, and when what is free of it returns to
+    DIRECT. Raises NOT_FOUND, INVALID_FIELD.
+    """
+    before = await get_allotment(tx, subject, channel, lock=True)
+    day = subject.use_date
+    if before.departure_id is not None:
+        day = departure_parts(before.departure_id)[1]
+    if release_days is not None and (day is None or before.partner_id == DIRECT):
+        raise invalid("release_days", "is for a partner's stock of a departure or day")
+    if hold_seconds and max_hold_seconds and hold_seconds > max_hold_seconds:
+        raise invalid("hold_seconds", f"is more than max_hold_seconds, {max_hold_seconds}")
+    release_date = day - timedelta(days=release_days) if day and release_days is not None else None
+    await inventory.set_terms(
+        tx,
+        before.stock_id,
+        hold_seconds=hold_seconds,
+        max_hold_seconds=max_hold_seconds,
+        release_days=release_days,
+        release_date=release_date,
+    )
+    return await trace(tx, before, await get_allotment(tx, subject, channel), "set_terms", **by)
 
 
 async def move_allotment(
     tx: AsyncConnection,
+    subject: Subject,
     *,
-    product_id: int,
     from_channel: str,
     to_channel: str,
     quantity: int,
+    comment: str = "",
+    creates: bool = False,
     **by: Unpack[By],
 ) -> tuple[Allotment, Allotment]:
-    """Moves stock between channels; returns the one that shrank and the one that grew.
+    """Moves stock between channels; returns the one that shrank and the one that grew, which is
+    made if it `creates` what is not there.
 
-    Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE, and REVOKED for the partner whose stock would
-    grow.
+    Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE, REVOKED for the partner whose stock would grow,
+    DEPARTURE_CANCELLED.
     """
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")
-    ids = await _channel(tx, from_channel), await _live_channel(tx, to_channel)
+    from_id, to_id = await _channel(tx, from_channel), await live_channel(tx, to_channel)
+    ids = [await stock_of(tx, subject, each) for each in (from_id, to_id)]
+    if subject.departure_id is not None:
+        await hold_departure(tx, subject.departure_id)
+    if creates:
+        await inventory.create_like(
+            tx, ids[1], of=ids[0], partner_id=to_id, use_date=subject.use_date, now=by["now"]
+        )
+        if to_id == DIRECT:  # it may be on sale from now on
+            await publish(tx, ChangeKind.CATALOGUE)
     # in one order, so that two moves in opposite directions do not wait for each other
-    await tx.execute(
-        select(stocks.c.stock_id)
-        .where(stocks.c.stock_id.in_([stock_id(product_id, each) for each in ids]))
-        .order_by(stocks.c.stock_id)
-        .with_for_update()
-    )
-    source = await get_allotment(tx, product_id, from_channel)
-    target = await get_allotment(tx, product_id, to_channel)
+    await inventory.lock_levels(tx, ids)
+    source = await read_allotment(tx, subject, from_id, from_channel)
+    target = await read_allotment(tx, subject, to_id, to_channel)
     if not await inventory.add_to_total(
         tx, source.stock_id, -quantity, limit=MOST_TOTAL, now=by["now"]
     ):
@@ -161,14 +291,13 @@ async def move_allotment(
         tx, target.stock_id, quantity, limit=MOST_TOTAL, now=by["now"]
     ):
         raise invalid("quantity", f"{to_channel} would have more than {MOST_TOTAL}")
+    action = "adjust" if creates else "move"
+    shrunk = await read_allotment(tx, subject, from_id, from_channel)
+    grown = await read_allotment(tx, subject, to_id, to_channel)
     return (
-        await _trace(tx, source, await get_allotment(tx, product_id, from_channel), "move", **by),
-        await _trace(tx, target, await get_allotment(tx, product_id, to_channel), "move", **by),
+        await trace(tx, source, shrunk, action, comment=comment, **by),
+        await trace(tx, target, grown, action, comment=comment, **by),
     )
-
-
-def _name(product_id: int, channel: str) -> str:
-    return f"{product_id}/{channel}"
 
 
 async def _channel(tx: AsyncConnection, channel: str) -> int:
@@ -177,7 +306,10 @@ async def _channel(tx: AsyncConnection, channel: str) -> int:
     return (await PARTNERS.get(tx, channel)).partner_id
 
 
-async def _live_channel(tx: AsyncConnection, channel: str) -> int:
+async def live_channel(tx: AsyncConnection, channel: str) -> int:
+    """The number of a channel that is not revoked until the end of the transaction. Raises
+    NOT_FOUND, REVOKED.
+    """
     if channel == DIRECT_CHANNEL:
         return DIRECT
     return (await PARTNERS.rely_on(tx, channel)).partner_id
@@ -194,20 +326,42 @@ def _stock_in_use(allotment: Allotment, total: int) -> DomainError:
     )
 
 
-async def _trace(
+async def trace(
     tx: AsyncConnection,
     before: Allotment | None,
     after: Allotment,
     action: str,
+    *,
+    comment: str = "",
     **by: Unpack[By],
 ) -> Allotment:
-    change = AuditedChange(
+    """Records a change for the audit trail, and for the partner whose total is another now."""
+    said = {"comment": comment} if comment else {}
+    record = AuditedChange(
         actor=by["actor"],
         action=action,
         resource="allotment",
         name=after.name,
         before=shown(before) if before else None,
-        after=shown(after),
+        after=shown(after) | said,
     )
-    await run(tx, audit(change, now=by["now"]))
+    change = after.total - (before.total if before else 0)
+    heard = [_adjusted(after, change)] if after.partner_id != DIRECT and change else []
+    now = by["now"]
+    await run_together(tx, audit(record, now=now), events.record(*heard, now=now))
     return after
+
+
+def _adjusted(allotment: Allotment, change: int) -> PartnerEvent:
+    """What a partner hears of its allotment: by how much it has changed, and what it is now."""
+    data: dict[str, Any] = {
+        "product_id": allotment.product_id,
+        "quantity": change,
+        "total": allotment.total,
+    }
+    if allotment.departure_id is not None:
+        data["departure_id"] = str(allotment.departure_id)
+        data["fare_class"] = allotment.fare_class
+    if allotment.use_date is not None:
+        data["use_date"] = allotment.use_date.isoformat()
+    return PartnerEvent(allotment.partner_id, ALLOTMENT_ADJUSTED, allotment.name, data)

@@ -117,6 +117,18 @@ async def set_departure_state(
         raise departure_cancelled(departure, "it cannot run after all: its tickets are given back")
 
 
+async def hold_departure(tx: AsyncConnection, departure: int) -> None:
+    """Has nobody cancel a departure until the end of the transaction. Raises NOT_FOUND,
+    DEPARTURE_CANCELLED.
+    """
+    query = select(departures.c.state).where(departures.c.departure_id == departure)
+    state = await tx.scalar(query.with_for_update(read=True))
+    if state is None:
+        raise not_found("departure", departure)
+    if state == CANCELLED:
+        raise departure_cancelled(departure, "its stock stays where it is")
+
+
 def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
     """DEPARTURE_CANCELLED, with what is done or to be done instead."""
     return DomainError(

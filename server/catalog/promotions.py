@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By, already_exists, refuse, with_names
 from server.audit.rules import Fault
 from server.audit.trail import AuditedChange, audit
-from server.catalog.allotments import MOST_TOTAL
 from server.catalog.models import holidays, promotions
 from server.catalog.pricing import BASIS_POINTS
+from server.catalog.rules import MOST_TOTAL
 from server.catalog.transport import DAY_TYPES, MOST_MINOR, create, trace
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind

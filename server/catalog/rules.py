@@ -9,6 +9,9 @@ DEFAULT_BOARDING_MINUTES = 120
 else.
 """
 
+MOST_TOTAL = 1_000_000_000
+"""A channel has no more of anything."""
+
 MAX_ADVANCE = timedelta(days=730)
 """A validity begins at most this long after the sale."""
 

@@ -19,9 +19,9 @@ from server.audit.records import By, already_exists, refuse, with_names
 from server.audit.rules import Fault
 from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
-from server.catalog.allotments import MOST_TOTAL
 from server.catalog.models import cities, departures, routes, stops, timetables
 from server.catalog.products import PRODUCTS, refuse_archived
+from server.catalog.rules import MOST_TOTAL
 from server.catalog.timetables import make_departures
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind

@@ -4,7 +4,7 @@ available.
 What an order takes of it is in holds.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
@@ -32,6 +32,13 @@ ON CONFLICT DO NOTHING
 """)
 
 
+_CREATE_LIKE = Statement("""
+INSERT INTO stocks
+  (stock_id, product_id, partner_id, departure_id, fare_class, use_date, total, update_time)
+SELECT $1::bigint, product_id, $2::int, departure_id, fare_class, $3::date, 0, $4::timestamptz
+FROM stocks WHERE stock_id = $5::bigint
+ON CONFLICT DO NOTHING
+""")
 _HOLD = Statement(
     """
 UPDATE stocks SET held = held + $2::int, update_time = $3::timestamptz
@@ -151,6 +158,50 @@ async def add_to_total(
         .values(total=total, update_time=now)
     )
     return changed.rowcount == 1
+
+
+async def lock_levels(tx: AsyncConnection, stock_ids: Collection[int]) -> None:
+    """Locks stocks until the end of the transaction, in the order of their ids."""
+    query = select(stocks.c.stock_id).where(stocks.c.stock_id.in_(stock_ids))
+    await tx.execute(query.order_by(stocks.c.stock_id).with_for_update())
+
+
+async def create_like(
+    tx: AsyncConnection,
+    stock: int,
+    *,
+    of: int,
+    partner_id: int,
+    use_date: date | None,
+    now: datetime,
+) -> None:
+    """Begins a channel's stock of what the stock `of` another channel is of, empty, if it is not
+    there: of its class and departure, or for one day of use where `partner_id` is a partner.
+    """
+    day = use_date if partner_id else None
+    await run(tx, _CREATE_LIKE(stock, partner_id, day, now, of))
+
+
+async def set_terms(
+    tx: AsyncConnection,
+    stock: int,
+    *,
+    hold_seconds: int | None,
+    max_hold_seconds: int | None,
+    release_days: int | None,
+    release_date: date | None,
+) -> None:
+    """Sets how long a stock is held, and when what is free of it returns to DIRECT."""
+    await tx.execute(
+        update(stocks)
+        .where(stocks.c.stock_id == stock)
+        .values(
+            hold_seconds=hold_seconds,
+            max_hold_seconds=max_hold_seconds,
+            release_days=release_days,
+            release_date=release_date,
+        )
+    )
 
 
 async def set_hold_seconds(tx: AsyncConnection, stock: int, seconds: int | None) -> None:

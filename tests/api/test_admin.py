@@ -80,6 +80,9 @@ UNKNOWN: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("MoveAllotment", {"from_channel": "HK"}, "allotment", "106/HK"),
     ("MoveAllotment", {"to_channel": "HK"}, "allotment", "106/HK"),
     ("MoveAllotment", {"product_id": 107}, "allotment", "107/CP"),
+    ("AdjustAllotment", {"from_channel": "NONE"}, "partner", "NONE"),
+    ("AdjustAllotment", {"from_channel": "HK", "to_channel": "CP"}, "allotment", "106/HK"),
+    ("SetAllotmentTerms", {"channel": "HK"}, "allotment", "106/HK"),
     ("RevokePartnerKey", {"key_id": "none"}, "partner_key", "none"),
     ("RevokePartnerKey", {"partner_code": "HK"}, "partner_key", None),
     ("BlockTicket", {"ticket_code": "OTA-XX-20260301-000001"}, "ticket", None),
@@ -110,7 +113,8 @@ async def test_repeats_at_once_do_the_work_once(admin_client: AdminClient, metho
     audited = await admin_client.scalar(AUDITED)
     first, *others = await asyncio.gather(*[admin_client.call(method, request) for _ in range(4)])
     assert all(answer == first for answer in others)
-    assert await admin_client.scalar(AUDITED) == audited + (2 if method == "MoveAllotment" else 1)
+    rows = 2 if method in ("MoveAllotment", "AdjustAllotment") else 1
+    assert await admin_client.scalar(AUDITED) == audited + rows
 
 
 async def test_request_id_is_required(admin_client: AdminClient, subtests: pytest.Subtests) -> None:

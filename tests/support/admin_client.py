@@ -225,6 +225,13 @@ VALID: dict[str, dict[str, Any]] = {
         "to_channel": "DIRECT",
         "quantity": 10,
     },
+    "AdjustAllotment": {
+        "product_id": 106,
+        "from_channel": "CP",
+        "to_channel": "HK",
+        "quantity": 10,
+    },
+    "SetAllotmentTerms": {"product_id": 106, "channel": "CP", "hold_seconds": 900},
     "BlockTicket": {"ticket_code": TICKET, "comment": "stolen"},
     "UnblockTicket": {"ticket_code": BLOCKED_TICKET, "comment": "found again"},
     "BlockTraveller": {"traveller_id": TRAVELLER, "comment": "fraud"},

@@ -223,7 +223,9 @@ async def _load_partners(tx: AsyncConnection, by: By) -> None:
             await partners.create_partner(tx, new, **by)
     for channel, totals in ALLOTMENTS.items():
         for product_id, total in totals.items():
-            if await _is_missing(allotments.get_allotment(tx, product_id, channel)):
+            if await _is_missing(
+                allotments.get_allotment(tx, allotments.Subject(product_id), channel)
+            ):
                 await allotments.create_allotment(
                     tx, product_id=product_id, channel=channel, total=total, **by
                 )

@@ -1,15 +1,15 @@
 """Products and allotments as protobuf messages, and what requests say of them as plain values."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from deeptravel.admin.v1 import allotment_pb2, product_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api.admin.requests import optional
-from server.api.convert import enum_names, enum_numbers, timestamp
+from server.api.convert import day, enum_names, enum_numbers, timestamp
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
-from server.catalog.allotments import Allotment
+from server.catalog.allotments import Allotment, Subject
 from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES
 from server.catalog.products import (
     DEFAULT_CALENDAR,
@@ -86,6 +86,39 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
         sold=allotment.sold,
         available=allotment.total - allotment.held - allotment.sold,
         update_time=timestamp(allotment.update_time),
+        departure_id=str(allotment.departure_id or ""),
+        fare_class=allotment.fare_class or "",
+        use_date=allotment.use_date.isoformat() if allotment.use_date else "",
+        hold_seconds=allotment.hold_seconds,
+        max_hold_seconds=allotment.max_hold_seconds,
+        release_days=allotment.release_days,
+    )
+
+
+def subject(
+    request: allotment_pb2.GetAllotmentRequest
+    | allotment_pb2.AdjustAllotmentRequest
+    | allotment_pb2.SetAllotmentTermsRequest,
+) -> Subject:
+    """What an allotment is of. Raises INVALID_FIELD."""
+    departure_id = int(request.departure_id) if request.departure_id else None
+    return Subject(request.product_id, departure_id, request.fare_class, day(request, "use_date"))
+
+
+class Terms(TypedDict):
+    """How long reservations of an allotment last, and when it returns; None as of old."""
+
+    hold_seconds: int | None
+    max_hold_seconds: int | None
+    release_days: int | None
+
+
+def terms(request: allotment_pb2.SetAllotmentTermsRequest) -> Terms:
+    """The terms of an allotment."""
+    return Terms(
+        hold_seconds=request.hold_seconds if request.HasField("hold_seconds") else None,
+        max_hold_seconds=request.max_hold_seconds if request.HasField("max_hold_seconds") else None,
+        release_days=request.release_days if request.HasField("release_days") else None,
     )
 
 

@@ -1,7 +1,7 @@
 """AdminService: protobuf messages to plain arguments and back.
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
-of routes and departures in `servicer_catalog.py`, of money in `servicer_money.py`; the rest here.
+of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of money in `servicer_money.py`; the rest here.
 """
 
 from datetime import datetime
@@ -9,7 +9,6 @@ from uuid import UUID
 
 from deeptravel.admin.v1 import (
     account_pb2,
-    allotment_pb2,
     audit_pb2,
     partner_pb2,
     ticket_block_pb2,
@@ -18,7 +17,8 @@ from deeptravel.admin.v1 import (
 
 from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
-from server.api.admin import messages, product_messages, requests
+from server.api.admin import messages, requests
+from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
@@ -27,7 +27,6 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.audit import audit_events
-from server.catalog import allotments
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.callers import Admin
 from server.identity.service import Identity
@@ -37,7 +36,7 @@ from server.platform.database import Database
 from server.wechat.client import WechatClient
 
 
-class AdminServicer(RecordMethods, CatalogMethods, MoneyMethods):
+class AdminServicer(RecordMethods, AllotmentMethods, CatalogMethods, MoneyMethods):
     """The methods of AdminService; the contract documents each."""
 
     def __init__(
@@ -149,81 +148,6 @@ class AdminServicer(RecordMethods, CatalogMethods, MoneyMethods):
         )
         message = messages.administrator_message(administrator)
         return account_pb2.CreateAdministratorResponse(administrator=message)
-
-    # Allotments, which are named by product and channel
-
-    @changing
-    async def CreateAllotment(
-        self, request: allotment_pb2.CreateAllotmentRequest, call: ChangingCall[Admin]
-    ) -> allotment_pb2.CreateAllotmentResponse:
-        allotment = await allotments.create_allotment(
-            call.tx,
-            product_id=request.product_id,
-            channel=request.channel,
-            total=request.total,
-            **by(call),
-        )
-        message = product_messages.allotment_message(allotment)
-        return allotment_pb2.CreateAllotmentResponse(allotment=message)
-
-    async def GetAllotment(
-        self,
-        request: allotment_pb2.GetAllotmentRequest,
-        context: Context[allotment_pb2.GetAllotmentRequest, allotment_pb2.GetAllotmentResponse],
-    ) -> allotment_pb2.GetAllotmentResponse:
-        async with self._db.transaction() as tx:
-            allotment = await allotments.get_allotment(tx, request.product_id, request.channel)
-        message = product_messages.allotment_message(allotment)
-        return allotment_pb2.GetAllotmentResponse(allotment=message)
-
-    @paged
-    async def ListAllotments(
-        self, request: allotment_pb2.ListAllotmentsRequest, page: Page[Admin, int]
-    ) -> allotment_pb2.ListAllotmentsResponse:
-        async with self._db.report(page.caller.key) as tx:
-            found = await allotments.list_allotments(
-                tx,
-                product_id=request.product_id,
-                channel=request.channel,
-                after=page.after,
-                limit=page.size + 1,
-            )
-        shown = page.cut(found, lambda last: last.stock_id)
-        return allotment_pb2.ListAllotmentsResponse(
-            allotments=map(product_messages.allotment_message, shown)
-        )
-
-    @changing
-    async def UpdateAllotment(
-        self, request: allotment_pb2.UpdateAllotmentRequest, call: ChangingCall[Admin]
-    ) -> allotment_pb2.UpdateAllotmentResponse:
-        requests.changes(request)  # `total` is all there is to change
-        allotment = await allotments.update_allotment(
-            call.tx,
-            product_id=request.product_id,
-            channel=request.channel,
-            total=request.total,
-            **by(call),
-        )
-        message = product_messages.allotment_message(allotment)
-        return allotment_pb2.UpdateAllotmentResponse(allotment=message)
-
-    @changing
-    async def MoveAllotment(
-        self, request: allotment_pb2.MoveAllotmentRequest, call: ChangingCall[Admin]
-    ) -> allotment_pb2.MoveAllotmentResponse:
-        source, target = await allotments.move_allotment(
-            call.tx,
-            product_id=request.product_id,
-            from_channel=request.from_channel,
-            to_channel=request.to_channel,
-            quantity=request.quantity,
-            **by(call),
-        )
-        return allotment_pb2.MoveAllotmentResponse(
-            source=product_messages.allotment_message(source),
-            target=product_messages.allotment_message(target),
-        )
 
     # Blocks and the audit trail
 

@@ -264,6 +264,16 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.MoveAllotmentRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.MoveAllotmentResponse.FromString,
                 _registered_method=True)
+        self.AdjustAllotment = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/AdjustAllotment',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.AdjustAllotmentRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.AdjustAllotmentResponse.FromString,
+                _registered_method=True)
+        self.SetAllotmentTerms = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetAllotmentTerms',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsResponse.FromString,
+                _registered_method=True)
         self.BlockTicket = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/BlockTicket',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.BlockTicketRequest.SerializeToString,
@@ -718,6 +728,25 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdjustAllotment(self, request, context):
+        """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
+        departure or one day of use of it; only what is neither held nor sold can move. Stock of the
+        channel that grows is made if there is none. Audited with both sides before and after; partners
+        hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
+        stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAllotmentTerms(self, request, context):
+        """Says how long reservations of an allotment last, and how many days before its departure or day
+        what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BlockTicket(self, request, context):
         """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
         unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
@@ -1150,6 +1179,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.MoveAllotment,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.MoveAllotmentRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.MoveAllotmentResponse.SerializeToString,
+            ),
+            'AdjustAllotment': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustAllotment,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.AdjustAllotmentRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.AdjustAllotmentResponse.SerializeToString,
+            ),
+            'SetAllotmentTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAllotmentTerms,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsResponse.SerializeToString,
             ),
             'BlockTicket': grpc.unary_unary_rpc_method_handler(
                     servicer.BlockTicket,
@@ -2420,6 +2459,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/MoveAllotment',
             deeptravel_dot_admin_dot_v1_dot_allotment__pb2.MoveAllotmentRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_allotment__pb2.MoveAllotmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustAllotment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/AdjustAllotment',
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.AdjustAllotmentRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.AdjustAllotmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAllotmentTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetAllotmentTerms',
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsResponse.FromString,
             options,
             channel_credentials,
             insecure,

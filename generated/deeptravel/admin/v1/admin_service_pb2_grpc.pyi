@@ -176,6 +176,17 @@ class AdminServiceStub:
     nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
     grow), IDEMPOTENCY_MISMATCH.
     """
+    AdjustAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.AdjustAllotmentRequest, _allotment_pb2.AdjustAllotmentResponse]
+    """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
+    departure or one day of use of it; only what is neither held nor sold can move. Stock of the
+    channel that grows is made if there is none. Audited with both sides before and after; partners
+    hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
+    stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    """
+    SetAllotmentTerms: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]
+    """Says how long reservations of an allotment last, and how many days before its departure or day
+    what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
     BlockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]
     """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
     unblocked. A blocked ticket is neither given back nor changed. A block goes along with a
@@ -427,6 +438,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Moves stock of a product from one channel to another, all or nothing; only what is neither held
     nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
     grow), IDEMPOTENCY_MISMATCH.
+    """
+    AdjustAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.AdjustAllotmentRequest, _allotment_pb2.AdjustAllotmentResponse]  # type: ignore[assignment]
+    """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
+    departure or one day of use of it; only what is neither held nor sold can move. Stock of the
+    channel that grows is made if there is none. Audited with both sides before and after; partners
+    hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
+    stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    """
+    SetAllotmentTerms: _aio.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]  # type: ignore[assignment]
+    """Says how long reservations of an allotment last, and how many days before its departure or day
+    what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]  # type: ignore[assignment]
     """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
@@ -928,6 +950,29 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Moves stock of a product from one channel to another, all or nothing; only what is neither held
         nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
         grow), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def AdjustAllotment(
+        self,
+        request: _allotment_pb2.AdjustAllotmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_allotment_pb2.AdjustAllotmentResponse, _abc.Awaitable[_allotment_pb2.AdjustAllotmentResponse]]:
+        """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
+        departure or one day of use of it; only what is neither held nor sold can move. Stock of the
+        channel that grows is made if there is none. Audited with both sides before and after; partners
+        hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
+        stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SetAllotmentTerms(
+        self,
+        request: _allotment_pb2.SetAllotmentTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_allotment_pb2.SetAllotmentTermsResponse, _abc.Awaitable[_allotment_pb2.SetAllotmentTermsResponse]]:
+        """Says how long reservations of an allotment last, and how many days before its departure or day
+        what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

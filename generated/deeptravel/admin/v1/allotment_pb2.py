@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/allotment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n\tAllotment\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12\x0c\n\x04sold\x18\x05 \x01(\x05\x12\x11\n\tavailable\x18\x06 \x01(\x05\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x01\n\x16\x43reateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1c\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"L\n\x17\x43reateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"b\n\x13GetAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\"I\n\x14GetAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xa5\x01\n\x15ListAllotmentsRequest\x12\x1b\n\nproduct_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xd8\x01\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"e\n\x16ListAllotmentsResponse\x12\x32\n\nallotments\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xef\x01\n\x16UpdateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12!\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x08\n\x06_total\"L\n\x17UpdateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xe0\x01\n\x14MoveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x04 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x15MoveAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.AllotmentB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/allotment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x02\n\tAllotment\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12\x0c\n\x04sold\x18\x05 \x01(\x05\x12\x11\n\tavailable\x18\x06 \x01(\x05\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x65parture_id\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x10\n\x08use_date\x18\n \x01(\t\x12\x19\n\x0chold_seconds\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x1d\n\x10max_hold_seconds\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0crelease_days\x18\r \x01(\x05H\x02\x88\x01\x01\x42\x0f\n\r_hold_secondsB\x13\n\x11_max_hold_secondsB\x0f\n\r_release_days\"\xa7\x01\n\x16\x43reateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1c\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"L\n\x17\x43reateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\x81\x02\n\x13GetAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"I\n\x14GetAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\x8e\x02\n\x15ListAllotmentsRequest\x12\x1b\n\nproduct_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xd8\x01\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12-\n\x0c\x64\x65parture_id\x18\x05 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"e\n\x16ListAllotmentsResponse\x12\x32\n\nallotments\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xef\x01\n\x16UpdateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12!\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x08\n\x06_total\"L\n\x17UpdateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xe0\x01\n\x14MoveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x04 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x15MoveAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xa4\x03\n\x16\x41\x64justAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x05 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x06 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x07 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12!\n\x07\x63omment\x18\x08 \x01(\tB\x10\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\t \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"y\n\x17\x41\x64justAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xdd\x03\n\x18SetAllotmentTermsRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12&\n\x0chold_seconds\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x01H\x00\x88\x01\x01\x12+\n\x10max_hold_seconds\x18\x07 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x9a\x9e\x01(\x01H\x01\x88\x01\x01\x12%\n\x0crelease_days\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x02\x88\x01\x01\x12\"\n\nrequest_id\x18\t \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_hold_secondsB\x13\n\x11_max_hold_secondsB\x0f\n\r_release_days\"N\n\x19SetAllotmentTermsResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.AllotmentB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_GETALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
   _globals['_GETALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\024r\0172\r^[0-9]{1,18}$\330\001\001'
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['fare_class']._loaded_options = None
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['fare_class']._serialized_options = b'\272H\035r\0302\026^[A-Z][A-Z0-9_]{0,15}$\330\001\001'
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['use_date']._loaded_options = None
+  _globals['_GETALLOTMENTREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['product_id']._loaded_options = None
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['channel']._loaded_options = None
@@ -55,6 +62,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\024r\0172\r^[0-9]{1,18}$\330\001\001'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['use_date']._loaded_options = None
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
@@ -75,26 +86,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\r\032\010\030\200\224\353\334\003(\001\310\001\001'
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_MOVEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_ALLOTMENT']._serialized_start=157
-  _globals['_ALLOTMENT']._serialized_end=316
-  _globals['_CREATEALLOTMENTREQUEST']._serialized_start=319
-  _globals['_CREATEALLOTMENTREQUEST']._serialized_end=486
-  _globals['_CREATEALLOTMENTRESPONSE']._serialized_start=488
-  _globals['_CREATEALLOTMENTRESPONSE']._serialized_end=564
-  _globals['_GETALLOTMENTREQUEST']._serialized_start=566
-  _globals['_GETALLOTMENTREQUEST']._serialized_end=664
-  _globals['_GETALLOTMENTRESPONSE']._serialized_start=666
-  _globals['_GETALLOTMENTRESPONSE']._serialized_end=739
-  _globals['_LISTALLOTMENTSREQUEST']._serialized_start=742
-  _globals['_LISTALLOTMENTSREQUEST']._serialized_end=907
-  _globals['_LISTALLOTMENTSRESPONSE']._serialized_start=909
-  _globals['_LISTALLOTMENTSRESPONSE']._serialized_end=1010
-  _globals['_UPDATEALLOTMENTREQUEST']._serialized_start=1013
-  _globals['_UPDATEALLOTMENTREQUEST']._serialized_end=1252
-  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_start=1254
-  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_end=1330
-  _globals['_MOVEALLOTMENTREQUEST']._serialized_start=1333
-  _globals['_MOVEALLOTMENTREQUEST']._serialized_end=1557
-  _globals['_MOVEALLOTMENTRESPONSE']._serialized_start=1559
-  _globals['_MOVEALLOTMENTRESPONSE']._serialized_end=1678
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\024r\0172\r^[0-9]{1,18}$\330\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['fare_class']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['fare_class']._serialized_options = b'\272H\035r\0302\026^[A-Z][A-Z0-9_]{0,15}$\330\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['use_date']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['from_channel']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['from_channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['to_channel']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['to_channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['quantity']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\r\032\010\030\200\224\353\334\003(\001\310\001\001'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['comment']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\tr\007\030\364\003\272\001\001\000\240\265\030\002'
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ADJUSTALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['product_id']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['channel']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\024r\0172\r^[0-9]{1,18}$\330\001\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['fare_class']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['fare_class']._serialized_options = b'\272H\035r\0302\026^[A-Z][A-Z0-9_]{0,15}$\330\001\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['use_date']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['hold_seconds']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['hold_seconds']._serialized_options = b'\272H\010\032\006\030\200\243\005(\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['max_hold_seconds']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['max_hold_seconds']._serialized_options = b'\272H\t\032\007\030\200\232\236\001(\001'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['release_days']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['release_days']._serialized_options = b'\272H\007\032\005\030\355\002(\000'
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_ALLOTMENT']._serialized_start=193
+  _globals['_ALLOTMENT']._serialized_end=552
+  _globals['_CREATEALLOTMENTREQUEST']._serialized_start=555
+  _globals['_CREATEALLOTMENTREQUEST']._serialized_end=722
+  _globals['_CREATEALLOTMENTRESPONSE']._serialized_start=724
+  _globals['_CREATEALLOTMENTRESPONSE']._serialized_end=800
+  _globals['_GETALLOTMENTREQUEST']._serialized_start=803
+  _globals['_GETALLOTMENTREQUEST']._serialized_end=1060
+  _globals['_GETALLOTMENTRESPONSE']._serialized_start=1062
+  _globals['_GETALLOTMENTRESPONSE']._serialized_end=1135
+  _globals['_LISTALLOTMENTSREQUEST']._serialized_start=1138
+  _globals['_LISTALLOTMENTSREQUEST']._serialized_end=1408
+  _globals['_LISTALLOTMENTSRESPONSE']._serialized_start=1410
+  _globals['_LISTALLOTMENTSRESPONSE']._serialized_end=1511
+  _globals['_UPDATEALLOTMENTREQUEST']._serialized_start=1514
+  _globals['_UPDATEALLOTMENTREQUEST']._serialized_end=1753
+  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_start=1755
+  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_end=1831
+  _globals['_MOVEALLOTMENTREQUEST']._serialized_start=1834
+  _globals['_MOVEALLOTMENTREQUEST']._serialized_end=2058
+  _globals['_MOVEALLOTMENTRESPONSE']._serialized_start=2060
+  _globals['_MOVEALLOTMENTRESPONSE']._serialized_end=2179
+  _globals['_ADJUSTALLOTMENTREQUEST']._serialized_start=2182
+  _globals['_ADJUSTALLOTMENTREQUEST']._serialized_end=2602
+  _globals['_ADJUSTALLOTMENTRESPONSE']._serialized_start=2604
+  _globals['_ADJUSTALLOTMENTRESPONSE']._serialized_end=2725
+  _globals['_SETALLOTMENTTERMSREQUEST']._serialized_start=2728
+  _globals['_SETALLOTMENTTERMSREQUEST']._serialized_end=3205
+  _globals['_SETALLOTMENTTERMSRESPONSE']._serialized_start=3207
+  _globals['_SETALLOTMENTTERMSRESPONSE']._serialized_end=3285
 # @@protoc_insertion_point(module_scope)

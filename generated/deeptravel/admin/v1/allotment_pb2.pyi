@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Allotment(_message.Message):
-    """Stock of one product for one sales channel."""
+    """Stock of one product, or of a class of one departure or one day of use of it, for one sales
+    channel.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,6 +35,12 @@ class Allotment(_message.Message):
     SOLD_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    RELEASE_DAYS_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -45,6 +53,20 @@ class Allotment(_message.Message):
     """Sold or pre-generated."""
     available: _builtins.int
     """What can still be taken: total - held - sold."""
+    departure_id: _builtins.str
+    """The departure; empty if it is of none."""
+    fare_class: _builtins.str
+    """The class of the departure; empty if it is of none."""
+    use_date: _builtins.str
+    """The day of use, YYYY-MM-DD; empty if it is for any day."""
+    hold_seconds: _builtins.int
+    """How many seconds something of it is held; as the settings say if absent."""
+    max_hold_seconds: _builtins.int
+    """How many seconds a reservation of it lasts at the most, with all its extensions; as the settings
+    say if absent.
+    """
+    release_days: _builtins.int
+    """So many days before the departure or day what is free of it returns to DIRECT; never if absent."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its total was last changed, or something of it taken or given back."""
@@ -59,12 +81,29 @@ class Allotment(_message.Message):
         sold: _builtins.int = ...,
         available: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
+        hold_seconds: _builtins.int | None = ...,
+        max_hold_seconds: _builtins.int | None = ...,
+        release_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "channel", b"channel", "held", b"held", "product_id", b"product_id", "sold", b"sold", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "total", b"total", "update_time", b"update_time", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__max_hold_seconds: _TypeAlias = _typing.Literal["max_hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_hold_seconds: _TypeAlias = _typing.Literal["_max_hold_seconds", b"_max_hold_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__release_days: _TypeAlias = _typing.Literal["release_days"]  # noqa: Y015
+    _WhichOneofArgType__release_days: _TypeAlias = _typing.Literal["_release_days", b"_release_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hold_seconds) -> _WhichOneofReturnType__hold_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_hold_seconds) -> _WhichOneofReturnType__max_hold_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__release_days) -> _WhichOneofReturnType__release_days | None: ...
 
 Global___Allotment: _TypeAlias = Allotment  # noqa: Y015
 
@@ -134,19 +173,31 @@ class GetAllotmentRequest(_message.Message):
 
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
     """The sales channel: a partner_code, or `DIRECT`."""
+    departure_id: _builtins.str
+    """A departure of the product, with `fare_class`."""
+    fare_class: _builtins.str
+    """The class, with `departure_id`."""
+    use_date: _builtins.str
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then."""
     def __init__(
         self,
         *,
         product_id: _builtins.int = ...,
         channel: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "product_id", b"product_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,6 +237,8 @@ class ListAllotmentsRequest(_message.Message):
     CHANNEL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Only of this product."""
     channel: _builtins.str
@@ -194,6 +247,10 @@ class ListAllotmentsRequest(_message.Message):
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    departure_id: _builtins.str
+    """The allotments of this departure; else those of no departure."""
+    use_date: _builtins.str
+    """The allotments of this day of use, YYYY-MM-DD; else those of no single day."""
     def __init__(
         self,
         *,
@@ -201,10 +258,12 @@ class ListAllotmentsRequest(_message.Message):
         channel: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        use_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -371,3 +430,185 @@ class MoveAllotmentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MoveAllotmentResponse: _TypeAlias = MoveAllotmentResponse  # noqa: Y015
+
+@_typing.final
+class AdjustAllotmentRequest(_message.Message):
+    """Moves stock from one channel to another: of a product, or of a class of one departure or one day
+    of use of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
+    FROM_CHANNEL_FIELD_NUMBER: _builtins.int
+    TO_CHANNEL_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.int
+    """The product."""
+    departure_id: _builtins.str
+    """A departure of the product, with `fare_class`."""
+    fare_class: _builtins.str
+    """The class, with `departure_id`."""
+    use_date: _builtins.str
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then."""
+    from_channel: _builtins.str
+    """Whose stock shrinks: a partner_code, or `DIRECT`."""
+    to_channel: _builtins.str
+    """Whose stock grows: a partner_code, or `DIRECT`. It is made if there is none."""
+    quantity: _builtins.int
+    """How much, 1 to 1,000,000,000."""
+    comment: _builtins.str
+    """Why, for the audit trail, up to 500 characters."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.int = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
+        from_channel: _builtins.str = ...,
+        to_channel: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "fare_class", b"fare_class", "from_channel", b"from_channel", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "to_channel", b"to_channel", "use_date", b"use_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustAllotmentRequest: _TypeAlias = AdjustAllotmentRequest  # noqa: Y015
+
+@_typing.final
+class AdjustAllotmentResponse(_message.Message):
+    """Both allotments after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def source(self) -> Global___Allotment:
+        """The one that shrank."""
+
+    @_builtins.property
+    def target(self) -> Global___Allotment:
+        """The one that grew."""
+
+    def __init__(
+        self,
+        *,
+        source: Global___Allotment | None = ...,
+        target: Global___Allotment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustAllotmentResponse: _TypeAlias = AdjustAllotmentResponse  # noqa: Y015
+
+@_typing.final
+class SetAllotmentTermsRequest(_message.Message):
+    """How long reservations of an allotment last, and when what is free of it returns to DIRECT: all of
+    it, what is absent is no longer set.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    RELEASE_DAYS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.int
+    """The product."""
+    channel: _builtins.str
+    """The sales channel: a partner_code, or `DIRECT`."""
+    departure_id: _builtins.str
+    """A departure of the product, with `fare_class`."""
+    fare_class: _builtins.str
+    """The class, with `departure_id`."""
+    use_date: _builtins.str
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then."""
+    hold_seconds: _builtins.int
+    """How many seconds something of it is held, 1 to 86,400; as the settings say if absent."""
+    max_hold_seconds: _builtins.int
+    """How many seconds a reservation of it lasts at the most, with all its extensions, 1 to 2,592,000;
+    as the settings say if absent.
+    """
+    release_days: _builtins.int
+    """So many days before the departure or day what is free of it returns to DIRECT, 0 to 365, at
+    the day's beginning by the clock of the platform; never if absent. Only of a partner's stock of
+    a departure or day.
+    """
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.int = ...,
+        channel: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
+        hold_seconds: _builtins.int | None = ...,
+        max_hold_seconds: _builtins.int | None = ...,
+        release_days: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "request_id", b"request_id", "use_date", b"use_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__max_hold_seconds: _TypeAlias = _typing.Literal["max_hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_hold_seconds: _TypeAlias = _typing.Literal["_max_hold_seconds", b"_max_hold_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__release_days: _TypeAlias = _typing.Literal["release_days"]  # noqa: Y015
+    _WhichOneofArgType__release_days: _TypeAlias = _typing.Literal["_release_days", b"_release_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hold_seconds) -> _WhichOneofReturnType__hold_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_hold_seconds) -> _WhichOneofReturnType__max_hold_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__release_days) -> _WhichOneofReturnType__release_days | None: ...
+
+Global___SetAllotmentTermsRequest: _TypeAlias = SetAllotmentTermsRequest  # noqa: Y015
+
+@_typing.final
+class SetAllotmentTermsResponse(_message.Message):
+    """The allotment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOTMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allotment(self) -> Global___Allotment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        allotment: Global___Allotment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allotment", b"allotment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allotment", b"allotment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAllotmentTermsResponse: _TypeAlias = SetAllotmentTermsResponse  # noqa: Y015

@@ -33,6 +33,8 @@ from deeptravel._generated.admin.v1.account_pb2 import (
     UpdateOperatorResponse,
 )
 from deeptravel._generated.admin.v1.allotment_pb2 import (
+    AdjustAllotmentRequest,
+    AdjustAllotmentResponse,
     Allotment,
     CreateAllotmentRequest,
     CreateAllotmentResponse,
@@ -42,6 +44,8 @@ from deeptravel._generated.admin.v1.allotment_pb2 import (
     ListAllotmentsResponse,
     MoveAllotmentRequest,
     MoveAllotmentResponse,
+    SetAllotmentTermsRequest,
+    SetAllotmentTermsResponse,
     UpdateAllotmentRequest,
     UpdateAllotmentResponse,
 )
@@ -228,6 +232,8 @@ __all__ = [
     "ABNORMAL_REFUND_ACCOUNT_UNSPECIFIED",
     "ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD",
     "AbnormalRefundAccount",
+    "AdjustAllotmentRequest",
+    "AdjustAllotmentResponse",
     "AdminLoginRequest",
     "AdminLoginResponse",
     "Administrator",
@@ -383,6 +389,8 @@ __all__ = [
     "RevokeVenueResponse",
     "Route",
     "RouteFare",
+    "SetAllotmentTermsRequest",
+    "SetAllotmentTermsResponse",
     "SetDepartureStateRequest",
     "SetDepartureStateResponse",
     "SetDepartureStockRequest",

@@ -271,6 +271,18 @@ _MOVE_ALLOTMENT = Method(
     admin.MoveAllotmentResponse,
     safe=False,
 )
+_ADJUST_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/AdjustAllotment",
+    admin.AdjustAllotmentRequest,
+    admin.AdjustAllotmentResponse,
+    safe=False,
+)
+_SET_ALLOTMENT_TERMS = Method(
+    "/deeptravel.admin.v1.AdminService/SetAllotmentTerms",
+    admin.SetAllotmentTermsRequest,
+    admin.SetAllotmentTermsResponse,
+    safe=False,
+)
 _BLOCK_TICKET = Method(
     "/deeptravel.admin.v1.AdminService/BlockTicket",
     admin.BlockTicketRequest,
@@ -1039,10 +1051,13 @@ class AdminService:
         *,
         product_id: int,
         channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> admin.GetAllotmentResponse:
         """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
-        return self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel), timeout)
+        return self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date), timeout)
 
     def list_allotments(
         self,
@@ -1051,12 +1066,14 @@ class AdminService:
         channel: str = "",
         page_size: int = 0,
         page_token: str = "",
+        departure_id: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> admin.ListAllotmentsResponse:
         """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
         PAGE_TOKEN_INVALID.
         """
-        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date), timeout)
 
     def iter_allotments(
         self,
@@ -1064,10 +1081,12 @@ class AdminService:
         product_id: int = 0,
         channel: str = "",
         page_size: int = 0,
+        departure_id: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> Iterator[admin.Allotment]:
         """All `allotments` of list_allotments, page after page."""
-        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date), timeout)
 
     def update_allotment(
         self,
@@ -1098,6 +1117,47 @@ class AdminService:
         would grow), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_MOVE_ALLOTMENT, admin.MoveAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, request_id=request_id), timeout)
+
+    def adjust_allotment(
+        self,
+        *,
+        product_id: int,
+        from_channel: str,
+        to_channel: str,
+        quantity: int,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.AdjustAllotmentResponse:
+        """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
+        departure or one day of use of it; only what is neither held nor sold can move. Stock of the
+        channel that grows is made if there is none. Audited with both sides before and after;
+        partners hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the
+        partner whose stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id), timeout)
+
+    def set_allotment_terms(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        hold_seconds: int | None = None,
+        max_hold_seconds: int | None = None,
+        release_days: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetAllotmentTermsResponse:
+        """Says how long reservations of an allotment last, and how many days before its departure or
+        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id), timeout)
 
     def block_ticket(
         self,
@@ -2149,10 +2209,13 @@ class AsyncAdminService:
         *,
         product_id: int,
         channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> admin.GetAllotmentResponse:
         """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
-        return await self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel), timeout)
+        return await self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date), timeout)
 
     async def list_allotments(
         self,
@@ -2161,12 +2224,14 @@ class AsyncAdminService:
         channel: str = "",
         page_size: int = 0,
         page_token: str = "",
+        departure_id: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> admin.ListAllotmentsResponse:
         """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
         PAGE_TOKEN_INVALID.
         """
-        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date), timeout)
 
     def iter_allotments(
         self,
@@ -2174,10 +2239,12 @@ class AsyncAdminService:
         product_id: int = 0,
         channel: str = "",
         page_size: int = 0,
+        departure_id: str = "",
+        use_date: str = "",
         timeout: float | None = None,
     ) -> AsyncIterator[admin.Allotment]:
         """All `allotments` of list_allotments, page after page."""
-        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date), timeout)
 
     async def update_allotment(
         self,
@@ -2208,6 +2275,47 @@ class AsyncAdminService:
         would grow), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_MOVE_ALLOTMENT, admin.MoveAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, request_id=request_id), timeout)
+
+    async def adjust_allotment(
+        self,
+        *,
+        product_id: int,
+        from_channel: str,
+        to_channel: str,
+        quantity: int,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.AdjustAllotmentResponse:
+        """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
+        departure or one day of use of it; only what is neither held nor sold can move. Stock of the
+        channel that grows is made if there is none. Audited with both sides before and after;
+        partners hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the
+        partner whose stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id), timeout)
+
+    async def set_allotment_terms(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        hold_seconds: int | None = None,
+        max_hold_seconds: int | None = None,
+        release_days: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetAllotmentTermsResponse:
+        """Says how long reservations of an allotment last, and how many days before its departure or
+        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id), timeout)
 
     async def block_ticket(
         self,
