@@ -28,7 +28,7 @@ from server.webhooks.events import PartnerEvent
 from server.webhooks.rules import ALLOTMENT_ADJUSTED
 
 
-class Subject(NamedTuple):
+class AllotmentSubject(NamedTuple):
     """What an allotment is of: a product, or a class of one departure or one day of use of it."""
 
     product_id: int
@@ -48,7 +48,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """Stock of one product, or of a part of it (see Subject), for one channel: a partner_code, or
+    """Stock of one product, or of a part of it (see AllotmentSubject), for one channel: a partner_code, or
     DIRECT.
 
     Reservations of it last `hold_seconds`, and `max_hold_seconds` at the most; None as the settings
@@ -71,9 +71,11 @@ class Allotment:
     update_time: datetime
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> AllotmentSubject:
         """What it is of."""
-        return Subject(self.product_id, self.departure_id, self.fare_class or "", self.use_date)
+        return AllotmentSubject(
+            self.product_id, self.departure_id, self.fare_class or "", self.use_date
+        )
 
     @property
     def name(self) -> str:
@@ -121,22 +123,27 @@ async def create_allotment(
         now=by["now"],
     )
     if not created:
-        raise already_exists("allotment", Subject(product_id).name(channel))
+        raise already_exists("allotment", AllotmentSubject(product_id).name(channel))
     if partner_id == DIRECT:  # a package is on sale from now on
         await publish(tx, ChangeKind.CATALOGUE)
-    made = await get_allotment(tx, Subject(product_id), channel)
+    made = await get_allotment(tx, AllotmentSubject(product_id), channel)
     return await trace(tx, None, made, "create", **by)
 
 
 async def get_allotment(
-    tx: AsyncConnection, subject: Subject, channel: str, *, lock: bool = False
+    tx: AsyncConnection, subject: AllotmentSubject, channel: str, *, lock: bool = False
 ) -> Allotment:
     """The stock of a channel now. Raises NOT_FOUND, INVALID_FIELD."""
     return await read_allotment(tx, subject, await _channel(tx, channel), channel, lock=lock)
 
 
 async def read_allotment(
-    tx: AsyncConnection, subject: Subject, partner_id: int, channel: str, *, lock: bool = False
+    tx: AsyncConnection,
+    subject: AllotmentSubject,
+    partner_id: int,
+    channel: str,
+    *,
+    lock: bool = False,
 ) -> Allotment:
     """The same, of a channel that is known. Raises NOT_FOUND, INVALID_FIELD."""
     query = ALLOTMENTS.where(stocks.c.stock_id == await stock_of(tx, subject, partner_id))
@@ -150,7 +157,7 @@ async def read_allotment(
     return Allotment(**row)
 
 
-async def stock_of(tx: AsyncConnection, subject: Subject, partner_id: int) -> int:
+async def stock_of(tx: AsyncConnection, subject: AllotmentSubject, partner_id: int) -> int:
     """The key of a channel's stock, whether or not there is any. What is of a day is of partners
     alone: our own channel has one stock of the product for all days.
 
@@ -182,7 +189,7 @@ async def stock_of(tx: AsyncConnection, subject: Subject, partner_id: int) -> in
 
 
 async def list_allotments(
-    tx: AsyncConnection, subject: Subject, *, channel: str, after: int | None, limit: int
+    tx: AsyncConnection, subject: AllotmentSubject, *, channel: str, after: int | None, limit: int
 ) -> list[Allotment]:
     """Up to `limit` allotments after the stock id `after`; empty filters do not count, but that
     allotments of departures and days are listed only by these. Raises NOT_FOUND (channel).
@@ -210,7 +217,7 @@ async def update_allotment(
     tx: AsyncConnection, *, product_id: int, channel: str, total: int, **by: Unpack[By]
 ) -> Allotment:
     """Sets the total. Raises NOT_FOUND, STOCK_IN_USE if it would be less than is held and sold."""
-    subject = Subject(product_id)
+    subject = AllotmentSubject(product_id)
     before = await get_allotment(tx, subject, channel, lock=True)
     if not await inventory.set_total(tx, before.stock_id, total, now=by["now"]):
         raise _stock_in_use(before, total)
@@ -219,7 +226,7 @@ async def update_allotment(
 
 async def set_terms(
     tx: AsyncConnection,
-    subject: Subject,
+    subject: AllotmentSubject,
     channel: str,
     *,
     hold_seconds: int | None,
@@ -252,7 +259,7 @@ async def set_terms(
 
 async def move_allotment(
     tx: AsyncConnection,
-    subject: Subject,
+    subject: AllotmentSubject,
     *,
     from_channel: str,
     to_channel: str,

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from server.audit.models import audit_events
-from server.catalog.allotments import Subject, list_allotments
+from server.catalog.allotments import AllotmentSubject, list_allotments
 from server.catalog.products import PRODUCTS
 from server.identity import partner_keys as partner_keys_module
 from server.identity.models import accounts, partner_keys
@@ -65,7 +65,7 @@ async def test_products_and_stock(db: Database, path: Path) -> None:
                 tokens = terms["tokens"]
                 assert (tokens["total_uses"], tokens["use_mode"]) == (10, "MULTI_USE")
                 assert tokens["guard_seconds"] == 60
-        stock = await list_allotments(tx, Subject(0), channel="CP", after=None, limit=10)
+        stock = await list_allotments(tx, AllotmentSubject(0), channel="CP", after=None, limit=10)
     assert {each.product_id: each.total for each in stock} == {106: 2000, 107: 1500, 108: 1500}
 
 

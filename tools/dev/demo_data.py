@@ -224,7 +224,7 @@ async def _load_partners(tx: AsyncConnection, by: By) -> None:
     for channel, totals in ALLOTMENTS.items():
         for product_id, total in totals.items():
             if await _is_missing(
-                allotments.get_allotment(tx, allotments.Subject(product_id), channel)
+                allotments.get_allotment(tx, allotments.AllotmentSubject(product_id), channel)
             ):
                 await allotments.create_allotment(
                     tx, product_id=product_id, channel=channel, total=total, **by

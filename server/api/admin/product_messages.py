@@ -9,7 +9,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from server.api.admin.requests import optional
 from server.api.convert import day, enum_names, enum_numbers, timestamp
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
-from server.catalog.allotments import Allotment, Subject
+from server.catalog.allotments import Allotment, AllotmentSubject
 from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES
 from server.catalog.products import (
     DEFAULT_CALENDAR,
@@ -99,10 +99,12 @@ def subject(
     request: allotment_pb2.GetAllotmentRequest
     | allotment_pb2.AdjustAllotmentRequest
     | allotment_pb2.SetAllotmentTermsRequest,
-) -> Subject:
+) -> AllotmentSubject:
     """What an allotment is of. Raises INVALID_FIELD."""
     departure_id = int(request.departure_id) if request.departure_id else None
-    return Subject(request.product_id, departure_id, request.fare_class, day(request, "use_date"))
+    return AllotmentSubject(
+        request.product_id, departure_id, request.fare_class, day(request, "use_date")
+    )
 
 
 class Terms(TypedDict):

@@ -1,7 +1,8 @@
 """AdminService: protobuf messages to plain arguments and back.
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
-of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of money in `servicer_money.py`; the rest here.
+of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
+money in `servicer_money.py`; the rest here.
 """
 
 from datetime import datetime

@@ -48,7 +48,7 @@ class AllotmentMethods(AdminMethods):
         async with self._db.report(page.caller.key) as tx:
             found = await allotments.list_allotments(
                 tx,
-                allotments.Subject(
+                allotments.AllotmentSubject(
                     request.product_id,
                     int(request.departure_id) if request.departure_id else None,
                     use_date=convert.day(request, "use_date"),
@@ -83,7 +83,7 @@ class AllotmentMethods(AdminMethods):
     ) -> allotment_pb2.MoveAllotmentResponse:
         source, target = await allotments.move_allotment(
             call.tx,
-            allotments.Subject(request.product_id),
+            allotments.AllotmentSubject(request.product_id),
             from_channel=request.from_channel,
             to_channel=request.to_channel,
             quantity=request.quantity,
