@@ -48,8 +48,8 @@ class AllotmentSubject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """Stock of one product, or of a part of it (see AllotmentSubject), for one channel: a partner_code, or
-    DIRECT.
+    """Stock of one product, or of a part of it (see AllotmentSubject), for one channel: a
+    partner_code, or DIRECT.
 
     Reservations of it last `hold_seconds`, and `max_hold_seconds` at the most; None as the settings
     say. What is free of it returns to DIRECT `release_days` before its day; None never.
