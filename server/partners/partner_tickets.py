@@ -16,7 +16,8 @@ from server.catalog import sales as catalog
 from server.catalog.rules import fault_of_start, valid_until
 from server.identity.callers import Partner
 from server.orders.partner_orders import Sale, create_paid, order_code
-from server.partners import reservations
+from server.partners import distributors, reservations
+from server.partners.commission import line_of_sale
 from server.partners.reservations import Reservation
 from server.partners.rules import Amount, price_instead
 from server.partners.turns import wait_for_turn
@@ -117,12 +118,13 @@ async def generate_batch(
     now: datetime,
 ) -> NewBatch:
     """Makes tickets out of the partner's stock, or of what a reservation of it holds; with a sale
-    they are born ACTIVE and belong to one order.
+    they are born ACTIVE and belong to one order. Their snapshot says what they are sold for, and
+    through whom.
 
     They are valid by the days of the city where the product is used; `zone` is whose days count in
     codes. Stock is taken last, so that its row is not locked while the tickets are written. Raises
-    SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD, PAYMENT_MISMATCH, and of a reservation NOT_FOUND,
-    RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_USED_UP.
+    SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED, INVALID_FIELD, PAYMENT_MISMATCH, and of a
+    reservation NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_USED_UP.
     """
     await wait_for_turn(tx, partner.partner_id, wanted.quantity)
     reserved = await _reserved(tx, partner, wanted, now)
@@ -137,7 +139,9 @@ async def generate_batch(
     fault = fault_of_start(valid_from, product.validity_days, now)
     if fault:
         raise invalid("valid_from_time", fault)
-    sale, snapshot = wanted.sale, product.snapshot()
+    line = await distributors.line_for_batch(tx, partner, wanted.distributor_id)
+    levels = line_of_sale(line, product.fares)
+    sale, snapshot = wanted.sale, {**product.snapshot(), "line_of_sale": levels}
     if sale:
         _require_price(partner, sale, snapshot)
     orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
@@ -161,6 +165,7 @@ async def generate_batch(
         create_time=now,
         entitlements=[(each["function_code"], each["total_uses"]) for each in product.entitlements],
         reservation_id=reserved.reservation_id if reserved else None,
+        line=[level.distributor_id for level in line],
     )
     code = orders[0].order_code if sale else ""
     batch = NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)

@@ -8,7 +8,8 @@ second nothing is made or activated of it, whether or not it was closed by then 
 partners; Stock).
 """
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from server.partners.models import reservations
 from server.partners.rules import ReservationTerms
 from server.platform import clock
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.statements import Command, Statement, run, run_together
+from server.platform.statements import Command, Statement, run, run_all, run_together
 from server.stock import holds, inventory
 from server.tickets import reserved_tickets, tickets
 from server.webhooks import events
@@ -173,6 +174,20 @@ UPDATE reservations r SET activated = r.activated + v.quantity,
 FROM unnest($2::uuid[], $3::int[]) AS v (reservation_id, quantity)
 WHERE r.reservation_id = v.reservation_id AND r.state = 'OPEN'
   AND r.expire_time > $1::timestamptz AND r.activated + v.quantity <= r.generated
+RETURNING r.reservation_id
+""",
+    UUID,
+)
+_SHRINK = Statement(
+    """
+UPDATE reservations r SET quantity = r.quantity - v.quantity,
+  generated = r.generated - v.quantity,
+  state = CASE WHEN r.quantity - v.quantity = r.activated THEN 'COMPLETED' ELSE r.state END,
+  close_time = CASE WHEN r.quantity - v.quantity = r.activated THEN $1::timestamptz END,
+  warn_time = CASE WHEN r.quantity - v.quantity > r.activated THEN r.warn_time END
+FROM unnest($2::uuid[], $3::int[]) AS v (reservation_id, quantity)
+WHERE r.reservation_id = v.reservation_id AND r.state = 'OPEN'
+  AND r.quantity - v.quantity > 0 AND r.generated - v.quantity >= r.activated
 RETURNING r.reservation_id
 """,
     UUID,
@@ -468,6 +483,34 @@ async def take_activated(
         holds.sell_held(sold, now=now),
     )
     assert (len(counted), len(moved)) == (len(quantities), len(sold)), "they are locked, and open"
+
+
+async def return_cancelled(
+    tx: AsyncConnection,
+    locked: Collection[Reservation],
+    quantities: Mapping[UUID, int],
+    *,
+    now: datetime,
+) -> None:
+    """Has open reservations, which are locked, hold less: so many of their tickets were cancelled
+    and are theirs no more. One of which nothing is left is RELEASED, with its last tickets.
+
+    The stock rows stay locked until the commit: call it last.
+    """
+    held: Counter[int] = Counter()
+    emptied = [each for each in locked if quantities.get(each.reservation_id) == each.quantity]
+    if emptied:
+        gone = [each.reservation_id for each in emptied]
+        await close(tx, gone, RELEASED, now=now)
+        await run_all(tx, [_VOIDED(each) for each in gone])
+    others = {each.reservation_id: each for each in locked if each not in emptied}
+    shrunk = [(number, n) for number, n in sorted(quantities.items()) if number in others]
+    for number, quantity in shrunk:
+        held[others[number].stock_id] += quantity
+    counted, moved = await run_together(
+        tx, _SHRINK.of_rows(shrunk, now), holds.return_held(held, now=now)
+    )
+    assert (len(counted), len(moved)) == (len(shrunk), len(held)), "they are locked, and open"
 
 
 def _id(reservation_id: str) -> UUID:

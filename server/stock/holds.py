@@ -150,6 +150,13 @@ def return_held(quantities: Mapping[int, int], *, now: datetime) -> Command[int]
     return _RELEASE["held"].of_rows(list(quantities.items()), now)
 
 
+def return_sold(quantities: Mapping[int, int], *, now: datetime) -> Command[int] | None:
+    """As `return_held`, of what is sold: of partners' tickets without a reservation, each voided
+    under its lock.
+    """
+    return _RELEASE["sold"].of_rows(list(quantities.items()), now)
+
+
 def sell_held(quantities: Mapping[int, int], *, now: datetime) -> Command[int] | None:
     """So much of what is held of each stock is sold now; else as `return_held`."""
     return _CONFIRM.of_rows(list(quantities.items()), now)

@@ -8,11 +8,11 @@ that other calls get their turn in this process and at the database.
 
 import os
 from asyncio import sleep
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -59,7 +59,7 @@ ENTITLEMENT_COLUMNS = ("ticket_id", "function_code", "total_uses", "remaining_us
 @dataclass(frozen=True, slots=True)
 class NewTickets:
     """Tickets that differ only in number and jti; `entitlements` are (function_code,
-    total_uses).
+    total_uses), `line` the distributors they are sold through, down to `distributor_id`.
     """
 
     first_ticket_id: int
@@ -78,6 +78,12 @@ class NewTickets:
     create_time: datetime
     entitlements: Sequence[tuple[str, int]]
     reservation_id: UUID | None = None
+    line: Sequence[str] = ()
+
+    @property
+    def last_ticket_id(self) -> int:
+        """The number of the last."""
+        return self.first_ticket_id + self.quantity - 1
 
 
 _RESERVE = Statement(
@@ -89,6 +95,22 @@ RETURNING n.next_sequence - $4::int
 """,
     int,
 )
+
+
+class BatchRange(NamedTuple):
+    """Tickets of a batch, which has these numbers, that are sold under one snapshot."""
+
+    first_ticket_id: int
+    last_ticket_id: int
+    snapshot_id: UUID
+
+
+_SOLD_THROUGH = Statement("""
+INSERT INTO distributor_batches
+  (partner_id, distributor_id, first_ticket_id, last_ticket_id, snapshot_id)
+SELECT * FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::uuid[])
+ON CONFLICT DO NOTHING
+""")
 
 
 def reserve(partner_id: int, day: date, kind: Literal["T", "O"], quantity: int) -> Command[int]:
@@ -128,6 +150,8 @@ async def generate(tx: AsyncConnection, new: NewTickets) -> None:
             reservation_id=new.reservation_id,
         )
     )
+    made = BatchRange(new.first_ticket_id, new.last_ticket_id, new.snapshot_id)
+    await sold_through(tx, new.line, [made])
     pg = (await tx.get_raw_connection()).driver_connection
     assert isinstance(pg, psycopg.AsyncConnection)
     rest_seconds = 0.0
@@ -139,6 +163,18 @@ async def generate(tx: AsyncConnection, new: NewTickets) -> None:
         await _copy(pg, "entitlements", ENTITLEMENT_COLUMNS, of_entitlements)
         if new.quantity > LARGE_BATCH:
             rest_seconds = min((monotonic() - began) * REST, MAX_REST_SECONDS)
+
+
+async def sold_through(
+    tx: AsyncConnection, line: Sequence[str], ranges: Collection[BatchRange]
+) -> None:
+    """Notes that these tickets of batches are sold through these distributors."""
+    rows = [
+        (Number.unpack(each.first_ticket_id).partner_id, distributor_id, *each)
+        for each in sorted(ranges)
+        for distributor_id in sorted(line)
+    ]
+    await run(tx, _SOLD_THROUGH.of_rows(rows))
 
 
 async def _copy(

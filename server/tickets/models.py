@@ -25,7 +25,8 @@ from server.platform.database import metadata
 snapshots = Table(
     "snapshots",
     metadata,
-    # never updated: price, rules and entitlements as they were when the batch or order was made
+    # never updated: price, rules and entitlements as they were when the batch or order was made; of
+    # a partner's tickets the line of sale too, see partners/commission.py
     Column("snapshot_id", Uuid, primary_key=True),
     Column("product_id", Integer, nullable=False),
     Column("content", JSONB, nullable=False),
@@ -54,11 +55,19 @@ Index(
     batches.c.first_ticket_id,
     postgresql_where=batches.c.reservation_id.is_not(None),
 )
-Index(
-    "ix_batches_distributor",
-    batches.c.partner_id,
-    batches.c.distributor_id,
-    batches.c.first_ticket_id,
+
+distributor_batches = Table(
+    "distributor_batches",
+    metadata,
+    # which batches have tickets that are sold through a distributor, by itself or by those below:
+    # the tickets of the batch that have this snapshot, whose line of sale names it
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("distributor_id", Text, primary_key=True),
+    # as of batches
+    Column("first_ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("snapshot_id", Uuid, primary_key=True),
+    Column("last_ticket_id", BigInteger, nullable=False),
+    CheckConstraint("first_ticket_id <= last_ticket_id", name="range"),
 )
 
 numberings = Table(

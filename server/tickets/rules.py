@@ -22,6 +22,8 @@ DIRECT_PREFIX = "DIR"
 ORDER_PREFIX = "ORD"
 """What the codes of partners' tickets, of our own, and of orders begin with."""
 
+UNSOLD = "PRE_GENERATED"
+"""The state of a partner's ticket until it is activated or cancelled."""
 FINAL_STATES = frozenset({"USED", "REFUNDED", "CHANGED", "EXPIRED", "VOIDED"})
 
 MOVES = frozenset(

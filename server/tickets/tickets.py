@@ -1,4 +1,4 @@
-"""Tickets: the batches they come in, lists of them, activation, and the QR each has now."""
+"""Tickets: the batches they come in, activation and other moves, and the QR each has now."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    any_,
-    literal,
     select,
     text,
     update,
@@ -26,20 +20,16 @@ from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import Command, Statement, run
 from server.tickets import partner_events, qr
-from server.tickets.models import batches, entitlements, snapshots, tickets
+from server.tickets.generation import BatchRange
+from server.tickets.models import batches, snapshots, tickets
 from server.tickets.rules import (
     FINAL_STATES,
     MOVES,
     PARTNER_PREFIX,
+    UNSOLD,
     Code,
-    number_range,
     why_no_qr,
 )
-
-MAX_SCANNED = 5_000
-"""A page looks at this many tickets at the most; if fewer match than it could hold, it is short.
-Some 10 ms of the database.
-"""
 
 EVENT_RANDOM_BITS = 22
 
@@ -48,17 +38,22 @@ class LockedTicket(NamedTuple):
     """A partner's ticket that is locked."""
 
     ticket_id: int
+    ticket_code: str
     state: str
     blocked: bool
     order_id: int | None
     valid_until_time: datetime
     snapshot_id: UUID
+    product_id: int
+    batch_id: UUID
+    distributor_id: str
     reservation_id: UUID | None
 
 
 _LOCK = Statement(
     """
-SELECT ticket_id, state, blocked, order_id, valid_until_time, snapshot_id, reservation_id
+SELECT ticket_id, ticket_code, state, blocked, order_id, valid_until_time, snapshot_id, product_id,
+  batch_id, distributor_id, reservation_id
 FROM tickets WHERE ticket_id = ANY($1::bigint[]) AND partner_id = $2::int
 ORDER BY ticket_id FOR NO KEY UPDATE
 """,
@@ -86,6 +81,13 @@ UPDATE tickets t SET state = :to_state, update_time = :now
 FROM locked WHERE t.ticket_id = locked.ticket_id AND t.state = ANY(CAST(:from_states AS text[]))
 RETURNING t.ticket_id
 """)
+REASSIGN = text("""
+UPDATE tickets t SET distributor_id = :distributor_id, snapshot_id = v.snapshot_id,
+  update_time = :now
+FROM unnest(CAST(:ticket_ids AS bigint[]), CAST(:snapshot_ids AS uuid[]))
+  AS v (ticket_id, snapshot_id)
+WHERE t.ticket_id = v.ticket_id AND t.state = 'PRE_GENERATED'
+""")
 RECORD = text("""
 INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)
 SELECT unnest(CAST(:ticket_ids AS bigint[])), :event_id, :action, :state, :actor, :now
@@ -110,53 +112,6 @@ class Batch:
     def last_ticket_id(self) -> int:
         """The number of its last ticket."""
         return self.first_ticket_id + self.quantity - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A ticket as its partner sees it; `entitlements` are (function_code, remaining_uses,
-    total_uses) by code.
-    """
-
-    ticket_id: int
-    ticket_code: str
-    state: str
-    batch_id: UUID | None
-    product_id: int
-    distributor_id: str
-    order_id: int | None
-    create_time: datetime
-    valid_from_time: datetime
-    valid_until_time: datetime
-    entitlements: Sequence[tuple[str, int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class TicketFilter:
-    """Which tickets; None or empty takes all."""
-
-    state: str = ""
-    batch_id: UUID | None = None
-    distributor_id: str = ""
-    create_time_from: datetime | None = None
-    create_time_until: datetime | None = None
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether those that it takes may lie far apart: it is not all of a partner's, or of a
-        batch.
-        """
-        return bool(
-            self.state or self.distributor_id or self.create_time_from or self.create_time_until
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class TicketPage:
-    """Tickets in the order of their numbers, and the number to go on behind; None at the end."""
-
-    tickets: list[Ticket]
-    next_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,118 +179,6 @@ async def find_batch(tx: AsyncConnection, partner_id: int, batch_id: UUID) -> Ba
     return None if row is None else Batch(*row)
 
 
-async def list_tickets(
-    tx: AsyncConnection,
-    partner_id: int,
-    wanted: TicketFilter,
-    *,
-    zone: ZoneInfo,
-    after: int | None,
-    limit: int,
-) -> TicketPage:
-    """Up to `limit` of a partner's tickets after the number `after`.
-
-    A page may be short, or empty, and not the last: it looks at MAX_SCANNED tickets (those before
-    the distributor's next batch do not count) and leaves the rest to the next.
-    """
-    first, last = number_range(partner_id, wanted.create_time_from, wanted.create_time_until, zone)
-    if wanted.batch_id:
-        batch = await find_batch(tx, partner_id, wanted.batch_id)
-        if batch is None:
-            return TicketPage([], None)
-        first, last = max(first, batch.first_ticket_id), min(last, batch.last_ticket_id)
-    if after is not None:
-        first = max(first, after + 1)
-    if wanted.distributor_id:
-        first = await _next_of_distributor(tx, partner_id, wanted.distributor_id, first, last)
-    looked_at = await tx.scalar(_last_looked_at(first, last)) if wanted.is_sparse else None
-    rows = (await tx.execute(_page_query(first, looked_at or last, wanted, limit))).all()
-    next_after = looked_at
-    if len(rows) > limit:
-        next_after = rows[limit - 1].ticket_id
-    return TicketPage(await _with_entitlements(tx, rows[:limit]), next_after)
-
-
-async def _next_of_distributor(
-    tx: AsyncConnection, partner_id: int, distributor_id: str, first: int, last: int
-) -> int:
-    """The first number from `first` on in a batch of the distributor; one after `last` if there
-    is none.
-    """
-    starts = batches.c.first_ticket_id
-    query = select(starts, batches.c.quantity).where(
-        batches.c.partner_id == partner_id, batches.c.distributor_id == distributor_id
-    )
-    around = query.where(starts <= first).order_by(starts.desc()).limit(1)
-    batch = (await tx.execute(around)).one_or_none()
-    if batch and first < batch.first_ticket_id + batch.quantity:
-        return first
-    taken = query.where(starts.between(first, last)).order_by(starts).limit(1)
-    batch = (await tx.execute(taken)).one_or_none()
-    return batch.first_ticket_id if batch else last + 1
-
-
-def _last_looked_at(first: int, last: int) -> Any:
-    """The ticket of a range to which a page of it looks; none if it can look at all. Along the
-    primary key alone.
-    """
-    number = tickets.c.ticket_id
-    query = select(number).where(number.between(first, last)).order_by(number)
-    return query.offset(MAX_SCANNED - 1).limit(1)
-
-
-def _page_query(first: int, last: int, wanted: TicketFilter, limit: int) -> Any:
-    """The matching tickets of a range, and one more: along the primary key, which ends as soon
-    as the page is full.
-    """
-    conditions: list[ColumnElement[bool]] = [tickets.c.ticket_id.between(first, last)]
-    if wanted.state:
-        conditions.append(tickets.c.state == wanted.state)
-    if wanted.batch_id:
-        conditions.append(tickets.c.batch_id == wanted.batch_id)
-    if wanted.distributor_id:
-        conditions.append(tickets.c.distributor_id == wanted.distributor_id)
-    if wanted.create_time_from:
-        conditions.append(tickets.c.create_time >= wanted.create_time_from)
-    if wanted.create_time_until:
-        conditions.append(tickets.c.create_time < wanted.create_time_until)
-    return (
-        select(
-            tickets.c.ticket_id,
-            tickets.c.ticket_code,
-            tickets.c.state,
-            tickets.c.batch_id,
-            tickets.c.product_id,
-            tickets.c.distributor_id,
-            tickets.c.order_id,
-            tickets.c.create_time,
-            tickets.c.valid_from_time,
-            tickets.c.valid_until_time,
-        )
-        .where(*conditions)
-        .order_by(tickets.c.ticket_id)
-        .limit(limit + 1)
-    )
-
-
-async def _with_entitlements(tx: AsyncConnection, rows: Sequence[Any]) -> list[Ticket]:
-    ids = literal([row.ticket_id for row in rows], ARRAY(BigInteger))
-    query = (
-        select(
-            entitlements.c.ticket_id,
-            entitlements.c.function_code,
-            entitlements.c.remaining_uses,
-            entitlements.c.total_uses,
-        )
-        .where(entitlements.c.ticket_id == any_(ids))
-        .order_by(entitlements.c.ticket_id, entitlements.c.function_code)
-    )
-    uses: dict[int, list[tuple[str, int, int]]] = {row.ticket_id: [] for row in rows}
-    for ticket_id, function_code, remaining, total in await tx.execute(query):
-        uses[ticket_id].append((function_code, remaining, total))
-    return [Ticket(*(*row[:10], uses[row.ticket_id])) for row in rows]
-
-
 # Activation
 
 
@@ -391,6 +234,42 @@ async def move(
     await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
     await run(tx, partner_events.record_move(moved, to_state, now=now))
     return set(moved)
+
+
+async def reassign(
+    tx: AsyncConnection,
+    renewed: Sequence[tuple[int, UUID]],
+    distributor_id: str,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Gives locked tickets that are PRE_GENERATED to a distributor, each with its new snapshot,
+    and records it.
+    """
+    if not renewed:
+        return
+    numbers = [number for number, _ in renewed]
+    values = {
+        "ticket_ids": _array(numbers),
+        "snapshot_ids": "{" + ",".join(snapshot.hex for _, snapshot in renewed) + "}",
+        "distributor_id": distributor_id,
+        "now": now,
+    }
+    moved = await tx.execute(REASSIGN, values)
+    assert moved.rowcount == len(renewed), "nobody moves a ticket that is locked"
+    await record(tx, numbers, now=now, action="reassigned", state=UNSOLD, actor=actor)
+
+
+async def batch_ranges(
+    tx: AsyncConnection, sold: Collection[tuple[UUID, UUID]]
+) -> list[BatchRange]:
+    """The numbers of batches, by (batch_id, snapshot_id)."""
+    first, quantity = batches.c.first_ticket_id, batches.c.quantity
+    query = select(batches.c.batch_id, first, first + quantity - 1)
+    rows = await tx.execute(query.where(batches.c.batch_id.in_({batch for batch, _ in sold})))
+    numbers = {batch: (first, last) for batch, first, last in rows}
+    return [BatchRange(*numbers[batch], snapshot) for batch, snapshot in sold]
 
 
 async def record(

@@ -172,7 +172,9 @@ def outermost(paths: set[str]) -> set[str]:
 
 
 def unreadable(message: Message, path: str = "") -> Iterator[str]:
-    """Paths of the fields with a text that its reader refuses."""
+    """Paths of the fields with a text that its reader refuses; an empty one is none, also where
+    its field has presence.
+    """
     for field, value in message.ListFields():
         here = f"{path}{field.name}"
         if field.type == MESSAGE:
@@ -182,7 +184,7 @@ def unreadable(message: Message, path: str = "") -> Iterator[str]:
                     each, f"{here}[{index}]." if field.is_repeated else f"{here}."
                 )
         elif read := READERS.get(text_kind(field)):
-            for each in value if field.is_repeated else [value]:
+            for each in value if field.is_repeated else filter(None, [value]):
                 try:
                     read(each)
                 except ValueError:

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from deeptravel.admin.v1 import account_pb2, product_pb2, state_pb2, traveller_pb2
+from deeptravel.ota.v1 import distributor_pb2
 from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import Connection, create_engine, text
@@ -58,6 +59,7 @@ CHECKED_STATES: dict[tuple[str, str], set[str]] = {
         for table in ("partners", "merchants", "venues", "terminals", "accounts")
     },
     ("travellers", "state"): set(convert.enum_numbers(traveller_pb2.TravellerState)),
+    ("distributors", "state"): set(convert.enum_numbers(distributor_pb2.DistributorState)),
     ("products", "state"): set(convert.enum_numbers(product_pb2.ProductState)),
 }
 """Table and column, and the values that the contract knows."""

@@ -31,6 +31,7 @@ NAME, PHONE_NUMBER = options_pb2.TEXT_NAME, options_pb2.TEXT_PHONE_NUMBER
 KINDS = {
     "comment": COMMENT,
     "distributor_id": NAME,
+    "parent_distributor_id": NAME,
     "promotion_code": CODE,
     "promotion_codes": CODE,
     "service_number": CODE,

@@ -1,6 +1,4 @@
-"""Every invariant holds over data in every state, and is broken, it alone, by rows that are not
-as they should be.
-"""
+"""Every invariant holds over data in every state; what is not as it should be breaks it alone."""
 
 import asyncio
 import json
@@ -18,6 +16,7 @@ from server.__main__ import app
 from server.operations import doctor
 from server.operations.consistency import EXAMPLES, INVARIANTS, Result, examine, look
 from server.operations.findings import Verdict
+from tests.operations.distributor_corruptions import OF_DISTRIBUTORS
 from tests.operations.reservation_corruptions import PARTNERS, RESERVED
 from tests.support import databases
 from tests.support.every_state import CAPPED, every_state
@@ -69,8 +68,7 @@ SHARED_OF = (
     "ticket_id IN (SELECT ticket_id FROM ticket_sales WHERE passenger_index < 0"
     " AND order_id = <{}>)"
 )
-# Rows that contradict others, each with the rows beside it that the fault would have changed too:
-# what is left to see it is one invariant.
+# Rows that contradict others, each with what the fault would have changed too: one invariant sees.
 CORRUPTIONS = [
     # as if it were summed what has just happened
     ("redemption-sums", "UPDATE redemption_sums_mark SET until_time = now() + interval '2 hours'"),
@@ -426,6 +424,7 @@ UPDATE tickets SET state = 'EXPIRED' WHERE ticket_id IN (
         "UPDATE orders SET first_order_id = <paid> WHERE order_id = <chain-3>",
     ),
     ("first-of-changes", "UPDATE orders SET first_item_index = 1 WHERE order_id = <waits-change>"),
+    *OF_DISTRIBUTORS,
     ("work-under-way", "DELETE FROM outbox_tasks WHERE kind = 'refund.query'"),
     (
         "work-under-way",

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.api import convert
 from server.platform.errors import Reason
-from server.tickets import tickets
+from server.tickets import listing
 from tests.support.gate_server import GateServer
 from tests.support.partner_client import (
     STATE_NAME,
@@ -311,6 +311,7 @@ async def test_snapshot_is_what_the_batch_was_made_under(
         "entitlements",
         "blackout_dates",
         "validity_days",
+        "line_of_sale",
     }
     assert (content["blackout_dates"], content["validity_days"]) == (["2026-12-25"], 30)
     assert [e["function_code"] for e in content["entitlements"]] == ["ferry", "gift"]
@@ -450,7 +451,7 @@ async def test_short_pages_lose_nothing(
     client: PartnerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each page looks at ten tickets at the most; every ticket comes once."""
-    monkeypatch.setattr(tickets, "MAX_SCANNED", 10)
+    monkeypatch.setattr(listing, "MAX_SCANNED", 10)
     batch = await client.batch(43)
     codes = [ticket.ticket_code for ticket in batch.tickets]
     sold = [codes[index] for index in (0, 9, 10, 21, 22, 23, 42)]
@@ -469,7 +470,7 @@ async def test_pages_of_a_distributor_begin_with_its_tickets(
     client: PartnerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many others lie between: no page is empty."""
-    monkeypatch.setattr(tickets, "MAX_SCANNED", 10)
+    monkeypatch.setattr(listing, "MAX_SCANNED", 10)
     codes: list[str] = []
     for quantity in (1, 15, 3):
         await client.batch(40, distributor_id="other")

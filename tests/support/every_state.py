@@ -268,7 +268,9 @@ async def _changed(played: Played) -> None:
 
 
 async def _partners(played: Played) -> None:
-    """A partner's batches and reservations, of a product with a shared entitlement."""
+    """A partner's batches and reservations, of a product with a shared entitlement, for itself and
+    for distributors.
+    """
     await played.world.sql(
         "INSERT INTO partner_keys (key_id, partner_id, secret_hash, create_time) VALUES (%s, 1,"
         " %s, now())",
@@ -286,6 +288,12 @@ async def _partners(played: Played) -> None:
         await client.activate(codes[0], payment=payment(amount_minor=50_000, currency_code="CNY"))
         if ending:
             await ending(made.reservation_id)
+    await client.distributor("WHOLESALE", commission_basis_points=333)
+    await client.distributor("SHOP", "WHOLESALE", commission_basis_points=777)
+    of_shop = await client.codes(4, distributor_id="SHOP")
+    await client.cancel(of_shop[:1])
+    await client.reassign(of_shop[1:2], "WHOLESALE")
+    await client.batch(1, distributor_id="in free text")
 
 
 async def _notices(played: Played) -> None:

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import orjson
 import psycopg
+from deeptravel.ota.v1 import (
+    distributor_pb2,
+    ota_service_pb2_grpc,
+    reservation_pb2,
+    unsold_ticket_pb2,
+)
 from deeptravel.ota.v1 import ota_service_pb2 as ota
-from deeptravel.ota.v1 import ota_service_pb2_grpc, reservation_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
@@ -59,6 +64,9 @@ SELECT 'stock', s.stock_id::text FROM stocks s WHERE (s.held, s.sold) <>
     WHERE r.stock_id = s.stock_id AND r.state = 'OPEN'),
    (SELECT coalesce(sum(quantity), 0) FROM batches b WHERE b.reservation_id IS NULL
     AND (b.product_id, b.partner_id) = (s.product_id, s.partner_id) AND s.use_date IS NULL)
+   - (SELECT count(*) FROM tickets t JOIN batches b USING (batch_id) WHERE t.state = 'VOIDED'
+    AND b.reservation_id IS NULL
+    AND (t.product_id, t.partner_id) = (s.product_id, s.partner_id) AND s.use_date IS NULL)
    + (SELECT coalesce(sum(activated), 0) FROM reservations r WHERE r.stock_id = s.stock_id))
 UNION ALL SELECT 'reservation', r.reservation_id::text FROM reservations r
 WHERE (r.generated, r.activated) <>
@@ -273,6 +281,33 @@ class PartnerClient:
             ),
             metadata=self.metadata,
         )
+
+    def distributor(
+        self, distributor_id: str, parent: str = "", **fields: Any
+    ) -> Awaitable[distributor_pb2.CreateDistributorResponse]:
+        values: Any = {"display_name": distributor_id, "request_id": request_id()} | fields
+        return self.stub.CreateDistributor(
+            distributor_pb2.CreateDistributorRequest(
+                distributor_id=distributor_id, parent_distributor_id=parent, **values
+            ),
+            metadata=self.metadata,
+        )
+
+    def cancel(
+        self, ticket_codes: Sequence[str] = (), **fields: Any
+    ) -> Awaitable[unsold_ticket_pb2.CancelTicketsResponse]:
+        values: Any = {"request_id": request_id()} | fields
+        request = unsold_ticket_pb2.CancelTicketsRequest(ticket_codes=ticket_codes, **values)
+        return self.stub.CancelTickets(request, metadata=self.metadata)
+
+    def reassign(
+        self, ticket_codes: Sequence[str], distributor_id: str, **fields: Any
+    ) -> Awaitable[unsold_ticket_pb2.ReassignTicketsResponse]:
+        values: Any = {"request_id": request_id()} | fields
+        request = unsold_ticket_pb2.ReassignTicketsRequest(
+            ticket_codes=ticket_codes, distributor_id=distributor_id, **values
+        )
+        return self.stub.ReassignTickets(request, metadata=self.metadata)
 
     async def pages(self, **fields: Any) -> list[ota.ListTicketsResponse]:
         """All pages of a list."""

@@ -18,7 +18,7 @@ import psycopg
 from deeptravel.admin.v1 import admin_service_pb2
 from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
 from deeptravel.common.v1 import options_pb2
-from deeptravel.ota.v1 import event_pb2, reservation_pb2
+from deeptravel.ota.v1 import distributor_pb2, event_pb2, reservation_pb2, unsold_ticket_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
@@ -29,7 +29,7 @@ from deeptravel.ticketing.v1 import (
     ticketing_service_pb2,
 )
 from google.api import httpbody_pb2
-from google.protobuf import message_factory
+from google.protobuf import field_mask_pb2, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
@@ -250,6 +250,34 @@ async def _events(market: Market, client: PartnerClient) -> Message:
     return event_pb2.AcknowledgeEventsRequest(cursor=1)
 
 
+async def _cancellation_of_tickets(_market: Market, client: PartnerClient) -> Message:
+    return unsold_ticket_pb2.CancelTicketsRequest(ticket_codes=await client.codes(2))
+
+
+async def _reassignment(_market: Market, client: PartnerClient) -> Message:
+    await client.distributor("SHOP", commission_basis_points=500)
+    codes = await client.codes(2)
+    return unsold_ticket_pb2.ReassignTicketsRequest(ticket_codes=codes, distributor_id="SHOP")
+
+
+async def _new_distributor(_market: Market, _client: PartnerClient) -> Message:
+    return distributor_pb2.CreateDistributorRequest(distributor_id="SHOP", display_name="Shop")
+
+
+async def _changed_distributor(_market: Market, client: PartnerClient) -> Message:
+    await client.distributor("SHOP")
+    return distributor_pb2.UpdateDistributorRequest(
+        distributor_id="SHOP",
+        display_name="Other",
+        update_mask=field_mask_pb2.FieldMask(paths=["display_name"]),
+    )
+
+
+async def _archived_distributor(_market: Market, client: PartnerClient) -> Message:
+    await client.distributor("SHOP")
+    return distributor_pb2.ArchiveDistributorRequest(distributor_id="SHOP")
+
+
 PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "ReserveInventory": _reserve,
     "ExtendReservation": _extension,
@@ -260,6 +288,11 @@ PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "ActivateTickets": _activations,
     "IssueQr": _partners_qr,
     "IssueOrderQr": _partners_order_qr,
+    "CancelTickets": _cancellation_of_tickets,
+    "ReassignTickets": _reassignment,
+    "CreateDistributor": _new_distributor,
+    "UpdateDistributor": _changed_distributor,
+    "ArchiveDistributor": _archived_distributor,
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "ActivateTickets": {
@@ -267,6 +300,8 @@ OTHERS: dict[str, dict[str, Any]] = {
             ota.TicketActivation(ticket_code="OTA-CP-1", customer=customer(), payment=payment())
         ]
     },
+    "CancelTickets": {"ticket_codes": ["OTA-CP-20251103-000001"]},
+    "ReassignTickets": {"ticket_codes": ["OTA-CP-20251103-000001"]},
     "CreateOrder": {"contact_phone": "+85221234567"},
     "RedeemMany": {"all_or_nothing": True},
 }

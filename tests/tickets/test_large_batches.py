@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.tickets import generation, tickets
-from server.tickets.tickets import TicketFilter
+from server.tickets import generation, listing
+from server.tickets.listing import TicketFilter
 from tests.support.partner_client import Market, PartnerClient
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
@@ -48,7 +48,7 @@ async def test_a_page_looks_at_a_bounded_number_of_tickets(
     ):
         async with db.transaction() as tx:
             before = await tx.scalar(FETCHED)  # a connection counts on until it reports
-            page = await tickets.list_tickets(tx, 1, wanted, zone=ZONE, after=None, limit=200)
+            page = await listing.list_tickets(tx, 1, wanted, zone=ZONE, after=None, limit=200)
             rows = await tx.scalar(FETCHED) - before
         assert rows <= most_rows, wanted
         assert len(page.tickets) in (0, 200)

@@ -16,8 +16,8 @@ from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.api.admin.requests import optional
 from server.api.convert import enum_names, enum_numbers, timestamp
+from server.api.requests import optional
 from server.audit.audit_events import AuditEvent
 from server.identity.accounts import Administrator, OperatorAccount
 from server.identity.partner_keys import PartnerKey

@@ -6,8 +6,8 @@ from typing import Any, TypedDict
 from deeptravel.admin.v1 import allotment_pb2, product_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
-from server.api.admin.requests import optional
 from server.api.convert import day, enum_names, enum_numbers, timestamp
+from server.api.requests import optional
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
 from server.catalog.allotments import Allotment, AllotmentSubject
 from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES

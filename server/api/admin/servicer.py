@@ -16,9 +16,9 @@ from deeptravel.admin.v1 import (
     traveller_pb2,
 )
 
-from server.api import calls, convert, paging
+from server.api import calls, convert, paging, requests
 from server.api import repeats as repeats_module
-from server.api.admin import messages, requests
+from server.api.admin import messages
 from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_money import MoneyMethods

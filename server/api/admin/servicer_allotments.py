@@ -2,8 +2,8 @@
 
 from deeptravel.admin.v1 import allotment_pb2
 
-from server.api import convert
-from server.api.admin import product_messages, requests
+from server.api import convert, requests
+from server.api.admin import product_messages
 from server.api.admin.table import AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged

@@ -30,7 +30,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.api.admin import requests
+from server.api import requests
 from server.api.calls import caller
 from server.api.paging import Page, PageTokens, page_size
 from server.api.repeats import ChangingCall, Repeats

@@ -8,17 +8,21 @@ from deeptravel.ota.v1 import ota_service_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
+from server.api.ota.distributor_messages import line_of_sale
 from server.identity.callers import Partner
 from server.orders import partner_orders as orders
 from server.partners import partner_tickets
 from server.platform.errors import invalid
 from server.stock.inventory import Inventory
-from server.tickets import tickets
+from server.tickets import listing, tickets
 
 TICKET_STATE = convert.enum_numbers(ticket_pb2.TicketState)
 TICKET_STATE_NAME = convert.enum_names(ticket_pb2.TicketState)
 CUSTOMER_TYPE = convert.enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = convert.enum_names(ticket_pb2.CustomerType)
+
+BATCH_SECONDS = 60
+"""May each statement of a large batch take, and a repeat wait for it."""
 
 
 def batch_request(
@@ -79,13 +83,13 @@ def verdict(verdict: partner_tickets.ActivationVerdict) -> ota_service_pb2.Activ
     )
 
 
-def ticket_filter(request: ota_service_pb2.ListTicketsRequest) -> tickets.TicketFilter:
+def ticket_filter(request: ota_service_pb2.ListTicketsRequest) -> listing.TicketFilter:
     """Which tickets ListTickets asks for. Raises INVALID_FIELD."""
     try:
         batch_id = UUID(request.batch_id) if request.batch_id else None
     except ValueError:
         raise invalid("batch_id", "is not a UUID") from None
-    return tickets.TicketFilter(
+    return listing.TicketFilter(
         state=TICKET_STATE_NAME[request.status],
         batch_id=batch_id,
         distributor_id=request.distributor_id,
@@ -94,7 +98,7 @@ def ticket_filter(request: ota_service_pb2.ListTicketsRequest) -> tickets.Ticket
     )
 
 
-def ticket(ticket: tickets.Ticket, partner: Partner) -> ticket_pb2.Ticket:
+def ticket(ticket: listing.Ticket, partner: Partner) -> ticket_pb2.Ticket:
     """A ticket as its partner sees it."""
     return ticket_pb2.Ticket(
         ticket_code=ticket.ticket_code,
@@ -152,6 +156,7 @@ def batch(batch: tickets.Batch) -> ota_service_pb2.GetBatchResponse:
         create_time=convert.timestamp(batch.create_time),
         currency_code=batch.content["currency_code"],
         fares=map(fare, batch.content["fares"]),
+        line_of_sale=line_of_sale(batch.content),
     )
 
 

@@ -1,16 +1,24 @@
-"""OtaService: protobuf messages to plain arguments and back."""
+"""OtaService: protobuf messages to plain arguments and back.
+
+The methods are in parts: those of distributors in `servicer_distributors.py`, of events in
+`servicer_events.py`, of reservations in `servicer_reservations.py`, of tickets that were not sold
+in `servicer_unsold.py`; the rest here.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from zoneinfo import ZoneInfo
 
-from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
+from deeptravel.ota.v1 import ota_service_pb2
 
 from server.api import calls, convert, paging, pictures
 from server.api import repeats as repeats_module
 from server.api.calls import Context
 from server.api.ota import messages
+from server.api.ota.messages import BATCH_SECONDS
+from server.api.ota.servicer_distributors import DistributorMethods
 from server.api.ota.servicer_events import EventMethods
 from server.api.ota.servicer_reservations import ReservationMethods
+from server.api.ota.servicer_unsold import UnsoldTicketMethods
 from server.api.paging import paged
 from server.api.repeats import ChangingCall, changing, changing_within
 from server.identity.callers import Partner
@@ -21,23 +29,18 @@ from server.partners.turns import Turns
 from server.platform import clock
 from server.platform.database import Database
 from server.stock.inventory import inventory
-from server.tickets import tickets
+from server.tickets import listing, tickets
 from server.tickets.issuing import Issuer, seal
 from server.tickets.qr import QrKey
 
 FIRST_TICKETS = 200
 """Of a batch, in the answer to the call that made it."""
 
-BATCH_SECONDS = 60
-"""May each statement of a large batch take, and a repeat wait for it."""
-
 BatchOfTickets = ota_service_pb2.ListBatchTicketsRequest | ota_service_pb2.StreamBatchTicketsRequest
 
 
-class OtaServicer(EventMethods, ReservationMethods, ota_service_pb2_grpc.OtaServiceServicer):
-    """The methods of OtaService; the contract documents each. Those of events are in
-    `servicer_events.py`, of reservations in `servicer_reservations.py`.
-    """
+class OtaServicer(DistributorMethods, EventMethods, ReservationMethods, UnsoldTicketMethods):
+    """The methods of OtaService; the contract documents each."""
 
     def __init__(
         self,
@@ -165,7 +168,7 @@ class OtaServicer(EventMethods, ReservationMethods, ota_service_pb2_grpc.OtaServ
         self, request: ota_service_pb2.ListTicketsRequest, page: paging.Page[Partner, int]
     ) -> ota_service_pb2.ListTicketsResponse:
         async with self._db.report(page.caller.key) as tx:
-            found = await tickets.list_tickets(
+            found = await listing.list_tickets(
                 tx,
                 page.caller.partner_id,
                 messages.ticket_filter(request),

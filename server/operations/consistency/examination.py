@@ -9,6 +9,7 @@ import psycopg
 
 from server.operations.consistency.changes import CHANGES
 from server.operations.consistency.departures import DEPARTURES
+from server.operations.consistency.distributors import DISTRIBUTORS
 from server.operations.consistency.invariant import Result, look
 from server.operations.consistency.orders import ORDERS
 from server.operations.consistency.outbox import TASKS
@@ -32,6 +33,7 @@ INVARIANTS = (
     + SHARED
     + TICKETS
     + DEPARTURES
+    + DISTRIBUTORS
     + TASKS
     + SUMS
 )

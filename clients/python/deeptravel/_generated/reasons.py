@@ -199,3 +199,14 @@ class Reason(StrEnum):
     """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until its
     departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
     """
+    DISTRIBUTOR_REFUSED = "DISTRIBUTOR_REFUSED"
+    """FAILED_PRECONDITION. The partner's tree of distributors does not allow it; `why` is one of
+    ARCHIVED (the distributor is, so nothing new goes through it), CIRCLE (the parent is below it),
+    TOO_DEEP (a line of more than 8 levels), COMMISSION_TOO_HIGH (a line whose commissions are more
+    than 10,000 basis points together), TOO_MANY (10,000 distributors) and ACTIVE_BELOW (archive
+    those below it first). Metadata: `distributor_id`, `why`.
+    """
+    VERSION_MISMATCH = "VERSION_MISMATCH"
+    """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
+    Metadata: `resource`, `name`, `version`.
+    """

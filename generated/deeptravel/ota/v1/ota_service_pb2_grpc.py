@@ -3,9 +3,11 @@
 import grpc
 import warnings
 
+from deeptravel.ota.v1 import distributor_pb2 as deeptravel_dot_ota_dot_v1_dot_distributor__pb2
 from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__pb2
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
 from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
+from deeptravel.ota.v1 import unsold_ticket_pb2 as deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -28,8 +30,8 @@ if _version_not_supported:
 
 
 class OtaServiceStub:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
-    them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default):
@@ -129,11 +131,46 @@ class OtaServiceStub:
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsResponse.FromString,
                 _registered_method=True)
+        self.CancelTickets = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/CancelTickets',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.CancelTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.CancelTicketsResponse.FromString,
+                _registered_method=True)
+        self.ReassignTickets = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ReassignTickets',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.ReassignTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.ReassignTicketsResponse.FromString,
+                _registered_method=True)
+        self.CreateDistributor = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/CreateDistributor',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.CreateDistributorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.CreateDistributorResponse.FromString,
+                _registered_method=True)
+        self.GetDistributor = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/GetDistributor',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.GetDistributorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.GetDistributorResponse.FromString,
+                _registered_method=True)
+        self.ListDistributors = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListDistributors',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ListDistributorsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ListDistributorsResponse.FromString,
+                _registered_method=True)
+        self.UpdateDistributor = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/UpdateDistributor',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.UpdateDistributorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.UpdateDistributorResponse.FromString,
+                _registered_method=True)
+        self.ArchiveDistributor = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ArchiveDistributor',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorResponse.FromString,
+                _registered_method=True)
 
 
 class OtaServiceServicer:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
-    them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default):
@@ -203,16 +240,17 @@ class OtaServiceServicer:
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-        `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
-        RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH (the
+        proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetBatch(self, request, context):
-        """Reads a batch with its price snapshot. Reasons: NOT_FOUND.
+        """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
+        Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,6 +351,73 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelTickets(self, request, context):
+        """Voids tickets that were not sold (PRE_GENERATED → VOIDED), blocked ones too, and returns their
+        stock: up to 1,000 by code, each with a verdict of its own, or all of a batch. Of an activation
+        of the same ticket at the same moment exactly one wins. A large batch takes some seconds; let
+        the deadline be a minute or more. Reasons: NOT_FOUND (the batch), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReassignTickets(self, request, context):
+        """Gives tickets that were not sold to another distributor of the partner: up to 1,000 by code,
+        each with a verdict of its own, or all of a batch. Their price stays that of their price
+        snapshot; their line of sale is taken anew, with the commissions as they are now. A large batch
+        takes some seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the batch, the
+        distributor), DISTRIBUTOR_REFUSED (archived), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDistributor(self, request, context):
+        """Adds a distributor to the partner's tree. Reasons: ALREADY_EXISTS, NOT_FOUND (the parent),
+        DISTRIBUTOR_REFUSED (the parent is archived, the line too deep, its commissions more than the
+        price, or there are too many), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDistributor(self, request, context):
+        """Reads a distributor, with the line of sale that a batch made for it now would get. Reasons:
+        NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDistributors(self, request, context):
+        """Lists distributors in the order of their ids: of one parent, or all below it. Reasons:
+        NOT_FOUND (the parent), PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDistributor(self, request, context):
+        """Changes what `update_mask` names of an active distributor. What was made before keeps its line
+        of sale: a commission counts for the batches to come, and with another parent the tickets that
+        are there still pay the levels that stood above it when they were made; ReassignTickets gives
+        unsold ones the new line. Reasons: NOT_FOUND (it, the parent), VERSION_MISMATCH,
+        DISTRIBUTOR_REFUSED (it or the parent is archived, a circle, the line too deep, its commissions
+        more than the price), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveDistributor(self, request, context):
+        """Sells nothing new through a distributor, for good; one that is archived stays so. What it has
+        can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
+        active one is below it), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -401,6 +506,41 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsResponse.SerializeToString,
             ),
+            'CancelTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelTickets,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.CancelTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.CancelTicketsResponse.SerializeToString,
+            ),
+            'ReassignTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReassignTickets,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.ReassignTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.ReassignTicketsResponse.SerializeToString,
+            ),
+            'CreateDistributor': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDistributor,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.CreateDistributorRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.CreateDistributorResponse.SerializeToString,
+            ),
+            'GetDistributor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDistributor,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.GetDistributorRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.GetDistributorResponse.SerializeToString,
+            ),
+            'ListDistributors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDistributors,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ListDistributorsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ListDistributorsResponse.SerializeToString,
+            ),
+            'UpdateDistributor': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDistributor,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.UpdateDistributorRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.UpdateDistributorResponse.SerializeToString,
+            ),
+            'ArchiveDistributor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveDistributor,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'deeptravel.ota.v1.OtaService', rpc_method_handlers)
@@ -410,8 +550,8 @@ def add_OtaServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OtaService:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
-    them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default):
@@ -869,6 +1009,195 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/AcknowledgeEvents',
             deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_event__pb2.AcknowledgeEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/CancelTickets',
+            deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.CancelTicketsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.CancelTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReassignTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ReassignTickets',
+            deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.ReassignTicketsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2.ReassignTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDistributor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/CreateDistributor',
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.CreateDistributorRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.CreateDistributorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDistributor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/GetDistributor',
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.GetDistributorRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.GetDistributorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDistributors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListDistributors',
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ListDistributorsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ListDistributorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDistributor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/UpdateDistributor',
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.UpdateDistributorRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.UpdateDistributorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveDistributor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ArchiveDistributor',
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorResponse.FromString,
             options,
             channel_credentials,
             insecure,

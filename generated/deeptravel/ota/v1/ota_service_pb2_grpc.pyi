@@ -4,9 +4,11 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel.ota.v1 import distributor_pb2 as _distributor_pb2
 from deeptravel.ota.v1 import event_pb2 as _event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
+from deeptravel.ota.v1 import unsold_ticket_pb2 as _unsold_ticket_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -29,8 +31,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OtaServiceStub:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
-    them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default):
@@ -82,12 +84,14 @@ class OtaServiceStub:
     activated, and they are VOIDED when the reservation ends. Without one they count as sold at
     once.
 
-    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-    `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
-    RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH (the
+    proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
-    """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+    """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
+    Reasons: NOT_FOUND.
+    """
     ListBatchTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchTicketsRequest, _ota_service_pb2.ListBatchTicketsResponse]
     """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
     each where asked: the text of its QR code. A repeat is safe; each token is another text of the
@@ -142,11 +146,50 @@ class OtaServiceStub:
     """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
     a smaller cursor than the one acknowledged before changes nothing.
     """
+    CancelTickets: _grpc.UnaryUnaryMultiCallable[_unsold_ticket_pb2.CancelTicketsRequest, _unsold_ticket_pb2.CancelTicketsResponse]
+    """Voids tickets that were not sold (PRE_GENERATED → VOIDED), blocked ones too, and returns their
+    stock: up to 1,000 by code, each with a verdict of its own, or all of a batch. Of an activation
+    of the same ticket at the same moment exactly one wins. A large batch takes some seconds; let
+    the deadline be a minute or more. Reasons: NOT_FOUND (the batch), IDEMPOTENCY_MISMATCH.
+    """
+    ReassignTickets: _grpc.UnaryUnaryMultiCallable[_unsold_ticket_pb2.ReassignTicketsRequest, _unsold_ticket_pb2.ReassignTicketsResponse]
+    """Gives tickets that were not sold to another distributor of the partner: up to 1,000 by code,
+    each with a verdict of its own, or all of a batch. Their price stays that of their price
+    snapshot; their line of sale is taken anew, with the commissions as they are now. A large batch
+    takes some seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the batch, the
+    distributor), DISTRIBUTOR_REFUSED (archived), IDEMPOTENCY_MISMATCH.
+    """
+    CreateDistributor: _grpc.UnaryUnaryMultiCallable[_distributor_pb2.CreateDistributorRequest, _distributor_pb2.CreateDistributorResponse]
+    """Adds a distributor to the partner's tree. Reasons: ALREADY_EXISTS, NOT_FOUND (the parent),
+    DISTRIBUTOR_REFUSED (the parent is archived, the line too deep, its commissions more than the
+    price, or there are too many), IDEMPOTENCY_MISMATCH.
+    """
+    GetDistributor: _grpc.UnaryUnaryMultiCallable[_distributor_pb2.GetDistributorRequest, _distributor_pb2.GetDistributorResponse]
+    """Reads a distributor, with the line of sale that a batch made for it now would get. Reasons:
+    NOT_FOUND.
+    """
+    ListDistributors: _grpc.UnaryUnaryMultiCallable[_distributor_pb2.ListDistributorsRequest, _distributor_pb2.ListDistributorsResponse]
+    """Lists distributors in the order of their ids: of one parent, or all below it. Reasons:
+    NOT_FOUND (the parent), PAGE_TOKEN_INVALID.
+    """
+    UpdateDistributor: _grpc.UnaryUnaryMultiCallable[_distributor_pb2.UpdateDistributorRequest, _distributor_pb2.UpdateDistributorResponse]
+    """Changes what `update_mask` names of an active distributor. What was made before keeps its line
+    of sale: a commission counts for the batches to come, and with another parent the tickets that
+    are there still pay the levels that stood above it when they were made; ReassignTickets gives
+    unsold ones the new line. Reasons: NOT_FOUND (it, the parent), VERSION_MISMATCH,
+    DISTRIBUTOR_REFUSED (it or the parent is archived, a circle, the line too deep, its commissions
+    more than the price), IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveDistributor: _grpc.UnaryUnaryMultiCallable[_distributor_pb2.ArchiveDistributorRequest, _distributor_pb2.ArchiveDistributorResponse]
+    """Sells nothing new through a distributor, for good; one that is archived stays so. What it has
+    can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
+    active one is below it), IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
-    them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default):
@@ -195,12 +238,14 @@ class OtaServiceAsyncStub(OtaServiceStub):
     activated, and they are VOIDED when the reservation ends. Without one they count as sold at
     once.
 
-    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-    `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
-    RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+    Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH (the
+    proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
+    RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
-    """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+    """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
+    Reasons: NOT_FOUND.
+    """
     ListBatchTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchTicketsRequest, _ota_service_pb2.ListBatchTicketsResponse]  # type: ignore[assignment]
     """Lists the tickets of a batch in the order of their codes, page by page, with a QR token for
     each where asked: the text of its QR code. A repeat is safe; each token is another text of the
@@ -255,10 +300,49 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
     a smaller cursor than the one acknowledged before changes nothing.
     """
+    CancelTickets: _aio.UnaryUnaryMultiCallable[_unsold_ticket_pb2.CancelTicketsRequest, _unsold_ticket_pb2.CancelTicketsResponse]  # type: ignore[assignment]
+    """Voids tickets that were not sold (PRE_GENERATED → VOIDED), blocked ones too, and returns their
+    stock: up to 1,000 by code, each with a verdict of its own, or all of a batch. Of an activation
+    of the same ticket at the same moment exactly one wins. A large batch takes some seconds; let
+    the deadline be a minute or more. Reasons: NOT_FOUND (the batch), IDEMPOTENCY_MISMATCH.
+    """
+    ReassignTickets: _aio.UnaryUnaryMultiCallable[_unsold_ticket_pb2.ReassignTicketsRequest, _unsold_ticket_pb2.ReassignTicketsResponse]  # type: ignore[assignment]
+    """Gives tickets that were not sold to another distributor of the partner: up to 1,000 by code,
+    each with a verdict of its own, or all of a batch. Their price stays that of their price
+    snapshot; their line of sale is taken anew, with the commissions as they are now. A large batch
+    takes some seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the batch, the
+    distributor), DISTRIBUTOR_REFUSED (archived), IDEMPOTENCY_MISMATCH.
+    """
+    CreateDistributor: _aio.UnaryUnaryMultiCallable[_distributor_pb2.CreateDistributorRequest, _distributor_pb2.CreateDistributorResponse]  # type: ignore[assignment]
+    """Adds a distributor to the partner's tree. Reasons: ALREADY_EXISTS, NOT_FOUND (the parent),
+    DISTRIBUTOR_REFUSED (the parent is archived, the line too deep, its commissions more than the
+    price, or there are too many), IDEMPOTENCY_MISMATCH.
+    """
+    GetDistributor: _aio.UnaryUnaryMultiCallable[_distributor_pb2.GetDistributorRequest, _distributor_pb2.GetDistributorResponse]  # type: ignore[assignment]
+    """Reads a distributor, with the line of sale that a batch made for it now would get. Reasons:
+    NOT_FOUND.
+    """
+    ListDistributors: _aio.UnaryUnaryMultiCallable[_distributor_pb2.ListDistributorsRequest, _distributor_pb2.ListDistributorsResponse]  # type: ignore[assignment]
+    """Lists distributors in the order of their ids: of one parent, or all below it. Reasons:
+    NOT_FOUND (the parent), PAGE_TOKEN_INVALID.
+    """
+    UpdateDistributor: _aio.UnaryUnaryMultiCallable[_distributor_pb2.UpdateDistributorRequest, _distributor_pb2.UpdateDistributorResponse]  # type: ignore[assignment]
+    """Changes what `update_mask` names of an active distributor. What was made before keeps its line
+    of sale: a commission counts for the batches to come, and with another parent the tickets that
+    are there still pay the levels that stood above it when they were made; ReassignTickets gives
+    unsold ones the new line. Reasons: NOT_FOUND (it, the parent), VERSION_MISMATCH,
+    DISTRIBUTOR_REFUSED (it or the parent is archived, a circle, the line too deep, its commissions
+    more than the price), IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveDistributor: _aio.UnaryUnaryMultiCallable[_distributor_pb2.ArchiveDistributorRequest, _distributor_pb2.ArchiveDistributorResponse]  # type: ignore[assignment]
+    """Sells nothing new through a distributor, for good; one that is archived stays so. What it has
+    can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
+    active one is below it), IDEMPOTENCY_MISMATCH.
+    """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes, activate
-    them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default):
@@ -341,9 +425,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is not
-        `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and
-        RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH (the
+        proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -352,7 +436,9 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ota_service_pb2.GetBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.GetBatchResponse, _abc.Awaitable[_ota_service_pb2.GetBatchResponse]]:
-        """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+        """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
+        Reasons: NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListBatchTickets(
@@ -466,6 +552,87 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_pb2.AcknowledgeEventsResponse, _abc.Awaitable[_event_pb2.AcknowledgeEventsResponse]]:
         """Keeps on the server up to where the partner has dealt with its events. May be repeated at will:
         a smaller cursor than the one acknowledged before changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelTickets(
+        self,
+        request: _unsold_ticket_pb2.CancelTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_unsold_ticket_pb2.CancelTicketsResponse, _abc.Awaitable[_unsold_ticket_pb2.CancelTicketsResponse]]:
+        """Voids tickets that were not sold (PRE_GENERATED → VOIDED), blocked ones too, and returns their
+        stock: up to 1,000 by code, each with a verdict of its own, or all of a batch. Of an activation
+        of the same ticket at the same moment exactly one wins. A large batch takes some seconds; let
+        the deadline be a minute or more. Reasons: NOT_FOUND (the batch), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ReassignTickets(
+        self,
+        request: _unsold_ticket_pb2.ReassignTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_unsold_ticket_pb2.ReassignTicketsResponse, _abc.Awaitable[_unsold_ticket_pb2.ReassignTicketsResponse]]:
+        """Gives tickets that were not sold to another distributor of the partner: up to 1,000 by code,
+        each with a verdict of its own, or all of a batch. Their price stays that of their price
+        snapshot; their line of sale is taken anew, with the commissions as they are now. A large batch
+        takes some seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the batch, the
+        distributor), DISTRIBUTOR_REFUSED (archived), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDistributor(
+        self,
+        request: _distributor_pb2.CreateDistributorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_distributor_pb2.CreateDistributorResponse, _abc.Awaitable[_distributor_pb2.CreateDistributorResponse]]:
+        """Adds a distributor to the partner's tree. Reasons: ALREADY_EXISTS, NOT_FOUND (the parent),
+        DISTRIBUTOR_REFUSED (the parent is archived, the line too deep, its commissions more than the
+        price, or there are too many), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDistributor(
+        self,
+        request: _distributor_pb2.GetDistributorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_distributor_pb2.GetDistributorResponse, _abc.Awaitable[_distributor_pb2.GetDistributorResponse]]:
+        """Reads a distributor, with the line of sale that a batch made for it now would get. Reasons:
+        NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDistributors(
+        self,
+        request: _distributor_pb2.ListDistributorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_distributor_pb2.ListDistributorsResponse, _abc.Awaitable[_distributor_pb2.ListDistributorsResponse]]:
+        """Lists distributors in the order of their ids: of one parent, or all below it. Reasons:
+        NOT_FOUND (the parent), PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateDistributor(
+        self,
+        request: _distributor_pb2.UpdateDistributorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_distributor_pb2.UpdateDistributorResponse, _abc.Awaitable[_distributor_pb2.UpdateDistributorResponse]]:
+        """Changes what `update_mask` names of an active distributor. What was made before keeps its line
+        of sale: a commission counts for the batches to come, and with another parent the tickets that
+        are there still pay the levels that stood above it when they were made; ReassignTickets gives
+        unsold ones the new line. Reasons: NOT_FOUND (it, the parent), VERSION_MISMATCH,
+        DISTRIBUTOR_REFUSED (it or the parent is archived, a circle, the line too deep, its commissions
+        more than the price), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveDistributor(
+        self,
+        request: _distributor_pb2.ArchiveDistributorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_distributor_pb2.ArchiveDistributorResponse, _abc.Awaitable[_distributor_pb2.ArchiveDistributorResponse]]:
+        """Sells nothing new through a distributor, for good; one that is archived stays so. What it has
+        can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
+        active one is below it), IDEMPOTENCY_MISMATCH.
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

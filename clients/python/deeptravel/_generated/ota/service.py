@@ -117,11 +117,54 @@ _ACKNOWLEDGE_EVENTS = Method(
     ota.AcknowledgeEventsResponse,
     safe=True,
 )
+_CANCEL_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/CancelTickets",
+    ota.CancelTicketsRequest,
+    ota.CancelTicketsResponse,
+    safe=False,
+)
+_REASSIGN_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/ReassignTickets",
+    ota.ReassignTicketsRequest,
+    ota.ReassignTicketsResponse,
+    safe=False,
+)
+_CREATE_DISTRIBUTOR = Method(
+    "/deeptravel.ota.v1.OtaService/CreateDistributor",
+    ota.CreateDistributorRequest,
+    ota.CreateDistributorResponse,
+    safe=False,
+)
+_GET_DISTRIBUTOR = Method(
+    "/deeptravel.ota.v1.OtaService/GetDistributor",
+    ota.GetDistributorRequest,
+    ota.GetDistributorResponse,
+    safe=True,
+)
+_LIST_DISTRIBUTORS = Method(
+    "/deeptravel.ota.v1.OtaService/ListDistributors",
+    ota.ListDistributorsRequest,
+    ota.ListDistributorsResponse,
+    safe=True,
+    items="distributors",
+)
+_UPDATE_DISTRIBUTOR = Method(
+    "/deeptravel.ota.v1.OtaService/UpdateDistributor",
+    ota.UpdateDistributorRequest,
+    ota.UpdateDistributorResponse,
+    safe=False,
+)
+_ARCHIVE_DISTRIBUTOR = Method(
+    "/deeptravel.ota.v1.OtaService/ArchiveDistributor",
+    ota.ArchiveDistributorRequest,
+    ota.ArchiveDistributorResponse,
+    safe=False,
+)
 
 
 class OtaService:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes,
-    activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default): `x-ratelimit-
@@ -242,9 +285,10 @@ class OtaService:
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is
-        not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES
-        and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH
+        (the proof of an `activation` is not `quantity` times the price), NOT_FOUND,
+        RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation),
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
 
@@ -254,7 +298,9 @@ class OtaService:
         batch_id: str,
         timeout: float | None = None,
     ) -> ota.GetBatchResponse:
-        """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+        """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
+        Reasons: NOT_FOUND.
+        """
         return self._calls.unary(_GET_BATCH, ota.GetBatchRequest(batch_id=batch_id), timeout)
 
     def list_batch_tickets(
@@ -444,10 +490,131 @@ class OtaService:
         """
         return self._calls.unary(_ACKNOWLEDGE_EVENTS, ota.AcknowledgeEventsRequest(cursor=cursor), timeout)
 
+    def cancel_tickets(
+        self,
+        *,
+        request_id: str = "",
+        ticket_codes: Iterable[str] = (),
+        batch_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.CancelTicketsResponse:
+        """Voids tickets that were not sold (PRE_GENERATED → VOIDED), blocked ones too, and returns
+        their stock: up to 1,000 by code, each with a verdict of its own, or all of a batch. Of an
+        activation of the same ticket at the same moment exactly one wins. A large batch takes some
+        seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the batch),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CANCEL_TICKETS, ota.CancelTicketsRequest(request_id=request_id, ticket_codes=ticket_codes, batch_id=batch_id), timeout)
+
+    def reassign_tickets(
+        self,
+        *,
+        request_id: str = "",
+        ticket_codes: Iterable[str] = (),
+        batch_id: str = "",
+        distributor_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReassignTicketsResponse:
+        """Gives tickets that were not sold to another distributor of the partner: up to 1,000 by code,
+        each with a verdict of its own, or all of a batch. Their price stays that of their price
+        snapshot; their line of sale is taken anew, with the commissions as they are now. A large
+        batch takes some seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the
+        batch, the distributor), DISTRIBUTOR_REFUSED (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REASSIGN_TICKETS, ota.ReassignTicketsRequest(request_id=request_id, ticket_codes=ticket_codes, batch_id=batch_id, distributor_id=distributor_id), timeout)
+
+    def create_distributor(
+        self,
+        *,
+        distributor_id: str,
+        display_name: str,
+        parent_distributor_id: str = "",
+        commission_basis_points: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.CreateDistributorResponse:
+        """Adds a distributor to the partner's tree. Reasons: ALREADY_EXISTS, NOT_FOUND (the parent),
+        DISTRIBUTOR_REFUSED (the parent is archived, the line too deep, its commissions more than
+        the price, or there are too many), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_DISTRIBUTOR, ota.CreateDistributorRequest(distributor_id=distributor_id, display_name=display_name, parent_distributor_id=parent_distributor_id, commission_basis_points=commission_basis_points, request_id=request_id), timeout)
+
+    def get_distributor(
+        self,
+        *,
+        distributor_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetDistributorResponse:
+        """Reads a distributor, with the line of sale that a batch made for it now would get. Reasons:
+        NOT_FOUND.
+        """
+        return self._calls.unary(_GET_DISTRIBUTOR, ota.GetDistributorRequest(distributor_id=distributor_id), timeout)
+
+    def list_distributors(
+        self,
+        *,
+        parent_distributor_id: str = "",
+        all_below: bool = False,
+        state: ota.DistributorState.ValueType = ota.DISTRIBUTOR_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListDistributorsResponse:
+        """Lists distributors in the order of their ids: of one parent, or all below it. Reasons:
+        NOT_FOUND (the parent), PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_DISTRIBUTORS, ota.ListDistributorsRequest(parent_distributor_id=parent_distributor_id, all_below=all_below, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_distributors(
+        self,
+        *,
+        parent_distributor_id: str = "",
+        all_below: bool = False,
+        state: ota.DistributorState.ValueType = ota.DISTRIBUTOR_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.Distributor]:
+        """All `distributors` of list_distributors, page after page."""
+        return self._calls.pages(_LIST_DISTRIBUTORS, ota.ListDistributorsRequest(parent_distributor_id=parent_distributor_id, all_below=all_below, state=state, page_size=page_size), timeout)
+
+    def update_distributor(
+        self,
+        *,
+        distributor_id: str,
+        update_mask: FieldMask,
+        parent_distributor_id: str | None = None,
+        display_name: str = "",
+        commission_basis_points: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.UpdateDistributorResponse:
+        """Changes what `update_mask` names of an active distributor. What was made before keeps its
+        line of sale: a commission counts for the batches to come, and with another parent the
+        tickets that are there still pay the levels that stood above it when they were made;
+        ReassignTickets gives unsold ones the new line. Reasons: NOT_FOUND (it, the parent),
+        VERSION_MISMATCH, DISTRIBUTOR_REFUSED (it or the parent is archived, a circle, the line too
+        deep, its commissions more than the price), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_DISTRIBUTOR, ota.UpdateDistributorRequest(distributor_id=distributor_id, update_mask=update_mask, parent_distributor_id=parent_distributor_id, display_name=display_name, commission_basis_points=commission_basis_points, version=version, request_id=request_id), timeout)
+
+    def archive_distributor(
+        self,
+        *,
+        distributor_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ArchiveDistributorResponse:
+        """Sells nothing new through a distributor, for good; one that is archived stays so. What it
+        has can still be activated, cancelled and reassigned. Reasons: NOT_FOUND,
+        DISTRIBUTOR_REFUSED (an active one is below it), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_DISTRIBUTOR, ota.ArchiveDistributorRequest(distributor_id=distributor_id, request_id=request_id), timeout)
+
 
 class AsyncOtaService:
-    """What OTA partners do: pre-generate tickets out of their own stock, print their QR codes,
-    activate them when sold.
+    """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
+    distributors, print their QR codes, activate them when sold, cancel or reassign them before.
 
     Every call carries the partner's API key in the metadata (or header) `x-api-key`; a partner sees
     only its own. Each partner has a number of requests a minute (100 by default): `x-ratelimit-
@@ -568,9 +735,10 @@ class AsyncOtaService:
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, PAYMENT_MISMATCH (the proof of an `activation` is
-        not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES
-        and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH
+        (the proof of an `activation` is not `quantity` times the price), NOT_FOUND,
+        RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation),
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
 
@@ -580,7 +748,9 @@ class AsyncOtaService:
         batch_id: str,
         timeout: float | None = None,
     ) -> ota.GetBatchResponse:
-        """Reads a batch with its price snapshot. Reasons: NOT_FOUND."""
+        """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
+        Reasons: NOT_FOUND.
+        """
         return await self._calls.unary(_GET_BATCH, ota.GetBatchRequest(batch_id=batch_id), timeout)
 
     async def list_batch_tickets(
@@ -769,3 +939,124 @@ class AsyncOtaService:
         will: a smaller cursor than the one acknowledged before changes nothing.
         """
         return await self._calls.unary(_ACKNOWLEDGE_EVENTS, ota.AcknowledgeEventsRequest(cursor=cursor), timeout)
+
+    async def cancel_tickets(
+        self,
+        *,
+        request_id: str = "",
+        ticket_codes: Iterable[str] = (),
+        batch_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.CancelTicketsResponse:
+        """Voids tickets that were not sold (PRE_GENERATED → VOIDED), blocked ones too, and returns
+        their stock: up to 1,000 by code, each with a verdict of its own, or all of a batch. Of an
+        activation of the same ticket at the same moment exactly one wins. A large batch takes some
+        seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the batch),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CANCEL_TICKETS, ota.CancelTicketsRequest(request_id=request_id, ticket_codes=ticket_codes, batch_id=batch_id), timeout)
+
+    async def reassign_tickets(
+        self,
+        *,
+        request_id: str = "",
+        ticket_codes: Iterable[str] = (),
+        batch_id: str = "",
+        distributor_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReassignTicketsResponse:
+        """Gives tickets that were not sold to another distributor of the partner: up to 1,000 by code,
+        each with a verdict of its own, or all of a batch. Their price stays that of their price
+        snapshot; their line of sale is taken anew, with the commissions as they are now. A large
+        batch takes some seconds; let the deadline be a minute or more. Reasons: NOT_FOUND (the
+        batch, the distributor), DISTRIBUTOR_REFUSED (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REASSIGN_TICKETS, ota.ReassignTicketsRequest(request_id=request_id, ticket_codes=ticket_codes, batch_id=batch_id, distributor_id=distributor_id), timeout)
+
+    async def create_distributor(
+        self,
+        *,
+        distributor_id: str,
+        display_name: str,
+        parent_distributor_id: str = "",
+        commission_basis_points: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.CreateDistributorResponse:
+        """Adds a distributor to the partner's tree. Reasons: ALREADY_EXISTS, NOT_FOUND (the parent),
+        DISTRIBUTOR_REFUSED (the parent is archived, the line too deep, its commissions more than
+        the price, or there are too many), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_DISTRIBUTOR, ota.CreateDistributorRequest(distributor_id=distributor_id, display_name=display_name, parent_distributor_id=parent_distributor_id, commission_basis_points=commission_basis_points, request_id=request_id), timeout)
+
+    async def get_distributor(
+        self,
+        *,
+        distributor_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetDistributorResponse:
+        """Reads a distributor, with the line of sale that a batch made for it now would get. Reasons:
+        NOT_FOUND.
+        """
+        return await self._calls.unary(_GET_DISTRIBUTOR, ota.GetDistributorRequest(distributor_id=distributor_id), timeout)
+
+    async def list_distributors(
+        self,
+        *,
+        parent_distributor_id: str = "",
+        all_below: bool = False,
+        state: ota.DistributorState.ValueType = ota.DISTRIBUTOR_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListDistributorsResponse:
+        """Lists distributors in the order of their ids: of one parent, or all below it. Reasons:
+        NOT_FOUND (the parent), PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_DISTRIBUTORS, ota.ListDistributorsRequest(parent_distributor_id=parent_distributor_id, all_below=all_below, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_distributors(
+        self,
+        *,
+        parent_distributor_id: str = "",
+        all_below: bool = False,
+        state: ota.DistributorState.ValueType = ota.DISTRIBUTOR_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.Distributor]:
+        """All `distributors` of list_distributors, page after page."""
+        return self._calls.pages(_LIST_DISTRIBUTORS, ota.ListDistributorsRequest(parent_distributor_id=parent_distributor_id, all_below=all_below, state=state, page_size=page_size), timeout)
+
+    async def update_distributor(
+        self,
+        *,
+        distributor_id: str,
+        update_mask: FieldMask,
+        parent_distributor_id: str | None = None,
+        display_name: str = "",
+        commission_basis_points: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.UpdateDistributorResponse:
+        """Changes what `update_mask` names of an active distributor. What was made before keeps its
+        line of sale: a commission counts for the batches to come, and with another parent the
+        tickets that are there still pay the levels that stood above it when they were made;
+        ReassignTickets gives unsold ones the new line. Reasons: NOT_FOUND (it, the parent),
+        VERSION_MISMATCH, DISTRIBUTOR_REFUSED (it or the parent is archived, a circle, the line too
+        deep, its commissions more than the price), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_DISTRIBUTOR, ota.UpdateDistributorRequest(distributor_id=distributor_id, update_mask=update_mask, parent_distributor_id=parent_distributor_id, display_name=display_name, commission_basis_points=commission_basis_points, version=version, request_id=request_id), timeout)
+
+    async def archive_distributor(
+        self,
+        *,
+        distributor_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ArchiveDistributorResponse:
+        """Sells nothing new through a distributor, for good; one that is archived stays so. What it
+        has can still be activated, cancelled and reassigned. Reasons: NOT_FOUND,
+        DISTRIBUTOR_REFUSED (an active one is below it), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_DISTRIBUTOR, ota.ArchiveDistributorRequest(distributor_id=distributor_id, request_id=request_id), timeout)

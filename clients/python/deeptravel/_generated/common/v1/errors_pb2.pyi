@@ -211,6 +211,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until
     its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
     """
+    ERROR_REASON_DISTRIBUTOR_REFUSED: _ErrorReason.ValueType  # 50
+    """FAILED_PRECONDITION. The partner's tree of distributors does not allow it; `why` is one of
+    ARCHIVED (the distributor is, so nothing new goes through it), CIRCLE (the parent is below it),
+    TOO_DEEP (a line of more than 8 levels), COMMISSION_TOO_HIGH (a line whose commissions are more
+    than 10,000 basis points together), TOO_MANY (10,000 distributors) and ACTIVE_BELOW (archive
+    those below it first). Metadata: `distributor_id`, `why`.
+    """
+    ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 51
+    """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
+    Metadata: `resource`, `name`, `version`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -406,5 +417,16 @@ left of it. Metadata: `reservation_id`, `requested`, `available`.
 ERROR_REASON_RESERVATION_TOO_LONG: ErrorReason.ValueType  # 49
 """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until
 its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
+"""
+ERROR_REASON_DISTRIBUTOR_REFUSED: ErrorReason.ValueType  # 50
+"""FAILED_PRECONDITION. The partner's tree of distributors does not allow it; `why` is one of
+ARCHIVED (the distributor is, so nothing new goes through it), CIRCLE (the parent is below it),
+TOO_DEEP (a line of more than 8 levels), COMMISSION_TOO_HIGH (a line whose commissions are more
+than 10,000 basis points together), TOO_MANY (10,000 distributors) and ACTIVE_BELOW (archive
+those below it first). Metadata: `distributor_id`, `why`.
+"""
+ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 51
+"""FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
+Metadata: `resource`, `name`, `version`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

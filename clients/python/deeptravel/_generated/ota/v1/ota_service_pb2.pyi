@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel._generated.ota.v1 import distributor_pb2 as _distributor_pb2
 from deeptravel._generated.tickets.v1 import ticket_pb2 as _ticket_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -70,7 +71,10 @@ class BulkGenerateTicketsRequest(_message.Message):
     request_id: _builtins.str
     """Chosen by the caller, new for each batch, 1 to 64 characters."""
     distributor_id: _builtins.str
-    """The downstream distributor the batch is for, up to 64 characters."""
+    """The downstream distributor the batch is for, up to 64 characters: one of CreateDistributor,
+    whose line of sale the batch gets. One that is not known there is taken as it is, sells for the
+    partner itself, and keeps nothing.
+    """
     reservation_id: _builtins.str
     """The reservation to make them of, which is of the same product. Where it is for a day of use,
     the tickets are valid from that day on, and `valid_from_time` is left out.
@@ -236,6 +240,7 @@ class GetBatchResponse(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     FARES_FIELD_NUMBER: _builtins.int
+    LINE_OF_SALE_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """Id of the batch."""
     product_id: _builtins.int
@@ -254,6 +259,13 @@ class GetBatchResponse(_message.Message):
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """The fares as they were then."""
 
+    @_builtins.property
+    def line_of_sale(self) -> _containers.RepeatedCompositeFieldContainer[_distributor_pb2.LineLevel]:
+        """Whom it was to be sold through then, from the first level below the partner to the distributor
+        above, with what each gets of every fare. Empty without a distributor, and for batches made
+        before there were lines of sale.
+        """
+
     def __init__(
         self,
         *,
@@ -264,10 +276,11 @@ class GetBatchResponse(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         currency_code: _builtins.str = ...,
         fares: _abc.Iterable[Global___Fare] | None = ...,
+        line_of_sale: _abc.Iterable[_distributor_pb2.LineLevel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "currency_code", b"currency_code", "distributor_id", b"distributor_id", "fares", b"fares", "product_id", b"product_id", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "currency_code", b"currency_code", "distributor_id", b"distributor_id", "fares", b"fares", "line_of_sale", b"line_of_sale", "product_id", b"product_id", "quantity", b"quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

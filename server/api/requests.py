@@ -1,8 +1,6 @@
-"""Fields of administrators' requests as plain values: what an update changes, what a list
-filters.
-"""
+"""Fields of requests as plain values: what an update changes, what a list filters."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Protocol, cast
 
@@ -41,15 +39,22 @@ def filters(request: Message) -> dict[str, object]:
 
 
 def changes(
-    request: Message, read: Mapping[str, Callable[..., object]] | None = None
+    request: Message,
+    read: Mapping[str, Callable[..., object]] | None = None,
+    *,
+    besides: Collection[str] = (),
 ) -> dict[str, object]:
     """The fields of an update request that its mask names.
 
     `read` makes plain values of those that are messages. What a request requires names the record
-    and cannot be changed; all else can. Raises INVALID_FIELD for a mask that names nothing, or
-    anything else, or a field without a value; lists may be empty.
+    and cannot be changed, nor can the fields `besides`; all else can. Raises INVALID_FIELD for a
+    mask that names nothing, or anything else, or a field without a value; lists may be empty.
     """
-    fields = {field.name: field for field in _fields(request) if not is_required(field)}
+    fields = {
+        field.name: field
+        for field in _fields(request)
+        if not is_required(field) and field.name not in besides
+    }
     paths = list(cast("UpdateRequest", request).update_mask.paths)
     choice = ", ".join(fields)
     if not paths:
