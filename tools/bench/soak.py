@@ -2,10 +2,12 @@
 
     python -m tools.bench.soak --seconds 3600 --log soak.log
 
-The server, an echo on our transport with the product's settings, is a process of its own, so that
-what a client keeps of its calls does not count. Writes a line of figures every `--every` seconds,
-and ends with exit code 1 if the server has died, a caller was answered wrongly, or memory or
-descriptors have grown: what they are in the last quarter, on average, against the second.
+Two servers are called: an echo on our transport with the product's settings, over gRPC, and the
+product with demo data, in JSON, whose gateway reaches its methods through the same transport inside
+the process (`--json-callers 0` leaves it out). Each is a process of its own, so that what a client
+keeps of its calls does not count. Writes a line of figures for each every `--every` seconds, and
+ends with exit code 1 if a server has died, a caller was answered wrongly, or memory or descriptors
+have grown: what they are in the last quarter, on average, against the second.
 """
 
 import argparse
@@ -15,11 +17,15 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import grpc
 import psutil
@@ -30,12 +36,17 @@ from server.api.transport.choice import Transport, new_server
 from server.platform import logs
 from server.platform.config import SECRET_KEY_BYTES, load_settings
 from tests.support.echo_server import SERVICE, Client, Echo
+from tests.support.json_load import JsonLoad, a_gate
 from tests.support.mixed_load import MESSAGE_LIMIT, Load
+from tests.support.server_process import ServerProcess
+from tools.dev.demo_catalog import ZONE
 
 ROOT = Path(__file__).resolve().parents[2]
 GROWTH_MIB, GROWTH_DESCRIPTORS = 8.0, 4.0
 """So much more may be open at the end than in the second quarter: what the load happens to hold."""
 END_SECONDS = 60.0
+ECHO, PRODUCT = "echo", "product"
+"""The two servers."""
 
 
 @dataclass(frozen=True)
@@ -75,43 +86,77 @@ async def serve(transport: Transport) -> None:
     await server.stop(None)
 
 
-async def load(port: int, process: psutil.Process, log: TextIO, options: Any) -> list[Sample]:
-    """Calls for as long as was asked; the samples, the last of them when all calls have ended."""
-    samples: list[Sample] = []
+class MixedLoad(Protocol):
+    """Callers of one server, and what became of their calls."""
+
+    calls: Counter[str]
+    faults: list[str]
+
+    def call_until(self, end: float) -> Coroutine[Any, Any, None]:
+        """One caller, until `time.monotonic()` is `end`."""
+
+
+async def load(
+    loads: Mapping[str, MixedLoad], servers: "Servers", log: TextIO, options: Any
+) -> dict[str, list[Sample]]:
+    """Calls for as long as was asked; the samples of each server, the last of them when all calls
+    have ended.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in loads}
     began = time.monotonic()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        client = Client(channel, f"127.0.0.1:{port}")
-        chance = random.Random(options.seed)  # noqa: S311 - no secret
-        mixed = Load(client, chance, pause_seconds=options.pause)
-        callers = [
-            asyncio.create_task(mixed.call_until(began + options.seconds))
-            for _ in range(options.callers)
-        ]
+    counts = {ECHO: options.callers, PRODUCT: options.json_callers}
+    callers = [
+        asyncio.create_task(each.call_until(began + options.seconds))
+        for name, each in loads.items()
+        for _ in range(counts[name])
+    ]
 
-        def look() -> None:
-            times = process.cpu_times()
-            sample = Sample(
-                round(time.monotonic() - began, 1),
-                mixed.calls.total(),
-                len(mixed.faults),
-                round(process.memory_info().rss / 2**20, 2),
-                process.num_fds(),
-                process.num_threads(),
-                round(times.user + times.system, 2),
-            )
-            samples.append(sample)
-            print(json.dumps(asdict(sample)), file=log, flush=True)
+    def look() -> None:
+        for name, mixed in loads.items():
+            sample = sampled(servers.processes[name], mixed, time.monotonic() - began)
+            samples[name].append(sample)
+            print(json.dumps({"server": name} | asdict(sample)), file=log, flush=True)
 
-        ended = asyncio.gather(*callers)
-        while not ended.done():
-            look()
-            await asyncio.wait({ended}, timeout=options.every)
-        await ended
-        for fault in mixed.faults:
-            print(json.dumps({"fault": fault}), file=log, flush=True)
-        print(json.dumps({"done": mixed.calls}), file=log, flush=True)
+    ended = asyncio.gather(*callers)
+    while not ended.done():
         look()
+        await asyncio.wait({ended}, timeout=options.every)
+    await ended
+    for name, mixed in loads.items():
+        for fault in mixed.faults:
+            print(json.dumps({"server": name, "fault": fault}), file=log, flush=True)
+        print(json.dumps({"server": name, "done": mixed.calls}), file=log, flush=True)
+    look()
     return samples
+
+
+def sampled(process: psutil.Process, mixed: MixedLoad, seconds: float) -> Sample:
+    """How a server stands now."""
+    times = process.cpu_times()
+    return Sample(
+        round(seconds, 1),
+        mixed.calls.total(),
+        len(mixed.faults),
+        round(process.memory_info().rss / 2**20, 2),
+        process.num_fds(),
+        process.num_threads(),
+        round(times.user + times.system, 2),
+    )
+
+
+async def call(servers: "Servers", log: TextIO, options: Any) -> dict[str, list[Sample]]:
+    """Connects to the servers that run and calls them."""
+    chance = random.Random(options.seed)  # noqa: S311 - no secret
+    async with AsyncExitStack() as stack:
+        channel = grpc.aio.insecure_channel(servers.echo_target)
+        client = Client(await stack.enter_async_context(channel), servers.echo_target)
+        loads: dict[str, MixedLoad] = {ECHO: Load(client, chance, pause_seconds=options.pause)}
+        if servers.product:
+            today = datetime.now(ZONE).date()
+            days = [(today + timedelta(days=ahead)).isoformat() for ahead in range(1, 11)]
+            gate = await a_gate(servers.product, days, tickets=options.tickets)
+            loads[PRODUCT] = JsonLoad(gate, chance, pause_seconds=options.pause)
+        return await load(loads, servers, log, options)
 
 
 def growth(samples: Sequence[Sample], figure: str) -> float:
@@ -133,14 +178,83 @@ def verdict(samples: Sequence[Sample]) -> list[str]:
     return wrong
 
 
+@dataclass
+class Servers:
+    """Those that run.
+
+    Attributes:
+        processes: by name.
+        ended: what to say of one that ended as it should not.
+    """
+
+    echo_target: str
+    product: ServerProcess | None
+    processes: dict[str, psutil.Process]
+    ended: list[str]
+
+
+@contextmanager
+def an_echo(transport: Transport, ended: list[str]) -> Iterator[tuple[str, int]]:
+    """The echo in a process of its own: its target and process id."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tools.bench.soak", "--serve", "--transport", transport],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdin
+    assert server.stdout
+    try:
+        yield f"127.0.0.1:{int(server.stdout.readline())}", server.pid
+    finally:
+        server.stdin.close()
+        if code := server.wait(END_SECONDS):
+            ended.append(f"{ECHO} ended with {code}")
+
+
+@contextmanager
+def the_product(transport: Transport, ended: list[str]) -> Iterator[ServerProcess]:
+    """The product with demo data and services of its own."""
+    settings = {
+        "DEEPTRAVEL_TRANSPORT": transport,
+        "DEEPTRAVEL_DEMO_DATA": "true",
+        "DEEPTRAVEL_ACCESS_TOKEN_SECONDS": "36000",
+        "DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0",  # all callers have one
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        server = ServerProcess(data_dir=Path(folder), env=settings).start()
+        try:
+            yield server
+        finally:
+            if (code := server.process.poll()) is not None:
+                ended.append(f"{PRODUCT} ended with {code}: {server.log[-2000:]}")
+            elif code := server.terminate():
+                ended.append(f"{PRODUCT} ended with {code}")
+
+
+@contextmanager
+def running(options: Any) -> Iterator[Servers]:
+    """The servers that are called."""
+    ended: list[str] = []
+    with ExitStack() as stack:
+        target, process_id = stack.enter_context(an_echo(options.transport, ended))
+        servers = Servers(target, None, {ECHO: psutil.Process(process_id)}, ended)
+        if options.json_callers:
+            servers.product = stack.enter_context(the_product(options.transport, ended))
+            servers.processes[PRODUCT] = psutil.Process(servers.product.process.pid)
+        yield servers
+
+
 def main() -> int:
-    """Starts the server, calls it, says what is wrong; the exit code."""
+    """Starts the servers, calls them, says what is wrong; the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=3600, help="how long it is called")
+    parser.add_argument("--seconds", type=float, default=3600, help="how long they are called")
     parser.add_argument("--every", type=float, default=10, help="seconds between two samples")
     parser.add_argument("--callers", type=int, default=16, help="each does one thing at a time")
+    parser.add_argument("--json-callers", type=int, default=8, help="likewise, of the product")
+    parser.add_argument("--tickets", type=int, default=300, help="that are scanned in JSON")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between two, at most")
     parser.add_argument("--seed", type=int, default=7, help="of what chance says")
     parser.add_argument("--log", type=Path, help="file of the samples; standard output if none")
@@ -151,22 +265,12 @@ def main() -> int:
         logs.configure(level="INFO", style="json")
         uvloop.run(serve(options.transport))
         return 0
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tools.bench.soak", "--serve", "--transport", options.transport],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert server.stdin
-    assert server.stdout
     log = options.log.open("w") if options.log else sys.stdout
-    try:
-        port = int(server.stdout.readline())
-        samples = uvloop.run(load(port, psutil.Process(server.pid), log, options))
-    finally:
-        server.stdin.close()
-        code = server.wait(END_SECONDS)
-    wrong = verdict(samples) + ([f"the server ended with {code}"] if code else [])
+    with running(options) as servers:
+        samples = uvloop.run(call(servers, log, options))
+    wrong = list(servers.ended)
+    for name, of_server in samples.items():
+        wrong += [f"{name}: {each}" for each in verdict(of_server)]
     print(json.dumps({"wrong": wrong}), file=log, flush=True)
     return 1 if wrong else 0
 
