@@ -8,6 +8,8 @@ PYTHON ?= $(or $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 
 	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p)))),python3)
 ARGS ?=
 RUNS ?= 1
+WORKERS ?= 1
+TRANSPORT ?= core
 BIN := .venv/bin
 STAMP := .venv/.installed
 E2E := tests/e2e
@@ -40,9 +42,9 @@ test-aio: $(STAMP) ## Run the tests of everything that is called once more, over
 		--ignore tests/e2e --ignore tests/clients --ignore tests/operations $(ARGS)
 
 .PHONY: race
-race: $(STAMP) ## Run each race RUNS times, until one fails, with other seeds each time: make race RUNS=100
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal --exitfirst -p no:cacheprovider \
-		--runs=$(RUNS) tests/races $(ARGS)
+race: $(STAMP) ## Run each race RUNS times, until one fails: make race RUNS=100 WORKERS=4 TRANSPORT=aio
+	@TEST_TRANSPORT=$(TRANSPORT) $(BIN)/python -m pytest -q -n auto --dist worksteal \
+		--exitfirst -p no:cacheprovider --runs=$(RUNS) --workers=$(WORKERS) tests/races $(ARGS)
 
 .PHONY: upgrade
 upgrade: $(STAMP) ## Prove that a server of an earlier commit upgrades in place: FROM=<commit>

@@ -25,8 +25,6 @@ from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
 MODULE_DATABASES = {"module_database", "admin_database", "timetable_database"}
-TRANSPORT = os.environ.get("TEST_TRANSPORT")
-"""What serves gRPC in all tests: core or aio; the setting's default if it is not set."""
 LONGEST_TEXT_IN_A_NAME = 60
 
 # Never the zone of the data (UTC), nor one with whole hours: a naive time shows at once.
@@ -50,13 +48,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")
 for setting in [name for name in os.environ if name.startswith("DEEPTRAVEL_")]:
     del os.environ[setting]  # a developer's own settings must not reach the tests
-if TRANSPORT:
-    os.environ["DEEPTRAVEL_TRANSPORT"] = TRANSPORT
+runs.transport = os.environ.get("TEST_TRANSPORT")
+if runs.transport:
+    os.environ["DEEPTRAVEL_TRANSPORT"] = runs.transport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--runs", type=int, default=1, help="run each test so often, each time with other seeds"
+    )
+    parser.addoption(
+        "--workers", type=int, default=1, help="processes of each server that a test starts as one"
     )
 
 
@@ -77,7 +79,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     if config.getoption("runs") > 1:
         seed = getattr(config.option, "randomly_seed", None)
-        again = f"--runs={runs.runs} --randomly-seed={seed}"
+        again = f"--runs={runs.runs} --workers={runs.workers} --randomly-seed={seed}"
         for report in terminalreporter.stats.get("failed", []):
             terminalreporter.write_line(
                 f"Again: .venv/bin/python -m pytest {again} '{report.nodeid}'"
@@ -86,6 +88,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     runs.runs = config.getoption("runs")
+    runs.workers = config.getoption("workers")
     loopback.guard()
     timeouts.lengthen()
     cached.remember()

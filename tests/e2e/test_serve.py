@@ -36,6 +36,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from sqlalchemy import make_url
 
+from tests.support import runs
 from tests.support.server_process import NotServingError, ServerProcess
 from tests.support.waiting import WAIT_SECONDS
 
@@ -525,9 +526,27 @@ def test_killed_worker_is_replaced_while_others_serve(data_dir: Path, env: dict[
 def test_workers_end_with_their_parent(data_dir: Path, env: dict[str, str]) -> None:
     with ServerProcess("--workers", "2", data_dir=data_dir, env=env) as server:
         workers = workers_of(server)
-        server.kill()
+        server.process.kill()
         gone, alive = psutil.wait_procs(workers, timeout=WAIT_SECONDS)
     assert (len(gone), alive) == (2, [])
+
+
+def test_a_crash_in_tests_is_one_of_all_workers(
+    data_dir: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--workers` holds for a server that names no number, and its crash lets no worker end
+    gently.
+
+    Seen red with a `kill` of the parent alone: the workers say that they are stopped.
+    """
+    monkeypatch.setattr(runs, "workers", 3)
+    with ServerProcess(data_dir=data_dir, env=env) as server:
+        processes = server.processes
+        assert len(processes) == 1 + 3
+        assert server.kill() == -signal.SIGKILL
+        assert not any(each.is_running() for each in processes)
+    assert '"worker.orphaned"' not in server.log
+    assert '"server.stopped"' not in server.log
 
 
 def test_worker_that_cannot_start_ends_the_server(

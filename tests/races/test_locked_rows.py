@@ -6,8 +6,6 @@ their deadline.
 """
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -201,7 +199,9 @@ async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
                 lost = asyncio.create_task(gate.at(channel).redeem(stuck.qr, request_id="r"))
                 await world.waits_for_a_lock()
                 await conflict(gate.redeem(stuck.qr, request_id="r"))
-                os.killpg(process.process.pid, signal.SIGSTOP)
+                stopped = process.processes
+                for each in stopped:
+                    each.suspend()
             try:
                 scans = [gate.redeem(t.qr, deadline_seconds=LATEST_SECONDS) for t in others]
                 assert {verdict(a) for a in await asyncio.gather(*scans)} == {"SUCCESS"}
@@ -209,6 +209,7 @@ async def test_a_process_that_is_paused_in_a_transaction_loses_its_locks(
                     await asyncio.wait_for(redeemed(gate, stuck.qr, "r"), WAIT_SECONDS) == "SUCCESS"
                 )
             finally:
-                os.killpg(process.process.pid, signal.SIGCONT)
+                for each in stopped:
+                    each.resume()
             lost.cancel()
     assert await world.events(stuck) == [("SUCCESS", "")]

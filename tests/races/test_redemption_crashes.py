@@ -318,7 +318,7 @@ async def test_a_server_killed_before_it_hears_of_its_commit(
         )
         redeeming = asyncio.create_task(terminal.redeem(ticket.qr, request_id="r-1"))
         await world.waits_for_a_lock()
-        server.process.kill()
+        server.crash()
         with pytest.raises(grpc.aio.AioRpcError) as lost:
             await redeeming
         assert lost.value.code() == UNAVAILABLE
@@ -384,7 +384,7 @@ async def test_calls_of_many_of_a_killed_server_are_whole(
             ]
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             if not is_last:
-                server.process.kill()
+                server.crash()
             answers = await asyncio.gather(*calls, return_exceptions=not is_last)
         rows = await world.sql(
             "SELECT count(*) FROM redemption_events WHERE result = 'SUCCESS' GROUP BY request_id"

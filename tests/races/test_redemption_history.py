@@ -148,7 +148,7 @@ class Servers:
         while time.monotonic() < until:
             await asyncio.sleep(rng.uniform(0.1, 1.0))
             slot = rng.randrange(2)
-            self.running[slot].process.kill()
+            self.running[slot].crash()
             self.kills += 1
             await asyncio.sleep(rng.uniform(0, 0.1))
             self.channels[slot] = self.channels[1 - slot]

@@ -168,14 +168,11 @@ class JsonLoad:
     async def given_up(self, _http: httpx2.AsyncClient) -> None:
         """The connection goes away under a search or a scan."""
         async with self._client() as other:
-            path, arguments = self._chance.choice(
-                (
-                    ("/offers", {"params": self._searched()}),
-                    ("/venue/scan", {"json": self._scanned(), "headers": self._gate.operator}),
-                )
-            )
-            method = "GET" if path == "/offers" else "POST"
-            call = asyncio.create_task(other.request(method, path, **arguments))
+            if self._chance.random() < 0.5:
+                sent = other.get("/offers", params=self._searched())
+            else:
+                sent = other.post("/venue/scan", json=self._scanned(), headers=self._gate.operator)
+            call = asyncio.create_task(sent)
             await asyncio.sleep(self._chance.random() * MAX_PAUSE_SECONDS)
             call.cancel()
             await asyncio.wait({call})

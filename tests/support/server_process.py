@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import grpc
+import psutil
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
+from tests.support import runs
 from tools.dev.embedded import become
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
+WORKER = "server.cli.worker"
+"""What one of several processes runs."""
 OPERATIONS = re.compile(r"metrics on http://\S+:(\d+)/metrics, channelz on \S+:(\d+)")
 SERVING = re.compile(r"gRPC on \S+:(\d+) and HTTP on \S+:(\d+)")
 
@@ -51,6 +55,8 @@ class ServerProcess:
         cwd: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
+        if runs.workers > 1 and "--workers" not in arguments:
+            arguments = ("--workers", str(runs.workers), *arguments)
         self._command = [*command, "serve", *arguments]
         self._cwd = cwd
         self._env = env or {}
@@ -135,6 +141,8 @@ class ServerProcess:
             "DEEPTRAVEL_OPERATIONS_HTTP_PORT": "0",
             "DEEPTRAVEL_LOG_FORMAT": "json",
         }
+        if runs.transport:
+            settings["DEEPTRAVEL_TRANSPORT"] = runs.transport
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*_tied_to_us(), *self._command],
@@ -164,8 +172,30 @@ class ServerProcess:
         return self.signal(signal.SIGTERM)
 
     def kill(self) -> int:
-        """SIGKILL, as a crash."""
-        return self.signal(signal.SIGKILL)
+        """SIGKILL, as a crash; its exit code when all its processes are gone."""
+        killed = self.crash()
+        code = self.process.wait(STOP_SECONDS)
+        psutil.wait_procs(killed, timeout=STOP_SECONDS)
+        return code
+
+    def crash(self) -> list[psutil.Process]:
+        """SIGKILL to all its processes, waiting for none: workers whose parent alone is killed
+        would end gently.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            killed = self.processes
+            for each in killed:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            return killed
+        return []
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The command and its workers. Raises psutil.NoSuchProcess if it is gone."""
+        parent = psutil.Process(self.process.pid)
+        workers = [each for each in parent.children() if WORKER in each.cmdline()]
+        return [parent, *workers]
 
     def signal(self, number: signal.Signals) -> int:
         """Any signal that ends it; its exit code."""

@@ -115,7 +115,7 @@ class TravellerScenario:
         """The server dies and another takes its place."""
         while time.monotonic() < self.until:
             await asyncio.sleep(rng.uniform(3, 7))
-            self.server.process.kill()
+            self.server.crash()
             await asyncio.to_thread(self.server.__exit__)
             self.kills += 1
             await self.world.sql(LEASES_END)
