@@ -39,6 +39,7 @@ from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command
 from server.stock import holds, taking
 from server.stock.ids import promotion_quota_id, promotion_stock_id, quota_id
+from server.stock.known_seats import KnownSeats
 from server.stock.taking import StockFacts, Wanted
 from server.tickets import snapshots
 from server.tickets.snapshots import NewSnapshot
@@ -130,6 +131,7 @@ class Holder:
         self._hold_seconds = hold_seconds
         self._prices: Prices | None = None
         self._stored: set[UUID] = set()
+        self._known_seats = KnownSeats()
         self._batcher = Batcher(
             db,
             Work(
@@ -202,9 +204,46 @@ class Holder:
             if unit.catalogue is not prices.catalogue:  # it changed meanwhile, or was not at hand
                 self._price(unit, prices, now)
         numbers = await self._numbers.take(sum(unit.fault is None for unit in units), now)
-        stock = await _read_stock(tx, units, prices, skip_locked=skip_locked)
+        stock = await self._read_stock(tx, units, prices, skip_locked=skip_locked)
         # after the locks, which may have taken a while: a hold has its whole time
         return _Orders(stock, prices, numbers, clock.now())
+
+    async def _read_stock(
+        self,
+        tx: PipelineConnection,
+        units: Iterable[HoldUnit],
+        prices: Prices,
+        *,
+        skip_locked: bool,
+    ) -> StockFacts:
+        stock_ids: set[int] = set()
+        seated: set[int] = set()
+        quotas: set[tuple[int, int]] = set()
+        documents: set[bytes] = set()
+        for unit in units:
+            if unit.priced is None:
+                continue
+            traveller_id = unit.traveller.traveller_id
+            stock_ids.update(unit.stock_ids)
+            if unit.priced.capped or unit.priced.limits:
+                for promotion in prices.limited(unit.new.promotion_codes):
+                    quotas.add((promotion_quota_id(promotion), traveller_id))
+            for item in unit.priced.items:
+                offer = item.offer
+                quotas.add((quota_id(offer.offer_id), traveller_id))
+                if offer.seat_map:
+                    seated.add(offer.stock_id)
+                if offer.journey:
+                    documents.update([document for document in unit.documents if document])
+        return await taking.read(
+            tx,
+            stock_ids=stock_ids,
+            seated=seated,
+            quota_keys=quotas,
+            documents=documents,
+            skip_locked=skip_locked,
+            known_seats=self._known_seats,
+        )
 
     def _prepare(self, unit: HoldUnit) -> None:
         catalogue = self._catalogues.peek()
@@ -311,38 +350,6 @@ class Holder:
             if len(self._stored) >= MAX_SNAPSHOTS:
                 self._stored.clear()
             self._stored.update([offer.snapshot_id for offer in outcome.shown.offers])
-
-
-async def _read_stock(
-    tx: PipelineConnection, units: Iterable[HoldUnit], prices: Prices, *, skip_locked: bool
-) -> StockFacts:
-    stock_ids: set[int] = set()
-    seated: set[int] = set()
-    quotas: set[tuple[int, int]] = set()
-    documents: set[bytes] = set()
-    for unit in units:
-        if unit.priced is None:
-            continue
-        traveller_id = unit.traveller.traveller_id
-        stock_ids.update(unit.stock_ids)
-        if unit.priced.capped or unit.priced.limits:
-            for promotion in prices.limited(unit.new.promotion_codes):
-                quotas.add((promotion_quota_id(promotion), traveller_id))
-        for item in unit.priced.items:
-            offer = item.offer
-            quotas.add((quota_id(offer.offer_id), traveller_id))
-            if offer.seat_map:
-                seated.add(offer.stock_id)
-            if offer.journey:
-                documents.update([document for document in unit.documents if document])
-    return await taking.read(
-        tx,
-        stock_ids=stock_ids,
-        seated=seated,
-        quota_keys=quotas,
-        documents=documents,
-        skip_locked=skip_locked,
-    )
 
 
 def _without_used_up(unit: HoldUnit, batch: _Orders) -> Priced:

@@ -16,6 +16,7 @@ from server.platform.statements import Command, Statement, Transaction, run_toge
 from server.stock import journeys, quotas, seating
 from server.stock.ids import quota_id
 from server.stock.journeys import Additions, Journey, Journeys, Ride, Span
+from server.stock.known_seats import KnownSeats, Seats, Version
 from server.stock.quotas import Count, QuotaKey
 from server.stock.refusals import (
     cancelled,
@@ -71,13 +72,15 @@ class Stock:
     """A locked stock: of which product (0: the cap of a promotion), how much is left, and the
     bitmap of taken seats.
 
-    It is `closed` when its departure is cancelled.
+    It is `closed` when its departure is cancelled. `version` is that of its row; None where no
+    seats were asked for.
     """
 
     product_id: int
     left: int
     closed: bool = False
     taken: int = 0
+    version: Version | None = None
 
 
 NO_STOCK = Stock(0, 0)
@@ -90,6 +93,9 @@ class StockRow(NamedTuple):
     product_id: int | None
     left: int
     closed: bool
+    update_time: datetime
+    held: int
+    sold: int
 
 
 class SeatsRow(NamedTuple):
@@ -109,7 +115,7 @@ class TakenSeat(NamedTuple):
 
 
 _LOCK_SQL = """
-SELECT stock_id, product_id, total - held - sold, closed
+SELECT stock_id, product_id, total - held - sold, closed, update_time, held, sold
 FROM stocks WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDATE
 """
 # Many orders want one stock, and queue for it: each holds it for one transaction, a few
@@ -119,10 +125,17 @@ LOCK = Statement(_LOCK_SQL, StockRow)
 LOCK_FREE = Statement(f"{_LOCK_SQL} SKIP LOCKED", StockRow)
 FIND = Statement("SELECT stock_id FROM stocks WHERE stock_id = ANY($1::bigint[])", int)
 SEATS_IN_WORD = 60
+# of the stocks whose row is not as it was when their seats were last read
 READ_SEATS = Statement(
     f"""
-SELECT stock_id, seat_index / {SEATS_IN_WORD}, bit_or(1::bigint << seat_index % {SEATS_IN_WORD})
-FROM taken_seats WHERE stock_id = ANY($1::bigint[]) GROUP BY 1, 2
+SELECT t.stock_id, t.seat_index / {SEATS_IN_WORD},
+  bit_or(1::bigint << t.seat_index % {SEATS_IN_WORD})
+FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::int[])
+  AS k (stock_id, update_time, held, sold)
+JOIN stocks s ON s.stock_id = k.stock_id
+  AND (s.update_time, s.held, s.sold) <> (k.update_time, k.held, k.sold)
+JOIN taken_seats t ON t.stock_id = s.stock_id
+GROUP BY 1, 2
 """,  # noqa: S608 - a constant
     SeatsRow,
 )
@@ -142,7 +155,8 @@ class StockFacts:
     """What the database holds about the stock that orders of one transaction want, and what those
     decided so far take; the stocks are locked until its end.
 
-    Somebody else has locked `locked_stocks`, and maybe for long.
+    Somebody else has locked `locked_stocks`, and maybe for long. `known_seats` are remembered from
+    one transaction to the next.
     """
 
     stocks: dict[int, Stock]
@@ -153,6 +167,7 @@ class StockFacts:
     counts: dict[QuotaKey, Count] = field(default_factory=dict)
     additions: dict[bytes, Additions] = field(default_factory=dict)
     seats: list[TakenSeat] = field(default_factory=list)
+    known_seats: KnownSeats = field(default_factory=KnownSeats)
 
     def left(self, stock_id: int) -> int:
         """How much is left of a stock."""
@@ -236,14 +251,19 @@ async def read(
     quota_keys: Collection[QuotaKey],
     documents: Collection[bytes],
     skip_locked: bool,
+    known_seats: KnownSeats | None = None,
 ) -> StockFacts:
     """Locks the stocks, in the order of their ids, and reads everything about what is wanted, in
     one round trip.
 
-    `seated` are the stocks whose seats are numbered. What nobody asks for has no statement. With
-    `skip_locked` the stocks that others have locked are passed over.
+    `seated` are the stocks whose seats are numbered; those in `known_seats` are read only if they
+    have changed. What nobody asks for has no statement. With `skip_locked` the stocks that others
+    have locked are passed over.
     """
     ids = sorted(stock_ids)
+    known_seats = known_seats or KnownSeats()
+    # as they are now: by the answer another transaction of this process may have replaced them
+    remembered = {stock_id: known_seats.of(stock_id) for stock_id in seated}
     lock = LOCK_FREE if skip_locked else LOCK
     # after the lock, in statements of their own: each sees what the lock's last holder committed
     locked, counted, rides, seats, there = await run_together(
@@ -251,19 +271,40 @@ async def read(
         lock(ids) if ids else None,
         quotas.read([*quota_keys]),
         journeys.READ(documents) if documents else None,
-        READ_SEATS(seated) if seated else None,
+        READ_SEATS.of_rows([(stock_id, *each.version) for stock_id, each in remembered.items()]),
         FIND(ids) if ids and skip_locked else None,
     )
     stocks = {row.stock_id: Stock(row.product_id or 0, row.left, row.closed) for row in locked}
     for stock_id, word, bits in seats:
         if stock_id in stocks:
             stocks[stock_id].taken |= bits << word * SEATS_IN_WORD
+    for row in locked:
+        if row.stock_id in remembered:
+            _recall(stocks[row.stock_id], row, remembered[row.stock_id])
     known = {(row.quota_id, row.traveller_id): row.quantity for row in counted}
-    return StockFacts(stocks, known, Journeys(rides), set(there) - stocks.keys())
+    return StockFacts(
+        stocks,
+        known,
+        Journeys(rides),
+        set(there) - stocks.keys(),
+        known_seats=known_seats,
+    )
+
+
+def _recall(stock: Stock, row: StockRow, seats: Seats) -> None:
+    """The seats of a stock that were not read, since its row is as it was."""
+    stock.version = Version(row.update_time, row.held, row.sold)
+    if seats.version == stock.version:
+        stock.taken = seats.taken
 
 
 def write(facts: StockFacts, *, now: datetime) -> Iterable[Command[Any] | None]:
     """Writes what was taken. What two transactions may both write comes in order."""
+    for stock_id, stock in facts.stocks.items():
+        if version := stock.version:
+            if quantity := facts.held[stock_id]:
+                version = Version(now, version.held + quantity, version.sold)
+            facts.known_seats.remember(stock_id, Seats(version, stock.taken))
     return (
         HOLD.of_rows(sorted(facts.held.items()), now),
         quotas.add(sorted(facts.counts.values())),
@@ -313,6 +354,7 @@ def _allot(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
         if not found or before & seating.bitmap(found):
             found = seating.allot(item.seat_map, before, quantity)
         if found is None:
+            facts.known_seats.forget(item.stock_id)
             left = item.seat_map.size - before.bit_count()
             raise sold_out(item.offer_id, item.product_id, quantity, left)
         taken[item.stock_id] = before | seating.bitmap(found)
