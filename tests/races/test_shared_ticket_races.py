@@ -57,7 +57,12 @@ async def scenarios(
     world: World, module_database_url: str
 ) -> AsyncIterator[Sequence[OrderScenario]]:
     """Two processes that take in what WeChat says; it knows the same refunds at both."""
-    async with a_scenario(module_database_url) as one, a_scenario(module_database_url) as other:
+    # who waits in a row for the same stock waits long on a busy machine; a deadlock is still one
+    patient = {"lock_timeout_ms": 20_000}
+    async with (
+        a_scenario(module_database_url, **patient) as one,
+        a_scenario(module_database_url, **patient) as other,
+    ):
         other.wechat = one.wechat
         yield one, other
 

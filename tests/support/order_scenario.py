@@ -205,9 +205,9 @@ class OrderScenario:
 
 
 @asynccontextmanager
-async def a_scenario(database_url: str) -> AsyncIterator[OrderScenario]:
-    """A scenario over a database."""
-    settings = load_settings()
+async def a_scenario(database_url: str, **given: Any) -> AsyncIterator[OrderScenario]:
+    """A scenario over a database, with these settings."""
+    settings = load_settings(**given)
     db = Database(settings, database_url)
     seals = PassengerSeals(SECRET_KEY)
     reader = OrderReader(seals)
