@@ -213,7 +213,8 @@ class Settings(BaseSettings):
     quote_seconds: int = Field(
         300, ge=30, le=3600, description="how long a quote of a refund or change is good"
     )
-    token_cache: int = Field(100_000, ge=0, description="verified QR tokens remembered")
+    # a look is followed by its redemption within 50 s also where 1,000 come a second
+    token_cache: int = Field(50_000, ge=0, description="verified QR tokens remembered")
     access_token_seconds: int = Field(900, ge=30, description="life of an access token")
     refresh_token_seconds: int = Field(12 * 3600, ge=60, description="life of a refresh token")
     traveller_token_seconds: int = Field(7200, ge=30, description="life of a traveller's token")
