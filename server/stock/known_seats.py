@@ -22,14 +22,14 @@ class Version(NamedTuple):
     sold: int
 
 
-class Seats(NamedTuple):
+class SeatBits(NamedTuple):
     """The bitmap of a stock's taken seats, and the version of which it is."""
 
     version: Version
     taken: int
 
 
-UNKNOWN = Seats(Version(datetime(1970, 1, 1, tzinfo=UTC), -1, -1), 0)
+UNKNOWN = SeatBits(Version(datetime(1970, 1, 1, tzinfo=UTC), -1, -1), 0)
 """Of a version that no stock ever has."""
 
 
@@ -37,13 +37,13 @@ class KnownSeats:
     """The seats of at most MAX_STOCKS stocks: beyond it the one that changed longest ago goes."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Seats] = {}
+        self._known: dict[int, SeatBits] = {}
 
-    def of(self, stock_id: int) -> Seats:
+    def of(self, stock_id: int) -> SeatBits:
         """What is remembered of a stock, or UNKNOWN."""
         return self._known.get(stock_id, UNKNOWN)
 
-    def remember(self, stock_id: int, seats: Seats) -> None:
+    def remember(self, stock_id: int, seats: SeatBits) -> None:
         """May be said before the commit: if it fails no row gets that version."""
         self._known.pop(stock_id, None)
         if len(self._known) >= MAX_STOCKS:

@@ -16,7 +16,7 @@ from server.platform.statements import Command, Statement, Transaction, run_toge
 from server.stock import journeys, quotas, seating
 from server.stock.ids import quota_id
 from server.stock.journeys import Additions, Journey, Journeys, Ride, Span
-from server.stock.known_seats import KnownSeats, Seats, Version
+from server.stock.known_seats import KnownSeats, SeatBits, Version
 from server.stock.quotas import Count, QuotaKey
 from server.stock.refusals import (
     cancelled,
@@ -291,7 +291,7 @@ async def read(
     )
 
 
-def _recall(stock: Stock, row: StockRow, seats: Seats) -> None:
+def _recall(stock: Stock, row: StockRow, seats: SeatBits) -> None:
     """The seats of a stock that were not read, since its row is as it was."""
     stock.version = Version(row.update_time, row.held, row.sold)
     if seats.version == stock.version:
@@ -304,7 +304,7 @@ def write(facts: StockFacts, *, now: datetime) -> Iterable[Command[Any] | None]:
         if version := stock.version:
             if quantity := facts.held[stock_id]:
                 version = Version(now, version.held + quantity, version.sold)
-            facts.known_seats.remember(stock_id, Seats(version, stock.taken))
+            facts.known_seats.remember(stock_id, SeatBits(version, stock.taken))
     return (
         HOLD.of_rows(sorted(facts.held.items()), now),
         quotas.add(sorted(facts.counts.values())),

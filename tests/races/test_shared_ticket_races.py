@@ -58,10 +58,10 @@ async def scenarios(
 ) -> AsyncIterator[Sequence[OrderScenario]]:
     """Two processes that take in what WeChat says; it knows the same refunds at both."""
     # who waits in a row for the same stock waits long on a busy machine; a deadlock is still one
-    patient = {"lock_timeout_ms": 20_000}
+    waits = {"lock_timeout_ms": 20_000}
     async with (
-        a_scenario(module_database_url, **patient) as one,
-        a_scenario(module_database_url, **patient) as other,
+        a_scenario(module_database_url, **waits) as one,
+        a_scenario(module_database_url, **waits) as other,
     ):
         other.wechat = one.wechat
         yield one, other

@@ -10,7 +10,7 @@ import pytest
 
 from server.platform.statements import Statement
 from server.stock import known_seats, taking
-from server.stock.known_seats import UNKNOWN, KnownSeats, Seats, Version
+from server.stock.known_seats import UNKNOWN, KnownSeats, SeatBits, Version
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import (
@@ -121,7 +121,7 @@ async def test_a_seat_that_is_taken_after_all_is_not_sold_again(
 def test_what_changed_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_seats, "MAX_STOCKS", 2)
     known = KnownSeats()
-    seats = Seats(Version(datetime(2026, 11, 28, tzinfo=UTC), 1, 0), 1)
+    seats = SeatBits(Version(datetime(2026, 11, 28, tzinfo=UTC), 1, 0), 1)
     for stock_id in (1, 2, 1, 3):
         known.remember(stock_id, seats)
     assert [known.of(stock_id) is not UNKNOWN for stock_id in (1, 2, 3)] == [True, False, True]

@@ -8,7 +8,7 @@ import pytest
 from server.platform.errors import DomainError, Reason
 from server.stock import taking
 from server.stock.journeys import Journey, Journeys, Ride, Span
-from server.stock.known_seats import UNKNOWN, Seats, Version
+from server.stock.known_seats import UNKNOWN, SeatBits, Version
 from server.stock.seating import SeatMap
 from server.stock.taking import Stock, StockFacts, Wanted
 
@@ -104,7 +104,7 @@ def test_what_one_order_takes_is_not_left_for_the_next() -> None:
 def test_who_finds_no_seat_by_what_is_remembered_has_it_forgotten() -> None:
     """There are places left, so the seats may be others by now."""
     known = facts(taken=0b111)
-    known.known_seats.remember(70, Seats(Version(NOW, 0, 0), 0b111))
+    known.known_seats.remember(70, SeatBits(Version(NOW, 0, 0), 0b111))
     refused = refusal([wanted(seat_map=SEATS)], known)
     assert refused.reason is Reason.SOLD_OUT
     assert known.known_seats.of(70) is UNKNOWN

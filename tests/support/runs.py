@@ -11,8 +11,8 @@ runs = 1
 
 
 workers = 1
-"""`--workers`: so many processes has each server that a test starts as a process of its own and says
-no number for.
+"""`--workers`: so many processes has each server that a test starts as a process of its own and
+says no number for.
 """
 
 transport: str | None = None
