@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from server.api.admission import Origin
+from server.api.shares import Share
 from server.platform.ratelimit import Allowance
 
 MAX_REQUEST_ID_LENGTH = 64
@@ -88,6 +89,7 @@ class Call:
         "of_gateway",
         "reason",
         "request_id",
+        "share",
     )
 
     def __init__(self, method: str, request_id: str, metadata: Metadata, origin: Origin) -> None:
@@ -101,9 +103,18 @@ class Call:
         self.allowance: Allowance | None = None
         self.code = "OK"
         self.reason: str | None = None
+        self.share: Share | None = None
 
 
 current_call: ContextVar[Call] = ContextVar("call")
+
+
+def leave_share() -> None:
+    """Has the current call not count among its partner's any more, where something else bounds
+    it.
+    """
+    if share := current().share:
+        share.give_back()
 
 
 def current() -> Call:

@@ -31,6 +31,7 @@ from server.api.calls import (
     usable_request_id,
 )
 from server.api.fields import Checker
+from server.api.shares import Shares
 from server.api.statuses import error_status
 from server.api.streams import StreamRights
 from server.api.transport.handlers import Direct, DirectHandler, UnaryCall
@@ -135,10 +136,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
         guards: Guards,
         admission: Admission,
         loops: Loops | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self._methods = methods(services)
         self._guards = guards
         self._admission = admission
+        self._shares = shares or Shares()
         self._refuse_after = math.inf
         self._unfinished = 0
         self.finished = asyncio.Event()
@@ -212,7 +215,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
             try:
                 await self._authorize(call, method)
                 request = method.read(await self._admission.first_message(context.read()))
-                response = await behavior(request, context)
+                if call.caller is None or call.caller.role != "PARTNER":
+                    response = await behavior(request, context)
+                else:
+                    async with self._shares.share(call.caller.key) as call.share:
+                        response = await behavior(request, context)
                 context.set_trailing_metadata(self._trailer(call))
                 return response
             except BaseException as error:  # noqa: BLE001 - every fault is answered here

@@ -116,6 +116,19 @@ class Settings(BaseSettings):
         ge=0,
         description="calls in flight from one address that is no trusted proxy; 0: no limit",
     )
+    partner_calls: int = Field(
+        4,
+        ge=1,
+        description="calls of one partner that a process works on at once; others wait their turn",
+    )
+    partner_calls_in_all: int = Field(
+        7,
+        ge=1,
+        description="the same of all partners together; less than DATABASE_POOL, for the others",
+    )
+    partner_calls_waiting: int = Field(
+        256, ge=1, description="calls of one partner that wait in a process; more: SERVER_BUSY"
+    )
     max_connections: int = Field(8192, ge=1, description="gRPC connections of each process")
     first_message_seconds: float = Field(
         20, gt=0, description="a call whose request does not come within it is ended"

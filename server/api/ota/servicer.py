@@ -30,6 +30,7 @@ from server.platform import clock
 from server.platform.database import Database
 from server.stock.inventory import inventory
 from server.tickets import listing, tickets
+from server.tickets.generation import LARGE_BATCH
 from server.tickets.issuing import Issuer, seal
 from server.tickets.qr import QrKey
 
@@ -67,6 +68,8 @@ class OtaServicer(DistributorMethods, EventMethods, ReservationMethods, UnsoldTi
             ota_service_pb2.BulkGenerateTicketsRequest, ota_service_pb2.BulkGenerateTicketsResponse
         ],
     ) -> ota_service_pb2.BulkGenerateTicketsResponse:
+        if request.quantity > LARGE_BATCH:  # its turn bounds it, and others need not wait for that
+            calls.leave_share()
         async with self._turns.turn_for(calls.caller(Partner).partner_id, request.quantity):
             return await self._generate_batch(request, context)
 

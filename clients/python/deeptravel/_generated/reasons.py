@@ -82,7 +82,8 @@ class Reason(StrEnum):
     """
     SERVER_BUSY = "SERVER_BUSY"
     """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
-    address; RetryInfo says when to try again.
+    address, or as many of this partner's wait for their turn as may; RetryInfo says when to try
+    again.
     """
     CONFLICT = "CONFLICT"
     """ABORTED. A race was lost again after bounded retries, or another call held a row that this one
