@@ -122,8 +122,8 @@ async def test_others_calls_go_on_while_one_partner_hammers(
     """A partner has 30 batches under way, none of which ends: as many as its share are worked on,
     and a batch of another and an order of a traveller are made meanwhile.
 
-    Seen red: with a share of 1,000 for each the 30 have all connections, and the others' calls end
-    with DATABASE_UNAVAILABLE.
+    Seen red: with a share of 1,000 for each the 30 have all connections, and the others' calls wait
+    for one in vain.
     """
     generate, go_on = generation.generate, asyncio.Event()
     working = most = 0
