@@ -96,7 +96,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 20
     """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
-    address; RetryInfo says when to try again.
+    address, or as many of this partner's wait for their turn as may; RetryInfo says when to try
+    again.
     """
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
     """ABORTED. A race was lost again after bounded retries, or another call held a row that this one
@@ -303,7 +304,8 @@ again.
 """
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
 """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
-address; RetryInfo says when to try again.
+address, or as many of this partner's wait for their turn as may; RetryInfo says when to try
+again.
 """
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
 """ABORTED. A race was lost again after bounded retries, or another call held a row that this one
