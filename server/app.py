@@ -31,7 +31,7 @@ from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaServicer
 from server.api.redemption.servicer import RedemptionDomain, RedemptionServicer
-from server.api.shares import Shares
+from server.api.shares import CallShares
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain, TicketingServicer
 from server.api.tls import Certificates
@@ -276,7 +276,7 @@ class App:
                 proxies=self._settings.proxies,
             ),
             self.loops,
-            Shares(
+            CallShares(
                 in_all=self._settings.partner_calls_in_all,
                 per_partner=self._settings.partner_calls,
                 waiting_per_partner=self._settings.partner_calls_waiting,

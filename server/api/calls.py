@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from server.api.admission import Origin
-from server.api.shares import Share
+from server.api.shares import CallShare
 from server.platform.ratelimit import Allowance
 
 MAX_REQUEST_ID_LENGTH = 64
@@ -103,17 +103,17 @@ class Call:
         self.allowance: Allowance | None = None
         self.code = "OK"
         self.reason: str | None = None
-        self.share: Share | None = None
+        self.share: CallShare | None = None
 
 
 current_call: ContextVar[Call] = ContextVar("call")
 
 
-def leave_share() -> None:
-    """Has the current call not count among its partner's any more, where something else bounds
-    it.
+def leave_share(*, if_large: bool) -> None:
+    """Has the current call not count among its partner's any more if it makes a large batch: that
+    waits for a turn of its own, and others need not wait for it.
     """
-    if share := current().share:
+    if if_large and (share := current().share):
         share.give_back()
 
 

@@ -31,7 +31,7 @@ from server.api.calls import (
     usable_request_id,
 )
 from server.api.fields import Checker
-from server.api.shares import Shares
+from server.api.shares import CallShares
 from server.api.statuses import error_status
 from server.api.streams import StreamRights
 from server.api.transport.handlers import Direct, DirectHandler, UnaryCall
@@ -136,12 +136,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
         guards: Guards,
         admission: Admission,
         loops: Loops | None = None,
-        shares: Shares | None = None,
+        shares: CallShares | None = None,
     ) -> None:
         self._methods = methods(services)
         self._guards = guards
         self._admission = admission
-        self._shares = shares or Shares()
+        self._shares = shares or CallShares()
         self._refuse_after = math.inf
         self._unfinished = 0
         self.finished = asyncio.Event()

@@ -15,7 +15,7 @@ from server.platform.errors import DomainError, Reason
 BUSY_RETRY_SECONDS = 0.5
 
 
-class Shares:
+class CallShares:
     """The calls of partners that are worked on in this process, and those that wait.
 
     Whoever waits gets its turn when there is room, one partner after the other (round robin), each
@@ -33,9 +33,9 @@ class Shares:
         # the partner whose turn is next comes first
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    def share(self, partner: str) -> "Share":
+    def share(self, partner: str) -> "CallShare":
         """A place among the partner's calls, to be entered."""
-        return Share(self, partner)
+        return CallShare(self, partner)
 
     def working(self, partner: str) -> int:
         """How many of the partner's calls are worked on."""
@@ -54,7 +54,7 @@ class Shares:
         return True
 
     async def wait(self, partner: str) -> None:
-        """Waits for a place. Raises SERVER_BUSY where as many of the partner's calls wait as may."""
+        """Waits for a place. Raises SERVER_BUSY where too many of the partner's calls wait."""
         queue = self._waiting.setdefault(partner, deque())
         if len(queue) >= self._most_waiting:
             raise DomainError(
@@ -101,12 +101,12 @@ class Shares:
                 return
 
 
-class Share:
+class CallShare:
     """A call's place, from `async with` on; it may be given back earlier, once."""
 
     __slots__ = ("_has_place", "_partner", "_shares")
 
-    def __init__(self, shares: Shares, partner: str) -> None:
+    def __init__(self, shares: CallShares, partner: str) -> None:
         self._shares = shares
         self._partner = partner
         self._has_place = False

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.api.shares import Share, Shares
+from server.api.shares import CallShare, CallShares
 from server.platform.errors import DomainError, Reason
 
 
@@ -17,7 +17,7 @@ async def settled() -> None:
 class Calls:
     """Calls that are worked on until they are let go, and the order in which they began."""
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: CallShares) -> None:
         self.shares = shares
         self.began: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
@@ -50,7 +50,7 @@ class Calls:
 
 
 async def test_a_partner_takes_no_more_than_its_share() -> None:
-    calls = Calls(Shares(in_all=5, per_partner=3, waiting_per_partner=10))
+    calls = Calls(CallShares(in_all=5, per_partner=3, waiting_per_partner=10))
     calls.make("A1", "A2", "A3", "A4", "A5", "B1")
     await settled()
     assert calls.began == ["A1", "A2", "A3", "B1"]
@@ -64,7 +64,7 @@ async def test_those_who_wait_take_turns_by_partner() -> None:
 
     Seen red: without `move_to_end` A, whose call waited first, had every turn.
     """
-    calls = Calls(Shares(in_all=3, per_partner=3, waiting_per_partner=10))
+    calls = Calls(CallShares(in_all=3, per_partner=3, waiting_per_partner=10))
     calls.make("A1", "A2", "A3", "A4", "A5", "A6", "A7", "B1", "B2", "C1")
     await settled()
     await calls.end("A1", "A2", "A3", "A4", "B1", "C1")
@@ -77,7 +77,7 @@ async def test_cancelled_calls_leave_their_place() -> None:
 
     Seen red: without `give_back` in `wait` the place of the latter was lost for good.
     """
-    calls = Calls(Shares(in_all=1, per_partner=1, waiting_per_partner=2))
+    calls = Calls(CallShares(in_all=1, per_partner=1, waiting_per_partner=2))
     calls.make("A1", "B1", "B2", "C1")
     await settled()
     calls.tasks["B1"].cancel()
@@ -93,7 +93,7 @@ async def test_cancelled_calls_leave_their_place() -> None:
 
 async def test_too_many_wait() -> None:
     """Only the partner whose calls they are is refused."""
-    calls = Calls(Shares(in_all=1, per_partner=1, waiting_per_partner=2))
+    calls = Calls(CallShares(in_all=1, per_partner=1, waiting_per_partner=2))
     calls.make("A1", "A2", "A3")
     await settled()
     with pytest.raises(DomainError) as refused:
@@ -108,9 +108,9 @@ async def test_too_many_wait() -> None:
 
 
 async def test_given_back_once() -> None:
-    shares = Shares(in_all=2, per_partner=1, waiting_per_partner=2)
+    shares = CallShares(in_all=2, per_partner=1, waiting_per_partner=2)
     async with shares.share("A") as share:
-        assert isinstance(share, Share)
+        assert isinstance(share, CallShare)
         share.give_back()
         share.give_back()
         assert shares.working("A") == 0

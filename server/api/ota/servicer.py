@@ -68,8 +68,7 @@ class OtaServicer(DistributorMethods, EventMethods, ReservationMethods, UnsoldTi
             ota_service_pb2.BulkGenerateTicketsRequest, ota_service_pb2.BulkGenerateTicketsResponse
         ],
     ) -> ota_service_pb2.BulkGenerateTicketsResponse:
-        if request.quantity > LARGE_BATCH:  # its turn bounds it, and others need not wait for that
-            calls.leave_share()
+        calls.leave_share(if_large=request.quantity > LARGE_BATCH)
         async with self._turns.turn_for(calls.caller(Partner).partner_id, request.quantity):
             return await self._generate_batch(request, context)
 
