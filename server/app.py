@@ -30,6 +30,7 @@ from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaServicer
+from server.api.ota.servicer_webhooks import Webhooks
 from server.api.redemption.servicer import RedemptionDomain, RedemptionServicer
 from server.api.shares import CallShares
 from server.api.ticketing.offers import encoded_offer, encoded_price
@@ -50,6 +51,7 @@ from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.partners.reservation_expiry import ReservationExpiry
 from server.partners.rules import ReservationTerms
+from server.partners.payment_webhooks import PaymentWebhooks
 from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeHandler
@@ -77,7 +79,9 @@ from server.tickets.issuing import Issuer
 from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
 from server.webhooks import tasks as webhook_tasks
+from server.webhooks.dispatching import Dispatcher
 from server.webhooks.sequencing import Sequencer
+from server.webhooks.webhook_secrets import WebhookSecrets
 from server.wechat.client import WechatClient
 
 STOP_STEP_SECONDS = 20.0
@@ -138,6 +142,7 @@ class Domain(NamedTuple):
     issuer: Issuer
     redemption: RedemptionDomain
     ticketing: TicketingDomain
+    webhooks: Webhooks
     task_kinds: dict[str, TaskKind]
 
 
@@ -316,9 +321,7 @@ class App:
             _at_stop(stack, "wechat", self._wechat.aclose)
         _at_stop(stack, "cache", cache.close)
         key_rings = await _key_rings(platform)
-        sequencer = Sequencer(db, self.loops)
-        sequencer.start()
-        _at_stop(stack, "partner events", sequencer.stop)
+        webhooks = self._start_webhooks(stack, platform)
         readers = Readers(db)
         _at_stop(stack, "readers", readers.stop)
         orders = self._start_orders(stack, platform)
@@ -365,12 +368,27 @@ class App:
                     encode_price=encoded_price,
                 ),
             ),
+            webhooks=webhooks,
             task_kinds={
                 **aftersales_tasks.kinds(db),
                 **order_tasks.kinds(db),
                 **payment_tasks.kinds(db, self._wechat, payments.settlement, payments.requests),
+                **webhook_tasks.kinds(db),
+                **webhooks.payments.kinds(),
             },
         )
+
+    def _start_webhooks(self, stack: AsyncExitStack, platform: Platform) -> Webhooks:
+        db, settings = platform.db, self._settings
+        secrets = WebhookSecrets(platform.secret_key)
+        dispatcher = Dispatcher(db, secrets, settings, self.loops)
+        dispatcher.start()
+        _at_stop(stack, "webhooks", dispatcher.stop)
+        sequencer = Sequencer(db, self.loops)
+        sequencer.start()
+        _at_stop(stack, "partner events", sequencer.stop)
+        payments = PaymentWebhooks(db, secrets, zone=settings.zone)
+        return Webhooks(secrets, payments, settings.webhook_allow_private)
 
     def _start_orders(self, stack: AsyncExitStack, platform: Platform) -> Orders:
         db, settings = platform.db, self._settings
@@ -421,6 +439,7 @@ class App:
                 self._settings.reservation_max_seconds,
                 self._settings.reservation_warning_seconds,
             ),
+            webhooks=domain.webhooks,
         )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
         admin = AdminServicer(db, domain.identity, repeats, pages, wechat=self._wechat)

@@ -247,6 +247,15 @@ class Settings(BaseSettings):
     partner_event_days: int = Field(
         90, ge=7, le=3650, description="how long a partner's events are kept"
     )
+    webhook_log_days: int = Field(
+        30, ge=4, le=3650, description="how long deliveries that ended are in the log"
+    )
+    webhook_endpoint_concurrency: int = Field(
+        64, ge=1, le=512, description="attempts at once to one webhook endpoint, in each process"
+    )
+    webhook_allow_private: bool = Field(
+        False, description="webhooks by http, and to addresses that are not public, to try them out"
+    )
     wechat_app_id: str | None = Field(None, description="AppID of the mini program")
     wechat_app_secret: SecretStr | None = Field(None, description="AppSecret of the mini program")
     wechat_merchant_id: str | None = Field(

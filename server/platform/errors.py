@@ -60,6 +60,7 @@ class Reason(StrEnum):
     RESERVATION_TOO_LONG = "RESERVATION_TOO_LONG"
     DISTRIBUTOR_REFUSED = "DISTRIBUTOR_REFUSED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
+    ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -114,6 +115,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.RESERVATION_TOO_LONG: "FAILED_PRECONDITION",
     Reason.DISTRIBUTOR_REFUSED: "FAILED_PRECONDITION",
     Reason.VERSION_MISMATCH: "FAILED_PRECONDITION",
+    Reason.ENDPOINT_LIMIT: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

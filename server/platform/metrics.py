@@ -85,6 +85,9 @@ NOTICE_BATCH = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
 NOTICES = Counter("deeptravel_notices", "WeChat's notices, by what became of them", ["result"])
+WEBHOOK_ATTEMPTS = Counter(
+    "deeptravel_webhook_attempts", "Attempts to deliver events to partners", ["result"]
+)
 SEARCH_CACHE = Counter(
     "deeptravel_search_cache",
     "Looks into the cache, by what was looked for and where it was: memory, redis, or made",

@@ -158,6 +158,33 @@ def enqueue(*asks: NewTask, now: datetime) -> Command[None] | None:
     return _ENQUEUE.of_rows([(task_id(now), *by_key[name]) for name in sorted(by_key)], now)
 
 
+_BURY = Statement("""
+INSERT INTO outbox_tasks
+  (task_id, kind, key, payload, state, due_time, attempts, last_error, create_time, update_time)
+SELECT v.task_id, v.kind, v.key, v.payload, 'DEAD', v.due, 1, v.error, $1::timestamptz,
+  $1::timestamptz
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[], $7::text[])
+  AS v (task_id, kind, key, payload, due, error)
+""")
+_CLOSE = Statement("""
+UPDATE outbox_tasks SET state = 'DONE', update_time = $1::timestamptz
+WHERE state = 'DEAD' AND kind = $2 AND key = ANY($3::text[])
+""")
+
+
+def bury(given_up: Iterable[tuple[NewTask, str]], *, now: datetime) -> Command[None] | None:
+    """Makes dead letters of work that was given up elsewhere, each with its last error: an
+    administrator sees it among the others, and a replay runs the kind's handler.
+    """
+    rows = [(task_id(now), *task, error) for task, error in given_up]
+    return _BURY.of_rows(rows, now)
+
+
+def close(keys: Collection[str], kind: str, *, now: datetime) -> Command[None] | None:
+    """Closes the dead letters of these keys, whose work was asked for anew in another way."""
+    return _CLOSE(now, kind, keys) if keys else None
+
+
 def task_id(now: datetime) -> UUID:
     """An id in the order of time, so that new tasks stand together in the index (RFC 9562,
     version 7).

@@ -23,6 +23,7 @@ RECORDED = "partner_events"
 """What a transaction that records an event notifies: this process's sequencer looks after the
 commit.
 """
+PUBLIC_PREFIX = "evt_"
 _COUNTER_BITS = 42
 _RANDOM_BITS = 32
 
@@ -111,13 +112,21 @@ _ids = _EventIds()
 
 def public_id(event_id: UUID) -> str:
     """An event's id as partners see it."""
-    return f"evt_{event_id.hex}"
+    return PUBLIC_PREFIX + event_id.hex
+
+
+def event_number(text: str) -> UUID | None:
+    """An event's id by what partners see; None for what is none."""
+    try:
+        return UUID(text.removeprefix(PUBLIC_PREFIX)) if text.startswith(PUBLIC_PREFIX) else None
+    except ValueError:
+        return None
 
 
 def record(*events: PartnerEvent, now: datetime) -> Command[None] | None:
     """Records events, in the transaction in which they happen; None if there are none."""
     rows = [
-        (event.partner_id, _new_id(event.type, now), event.type, event.subject, dict(event.data))
+        (event.partner_id, _id_of(event.type, now), event.type, event.subject, dict(event.data))
         for event in events
     ]
     return _RECORD.of_rows(rows, now)
@@ -128,12 +137,16 @@ def record_of_tickets(*events: TicketEvent, now: datetime) -> Command[None] | No
     there are none.
     """
     rows = [
-        (event.ticket_id, _new_id(event.type, now), event.type, dict(event.data))
-        for event in events
+        (event.ticket_id, _id_of(event.type, now), event.type, dict(event.data)) for event in events
     ]
     return _RECORD_OF_TICKETS.of_rows(rows, now)
 
 
-def _new_id(event_type: str, now: datetime) -> UUID:
-    assert event_type in EVENT_TYPES, f"{event_type} is no type of event"
+def new_id(now: datetime) -> UUID:
+    """The id of a new event."""
     return _ids.next(now)
+
+
+def _id_of(event_type: str, now: datetime) -> UUID:
+    assert event_type in EVENT_TYPES, f"{event_type} is no type of event"
+    return new_id(now)

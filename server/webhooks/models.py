@@ -1,14 +1,16 @@
-"""What happens to partners' stock, batches and tickets, in order, and how far each partner has
-read.
+"""What happens to partners' stock, batches and tickets, in order, how far each partner has read,
+and where else it is sent.
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     Uuid,
@@ -67,4 +69,90 @@ partner_feeds = Table(
         " AND acknowledged_sequence BETWEEN 0 AND last_sequence",
         name="sequences",
     ),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("endpoint_id", Uuid, primary_key=True),
+    Column("url", Text, nullable=False),
+    # all types of events if empty
+    Column("types", ARRAY(Text), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("disabled_reason", Text, nullable=False),
+    # see webhook_secrets.py
+    Column("encrypted_secret", LargeBinary, nullable=False),
+    Column("encrypted_previous_secret", LargeBinary),
+    Column("previous_secret_expire_time", DateTime(timezone=True)),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('ENABLED', 'DISABLED')", name="state"),
+    CheckConstraint("(state = 'ENABLED') = (disabled_reason = '')", name="disabled_has_reason"),
+    CheckConstraint(
+        "(encrypted_previous_secret IS NULL) = (previous_secret_expire_time IS NULL)",
+        name="previous_secret_expires",
+    ),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("endpoint_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    # as the event has them; 0 is that of a test event, whose data are here
+    Column("sequence", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("occurred_time", DateTime(timezone=True), nullable=False),
+    Column("test_data", JSONB),
+    Column("state", Text, nullable=False),
+    # Of a PENDING one. Who takes it to send it moves it on by as long as that may take, which is
+    # also the proof of having taken it: of a process that died it is due again then.
+    Column("due_time", DateTime(timezone=True), nullable=False),
+    # since it was last asked for
+    Column("attempts", Integer, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('PENDING', 'DELIVERED', 'DEAD')", name="state"),
+    CheckConstraint("attempts >= 0", name="attempts"),
+)
+_d = webhook_deliveries.c
+Index(
+    "ix_webhook_deliveries_due",
+    _d.partner_id,
+    _d.endpoint_id,
+    _d.due_time,
+    postgresql_where=_d.state == "PENDING",
+)
+Index(
+    "ix_webhook_deliveries_subject",
+    _d.partner_id,
+    _d.endpoint_id,
+    _d.subject,
+    _d.sequence,
+    postgresql_where=_d.state == "PENDING",
+)
+Index(
+    "ix_webhook_deliveries_log",
+    _d.partner_id,
+    _d.endpoint_id,
+    _d.create_time,
+    _d.event_id,
+)
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("endpoint_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    Column("attempt_time", DateTime(timezone=True), primary_key=True),
+    # 0: there was no answer
+    Column("http_status", Integer, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("answer", Text, nullable=False),
 )

@@ -1,7 +1,11 @@
-"""What partner events there are. Pure.
+"""What partner events there are, and when a webhook that failed is sent again. Pure.
 
 A partner filters by these names, in `ListEvents` and for each of its webhook endpoints.
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 BATCH_GENERATED = "batch.generated"
 TICKET_ACTIVATED = "ticket.activated"
@@ -19,6 +23,7 @@ RESERVATION_EXPIRING = "reservation.expiring"
 RESERVATION_EXPIRED = "reservation.expired"
 RESERVATION_RELEASED = "reservation.released"
 ALLOTMENT_ADJUSTED = "allotment.adjusted"
+PAYMENT_REFUSED = "payment.refused"
 
 EVENT_TYPES = frozenset(
     {
@@ -38,6 +43,32 @@ EVENT_TYPES = frozenset(
         RESERVATION_EXPIRED,
         RESERVATION_RELEASED,
         ALLOTMENT_ADJUSTED,
+        PAYMENT_REFUSED,
     }
 )
 """Every type that may be recorded; a new one is added here and in the contract's `Event.type`."""
+
+ENDPOINT_TEST = "endpoint.test"
+"""The type of a test event, which is sent to one endpoint and stands in no feed."""
+TEST_DATA: Mapping[str, Any] = MappingProxyType({"explanation": "This is a test event."})
+
+ATTEMPT_SECONDS = 15.0
+"""An attempt is over by then, whatever the endpoint does."""
+RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000)
+"""The waits after failed attempts: together three days, less what is added by chance."""
+MAX_ATTEMPTS = len(RETRY_SECONDS) + 1
+JITTER = 0.2
+"""A wait is up to so much shorter by chance: what failed together does not come together."""
+MAX_RETRY_AFTER_SECONDS = 3600
+"""However long an endpoint asks us to wait."""
+
+
+def retry_seconds(attempt: int, chance: float, retry_after_seconds: int = 0) -> float | None:
+    """How long to wait after a failed attempt, of which the first is 1; None if there is no other.
+
+    `chance` is a random number from 0 to 1; an endpoint that says when to come again is heard.
+    """
+    if attempt >= MAX_ATTEMPTS:
+        return None
+    wait = RETRY_SECONDS[attempt - 1] * (1 - JITTER * chance)
+    return max(wait, min(retry_after_seconds, MAX_RETRY_AFTER_SECONDS))

@@ -8,10 +8,13 @@ number has missed nothing before it.
 Events of one ticket keep their order: who moves it second has waited for its lock until the first
 move was committed, so whoever sees the second event sees the first as well, and `record_time`,
 which both have from the database's clock while they held the lock, puts them in order.
+
+What is to be delivered to the partner's webhook endpoints is written with the number.
 """
 
 from typing import NamedTuple
 
+from server.platform import clock
 from server.platform.database import Database
 from server.platform.loops import Loops, Polling
 from server.platform.statements import Statement, commit_with, run
@@ -37,7 +40,8 @@ class _Sequenced(NamedTuple):
     events: int
 
 
-# in a statement after the lock: it sees all that the sequencer before it did
+# In a statement after the lock: it sees all that the sequencer before it did. What waits for one of
+# its subject that has failed for a while is not looked at before that.
 _SEQUENCE = Statement(
     """
 WITH found AS MATERIALIZED (
@@ -57,7 +61,19 @@ numbered AS (
   UPDATE partner_events e SET sequence = feeds.last_sequence - counted.events + placed.place
   FROM placed JOIN counted USING (partner_id) JOIN feeds USING (partner_id)
   WHERE e.partner_id = placed.partner_id AND e.event_id = placed.event_id
-  RETURNING e.partner_id)
+  RETURNING e.partner_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time),
+sent AS (
+  INSERT INTO webhook_deliveries (partner_id, endpoint_id, event_id, sequence, type, subject,
+    occurred_time, state, due_time, attempts, create_time, update_time)
+  SELECT p.partner_id, p.endpoint_id, n.event_id, n.sequence, n.type, n.subject, n.occurred_time,
+    'PENDING', greatest($2::timestamptz, (
+      SELECT max(d.due_time) FROM webhook_deliveries d
+      WHERE d.partner_id = p.partner_id AND d.endpoint_id = p.endpoint_id
+        AND d.state = 'PENDING' AND d.subject = n.subject
+        AND d.due_time > $2::timestamptz + interval '1 minute')),
+    0, $2::timestamptz, $2::timestamptz
+  FROM numbered n JOIN webhook_endpoints p ON p.partner_id = n.partner_id
+    AND p.state = 'ENABLED' AND (cardinality(p.types) = 0 OR n.type = ANY(p.types)))
 SELECT partner_id, count(*)::int FROM numbered GROUP BY partner_id
 """,
     _Sequenced,
@@ -103,5 +119,7 @@ async def sequence(db: Database) -> int | None:
     """
     async with db.pipeline() as pipeline, pipeline.transaction():
         (is_ours,) = await run(pipeline, _LOCK(*LOCK))
-        (rows,) = await commit_with(pipeline, [_SEQUENCE(SEQUENCED_AT_ONCE)] if is_ours else [None])
+        (rows,) = await commit_with(
+            pipeline, [_SEQUENCE(SEQUENCED_AT_ONCE, clock.now())] if is_ours else [None]
+        )
     return sum(row.events for row in rows) if is_ours else None

@@ -1,19 +1,45 @@
-"""What is done for partner events by the clock."""
+"""What is done for partner events and webhooks by the clock, and for their dead letters."""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.outbox import Task
 from server.platform.schedule import Job, in_chunks
-from server.webhooks import feed
+from server.platform.statements import run
+from server.platform.task_worker import TaskKind
+from server.webhooks import deliveries, feed
 
 
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
     keep = timedelta(days=settings.partner_event_days)
+    keep_log = timedelta(days=settings.webhook_log_days)
 
     async def events(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await feed.purge(tx, now=now, keep=keep, limit=limit)
 
-    return [Job("purge-partner-events", timedelta(hours=1), in_chunks(events))]
+    async def log(tx: AsyncConnection, now: datetime, limit: int) -> int:
+        return await deliveries.purge(tx, now=now, keep=keep_log, limit=limit)
+
+    return [
+        Job("purge-partner-events", timedelta(hours=1), in_chunks(events)),
+        Job("purge-webhook-log", timedelta(hours=1), in_chunks(log)),
+    ]
+
+
+def kinds(db: Database) -> dict[str, TaskKind]:
+    """What is done when an administrator replays the dead letter of a delivery: it is made again,
+    with all its attempts.
+    """
+
+    async def replay(task: Task) -> None:
+        async def work(tx: AsyncConnection) -> None:
+            await run(tx, deliveries.replay_letter(task.key, now=task.now()))
+            await task.done(tx)
+
+        await db.in_transaction(work)
+
+    return {deliveries.KIND: TaskKind(replay)}

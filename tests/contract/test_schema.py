@@ -72,7 +72,10 @@ FAMILIES = {
     "order_id": {"orders"},
     "reservation_id": {"reservations"},
     "stock_id": {"stocks"},
-    "partner_id": {"partner_events", "partner_feeds"},
+    "partner_id": {
+        *("partner_events", "partner_feeds", "partner_payments", "partner_payment_secrets"),
+        *("webhook_endpoints", "webhook_deliveries", "webhook_attempts"),
+    },
 }
 """The tables that may be spread over nodes, by the column that says where a row is."""
 REFERENCES = {

@@ -64,6 +64,7 @@ WEBHOOK_HEADERS = frozenset(
     {
         *("wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"),
         *("wechatpay-signature-type", "wechatpay-timestamp", "request-id"),
+        *("webhook-id", "webhook-timestamp", "webhook-signature"),
     }
 )
 """What a sender signs, or names its message by, beside the body; passed on where the body is

@@ -2,7 +2,7 @@
 
 The methods are in parts: those of distributors in `servicer_distributors.py`, of events in
 `servicer_events.py`, of reservations in `servicer_reservations.py`, of tickets that were not sold
-in `servicer_unsold.py`; the rest here.
+in `servicer_unsold.py`, of webhooks in `servicer_webhooks.py`; the rest here.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,6 +19,7 @@ from server.api.ota.servicer_distributors import DistributorMethods
 from server.api.ota.servicer_events import EventMethods
 from server.api.ota.servicer_reservations import ReservationMethods
 from server.api.ota.servicer_unsold import UnsoldTicketMethods
+from server.api.ota.servicer_webhooks import WebhookMethods, Webhooks
 from server.api.paging import paged
 from server.api.repeats import ChangingCall, changing, changing_within
 from server.identity.callers import Partner
@@ -40,7 +41,9 @@ FIRST_TICKETS = 200
 BatchOfTickets = ota_service_pb2.ListBatchTicketsRequest | ota_service_pb2.StreamBatchTicketsRequest
 
 
-class OtaServicer(DistributorMethods, EventMethods, ReservationMethods, UnsoldTicketMethods):
+class OtaServicer(
+    DistributorMethods, EventMethods, ReservationMethods, UnsoldTicketMethods, WebhookMethods
+):
     """The methods of OtaService; the contract documents each."""
 
     def __init__(
@@ -52,6 +55,7 @@ class OtaServicer(DistributorMethods, EventMethods, ReservationMethods, UnsoldTi
         *,
         zone: ZoneInfo,
         terms: ReservationTerms,
+        webhooks: Webhooks,
     ) -> None:
         self._db = db
         self._repeats = repeats
@@ -60,6 +64,7 @@ class OtaServicer(DistributorMethods, EventMethods, ReservationMethods, UnsoldTi
         self._zone = zone
         self._terms = terms
         self._turns = Turns()
+        self._webhooks = webhooks
 
     async def BulkGenerateTickets(
         self,

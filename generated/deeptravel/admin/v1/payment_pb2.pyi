@@ -49,7 +49,8 @@ class PaymentIncident(_message.Message):
     was not to be reached about one for days, so what became of it is not known.
     REFUND_TO_MERCHANT: one was sent to our own account, from where the traveller is yet to get it.
     REFUND_TWICE: WeChat has given back what was settled by hand, too. REFUND_CONTRADICTION,
-    REFUND_MISMATCH, REFUND_UNKNOWN: WeChat says of one what cannot be.
+    REFUND_MISMATCH, REFUND_UNKNOWN: WeChat says of one what cannot be. PARTNER_PAYMENT_REFUSED: what a
+    partner's payment webhook says does not fit its tickets; none of them was activated.
     """
     order_id: _builtins.str
     """The order, e.g. `ORD-DT-20261121-000001`; empty if it names none."""

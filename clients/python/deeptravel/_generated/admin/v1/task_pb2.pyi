@@ -35,7 +35,10 @@ class DeadTask(_message.Message):
     task_id: _builtins.str
     """Its id, a UUID."""
     kind: _builtins.str
-    """What kind of work: notice, payment.query, payment.close, refund.send, refund.query, reconcile."""
+    """What kind of work: notice, payment.query, payment.close, refund.send, refund.query, reconcile,
+    partner.payment (a payment webhook to be handled), webhook (an event that an endpoint of a
+    partner did not take in three days).
+    """
     key: _builtins.str
     """Which of it, e.g. an out_trade_no."""
     attempts: _builtins.int

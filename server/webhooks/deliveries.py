@@ -1,0 +1,357 @@
+"""What is to be delivered to which endpoint, and what became of it.
+
+A delivery is made with the event's number (sequencing.py). Every process takes what is due, a few
+of each endpoint, by moving the time it is due on; so what a process that died had taken is due
+again by itself, and is sent again under the same id. Of one subject, such as a ticket, only the
+first that is PENDING is taken: the next waits until it is delivered or dead.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.platform import outbox
+from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.outbox import NewTask
+from server.platform.statements import Command, Statement, run, run_together
+from server.webhooks import endpoints, events
+from server.webhooks.rules import ENDPOINT_TEST, TEST_DATA
+
+KIND = "webhook"
+"""Kind of the dead letters of deliveries that were given up."""
+MAX_REPLAYED = 10_000
+"""Events whose delivery one call asks for anew."""
+SHOWN_ATTEMPTS = 20
+REPLAYED = "webhook_deliveries"
+"""What a transaction that asks for a delivery notifies."""
+
+
+class DueDelivery(NamedTuple):
+    """A delivery that this process has taken until `due_time`, with all that it needs."""
+
+    partner_id: int
+    endpoint_id: UUID
+    event_id: UUID
+    type: str
+    occurred_time: datetime
+    sequence: int
+    data: dict[str, Any]
+    attempt: int
+    due_time: datetime
+    url: str
+    encrypted_secret: bytes
+    encrypted_previous_secret: bytes | None
+    previous_secret_expire_time: datetime | None
+
+
+class Outcome(NamedTuple):
+    """What became of an attempt; `lease` is the delivery's `due_time`, which proves who made it."""
+
+    partner_id: int
+    endpoint_id: UUID
+    event_id: UUID
+    lease: datetime
+    state: str
+    due_time: datetime
+    attempt_time: datetime
+    http_status: int
+    duration_ms: int
+    error: str
+    answer: str
+
+
+class Delivery(NamedTuple):
+    """A delivery as its partner sees it."""
+
+    event_id: UUID
+    type: str
+    sequence: int
+    state: str
+    due_time: datetime
+    create_time: datetime
+
+
+class DeliveryAttempt(NamedTuple):
+    """One attempt of a delivery."""
+
+    event_id: UUID
+    attempt_time: datetime
+    http_status: int
+    duration_ms: int
+    error: str
+    answer: str
+
+
+# of the endpoints that are busy or failing, $2 and $3 say how many more they take; others take $4
+TAKE = Statement(
+    """
+WITH due AS MATERIALIZED (
+  SELECT t.*, p.url, p.encrypted_secret, p.encrypted_previous_secret,
+    p.previous_secret_expire_time
+  FROM webhook_endpoints p
+  LEFT JOIN unnest($2::uuid[], $3::int[]) AS r (endpoint_id, room)
+    ON r.endpoint_id = p.endpoint_id
+  CROSS JOIN LATERAL (
+    SELECT d.partner_id, d.endpoint_id, d.event_id FROM webhook_deliveries d
+    WHERE d.partner_id = p.partner_id AND d.endpoint_id = p.endpoint_id AND d.state = 'PENDING'
+      AND d.due_time <= $1::timestamptz AND NOT EXISTS (
+        SELECT FROM webhook_deliveries e
+        WHERE e.partner_id = d.partner_id AND e.endpoint_id = d.endpoint_id
+          AND e.state = 'PENDING' AND e.subject = d.subject AND e.sequence < d.sequence)
+    ORDER BY d.due_time LIMIT coalesce(r.room, $4::int) FOR UPDATE OF d SKIP LOCKED) t
+  WHERE p.state = 'ENABLED' LIMIT $6::int)
+UPDATE webhook_deliveries d SET due_time = $5::timestamptz, attempts = d.attempts + 1
+FROM due WHERE d.partner_id = due.partner_id AND d.endpoint_id = due.endpoint_id
+  AND d.event_id = due.event_id AND d.state = 'PENDING'
+RETURNING d.partner_id, d.endpoint_id, d.event_id, d.type, d.occurred_time, d.sequence,
+  coalesce(d.test_data, (SELECT e.data FROM partner_events e
+    WHERE e.partner_id = d.partner_id AND e.event_id = d.event_id), '{}'),
+  d.attempts, d.due_time, due.url, due.encrypted_secret, due.encrypted_previous_secret,
+  due.previous_secret_expire_time
+""",
+    DueDelivery,
+)
+# what waits for one of its subject is not looked at before that is due again
+_SETTLE = Statement(
+    """
+WITH v AS MATERIALIZED (
+  SELECT * FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[],
+    $6::timestamptz[])
+    AS v (partner_id, endpoint_id, event_id, lease, state, due_time)),
+settled AS (
+  UPDATE webhook_deliveries d SET state = v.state, due_time = v.due_time,
+    update_time = $7::timestamptz
+  FROM v WHERE d.partner_id = v.partner_id AND d.endpoint_id = v.endpoint_id
+    AND d.event_id = v.event_id AND d.state = 'PENDING' AND d.due_time = v.lease
+  RETURNING d.partner_id, d.endpoint_id, d.event_id, d.subject, d.sequence, d.state, d.due_time),
+postponed AS (
+  UPDATE webhook_deliveries d SET due_time = s.due_time
+  FROM settled s WHERE s.state = 'PENDING' AND d.partner_id = s.partner_id
+    AND d.endpoint_id = s.endpoint_id AND d.subject = s.subject AND d.state = 'PENDING'
+    AND d.sequence > s.sequence AND d.due_time < s.due_time)
+SELECT event_id FROM settled WHERE state = 'DEAD'
+""",
+    UUID,
+)
+# at once again, what waited for one that is over
+_WAKE_FOLLOWERS = Statement("""
+UPDATE webhook_deliveries d SET due_time = $4::timestamptz
+FROM unnest($1::int[], $2::uuid[], $3::uuid[]) AS v (partner_id, endpoint_id, event_id)
+JOIN webhook_deliveries o ON o.partner_id = v.partner_id AND o.endpoint_id = v.endpoint_id
+  AND o.event_id = v.event_id
+WHERE o.state <> 'PENDING' AND d.partner_id = o.partner_id AND d.endpoint_id = o.endpoint_id
+  AND d.subject = o.subject AND d.state = 'PENDING' AND d.attempts = 0
+  AND d.due_time > $4::timestamptz
+""")
+_NOTE = Statement("""
+INSERT INTO webhook_attempts (partner_id, endpoint_id, event_id, attempt_time, http_status,
+  duration_ms, error, answer)
+SELECT v.* FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::int[], $6::int[],
+  $7::text[], $8::text[]) v
+ON CONFLICT DO NOTHING
+""")
+_DISABLE = Statement("""
+UPDATE webhook_endpoints SET state = 'DISABLED', disabled_reason = 'GONE',
+  update_time = $3::timestamptz
+FROM unnest($1::int[], $2::uuid[]) AS v (partner_id, endpoint_id)
+WHERE webhook_endpoints.partner_id = v.partner_id
+  AND webhook_endpoints.endpoint_id = v.endpoint_id AND state = 'ENABLED'
+""")
+_ADD_TEST = Statement(
+    """
+INSERT INTO webhook_deliveries (partner_id, endpoint_id, event_id, sequence, type, subject,
+  occurred_time, test_data, state, due_time, attempts, create_time, update_time)
+VALUES ($1::int, $2::uuid, $3::uuid, 0, $4, $3::text, $5::timestamptz, $6::jsonb, 'PENDING',
+  $5::timestamptz, 0, $5::timestamptz, $5::timestamptz)
+""",
+    notifies=REPLAYED,
+)
+_PAGE = Statement(
+    """
+SELECT event_id, type, sequence, state, due_time, create_time FROM webhook_deliveries
+WHERE partner_id = $1::int AND endpoint_id = $2::uuid AND ($3 = '' OR state = $3)
+  AND ($4::timestamptz IS NULL OR (create_time, event_id) < ($4::timestamptz, $5::uuid))
+ORDER BY create_time DESC, event_id DESC LIMIT $6::int
+""",
+    Delivery,
+)
+_ATTEMPTS = Statement(
+    """
+SELECT a.* FROM unnest($3::uuid[]) AS v (event_id) CROSS JOIN LATERAL (
+  SELECT event_id, attempt_time, http_status, duration_ms, error, answer FROM webhook_attempts a
+  WHERE a.partner_id = $1::int AND a.endpoint_id = $2::uuid AND a.event_id = v.event_id
+  ORDER BY attempt_time DESC LIMIT $4::int) a
+""",
+    DeliveryAttempt,
+)
+_REPLAY = Statement(
+    """
+UPDATE webhook_deliveries SET state = 'PENDING', due_time = $4::timestamptz, attempts = 0,
+  update_time = $4::timestamptz
+WHERE partner_id = $1::int AND endpoint_id = $2::uuid AND event_id = $3::uuid
+RETURNING event_id
+""",
+    UUID,
+    notifies=REPLAYED,
+)
+_REPLAY_RANGE = Statement(
+    """
+INSERT INTO webhook_deliveries AS d (partner_id, endpoint_id, event_id, sequence, type, subject,
+  occurred_time, state, due_time, attempts, create_time, update_time)
+SELECT p.partner_id, p.endpoint_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time,
+  'PENDING', $5::timestamptz, 0, $5::timestamptz, $5::timestamptz
+FROM webhook_endpoints p JOIN partner_events e ON e.partner_id = p.partner_id
+  AND e.sequence > $3::bigint AND e.sequence <= $4::bigint
+  AND (cardinality(p.types) = 0 OR e.type = ANY(p.types))
+WHERE p.partner_id = $1::int AND p.endpoint_id = $2::uuid
+ORDER BY e.sequence
+ON CONFLICT (partner_id, endpoint_id, event_id) DO UPDATE SET state = 'PENDING',
+  due_time = excluded.due_time, attempts = 0, update_time = excluded.update_time
+WHERE d.state = 'DEAD' OR $6::boolean AND d.state = 'DELIVERED'
+RETURNING d.event_id
+""",
+    UUID,
+    notifies=REPLAYED,
+)
+_PURGED = Statement("SELECT purged_sequence FROM partner_feeds WHERE partner_id = $1::int", int)
+_OLD = """
+SELECT partner_id, endpoint_id, event_id FROM webhook_deliveries
+WHERE state <> 'PENDING' AND update_time < $1::timestamptz LIMIT $2::int"""
+_PURGE = Statement(
+    f"""
+WITH old AS MATERIALIZED ({_OLD}),
+attempts AS (
+  DELETE FROM webhook_attempts a USING old WHERE a.partner_id = old.partner_id
+    AND a.endpoint_id = old.endpoint_id AND a.event_id = old.event_id),
+gone AS (
+  DELETE FROM webhook_deliveries d USING old WHERE d.partner_id = old.partner_id
+    AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id RETURNING 1)
+SELECT count(*)::int FROM gone
+""",  # noqa: S608 - our own
+    int,
+)
+
+
+def content(event_type: str, occurred_time: datetime, data: Mapping[str, Any]) -> bytes:
+    """The body of a webhook: always a JSON object."""
+    return orjson.dumps({"type": event_type, "timestamp": occurred_time.isoformat(), "data": data})
+
+
+def letter_key(partner_id: int, endpoint_id: UUID, event_id: UUID) -> str:
+    """The key of a delivery's dead letter."""
+    return f"{partner_id}/{endpoint_id}/{event_id}"
+
+
+async def settle(tx: AsyncConnection, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+    """Writes what became of attempts: those whose time was over, and which somebody else has taken,
+    are noted alone. What is given up becomes a dead letter; 410 disables its endpoint.
+    """
+    notes = [(*outcome[:3], *outcome[6:]) for outcome in outcomes]
+    over = [outcome[:3] for outcome in outcomes if outcome.state != "PENDING"]
+    gone = {outcome[:2] for outcome in outcomes if outcome.http_status == 410}
+    rows = [outcome[:6] for outcome in sorted(outcomes, key=lambda each: each[:3])]
+    settling = _SETTLE(*zip(*rows, strict=True), now)
+    dead, *_ = await run_together(
+        tx,
+        settling,
+        _NOTE.of_rows(notes),
+        _DISABLE(*zip(*sorted(gone), strict=True), now) if gone else None,
+        _WAKE_FOLLOWERS(*zip(*over, strict=True), now) if over else None,
+    )
+    if dead:
+        errors = {outcome.event_id: outcome for outcome in outcomes if outcome.event_id in dead}
+        letters = [
+            (NewTask(KIND, letter_key(*each[:3]), {}, now), each.error) for each in errors.values()
+        ]
+        await run(tx, outbox.bury(letters, now=now))
+
+
+async def add_test(
+    tx: AsyncConnection, partner_id: int, endpoint_id: UUID, *, now: datetime
+) -> str:
+    """Has a test event sent to an endpoint; the event's id. Raises NOT_FOUND."""
+    await endpoints.find(tx, partner_id, endpoint_id, now=now)
+    event_id = events.new_id(now)
+    await run(tx, _ADD_TEST(partner_id, endpoint_id, event_id, ENDPOINT_TEST, now, dict(TEST_DATA)))
+    return events.public_id(event_id)
+
+
+async def page(
+    tx: AsyncConnection,
+    partner_id: int,
+    endpoint_id: UUID,
+    *,
+    state: str,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+    now: datetime,
+) -> list[tuple[Delivery, list[DeliveryAttempt]]]:
+    """Up to `limit` deliveries of an endpoint, latest first, each with its latest attempts.
+
+    Raises NOT_FOUND.
+    """
+    await endpoints.find(tx, partner_id, endpoint_id, now=now)
+    found = await run(tx, _PAGE(partner_id, endpoint_id, state, *(before or (None, None)), limit))
+    ids = [delivery.event_id for delivery in found]
+    attempts: dict[UUID, list[DeliveryAttempt]] = {event_id: [] for event_id in ids}
+    for attempt in await run(tx, _ATTEMPTS(partner_id, endpoint_id, ids, SHOWN_ATTEMPTS)):
+        attempts[attempt.event_id].append(attempt)
+    return [(delivery, attempts[delivery.event_id]) for delivery in found]
+
+
+async def replay(
+    tx: AsyncConnection, partner_id: int, endpoint_id: UUID, event: str, *, now: datetime
+) -> None:
+    """Has an event delivered again, with all attempts. Raises NOT_FOUND."""
+    event_id = events.event_number(event)
+    found = event_id and await run(tx, _REPLAY(partner_id, endpoint_id, event_id, now))
+    if not event_id or not found:
+        raise not_found("webhook delivery", event)
+    await run(tx, outbox.close([letter_key(partner_id, endpoint_id, event_id)], KIND, now=now))
+
+
+async def replay_range(
+    tx: AsyncConnection,
+    partner_id: int,
+    endpoint_id: UUID,
+    *,
+    after: int,
+    until: int,
+    with_delivered: bool,
+    now: datetime,
+) -> int:
+    """Has the events of a range delivered that were not; how many.
+
+    Raises NOT_FOUND, INVALID_FIELD for too long a range, EVENTS_REMOVED.
+    """
+    if not after < until <= after + MAX_REPLAYED:
+        raise invalid("until_cursor", f"must be 1 to {MAX_REPLAYED} after after_cursor")
+    await endpoints.find(tx, partner_id, endpoint_id, now=now)
+    for purged in await run(tx, _PURGED(partner_id)):
+        if after < purged:
+            raise DomainError(
+                Reason.EVENTS_REMOVED,
+                f"after_cursor: events up to {purged} are not kept any more",
+                after_cursor=after,
+                oldest_cursor=purged,
+            )
+    asked = await run(tx, _REPLAY_RANGE(partner_id, endpoint_id, after, until, now, with_delivered))
+    keys = [letter_key(partner_id, endpoint_id, event_id) for event_id in asked]
+    await run(tx, outbox.close(keys, KIND, now=now))
+    return len(asked)
+
+
+def replay_letter(key: str, *, now: datetime) -> Command[UUID]:
+    """Has the delivery of a dead letter made again, as an administrator asked."""
+    partner_id, endpoint_id, event_id = key.split("/")
+    return _REPLAY(int(partner_id), UUID(endpoint_id), UUID(event_id), now)
+
+
+async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:
+    """Removes up to `limit` deliveries that ended longer than `keep` ago, with their attempts."""
+    (removed,) = await run(tx, _PURGE(now - keep, limit))
+    return removed

@@ -1,0 +1,237 @@
+"""The dispatcher of webhooks in one process: takes what is due, sends it, writes down what became
+of it.
+
+Each endpoint has so many attempts under way at the most, and few while it fails, so that one that
+is slow or dead costs the others nothing. What became of attempts is written a few times a second,
+for all together.
+"""
+
+import asyncio
+import random
+import ssl
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+
+from server.platform import clock
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.loops import Loops, Polling
+from server.platform.metrics import WEBHOOK_ATTEMPTS
+from server.platform.statements import commit_with
+from server.webhooks import deliveries, events
+from server.webhooks.deliveries import DueDelivery, Outcome
+from server.webhooks.rules import ATTEMPT_SECONDS, retry_seconds
+from server.webhooks.sequencing import SEQUENCED
+from server.webhooks.webhook_secrets import StoredSecrets, WebhookSecrets
+
+if TYPE_CHECKING:  # loaded for the first endpoint that something is sent to
+    from server.webhooks.sending import EndpointAnswer, Sender
+
+POLL_SECONDS = 0.5
+SPACING_SECONDS = 0.02
+SETTLE_SECONDS = 0.03
+"""Between two writings of outcomes: under load one writes many."""
+AT_ONCE = 1024
+"""Attempts under way in one process."""
+LEASE_SECONDS = ATTEMPT_SECONDS + 15.0
+STOP_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 30.0
+"""Between two attempts at an endpoint that fails all the time."""
+IDLE_SENDER_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Line:
+    """What this process knows of an endpoint."""
+
+    sender: "Sender"
+    busy: int = 0
+    failures: int = 0
+    """In a row, whatever the event."""
+    paused_until: float = 0.0
+
+    def room(self, limit: int, now: float) -> int:
+        """How many more attempts it takes."""
+        if not self.failures:
+            return max(0, limit - self.busy)
+        return 0 if self.busy or now < self.paused_until else 1
+
+    def hear(self, answer: "EndpointAnswer", now: float) -> None:
+        """Takes note of what an attempt met: an endpoint that answers at all is there."""
+        if answer.is_delivered:
+            self.failures = 0
+            return
+        self.failures += 1
+        self.paused_until = now + min(MAX_PAUSE_SECONDS, 0.1 * 2.0 ** min(self.failures, 20))
+
+
+class Dispatcher:
+    """Sends webhooks."""
+
+    def __init__(
+        self,
+        db: Database,
+        secrets: WebhookSecrets,
+        settings: Settings,
+        loops: Loops | None = None,
+    ) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._limit = settings.webhook_endpoint_concurrency
+        self._allow_private = settings.webhook_allow_private
+        self._tls: ssl.SSLContext | None = None
+        self._lines: dict[UUID, _Line] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._outcomes: list[Outcome] = []
+        loops = loops or Loops()
+        self._loop = loops.add(
+            "webhooks",
+            Polling(
+                self._look,
+                POLL_SECONDS,
+                spacing_seconds=SPACING_SECONDS,
+                at_once=True,
+                tolerated=(Exception,),  # one look that fails must not be the last
+            ),
+        )
+        self._settling = loops.add(
+            "webhook-outcomes",
+            Polling(
+                self._settle,
+                POLL_SECONDS,
+                spacing_seconds=SETTLE_SECONDS,
+                tolerated=(Exception,),  # what is not written is sent again
+            ),
+        )
+
+    def start(self) -> None:
+        """Begins to look, at once, and after commits of this process that have something sent."""
+        for channel in (SEQUENCED, deliveries.REPLAYED):
+            self._db.notifications.listen(channel, self._loop.wake)
+        self._settling.start()
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Takes no more, and lets attempts under way end for a while; the rest are made again."""
+        for channel in (SEQUENCED, deliveries.REPLAYED):
+            self._db.notifications.unlisten(channel, self._loop.wake)
+        await self._loop.end()
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=STOP_SECONDS)
+        left = list(self._running)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._settling.end()
+        try:
+            await self._settle()
+        except Exception as error:  # noqa: BLE001 - they are made again
+            log.warning("webhooks.not_written", error=str(error))
+        for line in self._lines.values():
+            await line.sender.close()
+
+    async def _look(self) -> None:
+        await self._close_idle()
+        now = time.monotonic()
+        total = AT_ONCE - len(self._running)
+        if total <= 0:
+            return
+        rooms = {number: line.room(self._limit, now) for number, line in self._lines.items()}
+        at = clock.now()
+        lease = at + timedelta(seconds=LEASE_SECONDS)
+        take = deliveries.TAKE(at, list(rooms), list(rooms.values()), self._limit, lease, total)
+        async with self._db.pipeline() as pipeline, pipeline.transaction():
+            (taken,) = await commit_with(pipeline, [take])
+        for due in sorted(taken, key=lambda each: each.sequence):
+            line = self._line(due.endpoint_id)
+            line.busy += 1
+            task = asyncio.create_task(self._attempt(due, line), name="webhook")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    def _line(self, endpoint_id: UUID) -> _Line:
+        line = self._lines.get(endpoint_id)
+        if line is None:
+            from server.webhooks.sending import Sender
+
+            self._tls = self._tls or ssl.create_default_context()
+            sender = Sender(self._tls, limit=self._limit, allow_private=self._allow_private)
+            line = self._lines[endpoint_id] = _Line(sender)
+        return line
+
+    async def _attempt(self, due: DueDelivery, line: _Line) -> None:
+        try:
+            at = clock.now()
+            stored = StoredSecrets(
+                due.encrypted_secret,
+                due.encrypted_previous_secret,
+                due.previous_secret_expire_time,
+            )
+            secrets = self._secrets.live(stored, str(due.endpoint_id), at)
+            body = deliveries.content(due.type, due.occurred_time, _data(due))
+            answer = await line.sender.send(
+                due.url, secrets, events.public_id(due.event_id), int(at.timestamp()), body
+            )
+            line.hear(answer, time.monotonic())
+            self._outcomes.append(_outcome(due, answer, at))
+            _report(due, answer)
+        finally:
+            line.busy -= 1
+            self._settling.wake()
+
+    async def _settle(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        if not outcomes:
+            return
+        try:
+            await self._db.in_transaction(
+                lambda tx: deliveries.settle(tx, outcomes, now=clock.now())
+            )
+        except Exception:
+            self._outcomes = outcomes + self._outcomes
+            raise
+        self._loop.wake()
+
+    async def _close_idle(self) -> None:
+        long_ago = time.monotonic() - IDLE_SENDER_SECONDS
+        for number, line in list(self._lines.items()):
+            if not line.busy and not line.failures and line.sender.used_at < long_ago:
+                del self._lines[number]
+                await line.sender.close()
+
+
+def _data(due: DueDelivery) -> dict[str, object]:
+    return due.data | ({"cursor": due.sequence} if due.sequence else {})
+
+
+def _outcome(due: DueDelivery, answer: "EndpointAnswer", at: datetime) -> Outcome:
+    state, next_time = "DELIVERED", at
+    if not answer.is_delivered:
+        wait = retry_seconds(due.attempt, random.random(), answer.retry_after_seconds)  # noqa: S311
+        state = "DEAD" if wait is None else "PENDING"
+        next_time = at + timedelta(seconds=wait or 0)
+    return Outcome(
+        *(due.partner_id, due.endpoint_id, due.event_id, due.due_time, state, next_time, at),
+        *(answer.http_status, answer.duration_ms, answer.error, answer.text),
+    )
+
+
+def _report(due: DueDelivery, answer: "EndpointAnswer") -> None:
+    result = "DELIVERED" if answer.is_delivered else "FAILED"
+    WEBHOOK_ATTEMPTS.labels(result).inc()
+    if not answer.is_delivered:
+        log.warning(
+            "webhook.failed",
+            endpoint_id=str(due.endpoint_id),
+            event_id=events.public_id(due.event_id),
+            attempt=due.attempt,
+            http_status=answer.http_status,
+            error=answer.error,
+        )
