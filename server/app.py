@@ -49,9 +49,9 @@ from server.orders.own_reads import OwnReads
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
+from server.partners.payment_webhooks import PaymentWebhooks
 from server.partners.reservation_expiry import ReservationExpiry
 from server.partners.rules import ReservationTerms
-from server.partners.payment_webhooks import PaymentWebhooks
 from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeHandler

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner
-from server.partners import partner_tickets, payment_models  # noqa: F401 - it has the tables
+from server.partners import partner_tickets, payment_models, reservations  # noqa: F401 - tables
 from server.partners.partner_tickets import SoldTicket
 from server.partners.payment_messages import (
     MAX_TICKETS,
@@ -234,8 +234,14 @@ class PaymentWebhooks:
             payment = payment.of_tickets(await _codes_of_batch(tx, partner, payment.batch_id))
         numbers = [tickets.ticket_number(each.ticket_code, partner) for each in payment.tickets]
         known = [number for number in numbers if number is not None]
-        await tickets.lock_tickets(tx, partner.partner_id, known)
-        done = {*await run(tx, _PAID_BY(known, payment.payment_reference, payment.currency_code))}
+        # as an activation locks them
+        *_, paid_before = await run_together(
+            tx,
+            reservations.lock_of_tickets(known, partner.partner_id),
+            tickets.lock_tickets(partner.partner_id, known),
+            _PAID_BY(known, payment.payment_reference, payment.currency_code),
+        )
+        done = set(paid_before)
         sold = [
             SoldTicket(
                 each.ticket_code,

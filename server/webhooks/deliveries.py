@@ -48,7 +48,7 @@ class DueDelivery(NamedTuple):
     previous_secret_expire_time: datetime | None
 
 
-class Outcome(NamedTuple):
+class AttemptOutcome(NamedTuple):
     """What became of an attempt; `lease` is the delivery's `due_time`, which proves who made it."""
 
     partner_id: int
@@ -246,7 +246,7 @@ def letter_key(partner_id: int, endpoint_id: UUID, event_id: UUID) -> str:
     return f"{partner_id}/{endpoint_id}/{event_id}"
 
 
-async def settle(tx: AsyncConnection, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+async def settle(tx: AsyncConnection, outcomes: Sequence[AttemptOutcome], *, now: datetime) -> None:
     """Writes what became of attempts: those whose time was over, and which somebody else has taken,
     are noted alone. What is given up becomes a dead letter; 410 disables its endpoint.
     """

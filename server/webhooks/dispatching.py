@@ -24,7 +24,7 @@ from server.platform.loops import Loops, Polling
 from server.platform.metrics import WEBHOOK_ATTEMPTS
 from server.platform.statements import commit_with
 from server.webhooks import deliveries, events
-from server.webhooks.deliveries import DueDelivery, Outcome
+from server.webhooks.deliveries import AttemptOutcome, DueDelivery
 from server.webhooks.rules import ATTEMPT_SECONDS, retry_seconds
 from server.webhooks.sequencing import SEQUENCED
 from server.webhooks.webhook_secrets import StoredSecrets, WebhookSecrets
@@ -89,7 +89,7 @@ class Dispatcher:
         self._tls: ssl.SSLContext | None = None
         self._lines: dict[UUID, _Line] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[AttemptOutcome] = []
         loops = loops or Loops()
         self._loop = loops.add(
             "webhooks",
@@ -211,13 +211,13 @@ def _data(due: DueDelivery) -> dict[str, object]:
     return due.data | ({"cursor": due.sequence} if due.sequence else {})
 
 
-def _outcome(due: DueDelivery, answer: "EndpointAnswer", at: datetime) -> Outcome:
+def _outcome(due: DueDelivery, answer: "EndpointAnswer", at: datetime) -> AttemptOutcome:
     state, next_time = "DELIVERED", at
     if not answer.is_delivered:
         wait = retry_seconds(due.attempt, random.random(), answer.retry_after_seconds)  # noqa: S311
         state = "DEAD" if wait is None else "PENDING"
         next_time = at + timedelta(seconds=wait or 0)
-    return Outcome(
+    return AttemptOutcome(
         *(due.partner_id, due.endpoint_id, due.event_id, due.due_time, state, next_time, at),
         *(answer.http_status, answer.duration_ms, answer.error, answer.text),
     )

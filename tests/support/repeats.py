@@ -5,8 +5,6 @@ there are, and which of them need an example, the contract says: see `needs_exam
 """
 
 import asyncio
-import time
-from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +23,6 @@ from deeptravel.ota.v1 import (
     event_pb2,
     reservation_pb2,
     unsold_ticket_pb2,
-    webhook_pb2,
 )
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
@@ -42,8 +39,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from server.platform.errors import Reason
-from server.webhooks import signatures
-from tests.support import admin_client, gate, paying
+from tests.support import admin_client, gate, paying, webhook_examples
 from tests.support.gate_server import gate_server
 from tests.support.order_scenario import give_back, quote, quote_change, tickets
 from tests.support.partner_client import Market, PartnerClient, a_market, customer, payment
@@ -287,78 +283,15 @@ async def _archived_distributor(_market: Market, client: PartnerClient) -> Messa
     return distributor_pb2.ArchiveDistributorRequest(distributor_id="SHOP")
 
 
-async def _endpoint(market: Market, client: PartnerClient) -> str:
-    """The id of an endpoint to which nothing is sent."""
-    made = await client.call(
-        "CreateWebhookEndpoint",
-        webhook_pb2.CreateWebhookEndpointRequest(url=HOOK, request_id=uuid4().hex),
-    )
-    await market.sql("UPDATE webhook_endpoints SET state = 'DISABLED', disabled_reason = 'PARTNER'")
-    return str(made.endpoint.endpoint_id)
-
-
-async def _new_endpoint(_market: Market, _client: PartnerClient) -> Message:
-    return webhook_pb2.CreateWebhookEndpointRequest(url=HOOK)
-
-
-async def _changed_endpoint(market: Market, client: PartnerClient) -> Message:
-    return webhook_pb2.UpdateWebhookEndpointRequest(
-        endpoint_id=await _endpoint(market, client),
-        url=HOOK,
-        state=webhook_pb2.WEBHOOK_ENDPOINT_STATE_ENABLED,
-    )
-
-
-async def _deleted_endpoint(market: Market, client: PartnerClient) -> Message:
-    endpoint_id = await _endpoint(market, client)
-    return webhook_pb2.DeleteWebhookEndpointRequest(endpoint_id=endpoint_id)
-
-
-async def _endpoints_secret(market: Market, client: PartnerClient) -> Message:
-    endpoint_id = await _endpoint(market, client)
-    return webhook_pb2.RotateWebhookSecretRequest(endpoint_id=endpoint_id)
-
-
-async def _test_event(market: Market, client: PartnerClient) -> Message:
-    endpoint_id = await _endpoint(market, client)
-    return webhook_pb2.SendTestEventRequest(endpoint_id=endpoint_id)
-
-
-async def _delivery(market: Market, client: PartnerClient) -> Message:
-    endpoint_id = await _endpoint(market, client)
-    request = webhook_pb2.SendTestEventRequest(endpoint_id=endpoint_id, request_id=uuid4().hex)
-    event_id = (await client.call("SendTestEvent", request)).event_id
-    return webhook_pb2.ReplayWebhookDeliveryRequest(endpoint_id=endpoint_id, event_id=event_id)
-
-
-async def _deliveries(market: Market, client: PartnerClient) -> Message:
-    endpoint_id = await _endpoint(market, client)
-    await client.codes(1)
-    await market.until("SELECT count(*) = 1 FROM partner_feeds")
-    return webhook_pb2.ReplayWebhookDeliveriesRequest(endpoint_id=endpoint_id, until_cursor=1)
-
-
-async def _payments_secret(_market: Market, _client: PartnerClient) -> Message:
-    return webhook_pb2.RotatePaymentWebhookSecretRequest(overlap_seconds=60)
-
-
-async def _partners_payment(_market: Market, _client: PartnerClient) -> Message:
-    body = httpbody_pb2.HttpBody(content_type="application/json", data=b"{}")
-    return webhook_pb2.ReceivePartnerPaymentRequest(partner_code="CP", body=body)
-
-
-HOOK = "http://127.0.0.1:9/hook"
-
 PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "ReserveInventory": _reserve,
     "ExtendReservation": _extension,
     "ReleaseReservation": _release,
     "BulkGenerateTickets": _batch,
+    **webhook_examples.EXAMPLES,
     "AcknowledgeEvents": _events,
     "ActivateTicket": _activation,
     "ActivateTickets": _activations,
-    "CreateWebhookEndpoint": _new_endpoint,
-    "DeleteWebhookEndpoint": _deleted_endpoint,
     "IssueQr": _partners_qr,
     "IssueOrderQr": _partners_order_qr,
     "CancelTickets": _cancellation_of_tickets,
@@ -366,13 +299,6 @@ PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "CreateDistributor": _new_distributor,
     "UpdateDistributor": _changed_distributor,
     "ArchiveDistributor": _archived_distributor,
-    "ReceivePartnerPayment": _partners_payment,
-    "ReplayWebhookDeliveries": _deliveries,
-    "ReplayWebhookDelivery": _delivery,
-    "RotatePaymentWebhookSecret": _payments_secret,
-    "RotateWebhookSecret": _endpoints_secret,
-    "SendTestEvent": _test_event,
-    "UpdateWebhookEndpoint": _changed_endpoint,
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "ActivateTickets": {
@@ -388,14 +314,6 @@ OTHERS: dict[str, dict[str, Any]] = {
 """What is other content where the first field is no text or number."""
 
 
-async def _signed(client: PartnerClient, body: bytes) -> Metadata:
-    """A partner's signature of a webhook."""
-    rotate = webhook_pb2.RotatePaymentWebhookSecretRequest(request_id=uuid4().hex)
-    secret = (await client.call("RotatePaymentWebhookSecret", rotate)).secret
-    key = b64decode(secret.removeprefix("whsec_"))
-    return tuple(signatures.headers([key], "message-1", int(time.time()), body))
-
-
 @asynccontextmanager
 async def _partner(database_url: str, redis_url: str, name: str) -> AsyncIterator[Example]:
     async with (
@@ -408,7 +326,7 @@ async def _partner(database_url: str, redis_url: str, name: str) -> AsyncIterato
             request.request_id = uuid4().hex
         headers: Metadata = client.metadata
         if name == "ReceivePartnerPayment":
-            headers = await _signed(client, request.body.data)
+            headers = await webhook_examples.signed(client, request.body.data)
         rest = partial(nothing_due, database_url)
         yield Example(server.channel, headers, request, OTHERS.get(name), rest)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from deeptravel.ota.v1 import webhook_pb2
+from deeptravel.ota.v1 import ota_service_pb2_grpc, webhook_pb2
 
 from server.api import calls, convert
 from server.api.calls import Context
@@ -29,7 +29,7 @@ class Webhooks(NamedTuple):
     allow_private: bool
 
 
-class WebhookMethods:
+class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
     """A part of OtaServicer."""
 
     _db: Database

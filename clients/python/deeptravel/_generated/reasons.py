@@ -117,7 +117,8 @@ class Reason(StrEnum):
     PAYMENT_REFUSED = "PAYMENT_REFUSED"
     """FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
     NOTICE_REFUSED = "NOTICE_REFUSED"
-    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes.
+    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from,
+    or not within the last five minutes.
     """
     OFFER_NOT_AVAILABLE = "OFFER_NOT_AVAILABLE"
     """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
@@ -210,4 +211,8 @@ class Reason(StrEnum):
     VERSION_MISMATCH = "VERSION_MISMATCH"
     """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
     Metadata: `resource`, `name`, `version`.
+    """
+    ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
+    """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that
+    is not used. Metadata: `limit`.
     """

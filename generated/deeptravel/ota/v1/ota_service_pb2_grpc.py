@@ -8,6 +8,7 @@ from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
 from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2
+from deeptravel.ota.v1 import webhook_pb2 as deeptravel_dot_ota_dot_v1_dot_webhook__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -165,6 +166,66 @@ class OtaServiceStub:
                 '/deeptravel.ota.v1.OtaService/ArchiveDistributor',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorResponse.FromString,
+                _registered_method=True)
+        self.CreateWebhookEndpoint = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/CreateWebhookEndpoint',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.CreateWebhookEndpointRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.CreateWebhookEndpointResponse.FromString,
+                _registered_method=True)
+        self.GetWebhookEndpoint = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/GetWebhookEndpoint',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.GetWebhookEndpointRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.GetWebhookEndpointResponse.FromString,
+                _registered_method=True)
+        self.ListWebhookEndpoints = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListWebhookEndpoints',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookEndpointsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookEndpointsResponse.FromString,
+                _registered_method=True)
+        self.UpdateWebhookEndpoint = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/UpdateWebhookEndpoint',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.UpdateWebhookEndpointRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.UpdateWebhookEndpointResponse.FromString,
+                _registered_method=True)
+        self.DeleteWebhookEndpoint = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/DeleteWebhookEndpoint',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.DeleteWebhookEndpointRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.DeleteWebhookEndpointResponse.FromString,
+                _registered_method=True)
+        self.RotateWebhookSecret = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/RotateWebhookSecret',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotateWebhookSecretRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotateWebhookSecretResponse.FromString,
+                _registered_method=True)
+        self.SendTestEvent = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/SendTestEvent',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.SendTestEventRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.SendTestEventResponse.FromString,
+                _registered_method=True)
+        self.ListWebhookDeliveries = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListWebhookDeliveries',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookDeliveriesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.ReplayWebhookDelivery = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ReplayWebhookDelivery',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveryResponse.FromString,
+                _registered_method=True)
+        self.ReplayWebhookDeliveries = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ReplayWebhookDeliveries',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveriesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.RotatePaymentWebhookSecret = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/RotatePaymentWebhookSecret',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotatePaymentWebhookSecretRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotatePaymentWebhookSecretResponse.FromString,
+                _registered_method=True)
+        self.ReceivePartnerPayment = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ReceivePartnerPayment',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentResponse.FromString,
                 _registered_method=True)
 
 
@@ -418,6 +479,107 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateWebhookEndpoint(self, request, context):
+        """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
+        POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
+        `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
+        again for three days, 410 disables the endpoint. Each event comes at least once, and those of
+        one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWebhookEndpoint(self, request, context):
+        """Reads an endpoint. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWebhookEndpoints(self, request, context):
+        """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateWebhookEndpoint(self, request, context):
+        """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
+        again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteWebhookEndpoint(self, request, context):
+        """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateWebhookSecret(self, request, context):
+        """Gives an endpoint a new secret; the former one signs as well for a while, so that a receiver can
+        take over the new one without losing an event. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendTestEvent(self, request, context):
+        """Sends an event of the type `endpoint.test` to one endpoint. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWebhookDeliveries(self, request, context):
+        """Lists what was sent to an endpoint, latest first, with its attempts and their answers; kept for
+        30 days, unless the platform sets another time. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayWebhookDelivery(self, request, context):
+        """Has one event delivered again, whatever became of it. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayWebhookDeliveries(self, request, context):
+        """Has a range of events delivered: those that were never sent, as while the endpoint was disabled,
+        those that were given up, and with `with_delivered` all others too. Reasons: NOT_FOUND,
+        EVENTS_REMOVED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotatePaymentWebhookSecret(self, request, context):
+        """Gives the partner a secret with which it signs its own payment webhook, see
+        ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReceivePartnerPayment(self, request, context):
+        """Takes a partner's payment webhook, which activates tickets as ActivateTickets does: a Standard
+        Webhook with a JSON object `{type, timestamp, data}`; `type` is `payment.succeeded`, `data` has
+        `payment_reference`, `amount_minor` (of all tickets together), `currency_code`, `customer`
+        (`type`, `name`) and `ticket_codes`, up to 1,000, or `batch_id`. Its signature is checked, it is
+        stored and answered, and handled afterwards, all or nothing; a duplicate does no harm, nor does
+        an activation of the same tickets under the same reference by RPC. What is refused comes as an
+        event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -540,6 +702,66 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     servicer.ArchiveDistributor,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorResponse.SerializeToString,
+            ),
+            'CreateWebhookEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateWebhookEndpoint,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.CreateWebhookEndpointRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.CreateWebhookEndpointResponse.SerializeToString,
+            ),
+            'GetWebhookEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWebhookEndpoint,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.GetWebhookEndpointRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.GetWebhookEndpointResponse.SerializeToString,
+            ),
+            'ListWebhookEndpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhookEndpoints,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookEndpointsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookEndpointsResponse.SerializeToString,
+            ),
+            'UpdateWebhookEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateWebhookEndpoint,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.UpdateWebhookEndpointRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.UpdateWebhookEndpointResponse.SerializeToString,
+            ),
+            'DeleteWebhookEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWebhookEndpoint,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.DeleteWebhookEndpointRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.DeleteWebhookEndpointResponse.SerializeToString,
+            ),
+            'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhookSecret,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotateWebhookSecretRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotateWebhookSecretResponse.SerializeToString,
+            ),
+            'SendTestEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendTestEvent,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.SendTestEventRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.SendTestEventResponse.SerializeToString,
+            ),
+            'ListWebhookDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhookDeliveries,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookDeliveriesRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookDeliveriesResponse.SerializeToString,
+            ),
+            'ReplayWebhookDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWebhookDelivery,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveryRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveryResponse.SerializeToString,
+            ),
+            'ReplayWebhookDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWebhookDeliveries,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveriesRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveriesResponse.SerializeToString,
+            ),
+            'RotatePaymentWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotatePaymentWebhookSecret,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotatePaymentWebhookSecretRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotatePaymentWebhookSecretResponse.SerializeToString,
+            ),
+            'ReceivePartnerPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReceivePartnerPayment,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1198,6 +1420,330 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/ArchiveDistributor',
             deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_distributor__pb2.ArchiveDistributorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateWebhookEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/CreateWebhookEndpoint',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.CreateWebhookEndpointRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.CreateWebhookEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWebhookEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/GetWebhookEndpoint',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.GetWebhookEndpointRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.GetWebhookEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWebhookEndpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListWebhookEndpoints',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookEndpointsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookEndpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateWebhookEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/UpdateWebhookEndpoint',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.UpdateWebhookEndpointRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.UpdateWebhookEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWebhookEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/DeleteWebhookEndpoint',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.DeleteWebhookEndpointRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.DeleteWebhookEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/RotateWebhookSecret',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotateWebhookSecretRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotateWebhookSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendTestEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/SendTestEvent',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.SendTestEventRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.SendTestEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWebhookDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListWebhookDeliveries',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookDeliveriesRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ListWebhookDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWebhookDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ReplayWebhookDelivery',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveryRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWebhookDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ReplayWebhookDeliveries',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveriesRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReplayWebhookDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotatePaymentWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/RotatePaymentWebhookSecret',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotatePaymentWebhookSecretRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.RotatePaymentWebhookSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReceivePartnerPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ReceivePartnerPayment',
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

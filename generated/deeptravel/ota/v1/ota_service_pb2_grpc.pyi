@@ -9,6 +9,7 @@ from deeptravel.ota.v1 import event_pb2 as _event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as _unsold_ticket_pb2
+from deeptravel.ota.v1 import webhook_pb2 as _webhook_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -185,6 +186,55 @@ class OtaServiceStub:
     can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
     active one is below it), IDEMPOTENCY_MISMATCH.
     """
+    CreateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.CreateWebhookEndpointRequest, _webhook_pb2.CreateWebhookEndpointResponse]
+    """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
+    POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
+    `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
+    again for three days, 410 disables the endpoint. Each event comes at least once, and those of
+    one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+    """
+    GetWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.GetWebhookEndpointRequest, _webhook_pb2.GetWebhookEndpointResponse]
+    """Reads an endpoint. Reasons: NOT_FOUND."""
+    ListWebhookEndpoints: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ListWebhookEndpointsRequest, _webhook_pb2.ListWebhookEndpointsResponse]
+    """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.UpdateWebhookEndpointRequest, _webhook_pb2.UpdateWebhookEndpointResponse]
+    """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
+    again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    DeleteWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.DeleteWebhookEndpointRequest, _webhook_pb2.DeleteWebhookEndpointResponse]
+    """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.RotateWebhookSecretRequest, _webhook_pb2.RotateWebhookSecretResponse]
+    """Gives an endpoint a new secret; the former one signs as well for a while, so that a receiver can
+    take over the new one without losing an event. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    SendTestEvent: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.SendTestEventRequest, _webhook_pb2.SendTestEventResponse]
+    """Sends an event of the type `endpoint.test` to one endpoint. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ListWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ListWebhookDeliveriesRequest, _webhook_pb2.ListWebhookDeliveriesResponse]
+    """Lists what was sent to an endpoint, latest first, with its attempts and their answers; kept for
+    30 days, unless the platform sets another time. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    ReplayWebhookDelivery: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ReplayWebhookDeliveryRequest, _webhook_pb2.ReplayWebhookDeliveryResponse]
+    """Has one event delivered again, whatever became of it. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ReplayWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ReplayWebhookDeliveriesRequest, _webhook_pb2.ReplayWebhookDeliveriesResponse]
+    """Has a range of events delivered: those that were never sent, as while the endpoint was disabled,
+    those that were given up, and with `with_delivered` all others too. Reasons: NOT_FOUND,
+    EVENTS_REMOVED, IDEMPOTENCY_MISMATCH.
+    """
+    RotatePaymentWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.RotatePaymentWebhookSecretRequest, _webhook_pb2.RotatePaymentWebhookSecretResponse]
+    """Gives the partner a secret with which it signs its own payment webhook, see
+    ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
+    """
+    ReceivePartnerPayment: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ReceivePartnerPaymentRequest, _webhook_pb2.ReceivePartnerPaymentResponse]
+    """Takes a partner's payment webhook, which activates tickets as ActivateTickets does: a Standard
+    Webhook with a JSON object `{type, timestamp, data}`; `type` is `payment.succeeded`, `data` has
+    `payment_reference`, `amount_minor` (of all tickets together), `currency_code`, `customer`
+    (`type`, `name`) and `ticket_codes`, up to 1,000, or `batch_id`. Its signature is checked, it is
+    stored and answered, and handled afterwards, all or nothing; a duplicate does no harm, nor does
+    an activation of the same tickets under the same reference by RPC. What is refused comes as an
+    event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
@@ -338,6 +388,55 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Sells nothing new through a distributor, for good; one that is archived stays so. What it has
     can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
     active one is below it), IDEMPOTENCY_MISMATCH.
+    """
+    CreateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.CreateWebhookEndpointRequest, _webhook_pb2.CreateWebhookEndpointResponse]  # type: ignore[assignment]
+    """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
+    POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
+    `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
+    again for three days, 410 disables the endpoint. Each event comes at least once, and those of
+    one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+    """
+    GetWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.GetWebhookEndpointRequest, _webhook_pb2.GetWebhookEndpointResponse]  # type: ignore[assignment]
+    """Reads an endpoint. Reasons: NOT_FOUND."""
+    ListWebhookEndpoints: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ListWebhookEndpointsRequest, _webhook_pb2.ListWebhookEndpointsResponse]  # type: ignore[assignment]
+    """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.UpdateWebhookEndpointRequest, _webhook_pb2.UpdateWebhookEndpointResponse]  # type: ignore[assignment]
+    """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
+    again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    DeleteWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.DeleteWebhookEndpointRequest, _webhook_pb2.DeleteWebhookEndpointResponse]  # type: ignore[assignment]
+    """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_pb2.RotateWebhookSecretRequest, _webhook_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
+    """Gives an endpoint a new secret; the former one signs as well for a while, so that a receiver can
+    take over the new one without losing an event. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    SendTestEvent: _aio.UnaryUnaryMultiCallable[_webhook_pb2.SendTestEventRequest, _webhook_pb2.SendTestEventResponse]  # type: ignore[assignment]
+    """Sends an event of the type `endpoint.test` to one endpoint. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ListWebhookDeliveriesRequest, _webhook_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
+    """Lists what was sent to an endpoint, latest first, with its attempts and their answers; kept for
+    30 days, unless the platform sets another time. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    ReplayWebhookDelivery: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ReplayWebhookDeliveryRequest, _webhook_pb2.ReplayWebhookDeliveryResponse]  # type: ignore[assignment]
+    """Has one event delivered again, whatever became of it. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ReplayWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ReplayWebhookDeliveriesRequest, _webhook_pb2.ReplayWebhookDeliveriesResponse]  # type: ignore[assignment]
+    """Has a range of events delivered: those that were never sent, as while the endpoint was disabled,
+    those that were given up, and with `with_delivered` all others too. Reasons: NOT_FOUND,
+    EVENTS_REMOVED, IDEMPOTENCY_MISMATCH.
+    """
+    RotatePaymentWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_pb2.RotatePaymentWebhookSecretRequest, _webhook_pb2.RotatePaymentWebhookSecretResponse]  # type: ignore[assignment]
+    """Gives the partner a secret with which it signs its own payment webhook, see
+    ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
+    """
+    ReceivePartnerPayment: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ReceivePartnerPaymentRequest, _webhook_pb2.ReceivePartnerPaymentResponse]  # type: ignore[assignment]
+    """Takes a partner's payment webhook, which activates tickets as ActivateTickets does: a Standard
+    Webhook with a JSON object `{type, timestamp, data}`; `type` is `payment.succeeded`, `data` has
+    `payment_reference`, `amount_minor` (of all tickets together), `currency_code`, `customer`
+    (`type`, `name`) and `ticket_codes`, up to 1,000, or `batch_id`. Its signature is checked, it is
+    stored and answered, and handled afterwards, all or nothing; a duplicate does no harm, nor does
+    an activation of the same tickets under the same reference by RPC. What is refused comes as an
+    event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
     """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -633,6 +732,127 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sells nothing new through a distributor, for good; one that is archived stays so. What it has
         can still be activated, cancelled and reassigned. Reasons: NOT_FOUND, DISTRIBUTOR_REFUSED (an
         active one is below it), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateWebhookEndpoint(
+        self,
+        request: _webhook_pb2.CreateWebhookEndpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.CreateWebhookEndpointResponse, _abc.Awaitable[_webhook_pb2.CreateWebhookEndpointResponse]]:
+        """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
+        POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
+        `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
+        again for three days, 410 disables the endpoint. Each event comes at least once, and those of
+        one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWebhookEndpoint(
+        self,
+        request: _webhook_pb2.GetWebhookEndpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.GetWebhookEndpointResponse, _abc.Awaitable[_webhook_pb2.GetWebhookEndpointResponse]]:
+        """Reads an endpoint. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListWebhookEndpoints(
+        self,
+        request: _webhook_pb2.ListWebhookEndpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.ListWebhookEndpointsResponse, _abc.Awaitable[_webhook_pb2.ListWebhookEndpointsResponse]]:
+        """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateWebhookEndpoint(
+        self,
+        request: _webhook_pb2.UpdateWebhookEndpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.UpdateWebhookEndpointResponse, _abc.Awaitable[_webhook_pb2.UpdateWebhookEndpointResponse]]:
+        """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
+        again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteWebhookEndpoint(
+        self,
+        request: _webhook_pb2.DeleteWebhookEndpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.DeleteWebhookEndpointResponse, _abc.Awaitable[_webhook_pb2.DeleteWebhookEndpointResponse]]:
+        """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def RotateWebhookSecret(
+        self,
+        request: _webhook_pb2.RotateWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.RotateWebhookSecretResponse, _abc.Awaitable[_webhook_pb2.RotateWebhookSecretResponse]]:
+        """Gives an endpoint a new secret; the former one signs as well for a while, so that a receiver can
+        take over the new one without losing an event. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SendTestEvent(
+        self,
+        request: _webhook_pb2.SendTestEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.SendTestEventResponse, _abc.Awaitable[_webhook_pb2.SendTestEventResponse]]:
+        """Sends an event of the type `endpoint.test` to one endpoint. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListWebhookDeliveries(
+        self,
+        request: _webhook_pb2.ListWebhookDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.ListWebhookDeliveriesResponse, _abc.Awaitable[_webhook_pb2.ListWebhookDeliveriesResponse]]:
+        """Lists what was sent to an endpoint, latest first, with its attempts and their answers; kept for
+        30 days, unless the platform sets another time. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayWebhookDelivery(
+        self,
+        request: _webhook_pb2.ReplayWebhookDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.ReplayWebhookDeliveryResponse, _abc.Awaitable[_webhook_pb2.ReplayWebhookDeliveryResponse]]:
+        """Has one event delivered again, whatever became of it. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ReplayWebhookDeliveries(
+        self,
+        request: _webhook_pb2.ReplayWebhookDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.ReplayWebhookDeliveriesResponse, _abc.Awaitable[_webhook_pb2.ReplayWebhookDeliveriesResponse]]:
+        """Has a range of events delivered: those that were never sent, as while the endpoint was disabled,
+        those that were given up, and with `with_delivered` all others too. Reasons: NOT_FOUND,
+        EVENTS_REMOVED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RotatePaymentWebhookSecret(
+        self,
+        request: _webhook_pb2.RotatePaymentWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.RotatePaymentWebhookSecretResponse, _abc.Awaitable[_webhook_pb2.RotatePaymentWebhookSecretResponse]]:
+        """Gives the partner a secret with which it signs its own payment webhook, see
+        ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ReceivePartnerPayment(
+        self,
+        request: _webhook_pb2.ReceivePartnerPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.ReceivePartnerPaymentResponse, _abc.Awaitable[_webhook_pb2.ReceivePartnerPaymentResponse]]:
+        """Takes a partner's payment webhook, which activates tickets as ActivateTickets does: a Standard
+        Webhook with a JSON object `{type, timestamp, data}`; `type` is `payment.succeeded`, `data` has
+        `payment_reference`, `amount_minor` (of all tickets together), `currency_code`, `customer`
+        (`type`, `name`) and `ticket_codes`, up to 1,000, or `batch_id`. Its signature is checked, it is
+        stored and answered, and handled afterwards, all or nothing; a duplicate does no harm, nor does
+        an activation of the same tickets under the same reference by RPC. What is refused comes as an
+        event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

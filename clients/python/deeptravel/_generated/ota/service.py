@@ -160,6 +160,74 @@ _ARCHIVE_DISTRIBUTOR = Method(
     ota.ArchiveDistributorResponse,
     safe=False,
 )
+_CREATE_WEBHOOK_ENDPOINT = Method(
+    "/deeptravel.ota.v1.OtaService/CreateWebhookEndpoint",
+    ota.CreateWebhookEndpointRequest,
+    ota.CreateWebhookEndpointResponse,
+    safe=False,
+)
+_GET_WEBHOOK_ENDPOINT = Method(
+    "/deeptravel.ota.v1.OtaService/GetWebhookEndpoint",
+    ota.GetWebhookEndpointRequest,
+    ota.GetWebhookEndpointResponse,
+    safe=True,
+)
+_LIST_WEBHOOK_ENDPOINTS = Method(
+    "/deeptravel.ota.v1.OtaService/ListWebhookEndpoints",
+    ota.ListWebhookEndpointsRequest,
+    ota.ListWebhookEndpointsResponse,
+    safe=True,
+    items="endpoints",
+)
+_UPDATE_WEBHOOK_ENDPOINT = Method(
+    "/deeptravel.ota.v1.OtaService/UpdateWebhookEndpoint",
+    ota.UpdateWebhookEndpointRequest,
+    ota.UpdateWebhookEndpointResponse,
+    safe=False,
+)
+_DELETE_WEBHOOK_ENDPOINT = Method(
+    "/deeptravel.ota.v1.OtaService/DeleteWebhookEndpoint",
+    ota.DeleteWebhookEndpointRequest,
+    ota.DeleteWebhookEndpointResponse,
+    safe=False,
+)
+_ROTATE_WEBHOOK_SECRET = Method(
+    "/deeptravel.ota.v1.OtaService/RotateWebhookSecret",
+    ota.RotateWebhookSecretRequest,
+    ota.RotateWebhookSecretResponse,
+    safe=False,
+)
+_SEND_TEST_EVENT = Method(
+    "/deeptravel.ota.v1.OtaService/SendTestEvent",
+    ota.SendTestEventRequest,
+    ota.SendTestEventResponse,
+    safe=False,
+)
+_LIST_WEBHOOK_DELIVERIES = Method(
+    "/deeptravel.ota.v1.OtaService/ListWebhookDeliveries",
+    ota.ListWebhookDeliveriesRequest,
+    ota.ListWebhookDeliveriesResponse,
+    safe=True,
+    items="deliveries",
+)
+_REPLAY_WEBHOOK_DELIVERY = Method(
+    "/deeptravel.ota.v1.OtaService/ReplayWebhookDelivery",
+    ota.ReplayWebhookDeliveryRequest,
+    ota.ReplayWebhookDeliveryResponse,
+    safe=False,
+)
+_REPLAY_WEBHOOK_DELIVERIES = Method(
+    "/deeptravel.ota.v1.OtaService/ReplayWebhookDeliveries",
+    ota.ReplayWebhookDeliveriesRequest,
+    ota.ReplayWebhookDeliveriesResponse,
+    safe=False,
+)
+_ROTATE_PAYMENT_WEBHOOK_SECRET = Method(
+    "/deeptravel.ota.v1.OtaService/RotatePaymentWebhookSecret",
+    ota.RotatePaymentWebhookSecretRequest,
+    ota.RotatePaymentWebhookSecretResponse,
+    safe=False,
+)
 
 
 class OtaService:
@@ -611,6 +679,169 @@ class OtaService:
         """
         return self._calls.unary(_ARCHIVE_DISTRIBUTOR, ota.ArchiveDistributorRequest(distributor_id=distributor_id, request_id=request_id), timeout)
 
+    def create_webhook_endpoint(
+        self,
+        *,
+        url: str,
+        types: Iterable[str] = (),
+        description: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.CreateWebhookEndpointResponse:
+        """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard
+        Webhooks): POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
+        `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is
+        tried again for three days, 410 disables the endpoint. Each event comes at least once, and
+        those of one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_WEBHOOK_ENDPOINT, ota.CreateWebhookEndpointRequest(url=url, types=types, description=description, request_id=request_id), timeout)
+
+    def get_webhook_endpoint(
+        self,
+        *,
+        endpoint_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetWebhookEndpointResponse:
+        """Reads an endpoint. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_WEBHOOK_ENDPOINT, ota.GetWebhookEndpointRequest(endpoint_id=endpoint_id), timeout)
+
+    def list_webhook_endpoints(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListWebhookEndpointsResponse:
+        """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_WEBHOOK_ENDPOINTS, ota.ListWebhookEndpointsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_webhook_endpoints(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.WebhookEndpoint]:
+        """All `endpoints` of list_webhook_endpoints, page after page."""
+        return self._calls.pages(_LIST_WEBHOOK_ENDPOINTS, ota.ListWebhookEndpointsRequest(page_size=page_size), timeout)
+
+    def update_webhook_endpoint(
+        self,
+        *,
+        endpoint_id: str,
+        url: str,
+        state: ota.WebhookEndpointState.ValueType,
+        types: Iterable[str] = (),
+        description: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.UpdateWebhookEndpointResponse:
+        """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is
+        enabled again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id), timeout)
+
+    def delete_webhook_endpoint(
+        self,
+        *,
+        endpoint_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.DeleteWebhookEndpointResponse:
+        """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_DELETE_WEBHOOK_ENDPOINT, ota.DeleteWebhookEndpointRequest(endpoint_id=endpoint_id, request_id=request_id), timeout)
+
+    def rotate_webhook_secret(
+        self,
+        *,
+        endpoint_id: str,
+        overlap_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.RotateWebhookSecretResponse:
+        """Gives an endpoint a new secret; the former one signs as well for a while, so that a receiver
+        can take over the new one without losing an event. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ROTATE_WEBHOOK_SECRET, ota.RotateWebhookSecretRequest(endpoint_id=endpoint_id, overlap_seconds=overlap_seconds, request_id=request_id), timeout)
+
+    def send_test_event(
+        self,
+        *,
+        endpoint_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SendTestEventResponse:
+        """Sends an event of the type `endpoint.test` to one endpoint. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SEND_TEST_EVENT, ota.SendTestEventRequest(endpoint_id=endpoint_id, request_id=request_id), timeout)
+
+    def list_webhook_deliveries(
+        self,
+        *,
+        endpoint_id: str,
+        state: ota.WebhookDeliveryState.ValueType = ota.WEBHOOK_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListWebhookDeliveriesResponse:
+        """Lists what was sent to an endpoint, latest first, with its attempts and their answers; kept
+        for 30 days, unless the platform sets another time. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_WEBHOOK_DELIVERIES, ota.ListWebhookDeliveriesRequest(endpoint_id=endpoint_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_webhook_deliveries(
+        self,
+        *,
+        endpoint_id: str,
+        state: ota.WebhookDeliveryState.ValueType = ota.WEBHOOK_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.WebhookDelivery]:
+        """All `deliveries` of list_webhook_deliveries, page after page."""
+        return self._calls.pages(_LIST_WEBHOOK_DELIVERIES, ota.ListWebhookDeliveriesRequest(endpoint_id=endpoint_id, state=state, page_size=page_size), timeout)
+
+    def replay_webhook_delivery(
+        self,
+        *,
+        endpoint_id: str,
+        event_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReplayWebhookDeliveryResponse:
+        """Has one event delivered again, whatever became of it. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REPLAY_WEBHOOK_DELIVERY, ota.ReplayWebhookDeliveryRequest(endpoint_id=endpoint_id, event_id=event_id, request_id=request_id), timeout)
+
+    def replay_webhook_deliveries(
+        self,
+        *,
+        endpoint_id: str,
+        until_cursor: int,
+        after_cursor: int = 0,
+        with_delivered: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReplayWebhookDeliveriesResponse:
+        """Has a range of events delivered: those that were never sent, as while the endpoint was
+        disabled, those that were given up, and with `with_delivered` all others too. Reasons:
+        NOT_FOUND, EVENTS_REMOVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REPLAY_WEBHOOK_DELIVERIES, ota.ReplayWebhookDeliveriesRequest(endpoint_id=endpoint_id, until_cursor=until_cursor, after_cursor=after_cursor, with_delivered=with_delivered, request_id=request_id), timeout)
+
+    def rotate_payment_webhook_secret(
+        self,
+        *,
+        overlap_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.RotatePaymentWebhookSecretResponse:
+        """Gives the partner a secret with which it signs its own payment webhook, see
+        ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ROTATE_PAYMENT_WEBHOOK_SECRET, ota.RotatePaymentWebhookSecretRequest(overlap_seconds=overlap_seconds, request_id=request_id), timeout)
+
 
 class AsyncOtaService:
     """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
@@ -1060,3 +1291,166 @@ class AsyncOtaService:
         DISTRIBUTOR_REFUSED (an active one is below it), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ARCHIVE_DISTRIBUTOR, ota.ArchiveDistributorRequest(distributor_id=distributor_id, request_id=request_id), timeout)
+
+    async def create_webhook_endpoint(
+        self,
+        *,
+        url: str,
+        types: Iterable[str] = (),
+        description: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.CreateWebhookEndpointResponse:
+        """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard
+        Webhooks): POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
+        `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is
+        tried again for three days, 410 disables the endpoint. Each event comes at least once, and
+        those of one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_WEBHOOK_ENDPOINT, ota.CreateWebhookEndpointRequest(url=url, types=types, description=description, request_id=request_id), timeout)
+
+    async def get_webhook_endpoint(
+        self,
+        *,
+        endpoint_id: str,
+        timeout: float | None = None,
+    ) -> ota.GetWebhookEndpointResponse:
+        """Reads an endpoint. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_WEBHOOK_ENDPOINT, ota.GetWebhookEndpointRequest(endpoint_id=endpoint_id), timeout)
+
+    async def list_webhook_endpoints(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListWebhookEndpointsResponse:
+        """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_WEBHOOK_ENDPOINTS, ota.ListWebhookEndpointsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_webhook_endpoints(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.WebhookEndpoint]:
+        """All `endpoints` of list_webhook_endpoints, page after page."""
+        return self._calls.pages(_LIST_WEBHOOK_ENDPOINTS, ota.ListWebhookEndpointsRequest(page_size=page_size), timeout)
+
+    async def update_webhook_endpoint(
+        self,
+        *,
+        endpoint_id: str,
+        url: str,
+        state: ota.WebhookEndpointState.ValueType,
+        types: Iterable[str] = (),
+        description: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.UpdateWebhookEndpointResponse:
+        """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is
+        enabled again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id), timeout)
+
+    async def delete_webhook_endpoint(
+        self,
+        *,
+        endpoint_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.DeleteWebhookEndpointResponse:
+        """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_DELETE_WEBHOOK_ENDPOINT, ota.DeleteWebhookEndpointRequest(endpoint_id=endpoint_id, request_id=request_id), timeout)
+
+    async def rotate_webhook_secret(
+        self,
+        *,
+        endpoint_id: str,
+        overlap_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.RotateWebhookSecretResponse:
+        """Gives an endpoint a new secret; the former one signs as well for a while, so that a receiver
+        can take over the new one without losing an event. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ROTATE_WEBHOOK_SECRET, ota.RotateWebhookSecretRequest(endpoint_id=endpoint_id, overlap_seconds=overlap_seconds, request_id=request_id), timeout)
+
+    async def send_test_event(
+        self,
+        *,
+        endpoint_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SendTestEventResponse:
+        """Sends an event of the type `endpoint.test` to one endpoint. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SEND_TEST_EVENT, ota.SendTestEventRequest(endpoint_id=endpoint_id, request_id=request_id), timeout)
+
+    async def list_webhook_deliveries(
+        self,
+        *,
+        endpoint_id: str,
+        state: ota.WebhookDeliveryState.ValueType = ota.WEBHOOK_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListWebhookDeliveriesResponse:
+        """Lists what was sent to an endpoint, latest first, with its attempts and their answers; kept
+        for 30 days, unless the platform sets another time. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_WEBHOOK_DELIVERIES, ota.ListWebhookDeliveriesRequest(endpoint_id=endpoint_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_webhook_deliveries(
+        self,
+        *,
+        endpoint_id: str,
+        state: ota.WebhookDeliveryState.ValueType = ota.WEBHOOK_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.WebhookDelivery]:
+        """All `deliveries` of list_webhook_deliveries, page after page."""
+        return self._calls.pages(_LIST_WEBHOOK_DELIVERIES, ota.ListWebhookDeliveriesRequest(endpoint_id=endpoint_id, state=state, page_size=page_size), timeout)
+
+    async def replay_webhook_delivery(
+        self,
+        *,
+        endpoint_id: str,
+        event_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReplayWebhookDeliveryResponse:
+        """Has one event delivered again, whatever became of it. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REPLAY_WEBHOOK_DELIVERY, ota.ReplayWebhookDeliveryRequest(endpoint_id=endpoint_id, event_id=event_id, request_id=request_id), timeout)
+
+    async def replay_webhook_deliveries(
+        self,
+        *,
+        endpoint_id: str,
+        until_cursor: int,
+        after_cursor: int = 0,
+        with_delivered: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.ReplayWebhookDeliveriesResponse:
+        """Has a range of events delivered: those that were never sent, as while the endpoint was
+        disabled, those that were given up, and with `with_delivered` all others too. Reasons:
+        NOT_FOUND, EVENTS_REMOVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REPLAY_WEBHOOK_DELIVERIES, ota.ReplayWebhookDeliveriesRequest(endpoint_id=endpoint_id, until_cursor=until_cursor, after_cursor=after_cursor, with_delivered=with_delivered, request_id=request_id), timeout)
+
+    async def rotate_payment_webhook_secret(
+        self,
+        *,
+        overlap_seconds: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.RotatePaymentWebhookSecretResponse:
+        """Gives the partner a secret with which it signs its own payment webhook, see
+        ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ROTATE_PAYMENT_WEBHOOK_SECRET, ota.RotatePaymentWebhookSecretRequest(overlap_seconds=overlap_seconds, request_id=request_id), timeout)
