@@ -131,7 +131,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAYMENT_REFUSED: _ErrorReason.ValueType  # 29
     """FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
     ERROR_REASON_NOTICE_REFUSED: _ErrorReason.ValueType  # 30
-    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes."""
+    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from, or
+    not within the last five minutes.
+    """
     ERROR_REASON_OFFER_NOT_AVAILABLE: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
     prefix. Metadata: `offer_id`, `why`.
@@ -222,6 +224,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 51
     """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
     Metadata: `resource`, `name`, `version`.
+    """
+    ERROR_REASON_ENDPOINT_LIMIT: _ErrorReason.ValueType  # 52
+    """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that is
+    not used. Metadata: `limit`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -339,7 +345,9 @@ ERROR_REASON_PAYMENTS_NOT_CONFIGURED: ErrorReason.ValueType  # 28
 ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 29
 """FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
 ERROR_REASON_NOTICE_REFUSED: ErrorReason.ValueType  # 30
-"""UNAUTHENTICATED. The notice is not signed by WeChat Pay, or not within the last five minutes."""
+"""UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from, or
+not within the last five minutes.
+"""
 ERROR_REASON_OFFER_NOT_AVAILABLE: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
 prefix. Metadata: `offer_id`, `why`.
@@ -430,5 +438,9 @@ those below it first). Metadata: `distributor_id`, `why`.
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 51
 """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
 Metadata: `resource`, `name`, `version`.
+"""
+ERROR_REASON_ENDPOINT_LIMIT: ErrorReason.ValueType  # 52
+"""FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that is
+not used. Metadata: `limit`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
