@@ -382,11 +382,9 @@ class App:
         db, settings = platform.db, self._settings
         secrets = WebhookSecrets(platform.secret_key)
         dispatcher = Dispatcher(db, secrets, settings, self.loops)
-        dispatcher.start()
-        _at_stop(stack, "webhooks", dispatcher.stop)
-        sequencer = Sequencer(db, self.loops)
-        sequencer.start()
-        _at_stop(stack, "partner events", sequencer.stop)
+        for name, part in (("webhooks", dispatcher), ("events", Sequencer(db, self.loops))):
+            part.start()
+            _at_stop(stack, name, part.stop)
         payments = PaymentWebhooks(db, secrets, zone=settings.zone)
         return Webhooks(secrets, payments, settings.webhook_allow_private)
 
@@ -429,10 +427,7 @@ class App:
         db, secret_key = platform.db, platform.secret_key
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
         ota = OtaServicer(
-            db,
-            repeats,
-            pages,
-            domain.issuer,
+            *(db, repeats, pages, domain.issuer),
             zone=self._settings.zone,
             terms=ReservationTerms(
                 self._settings.reservation_seconds,
