@@ -108,7 +108,7 @@ def test_demo_tells_the_step_that_did_not_hold(served: ServerProcess, tmp_path: 
     credentials.write_text(text.replace(operator, "wrong"))
     done = run("demo", "--target", served.target, "--credentials", str(credentials))
     assert done.returncode == 1
-    assert done.stderr.startswith("UNAUTHENTICATED")
+    assert done.stderr.startswith("OperatorLogin UNAUTHENTICATED LOGIN_FAILED")
     assert "Every step held." not in done.stdout
 
 

@@ -1,0 +1,77 @@
+"""The Java client: built by Maven out of the contract, its own tests, and its examples against a
+server as `make run` starts it. Left out, with the reason, where there is no Maven, no JDK 17, or
+neither a local repository that has what it needs nor a network.
+"""
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.support.server_process import ServerProcess
+
+PROJECT = Path(__file__).parents[2] / "clients" / "java"
+BUILD_SECONDS = 500
+UNRESOLVED = re.compile(r"Could not (?:resolve|transfer)|Cannot access .* in offline mode")
+TESTS = 18
+"""The least; fewer means that they were not found."""
+
+
+def maven(*arguments: str, offline: bool) -> "subprocess.CompletedProcess[str]":
+    command = ["mvn", "-q", "-B", *(["-o"] if offline else []), *arguments]
+    return subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
+    )
+
+
+def run_java(*arguments: str) -> str:
+    """What it prints; from the local repository if that is enough."""
+    done = maven(*arguments, offline=True)
+    if done.returncode and UNRESOLVED.search(done.stdout):
+        done = maven(*arguments, offline=False)
+        if done.returncode and UNRESOLVED.search(done.stdout):
+            pytest.skip(f"Maven cannot get what it needs: {done.stdout[-300:]}")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def need_java() -> None:
+    if shutil.which("mvn") is None:
+        pytest.skip("no Maven here")
+    if shutil.which("javac") is None:
+        pytest.skip("no JDK here")
+    said = subprocess.run(["javac", "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r"javac (\d+)", said.stdout + said.stderr)
+    if version is None or int(version[1]) < 17:
+        pytest.skip(f"a JDK of 17 or later is needed, here is {said.stdout.strip()}")
+
+
+@pytest.mark.timeout(2 * BUILD_SECONDS)
+def test_it_is_built_tested_and_run(served: ServerProcess) -> None:
+    need_java()
+    known = served.credentials
+    printed = run_java(
+        "test", "exec:java", f"-Dexec.args={served.target} {known['partner_api_key']}"
+    )
+    reports = (PROJECT / "target" / "surefire-reports").glob("*.xml")
+    counted = [ET.parse(each).getroot().attrib for each in reports]  # noqa: S314 # Surefire's own
+    assert sum(int(each["tests"]) for each in counted) >= TESTS
+    assert sum(int(each[name]) for each in counted for name in ("failures", "errors")) == 0
+
+    qr_texts = dict(re.findall(r"^QR (\S+) (\S+)$", printed, re.MULTILINE))
+    assert len(qr_texts) == 5
+    assert re.findall(r"^listed (\S+)", printed, re.MULTILINE) == list(qr_texts)
+    (sold,) = re.findall(r"^activated (\S+) order ORD-\S+$", printed, re.MULTILINE)
+    assert re.search(r"^refused \S+ to be paid 29800$", printed, re.MULTILINE)
+
+    operator = known["operator"]
+    given = [operator["username"], operator["password"], known["terminal_device_id"]]
+    redeemed = run_java(
+        "exec:java",
+        "-Dexec.mainClass=com.deeptravel.example.Redeem",
+        f"-Dexec.args={' '.join([served.target, *given, qr_texts[sold]])}",
+    )
+    assert "REDEMPTION_RESULT_SUCCESS" in redeemed
