@@ -57,7 +57,7 @@ def test_it_is_built_tested_and_run(served: ServerProcess) -> None:
         "test", "exec:java", f"-Dexec.args={served.target} {known['partner_api_key']}"
     )
     reports = (PROJECT / "target" / "surefire-reports").glob("*.xml")
-    counted = [ET.parse(each).getroot().attrib for each in reports]  # noqa: S314 # Surefire's own
+    counted = [ET.parse(each).getroot().attrib for each in reports]  # Surefire's own
     assert sum(int(each["tests"]) for each in counted) >= TESTS
     assert sum(int(each[name]) for each in counted for name in ("failures", "errors")) == 0
 

@@ -1,17 +1,17 @@
 """The calls that README shows are calls of the contract."""
 
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from concurrent import futures
 from pathlib import Path
 
 import grpc
 import pytest
-from deeptravel.redemption.v1 import (
-    redemption_pb2,
-    redemption_service_pb2,
-    redemption_service_pb2_grpc,
-)
+from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
+from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import FileDescriptor
 
@@ -29,36 +29,51 @@ def block(language: str) -> str:
     return str(found)
 
 
-class Gate(redemption_service_pb2_grpc.RedemptionServiceServicer):
+class Ota(ota_service_pb2_grpc.OtaServiceServicer):
     """Keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[redemption_pb2.RedeemRequest, str]] = []
+        self.activated: list[tuple[ota_service_pb2.ActivateTicketRequest, str]] = []
 
-    def Redeem(  # noqa: N802 - the contract's name
-        self, request: redemption_pb2.RedeemRequest, context: grpc.ServicerContext
-    ) -> redemption_pb2.RedeemResponse:
-        """Admits all."""
+    def BulkGenerateTickets(  # noqa: N802 - the contract's name
+        self, request: ota_service_pb2.BulkGenerateTicketsRequest, context: grpc.ServicerContext
+    ) -> ota_service_pb2.BulkGenerateTicketsResponse:
+        """A batch of one."""
+        ticket = ota_service_pb2.GeneratedTicket(ticket_code=f"T-{request.product_id}")
+        return ota_service_pb2.BulkGenerateTicketsResponse(tickets=[ticket])
+
+    def ActivateTicket(  # noqa: N802 - the contract's name
+        self, request: ota_service_pb2.ActivateTicketRequest, context: grpc.ServicerContext
+    ) -> ota_service_pb2.ActivateTicketResponse:
+        """Whatever is paid."""
         sent = dict(context.invocation_metadata())
-        self.calls.append((request, str(sent["authorization"])))
-        return redemption_pb2.RedeemResponse(result=redemption_pb2.REDEMPTION_RESULT_SUCCESS)
+        self.activated.append((request, str(sent["x-api-key"])))
+        return ota_service_pb2.ActivateTicketResponse()
 
 
 def test_the_python_runs_as_it_stands() -> None:
-    gate = Gate()  # type: ignore[abstract]
+    """In a process of its own, where `deeptravel` is the client's package."""
+    ota = Ota()  # type: ignore[abstract]
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    redemption_service_pb2_grpc.add_RedemptionServiceServicer_to_server(gate, server)
+    ota_service_pb2_grpc.add_OtaServiceServicer_to_server(ota, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    names: dict[str, object] = {"qr": "a-qr", "token": "a-token"}
+    program = 'key = "a-key"\n' + block("python").replace("127.0.0.1:50051", f"127.0.0.1:{port}")
     try:
-        exec(block("python").replace("127.0.0.1:50051", f"127.0.0.1:{port}"), names)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "clients" / "python")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     finally:
         server.stop(None)
-    ((request, authorization),) = gate.calls
-    assert (request.qr_token, request.function_code) == ("a-qr", "ferry")
-    assert (authorization, request.request_id) == ("Bearer a-token", names["scan_id"])
-    assert names["answer"].result == redemption_pb2.REDEMPTION_RESULT_SUCCESS  # type: ignore[attr-defined]
+    assert (done.returncode, done.stderr) == (0, "")
+    ((request, key),) = ota.activated
+    assert (request.ticket_code, request.customer.name, key) == ("T-106", "张三", "a-key")
+    assert request.request_id
 
 
 def test_the_bodies_of_curl_and_grpcurl_are_requests() -> None:
@@ -74,7 +89,7 @@ def test_the_bodies_of_curl_and_grpcurl_are_requests() -> None:
 
 
 def test_the_java_is_a_part_of_the_example() -> None:
-    """Which was compiled and run with Maven; here there is no network to do so."""
+    """Which tests/clients compiles and runs with Maven."""
     assert textwrap.indent(block("java"), "    ") in EXAMPLE.read_text()
 
 
@@ -95,9 +110,8 @@ def test_the_java_example_names_classes_setters_and_methods_of_the_contract() ->
         fields = {field.camelcase_name for field in messages[request].fields}
         assert setters
         assert {setter[0].lower() + setter[1:] for setter in setters} <= fields, request
-    stub = re.findall(r"newBlockingStub\(channel\)\s*(?:\.with.*\s*)?\.(\w+)\(", text)
-    assert {name[0].upper() + name[1:] for name in stub} == {"OperatorLogin", "Redeem"}
-    assert {"OperatorLogin", "Redeem"} <= set(SERVICE.methods_by_name)
+    methods = set(re.findall(r"RedemptionServiceGrpc\.get(\w+)Method\(", text))
+    assert methods == {"Redeem"} & set(SERVICE.methods_by_name)
 
 
 @pytest.mark.parametrize("name", ["README.md", "pom.xml"])
