@@ -14,6 +14,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from tools.documentation import documentation
 from tools.openapi import openapi
 from tools.python_client import write_python_client
 
@@ -44,9 +45,10 @@ def generate(protos: Path, target: Path, python_client: Path) -> None:
     contract = FileDescriptorSet.FromString(described.read_bytes())
     write_python_client(protos, contract, python_client)
     document = openapi(contract)
-    (target / "deeptravel" / "openapi.json").write_text(
-        json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    )
+    pages = documentation(contract, ROOT / "docs" / "integrators")
+    for name, content in (("openapi", document), ("documentation", pages)):
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+        (target / "deeptravel" / f"{name}.json").write_text(text + "\n")
     described.unlink()
     for source in sources:
         if not re.search(r"^service ", source.read_text(), re.MULTILINE):

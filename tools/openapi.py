@@ -145,6 +145,17 @@ class Contract:
         options = options_type.FromString(descriptor.GetOptions().SerializeToString())
         return options.Extensions[extension]  # type: ignore[index]
 
+    def roles(self, method: MethodDescriptor) -> set[str]:
+        """Who may call a method, without prefix."""
+        access = self.option(method, "deeptravel.common.v1.access")
+        values = access.DESCRIPTOR.fields_by_name["roles"].enum_type.values_by_number
+        return {values[number].name.removeprefix("ROLE_") for number in access.roles}
+
+    def values(self, enum: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """The values of an enum but the first, without prefix, each with its comment."""
+        for value in self._pool.FindEnumTypeByName(enum).values[1:]:
+            yield value.name.removeprefix(prefix), self.comment(f"{enum}.{value.name}")
+
     def repeat_name(self, number: int) -> str:
         """What becomes of a repeat, of a method's option `repeat`, by name."""
         repeat = self._pool.FindEnumTypeByName("deeptravel.common.v1.Repeat")

@@ -31,13 +31,20 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.calls import MAX_REQUEST_ID_LENGTH, Metadata
 from server.api.health import Report
 from server.api.http import openapi, protojson
+from server.api.http.documentation import INDEX, documentation, script
 from server.api.http.failures import status_json
 from server.api.http.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.api.http.protojson import EnoughFaultsError, Faults
@@ -107,12 +114,18 @@ HTTP_STATUSES: dict[int, int] = {
 }
 """google.rpc.Code -> HTTP status, as google/rpc/code.proto gives it; all others are 500."""
 
-PAGES = frozenset({"/", "/docs", "/healthz", "/openapi.json"})
+PAGES = frozenset({"/", "/docs", "/docs.md", "/healthz", "/llms.txt", "/openapi.json"})
+PAGES_BELOW = "/docs/"
 CLIENT_GONE = 499
 REFUSED_SCAN = 422
 ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self';"
+    " frame-ancestors 'none'"
+)
+PAGE_HEADERS = {"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"}
+MARKDOWN = "text/markdown"
 
 Admit = Callable[[str, Metadata, str], Awaitable[None]]
 """Path of a method, metadata of a call, and where its caller is."""
@@ -169,8 +182,20 @@ def gateway(
     async def show_document(_request: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    async def show_page(_request: Request) -> Response:
-        return HTMLResponse(page(), headers={"content-security-policy": PAGE_POLICY})
+    async def show_reference(_request: Request) -> Response:
+        return HTMLResponse(page(), headers=PAGE_HEADERS)
+
+    async def show_page(request: Request) -> Response:
+        return _documented(request.path_params.get("name", INDEX))
+
+    async def show_markdown(_request: Request) -> Response:
+        return _documented(f"{INDEX}.md")
+
+    async def show_script(_request: Request) -> Response:
+        return Response(script(), media_type="text/javascript", headers=PAGE_HEADERS)
+
+    async def show_list(_request: Request) -> Response:
+        return PlainTextResponse(documentation().llms(), headers=PAGE_HEADERS)
 
     async def show_root(_request: Request) -> Response:
         return RedirectResponse("/docs")
@@ -179,6 +204,11 @@ def gateway(
         routes=[
             Route("/", show_root),
             Route("/docs", show_page),
+            Route("/docs.md", show_markdown),
+            Route("/docs/reference", show_reference),
+            Route("/docs/documentation.js", show_script),
+            Route("/docs/{name:path}", show_page),
+            Route("/llms.txt", show_list),
             Route("/healthz", show_health),
             Route("/openapi.json", show_document),
         ],
@@ -189,10 +219,23 @@ def gateway(
     )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        is_page = (scope["path"].rstrip("/") or "/") in PAGES
+        path = scope["path"].rstrip("/") or "/"
+        is_page = path in PAGES or path.startswith(PAGES_BELOW)
         await (pages if is_page else transcoder)(scope, receive, send)
 
     return _for_browsers(application, origins) if origins else application
+
+
+def _documented(name: str) -> Response:
+    """A page, or with `.md` its Markdown. Raises HTTPException."""
+    pages = documentation()
+    if name.endswith(".md"):
+        text = pages.markdown(name.removesuffix(".md"))
+        if text is not None:
+            return PlainTextResponse(text, headers=PAGE_HEADERS, media_type=MARKDOWN)
+    elif (html := pages.html(name.rstrip("/"))) is not None:
+        return HTMLResponse(html, headers=PAGE_HEADERS)
+    raise HTTPException(404)
 
 
 def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
@@ -209,6 +252,9 @@ def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        path = request.url.path[:MAX_SHOWN_CHARACTERS]
+        return _refusal(request, not_found("path", path), _request_id(request.headers))
     allowed = ", ".join(sorted(re.findall(r"[A-Z]+", str((error.headers or {}).get("Allow")))))
     return _refusal(request, _wrong_verb(request.method, allowed), _request_id(request.headers))
 

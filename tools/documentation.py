@@ -1,0 +1,251 @@
+"""Write the documentation that the server shows, as Markdown: a page for each kind of reader with
+an example of each call, a page for each reason, and the guides of docs/integrators.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from tools.examples import Example, Examples
+from tools.openapi import Contract
+
+Json = dict[str, Any]
+
+ERRORS = "deeptravel.common.v1.ErrorReason"
+REFUSALS = "deeptravel.redemption.v1.RefusalReason"
+GUIDES = ("first-call", "set-up", "grpcurl", "reading", "sandbox")
+"""Of docs/integrators, in the order in which they are read."""
+REMEDY = "Remedy:"
+ANY_CALL = {
+    *("INVALID_FIELD", "UNAUTHENTICATED", "ROLE_NOT_ALLOWED", "RATE_LIMITED", "SERVER_BUSY"),
+    *("CONFLICT", "DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "INTERNAL", "DEADLINE_EXCEEDED"),
+}
+"""Which any call may give, and no method's comment names."""
+READERS: dict[str, Json] = {
+    "partner": {
+        "title": "Partner",
+        "who": "You sell tickets on your own platform, out of stock that is yours.",
+        "roles": {"PARTNER"},
+        "service": "OtaService",
+        "header": "X-Api-Key: $API_KEY",
+        "python": 'client = Client("127.0.0.1:50051", api_key=API_KEY, plaintext=True)',
+        "java": 'DeepTravel.at("127.0.0.1:50051").apiKey(apiKey).plaintext().open()',
+        "how": "An administrator gives you an API key; it goes with each call in `x-api-key`.",
+    },
+    "traveller": {
+        "title": "Traveller",
+        "who": "You build what travellers use: search, hold, pay, QR, refund, change.",
+        "roles": {"TRAVELLER"},
+        "service": "TicketingService",
+        "header": "Authorization: Bearer $ACCESS_TOKEN",
+        "python": 'client = Client("127.0.0.1:50051", access_token=TOKEN, plaintext=True)',
+        "java": 'DeepTravel.at("127.0.0.1:50051").accessToken(token).plaintext().open()',
+        "how": "`TravellerLogin` takes the code of `wx.login` and gives an access token.",
+    },
+    "terminal": {
+        "title": "Terminal",
+        "who": "You build a scanner: look at a QR, redeem it, take a redemption back.",
+        "roles": {"OPERATOR", "SUPERVISOR"},
+        "service": "RedemptionService",
+        "header": "Authorization: Bearer $ACCESS_TOKEN",
+        "python": 'client = Client("127.0.0.1:50051", plaintext=True).logged_in_operator(…)',
+        "java": 'DeepTravel.at("127.0.0.1:50051").plaintext().open().loggedInOperator(…)',
+        "how": "`OperatorLogin` takes name, password and terminal and gives an access token.",
+    },
+    "administrator": {
+        "title": "Administrator",
+        "who": "You run the platform: partners, products, stock, merchants, refunds, audit.",
+        "roles": {"ADMIN"},
+        "service": "AdminService",
+        "header": "Authorization: Bearer $ACCESS_TOKEN",
+        "python": 'client = Client("127.0.0.1:50051", access_token=TOKEN, plaintext=True)',
+        "java": 'DeepTravel.at("127.0.0.1:50051").accessToken(token).plaintext().open()',
+        "how": "`AdminLogin` takes name and password and gives an access token.",
+    },
+}
+
+
+def documentation(described: FileDescriptorSet, guides: Path) -> Json:
+    """The pages by path below /docs: title and Markdown; and the examples' requests by method."""
+    return Documentation(Contract(described), guides).written()
+
+
+class Documentation:
+    """All pages of a contract."""
+
+    def __init__(self, contract: Contract, guides: Path) -> None:
+        self._contract = contract
+        self._examples = Examples(contract)
+        self._guides = guides
+        self._methods = [each for service in contract.services for each in service.methods]
+        self._reasons = dict(contract.values(ERRORS, "ERROR_REASON_"))
+
+    def written(self) -> Json:
+        """Everything, to be kept as JSON."""
+        pages = dict(self._pages())
+        requests = {
+            method.full_name: self._examples.of(method, "").request for method in self._methods
+        }
+        return {"pages": pages, "requests": requests}
+
+    def _pages(self) -> Iterator[tuple[str, Json]]:
+        written = [
+            *(self._guides / f"{name}.md" for name in GUIDES),
+            self._guides.parent / "calling.md",
+        ]
+        guides = {each.stem: each.read_text() for each in written}
+        yield "index", _page("DeepTravel Ticketing", self._index(guides))
+        for name, reader in READERS.items():
+            yield name, _page(reader["title"], self._reader(name, reader))
+        for stem, text in guides.items():
+            yield f"guides/{stem}", _page(_title(text), text)
+        yield "reasons", _page("Reasons", self._all_reasons())
+        for reason, comment in self._reasons.items():
+            yield f"reasons/{reason}", _page(reason, self._reason(reason, comment))
+        refusals = self._contract.values(REFUSALS, "REFUSAL_REASON_")
+        yield "refusals", _page("Refused scans", _refusals(refusals))
+
+    def _index(self, guides: dict[str, str]) -> str:
+        lines = ["# DeepTravel Ticketing", "", "What are you?", ""]
+        for name, reader in READERS.items():
+            lines.append(f"- [{reader['title']}](/docs/{name}): {reader['who']}")
+        lines += ["", "## Guides", ""]
+        lines += [f"- [{_title(text)}](/docs/guides/{stem})" for stem, text in guides.items()]
+        lines += [
+            *("", "## To look things up", ""),
+            "- [Reasons](/docs/reasons): why a call failed, and what to do, a page for each",
+            "- [Refused scans](/docs/refusals): why a ticket was not admitted",
+            "- [Reference](/docs/reference): every field of every call over JSON",
+            "- [openapi.json](/openapi.json): the same for programs",
+            "- [llms.txt](/llms.txt): all pages as Markdown; each has one beside it, with `.md`",
+        ]
+        return "\n".join([*lines, ""])
+
+    def _reader(self, name: str, reader: Json) -> str:
+        methods = [each for each in self._methods if self._is_for(each, reader)]
+        lines = [f"# {reader['title']}", "", reader["who"], "", reader["how"], ""]
+        lines += ["The examples in Python and Java begin with", ""]
+        lines += _fence("python", f"from deeptravel import Client\n\n{reader['python']}")
+        lines += _fence("java", f"DeepTravel client = {reader['java']};")
+        lines += ["| call | what it does |", "| --- | --- |"]
+        for method in methods:
+            what = _summary(self._contract.comment(method.full_name))
+            lines.append(f"| [{method.name}](/docs/{name}#{method.name.lower()}) | {what} |")
+        for method in methods:
+            lines += ["", *self._method(method, reader)]
+        return "\n".join([*lines, ""])
+
+    def _is_for(self, method: MethodDescriptor, reader: Json) -> bool:
+        roles = self._contract.roles(method)
+        if "ANYONE" in roles:
+            return method.containing_service.name == reader["service"]
+        return bool(roles & reader["roles"])
+
+    def _method(self, method: MethodDescriptor, reader: Json) -> Iterator[str]:
+        roles = self._contract.roles(method)
+        header = "" if "ANYONE" in roles else reader["header"]
+        example = self._examples.of(method, header)
+        yield f"## {method.name}"
+        yield ""
+        yield self._linked(self._contract.comment(method.full_name))
+        yield ""
+        for language, text in _languages(example):
+            yield from _fence(language, text)
+        if example.curl:
+            link = f"/docs/reference#{method.containing_service.name}_{method.name}"
+            yield f"Every field: [reference]({link})."
+
+    def _linked(self, comment: str) -> str:
+        """The comment, with each reason leading to its page."""
+
+        def link(found: re.Match[str]) -> str:
+            reason = found[0]
+            return f"[{reason}](/docs/reasons/{reason})" if reason in self._reasons else reason
+
+        return re.sub(r"(?<![`\w.])[A-Z][A-Z_]{4,}(?![`\w])", link, comment)
+
+    def _all_reasons(self) -> str:
+        lines = ["# Reasons", "", "Why a call failed: the `reason` of the `google.rpc.ErrorInfo`"]
+        lines[-1] += " in the details of its status, with the domain `deeptravel`."
+        lines += [
+            "",
+            "| reason | status | what happened | what to do |",
+            "| --- | --- | --- | --- |",
+        ]
+        for reason, comment in self._reasons.items():
+            status, cause, remedy = split(comment)
+            cells = [f"[{reason}](/docs/reasons/{reason})", f"`{status}`", cause, remedy]
+            lines.append(f"| {' | '.join(each.replace('|', '/') for each in cells)} |")
+        return "\n".join([*lines, ""])
+
+    def _reason(self, reason: str, comment: str) -> str:
+        status, cause, remedy = split(comment)
+        lines = [f"# {reason}", "", f"gRPC status `{status}`.", "", "## Cause", "", cause]
+        lines += [
+            "",
+            "## Cure",
+            "",
+            remedy or "The cause says it.",
+            "",
+            "## Calls that give it",
+            "",
+        ]
+        if reason in ANY_CALL:
+            lines.append("Any call.")
+        for method in self._methods:
+            if re.search(rf"\b{reason}\b", self._contract.comment(method.full_name)):
+                lines += [
+                    f"- [{method.name}](/docs/{name}#{method.name.lower()})"
+                    for name, reader in READERS.items()
+                    if self._is_for(method, reader)
+                ]
+        if lines[-1] == "":
+            lines.append("No method names it by itself; it belongs to what surrounds a call.")
+        return "\n".join([*lines, ""])
+
+
+def split(comment: str) -> tuple[str, str, str]:
+    """Status, cause and remedy of a reason's comment."""
+    status, _, rest = comment.partition(". ")
+    cause, _, remedy = rest.partition(REMEDY)
+    return status, cause.strip(), remedy.strip()
+
+
+def _refusals(found: Iterator[tuple[str, str]]) -> str:
+    lines = [
+        "# Refused scans",
+        "",
+        "A refused scan is an answer: `result` REJECT with one of these",
+    ]
+    lines[-1] += " (HTTP 422), and an explanation in English and Chinese for the operator."
+    lines += ["", "| reason | meaning |", "| --- | --- |"]
+    lines += [f"| `{name}` | {comment} |" for name, comment in found]
+    return "\n".join([*lines, ""])
+
+
+def _languages(example: Example) -> Iterator[tuple[str, str]]:
+    if example.curl:
+        yield "sh", example.curl
+    yield "sh", example.grpcurl
+    yield "python", example.python
+    yield "java", example.java
+
+
+def _fence(language: str, text: str) -> list[str]:
+    return [f"```{language}", text, "```", ""]
+
+
+def _summary(comment: str) -> str:
+    return re.split(r"(?<=[.:])\s", comment, maxsplit=1)[0].rstrip(".:").replace("|", "/")
+
+
+def _title(text: str) -> str:
+    return text.splitlines()[0].removeprefix("# ")
+
+
+def _page(title: str, text: str) -> Json:
+    return {"title": title, "markdown": text}
