@@ -142,8 +142,8 @@ class Documentation:
     def _is_for(self, method: MethodDescriptor, reader: Json) -> bool:
         roles = self._contract.roles(method)
         if "ANYONE" in roles:
-            return method.containing_service.name == reader["service"]
-        return bool(roles & reader["roles"])
+            return str(method.containing_service.name) == reader["service"]
+        return not roles.isdisjoint(reader["roles"])
 
     def _method(self, method: MethodDescriptor, reader: Json) -> Iterator[str]:
         roles = self._contract.roles(method)
@@ -212,7 +212,8 @@ def split(comment: str) -> tuple[str, str, str]:
     """Status, cause and remedy of a reason's comment."""
     status, _, rest = comment.partition(". ")
     cause, _, remedy = rest.partition(REMEDY)
-    return status, cause.strip(), remedy.strip()
+    remedy = remedy.strip()
+    return status, cause.strip(), remedy[:1].upper() + remedy[1:]
 
 
 def _refusals(found: Iterator[tuple[str, str]]) -> str:

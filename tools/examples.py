@@ -221,10 +221,16 @@ class Examples:
 
 def _text(field: FieldDescriptor, rules: Any) -> str:
     named = VALUES.get(field.name, VALUES.get(field.name.removesuffix("s")))
-    found = named if isinstance(named, str) else "CODE-1" if "code" in field.name else "text"
+    found = named if isinstance(named, str) else _guess(field.name)
     if rules.pattern and not re.search(rules.pattern, found):
         return next((each for each in CANDIDATES if re.search(rules.pattern, each)), found)
     return found[: rules.max_len or None]
+
+
+def _guess(name: str) -> str:
+    if name.endswith(("_id", "_ids")):
+        return UUID
+    return "CODE-1" if "code" in name else "text"
 
 
 def _query(value: Any) -> str:

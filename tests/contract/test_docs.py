@@ -42,7 +42,7 @@ def test_every_function_a_guide_calls_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_page_it_links_to_exists(page: Path) -> None:
-    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
+    linked = re.findall(r"\]\((?!https?:|/)([^)#]+)\)", page.read_text())
     assert [path for path in linked if not (page.parent / path).exists()] == []
 
 
