@@ -142,7 +142,7 @@ class Documentation:
     def _is_for(self, method: MethodDescriptor, reader: Json) -> bool:
         roles = self._contract.roles(method)
         if "ANYONE" in roles:
-            return str(method.containing_service.name) == reader["service"]
+            return bool(method.containing_service.name == reader["service"])
         return not roles.isdisjoint(reader["roles"])
 
     def _method(self, method: MethodDescriptor, reader: Json) -> Iterator[str]:
