@@ -121,6 +121,7 @@ class Documentation:
             "- [Refused scans](/docs/refusals): why a ticket was not admitted",
             "- [Reference](/docs/reference): every field of every call over JSON",
             "- [openapi.json](/openapi.json): the same for programs",
+            "- [Postman collection](/docs/partner.postman_collection.json) of what partners call",
             "- [llms.txt](/llms.txt): all pages as Markdown; each has one beside it, with `.md`",
         ]
         return "\n".join([*lines, ""])

@@ -292,7 +292,8 @@ def _java_value(field: FieldDescriptor, value: Any, indent: str) -> str:
     kind = field.message_type
     if kind is not None:
         if kind.name == "Timestamp":
-            return f'Timestamps.fromMillis(Instant.parse("{value}").toEpochMilli())'
+            seconds = f'Instant.parse("{value}").getEpochSecond()'
+            return f"Timestamp.newBuilder().setSeconds({seconds})"
         if kind.name == "FieldMask":
             return 'FieldMask.newBuilder().addPaths("display_name")'
         return _java_message(kind, value, indent)

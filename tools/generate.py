@@ -15,7 +15,8 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tools.documentation import documentation
-from tools.openapi import openapi
+from tools.openapi import Contract, openapi
+from tools.postman import postman
 from tools.python_client import write_python_client
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +47,13 @@ def generate(protos: Path, target: Path, python_client: Path) -> None:
     write_python_client(protos, contract, python_client)
     document = openapi(contract)
     pages = documentation(contract, ROOT / "docs" / "integrators")
-    for name, content in (("openapi", document), ("documentation", pages)):
+    collection = postman(Contract(contract), "OtaService")
+    kept = {
+        "openapi": document,
+        "documentation": pages,
+        "partner.postman_collection": collection,
+    }
+    for name, content in kept.items():
         text = json.dumps(content, ensure_ascii=False, indent=1)
         (target / "deeptravel" / f"{name}.json").write_text(text + "\n")
     described.unlink()

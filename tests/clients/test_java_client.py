@@ -16,7 +16,7 @@ from tests.support.server_process import ServerProcess
 PROJECT = Path(__file__).parents[2] / "clients" / "java"
 BUILD_SECONDS = 500
 UNRESOLVED = re.compile(r"Could not (?:resolve|transfer)|Cannot access .* in offline mode")
-TESTS = 18
+TESTS = 19
 """The least; fewer means that they were not found."""
 
 
@@ -63,6 +63,7 @@ def test_it_is_built_tested_and_run(served: ServerProcess) -> None:
 
     qr_texts = dict(re.findall(r"^QR (\S+) (\S+)$", printed, re.MULTILINE))
     assert len(qr_texts) == 5
+    assert re.search(r"^reserved [0-9a-f-]{36}$", printed, re.MULTILINE)
     assert re.findall(r"^listed (\S+)", printed, re.MULTILINE) == list(qr_texts)
     (sold,) = re.findall(r"^activated (\S+) order ORD-\S+$", printed, re.MULTILINE)
     assert re.search(r"^refused \S+ to be paid 29800$", printed, re.MULTILINE)

@@ -184,7 +184,13 @@ def test_every_reason_has_a_page_with_cause_and_cure() -> None:
 
 def test_every_link_leads_somewhere() -> None:
     pages = documentation()
-    known = {"/docs", "/docs/reference", "/openapi.json", "/llms.txt"}
+    known = {
+        "/docs/partner.postman_collection.json",
+        "/docs",
+        "/docs/reference",
+        "/openapi.json",
+        "/llms.txt",
+    }
     known |= {f"/docs/{name}" for name in PAGES} | {f"/docs/{name}.md" for name in PAGES}
     for name in PAGES:
         html = pages.html(name)

@@ -13,7 +13,6 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import functools
 import math
 import os
 import re
@@ -32,19 +31,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import (
-    HTMLResponse,
-    PlainTextResponse,
-    RedirectResponse,
     Response,
     StreamingResponse,
 )
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.calls import MAX_REQUEST_ID_LENGTH, Metadata
 from server.api.health import Report
-from server.api.http import openapi, protojson
-from server.api.http.documentation import INDEX, documentation, script
+from server.api.http import pages, protojson
 from server.api.http.failures import status_json
 from server.api.http.httprules import RAW_BODY, Binding, Routes, WrongVerbError
 from server.api.http.protojson import EnoughFaultsError, Faults
@@ -114,18 +108,10 @@ HTTP_STATUSES: dict[int, int] = {
 }
 """google.rpc.Code -> HTTP status, as google/rpc/code.proto gives it; all others are 500."""
 
-PAGES = frozenset({"/", "/docs", "/docs.md", "/healthz", "/llms.txt", "/openapi.json"})
-PAGES_BELOW = "/docs/"
 CLIENT_GONE = 499
 REFUSED_SCAN = 422
 ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self';"
-    " frame-ancestors 'none'"
-)
-PAGE_HEADERS = {"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"}
-MARKDOWN = "text/markdown"
 
 Admit = Callable[[str, Metadata, str], Awaitable[None]]
 """Path of a method, metadata of a call, and where its caller is."""
@@ -172,46 +158,8 @@ def gateway(
     Raises:
         ValueError: an annotation cannot be served.
     """
-    document = openapi.document()
-    page = functools.cache(lambda: openapi.page(orjson.loads(document)))  # when it is asked for
-
-    async def show_health(_request: Request) -> Response:
-        report = health()
-        return _json(report.content, report.http_status)
-
-    async def show_document(_request: Request) -> Response:
-        return Response(document, media_type="application/json")
-
-    async def show_reference(_request: Request) -> Response:
-        return HTMLResponse(page(), headers=PAGE_HEADERS)
-
-    async def show_page(request: Request) -> Response:
-        return _documented(request.path_params.get("name", INDEX))
-
-    async def show_markdown(_request: Request) -> Response:
-        return _documented(f"{INDEX}.md")
-
-    async def show_script(_request: Request) -> Response:
-        return Response(script(), media_type="text/javascript", headers=PAGE_HEADERS)
-
-    async def show_list(_request: Request) -> Response:
-        return PlainTextResponse(documentation().llms(), headers=PAGE_HEADERS)
-
-    async def show_root(_request: Request) -> Response:
-        return RedirectResponse("/docs")
-
-    pages = Starlette(
-        routes=[
-            Route("/", show_root),
-            Route("/docs", show_page),
-            Route("/docs.md", show_markdown),
-            Route("/docs/reference", show_reference),
-            Route("/docs/documentation.js", show_script),
-            Route("/docs/{name:path}", show_page),
-            Route("/llms.txt", show_list),
-            Route("/healthz", show_health),
-            Route("/openapi.json", show_document),
-        ],
+    shown = Starlette(
+        routes=pages.routes(health),
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_fault},
     )
     transcoder = _Transcoder(
@@ -219,23 +167,9 @@ def gateway(
     )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].rstrip("/") or "/"
-        is_page = path in PAGES or path.startswith(PAGES_BELOW)
-        await (pages if is_page else transcoder)(scope, receive, send)
+        await (shown if pages.is_page(scope["path"]) else transcoder)(scope, receive, send)
 
     return _for_browsers(application, origins) if origins else application
-
-
-def _documented(name: str) -> Response:
-    """A page, or with `.md` its Markdown. Raises HTTPException."""
-    pages = documentation()
-    if name.endswith(".md"):
-        text = pages.markdown(name.removesuffix(".md"))
-        if text is not None:
-            return PlainTextResponse(text, headers=PAGE_HEADERS, media_type=MARKDOWN)
-    elif (html := pages.html(name.rstrip("/"))) is not None:
-        return HTMLResponse(html, headers=PAGE_HEADERS)
-    raise HTTPException(404)
 
 
 def _for_browsers(application: ASGIApp, origins: Sequence[str]) -> ASGIApp:

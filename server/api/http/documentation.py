@@ -20,6 +20,7 @@ from markdown_it.token import Token
 from server.api.http.openapi import STYLE
 
 INDEX = "index"
+COLLECTION = "partner.postman_collection.json"
 SCRIPT = resources.files("server.api.http").joinpath("documentation.js")
 MORE_STYLE = """
 body > nav { font-size: 14px; margin-bottom: 1.5rem }
@@ -80,6 +81,11 @@ def documentation() -> Documentation:
     """As the contract was when the code was generated."""
     text = resources.files("deeptravel").joinpath("documentation.json").read_bytes()
     return Documentation(json.loads(text)["pages"])
+
+
+def collection() -> bytes:
+    """The calls of partners for Postman."""
+    return resources.files("deeptravel").joinpath(COLLECTION).read_bytes()
 
 
 def script() -> bytes:

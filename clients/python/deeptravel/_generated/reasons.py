@@ -206,11 +206,13 @@ class Reason(StrEnum):
     ARCHIVED (the distributor is, so nothing new goes through it), CIRCLE (the parent is below it),
     TOO_DEEP (a line of more than 8 levels), COMMISSION_TOO_HIGH (a line whose commissions are more
     than 10,000 basis points together), TOO_MANY (10,000 distributors) and ACTIVE_BELOW (archive
-    those below it first). Metadata: `distributor_id`, `why`.
+    those below it first). Metadata: `distributor_id`, `why`. Remedy: read the tree of distributors;
+    `why` says what of it to change first.
     """
     VERSION_MISMATCH = "VERSION_MISMATCH"
     """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
-    Metadata: `resource`, `name`, `version`.
+    Metadata: `resource`, `name`, `version`. Remedy: read it again, and send the change with the
+    version that was read.
     """
     ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
     """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that

@@ -219,11 +219,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ARCHIVED (the distributor is, so nothing new goes through it), CIRCLE (the parent is below it),
     TOO_DEEP (a line of more than 8 levels), COMMISSION_TOO_HIGH (a line whose commissions are more
     than 10,000 basis points together), TOO_MANY (10,000 distributors) and ACTIVE_BELOW (archive
-    those below it first). Metadata: `distributor_id`, `why`.
+    those below it first). Metadata: `distributor_id`, `why`. Remedy: read the tree of
+    distributors; `why` says what of it to change first.
     """
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 51
-    """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
-    Metadata: `resource`, `name`, `version`.
+    """FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide
+    anew. Metadata: `resource`, `name`, `version`. Remedy: read it again, and send the change with
+    the version that was read.
     """
     ERROR_REASON_ENDPOINT_LIMIT: _ErrorReason.ValueType  # 52
     """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that is
@@ -433,11 +435,13 @@ ERROR_REASON_DISTRIBUTOR_REFUSED: ErrorReason.ValueType  # 50
 ARCHIVED (the distributor is, so nothing new goes through it), CIRCLE (the parent is below it),
 TOO_DEEP (a line of more than 8 levels), COMMISSION_TOO_HIGH (a line whose commissions are more
 than 10,000 basis points together), TOO_MANY (10,000 distributors) and ACTIVE_BELOW (archive
-those below it first). Metadata: `distributor_id`, `why`.
+those below it first). Metadata: `distributor_id`, `why`. Remedy: read the tree of
+distributors; `why` says what of it to change first.
 """
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 51
-"""FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide anew.
-Metadata: `resource`, `name`, `version`.
+"""FAILED_PRECONDITION. It was changed since that version was read: read it again, and decide
+anew. Metadata: `resource`, `name`, `version`. Remedy: read it again, and send the change with
+the version that was read.
 """
 ERROR_REASON_ENDPOINT_LIMIT: ErrorReason.ValueType  # 52
 """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that is

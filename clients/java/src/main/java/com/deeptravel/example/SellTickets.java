@@ -11,6 +11,8 @@ import com.deeptravel.ota.v1.BulkGenerateTicketsResponse;
 import com.deeptravel.ota.v1.ListTicketsRequest;
 import com.deeptravel.ota.v1.ListTicketsResponse;
 import com.deeptravel.ota.v1.OtaServiceGrpc;
+import com.deeptravel.ota.v1.Reservation;
+import com.deeptravel.ota.v1.ReserveInventoryRequest;
 import com.deeptravel.ota.v1.StreamBatchTicketsRequest;
 import com.deeptravel.ota.v1.StreamBatchTicketsResponse;
 import com.deeptravel.tickets.v1.CustomerInfo;
@@ -18,7 +20,10 @@ import com.deeptravel.tickets.v1.CustomerType;
 import com.deeptravel.tickets.v1.PaymentProof;
 import com.deeptravel.tickets.v1.Ticket;
 
-/** A partner: makes a batch, reads its QR texts, activates the tickets that were sold, lists them. */
+/**
+ * A partner: reserves stock, makes a batch of it, reads its QR texts, activates the tickets that were
+ * sold, lists them.
+ */
 public final class SellTickets {
   private static final int PRODUCT_ID = 106;
   private static final int QUANTITY = 5;
@@ -33,6 +38,16 @@ public final class SellTickets {
    */
   public static void main(String[] args) {
     try (DeepTravel client = DeepTravel.at(args[0]).apiKey(args[1]).plaintext().open()) {
+      Reservation reservation =
+          client
+              .call(
+                  OtaServiceGrpc.getReserveInventoryMethod(),
+                  ReserveInventoryRequest.newBuilder()
+                      .setProductId(PRODUCT_ID)
+                      .setQuantity(QUANTITY)
+                      .build())
+              .getReservation();
+      System.out.println("reserved " + reservation.getReservationId());
       BulkGenerateTicketsResponse batch =
           client.call(
               OtaServiceGrpc.getBulkGenerateTicketsMethod(),
@@ -40,6 +55,7 @@ public final class SellTickets {
                   .setProductId(PRODUCT_ID)
                   .setQuantity(QUANTITY)
                   .setDistributorId("JAVA")
+                  .setReservationId(reservation.getReservationId())
                   .build());
       System.out.println("batch " + batch.getBatchId() + ": " + batch.getQuantity());
       printQrTexts(client, batch.getBatchId());
