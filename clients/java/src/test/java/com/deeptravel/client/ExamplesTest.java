@@ -64,6 +64,8 @@ class ExamplesTest {
         "import com.deeptravel.client.DeepTravel;\n"
             + ("import com.deeptravel." + noun + ".v1.*;\n")
             + "import com.deeptravel.tickets.v1.*;\n"
+            + (noun.equals("admin") ? "import com.deeptravel.ticketing.v1.RefundState;\n" : "")
+            + "import com.google.api.HttpBody;\n"
             + "import com.google.protobuf.*;\n"
             + "import java.time.Instant;\n"
             + ("final class " + name + " {\n  static void run(DeepTravel client) {\n")
