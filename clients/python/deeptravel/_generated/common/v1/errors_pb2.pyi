@@ -28,191 +28,238 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no
     request of the method. Details: google.rpc.BadRequest with one violation for each field, as
     many as fit into trailers that every client takes; if some do not, the ErrorInfo says how many
-    as `violations_left_out`. The check of a request ends at its 50th.
+    as `violations_left_out`. The check of a request ends at its 50th. Remedy: mend the fields that
+    are named; a repeat as it is fails again.
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first
-    page again.
+    page again. Remedy: begin again without a page token, and leave filters as they are from page
+    to page.
     """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 3
-    """UNAUTHENTICATED. No credentials, or they are unknown, expired or revoked."""
+    """UNAUTHENTICATED. No credentials, or they are unknown, expired or revoked. Remedy: log in again,
+    or refresh the access token; a partner asks for a new key.
+    """
     ERROR_REASON_LOGIN_FAILED: _ErrorReason.ValueType  # 4
-    """UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's."""
+    """UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's. Remedy:
+    check name, password and terminal; do not repeat it unattended.
+    """
     ERROR_REASON_LOGIN_LOCKED: _ErrorReason.ValueType  # 5
     """RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or
     from this address under whatever names; RetryInfo says when to try again. From elsewhere the
-    name is not locked.
+    name is not locked. Remedy: wait as RetryInfo says, then log in with the right password.
     """
     ERROR_REASON_ROLE_NOT_ALLOWED: _ErrorReason.ValueType  # 6
-    """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`."""
+    """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`.
+    Remedy: call with the credentials of a caller that `allowed` names.
+    """
     ERROR_REASON_ADDRESS_NOT_ALLOWED: _ErrorReason.ValueType  # 7
-    """PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`."""
+    """PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`.
+    Remedy: call from an address that is on the key's list, or have yours added to it.
+    """
     ERROR_REASON_TERMINAL_MISMATCH: _ErrorReason.ValueType  # 8
     """PERMISSION_DENIED. The terminal in the request is not the one the access token is bound to.
-    Metadata: `terminal_device_id`.
+    Metadata: `terminal_device_id`. Remedy: leave the terminal out of the request, or log in at
+    that terminal.
     """
     ERROR_REASON_SESSION_NOT_OPEN: _ErrorReason.ValueType  # 9
     """FAILED_PRECONDITION. The validator session is unknown, closed, or of another operator or
-    terminal.
+    terminal. Remedy: open a validator session, and scan with its code.
     """
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 10
     """NOT_FOUND. What the request names does not exist, or is not the caller's to see. Metadata:
-    `resource`, `name`.
+    `resource`, `name`. Remedy: check the name; what belongs to others is not found either.
     """
     ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 11
-    """ALREADY_EXISTS. There is one with this name already. Metadata: `resource`, `name`."""
+    """ALREADY_EXISTS. There is one with this name already. Metadata: `resource`, `name`. Remedy: read
+    the one that is there, or choose another name.
+    """
     ERROR_REASON_IDEMPOTENCY_MISMATCH: _ErrorReason.ValueType  # 12
     """ALREADY_EXISTS. The request_id was used before with other content. Use a new one for a new
-    request.
+    request. Remedy: for a new request make a new id; for a repeat send what was sent first.
     """
     ERROR_REASON_SOLD_OUT: _ErrorReason.ValueType  # 13
     """FAILED_PRECONDITION. Not enough stock in the caller's allotment. Metadata: `product_id`,
-    `requested`, `available`.
+    `requested`, `available`. Remedy: ask for `available` or fewer, or have an administrator raise
+    the allotment.
     """
     ERROR_REASON_PRODUCT_NOT_ON_SALE: _ErrorReason.ValueType  # 14
     """FAILED_PRECONDITION. The product is archived or has no allotment for the caller. Metadata:
-    `product_id`.
+    `product_id`. Remedy: take a product that GetInventory lists, or ask for an allotment of this
+    one.
     """
     ERROR_REASON_TICKET_STATE_REFUSES: _ErrorReason.ValueType  # 15
     """FAILED_PRECONDITION. The ticket's state does not allow the move. Metadata: `ticket_code`,
-    `status`.
+    `status`. Remedy: read the ticket; if it is already as you want it, nothing is left to do.
     """
     ERROR_REASON_STOCK_IN_USE: _ErrorReason.ValueType  # 16
     """FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`,
-    `sold`, `total`.
+    `sold`, `total`. Remedy: set the total to `held` + `sold` or more.
     """
     ERROR_REASON_REVERSAL_REFUSED: _ErrorReason.ValueType  # 17
     """FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the
     window, or of a shared ticket whose travellers have all given theirs back. Metadata:
-    `redemption_id`.
+    `redemption_id`. Remedy: read the redemptions of the ticket; a reversal after the window needs
+    an administrator.
     """
     ERROR_REASON_REVOKED: _ErrorReason.ValueType  # 18
     """FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`,
-    `name`.
+    `name`. Remedy: use another one; what is revoked does not come back.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 19
     """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try
-    again.
+    again. Remedy: wait as RetryInfo says, then repeat; fetch by stream or larger pages, or ask for
+    a higher limit.
     """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 20
     """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
     address, or as many of this partner's wait for their turn as may; RetryInfo says when to try
-    again.
+    again. Remedy: wait as RetryInfo says, then repeat.
     """
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 21
     """ABORTED. A race was lost again after bounded retries, or another call held a row that this one
     needs for too long: a quarter of a second for scans and orders, some seconds for all else. The
-    call did nothing and may be repeated with the same request_id: RetryInfo says when.
+    call did nothing and may be repeated with the same request_id: RetryInfo says when. Remedy:
+    wait as RetryInfo says, then repeat with the same request_id.
     """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 22
     """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the
     moment (a failover). The message says whether it is unknown what became of the call. Repeat
-    with the same request_id: what was done is not done again; RetryInfo says when.
+    with the same request_id: what was done is not done again; RetryInfo says when. Remedy: wait as
+    RetryInfo says, then repeat with the same request_id.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 23
-    """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
+    """UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when. Remedy:
+    repeat with the same request_id; a load balancer leads to another server.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 24
-    """INTERNAL. A fault of the server; the log has the details under the request id."""
+    """INTERNAL. A fault of the server; the log has the details under the request id. Remedy: repeat
+    once with the same request_id; if it stays, report the request id of the answer.
+    """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 25
     """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's
     request did not come in time (20 seconds, if the server's settings say nothing else): then
-    nothing was done.
+    nothing was done. Remedy: repeat with the same request_id and more time.
     """
     ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 26
     """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
-    Metadata: `username`.
+    Metadata: `username`. Remedy: create another administrator first.
     """
     ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 27
     """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
-    RetryInfo says when.
+    RetryInfo says when. Remedy: wait as RetryInfo says, then repeat; what was begun goes on by
+    itself.
     """
     ERROR_REASON_PAYMENTS_NOT_CONFIGURED: _ErrorReason.ValueType  # 28
-    """FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant."""
+    """FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant. Remedy: an
+    administrator sets the merchant; see the settings of WeChat.
+    """
     ERROR_REASON_PAYMENT_REFUSED: _ErrorReason.ValueType  # 29
-    """FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
+    """FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`. Remedy: read
+    `code`; begin another payment, or cancel the order.
+    """
     ERROR_REASON_NOTICE_REFUSED: _ErrorReason.ValueType  # 30
-    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from, or
-    not within the last five minutes.
+    """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from,
+    or not within the last five minutes. Remedy: only WeChat Pay calls this; check the merchant's
+    keys and the clock.
     """
     ERROR_REASON_OFFER_NOT_AVAILABLE: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
-    prefix. Metadata: `offer_id`, `why`.
+    prefix. Metadata: `offer_id`, `why`. Remedy: search again and take another offer.
     """
     ERROR_REASON_PRICE_CHANGED: _ErrorReason.ValueType  # 32
     """FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`,
-    `total_minor`, `currency_code`.
+    `total_minor`, `currency_code`. Remedy: show the new price, and order again with its quote.
     """
     ERROR_REASON_PROMOTION_NOT_APPLICABLE: _ErrorReason.ValueType  # 33
     """FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or
-    by this traveller. Metadata: `promotion_code`, `why`.
+    by this traveller. Metadata: `promotion_code`, `why`. Remedy: order without the code, or with
+    another; `why` says what is missing.
     """
     ERROR_REASON_TOO_MANY_FOR_TRAVELLER: _ErrorReason.ValueType  # 34
     """FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in
     all its classes together, or of the product on that day of use. What is cancelled, refunded or
-    changed no longer counts. Metadata: `offer_id`, `limit`, `held`, `requested`.
+    changed no longer counts. Metadata: `offer_id`, `limit`, `held`, `requested`. Remedy: ask for
+    no more than `limit` - `held`.
     """
     ERROR_REASON_DUPLICATE_PASSENGER: _ErrorReason.ValueType  # 35
     """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already.
-    Metadata: `offer_id`, `passenger_index`.
+    Metadata: `offer_id`, `passenger_index`. Remedy: leave out the passenger that `passenger_index`
+    names.
     """
     ERROR_REASON_ORDER_STATE_REFUSES: _ErrorReason.ValueType  # 36
-    """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
+    """FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`.
+    Remedy: read the order; its state says what can still be done.
+    """
     ERROR_REASON_REFUND_REFUSED: _ErrorReason.ValueType  # 37
     """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`
     (NOT_ACTIVE, BLOCKED, REDEEMED, EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED,
     NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed when a refund would have given
     nothing); `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
+    Remedy: `why` and `deadline_time` say what stands against it; offer a change if that is open.
     """
     ERROR_REASON_CHANGE_REFUSED: _ErrorReason.ValueType  # 38
     """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`;
-    `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
+    `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late. Remedy:
+    `why` and `deadline_time` say what stands against it; offer a refund if that is open.
     """
     ERROR_REASON_QUOTE_INVALID: _ErrorReason.ValueType  # 39
-    """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
+    """FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another.
+    Remedy: ask for another quote and confirm that.
+    """
     ERROR_REASON_PAYMENT_MISMATCH: _ErrorReason.ValueType  # 40
     """FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or
     of all tickets of a batch (then the code is empty), asks for; nothing was activated. Metadata:
     `ticket_code`, `expected_minor`, `expected_currency_code`, `paid_minor`, `paid_currency_code`.
+    Remedy: compare with `expected_minor` and `expected_currency_code`; send the proof of what was
+    to be paid.
     """
     ERROR_REASON_DEPARTURE_CANCELLED: _ErrorReason.ValueType  # 41
     """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for
-    it, nor is it moved or run after all. Metadata: `departure_id`.
+    it, nor is it moved or run after all. Metadata: `departure_id`. Remedy: choose another
+    departure; sold tickets are refunded by themselves.
     """
     ERROR_REASON_OVERLAPPING_JOURNEY: _ErrorReason.ValueType  # 42
     """FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is
-    under way. Metadata: `offer_id`, `passenger_index`.
+    under way. Metadata: `offer_id`, `passenger_index`. Remedy: choose another departure for this
+    passenger.
     """
     ERROR_REASON_PASSENGER_NOT_ALLOWED: _ErrorReason.ValueType  # 43
     """FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says
     which. COMPANION_REQUIRED: customers of this type travel only with an adult, senior or student.
     AGE_LIMIT: the fare is for other ages on the day of travel than the document tells; also `age`,
     `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`, `customer_type`,
-    `age`, `min_age`, `max_age`.
+    `age`, `min_age`, `max_age`. Remedy: follow the `rule`: add an adult, or choose the fare of the
+    passenger's age.
     """
     ERROR_REASON_RANGE_TOO_LARGE: _ErrorReason.ValueType  # 44
     """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
-    time or name more filters. Repeated as it is it fails again.
+    time or name more filters. Repeated as it is it fails again. Remedy: narrow the time span, or
+    name more filters.
     """
     ERROR_REASON_EVENTS_REMOVED: _ErrorReason.ValueType  # 45
-    """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
-    anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+    """FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the
+    tickets anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+    Remedy: read the tickets anew, then go on after the oldest cursor.
     """
     ERROR_REASON_RESERVATION_EXPIRED: _ErrorReason.ValueType  # 46
     """FAILED_PRECONDITION. The reservation's time is over: nothing is made or activated of it any
     more; its stock has returned, or does so within seconds. Reserve again. Metadata:
-    `reservation_id`, `expire_time` (ISO 8601).
+    `reservation_id`, `expire_time` (ISO 8601). Remedy: reserve again.
     """
     ERROR_REASON_RESERVATION_STATE_REFUSES: _ErrorReason.ValueType  # 47
     """FAILED_PRECONDITION. The reservation is COMPLETED or RELEASED: it holds no stock. Metadata:
-    `reservation_id`, `status`.
+    `reservation_id`, `status`. Remedy: read the reservation; reserve again if you need more.
     """
     ERROR_REASON_RESERVATION_USED_UP: _ErrorReason.ValueType  # 48
     """FAILED_PRECONDITION. There are tickets of nearly all that was reserved; so many more are not
-    left of it. Metadata: `reservation_id`, `requested`, `available`.
+    left of it. Metadata: `reservation_id`, `requested`, `available`. Remedy: ask for `available`
+    or fewer, and reserve the rest anew.
     """
     ERROR_REASON_RESERVATION_TOO_LONG: _ErrorReason.ValueType  # 49
     """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until
-    its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
+    its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601). Remedy: extend
+    it to `max_expire_time` or before.
     """
     ERROR_REASON_DISTRIBUTOR_REFUSED: _ErrorReason.ValueType  # 50
     """FAILED_PRECONDITION. The partner's tree of distributors does not allow it; `why` is one of
@@ -228,8 +275,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the version that was read.
     """
     ERROR_REASON_ENDPOINT_LIMIT: _ErrorReason.ValueType  # 52
-    """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that is
-    not used. Metadata: `limit`.
+    """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that
+    is not used. Metadata: `limit`. Remedy: delete an endpoint that is not used.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -244,191 +291,238 @@ ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT. A field is missing, of the wrong form or out of range, or the bytes are no
 request of the method. Details: google.rpc.BadRequest with one violation for each field, as
 many as fit into trailers that every client takes; if some do not, the ErrorInfo says how many
-as `violations_left_out`. The check of a request ends at its 50th.
+as `violations_left_out`. The check of a request ends at its 50th. Remedy: mend the fields that
+are named; a repeat as it is fails again.
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The page token is broken, or belongs to another filter. Ask for the first
-page again.
+page again. Remedy: begin again without a page token, and leave filters as they are from page
+to page.
 """
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 3
-"""UNAUTHENTICATED. No credentials, or they are unknown, expired or revoked."""
+"""UNAUTHENTICATED. No credentials, or they are unknown, expired or revoked. Remedy: log in again,
+or refresh the access token; a partner asks for a new key.
+"""
 ERROR_REASON_LOGIN_FAILED: ErrorReason.ValueType  # 4
-"""UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's."""
+"""UNAUTHENTICATED. Wrong user name or password, or a terminal that is not the operator's. Remedy:
+check name, password and terminal; do not repeat it unattended.
+"""
 ERROR_REASON_LOGIN_LOCKED: ErrorReason.ValueType  # 5
 """RESOURCE_EXHAUSTED. Too many failed log-ins under this name from this terminal and address, or
 from this address under whatever names; RetryInfo says when to try again. From elsewhere the
-name is not locked.
+name is not locked. Remedy: wait as RetryInfo says, then log in with the right password.
 """
 ERROR_REASON_ROLE_NOT_ALLOWED: ErrorReason.ValueType  # 6
-"""PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`."""
+"""PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`.
+Remedy: call with the credentials of a caller that `allowed` names.
+"""
 ERROR_REASON_ADDRESS_NOT_ALLOWED: ErrorReason.ValueType  # 7
-"""PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`."""
+"""PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`.
+Remedy: call from an address that is on the key's list, or have yours added to it.
+"""
 ERROR_REASON_TERMINAL_MISMATCH: ErrorReason.ValueType  # 8
 """PERMISSION_DENIED. The terminal in the request is not the one the access token is bound to.
-Metadata: `terminal_device_id`.
+Metadata: `terminal_device_id`. Remedy: leave the terminal out of the request, or log in at
+that terminal.
 """
 ERROR_REASON_SESSION_NOT_OPEN: ErrorReason.ValueType  # 9
 """FAILED_PRECONDITION. The validator session is unknown, closed, or of another operator or
-terminal.
+terminal. Remedy: open a validator session, and scan with its code.
 """
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 10
 """NOT_FOUND. What the request names does not exist, or is not the caller's to see. Metadata:
-`resource`, `name`.
+`resource`, `name`. Remedy: check the name; what belongs to others is not found either.
 """
 ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 11
-"""ALREADY_EXISTS. There is one with this name already. Metadata: `resource`, `name`."""
+"""ALREADY_EXISTS. There is one with this name already. Metadata: `resource`, `name`. Remedy: read
+the one that is there, or choose another name.
+"""
 ERROR_REASON_IDEMPOTENCY_MISMATCH: ErrorReason.ValueType  # 12
 """ALREADY_EXISTS. The request_id was used before with other content. Use a new one for a new
-request.
+request. Remedy: for a new request make a new id; for a repeat send what was sent first.
 """
 ERROR_REASON_SOLD_OUT: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION. Not enough stock in the caller's allotment. Metadata: `product_id`,
-`requested`, `available`.
+`requested`, `available`. Remedy: ask for `available` or fewer, or have an administrator raise
+the allotment.
 """
 ERROR_REASON_PRODUCT_NOT_ON_SALE: ErrorReason.ValueType  # 14
 """FAILED_PRECONDITION. The product is archived or has no allotment for the caller. Metadata:
-`product_id`.
+`product_id`. Remedy: take a product that GetInventory lists, or ask for an allotment of this
+one.
 """
 ERROR_REASON_TICKET_STATE_REFUSES: ErrorReason.ValueType  # 15
 """FAILED_PRECONDITION. The ticket's state does not allow the move. Metadata: `ticket_code`,
-`status`.
+`status`. Remedy: read the ticket; if it is already as you want it, nothing is left to do.
 """
 ERROR_REASON_STOCK_IN_USE: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION. The stock total cannot go below what is held and sold. Metadata: `held`,
-`sold`, `total`.
+`sold`, `total`. Remedy: set the total to `held` + `sold` or more.
 """
 ERROR_REASON_REVERSAL_REFUSED: ErrorReason.ValueType  # 17
 """FAILED_PRECONDITION. The redemption cannot be reversed: refused, reversed before, outside the
 window, or of a shared ticket whose travellers have all given theirs back. Metadata:
-`redemption_id`.
+`redemption_id`. Remedy: read the redemptions of the ticket; a reversal after the window needs
+an administrator.
 """
 ERROR_REASON_REVOKED: ErrorReason.ValueType  # 18
 """FAILED_PRECONDITION. The resource is revoked, or belongs to one that is. Metadata: `resource`,
-`name`.
+`name`. Remedy: use another one; what is revoked does not come back.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 19
 """RESOURCE_EXHAUSTED. The caller's requests a minute are used up; RetryInfo says when to try
-again.
+again. Remedy: wait as RetryInfo says, then repeat; fetch by stream or larger pages, or ask for
+a higher limit.
 """
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 20
 """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, in all or from this
 address, or as many of this partner's wait for their turn as may; RetryInfo says when to try
-again.
+again. Remedy: wait as RetryInfo says, then repeat.
 """
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 21
 """ABORTED. A race was lost again after bounded retries, or another call held a row that this one
 needs for too long: a quarter of a second for scans and orders, some seconds for all else. The
-call did nothing and may be repeated with the same request_id: RetryInfo says when.
+call did nothing and may be repeated with the same request_id: RetryInfo says when. Remedy:
+wait as RetryInfo says, then repeat with the same request_id.
 """
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 22
 """UNAVAILABLE. The database cannot be reached, did not answer in time, or takes no writes at the
 moment (a failover). The message says whether it is unknown what became of the call. Repeat
-with the same request_id: what was done is not done again; RetryInfo says when.
+with the same request_id: what was done is not done again; RetryInfo says when. Remedy: wait as
+RetryInfo says, then repeat with the same request_id.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 23
-"""UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when."""
+"""UNAVAILABLE. The server is stopping; call another, or again: RetryInfo says when. Remedy:
+repeat with the same request_id; a load balancer leads to another server.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
-"""INTERNAL. A fault of the server; the log has the details under the request id."""
+"""INTERNAL. A fault of the server; the log has the details under the request id. Remedy: repeat
+once with the same request_id; if it stays, report the request id of the answer.
+"""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 25
 """DEADLINE_EXCEEDED. The caller's deadline passed before the answer was ready, or the call's
 request did not come in time (20 seconds, if the server's settings say nothing else): then
-nothing was done.
+nothing was done. Remedy: repeat with the same request_id and more time.
 """
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
-Metadata: `username`.
+Metadata: `username`. Remedy: create another administrator first.
 """
 ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 27
 """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
-RetryInfo says when.
+RetryInfo says when. Remedy: wait as RetryInfo says, then repeat; what was begun goes on by
+itself.
 """
 ERROR_REASON_PAYMENTS_NOT_CONFIGURED: ErrorReason.ValueType  # 28
-"""FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant."""
+"""FAILED_PRECONDITION. The server has no settings of a WeChat Pay merchant. Remedy: an
+administrator sets the merchant; see the settings of WeChat.
+"""
 ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 29
-"""FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`."""
+"""FAILED_PRECONDITION. WeChat refuses the payment. Metadata: `order_id`, `code`. Remedy: read
+`code`; begin another payment, or cancel the order.
+"""
 ERROR_REASON_NOTICE_REFUSED: ErrorReason.ValueType  # 30
-"""UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from, or
-not within the last five minutes.
+"""UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from,
+or not within the last five minutes. Remedy: only WeChat Pay calls this; check the merchant's
+keys and the clock.
 """
 ERROR_REASON_OFFER_NOT_AVAILABLE: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
-prefix. Metadata: `offer_id`, `why`.
+prefix. Metadata: `offer_id`, `why`. Remedy: search again and take another offer.
 """
 ERROR_REASON_PRICE_CHANGED: ErrorReason.ValueType  # 32
 """FAILED_PRECONDITION. The price is another than the quoted one. Metadata: `quoted_minor`,
-`total_minor`, `currency_code`.
+`total_minor`, `currency_code`. Remedy: show the new price, and order again with its quote.
 """
 ERROR_REASON_PROMOTION_NOT_APPLICABLE: ErrorReason.ValueType  # 33
 """FAILED_PRECONDITION. The promotion code is unknown, does not apply, or is used up: by all, or
-by this traveller. Metadata: `promotion_code`, `why`.
+by this traveller. Metadata: `promotion_code`, `why`. Remedy: order without the code, or with
+another; `why` says what is missing.
 """
 ERROR_REASON_TOO_MANY_FOR_TRAVELLER: ErrorReason.ValueType  # 34
 """FAILED_PRECONDITION. More tickets than one traveller may hold and have for the departure, in
 all its classes together, or of the product on that day of use. What is cancelled, refunded or
-changed no longer counts. Metadata: `offer_id`, `limit`, `held`, `requested`.
+changed no longer counts. Metadata: `offer_id`, `limit`, `held`, `requested`. Remedy: ask for
+no more than `limit` - `held`.
 """
 ERROR_REASON_DUPLICATE_PASSENGER: ErrorReason.ValueType  # 35
 """FAILED_PRECONDITION. Somebody is in the party twice, or has a seat on this departure already.
-Metadata: `offer_id`, `passenger_index`.
+Metadata: `offer_id`, `passenger_index`. Remedy: leave out the passenger that `passenger_index`
+names.
 """
 ERROR_REASON_ORDER_STATE_REFUSES: ErrorReason.ValueType  # 36
-"""FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`."""
+"""FAILED_PRECONDITION. The order's state does not allow the move. Metadata: `order_id`, `state`.
+Remedy: read the order; its state says what can still be done.
+"""
 ERROR_REASON_REFUND_REFUSED: ErrorReason.ValueType  # 37
 """FAILED_PRECONDITION. The ticket cannot be given back. Metadata: `ticket_code`, `why`
 (NOT_ACTIVE, BLOCKED, REDEEMED, EXPIRED, VOIDED, REFUNDING, REFUNDED, CHANGING, CHANGED,
 NOT_REFUNDABLE, TOO_LATE; CHANGED_TOO_LATE: it was changed when a refund would have given
 nothing); `deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
+Remedy: `why` and `deadline_time` say what stands against it; offer a change if that is open.
 """
 ERROR_REASON_CHANGE_REFUSED: ErrorReason.ValueType  # 38
 """FAILED_PRECONDITION. The ticket cannot be changed. Metadata: `ticket_code`, `why`;
-`deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late.
+`deadline_time` (ISO 8601, by the clock of the ticket's city) where it is too late. Remedy:
+`why` and `deadline_time` say what stands against it; offer a refund if that is open.
 """
 ERROR_REASON_QUOTE_INVALID: ErrorReason.ValueType  # 39
-"""FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another."""
+"""FAILED_PRECONDITION. The quote is not ours, is expired, or holds no more; ask for another.
+Remedy: ask for another quote and confirm that.
+"""
 ERROR_REASON_PAYMENT_MISMATCH: ErrorReason.ValueType  # 40
 """FAILED_PRECONDITION. A partner's payment proof is not what the price snapshot of the ticket, or
 of all tickets of a batch (then the code is empty), asks for; nothing was activated. Metadata:
 `ticket_code`, `expected_minor`, `expected_currency_code`, `paid_minor`, `paid_currency_code`.
+Remedy: compare with `expected_minor` and `expected_currency_code`; send the proof of what was
+to be paid.
 """
 ERROR_REASON_DEPARTURE_CANCELLED: ErrorReason.ValueType  # 41
 """FAILED_PRECONDITION. The operator has cancelled the departure, for good: nothing is paid for
-it, nor is it moved or run after all. Metadata: `departure_id`.
+it, nor is it moved or run after all. Metadata: `departure_id`. Remedy: choose another
+departure; sold tickets are refunded by themselves.
 """
 ERROR_REASON_OVERLAPPING_JOURNEY: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION. The document is on another departure, held or sold, while this one is
-under way. Metadata: `offer_id`, `passenger_index`.
+under way. Metadata: `offer_id`, `passenger_index`. Remedy: choose another departure for this
+passenger.
 """
 ERROR_REASON_PASSENGER_NOT_ALLOWED: ErrorReason.ValueType  # 43
 """FAILED_PRECONDITION. A rule of the product keeps the passenger from travelling so; `rule` says
 which. COMPANION_REQUIRED: customers of this type travel only with an adult, senior or student.
 AGE_LIMIT: the fare is for other ages on the day of travel than the document tells; also `age`,
 `min_age` and `max_age`. Metadata: `offer_id`, `passenger_index`, `rule`, `customer_type`,
-`age`, `min_age`, `max_age`.
+`age`, `min_age`, `max_age`. Remedy: follow the `rule`: add an adult, or choose the fare of the
+passenger's age.
 """
 ERROR_REASON_RANGE_TOO_LARGE: ErrorReason.ValueType  # 44
 """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
-time or name more filters. Repeated as it is it fails again.
+time or name more filters. Repeated as it is it fails again. Remedy: narrow the time span, or
+name more filters.
 """
 ERROR_REASON_EVENTS_REMOVED: ErrorReason.ValueType  # 45
-"""FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the tickets
-anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+"""FAILED_PRECONDITION. Some of the events after the cursor are not kept any more; read the
+tickets anew, then go on after `oldest_cursor`. Metadata: `after_cursor`, `oldest_cursor`.
+Remedy: read the tickets anew, then go on after the oldest cursor.
 """
 ERROR_REASON_RESERVATION_EXPIRED: ErrorReason.ValueType  # 46
 """FAILED_PRECONDITION. The reservation's time is over: nothing is made or activated of it any
 more; its stock has returned, or does so within seconds. Reserve again. Metadata:
-`reservation_id`, `expire_time` (ISO 8601).
+`reservation_id`, `expire_time` (ISO 8601). Remedy: reserve again.
 """
 ERROR_REASON_RESERVATION_STATE_REFUSES: ErrorReason.ValueType  # 47
 """FAILED_PRECONDITION. The reservation is COMPLETED or RELEASED: it holds no stock. Metadata:
-`reservation_id`, `status`.
+`reservation_id`, `status`. Remedy: read the reservation; reserve again if you need more.
 """
 ERROR_REASON_RESERVATION_USED_UP: ErrorReason.ValueType  # 48
 """FAILED_PRECONDITION. There are tickets of nearly all that was reserved; so many more are not
-left of it. Metadata: `reservation_id`, `requested`, `available`.
+left of it. Metadata: `reservation_id`, `requested`, `available`. Remedy: ask for `available`
+or fewer, and reserve the rest anew.
 """
 ERROR_REASON_RESERVATION_TOO_LONG: ErrorReason.ValueType  # 49
 """FAILED_PRECONDITION. The reservation would last longer than the channel's may, or than until
-its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601).
+its departure leaves or its day is over. Metadata: `max_expire_time` (ISO 8601). Remedy: extend
+it to `max_expire_time` or before.
 """
 ERROR_REASON_DISTRIBUTOR_REFUSED: ErrorReason.ValueType  # 50
 """FAILED_PRECONDITION. The partner's tree of distributors does not allow it; `why` is one of
@@ -444,7 +538,7 @@ anew. Metadata: `resource`, `name`, `version`. Remedy: read it again, and send t
 the version that was read.
 """
 ERROR_REASON_ENDPOINT_LIMIT: ErrorReason.ValueType  # 52
-"""FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that is
-not used. Metadata: `limit`.
+"""FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that
+is not used. Metadata: `limit`. Remedy: delete an endpoint that is not used.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
