@@ -7,8 +7,8 @@ Python here, so that calls a second are as much its figure (`tools.bench.pairs` 
 
 Prints a table and writes build/bench.json; with `--docs` the table in docs/benchmarks.md too.
 Figures of one kind are measured in turn, `--rounds` times, and the median is given: shared machines
-are noisy, so the ratios are what counts. `--only` measures one part; large batches are measured
-that way alone.
+are noisy, so the ratios are what counts. `--only` measures one part; large batches
+and reserving are measured that way alone.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.bench import large_batches, paying, redemption, searching, travelling
+from tools.bench import large_batches, paying, redemption, reserving, searching, travelling
 from tools.bench.figures import Figures, Ratio
 from tools.bench.metering import Noise, postmaster
 from tools.dev.embedded.services import EmbeddedServices
@@ -37,11 +37,18 @@ PARTS = {
     "travelling": travelling.measure,
     "paying": paying.measure,
     "large batches": large_batches.measure,
+    "reserving": reserving.measure,
 }
-UNASKED = ("large batches",)
+UNASKED = ("large batches", "reserving")
 """Parts that are measured only where they are asked for."""
 RATIOS = redemption.RATIOS | searching.RATIOS
-TARGETS = redemption.TARGETS | travelling.TARGETS | paying.TARGETS | large_batches.TARGETS
+TARGETS = (
+    redemption.TARGETS
+    | travelling.TARGETS
+    | paying.TARGETS
+    | large_batches.TARGETS
+    | reserving.TARGETS
+)
 SIGNS = {">=": "≥", "<=": "≤"}
 
 

@@ -63,7 +63,8 @@ Latencies = dict[str, list[float]]
 _numbers = itertools.count(1)
 
 
-def _request_id() -> str:
+def request_id() -> str:
+    """One that was not used before."""
     return f"bench-{next(_numbers)}"
 
 
@@ -93,13 +94,13 @@ class Callers:
         """Makes tickets to activate and to scan, which is not measured."""
         while len(self._codes) < 8_000:
             request = ota_service_pb2.BulkGenerateTicketsRequest(
-                product_id=PRODUCT, quantity=200, request_id=_request_id()
+                product_id=PRODUCT, quantity=200, request_id=request_id()
             )
             batch = await self._ota.BulkGenerateTickets(request, metadata=self._small)
             self._codes += [ticket.ticket_code for ticket in batch.tickets]
         while len(self._tokens) < 2_000:
             request = ota_service_pb2.BulkGenerateTicketsRequest(
-                product_id=PRODUCT, quantity=1000, request_id=_request_id()
+                product_id=PRODUCT, quantity=1000, request_id=request_id()
             )
             request.activation.customer.name = "Bench"
             request.activation.payment.CopyFrom(_payment(1000))
@@ -113,7 +114,7 @@ class Callers:
     async def large_batch(self) -> str:
         """Partner CP makes one; gives its id."""
         request = ota_service_pb2.BulkGenerateTicketsRequest(
-            product_id=PRODUCT, quantity=BATCH, request_id=_request_id()
+            product_id=PRODUCT, quantity=BATCH, request_id=request_id()
         )
         batch = await self._ota.BulkGenerateTickets(request, metadata=self._large)
         return str(batch.batch_id)
@@ -121,7 +122,7 @@ class Callers:
     async def make(self) -> None:
         """A small batch."""
         request = ota_service_pb2.BulkGenerateTicketsRequest(
-            product_id=PRODUCT, quantity=SMALL_BATCH, request_id=_request_id()
+            product_id=PRODUCT, quantity=SMALL_BATCH, request_id=request_id()
         )
         await self._ota.BulkGenerateTickets(request, metadata=self._small)
 
@@ -129,7 +130,7 @@ class Callers:
         """Tickets that were made before, each paid on its own."""
         codes = [self._codes.pop() for _ in range(SMALL_BATCH)]
         request = ota_service_pb2.ActivateTicketsRequest(
-            request_id=_request_id(),
+            request_id=request_id(),
             activations=[
                 ota_service_pb2.TicketActivation(
                     ticket_code=code,
@@ -154,7 +155,7 @@ class Callers:
             qr_token=self._tokens.pop(),
             function_code="ferry",
             terminal_device_id=self._terminal,
-            request_id=_request_id(),
+            request_id=request_id(),
         )
         admitted(await self._gate.Redeem(request, metadata=self._login))
 
@@ -185,7 +186,7 @@ class Callers:
 
 def _payment(tickets: int) -> ticket_pb2.PaymentProof:
     return ticket_pb2.PaymentProof(
-        reference=_request_id(), amount_minor=tickets * FARE_MINOR, currency_code="CNY"
+        reference=request_id(), amount_minor=tickets * FARE_MINOR, currency_code="CNY"
     )
 
 
@@ -277,7 +278,7 @@ async def run(server: ServerProcess, figures: Figures, options: Any) -> None:
     """All of it, against a running server."""
     credentials = server.credentials
     async with grpc.aio.insecure_channel(server.target) as channel:
-        await _open_doors(channel, credentials)
+        await open_doors(channel, credentials)
         large, small = (
             (("x-api-key", credentials[key]),)
             for key in ("partner_api_key", "other_partner_api_key")
@@ -292,22 +293,34 @@ async def run(server: ServerProcess, figures: Figures, options: Any) -> None:
         await pages(callers, figures)
 
 
-async def _open_doors(channel: grpc.aio.Channel, credentials: dict[str, Any]) -> None:
+async def open_doors(channel: grpc.aio.Channel, credentials: dict[str, Any]) -> None:
     """Gives both partners enough stock, and as many calls as there may be."""
     admin: Any = admin_service_pb2_grpc.AdminServiceStub(channel)
     login = await admin.AdminLogin(account_pb2.AdminLoginRequest(**credentials["admin"]))
     metadata = (("authorization", f"Bearer {login.access_token}"),)
     for partner_code in ("CP", "HK"):
         stock = allotment_pb2.UpdateAllotmentRequest(
-            product_id=PRODUCT, channel=partner_code, total=100_000_000, request_id=_request_id()
+            product_id=PRODUCT, channel=partner_code, total=100_000_000, request_id=request_id()
         )
         stock.update_mask.paths.append("total")
         await admin.UpdateAllotment(stock, metadata=metadata)
         calls = partner_pb2.UpdatePartnerRequest(
-            partner_code=partner_code, requests_per_minute=1_000_000, request_id=_request_id()
+            partner_code=partner_code, requests_per_minute=1_000_000, request_id=request_id()
         )
         calls.update_mask.paths.append("requests_per_minute")
         await admin.UpdatePartner(calls, metadata=metadata)
+
+
+def environment_of(database_url: str, redis_url: str) -> dict[str, str]:
+    """The settings of a server with demo data."""
+    return {
+        "DEEPTRAVEL_DATABASE_URL": database_url,
+        "DEEPTRAVEL_REDIS_URL": redis_url,
+        "DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0",  # all callers have one
+        "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
+        "DEEPTRAVEL_DEMO_DATA": "true",
+        "DEEPTRAVEL_ACCESS_TOKEN_SECONDS": "36000",
+    }
 
 
 def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
@@ -315,14 +328,7 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
     databases.execute(services.database_url, f"CREATE DATABASE {DATABASE}")
     url = databases.renamed(services.database_url, DATABASE)
     migrate(url)
-    environment = {
-        "DEEPTRAVEL_DATABASE_URL": url,
-        "DEEPTRAVEL_REDIS_URL": services.redis_url,
-        "DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0",  # all callers have one
-        "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
-        "DEEPTRAVEL_DEMO_DATA": "true",
-        "DEEPTRAVEL_ACCESS_TOKEN_SECONDS": "36000",
-    }
+    environment = environment_of(url, services.redis_url)
     with (
         tempfile.TemporaryDirectory() as folder,
         ServerProcess(data_dir=Path(folder), env=environment) as server,
