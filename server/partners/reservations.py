@@ -262,14 +262,16 @@ async def reserve(
         now,
         None,
     )
-    await run_together(
+    _, _, held = await run_together(
         tx,
         _ADD(*new[:8], *new[11:14], times.warn_time),
         events.record(happened(RESERVATION_CREATED, new, new.quantity), now=now),
+        inventory.hold(new.stock_id, new.quantity, now=now),
     )
-    await inventory.hold(
-        tx, new.stock_id, product_id=new.product_id, quantity=new.quantity, now=now
-    )
+    if not held:
+        raise await inventory.not_held(
+            tx, new.stock_id, product_id=new.product_id, quantity=new.quantity
+        )
     return new
 
 

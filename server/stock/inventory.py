@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import Statement, run
+from server.platform.statements import Command, Statement, run
 from server.stock.ids import stock_id
 from server.stock.models import stocks
 
@@ -243,18 +243,20 @@ async def take_sold(
     raise sold_out(product_id, quantity, available)
 
 
-async def hold(
-    tx: AsyncConnection, stock: int, *, product_id: int, quantity: int, now: datetime
-) -> None:
-    """Holds `quantity` of a channel's stock; the row stays locked until the commit.
-
-    Raises SOLD_OUT, which is also what is left of the stock of a cancelled departure: nothing.
+def hold(stock: int, quantity: int, *, now: datetime) -> Command[int]:
+    """Holds `quantity` of a channel's stock, and gives its id; nothing if there is not so much, or
+    its departure is cancelled. The row stays locked until the commit: run it last.
     """
-    if await run(tx, _HOLD(stock, quantity, now)):
-        return
+    return _HOLD(stock, quantity, now)
+
+
+async def not_held(
+    tx: AsyncConnection, stock: int, *, product_id: int, quantity: int
+) -> DomainError:
+    """SOLD_OUT, for what `hold` did not get: nothing is left of a cancelled departure."""
     left = func.greatest(AVAILABLE, 0)
     query = select(left).where(stocks.c.stock_id == stock, stocks.c.closed.is_(False))
-    raise sold_out(product_id, quantity, await tx.scalar(query) or 0)
+    return sold_out(product_id, quantity, await tx.scalar(query) or 0)
 
 
 async def inventory(

@@ -238,9 +238,9 @@ async def test_killed_between_two_steps(
     """The server dies when all is written but the stock: nothing is left of the call, its retry at
     another does it, and the reservation of the dead one ends in time.
 
-    Seen red: with a commit before `inventory.hold` and `take_activated` the retry meets a key
-    without an answer and gets INTERNAL, beside a reservation that holds nothing, or an active
-    ticket that is not sold.
+    Seen red: with a commit before the stock is held, and before `take_activated`, the retry meets
+    a key without an answer and gets INTERNAL, beside a reservation that holds nothing, or an
+    active ticket that is not sold.
     """
     made = await clients[0].reserve(2)
     (code,) = await clients[0].codes(1, reservation_id=made.reservation_id)

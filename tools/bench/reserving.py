@@ -1,5 +1,5 @@
-"""Reservations and batches of 100 at a steady rate, and what a partner that hammers the server costs
-another and a gate: their calls alone and beside it, as in `large_batches`.
+"""Reservations and batches of 100 at a steady rate, and what a partner that hammers the server
+costs another and a gate: their calls alone and beside it, as in `large_batches`.
 """
 
 import asyncio
