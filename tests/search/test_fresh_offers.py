@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from server.catalog import departures, products, promotions, transport
+from server.catalog.timetables import MARGIN_DAYS
 from server.platform.database import Database
 from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id, promotion_stock_id
@@ -84,7 +85,7 @@ async def test_days_say_why_they_are_empty(db: Database, traveller: Traveller) -
 
 
 async def test_days_too_far_or_over_or_without_service(db: Database, traveller: Traveller) -> None:
-    far = world.today() + timedelta(days=world.SALE_DAYS + 1)
+    far = world.today() + timedelta(days=world.SALE_DAYS + MARGIN_DAYS)  # past midnight too
     found = await traveller.search(travel_date=far.isoformat(), **TRAINS)
     assert {each.unavailable_reason for each in found.offers} == {
         WHY.UNAVAILABLE_REASON_NOT_YET_ON_SALE

@@ -178,6 +178,7 @@ async def build(db: Database) -> None:
             **by(),
         )
         seats = {"SECOND": 100, "FIRST": 10}
+        until_midnight = datetime.combine(today(), time(23, 59), ZONE)
         await transport.create_timetables(
             tx,
             [
@@ -185,7 +186,8 @@ async def build(db: Database) -> None:
                 timetable(LATE, TRAIN_ROUTE, "20:00", seats),
                 timetable(BOAT, FERRY_ROUTE, "12:00", {"ECONOMY": 200}),
             ],
-            **by(),
+            actor="test",
+            now=min(datetime.now(UTC), until_midnight),
         )
         await promotions.set_holidays(
             tx,
