@@ -12,12 +12,13 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tools.examples import Example, Examples
 from tools.openapi import Contract
+from tools.python_client import is_webhook
 
 Json = dict[str, Any]
 
 ERRORS = "deeptravel.common.v1.ErrorReason"
 REFUSALS = "deeptravel.redemption.v1.RefusalReason"
-GUIDES = ("first-call", "set-up", "grpcurl", "reading", "sandbox")
+GUIDES = ("first-call", "set-up", "webhooks", "grpcurl", "reading", "sandbox")
 """Of docs/integrators, in the order in which they are read."""
 REMEDY = "Remedy:"
 ANY_CALL = {
@@ -154,8 +155,13 @@ class Documentation:
         yield ""
         yield self._linked(self._contract.comment(method.full_name))
         yield ""
-        for language, text in _languages(example):
-            yield from _fence(language, text)
+        if is_webhook(method):
+            yield "Another server calls it, with a body that it signs:"
+            yield ""
+            yield from _fence("sh", example.curl)
+        else:
+            for language, text in _languages(example):
+                yield from _fence(language, text)
         if example.curl:
             link = f"/docs/reference#{method.containing_service.name}_{method.name}"
             yield f"Every field: [reference]({link})."

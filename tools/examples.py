@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from tools.openapi import RULES, Contract
+from tools.python_client import snake
 
 Json = dict[str, Any]
 
@@ -194,8 +195,6 @@ class Examples:
         return found
 
     def _python(self, method: MethodDescriptor, request: Json) -> str:
-        from tools.python_client import snake
-
         noun = method.containing_service.full_name.split(".")[1]
         call = f"client.{noun}.{snake(method.name)}"
         if method.client_streaming:

@@ -217,7 +217,7 @@ class Module:
         self._contract = contract
         self._service = service
         self._nouns: set[str] = set()
-        self._methods = [each for each in service.methods if not _is_webhook(each)]
+        self._methods = [each for each in service.methods if not is_webhook(each)]
 
     def text(self) -> str:
         """The module."""
@@ -386,7 +386,7 @@ def _signature(start: str, arguments: list[str], returned: str) -> list[str]:
     return [*lines, f"    ) -> {returned}:"]
 
 
-def _is_webhook(method: MethodDescriptor) -> bool:
+def is_webhook(method: MethodDescriptor) -> bool:
     """Whether another server calls it, with a body of its own making."""
     return any(
         field.message_type is not None and field.message_type.full_name == RAW_BODY

@@ -45,7 +45,12 @@ METHODS: dict[str, MethodDescriptor] = {
 WRITTEN = json.loads((ROOT / "generated/deeptravel/documentation.json").read_text())
 PAGES: dict[str, dict[str, str]] = WRITTEN["pages"]
 REQUESTS: dict[str, Any] = WRITTEN["requests"]
-WEBHOOKS = {"ReceiveWechatPayNotice"}
+WEBHOOKS = {
+    method.name
+    for method in METHODS.values()
+    for field in method.input_type.fields
+    if field.message_type is not None and field.message_type.full_name == "google.api.HttpBody"
+}
 """Which another server calls, with a body of its own making."""
 ROUTES = Routes(SERVICES)
 
@@ -81,7 +86,7 @@ def test_every_example_is_a_valid_request(name: str) -> None:
 def test_every_call_is_on_a_page_in_every_language() -> None:
     for language, start in (("sh", "grpcurl"), ("python", ""), ("java", "")):
         shown = {name for name, _ in examples(language, start)}
-        assert {method.name for method in METHODS.values()} - shown == set(), language
+        assert {method.name for method in METHODS.values()} - shown == WEBHOOKS, language
 
 
 def test_the_commands_of_grpcurl() -> None:

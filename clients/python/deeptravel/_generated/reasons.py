@@ -144,8 +144,8 @@ class Reason(StrEnum):
     """
     NOTICE_REFUSED = "NOTICE_REFUSED"
     """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from,
-    or not within the last five minutes. Remedy: only WeChat Pay calls this; check the merchant's
-    keys and the clock.
+    or not within the last five minutes. Remedy: sign the bytes as they are sent, with the key or
+    secret that is known here, and check the clock.
     """
     OFFER_NOT_AVAILABLE = "OFFER_NOT_AVAILABLE"
     """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without

@@ -160,8 +160,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_NOTICE_REFUSED: _ErrorReason.ValueType  # 30
     """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from,
-    or not within the last five minutes. Remedy: only WeChat Pay calls this; check the merchant's
-    keys and the clock.
+    or not within the last five minutes. Remedy: sign the bytes as they are sent, with the
+    key or secret that is known here, and check the clock.
     """
     ERROR_REASON_OFFER_NOT_AVAILABLE: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
@@ -423,8 +423,8 @@ ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 29
 """
 ERROR_REASON_NOTICE_REFUSED: ErrorReason.ValueType  # 30
 """UNAUTHENTICATED. The notice is not signed by WeChat Pay, or by the partner it is to come from,
-or not within the last five minutes. Remedy: only WeChat Pay calls this; check the merchant's
-keys and the clock.
+or not within the last five minutes. Remedy: sign the bytes as they are sent, with the
+key or secret that is known here, and check the clock.
 """
 ERROR_REASON_OFFER_NOT_AVAILABLE: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION. The offer cannot be bought now; `why` is an UnavailableReason without
