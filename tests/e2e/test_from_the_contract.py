@@ -236,7 +236,8 @@ def test_activate(partner: Caller) -> None:
 def test_inventory(partner: Caller) -> None:
     def stock(product_id: int, total: int) -> Json:
         counts = {"held": int, "sold": int, "available": int}
-        return {"product_id": product_id, "total": total, **counts}
+        part = {"departure_id": "", "fare_class": "", "use_date": ""}
+        return {"product_id": product_id, "total": total, **counts, **part}
 
     all_of_it = partner.ask("GET", "/ota/inventory")
     check(all_of_it, {"inventory": [stock(106, 2000), stock(107, 1500), stock(108, 1500)]})
