@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.outbox import NewTask
-from server.platform.statements import Command, Statement, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_together
 from server.webhooks import endpoints, events
 from server.webhooks.rules import ENDPOINT_TEST, TEST_DATA
 
@@ -246,7 +246,7 @@ def letter_key(partner_id: int, endpoint_id: UUID, event_id: UUID) -> str:
     return f"{partner_id}/{endpoint_id}/{event_id}"
 
 
-async def settle(tx: AsyncConnection, outcomes: Sequence[AttemptOutcome], *, now: datetime) -> None:
+async def settle(tx: Transaction, outcomes: Sequence[AttemptOutcome], *, now: datetime) -> None:
     """Writes what became of attempts: those whose time was over, and which somebody else has taken,
     are noted alone. What is given up becomes a dead letter; 410 disables its endpoint.
     """

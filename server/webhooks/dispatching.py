@@ -191,9 +191,10 @@ class Dispatcher:
         if not outcomes:
             return
         try:
-            await self._db.in_transaction(
-                lambda tx: deliveries.settle(tx, outcomes, now=clock.now())
-            )
+            # its statements are planned by key, however small the tables were
+            async with self._db.pipeline() as pipeline, pipeline.transaction():
+                await deliveries.settle(pipeline, outcomes, now=clock.now())
+                await commit_with(pipeline)
         except Exception:
             self._outcomes = outcomes + self._outcomes
             raise

@@ -72,7 +72,8 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class EventData(_message.Message):
-    """The facts of an event. Which are set depends on its type; the others are absent. A large batch is
+    """The facts of an event. Which are set depends on its type; the others are empty or 0 here, and
+    absent in webhooks. A large batch is
     one event, not one for each ticket.
     """
 
