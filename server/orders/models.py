@@ -84,6 +84,13 @@ Index(
     postgresql_where=orders.c.state == "PENDING",
 )
 Index(
+    "ix_orders_payment_reference",
+    orders.c.partner_id,
+    orders.c.payment_reference,
+    orders.c.order_id,
+    postgresql_where=orders.c.partner_id > 0,
+)
+Index(
     "ix_orders_first_order_id",
     orders.c.first_order_id,
     postgresql_where=orders.c.first_order_id.is_not(None),

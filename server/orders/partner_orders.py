@@ -14,7 +14,7 @@ from server.identity.callers import Partner
 from server.platform.database import Database
 from server.platform.statements import Statement, run
 from server.tickets.generation import reserve_numbers
-from server.tickets.rules import ORDER_PREFIX, Number
+from server.tickets.rules import ORDER_PREFIX, Code, Number
 
 _CREATE_PAID = Statement("""
 INSERT INTO orders
@@ -27,6 +27,14 @@ FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::te
   AS v (order_id, order_code, jti, customer_type, customer_name, payment_reference,
         amount_minor, currency_code, ticket_count)
 """)
+
+_FIND = Statement(
+    """
+SELECT order_id FROM orders WHERE partner_id = $1::int AND payment_reference = $2
+ORDER BY order_id LIMIT $3::int
+""",
+    int,
+)
 
 
 class Sale(NamedTuple):
@@ -75,3 +83,25 @@ async def create_paid(
     rows = [(*order, uuid4(), *sale) for order, sale in zip(created, sales, strict=True)]
     await run(tx, _CREATE_PAID.of_rows(rows, now, partner.partner_id))
     return created
+
+
+async def order_ids(
+    tx: AsyncConnection,
+    partner: Partner,
+    *,
+    order_code: str,
+    payment_reference: str,
+    limit: int,
+) -> list[int]:
+    """The numbers of a partner's order by its code, of the first `limit` under a payment reference,
+    or of what is both; empty texts do not count.
+    """
+    found: list[int] = []
+    if order_code:
+        code = Code.parse(order_code)
+        if code and (code.prefix, code.partner_code) == (ORDER_PREFIX, partner.partner_code):
+            found = [code.number(partner.partner_id)]
+        if not payment_reference:
+            return found
+    under = await run(tx, _FIND(partner.partner_id, payment_reference, limit))
+    return [number for number in under if not order_code or number in found]

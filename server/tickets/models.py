@@ -55,6 +55,8 @@ Index(
     batches.c.first_ticket_id,
     postgresql_where=batches.c.reservation_id.is_not(None),
 )
+# lists, in the order of the tickets
+Index("ix_batches_partner_id", batches.c.partner_id, batches.c.first_ticket_id)
 
 distributor_batches = Table(
     "distributor_batches",

@@ -454,7 +454,7 @@ async def test_a_granted_stream_has_its_status_before_its_first_message(
     """And says now and then that it is alive. Seen red when the gateway waited for the first
     message.
     """
-    monkeypatch.setattr("server.api.http.application.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("server.api.http.answers.HEARTBEAT_SECONDS", 0.05)
     speak = asyncio.Event()
 
     async def quiet(_request: Any, context: Any) -> None:

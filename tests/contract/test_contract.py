@@ -11,7 +11,9 @@ import pytest
 from tests.support import described
 from tests.support.described import ROOT, SECRET, Element, http, is_required, repeat, roles, rules
 
-READING = re.compile(r"(Get|List|Lookup|Summarize|Decrypt|StreamBatch|Search|Quote|Watch)[A-Z]\w*")
+READING = re.compile(
+    r"(Get|List|Lookup|Summarize|Decrypt|StreamBatch|Export|Search|Quote|Watch)[A-Z]\w*"
+)
 """Names of methods that change nothing."""
 
 OPTIONAL_REQUEST_ID = {

@@ -443,6 +443,10 @@ async def test_list_by_time(market: Market, client: PartnerClient) -> None:
         "UPDATE tickets SET create_time = create_time - interval '1 day',"
         " ticket_id = ticket_id - (1 << 27) WHERE ticket_code LIKE '%%-000005'"
     )
+    await market.sql(
+        "UPDATE batches SET create_time = create_time - interval '1 day',"
+        " first_ticket_id = first_ticket_id - (1 << 27) WHERE first_ticket_id & 127 = 5"
+    )
     assert len(await client.listed(create_time_until=boundary)) == 3
     assert await client.listed(create_time_from=boundary) == of_late
 

@@ -16,36 +16,41 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import grpc
-import orjson
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import (
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.calls import MAX_REQUEST_ID_LENGTH, Metadata
 from server.api.health import Report
 from server.api.http import pages, protojson
+from server.api.http.answers import (
+    ClientGone,
+    CutOffError,
+    answered,
+    download,
+    headers_of,
+    json_response,
+    status_of,
+    stream,
+    unless_gone,
+)
 from server.api.http.failures import status_json
-from server.api.http.httprules import RAW_BODY, Binding, Routes, WrongVerbError
+from server.api.http.httprules import Binding, Routes, WrongVerbError
 from server.api.http.protojson import EnoughFaultsError, Faults
-from server.api.interceptor import STREAM_OPEN
 from server.api.statuses import error_status
 from server.api.transport.in_process import NOBODY, InProcessServer
-from server.api.transport.local_exchange import LocalExchange
 from server.platform.errors import DomainError, Reason, invalid, invalid_fields, not_found
 from server.platform.metrics import HTTP_REFUSED
 from server.platform.proxies import Proxies
@@ -53,8 +58,6 @@ from server.platform.proxies import Proxies
 DEFAULT_TIMEOUT_SECONDS = 30.0
 MAX_TIMEOUT_SECONDS = 300.0
 BODY_SECONDS = 30.0
-HEARTBEAT_SECONDS = 15.0
-"""Shorter than the half minute after which some proxies hang up on a silent answer."""
 MAX_METADATA_BYTES = 7 * 1024  # gRPC takes 8 KiB with what it adds itself
 MAX_SHOWN_CHARACTERS = 200
 
@@ -79,7 +82,6 @@ RESERVED_METADATA = re.compile(
 )
 METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 PRINTABLE = re.compile(r"[\x20-\x7e]*")
-RETURNED_METADATA = re.compile(r"x-request-id|x-ratelimit-.*|retry-after")
 EXPOSED_HEADERS = (
     "retry-after",
     "x-ratelimit-limit",
@@ -109,8 +111,6 @@ HTTP_STATUSES: dict[int, int] = {
 """google.rpc.Code -> HTTP status, as google/rpc/code.proto gives it; all others are 500."""
 
 CLIENT_GONE = 499
-REFUSED_SCAN = 422
-ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
 
 Admit = Callable[[str, Metadata, str], Awaitable[None]]
@@ -128,10 +128,6 @@ class _Refused(Exception):  # noqa: N818
         self.http_status = http_status
         self.error = error
         self.headers = headers
-
-
-class _ClientGone(Exception):  # noqa: N818
-    """Nobody waits for the answer any more."""
 
 
 def gateway(
@@ -229,12 +225,15 @@ class _Transcoder:
             response = await self._answer(request, request_id)
         except (DomainError, _Refused) as error:
             response = _refusal(request, error, request_id)
-        except _ClientGone:
+        except ClientGone:
             response = Response(status_code=CLIENT_GONE)
         except Exception:
             await _fault(request, request_id)(scope, receive, send)
             raise  # for the log
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        except CutOffError as error:  # of an answer that does not end, the connection is closed
+            log.info("http.cut_off", request_id=request_id, code=str(error))
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path = request.scope["raw_path"].decode("latin-1")
@@ -260,14 +259,16 @@ class _Transcoder:
             binding.path, message.SerializeToString(), metadata, address=address, timeout=timeout
         )
         try:
+            if binding.streams and binding.answers_raw_body:
+                return await download(binding, call, request, headers)
             if binding.streams:
-                return await _stream(binding, call, request.receive, headers)
-            content = await _unless_gone(call.answered(), call, request.receive)
+                return await stream(binding, call, request.receive, headers)
+            content = await unless_gone(call.answered(), call, request.receive)
             answer = binding.response_type.FromString(content)
-            return _answered(binding, answer, headers | _headers(call.initial, call.trailer))
+            return answered(binding, answer, headers | headers_of(call.initial, call.trailer))
         except grpc.aio.AioRpcError as error:
-            headers |= _headers(error.initial_metadata(), error.trailing_metadata())
-            return _failure(_status(error, request_id), headers)
+            headers |= headers_of(error.initial_metadata(), error.trailing_metadata())
+            return _failure(status_of(error, request_id), headers)
 
     def _address(self, request: Request) -> str:
         """Where the caller is."""
@@ -286,7 +287,7 @@ class _Transcoder:
                 while more:
                     message = await request.receive()
                     if message["type"] == "http.disconnect":
-                        raise _ClientGone
+                        raise ClientGone
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
                     if len(body) > limit:
@@ -426,122 +427,6 @@ def _wrong_verb(verb: str, allowed: str) -> _Refused:
 # ----------------------------------------------------------------------------------------- answers
 
 
-async def _unless_gone(answer: Awaitable[T], call: LocalExchange, receive: Receive) -> T:
-    """Wait for the answer, and cancel the call when the client hangs up."""
-
-    async def hang_up() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        call.cancel()
-
-    watch = asyncio.create_task(hang_up())
-    try:
-        return await answer
-    except grpc.aio.AioRpcError:
-        if watch.done():
-            raise _ClientGone from None
-        raise
-    except asyncio.CancelledError:
-        call.cancel()
-        raise
-    finally:
-        watch.cancel()
-
-
-async def _stream(
-    binding: Binding, call: LocalExchange, receive: Receive, headers: dict[str, str]
-) -> Response:
-    """One line of JSON for each message; a failure after the first line is a last line `error`.
-
-    While there is no message an empty line now and then says that the stream is alive. Where the
-    server says at once that a stream is granted, its status line does not wait for the first
-    message.
-    """
-    granted = await _unless_gone(call.opened(), call, receive)
-    reading = asyncio.ensure_future(call.read())
-    if STREAM_OPEN[0] not in tuple(granted):
-        try:
-            await _unless_gone(asyncio.shield(reading), call, receive)
-        except BaseException:
-            reading.cancel()
-            raise
-
-    async def lines() -> AsyncIterator[bytes]:
-        nonlocal reading
-        try:
-            while True:
-                if not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
-                    yield b"\n"
-                    continue
-                message = reading.result()
-                if message is grpc.aio.EOF:
-                    return
-                answer = binding.response_type.FromString(message)
-                yield orjson.dumps(_body(binding, answer), option=orjson.OPT_APPEND_NEWLINE)
-                reading = asyncio.ensure_future(call.read())
-        except grpc.aio.AioRpcError as error:
-            status = status_json(_status(error, headers["x-request-id"]))
-            yield orjson.dumps({"error": status}, option=orjson.OPT_APPEND_NEWLINE)
-        finally:
-            call.cancel()
-            reading.cancel()
-
-    sent = ANSWER_HEADERS | headers | _headers(granted)
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=sent)
-
-
-def _body(binding: Binding, message: Message) -> Any:
-    if binding.response_body:
-        return protojson.write_field(message, binding.response_body)
-    return protojson.write(message)
-
-
-def _answered(binding: Binding, answer: Any, headers: dict[str, str]) -> Response:
-    status = REFUSED_SCAN if binding.refuses(answer) else 200
-    raw = getattr(answer, binding.response_body) if binding.response_body else answer
-    if isinstance(raw, Message) and raw.DESCRIPTOR.full_name == RAW_BODY:
-        return _raw(raw, status, headers)
-    return _json(_body(binding, answer), status, headers)
-
-
-def _raw(body: Any, status: int, headers: dict[str, str]) -> Response:
-    content_type = body.content_type if PRINTABLE.fullmatch(body.content_type) else ""
-    headers = (
-        ANSWER_HEADERS | headers | {"content-type": content_type or "application/octet-stream"}
-    )
-    return Response(body.data, status, headers)
-
-
-def _json(value: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    headers = ANSWER_HEADERS | (headers or {})
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
-
-
-def _headers(*metadata: Any) -> dict[str, str]:
-    return {
-        key: value
-        for each in metadata
-        for key, value in each or ()
-        if isinstance(value, str) and RETURNED_METADATA.fullmatch(key)
-    }
-
-
-def _status(error: grpc.aio.AioRpcError, request_id: str) -> status_pb2.Status:
-    code: int = error.code().value[0]
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            with contextlib.suppress(DecodeError):
-                return status_pb2.Status.FromString(value)
-    if code == code_pb2.DEADLINE_EXCEEDED:  # it ended without the handler: no trailer came
-        late = DomainError(
-            Reason.DEADLINE_EXCEEDED,
-            "the answer did not come in time; what was asked may still be done: repeat the call"
-            " with the same request_id",
-        )
-        return error_status(late, request_id)
-    return status_pb2.Status(code=code, message=error.details() or "")
-
-
 def _refusal(request: Request, refused: Exception, request_id: str) -> Response:
     """The answer to a request that did not become a call; it is logged and counted here alone."""
     headers = {"x-request-id": request_id}
@@ -576,4 +461,4 @@ def _failure(
         headers = headers | {"retry-after": str(max(1, math.ceil(seconds)))}
     if http_status == 401:
         headers = headers | {"www-authenticate": CHALLENGE}
-    return _json(status_json(status), http_status, headers)
+    return json_response(status_json(status), http_status, headers)

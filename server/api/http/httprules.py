@@ -76,6 +76,8 @@ class Binding:
         body: as in google.api.http: empty, `*`, or the name of a field.
         takes_raw_body: whether that is a google.api.HttpBody, which takes any content as it is.
         response_body: the field that is answered alone; empty for the whole message.
+        answers_raw_body: whether that is a google.api.HttpBody, answered byte for byte: of a stream
+            the parts of one file.
         variables: those of the path, in order.
         refuses: whether an answer is a refusal (HTTP 422).
     """
@@ -88,6 +90,7 @@ class Binding:
     body: str
     takes_raw_body: bool
     response_body: str
+    answers_raw_body: bool
     variables: Sequence[Variable]
     refuses: Callable[[Message], bool]
 
@@ -264,6 +267,7 @@ def _bind(method: MethodDescriptor, rule: http_pb2.HttpRule, names: dict[str, bo
         body=rule.body,
         takes_raw_body=_body_type(request, rule.body) == RAW_BODY,
         response_body=rule.response_body,
+        answers_raw_body=_body_type(response, rule.response_body or "*") == RAW_BODY,
         variables=variables,
         refuses=_refuses(response),
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from deeptravel.ota.v1 import ota_service_pb2
 from deeptravel.tickets.v1 import ticket_pb2
@@ -12,7 +11,6 @@ from server.api.ota.distributor_messages import line_of_sale
 from server.identity.callers import Partner
 from server.orders import partner_orders as orders
 from server.partners import partner_tickets
-from server.platform.errors import invalid
 from server.stock.inventory import Inventory
 from server.tickets import listing, tickets
 
@@ -80,21 +78,6 @@ def verdict(verdict: partner_tickets.ActivationVerdict) -> ota_service_pb2.Activ
         )
         if verdict.expected and verdict.paid
         else None,
-    )
-
-
-def ticket_filter(request: ota_service_pb2.ListTicketsRequest) -> listing.TicketFilter:
-    """Which tickets ListTickets asks for. Raises INVALID_FIELD."""
-    try:
-        batch_id = UUID(request.batch_id) if request.batch_id else None
-    except ValueError:
-        raise invalid("batch_id", "is not a UUID") from None
-    return listing.TicketFilter(
-        state=TICKET_STATE_NAME[request.status],
-        batch_id=batch_id,
-        distributor_id=request.distributor_id,
-        create_time_from=convert.moment(request, "create_time_from"),
-        create_time_until=convert.moment(request, "create_time_until"),
     )
 
 

@@ -1,8 +1,9 @@
 """OtaService: protobuf messages to plain arguments and back.
 
 The methods are in parts: those of distributors in `servicer_distributors.py`, of events in
-`servicer_events.py`, of reservations in `servicer_reservations.py`, of tickets that were not sold
-in `servicer_unsold.py`, of webhooks in `servicer_webhooks.py`; the rest here.
+`servicer_events.py`, of lists and exports in `servicer_lists.py`, of reservations in
+`servicer_reservations.py`, of tickets that were not sold in `servicer_unsold.py`, of webhooks in
+`servicer_webhooks.py`; the rest here.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +18,7 @@ from server.api.ota import messages
 from server.api.ota.messages import BATCH_SECONDS
 from server.api.ota.servicer_distributors import DistributorMethods
 from server.api.ota.servicer_events import EventMethods
+from server.api.ota.servicer_lists import ListMethods
 from server.api.ota.servicer_reservations import ReservationMethods
 from server.api.ota.servicer_unsold import UnsoldTicketMethods
 from server.api.ota.servicer_webhooks import WebhookMethods, Webhooks
@@ -30,7 +32,7 @@ from server.partners.turns import Turns
 from server.platform import clock
 from server.platform.database import Database
 from server.stock.inventory import inventory
-from server.tickets import listing, tickets
+from server.tickets import tickets
 from server.tickets.generation import LARGE_BATCH
 from server.tickets.issuing import Issuer, seal
 from server.tickets.qr import QrKey
@@ -42,7 +44,12 @@ BatchOfTickets = ota_service_pb2.ListBatchTicketsRequest | ota_service_pb2.Strea
 
 
 class OtaServicer(
-    DistributorMethods, EventMethods, ReservationMethods, UnsoldTicketMethods, WebhookMethods
+    DistributorMethods,
+    EventMethods,
+    ListMethods,
+    ReservationMethods,
+    UnsoldTicketMethods,
+    WebhookMethods,
 ):
     """The methods of OtaService; the contract documents each."""
 
@@ -169,24 +176,6 @@ class OtaServicer(
                 use_date=convert.day(request, "use_date"),
             )
         return ota_service_pb2.GetInventoryResponse(inventory=map(messages.inventory, found))
-
-    @paged
-    async def ListTickets(
-        self, request: ota_service_pb2.ListTicketsRequest, page: paging.Page[Partner, int]
-    ) -> ota_service_pb2.ListTicketsResponse:
-        async with self._db.report(page.caller.key) as tx:
-            found = await listing.list_tickets(
-                tx,
-                page.caller.partner_id,
-                messages.ticket_filter(request),
-                zone=self._zone,
-                after=page.after,
-                limit=page.size,
-            )
-        page.next_after = found.next_after
-        return ota_service_pb2.ListTicketsResponse(
-            tickets=[messages.ticket(each, page.caller) for each in found.tickets]
-        )
 
     async def IssueQr(
         self,

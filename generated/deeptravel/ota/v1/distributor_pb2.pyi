@@ -187,6 +187,40 @@ class LineLevel(_message.Message):
 Global___LineLevel: _TypeAlias = LineLevel  # noqa: Y015
 
 @_typing.final
+class LineOfSale(_message.Message):
+    """The line of sale of tickets: through whom they are sold, and what each gets. It stays as it was
+    when they were made or reassigned.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_OF_SALE_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    line_of_sale_id: _builtins.str
+    """Id of the line, as tickets name it."""
+    currency_code: _builtins.str
+    """ISO 4217 code of the amounts."""
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineLevel]:
+        """From the first level below the partner to the distributor that sells them."""
+
+    def __init__(
+        self,
+        *,
+        line_of_sale_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        levels: _abc.Iterable[Global___LineLevel] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "levels", b"levels", "line_of_sale_id", b"line_of_sale_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineOfSale: _TypeAlias = LineOfSale  # noqa: Y015
+
+@_typing.final
 class CreateDistributorRequest(_message.Message):
     """A request for a new distributor."""
 

@@ -793,16 +793,30 @@ class ListTicketsRequest(_message.Message):
     CREATE_TIME_UNTIL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_REFERENCE_FIELD_NUMBER: _builtins.int
+    WITH_LINES_OF_SALE_FIELD_NUMBER: _builtins.int
     status: _ticket_pb2.TicketState.ValueType
     """Only in this state."""
     batch_id: _builtins.str
     """Only of this batch, a UUID."""
     distributor_id: _builtins.str
-    """Only of this distributor."""
+    """Only those that are sold through this distributor, by itself or by those below it: whose line
+    of sale names it.
+    """
     page_size: _builtins.int
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    product_id: _builtins.int
+    """Only of this product."""
+    order_id: _builtins.str
+    """Only of this order."""
+    payment_reference: _builtins.str
+    """Only of orders under this payment reference of the partner; of the first 100 of these."""
+    with_lines_of_sale: _builtins.bool
+    """Whether the lines of sale of the tickets come along."""
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
         """Only made at or after this time."""
@@ -821,10 +835,14 @@ class ListTicketsRequest(_message.Message):
         create_time_until: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        product_id: _builtins.int = ...,
+        order_id: _builtins.str = ...,
+        payment_reference: _builtins.str = ...,
+        with_lines_of_sale: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "distributor_id", b"distributor_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "distributor_id", b"distributor_id", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "payment_reference", b"payment_reference", "product_id", b"product_id", "status", b"status", "with_lines_of_sale", b"with_lines_of_sale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -838,25 +856,153 @@ class ListTicketsResponse(_message.Message):
 
     TICKETS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LINES_OF_SALE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty at the end."""
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[_ticket_pb2.Ticket]:
         """The tickets."""
 
+    @_builtins.property
+    def lines_of_sale(self) -> _containers.RepeatedCompositeFieldContainer[_distributor_pb2.LineOfSale]:
+        """Where asked for: the lines of sale that tickets of this page name, each once."""
+
     def __init__(
         self,
         *,
         tickets: _abc.Iterable[_ticket_pb2.Ticket] | None = ...,
         next_page_token: _builtins.str = ...,
+        lines_of_sale: _abc.Iterable[_distributor_pb2.LineOfSale] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines_of_sale", b"lines_of_sale", "next_page_token", b"next_page_token", "tickets", b"tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTicketsResponse: _TypeAlias = ListTicketsResponse  # noqa: Y015
+
+@_typing.final
+class ListBatchesRequest(_message.Message):
+    """Asks for batches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTRIBUTOR_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_UNTIL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    distributor_id: _builtins.str
+    """Only those with tickets that are sold through this distributor, by itself or by those below it."""
+    product_id: _builtins.int
+    """Only of this product."""
+    page_size: _builtins.int
+    """How many a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """Token of the page, from the answer before; all filters must be the same."""
+    @_builtins.property
+    def create_time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only made at or after this time."""
+
+    @_builtins.property
+    def create_time_until(self) -> _timestamp_pb2.Timestamp:
+        """Only made before this time."""
+
+    def __init__(
+        self,
+        *,
+        distributor_id: _builtins.str = ...,
+        product_id: _builtins.int = ...,
+        create_time_from: _timestamp_pb2.Timestamp | None = ...,
+        create_time_until: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_until", b"create_time_until", "distributor_id", b"distributor_id", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBatchesRequest: _TypeAlias = ListBatchesRequest  # noqa: Y015
+
+@_typing.final
+class BatchSummary(_message.Message):
+    """A batch of a list; GetBatch has its price snapshot and line of sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    DISTRIBUTOR_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """Id of the batch."""
+    product_id: _builtins.int
+    """Its product."""
+    quantity: _builtins.int
+    """How many tickets were made."""
+    distributor_id: _builtins.str
+    """The downstream distributor it was made for; empty if none was named."""
+    order_id: _builtins.str
+    """The order of its activation; empty unless it was made as sold."""
+    reservation_id: _builtins.str
+    """The reservation it was made of; empty if it was made of none."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        product_id: _builtins.int = ...,
+        quantity: _builtins.int = ...,
+        distributor_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        order_id: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "distributor_id", b"distributor_id", "order_id", b"order_id", "product_id", b"product_id", "quantity", b"quantity", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSummary: _TypeAlias = BatchSummary  # noqa: Y015
+
+@_typing.final
+class ListBatchesResponse(_message.Message):
+    """A page of batches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchSummary]:
+        """In the order of their tickets' codes."""
+
+    def __init__(
+        self,
+        *,
+        batches: _abc.Iterable[Global___BatchSummary] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBatchesResponse: _TypeAlias = ListBatchesResponse  # noqa: Y015
 
 @_typing.final
 class IssueQrRequest(_message.Message):

@@ -5,6 +5,7 @@ import warnings
 
 from deeptravel.ota.v1 import distributor_pb2 as deeptravel_dot_ota_dot_v1_dot_distributor__pb2
 from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__pb2
+from deeptravel.ota.v1 import export_pb2 as deeptravel_dot_ota_dot_v1_dot_export__pb2
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
 from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2
@@ -77,6 +78,11 @@ class OtaServiceStub:
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.BulkGenerateTicketsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.BulkGenerateTicketsResponse.FromString,
                 _registered_method=True)
+        self.ListBatches = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListBatches',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchesResponse.FromString,
+                _registered_method=True)
         self.GetBatch = channel.unary_unary(
                 '/deeptravel.ota.v1.OtaService/GetBatch',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchRequest.SerializeToString,
@@ -111,6 +117,11 @@ class OtaServiceStub:
                 '/deeptravel.ota.v1.OtaService/ListTickets',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListTicketsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListTicketsResponse.FromString,
+                _registered_method=True)
+        self.ExportTickets = channel.unary_stream(
+                '/deeptravel.ota.v1.OtaService/ExportTickets',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_export__pb2.ExportTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_export__pb2.ExportTicketsResponse.FromString,
                 _registered_method=True)
         self.IssueQr = channel.unary_unary(
                 '/deeptravel.ota.v1.OtaService/IssueQr',
@@ -309,6 +320,14 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBatches(self, request, context):
+        """Lists the partner's batches in the order of their tickets' codes, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBatch(self, request, context):
         """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
         Reasons: NOT_FOUND.
@@ -365,8 +384,21 @@ class OtaServiceServicer:
 
     def ListTickets(self, request, context):
         """Lists the partner's tickets in the order of their codes, which is that of the days they were
-        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
-        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        made, by page; a ticket that is there stands at its place whatever else is made meanwhile. A
+        page may be short, or empty, where few tickets pass the filter: go on while there is a
+        next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTickets(self, request, context):
+        """Streams all of the partner's tickets that pass a filter, in the order of their codes; over HTTP
+        one download, e.g. `GET /ota/tickets:export?format=csv`. One call of the rate limit however
+        many they are, as slowly as it is read. Each ticket is as it was when its part was read, not
+        all as of one moment; those that are made meanwhile come at the end. After a break resume with
+        `after_ticket_code`. Over HTTP a failure cuts the transfer off before its end. Reasons:
+        INVALID_FIELD (`after_ticket_code`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -613,6 +645,11 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.BulkGenerateTicketsRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.BulkGenerateTicketsResponse.SerializeToString,
             ),
+            'ListBatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBatches,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchesRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchesResponse.SerializeToString,
+            ),
             'GetBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBatch,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.GetBatchRequest.FromString,
@@ -647,6 +684,11 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     servicer.ListTickets,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListTicketsRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListTicketsResponse.SerializeToString,
+            ),
+            'ExportTickets': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportTickets,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_export__pb2.ExportTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_export__pb2.ExportTicketsResponse.SerializeToString,
             ),
             'IssueQr': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueQr,
@@ -945,6 +987,33 @@ class OtaService:
             _registered_method=True)
 
     @staticmethod
+    def ListBatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListBatches',
+            deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchesRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListBatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetBatch(request,
             target,
             options=(),
@@ -1123,6 +1192,33 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/ListTickets',
             deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListTicketsRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_ota__service__pb2.ListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ExportTickets',
+            deeptravel_dot_ota_dot_v1_dot_export__pb2.ExportTicketsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_export__pb2.ExportTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from deeptravel.ota.v1 import distributor_pb2 as _distributor_pb2
 from deeptravel.ota.v1 import event_pb2 as _event_pb2
+from deeptravel.ota.v1 import export_pb2 as _export_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as _unsold_ticket_pb2
@@ -89,6 +90,10 @@ class OtaServiceStub:
     proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
     RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
     """
+    ListBatches: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchesRequest, _ota_service_pb2.ListBatchesResponse]
+    """Lists the partner's batches in the order of their tickets' codes, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]
     """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
     Reasons: NOT_FOUND.
@@ -120,8 +125,17 @@ class OtaServiceStub:
     """Reads the partner's stock now, from the database."""
     ListTickets: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.ListTicketsRequest, _ota_service_pb2.ListTicketsResponse]
     """Lists the partner's tickets in the order of their codes, which is that of the days they were
-    made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
-    there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+    made, by page; a ticket that is there stands at its place whatever else is made meanwhile. A
+    page may be short, or empty, where few tickets pass the filter: go on while there is a
+    next_page_token. Reasons: PAGE_TOKEN_INVALID.
+    """
+    ExportTickets: _grpc.UnaryStreamMultiCallable[_export_pb2.ExportTicketsRequest, _export_pb2.ExportTicketsResponse]
+    """Streams all of the partner's tickets that pass a filter, in the order of their codes; over HTTP
+    one download, e.g. `GET /ota/tickets:export?format=csv`. One call of the rate limit however
+    many they are, as slowly as it is read. Each ticket is as it was when its part was read, not
+    all as of one moment; those that are made meanwhile come at the end. After a break resume with
+    `after_ticket_code`. Over HTTP a failure cuts the transfer off before its end. Reasons:
+    INVALID_FIELD (`after_ticket_code`).
     """
     IssueQr: _grpc.UnaryUnaryMultiCallable[_ota_service_pb2.IssueQrRequest, _ota_service_pb2.IssueQrResponse]
     """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will:
@@ -292,6 +306,10 @@ class OtaServiceAsyncStub(OtaServiceStub):
     proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
     RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
     """
+    ListBatches: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListBatchesRequest, _ota_service_pb2.ListBatchesResponse]  # type: ignore[assignment]
+    """Lists the partner's batches in the order of their tickets' codes, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     GetBatch: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.GetBatchRequest, _ota_service_pb2.GetBatchResponse]  # type: ignore[assignment]
     """Reads a batch with its price snapshot and its line of sale, as they were when it was made.
     Reasons: NOT_FOUND.
@@ -323,8 +341,17 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Reads the partner's stock now, from the database."""
     ListTickets: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.ListTicketsRequest, _ota_service_pb2.ListTicketsResponse]  # type: ignore[assignment]
     """Lists the partner's tickets in the order of their codes, which is that of the days they were
-    made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
-    there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+    made, by page; a ticket that is there stands at its place whatever else is made meanwhile. A
+    page may be short, or empty, where few tickets pass the filter: go on while there is a
+    next_page_token. Reasons: PAGE_TOKEN_INVALID.
+    """
+    ExportTickets: _aio.UnaryStreamMultiCallable[_export_pb2.ExportTicketsRequest, _export_pb2.ExportTicketsResponse]  # type: ignore[assignment]
+    """Streams all of the partner's tickets that pass a filter, in the order of their codes; over HTTP
+    one download, e.g. `GET /ota/tickets:export?format=csv`. One call of the rate limit however
+    many they are, as slowly as it is read. Each ticket is as it was when its part was read, not
+    all as of one moment; those that are made meanwhile come at the end. After a break resume with
+    `after_ticket_code`. Over HTTP a failure cuts the transfer off before its end. Reasons:
+    INVALID_FIELD (`after_ticket_code`).
     """
     IssueQr: _aio.UnaryUnaryMultiCallable[_ota_service_pb2.IssueQrRequest, _ota_service_pb2.IssueQrResponse]  # type: ignore[assignment]
     """Issues the QR of a ticket: the token, and its picture as PNG and SVG. May be repeated at will:
@@ -530,6 +557,16 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListBatches(
+        self,
+        request: _ota_service_pb2.ListBatchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ota_service_pb2.ListBatchesResponse, _abc.Awaitable[_ota_service_pb2.ListBatchesResponse]]:
+        """Lists the partner's batches in the order of their tickets' codes, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
     def GetBatch(
         self,
         request: _ota_service_pb2.GetBatchRequest,
@@ -601,8 +638,23 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ota_service_pb2.ListTicketsResponse, _abc.Awaitable[_ota_service_pb2.ListTicketsResponse]]:
         """Lists the partner's tickets in the order of their codes, which is that of the days they were
-        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
-        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        made, by page; a ticket that is there stands at its place whatever else is made meanwhile. A
+        page may be short, or empty, where few tickets pass the filter: go on while there is a
+        next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportTickets(
+        self,
+        request: _export_pb2.ExportTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_export_pb2.ExportTicketsResponse], _abc.AsyncIterator[_export_pb2.ExportTicketsResponse]]:
+        """Streams all of the partner's tickets that pass a filter, in the order of their codes; over HTTP
+        one download, e.g. `GET /ota/tickets:export?format=csv`. One call of the rate limit however
+        many they are, as slowly as it is read. Each ticket is as it was when its part was read, not
+        all as of one moment; those that are made meanwhile come at the end. After a break resume with
+        `after_ticket_code`. Over HTTP a failure cuts the transfer off before its end. Reasons:
+        INVALID_FIELD (`after_ticket_code`).
         """
 
     @_abc_1.abstractmethod

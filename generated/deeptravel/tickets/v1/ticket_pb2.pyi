@@ -320,6 +320,7 @@ class Ticket(_message.Message):
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    LINE_OF_SALE_ID_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code printed on the ticket, e.g. `OTA-CP-20251103-000001`."""
     status: Global___TicketState.ValueType
@@ -329,9 +330,11 @@ class Ticket(_message.Message):
     product_id: _builtins.int
     """The product it is of."""
     distributor_id: _builtins.str
-    """The downstream distributor of its batch; empty if none was named."""
+    """The downstream distributor that sells it; empty if there is none."""
     order_id: _builtins.str
     """The order its activation created; empty until then."""
+    line_of_sale_id: _builtins.str
+    """Id of its line of sale, in a list that was asked for them; else empty."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -361,10 +364,11 @@ class Ticket(_message.Message):
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         entitlements: _abc.Iterable[Global___Entitlement] | None = ...,
+        line_of_sale_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "distributor_id", b"distributor_id", "entitlements", b"entitlements", "order_id", b"order_id", "product_id", b"product_id", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "distributor_id", b"distributor_id", "entitlements", b"entitlements", "line_of_sale_id", b"line_of_sale_id", "order_id", b"order_id", "product_id", b"product_id", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

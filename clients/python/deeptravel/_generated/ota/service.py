@@ -47,6 +47,13 @@ _BULK_GENERATE_TICKETS = Method(
     ota.BulkGenerateTicketsResponse,
     safe=False,
 )
+_LIST_BATCHES = Method(
+    "/deeptravel.ota.v1.OtaService/ListBatches",
+    ota.ListBatchesRequest,
+    ota.ListBatchesResponse,
+    safe=True,
+    items="batches",
+)
 _GET_BATCH = Method(
     "/deeptravel.ota.v1.OtaService/GetBatch",
     ota.GetBatchRequest,
@@ -91,6 +98,12 @@ _LIST_TICKETS = Method(
     ota.ListTicketsResponse,
     safe=True,
     items="tickets",
+)
+_EXPORT_TICKETS = Method(
+    "/deeptravel.ota.v1.OtaService/ExportTickets",
+    ota.ExportTicketsRequest,
+    ota.ExportTicketsResponse,
+    safe=True,
 )
 _ISSUE_QR = Method(
     "/deeptravel.ota.v1.OtaService/IssueQr",
@@ -360,6 +373,35 @@ class OtaService:
         """
         return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
 
+    def list_batches(
+        self,
+        *,
+        distributor_id: str = "",
+        product_id: int = 0,
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListBatchesResponse:
+        """Lists the partner's batches in the order of their tickets' codes, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_BATCHES, ota.ListBatchesRequest(distributor_id=distributor_id, product_id=product_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token), timeout)
+
+    def iter_batches(
+        self,
+        *,
+        distributor_id: str = "",
+        product_id: int = 0,
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.BatchSummary]:
+        """All `batches` of list_batches, page after page."""
+        return self._calls.pages(_LIST_BATCHES, ota.ListBatchesRequest(distributor_id=distributor_id, product_id=product_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size), timeout)
+
     def get_batch(
         self,
         *,
@@ -464,13 +506,18 @@ class OtaService:
         create_time_until: Moment | None = None,
         page_size: int = 0,
         page_token: str = "",
+        product_id: int = 0,
+        order_id: str = "",
+        payment_reference: str = "",
+        with_lines_of_sale: bool = False,
         timeout: float | None = None,
     ) -> ota.ListTicketsResponse:
         """Lists the partner's tickets in the order of their codes, which is that of the days they were
-        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
-        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        made, by page; a ticket that is there stands at its place whatever else is made meanwhile. A
+        page may be short, or empty, where few tickets pass the filter: go on while there is a
+        next_page_token. Reasons: PAGE_TOKEN_INVALID.
         """
-        return self._calls.unary(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token, product_id=product_id, order_id=order_id, payment_reference=payment_reference, with_lines_of_sale=with_lines_of_sale), timeout)
 
     def iter_tickets(
         self,
@@ -481,10 +528,37 @@ class OtaService:
         create_time_from: Moment | None = None,
         create_time_until: Moment | None = None,
         page_size: int = 0,
+        product_id: int = 0,
+        order_id: str = "",
+        payment_reference: str = "",
+        with_lines_of_sale: bool = False,
         timeout: float | None = None,
     ) -> Iterator[tickets.Ticket]:
         """All `tickets` of list_tickets, page after page."""
-        return self._calls.pages(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size), timeout)
+        return self._calls.pages(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, product_id=product_id, order_id=order_id, payment_reference=payment_reference, with_lines_of_sale=with_lines_of_sale), timeout)
+
+    def export_tickets(
+        self,
+        *,
+        format: ota.ExportFormat.ValueType = ota.EXPORT_FORMAT_UNSPECIFIED,
+        with_qr: bool = False,
+        after_ticket_code: str = "",
+        status: tickets.TicketState.ValueType = tickets.TICKET_STATE_UNSPECIFIED,
+        batch_id: str = "",
+        distributor_id: str = "",
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        product_id: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.ExportTicketsResponse]:
+        """Streams all of the partner's tickets that pass a filter, in the order of their codes; over
+        HTTP one download, e.g. `GET /ota/tickets:export?format=csv`. One call of the rate limit
+        however many they are, as slowly as it is read. Each ticket is as it was when its part was
+        read, not all as of one moment; those that are made meanwhile come at the end. After a break
+        resume with `after_ticket_code`. Over HTTP a failure cuts the transfer off before its end.
+        Reasons: INVALID_FIELD (`after_ticket_code`).
+        """
+        return self._calls.stream(_EXPORT_TICKETS, ota.ExportTicketsRequest(format=format, with_qr=with_qr, after_ticket_code=after_ticket_code, status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), product_id=product_id), timeout)
 
     def issue_qr(
         self,
@@ -973,6 +1047,35 @@ class AsyncOtaService:
         """
         return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
 
+    async def list_batches(
+        self,
+        *,
+        distributor_id: str = "",
+        product_id: int = 0,
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListBatchesResponse:
+        """Lists the partner's batches in the order of their tickets' codes, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_BATCHES, ota.ListBatchesRequest(distributor_id=distributor_id, product_id=product_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token), timeout)
+
+    def iter_batches(
+        self,
+        *,
+        distributor_id: str = "",
+        product_id: int = 0,
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.BatchSummary]:
+        """All `batches` of list_batches, page after page."""
+        return self._calls.pages(_LIST_BATCHES, ota.ListBatchesRequest(distributor_id=distributor_id, product_id=product_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size), timeout)
+
     async def get_batch(
         self,
         *,
@@ -1077,13 +1180,18 @@ class AsyncOtaService:
         create_time_until: Moment | None = None,
         page_size: int = 0,
         page_token: str = "",
+        product_id: int = 0,
+        order_id: str = "",
+        payment_reference: str = "",
+        with_lines_of_sale: bool = False,
         timeout: float | None = None,
     ) -> ota.ListTicketsResponse:
         """Lists the partner's tickets in the order of their codes, which is that of the days they were
-        made, by page. A page may be short, or empty, where few tickets pass the filter: go on while
-        there is a next_page_token. Reasons: PAGE_TOKEN_INVALID.
+        made, by page; a ticket that is there stands at its place whatever else is made meanwhile. A
+        page may be short, or empty, where few tickets pass the filter: go on while there is a
+        next_page_token. Reasons: PAGE_TOKEN_INVALID.
         """
-        return await self._calls.unary(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, page_token=page_token, product_id=product_id, order_id=order_id, payment_reference=payment_reference, with_lines_of_sale=with_lines_of_sale), timeout)
 
     def iter_tickets(
         self,
@@ -1094,10 +1202,37 @@ class AsyncOtaService:
         create_time_from: Moment | None = None,
         create_time_until: Moment | None = None,
         page_size: int = 0,
+        product_id: int = 0,
+        order_id: str = "",
+        payment_reference: str = "",
+        with_lines_of_sale: bool = False,
         timeout: float | None = None,
     ) -> AsyncIterator[tickets.Ticket]:
         """All `tickets` of list_tickets, page after page."""
-        return self._calls.pages(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size), timeout)
+        return self._calls.pages(_LIST_TICKETS, ota.ListTicketsRequest(status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), page_size=page_size, product_id=product_id, order_id=order_id, payment_reference=payment_reference, with_lines_of_sale=with_lines_of_sale), timeout)
+
+    def export_tickets(
+        self,
+        *,
+        format: ota.ExportFormat.ValueType = ota.EXPORT_FORMAT_UNSPECIFIED,
+        with_qr: bool = False,
+        after_ticket_code: str = "",
+        status: tickets.TicketState.ValueType = tickets.TICKET_STATE_UNSPECIFIED,
+        batch_id: str = "",
+        distributor_id: str = "",
+        create_time_from: Moment | None = None,
+        create_time_until: Moment | None = None,
+        product_id: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.ExportTicketsResponse]:
+        """Streams all of the partner's tickets that pass a filter, in the order of their codes; over
+        HTTP one download, e.g. `GET /ota/tickets:export?format=csv`. One call of the rate limit
+        however many they are, as slowly as it is read. Each ticket is as it was when its part was
+        read, not all as of one moment; those that are made meanwhile come at the end. After a break
+        resume with `after_ticket_code`. Over HTTP a failure cuts the transfer off before its end.
+        Reasons: INVALID_FIELD (`after_ticket_code`).
+        """
+        return self._calls.stream(_EXPORT_TICKETS, ota.ExportTicketsRequest(format=format, with_qr=with_qr, after_ticket_code=after_ticket_code, status=status, batch_id=batch_id, distributor_id=distributor_id, create_time_from=timestamp(create_time_from), create_time_until=timestamp(create_time_until), product_id=product_id), timeout)
 
     async def issue_qr(
         self,

@@ -1,0 +1,213 @@
+"""Exports of a partner's tickets: all that pass a filter, part by part in the order of their
+numbers, as rows or as the lines of a file.
+
+The database writes the lines: it does so ten times as quickly as Python. No transaction is open
+between two parts, however slow the reader, and only one part is in memory.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from server.platform.database import Database
+from server.platform.statements import Command, Statement, run
+from server.tickets import qr
+from server.tickets.issuing import seal
+from server.tickets.listing import TicketFilter, Window, next_window, number_bounds
+from server.tickets.rules import why_no_qr
+
+PART_TICKETS = 1_000
+"""Looked at in one transaction, some 30 ms of the database, and kept in memory."""
+
+FileFormat = Literal["CSV", "JSONL"]
+KeyOf = Callable[[], Awaitable[qr.QrKey]]
+
+COLUMNS = (
+    *("ticket_code", "status", "product_id", "batch_id", "distributor_id", "order_id"),
+    *("payment_reference", "create_time", "valid_from_time", "valid_until_time"),
+)
+QR_COLUMN = "encrypted_data"
+_TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+_TICKETS = """
+FROM unnest($1::bigint[], $2::bigint[]) AS s (first, last) CROSS JOIN LATERAL (
+  SELECT * FROM tickets WHERE ticket_id BETWEEN s.first AND s.last
+    AND ($3::text = '' OR state = $3::text)
+    AND ($4::uuid[] IS NULL OR snapshot_id = ANY($4::uuid[]))
+  ORDER BY ticket_id LIMIT $5::int) t
+LEFT JOIN orders o ON o.order_id = t.order_id
+"""
+
+
+def _cell(text: str) -> str:
+    """A free text as a field of CSV: an apostrophe before what a spreadsheet would take for a
+    formula, and quotes where RFC 4180 wants them.
+    """
+    harmless = rf"CASE WHEN {text} ~ E'^[=+@\t\r\n-]' THEN '''' || {text} ELSE {text} END"
+    return (
+        rf"""CASE WHEN {text} ~ E'[",\r\n]' THEN '"' || replace({harmless}, '"', '""') || '"'"""
+        rf" ELSE {harmless} END"
+    )
+
+
+_VALUES = {
+    "ticket_code": "t.ticket_code",
+    "status": "t.state",
+    "product_id": "t.product_id",
+    "batch_id": "t.batch_id",
+    "distributor_id": "t.distributor_id",
+    "order_id": "coalesce(o.order_code, '')",
+    "payment_reference": "coalesce(o.payment_reference, '')",
+    "create_time": _TIME.format("t.create_time"),
+    "valid_from_time": _TIME.format("t.valid_from_time"),
+    "valid_until_time": _TIME.format("t.valid_until_time"),
+}
+_FREE_TEXTS = {"distributor_id", "payment_reference"}
+_LINES: dict[FileFormat, str] = {
+    "CSV": " || ',' || ".join(
+        _cell(_VALUES[name]) if name in _FREE_TEXTS else _VALUES[name] for name in COLUMNS
+    ),
+    "JSONL": "(SELECT row_to_json(r)::text FROM (SELECT "
+    + ", ".join(f"{_VALUES[name]} AS {name}" for name in COLUMNS)
+    + ") r)",
+}
+_ENDS: dict[FileFormat, str] = {"CSV": "\r\n", "JSONL": "\n"}
+_ENDS_IN_SQL: dict[FileFormat, str] = {"CSV": r"E'\r\n'", "JSONL": r"E'\n'"}
+Row = TypeVar("Row")
+
+
+class ExportedTicket(NamedTuple):
+    """A ticket of an export."""
+
+    ticket_id: int
+    blocked: bool
+    jti: UUID
+    ticket_code: str
+    status: str
+    product_id: int
+    batch_id: UUID | None
+    distributor_id: str
+    order_id: str
+    payment_reference: str
+    create_time: datetime
+    valid_from_time: datetime
+    valid_until_time: datetime
+
+
+class _Line(NamedTuple):
+    ticket_id: int
+    blocked: bool
+    jti: UUID
+    status: str
+    valid_until_time: datetime
+    text: str
+
+
+_ROWS = Statement(
+    "SELECT t.ticket_id, t.blocked, t.jti, t.ticket_code, t.state, t.product_id, t.batch_id,"
+    " t.distributor_id, coalesce(o.order_code, ''), coalesce(o.payment_reference, ''),"
+    f" t.create_time, t.valid_from_time, t.valid_until_time {_TICKETS} ORDER BY t.ticket_id",
+    ExportedTicket,
+)
+_FILES = {
+    form: Statement(
+        f"SELECT coalesce(string_agg({line} || {_ENDS_IN_SQL[form]}, '' ORDER BY t.ticket_id), '')"
+        f" {_TICKETS}",
+        str,
+    )
+    for form, line in _LINES.items()
+}
+_LINES_FOR_QR = {
+    form: Statement(
+        f"SELECT t.ticket_id, t.blocked, t.jti, t.state, t.valid_until_time, {line} {_TICKETS}"
+        " ORDER BY t.ticket_id",
+        _Line,
+    )
+    for form, line in _LINES.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """What a partner exports, after the number `after`; `key_of` gives the key of the QR codes, if
+    these are to come along.
+    """
+
+    db: Database
+    caller: str
+    partner_id: int
+    wanted: TicketFilter
+    zone: ZoneInfo
+    after: int | None
+    clock: Callable[[], datetime]
+    key_of: KeyOf | None
+
+    async def rows(self) -> AsyncIterator[list[tuple[ExportedTicket, str]]]:
+        """The tickets, each with its QR token; that is empty where none was asked for, or the
+        ticket gets none.
+        """
+        async for part in self._parts(_ROWS):
+            yield list(zip(part, await self._tokens(part), strict=True))
+
+    async def file(self, form: FileFormat) -> AsyncIterator[bytes]:
+        """Whole lines of a file. What comes first may be empty: of CSV it is the header, unless it
+        goes on after a ticket.
+        """
+        names = [*COLUMNS, QR_COLUMN] if self.key_of else COLUMNS
+        has_header = form == "CSV" and self.after is None
+        yield (",".join(names) + _ENDS[form]).encode() if has_header else b""
+        if self.key_of is None:
+            async for (text,) in self._parts(_FILES[form]):
+                yield text.encode()
+            return
+        async for part in self._parts(_LINES_FOR_QR[form]):
+            tokens = await self._tokens(part)
+            lines = map(_with_token, part, tokens, [form] * len(part))
+            yield "".join(lines).encode()
+
+    async def _parts(self, statement: Statement[Row]) -> AsyncIterator[list[Row]]:
+        """What the statement reads of each part that is not empty."""
+        async with self.db.report(self.caller) as tx:
+            first, last = await number_bounds(tx, self.partner_id, self.wanted, self.zone)
+        if self.after is not None:
+            first = max(first, self.after + 1)
+        is_all = first > last
+        while not is_all:
+            async with self.db.report(self.caller) as tx:
+                window = await next_window(
+                    tx, self.partner_id, self.wanted, first, last, numbers=PART_TICKETS
+                )
+                rows = await run(tx, self._read(statement, window)) if window.spans else []
+            if rows:
+                yield rows
+            first, is_all = window.last + 1, window.is_all
+
+    def _read(self, statement: Statement[Row], window: Window) -> Command[Row]:
+        firsts, lasts = zip(*(span[:2] for span in window.spans), strict=True)
+        state = self.wanted.state
+        return statement(firsts, lasts, state, window.snapshot_ids, PART_TICKETS)
+
+    async def _tokens(self, part: Sequence[ExportedTicket] | Sequence[_Line]) -> list[str]:
+        if self.key_of is None:
+            return [""] * len(part)
+        now = self.clock()
+        claims = [_claims(each, now) for each in part]
+        sealed = iter(await seal([each for each in claims if each], await self.key_of()))
+        return [next(sealed) if each else "" for each in claims]
+
+
+def _claims(ticket: ExportedTicket | _Line, now: datetime) -> qr.Claims | None:
+    """What the ticket's QR says; None for one that gets none."""
+    until = ticket.valid_until_time
+    if why_no_qr(ticket.status, blocked=ticket.blocked, valid_until_time=until, now=now):
+        return None
+    return qr.Claims(ticket.jti, ticket.ticket_id, until)
+
+
+def _with_token(line: _Line, token: str, form: FileFormat) -> str:
+    """A line with its QR token, which needs no quotes of its own."""
+    if form == "CSV":
+        return f"{line.text},{token}{_ENDS[form]}"
+    return f'{line.text[:-1]},"{QR_COLUMN}":"{token}"}}{_ENDS[form]}'
