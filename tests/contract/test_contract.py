@@ -40,6 +40,7 @@ PERSONAL = {
     "deeptravel.ticketing.v1.CreateOrderRequest.contact_phone",
     "deeptravel.ticketing.v1.Order.contact_phone",
     "deeptravel.ticketing.v1.TravellerLoginRequest.code",
+    "deeptravel.ota.v1.ExportTicketsResponse.file",
 }
 
 OPERATORS = {"OPERATOR", "SUPERVISOR"}

@@ -60,6 +60,7 @@ class UnsoldTicketMethods(ota_service_pb2_grpc.OtaServiceServicer):
 
     def _turn(self, request: Unsold) -> AbstractAsyncContextManager[None]:
         """The partner's turn for all of a batch, which may be large; at once for single tickets."""
+        calls.leave_share(if_large=bool(request.batch_id))
         if not request.batch_id:
             return nullcontext()
         return self._turns.turn(calls.caller(Partner).partner_id)
