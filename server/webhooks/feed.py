@@ -64,7 +64,8 @@ FROM (SELECT *, coalesce($2::bigint, acknowledged_sequence) AS after
 LEFT JOIN LATERAL (
   SELECT * FROM partner_events e
   WHERE e.partner_id = $1::int AND e.sequence > f.after
-    AND e.sequence <= f.after + $5::bigint AND (cardinality($3::text[]) = 0 OR e.type = ANY($3))
+    AND e.sequence <= least(f.after, f.last_sequence) + $5::bigint
+    AND (cardinality($3::text[]) = 0 OR e.type = ANY($3))
   ORDER BY e.sequence LIMIT $4::int) e ON true
 ORDER BY e.sequence
 """,

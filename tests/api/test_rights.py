@@ -1,0 +1,236 @@
+"""Every method × every kind of caller, over gRPC and JSON: exactly the table that the contract's
+`access` options declare; and of what is another partner's nobody learns that it is there.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc
+from deeptravel.common.v1 import options_pb2
+from deeptravel.redemption.v1 import access_pb2
+from google.api import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.rpc import error_details_pb2, status_pb2
+
+from server.app import DESCRIPTORS
+from server.identity.credentials import new_partner_key
+from server.identity.travellers import TravellerTokens, log_in
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import Reason
+from tests.support.admin_client import OPERATOR, PASSWORD, Headers, message
+from tests.support.app_server import channel_to, running
+from tests.support.identity import now
+from tests.support.rpc_server import DETAILS, SECRET_KEY, read_refusal
+from tests.support.waiting import WAIT_SECONDS, becomes
+
+METHODS = {method.full_name: method for service in DESCRIPTORS for method in service.methods}
+READS = METHODS["deeptravel.ota.v1.OtaService.GetReservation"]
+MALFORMED = b"\xff\xff"
+"""No message: whoever may call is told so, everybody else before it is read."""
+NOTICE = re.compile("^/webhooks/")
+"""Paths whose callers sign what they send."""
+
+
+def allowed(method: MethodDescriptor) -> set[str]:
+    """The roles that may call."""
+    access = method.GetOptions().Extensions[options_pb2.access]
+    return {options_pb2.Role.Name(role).removeprefix("ROLE_") for role in access.roles}
+
+
+def expected(method: MethodDescriptor, role: str) -> Reason | None:
+    """Why a caller of this role is refused before its request is read; None if it is not.
+    "" is nobody, or somebody whose credentials are not good.
+    """
+    roles = allowed(method)
+    if roles == {"ANYONE"} or role in roles:
+        return None
+    return Reason.ROLE_NOT_ALLOWED if role else Reason.UNAUTHENTICATED
+
+
+@dataclass(frozen=True)
+class Callers:
+    """A server, and the headers of each kind of caller, by what to call it."""
+
+    channel: grpc.aio.Channel
+    http: httpx2.AsyncClient
+    headers: Mapping[str, Headers]
+
+
+ROLES = {
+    "partner": "PARTNER",
+    "operator": "OPERATOR",
+    "supervisor": "SUPERVISOR",
+    "administrator": "ADMIN",
+    "traveller": "TRAVELLER",
+    "nobody": "",
+    "a revoked key": "",
+}
+BAD_KEYS = ("a wrong key", "a wrong secret", "a revoked key", "a key of a revoked partner")
+BAD_TOKENS = ("a wrong token", "a key as token", "a forged traveller")
+
+
+@pytest.fixture
+async def callers(
+    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+) -> AsyncIterator[Callers]:
+    """One of each kind, at a whole server."""
+    async with (
+        running(admin_url, redis_url) as app,
+        channel_to(app) as channel,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{app.http_port}") as http,
+    ):
+        headers = await _headers(channel, admin_url, seeded[1])
+        made = Callers(channel, http, headers)
+        for name in BAD_KEYS:
+            await becomes(Reason.UNAUTHENTICATED, partial(reason, made, READS, name))
+        yield made
+
+
+async def _headers(channel: grpc.aio.Channel, url: str, admin: Headers) -> dict[str, Headers]:
+    stub = admin_service_pb2_grpc.AdminServiceStub(channel)
+
+    async def do(method: str, **fields: Any) -> Any:
+        return await getattr(stub, method)(message(method, **fields), metadata=admin)
+
+    await do("CreatePartner", partner_code="GONE", display_name="Gone")
+    await do(
+        "UpdatePartner",
+        partner_code="CP",
+        requests_per_minute=1_000_000,
+        update_mask="requests_per_minute",
+    )
+    keys = {
+        name: await do("CreatePartnerKey", partner_code=code)
+        for name, code in (("good", "CP"), ("revoked", "CP"), ("gone", "GONE"))
+    }
+    await do("RevokePartnerKey", partner_code="CP", key_id=keys["revoked"].key.key_id)
+    await do("RevokePartner", partner_code="GONE")
+    supervisor: Any = OPERATOR | {"role": account_pb2.OPERATOR_ROLE_SUPERVISOR}
+    await do("CreateOperator", username="sue", **supervisor)
+    db = Database(load_settings(), url)
+    traveller = await db.in_transaction(
+        lambda tx: log_in(tx, app_id="wx1", openid="o-1", unionid=None, now=now())
+    )
+    await db.close()
+    issued = TravellerTokens(SECRET_KEY, life_seconds=7200).issue(traveller, now())
+    forged = TravellerTokens(bytes(32), life_seconds=7200).issue(traveller, now())
+    good = keys["good"].api_key
+
+    def bearer(token: str) -> Headers:
+        return (("authorization", f"Bearer {token}"),)
+
+    return {
+        "partner": (("x-api-key", good),),
+        "operator": bearer(await _logged_in(channel, "olga")),
+        "supervisor": bearer(await _logged_in(channel, "sue")),
+        "administrator": admin,
+        "traveller": bearer(issued.access_token),
+        "nobody": (),
+        "a wrong key": (("x-api-key", new_partner_key().api_key),),
+        "a wrong secret": (("x-api-key", good[:-4] + ("aaaa" if good[-4:] != "aaaa" else "bbbb")),),
+        "a revoked key": (("x-api-key", keys["revoked"].api_key),),
+        "a key of a revoked partner": (("x-api-key", keys["gone"].api_key),),
+        "a wrong token": bearer("dta_0_0"),
+        "a key as token": bearer(good),
+        "a forged traveller": bearer(forged.access_token),
+    }
+
+
+async def _logged_in(channel: grpc.aio.Channel, username: str) -> str:
+    call: Any = channel.unary_unary(
+        "/deeptravel.redemption.v1.RedemptionService/OperatorLogin",
+        request_serializer=access_pb2.OperatorLoginRequest.SerializeToString,
+        response_deserializer=access_pb2.OperatorLoginResponse.FromString,
+    )
+    request = access_pb2.OperatorLoginRequest(
+        username=username, password=PASSWORD, terminal_device_id="T-1"
+    )
+    return str((await call(request)).access_token)
+
+
+async def error_of(callers: Callers, method: MethodDescriptor, caller: str) -> Any:
+    """How a call of a method ends whose message is none."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    # of a stream's own writes grpc.aio makes a fault where the refusal comes before them
+    call: Any = callers.channel.unary_stream(path)
+    stream = call(MALFORMED, metadata=callers.headers[caller], timeout=WAIT_SECONDS)
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        async for _ in stream:
+            pass
+    return ended.value
+
+
+async def reason(callers: Callers, method: MethodDescriptor, caller: str) -> Reason:
+    return read_refusal(await error_of(callers, method, caller)).reason
+
+
+async def test_every_method_takes_the_callers_that_the_contract_says(
+    callers: Callers, subtests: pytest.Subtests
+) -> None:
+    """Seen red with a role left out of what the server checks, and with one added to it."""
+    assert {role for method in METHODS.values() for role in allowed(method)} == {
+        *ROLES.values(),
+        "ANYONE",
+    } - {""}
+    for name, method in METHODS.items():
+        for caller, role in ROLES.items():
+            with subtests.test(method=name, caller=caller):
+                found = await reason(callers, method, caller)
+                assert found == (expected(method, role) or Reason.INVALID_FIELD)
+
+
+async def test_every_path_takes_the_callers_that_the_contract_says(
+    callers: Callers, subtests: pytest.Subtests
+) -> None:
+    """The same table over JSON."""
+    for name, method in METHODS.items():
+        rule = method.GetOptions().Extensions[annotations_pb2.http]
+        verb = rule.WhichOneof("pattern")
+        if not verb:
+            continue
+        path = re.sub(r"\{[^}]*\}", "1", getattr(rule, verb))
+        sent: Any = {"params" if verb == "get" else "json": {"no_such_field": 1}}
+        taken = {400, 401} if NOTICE.search(path) else {400}
+        for caller, role in ROLES.items():
+            with subtests.test(method=name, caller=caller):
+                headers = dict(callers.headers[caller])
+                answer = await callers.http.request(verb.upper(), path, headers=headers, **sent)
+                if wanted := expected(method, role):
+                    assert reason_in(answer.json()) == wanted
+                else:
+                    assert answer.status_code in taken, answer.text
+
+
+def reason_in(answer: Any) -> Reason:
+    (info,) = [each for each in answer["details"] if "reason" in each]
+    return Reason(info["reason"])
+
+
+async def test_credentials_that_are_not_good_are_all_told_the_same(callers: Callers) -> None:
+    """What is wrong with them, and whether anybody has or had such a key, is not said."""
+    for bad in (BAD_KEYS, BAD_TOKENS):
+        told = {}
+        for caller in bad:
+            error = await error_of(callers, READS, caller)
+            assert read_refusal(error).reason is Reason.UNAUTHENTICATED
+            told[caller] = error.details(), _without_request_id(error)
+        assert len(set(told.values())) == 1, told
+
+
+def _without_request_id(error: grpc.aio.AioRpcError) -> bytes:
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())[DETAILS])
+    kept = [
+        detail
+        for detail in status.details
+        if not detail.Is(error_details_pb2.RequestInfo.DESCRIPTOR)
+    ]
+    del status.details[:]
+    status.details.extend(kept)
+    return bytes(status.SerializeToString(deterministic=True))
