@@ -33,7 +33,7 @@ from tests.support.waiting import WAIT_SECONDS, becomes
 METHODS = {method.full_name: method for service in DESCRIPTORS for method in service.methods}
 READS = METHODS["deeptravel.ota.v1.OtaService.GetReservation"]
 MALFORMED = b"\xff\xff"
-"""No message: whoever may call is told so, everybody else before it is read."""
+"""No message: whoever may call hears so, everybody else before it is read."""
 NOTICE = re.compile("^/webhooks/")
 """Paths whose callers sign what they send."""
 
@@ -213,15 +213,15 @@ def reason_in(answer: Any) -> Reason:
     return Reason(info["reason"])
 
 
-async def test_credentials_that_are_not_good_are_all_told_the_same(callers: Callers) -> None:
+async def test_credentials_that_are_not_good_all_get_the_same_answer(callers: Callers) -> None:
     """What is wrong with them, and whether anybody has or had such a key, is not said."""
     for bad in (BAD_KEYS, BAD_TOKENS):
-        told = {}
+        answers = {}
         for caller in bad:
             error = await error_of(callers, READS, caller)
             assert read_refusal(error).reason is Reason.UNAUTHENTICATED
-            told[caller] = error.details(), _without_request_id(error)
-        assert len(set(told.values())) == 1, told
+            answers[caller] = error.details(), _without_request_id(error)
+        assert len(set(answers.values())) == 1, answers
 
 
 def _without_request_id(error: grpc.aio.AioRpcError) -> bytes:
