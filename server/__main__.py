@@ -50,6 +50,8 @@ keys_app = typer.Typer(
     no_args_is_help=True, help="The keys that seal QR codes: list, rotate, revoke."
 )
 app.add_typer(keys_app, name="keys")
+statements_app = typer.Typer(no_args_is_help=True, help="Partners' monthly statements: rebuild.")
+app.add_typer(statements_app, name="statements")
 
 
 @app.command()
@@ -245,6 +247,27 @@ def revoke_key(
 
     _with_database(_settings(), revoke)
     typer.echo(f"QR key {key_id} is revoked")
+
+
+@statements_app.command("rebuild")
+def rebuild_statement(
+    partner: Annotated[str, typer.Option(help="The partner's code, e.g. CP.")],
+    month: Annotated[str, typer.Option(help="A month that is sealed, e.g. 2026-11.")],
+) -> None:
+    """Make a sealed statement again of the ledger's entries, and compare it byte for byte.
+
+    Exit code 1 if it differs from what was sealed.
+    """
+    from server.cli.rebuilding import rebuild
+
+    rebuilt = _with_database(_settings(), lambda db, _key: rebuild(db, partner, month))
+    if rebuilt.fault:
+        typer.echo(f"statement {month} of {partner}: {rebuilt.fault}")
+        raise typer.Exit(exits.WRONG)
+    typer.echo(
+        f"statement {month} of {partner}: {len(rebuilt.document.canonical)} bytes, the same as"
+        f" sealed, SHA-256 {rebuilt.document.content_sha256}"
+    )
 
 
 @app.command()

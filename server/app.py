@@ -49,6 +49,8 @@ from server.orders.own_reads import OwnReads
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
+from server.partners import tasks as partner_tasks
+from server.partners.ledger import Bookkeeper, posted_sequence
 from server.partners.payment_webhooks import PaymentWebhooks
 from server.partners.reservation_expiry import ReservationExpiry
 from server.partners.rules import ReservationTerms
@@ -155,7 +157,8 @@ def jobs(settings: Settings) -> list[Job]:
         *payment_tasks.jobs(settings),
         *platform_tasks.jobs(settings),
         *redemption_tasks.jobs(settings),
-        *webhook_tasks.jobs(settings),
+        *partner_tasks.jobs(settings),
+        *webhook_tasks.jobs(settings, posted_sequence),
     ]
 
 
@@ -268,9 +271,7 @@ class App:
     ) -> list[Service]:
         platform = await self._start_platform(stack, database_url, redis_url)
         domain = await self._start_domain(stack, platform, Cache(redis_url))
-        worker = TaskWorker(platform.db, domain.task_kinds, loops=self.loops)
-        worker.start()
-        _at_stop(stack, "outbox", worker.stop)
+        _start(stack, "outbox", TaskWorker(platform.db, domain.task_kinds, loops=self.loops))
         self._interceptor = interceptor.Interceptor(
             DESCRIPTORS,
             domain.identity,
@@ -300,9 +301,7 @@ class App:
         _at_stop(stack, "limits", limiter.close)
         self._health = Health(db, limiter.answers)
         _at_stop(stack, "health", self._health.stop)
-        scheduler = Jobs(db, jobs(self._settings), self.loops)
-        scheduler.start()
-        _at_stop(stack, "jobs", scheduler.stop)
+        _start(stack, "jobs", Jobs(db, jobs(self._settings), self.loops))
         feed = ChangeFeed(db, self.loops)
         await feed.start()
         _at_stop(stack, "change feed", feed.stop)
@@ -381,21 +380,16 @@ class App:
     def _start_webhooks(self, stack: AsyncExitStack, platform: Platform) -> Webhooks:
         db, settings = platform.db, self._settings
         secrets = WebhookSecrets(platform.secret_key)
-        dispatcher = Dispatcher(db, secrets, settings, self.loops)
-        for name, part in (("webhooks", dispatcher), ("events", Sequencer(db, self.loops))):
-            part.start()
-            _at_stop(stack, name, part.stop)
+        _start(stack, "webhooks", Dispatcher(db, secrets, settings, self.loops))
+        _start(stack, "events", Sequencer(db, self.loops))
+        _start(stack, "ledgers", Bookkeeper(db, settings.zone, self.loops))
         payments = PaymentWebhooks(db, secrets, zone=settings.zone)
         return Webhooks(secrets, payments, settings.webhook_allow_private)
 
     def _start_orders(self, stack: AsyncExitStack, platform: Platform) -> Orders:
         db, settings = platform.db, self._settings
-        expiry = Expiry(db, payment_records.close_waiting, self.loops)
-        expiry.start()
-        _at_stop(stack, "hold expiry", expiry.stop)
-        reservation_expiry = ReservationExpiry(db, self.loops)
-        reservation_expiry.start()
-        _at_stop(stack, "reservation expiry", reservation_expiry.stop)
+        _start(stack, "hold expiry", Expiry(db, payment_records.close_waiting, self.loops))
+        _start(stack, "reservation expiry", ReservationExpiry(db, self.loops))
         self._watcher = Watcher(db, self.loops)
         reader = OrderReader(PassengerSeals(platform.secret_key))
         catalogues = Catalogues(platform.feed, db)
@@ -437,7 +431,8 @@ class App:
             webhooks=domain.webhooks,
         )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
-        admin = AdminServicer(db, domain.identity, repeats, pages, wechat=self._wechat)
+        zone, wechat = self._settings.zone, self._wechat
+        admin = AdminServicer(db, domain.identity, repeats, pages, zone=zone, wechat=wechat)
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
         return [
             Service(ota_service_pb2_grpc.add_OtaServiceServicer_to_server, ota),
@@ -560,6 +555,11 @@ class App:
         )
         if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
             self._wechat.notify_url = self._own_url()
+
+
+def _start(stack: AsyncExitStack, name: str, part: Any) -> None:
+    part.start()
+    _at_stop(stack, name, part.stop)
 
 
 def _at_stop(stack: AsyncExitStack, part: str, stop: Callable[[], Awaitable[None]]) -> None:

@@ -47,6 +47,7 @@ VALUES: dict[str, Any] = {
     "order_id": "ORD-CP-20270301-000001",
     "origin_city_code": "SZX",
     "partner_code": "CP",
+    "month": "2026-11",
     "password": "correct-horse-battery",
     "product_id": 106,
     "qr_token": "AEAE…:…:…:…",

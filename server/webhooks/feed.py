@@ -6,7 +6,7 @@ before those that are kept is refused, and hears from where he can go on: nothin
 silence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,13 +14,18 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import DomainError, Reason, invalid
-from server.platform.statements import Statement, run
+from server.platform.statements import Command, Statement, run
 from server.webhooks.rules import EVENT_TYPES
 
 MAX_LOOKED_AT = 5_000
 """A page looks at this many events at the most; if fewer are of the types asked for than it could
 hold, it is short.
 """
+
+MAX_SEQUENCE = (1 << 63) - 1
+
+Posted = Callable[[AsyncConnection, int], Awaitable[int]]
+"""Up to which of a partner's events the ledger has entries."""
 
 
 class FeedEvent(NamedTuple):
@@ -91,20 +96,29 @@ FROM partner_feeds WHERE partner_id = $1::int
 """,
     _Acknowledged,
 )
-# a partner a statement: its feed is locked while its events are removed
+_AFTER = Statement(
+    """
+SELECT event_id, sequence, type, occurred_time, data FROM partner_events
+WHERE partner_id = $1::int AND sequence > $2::bigint ORDER BY sequence LIMIT $3::int
+""",
+    FeedEvent,
+)
+# partners whose first event that is kept is older
 _OLD = Statement(
     """
-SELECT partner_id FROM partner_events
-WHERE record_time < $1::timestamptz AND sequence IS NOT NULL LIMIT 1
+SELECT f.partner_id FROM partner_feeds f
+JOIN partner_events e ON (e.partner_id, e.sequence) = (f.partner_id, f.purged_sequence + 1)
+WHERE e.record_time < $1::timestamptz ORDER BY f.partner_id
 """,
     int,
 )
+# a partner a statement: its feed is locked while its events are removed
 _PURGE = Statement(
     """
 WITH old AS MATERIALIZED (
   SELECT sequence FROM (
     SELECT sequence, record_time FROM partner_events
-    WHERE partner_id = $1::int AND sequence IS NOT NULL ORDER BY sequence LIMIT $3::int) first
+    WHERE partner_id = $1::int AND sequence <= $4::bigint ORDER BY sequence LIMIT $3::int) first
   WHERE record_time < $2::timestamptz),
 feed AS (
   UPDATE partner_feeds SET purged_sequence = greatest(purged_sequence,
@@ -178,12 +192,30 @@ async def acknowledge(tx: AsyncConnection, partner_id: int, cursor: int, *, now:
     return rows[0].acknowledged_sequence if rows else 0
 
 
-async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:
-    """Removes up to `limit` events of one partner that are older than `keep`; returns how many."""
+async def purge(
+    tx: AsyncConnection,
+    *,
+    now: datetime,
+    keep: timedelta,
+    limit: int,
+    posted: Posted | None = None,
+) -> int:
+    """Removes up to `limit` events of one partner that are older than `keep`; returns how many.
+
+    `posted` says up to which of a partner's events the ledger has entries: none after it is
+    removed.
+    """
     for partner_id in await run(tx, _OLD(now - keep)):
-        (removed,) = await run(tx, _PURGE(partner_id, now - keep, limit))
-        return removed
+        until = MAX_SEQUENCE if posted is None else await posted(tx, partner_id)
+        (removed,) = await run(tx, _PURGE(partner_id, now - keep, limit, until))
+        if removed:
+            return removed
     return 0
+
+
+def events_after(partner_id: int, sequence: int, limit: int) -> Command[FeedEvent]:
+    """Up to `limit` of a partner's events after one, in their order."""
+    return _AFTER(partner_id, sequence, limit)
 
 
 def _beyond(field: str, last: int) -> DomainError:

@@ -24,6 +24,7 @@ RESERVATION_EXPIRED = "reservation.expired"
 RESERVATION_RELEASED = "reservation.released"
 ALLOTMENT_ADJUSTED = "allotment.adjusted"
 PAYMENT_REFUSED = "payment.refused"
+STATEMENT_READY = "statement.ready"
 
 EVENT_TYPES = frozenset(
     {
@@ -44,6 +45,7 @@ EVENT_TYPES = frozenset(
         RESERVATION_RELEASED,
         ALLOTMENT_ADJUSTED,
         PAYMENT_REFUSED,
+        STATEMENT_READY,
     }
 )
 """Every type that may be recorded; a new one is added here and in the contract's `Event.type`."""

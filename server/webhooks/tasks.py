@@ -13,13 +13,13 @@ from server.platform.task_worker import TaskKind
 from server.webhooks import deliveries, feed
 
 
-def jobs(settings: Settings) -> list[Job]:
-    """What is done by the clock."""
+def jobs(settings: Settings, posted: feed.Posted) -> list[Job]:
+    """What is done by the clock; `posted` says which events the ledger still needs."""
     keep = timedelta(days=settings.partner_event_days)
     keep_log = timedelta(days=settings.webhook_log_days)
 
     async def events(tx: AsyncConnection, now: datetime, limit: int) -> int:
-        return await feed.purge(tx, now=now, keep=keep, limit=limit)
+        return await feed.purge(tx, now=now, keep=keep, limit=limit, posted=posted)
 
     async def log(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await deliveries.purge(tx, now=now, keep=keep_log, limit=limit)

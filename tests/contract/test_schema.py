@@ -73,6 +73,7 @@ FAMILIES = {
     "reservation_id": {"reservations"},
     "stock_id": {"stocks"},
     "partner_id": {
+        *("ledger_entries", "ledgers", "statements"),
         *("partner_events", "partner_feeds", "partner_payments", "partner_payment_secrets"),
         *("webhook_endpoints", "webhook_deliveries", "webhook_attempts"),
     },

@@ -15,7 +15,8 @@ UPDATE reservations SET activated = activated + 1, quantity = quantity + 1,
         "reservations",
         (
             "UPDATE tickets SET state = 'PRE_GENERATED' WHERE state = 'VOIDED'"
-            " AND reservation_id IS NOT NULL"
+            " AND reservation_id IS NOT NULL;\n"
+            "UPDATE ledgers SET posted_sequence = posted_sequence - 1"  # it knows nothing of it yet
         ),
     ),
     (

@@ -17,6 +17,7 @@ from server.operations import doctor
 from server.operations.consistency import EXAMPLES, INVARIANTS, Result, examine, look
 from server.operations.findings import Verdict
 from tests.operations.distributor_corruptions import OF_DISTRIBUTORS
+from tests.operations.ledger_corruptions import POSTED
 from tests.operations.reservation_corruptions import PARTNERS, RESERVED
 from tests.support import databases
 from tests.support.every_state import CAPPED, every_state
@@ -424,7 +425,7 @@ UPDATE tickets SET state = 'EXPIRED' WHERE ticket_id IN (
         "UPDATE orders SET first_order_id = <paid> WHERE order_id = <chain-3>",
     ),
     ("first-of-changes", "UPDATE orders SET first_item_index = 1 WHERE order_id = <waits-change>"),
-    *OF_DISTRIBUTORS,
+    *(OF_DISTRIBUTORS + POSTED),
     ("work-under-way", "DELETE FROM outbox_tasks WHERE kind = 'refund.query'"),
     (
         "work-under-way",

@@ -54,7 +54,9 @@ CHANGING = [
 ADMIN_SERVICE = Offer(
     SERVICE,
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
-    lambda node: AdminServicer(node.db, node.identity, node.repeats, node.pages),
+    lambda node: AdminServicer(
+        node.db, node.identity, node.repeats, node.pages, zone=node.settings.zone
+    ),
 )
 
 ADULT = product_pb2.Fare(

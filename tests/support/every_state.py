@@ -14,8 +14,12 @@ from zoneinfo import ZoneInfo
 
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 
+from server.partners import statements
+from server.partners.ledger_rules import month_of
+from server.partners.statement_rules import SEAL_DELAY, end_of
 from server.payments import abnormal_refunds
 from tests.support import gate, partner_client
+from tests.support.bookkeeping import ALL_POSTED
 from tests.support.order_scenario import (
     TICKET_STATE,
     OrderScenario,
@@ -292,8 +296,14 @@ async def _partners(played: Played) -> None:
     await client.distributor("SHOP", "WHOLESALE", commission_basis_points=777)
     of_shop = await client.codes(4, distributor_id="SHOP")
     await client.cancel(of_shop[:1])
+    await client.activate(of_shop[2], payment=payment(amount_minor=50_000, currency_code="CNY"))
     await client.reassign(of_shop[1:2], "WHOLESALE")
     await client.batch(1, distributor_id="in free text")
+    await played.world.until(ALL_POSTED)
+    zone = ZoneInfo("Asia/Hong_Kong")
+    later = end_of(month_of(datetime.now(UTC), zone), zone) + SEAL_DELAY
+    await played.in_transaction(lambda tx: statements.seal_due(tx, zone=zone, now=later))
+    await played.world.until(ALL_POSTED)
 
 
 async def _notices(played: Played) -> None:

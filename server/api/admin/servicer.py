@@ -7,6 +7,7 @@ money in `servicer_money.py`; the rest here.
 
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from deeptravel.admin.v1 import (
     account_pb2,
@@ -23,6 +24,7 @@ from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
+from server.api.admin.servicer_statements import PartnerStatementMethods
 from server.api.admin.table import by
 from server.api.calls import Context
 from server.api.paging import Page, paged
@@ -37,7 +39,9 @@ from server.platform.database import Database
 from server.wechat.client import WechatClient
 
 
-class AdminServicer(RecordMethods, AllotmentMethods, CatalogMethods, MoneyMethods):
+class AdminServicer(
+    RecordMethods, AllotmentMethods, CatalogMethods, MoneyMethods, PartnerStatementMethods
+):
     """The methods of AdminService; the contract documents each."""
 
     def __init__(
@@ -47,12 +51,14 @@ class AdminServicer(RecordMethods, AllotmentMethods, CatalogMethods, MoneyMethod
         repeats: repeats_module.Repeats,
         pages: paging.PageTokens,
         *,
+        zone: ZoneInfo,
         wechat: WechatClient | None = None,
     ) -> None:
         self._db = db
         self._identity = identity
         self._repeats = repeats
         self._pages = pages
+        self._zone = zone
         self._wechat = wechat
 
     async def AdminLogin(

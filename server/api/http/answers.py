@@ -28,7 +28,12 @@ REFUSED_SCAN = 422
 ANSWER_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 RETURNED_METADATA = re.compile(r"x-request-id|x-ratelimit-.*|retry-after")
 PRINTABLE = re.compile(r"[\x20-\x7e]*")
-FILE_ENDINGS = {"text/csv": ".csv", "application/x-ndjson": ".jsonl"}
+FILE_ENDINGS = {
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "application/x-ndjson": ".jsonl",
+    "text/csv": ".csv",
+}
 """Of downloads, by their media type."""
 
 T = TypeVar("T")

@@ -20,6 +20,7 @@ from server.api.ota.servicer_distributors import DistributorMethods
 from server.api.ota.servicer_events import EventMethods
 from server.api.ota.servicer_lists import ListMethods
 from server.api.ota.servicer_reservations import ReservationMethods
+from server.api.ota.servicer_statements import StatementMethods
 from server.api.ota.servicer_unsold import UnsoldTicketMethods
 from server.api.ota.servicer_webhooks import WebhookMethods, Webhooks
 from server.api.paging import paged
@@ -48,6 +49,7 @@ class OtaServicer(
     EventMethods,
     ListMethods,
     ReservationMethods,
+    StatementMethods,
     UnsoldTicketMethods,
     WebhookMethods,
 ):

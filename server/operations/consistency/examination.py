@@ -11,6 +11,7 @@ from server.operations.consistency.changes import CHANGES
 from server.operations.consistency.departures import DEPARTURES
 from server.operations.consistency.distributors import DISTRIBUTORS
 from server.operations.consistency.invariant import Result, look
+from server.operations.consistency.ledger import LEDGER
 from server.operations.consistency.orders import ORDERS
 from server.operations.consistency.outbox import TASKS
 from server.operations.consistency.payments import PAYMENTS
@@ -34,6 +35,7 @@ INVARIANTS = (
     + TICKETS
     + DEPARTURES
     + DISTRIBUTORS
+    + LEDGER
     + TASKS
     + SUMS
 )

@@ -11,6 +11,7 @@ from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_p
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
 from deeptravel.admin.v1 import refund_pb2 as deeptravel_dot_admin_dot_v1_dot_refund__pb2
+from deeptravel.admin.v1 import statement_pb2 as deeptravel_dot_admin_dot_v1_dot_statement__pb2
 from deeptravel.admin.v1 import task_pb2 as deeptravel_dot_admin_dot_v1_dot_task__pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2
 from deeptravel.admin.v1 import traveller_pb2 as deeptravel_dot_admin_dot_v1_dot_traveller__pb2
@@ -98,6 +99,21 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/RevokePartnerKey',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerKeyRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerKeyResponse.FromString,
+                _registered_method=True)
+        self.ListPartnerStatements = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListPartnerStatements',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.ListPartnerStatementsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.ListPartnerStatementsResponse.FromString,
+                _registered_method=True)
+        self.GetPartnerStatement = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetPartnerStatement',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.GetPartnerStatementRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.GetPartnerStatementResponse.FromString,
+                _registered_method=True)
+        self.DownloadPartnerStatement = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/DownloadPartnerStatement',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.DownloadPartnerStatementRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.DownloadPartnerStatementResponse.FromString,
                 _registered_method=True)
         self.CreateMerchant = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreateMerchant',
@@ -476,6 +492,29 @@ class AdminServiceServicer:
 
     def RevokePartnerKey(self, request, context):
         """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPartnerStatements(self, request, context):
+        """Lists a partner's monthly statements, the latest first. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPartnerStatement(self, request, context):
+        """Reads a partner's statement of a month, as OtaService/GetStatement gives it to the partner.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadPartnerStatement(self, request, context):
+        """Downloads a partner's statement of a month as CSV, JSON or PDF, the same bytes that the partner
+        gets. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1014,6 +1053,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokePartnerKey,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerKeyRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerKeyResponse.SerializeToString,
+            ),
+            'ListPartnerStatements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPartnerStatements,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.ListPartnerStatementsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.ListPartnerStatementsResponse.SerializeToString,
+            ),
+            'GetPartnerStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPartnerStatement,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.GetPartnerStatementRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.GetPartnerStatementResponse.SerializeToString,
+            ),
+            'DownloadPartnerStatement': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadPartnerStatement,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.DownloadPartnerStatementRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_statement__pb2.DownloadPartnerStatementResponse.SerializeToString,
             ),
             'CreateMerchant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateMerchant,
@@ -1568,6 +1622,87 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/RevokePartnerKey',
             deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerKeyRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPartnerStatements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListPartnerStatements',
+            deeptravel_dot_admin_dot_v1_dot_statement__pb2.ListPartnerStatementsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_statement__pb2.ListPartnerStatementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPartnerStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetPartnerStatement',
+            deeptravel_dot_admin_dot_v1_dot_statement__pb2.GetPartnerStatementRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_statement__pb2.GetPartnerStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadPartnerStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DownloadPartnerStatement',
+            deeptravel_dot_admin_dot_v1_dot_statement__pb2.DownloadPartnerStatementRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_statement__pb2.DownloadPartnerStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,7 @@ from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
 from deeptravel.admin.v1 import refund_pb2 as _refund_pb2
+from deeptravel.admin.v1 import statement_pb2 as _statement_pb2
 from deeptravel.admin.v1 import task_pb2 as _task_pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as _ticket_block_pb2
 from deeptravel.admin.v1 import traveller_pb2 as _traveller_pb2
@@ -79,6 +80,16 @@ class AdminServiceStub:
     """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     RevokePartnerKey: _grpc.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerKeyRequest, _partner_pb2.RevokePartnerKeyResponse]
     """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ListPartnerStatements: _grpc.UnaryUnaryMultiCallable[_statement_pb2.ListPartnerStatementsRequest, _statement_pb2.ListPartnerStatementsResponse]
+    """Lists a partner's monthly statements, the latest first. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    GetPartnerStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.GetPartnerStatementRequest, _statement_pb2.GetPartnerStatementResponse]
+    """Reads a partner's statement of a month, as OtaService/GetStatement gives it to the partner.
+    Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    DownloadPartnerStatement: _grpc.UnaryStreamMultiCallable[_statement_pb2.DownloadPartnerStatementRequest, _statement_pb2.DownloadPartnerStatementResponse]
+    """Downloads a partner's statement of a month as CSV, JSON or PDF, the same bytes that the partner
+    gets. Reasons: NOT_FOUND.
+    """
     CreateMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.CreateMerchantRequest, _venue_pb2.CreateMerchantResponse]
     """Creates a merchant. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
     GetMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.GetMerchantRequest, _venue_pb2.GetMerchantResponse]
@@ -342,6 +353,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     RevokePartnerKey: _aio.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerKeyRequest, _partner_pb2.RevokePartnerKeyResponse]  # type: ignore[assignment]
     """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ListPartnerStatements: _aio.UnaryUnaryMultiCallable[_statement_pb2.ListPartnerStatementsRequest, _statement_pb2.ListPartnerStatementsResponse]  # type: ignore[assignment]
+    """Lists a partner's monthly statements, the latest first. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    GetPartnerStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.GetPartnerStatementRequest, _statement_pb2.GetPartnerStatementResponse]  # type: ignore[assignment]
+    """Reads a partner's statement of a month, as OtaService/GetStatement gives it to the partner.
+    Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    DownloadPartnerStatement: _aio.UnaryStreamMultiCallable[_statement_pb2.DownloadPartnerStatementRequest, _statement_pb2.DownloadPartnerStatementResponse]  # type: ignore[assignment]
+    """Downloads a partner's statement of a month as CSV, JSON or PDF, the same bytes that the partner
+    gets. Reasons: NOT_FOUND.
+    """
     CreateMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.CreateMerchantRequest, _venue_pb2.CreateMerchantResponse]  # type: ignore[assignment]
     """Creates a merchant. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
     GetMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.GetMerchantRequest, _venue_pb2.GetMerchantResponse]  # type: ignore[assignment]
@@ -656,6 +677,34 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_partner_pb2.RevokePartnerKeyResponse, _abc.Awaitable[_partner_pb2.RevokePartnerKeyResponse]]:
         """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ListPartnerStatements(
+        self,
+        request: _statement_pb2.ListPartnerStatementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statement_pb2.ListPartnerStatementsResponse, _abc.Awaitable[_statement_pb2.ListPartnerStatementsResponse]]:
+        """Lists a partner's monthly statements, the latest first. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def GetPartnerStatement(
+        self,
+        request: _statement_pb2.GetPartnerStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statement_pb2.GetPartnerStatementResponse, _abc.Awaitable[_statement_pb2.GetPartnerStatementResponse]]:
+        """Reads a partner's statement of a month, as OtaService/GetStatement gives it to the partner.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadPartnerStatement(
+        self,
+        request: _statement_pb2.DownloadPartnerStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_statement_pb2.DownloadPartnerStatementResponse], _abc.AsyncIterator[_statement_pb2.DownloadPartnerStatementResponse]]:
+        """Downloads a partner's statement of a month as CSV, JSON or PDF, the same bytes that the partner
+        gets. Reasons: NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def CreateMerchant(

@@ -43,7 +43,7 @@ class Event(_message.Message):
     `ticket.redemption_reversed`, `ticket.refunded`, `ticket.expired`, `ticket.voided`,
     `ticket.blocked`, `ticket.unblocked`, `ticket.reassigned`, `reservation.created`,
     `reservation.extended`, `reservation.expiring`, `reservation.expired`, `reservation.released`,
-    `allotment.adjusted`, `payment.refused`. More are added with time: pass over those that you do not know.
+    `allotment.adjusted`, `payment.refused`, `statement.ready`. More are added with time: pass over those that you do not know.
     """
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
@@ -104,6 +104,8 @@ class EventData(_message.Message):
     PREVIOUS_DISTRIBUTOR_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    CONTENT_SHA256_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """The ticket."""
     status: _ticket_pb2.TicketState.ValueType
@@ -155,6 +157,10 @@ class EventData(_message.Message):
     """Why something was refused, as an ErrorReason has it without prefix."""
     explanation: _builtins.str
     """The same for a person, in English."""
+    month: _builtins.str
+    """The month of the statement, e.g. `2026-11`."""
+    content_sha256: _builtins.str
+    """SHA-256 of the statement's content, 64 hexadecimal digits."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the reservation expires, or did."""
@@ -187,10 +193,12 @@ class EventData(_message.Message):
         previous_distributor_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         explanation: _builtins.str = ...,
+        month: _builtins.str = ...,
+        content_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "expire_time", b"expire_time", "remaining_uses", b"remaining_uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "amount_minor", b"amount_minor", "batch_id", b"batch_id", "currency_code", b"currency_code", "customer_type", b"customer_type", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "expire_time", b"expire_time", "explanation", b"explanation", "fare_class", b"fare_class", "function_code", b"function_code", "merchant_code", b"merchant_code", "order_id", b"order_id", "payment_reference", b"payment_reference", "previous_distributor_id", b"previous_distributor_id", "product_id", b"product_id", "quantity", b"quantity", "reason", b"reason", "redemption_id", b"redemption_id", "remaining_uses", b"remaining_uses", "reservation_id", b"reservation_id", "status", b"status", "ticket_code", b"ticket_code", "total", b"total", "use_date", b"use_date", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "amount_minor", b"amount_minor", "batch_id", b"batch_id", "content_sha256", b"content_sha256", "currency_code", b"currency_code", "customer_type", b"customer_type", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "expire_time", b"expire_time", "explanation", b"explanation", "fare_class", b"fare_class", "function_code", b"function_code", "merchant_code", b"merchant_code", "month", b"month", "order_id", b"order_id", "payment_reference", b"payment_reference", "previous_distributor_id", b"previous_distributor_id", "product_id", b"product_id", "quantity", b"quantity", "reason", b"reason", "redemption_id", b"redemption_id", "remaining_uses", b"remaining_uses", "reservation_id", b"reservation_id", "status", b"status", "ticket_code", b"ticket_code", "total", b"total", "use_date", b"use_date", "venue_code", b"venue_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_uses: _TypeAlias = _typing.Literal["remaining_uses"]  # noqa: Y015
     _WhichOneofArgType__remaining_uses: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses"]  # noqa: Y015

@@ -8,6 +8,7 @@ from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__
 from deeptravel.ota.v1 import export_pb2 as deeptravel_dot_ota_dot_v1_dot_export__pb2
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
 from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
+from deeptravel.ota.v1 import statement_pb2 as deeptravel_dot_ota_dot_v1_dot_statement__pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2
 from deeptravel.ota.v1 import webhook_pb2 as deeptravel_dot_ota_dot_v1_dot_webhook__pb2
 
@@ -237,6 +238,21 @@ class OtaServiceStub:
                 '/deeptravel.ota.v1.OtaService/ReceivePartnerPayment',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentResponse.FromString,
+                _registered_method=True)
+        self.ListStatements = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/ListStatements',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.ListStatementsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.ListStatementsResponse.FromString,
+                _registered_method=True)
+        self.GetStatement = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/GetStatement',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.GetStatementResponse.FromString,
+                _registered_method=True)
+        self.DownloadStatement = channel.unary_stream(
+                '/deeptravel.ota.v1.OtaService/DownloadStatement',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementResponse.FromString,
                 _registered_method=True)
 
 
@@ -612,6 +628,32 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStatements(self, request, context):
+        """Lists the partner's monthly statements, the latest first: one for each month since its ledger
+        began, the running one too. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatement(self, request, context):
+        """Reads the partner's statement of a month: balances, sums by currency and distributor, and a page
+        of its lines. That of a running month is PROVISIONAL: events are in it some seconds after they
+        happened. It is SEALED some hours after the month is over; the event `statement.ready` says so.
+        Reasons: NOT_FOUND (a month to come, or before the ledger began), PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadStatement(self, request, context):
+        """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
+        content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -804,6 +846,21 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     servicer.ReceivePartnerPayment,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentResponse.SerializeToString,
+            ),
+            'ListStatements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStatements,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.ListStatementsRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.ListStatementsResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.GetStatementRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.GetStatementResponse.SerializeToString,
+            ),
+            'DownloadStatement': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadStatement,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1840,6 +1897,87 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/ReceivePartnerPayment',
             deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_webhook__pb2.ReceivePartnerPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStatements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/ListStatements',
+            deeptravel_dot_ota_dot_v1_dot_statement__pb2.ListStatementsRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_statement__pb2.ListStatementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/GetStatement',
+            deeptravel_dot_ota_dot_v1_dot_statement__pb2.GetStatementRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_statement__pb2.GetStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/DownloadStatement',
+            deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from deeptravel.ota.v1 import event_pb2 as _event_pb2
 from deeptravel.ota.v1 import export_pb2 as _export_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
+from deeptravel.ota.v1 import statement_pb2 as _statement_pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as _unsold_ticket_pb2
 from deeptravel.ota.v1 import webhook_pb2 as _webhook_pb2
 from grpc import aio as _aio
@@ -249,6 +250,20 @@ class OtaServiceStub:
     an activation of the same tickets under the same reference by RPC. What is refused comes as an
     event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
     """
+    ListStatements: _grpc.UnaryUnaryMultiCallable[_statement_pb2.ListStatementsRequest, _statement_pb2.ListStatementsResponse]
+    """Lists the partner's monthly statements, the latest first: one for each month since its ledger
+    began, the running one too. Reasons: PAGE_TOKEN_INVALID.
+    """
+    GetStatement: _grpc.UnaryUnaryMultiCallable[_statement_pb2.GetStatementRequest, _statement_pb2.GetStatementResponse]
+    """Reads the partner's statement of a month: balances, sums by currency and distributor, and a page
+    of its lines. That of a running month is PROVISIONAL: events are in it some seconds after they
+    happened. It is SEALED some hours after the month is over; the event `statement.ready` says so.
+    Reasons: NOT_FOUND (a month to come, or before the ledger began), PAGE_TOKEN_INVALID.
+    """
+    DownloadStatement: _grpc.UnaryStreamMultiCallable[_statement_pb2.DownloadStatementRequest, _statement_pb2.DownloadStatementResponse]
+    """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
+    content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
@@ -464,6 +479,20 @@ class OtaServiceAsyncStub(OtaServiceStub):
     stored and answered, and handled afterwards, all or nothing; a duplicate does no harm, nor does
     an activation of the same tickets under the same reference by RPC. What is refused comes as an
     event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
+    """
+    ListStatements: _aio.UnaryUnaryMultiCallable[_statement_pb2.ListStatementsRequest, _statement_pb2.ListStatementsResponse]  # type: ignore[assignment]
+    """Lists the partner's monthly statements, the latest first: one for each month since its ledger
+    began, the running one too. Reasons: PAGE_TOKEN_INVALID.
+    """
+    GetStatement: _aio.UnaryUnaryMultiCallable[_statement_pb2.GetStatementRequest, _statement_pb2.GetStatementResponse]  # type: ignore[assignment]
+    """Reads the partner's statement of a month: balances, sums by currency and distributor, and a page
+    of its lines. That of a running month is PROVISIONAL: events are in it some seconds after they
+    happened. It is SEALED some hours after the month is over; the event `statement.ready` says so.
+    Reasons: NOT_FOUND (a month to come, or before the ledger began), PAGE_TOKEN_INVALID.
+    """
+    DownloadStatement: _aio.UnaryStreamMultiCallable[_statement_pb2.DownloadStatementRequest, _statement_pb2.DownloadStatementResponse]  # type: ignore[assignment]
+    """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
+    content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
     """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -905,6 +934,38 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         stored and answered, and handled afterwards, all or nothing; a duplicate does no harm, nor does
         an activation of the same tickets under the same reference by RPC. What is refused comes as an
         event `payment.refused`. Reasons: NOTICE_REFUSED (signature or time do not fit).
+        """
+
+    @_abc_1.abstractmethod
+    def ListStatements(
+        self,
+        request: _statement_pb2.ListStatementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statement_pb2.ListStatementsResponse, _abc.Awaitable[_statement_pb2.ListStatementsResponse]]:
+        """Lists the partner's monthly statements, the latest first: one for each month since its ledger
+        began, the running one too. Reasons: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatement(
+        self,
+        request: _statement_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statement_pb2.GetStatementResponse, _abc.Awaitable[_statement_pb2.GetStatementResponse]]:
+        """Reads the partner's statement of a month: balances, sums by currency and distributor, and a page
+        of its lines. That of a running month is PROVISIONAL: events are in it some seconds after they
+        happened. It is SEALED some hours after the month is over; the event `statement.ready` says so.
+        Reasons: NOT_FOUND (a month to come, or before the ledger began), PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadStatement(
+        self,
+        request: _statement_pb2.DownloadStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_statement_pb2.DownloadStatementResponse], _abc.AsyncIterator[_statement_pb2.DownloadStatementResponse]]:
+        """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
+        content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

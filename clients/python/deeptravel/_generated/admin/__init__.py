@@ -165,6 +165,14 @@ from deeptravel._generated.admin.v1.refund_pb2 import (
     SettleRefundRequest,
     SettleRefundResponse,
 )
+from deeptravel._generated.admin.v1.statement_pb2 import (
+    DownloadPartnerStatementRequest,
+    DownloadPartnerStatementResponse,
+    GetPartnerStatementRequest,
+    GetPartnerStatementResponse,
+    ListPartnerStatementsRequest,
+    ListPartnerStatementsResponse,
+)
 from deeptravel._generated.admin.v1.task_pb2 import (
     DeadTask,
     ListDeadTasksRequest,
@@ -279,6 +287,8 @@ __all__ = [
     "DepartureRefunds",
     "DepartureState",
     "DepartureStock",
+    "DownloadPartnerStatementRequest",
+    "DownloadPartnerStatementResponse",
     "Fare",
     "GetAllotmentRequest",
     "GetAllotmentResponse",
@@ -290,6 +300,8 @@ __all__ = [
     "GetOperatorResponse",
     "GetPartnerRequest",
     "GetPartnerResponse",
+    "GetPartnerStatementRequest",
+    "GetPartnerStatementResponse",
     "GetProductRequest",
     "GetProductResponse",
     "GetRefundRequest",
@@ -314,6 +326,8 @@ __all__ = [
     "ListOperatorsResponse",
     "ListPartnerKeysRequest",
     "ListPartnerKeysResponse",
+    "ListPartnerStatementsRequest",
+    "ListPartnerStatementsResponse",
     "ListPartnersRequest",
     "ListPartnersResponse",
     "ListPaymentIncidentsRequest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 
-from deeptravel._generated import admin, ticketing, tickets
+from deeptravel._generated import admin, ota, ticketing, tickets
 from deeptravel._async_calls import AsyncCalls
 from deeptravel._calls import Calls
 from deeptravel._fields import Duration, FieldMask, Moment, Struct, timestamp
@@ -65,6 +65,26 @@ _REVOKE_PARTNER_KEY = Method(
     admin.RevokePartnerKeyRequest,
     admin.RevokePartnerKeyResponse,
     safe=False,
+)
+_LIST_PARTNER_STATEMENTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListPartnerStatements",
+    admin.ListPartnerStatementsRequest,
+    admin.ListPartnerStatementsResponse,
+    safe=True,
+    items="statements",
+)
+_GET_PARTNER_STATEMENT = Method(
+    "/deeptravel.admin.v1.AdminService/GetPartnerStatement",
+    admin.GetPartnerStatementRequest,
+    admin.GetPartnerStatementResponse,
+    safe=True,
+    items="lines",
+)
+_DOWNLOAD_PARTNER_STATEMENT = Method(
+    "/deeptravel.admin.v1.AdminService/DownloadPartnerStatement",
+    admin.DownloadPartnerStatementRequest,
+    admin.DownloadPartnerStatementResponse,
+    safe=True,
 )
 _CREATE_MERCHANT = Method(
     "/deeptravel.admin.v1.AdminService/CreateMerchant",
@@ -590,6 +610,67 @@ class AdminService:
     ) -> admin.RevokePartnerKeyResponse:
         """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
         return self._calls.unary(_REVOKE_PARTNER_KEY, admin.RevokePartnerKeyRequest(partner_code=partner_code, key_id=key_id, request_id=request_id), timeout)
+
+    def list_partner_statements(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPartnerStatementsResponse:
+        """Lists a partner's monthly statements, the latest first. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_PARTNER_STATEMENTS, admin.ListPartnerStatementsRequest(partner_code=partner_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_partner_statements(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.StatementSummary]:
+        """All `statements` of list_partner_statements, page after page."""
+        return self._calls.pages(_LIST_PARTNER_STATEMENTS, admin.ListPartnerStatementsRequest(partner_code=partner_code, page_size=page_size), timeout)
+
+    def get_partner_statement(
+        self,
+        *,
+        partner_code: str,
+        month: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.GetPartnerStatementResponse:
+        """Reads a partner's statement of a month, as OtaService/GetStatement gives it to the partner.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_GET_PARTNER_STATEMENT, admin.GetPartnerStatementRequest(partner_code=partner_code, month=month, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_get_partner_statement(
+        self,
+        *,
+        partner_code: str,
+        month: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.StatementLine]:
+        """All `lines` of get_partner_statement, page after page."""
+        return self._calls.pages(_GET_PARTNER_STATEMENT, admin.GetPartnerStatementRequest(partner_code=partner_code, month=month, page_size=page_size), timeout)
+
+    def download_partner_statement(
+        self,
+        *,
+        partner_code: str,
+        month: str,
+        format: ota.StatementFormat.ValueType,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DownloadPartnerStatementResponse]:
+        """Downloads a partner's statement of a month as CSV, JSON or PDF, the same bytes that the
+        partner gets. Reasons: NOT_FOUND.
+        """
+        return self._calls.stream(_DOWNLOAD_PARTNER_STATEMENT, admin.DownloadPartnerStatementRequest(partner_code=partner_code, month=month, format=format), timeout)
 
     def create_merchant(
         self,
@@ -1748,6 +1829,67 @@ class AsyncAdminService:
     ) -> admin.RevokePartnerKeyResponse:
         """Takes a key out of use, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
         return await self._calls.unary(_REVOKE_PARTNER_KEY, admin.RevokePartnerKeyRequest(partner_code=partner_code, key_id=key_id, request_id=request_id), timeout)
+
+    async def list_partner_statements(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPartnerStatementsResponse:
+        """Lists a partner's monthly statements, the latest first. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_PARTNER_STATEMENTS, admin.ListPartnerStatementsRequest(partner_code=partner_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_partner_statements(
+        self,
+        *,
+        partner_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.StatementSummary]:
+        """All `statements` of list_partner_statements, page after page."""
+        return self._calls.pages(_LIST_PARTNER_STATEMENTS, admin.ListPartnerStatementsRequest(partner_code=partner_code, page_size=page_size), timeout)
+
+    async def get_partner_statement(
+        self,
+        *,
+        partner_code: str,
+        month: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.GetPartnerStatementResponse:
+        """Reads a partner's statement of a month, as OtaService/GetStatement gives it to the partner.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_GET_PARTNER_STATEMENT, admin.GetPartnerStatementRequest(partner_code=partner_code, month=month, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_get_partner_statement(
+        self,
+        *,
+        partner_code: str,
+        month: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.StatementLine]:
+        """All `lines` of get_partner_statement, page after page."""
+        return self._calls.pages(_GET_PARTNER_STATEMENT, admin.GetPartnerStatementRequest(partner_code=partner_code, month=month, page_size=page_size), timeout)
+
+    def download_partner_statement(
+        self,
+        *,
+        partner_code: str,
+        month: str,
+        format: ota.StatementFormat.ValueType,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DownloadPartnerStatementResponse]:
+        """Downloads a partner's statement of a month as CSV, JSON or PDF, the same bytes that the
+        partner gets. Reasons: NOT_FOUND.
+        """
+        return self._calls.stream(_DOWNLOAD_PARTNER_STATEMENT, admin.DownloadPartnerStatementRequest(partner_code=partner_code, month=month, format=format), timeout)
 
     async def create_merchant(
         self,

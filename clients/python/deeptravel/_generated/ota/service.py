@@ -241,6 +241,26 @@ _ROTATE_PAYMENT_WEBHOOK_SECRET = Method(
     ota.RotatePaymentWebhookSecretResponse,
     safe=False,
 )
+_LIST_STATEMENTS = Method(
+    "/deeptravel.ota.v1.OtaService/ListStatements",
+    ota.ListStatementsRequest,
+    ota.ListStatementsResponse,
+    safe=True,
+    items="statements",
+)
+_GET_STATEMENT = Method(
+    "/deeptravel.ota.v1.OtaService/GetStatement",
+    ota.GetStatementRequest,
+    ota.GetStatementResponse,
+    safe=True,
+    items="lines",
+)
+_DOWNLOAD_STATEMENT = Method(
+    "/deeptravel.ota.v1.OtaService/DownloadStatement",
+    ota.DownloadStatementRequest,
+    ota.DownloadStatementResponse,
+    safe=True,
+)
 
 
 class OtaService:
@@ -916,6 +936,66 @@ class OtaService:
         """
         return self._calls.unary(_ROTATE_PAYMENT_WEBHOOK_SECRET, ota.RotatePaymentWebhookSecretRequest(overlap_seconds=overlap_seconds, request_id=request_id), timeout)
 
+    def list_statements(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListStatementsResponse:
+        """Lists the partner's monthly statements, the latest first: one for each month since its
+        ledger began, the running one too. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_STATEMENTS, ota.ListStatementsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_statements(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.StatementSummary]:
+        """All `statements` of list_statements, page after page."""
+        return self._calls.pages(_LIST_STATEMENTS, ota.ListStatementsRequest(page_size=page_size), timeout)
+
+    def get_statement(
+        self,
+        *,
+        month: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.GetStatementResponse:
+        """Reads the partner's statement of a month: balances, sums by currency and distributor, and a
+        page of its lines. That of a running month is PROVISIONAL: events are in it some seconds
+        after they happened. It is SEALED some hours after the month is over; the event
+        `statement.ready` says so. Reasons: NOT_FOUND (a month to come, or before the ledger began),
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_GET_STATEMENT, ota.GetStatementRequest(month=month, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_get_statement(
+        self,
+        *,
+        month: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ota.StatementLine]:
+        """All `lines` of get_statement, page after page."""
+        return self._calls.pages(_GET_STATEMENT, ota.GetStatementRequest(month=month, page_size=page_size), timeout)
+
+    def download_statement(
+        self,
+        *,
+        month: str,
+        format: ota.StatementFormat.ValueType,
+        timeout: float | None = None,
+    ) -> Iterator[ota.DownloadStatementResponse]:
+        """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
+        content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as
+        GetStatement).
+        """
+        return self._calls.stream(_DOWNLOAD_STATEMENT, ota.DownloadStatementRequest(month=month, format=format), timeout)
+
 
 class AsyncOtaService:
     """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
@@ -1589,3 +1669,63 @@ class AsyncOtaService:
         ReceivePartnerPayment. Reasons: IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ROTATE_PAYMENT_WEBHOOK_SECRET, ota.RotatePaymentWebhookSecretRequest(overlap_seconds=overlap_seconds, request_id=request_id), timeout)
+
+    async def list_statements(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.ListStatementsResponse:
+        """Lists the partner's monthly statements, the latest first: one for each month since its
+        ledger began, the running one too. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_STATEMENTS, ota.ListStatementsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_statements(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.StatementSummary]:
+        """All `statements` of list_statements, page after page."""
+        return self._calls.pages(_LIST_STATEMENTS, ota.ListStatementsRequest(page_size=page_size), timeout)
+
+    async def get_statement(
+        self,
+        *,
+        month: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ota.GetStatementResponse:
+        """Reads the partner's statement of a month: balances, sums by currency and distributor, and a
+        page of its lines. That of a running month is PROVISIONAL: events are in it some seconds
+        after they happened. It is SEALED some hours after the month is over; the event
+        `statement.ready` says so. Reasons: NOT_FOUND (a month to come, or before the ledger began),
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_GET_STATEMENT, ota.GetStatementRequest(month=month, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_get_statement(
+        self,
+        *,
+        month: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.StatementLine]:
+        """All `lines` of get_statement, page after page."""
+        return self._calls.pages(_GET_STATEMENT, ota.GetStatementRequest(month=month, page_size=page_size), timeout)
+
+    def download_statement(
+        self,
+        *,
+        month: str,
+        format: ota.StatementFormat.ValueType,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.DownloadStatementResponse]:
+        """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
+        content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as
+        GetStatement).
+        """
+        return self._calls.stream(_DOWNLOAD_STATEMENT, ota.DownloadStatementRequest(month=month, format=format), timeout)
