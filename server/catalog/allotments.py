@@ -27,6 +27,8 @@ from server.webhooks import events
 from server.webhooks.events import PartnerEvent
 from server.webhooks.rules import ALLOTMENT_ADJUSTED
 
+A_DAY = timedelta(days=1)
+
 
 class AllotmentSubject(NamedTuple):
     """What an allotment is of: a product, or a class of one departure or one day of use of it."""
@@ -277,6 +279,9 @@ async def move_allotment(
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")
     from_id, to_id = await _channel(tx, from_channel), await live_channel(tx, to_channel)
+    # nobody could sell it there; yesterday is not over everywhere
+    if to_id != DIRECT and subject.use_date and subject.use_date < by["now"].date() - A_DAY:
+        raise invalid("use_date", f"{subject.use_date} is over; name a day to come")
     ids = [await stock_of(tx, subject, each) for each in (from_id, to_id)]
     if subject.departure_id is not None:
         await hold_departure(tx, subject.departure_id)

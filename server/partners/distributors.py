@@ -54,14 +54,15 @@ ORDER BY cardinality(d.line)
 """,
     SaleLevel,
 )
-# of the lines through one distributor: the longest, and the most that one of them keeps
+# of the lines through one distributor: the longest, and the most that one of them keeps through
+# which anything new may be sold
 _GREATEST = text("""
-SELECT coalesce(max(levels), 0), coalesce(max(kept), 0) FROM (
-  SELECT cardinality(d.line) AS levels, sum(a.commission_basis_points) AS kept
+SELECT coalesce(max(levels), 0), coalesce(max(kept) FILTER (WHERE state = 'ACTIVE'), 0) FROM (
+  SELECT cardinality(d.line) AS levels, d.state, sum(a.commission_basis_points) AS kept
   FROM distributors d JOIN distributors a
     ON a.partner_id = d.partner_id AND a.distributor_id = ANY(d.line)
   WHERE d.partner_id = :partner_id AND d.line @> ARRAY[:distributor_id]
-  GROUP BY d.distributor_id, d.line) lines
+  GROUP BY d.distributor_id, d.line, d.state) lines
 """)
 _MOVE_BELOW = text("""
 UPDATE distributors SET line = CAST(:line AS text[]) || line[:own_levels + 1:]

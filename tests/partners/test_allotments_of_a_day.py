@@ -157,6 +157,17 @@ async def test_day_that_is_over(channels: Channels) -> None:
     assert (await refusal(channels.partner.reserve(1, **past))).fields == ("use_date",)
 
 
+async def test_nothing_goes_to_a_day_that_is_over(channels: Channels) -> None:
+    """Back from it all may go. Seen red: a wrong year took stock where nobody could sell it."""
+    await channels.adjust(OF_DAY, "DIRECT", "CP", 3)
+    over = datetime.now(UTC).date() - timedelta(days=2)
+    past = OF_DAY | {"use_date": over.isoformat()}
+    refused = await refusal(channels.adjust(past, "DIRECT", "CP", 1))
+    assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("use_date",))
+    assert (await refusal(channels.adjust(past, "HK", "CP", 1))).fields == ("use_date",)
+    assert (await refusal(channels.adjust(past, "CP", "DIRECT", 1))).reason == Reason.NOT_FOUND
+
+
 async def test_trail_and_event(channels: Channels) -> None:
     """Both sides are audited with what they were before, and the partner hears of its own."""
     await channels.admin.do(

@@ -179,6 +179,19 @@ async def test_no_line_keeps_more_than_the_price(client: PartnerClient) -> None:
     assert await why(change(client, "Shop", parent_distributor_id="South")) == too_high
 
 
+async def test_archived_ones_keep_nothing_from_those_above(client: PartnerClient) -> None:
+    """Nothing is sold through them any more. Seen red: the most that an archived one had kept was
+    for ever kept from those above it, and could not be changed.
+    """
+    await client.distributor("Top")
+    await client.distributor("Seller", "Top", commission_basis_points=6_000)
+    raise_it = {"commission_basis_points": 5_000}
+    refused = await why(change(client, "Top", **raise_it))
+    assert refused == (Reason.DISTRIBUTOR_REFUSED, "COMMISSION_TOO_HIGH")
+    await archive(client, "Seller")
+    assert (await change(client, "Top", **raise_it)).commission_basis_points == 5_000
+
+
 async def test_two_changes_at_once_break_no_line(market: Market, client: PartnerClient) -> None:
     """Seen red without the partner's lock: both see room for their own."""
     for attempt in range(5):

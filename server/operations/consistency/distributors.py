@@ -7,7 +7,8 @@ from server.operations.consistency.invariant import Invariant
 DISTRIBUTORS = (
     Invariant(
         "distributor-lines",
-        "a distributor's line is its parent's and itself, and keeps no more than there is",
+        "a distributor's line is its parent's and itself, and keeps no more than there is, as"
+        " long as it sells",
         """
 SELECT format('distributor %s of partner %s', d.distributor_id, d.partner_id),
   format('line %s, its parent''s %s', d.line, p.line)
@@ -19,7 +20,8 @@ SELECT format('distributor %s of partner %s', d.distributor_id, d.partner_id),
   format('its line keeps %s basis points', sum(a.commission_basis_points))
 FROM distributors d CROSS JOIN LATERAL unnest(d.line) AS l (distributor_id)
 JOIN distributors a ON (a.partner_id, a.distributor_id) = (d.partner_id, l.distributor_id)
-GROUP BY d.partner_id, d.distributor_id HAVING sum(a.commission_basis_points) > 10000
+WHERE d.state = 'ACTIVE' GROUP BY d.partner_id, d.distributor_id
+HAVING sum(a.commission_basis_points) > 10000
 """,
     ),
     Invariant(

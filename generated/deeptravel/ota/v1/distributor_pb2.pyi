@@ -75,7 +75,8 @@ class Distributor(_message.Message):
 
     Of the gross and not of its own selling price: so what one level keeps does not change when
     another level's commission does, and each can work its own out of the price on the ticket. The
-    commissions of a line from the partner down are at most 10,000 together.
+    commissions of a line from the partner down to an active distributor are at most 10,000
+    together.
 
     In money: the net price of a level is what it owes the one above it, the gross less its own
     commission and those of all below it, rounded half-up to the minor unit. Its commission is the

@@ -85,9 +85,9 @@ class Reservation(_message.Message):
     use_date: _builtins.str
     """The day of use, YYYY-MM-DD; empty if it is for any day."""
     quantity: _builtins.int
-    """How much was reserved."""
+    """How much was reserved, less its tickets that CancelTickets has voided."""
     generated: _builtins.int
-    """Of that, for how much there are tickets."""
+    """Of that, for how much tickets were made."""
     activated: _builtins.int
     """Of these, how many were activated: they stay sold whatever becomes of the reservation."""
     held: _builtins.int

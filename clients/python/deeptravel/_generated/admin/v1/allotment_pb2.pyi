@@ -455,7 +455,9 @@ class AdjustAllotmentRequest(_message.Message):
     fare_class: _builtins.str
     """The class, with `departure_id`."""
     use_date: _builtins.str
-    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then."""
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then.
+    A partner gets nothing of a day that is over.
+    """
     from_channel: _builtins.str
     """Whose stock shrinks: a partner_code, or `DIRECT`."""
     to_channel: _builtins.str
