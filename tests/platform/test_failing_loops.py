@@ -27,12 +27,14 @@ from server.api import streams
 from server.app import App, jobs
 from server.identity import keys
 from server.orders import hold_expiry, watch
+from server.partners import ledger
 from server.platform import change_feed, schedule, task_worker
 from server.platform import loops as loops_module
 from server.platform.config import load_settings
 from server.platform.connection import DriverConnection
 from server.platform.errors import Reason
 from server.platform.round_trips import RoundTrips
+from server.webhooks import dispatching, sequencing
 from tests.support import databases
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import refusal_or_none
@@ -48,7 +50,7 @@ NO_LOOPS = {
     "platform/change_feed.py": "one poll, for those who wait for it; one load",
     "cli/serving.py": "the processes of `serve`, kept by their parent",
     "platform/redis_client.py": "one look at the nodes, for those who need one",
-    "api/http/application.py": "within a request",
+    "api/http/answers.py": "within a request",
     "api/interceptor.py": "within a call",
     "api/transport/completions.py": "the thread that waits for the core, as long as its server is",
     "api/transport/in_process.py": "one call",
@@ -65,6 +67,7 @@ NO_LOOPS = {
     "platform/task_worker.py": (
         "one task, whose failure is written down: tests/platform/test_outbox.py"
     ),
+    "webhooks/dispatching.py": "one delivery, whose failure is an attempt: tests/webhooks",
     "wechat/client.py": "one fetch of certificates",
     "api/redemption/scan_stream.py": "within a call",
     "search/cache.py": "one value, for those who wait for it",
@@ -234,6 +237,9 @@ async def app_server(
         (streams, "RECHECK_SECONDS"),
         (schedule, "LOOK_SECONDS"),
         (health_module, "PROBE_SECONDS"),
+        (ledger, "POLL_SECONDS"),
+        (sequencing, "POLL_SECONDS"),
+        (dispatching, "POLL_SECONDS"),
         (loops_module, "FIRST_RESTART_SECONDS"),
         (loops_module, "MAX_RESTART_SECONDS"),
         (loops_module, "STEADY_SECONDS"),
@@ -251,11 +257,15 @@ LOOPS = [
     "health",
     "hold-expiry",
     "key-uses",
+    "ledgers",
     "order-watcher",
     "outbox",
     "outbox-sample",
+    "partner-events",
     "redis-probe",
+    "reservation-expiry",
     "stream-rights",
+    "webhooks",
 ]
 
 
@@ -265,14 +275,19 @@ JOBS = [
     "job purge-answers",
     "job purge-changes",
     "job purge-logins",
+    "job purge-partner-events",
     "job purge-tasks",
+    "job purge-webhook-log",
+    "job release-allotments",
+    "job seal-statements",
     "job settle-tickets",
     "job sum-redemptions",
 ]
 
 
 async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) -> None:
-    assert app_server.app.loops.names == {*LOOPS, "jobs"}
+    # "webhook-outcomes" has something to do after a delivery alone, and tolerates every error
+    assert app_server.app.loops.names == {*LOOPS, "jobs", "webhook-outcomes"}
     assert sorted(f"job {job.name}" for job in jobs(load_settings())) == JOBS
 
 
