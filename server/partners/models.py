@@ -63,6 +63,15 @@ Index(
     reservations.c.create_time.desc(),
     reservations.c.reservation_id.desc(),
 )
+# few of many: a partner makes dozens a second, and lists those of one product, or in one state
+for _column in ("product_id", "state"):
+    Index(
+        f"ix_reservations_{_column}",
+        reservations.c.partner_id,
+        reservations.c[_column],
+        reservations.c.create_time.desc(),
+        reservations.c.reservation_id.desc(),
+    )
 Index(
     "ix_reservations_expire_time",
     reservations.c.expire_time,

@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 from deeptravel.ota.v1 import event_pb2, reservation_pb2
 from deeptravel.ota.v1 import reservation_pb2 as pb
+from sqlalchemy import text
 
+from server.partners import reservations
 from server.partners.reservation_expiry import ReservationExpiry
+from server.partners.reservations import ReservationFilter
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.platform.errors import Reason
 from tests.support.partner_client import (
     STATE_NAME,
@@ -390,3 +395,32 @@ async def test_events(market: Market, client: PartnerClient) -> None:
     assert len(of_first) == 5
     assert [each.data.quantity for each in of_first] == [5, 2, 5, 5, 5]
     assert of_first[0].data.expire_time == made.expire_time
+
+
+MANY = """
+INSERT INTO reservations (reservation_id, partner_id, stock_id, product_id, quantity, generated,
+  activated, state, expire_time, max_expire_time, create_time, close_time)
+SELECT gen_random_uuid(), partner_id, stock_id, product_id, 1, 1, 1, 'COMPLETED', expire_time,
+  max_expire_time, create_time - make_interval(secs => n), now()
+FROM reservations, generate_series(1, 5000) n WHERE reservation_id = %s
+"""
+FETCHED = text("SELECT pg_stat_get_xact_tuples_fetched('reservations'::regclass)")
+
+
+async def test_few_of_many_are_listed_without_reading_all(
+    market: Market, client: PartnerClient, module_database_url: str
+) -> None:
+    """Seen red without the lists' own indexes: 5,001 rows were read for one."""
+    first = await client.reserve(1)
+    await client.reserve(1, product_id=107)
+    await market.sql(MANY, first.reservation_id)
+    await market.sql("ANALYZE reservations")
+    db = Database(load_settings(), module_database_url)
+    for wanted in (ReservationFilter(product_id=107), ReservationFilter(state="OPEN")):
+        async with db.transaction() as tx:
+            found = await reservations.list_page(
+                tx, 1, wanted, before=None, limit=51, now=datetime.now(UTC)
+            )
+            assert {each.state for each in found} == {"OPEN"}
+            assert await tx.scalar(FETCHED) < 100
+    await db.close()
