@@ -73,7 +73,7 @@ class Stock:
     bitmap of taken seats.
 
     It is `closed` when its departure is cancelled. `version` is that of its row; None where no
-    seats were asked for.
+    seats were asked for, or those that are remembered are wrong.
     """
 
     product_id: int
@@ -189,6 +189,11 @@ class StockFacts:
         before = self.counts.get(key)
         added = before.quantity if before else 0
         self.counts[key] = Count(*key, added + quantity, limit)
+
+    def forget_seats(self, stock_id: int) -> None:
+        """Has the next transaction read the seats of a stock again, whatever this one takes."""
+        self.known_seats.forget(stock_id)
+        self.stocks[stock_id].version = None  # else `write` would remember them again
 
     def take_cap(self, stock_id: int) -> None:
         """Takes an order's one of the cap of a promotion."""
@@ -354,7 +359,7 @@ def _allot(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
         if not found or before & seating.bitmap(found):
             found = seating.allot(item.seat_map, before, quantity)
         if found is None:
-            facts.known_seats.forget(item.stock_id)
+            facts.forget_seats(item.stock_id)
             left = item.seat_map.size - before.bit_count()
             raise sold_out(item.offer_id, item.product_id, quantity, left)
         taken[item.stock_id] = before | seating.bitmap(found)

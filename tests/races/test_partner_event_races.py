@@ -42,6 +42,14 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator[Database]:
+    """That of another process, with connections of its own."""
+    opened = Database(load_settings(), database_url)
+    yield opened
+    await opened.close()
+
+
 async def test_what_takes_its_id_early_and_commits_late_is_not_missed(db: Database) -> None:
     """Seen red with events that are numbered where they are recorded (`last_sequence + 1` by a
     sequence, say) or read by event_id: the reader is past the early one before it is there.
@@ -65,39 +73,46 @@ async def _ids(db: Database) -> dict[str, UUID]:
     return {event.data["batch_id"]: event.event_id for event in found.events}
 
 
-async def test_readers_miss_nothing_while_many_record_and_several_number(db: Database) -> None:
-    """20 writers whose transactions end in any order, 3 sequencers and a reader that is always at
-    the end: it sees each event once, and those of one writer in their order.
+async def test_readers_miss_nothing_while_many_record_and_several_number(
+    db: Database, other: Database
+) -> None:
+    """20 writers whose transactions end in any order, and in another process 3 sequencers and a
+    reader that is always at the end: it sees each event once, and those of one writer in their
+    order.
 
     Seen red with events numbered by the transactions that record them, from one sequence.
     """
-    done = asyncio.Event()
+    written, numbered = asyncio.Event(), asyncio.Event()
 
     async def write(writer: int) -> None:
         for number in range(10):
             async with db.transaction() as tx:
                 await run(tx, record(_event(f"{writer}-{number}"), now=datetime.now(UTC)))
-                await asyncio.sleep(0.001 * (writer * number % 7))
+                await asyncio.sleep(0.01 * (writer * number % 7))
 
     async def number() -> None:
-        while not done.is_set():
-            await sequence(db)
+        while not written.is_set():
+            await sequence(other)
 
     async def read() -> list[str]:
         seen: list[str] = []
         cursor = 0
-        while len(seen) < 200:
-            new, cursor = await _read(db, cursor, limit=7)
+        while True:
+            is_last = numbered.is_set()
+            new, cursor = await _read(other, cursor, limit=7)
             seen += new
-        return seen
+            if is_last and not new:
+                return seen
 
     async with asyncio.timeout(60):
         sequencers = [asyncio.create_task(number()) for _ in range(3)]
         reader = asyncio.create_task(read())
         await asyncio.gather(*(write(writer) for writer in range(8, 28)))
-        seen = await reader
-        done.set()
+        written.set()
         await asyncio.gather(*sequencers)
+        await sequence(other)
+        numbered.set()
+        seen = await reader
     assert sorted(seen) == sorted(f"{w}-{n}" for w in range(8, 28) for n in range(10))
     for writer in range(8, 28):
         own = [name for name in seen if name.startswith(f"{writer}-")]
