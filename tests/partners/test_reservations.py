@@ -199,8 +199,8 @@ async def test_expiry(market: Market, client: PartnerClient) -> None:
 async def test_nothing_after_its_second(market: Market, client: PartnerClient) -> None:
     """Also where no process has closed it: nothing is made, activated, extended or released.
 
-    Seen red: without `refusal` in activate the ticket was sold; without the time in `_GENERATE` and
-    `require_open` the batch was made.
+    Seen red: without `refusal` in activate the guard of `_ACTIVATE` fails the call with INTERNAL;
+    without the time in `_GENERATE` and `require_open` the batch was made.
     """
     made = await client.reserve(10)
     code, other = await client.codes(2, reservation_id=made.reservation_id)

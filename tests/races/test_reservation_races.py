@@ -128,8 +128,8 @@ async def test_expiry_against_generation(
 ) -> None:
     """The reservation ends while the tickets of a batch are written: there is no batch.
 
-    Seen red: without `state = 'OPEN' AND expire_time > now` in `_GENERATE` the batch was there, of
-    a reservation that was EXPIRED, and its tickets PRE_GENERATED for good.
+    Seen red: without `state = 'OPEN' AND expire_time > now` in `_GENERATE` the check of the row
+    ck_reservations_closed breaks in its place, and the partner gets INTERNAL.
     """
     generate = generation.generate
 
