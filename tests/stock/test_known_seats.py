@@ -110,9 +110,9 @@ async def test_a_seat_that_is_taken_after_all_is_not_sold_again(
 ) -> None:
     """However it came to be: the key refuses it, and the seats are read again.
 
-    Seen red with seats that are inserted ON CONFLICT DO NOTHING: one was sold again. With seats that
-    are remembered as if the transaction that failed had been committed, each attempt met the next
-    of these, and there were too few attempts.
+    Seen red with seats that are inserted ON CONFLICT DO NOTHING: one was sold again. With seats
+    that are remembered as if the transaction that failed had been committed, each attempt met the
+    next of these, and there were too few attempts.
     """
     assert await taken_by(server, world, 1, 1) == ["1A"]
     await take_behind_the_row(world, 1, SEATS - 2)
