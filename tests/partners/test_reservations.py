@@ -404,13 +404,16 @@ SELECT gen_random_uuid(), partner_id, stock_id, product_id, 1, 1, 1, 'COMPLETED'
   max_expire_time, create_time - make_interval(secs => n), now()
 FROM reservations, generate_series(1, 5000) n WHERE reservation_id = %s
 """
-FETCHED = text("SELECT pg_stat_get_xact_tuples_fetched('reservations'::regclass)")
+READ = text("""
+SELECT pg_stat_get_xact_tuples_fetched('reservations'::regclass)
+  + pg_stat_get_xact_tuples_returned('reservations'::regclass)
+""")
 
 
 async def test_few_of_many_are_listed_without_reading_all(
     market: Market, client: PartnerClient, module_database_url: str
 ) -> None:
-    """Seen red without the lists' own indexes: 5,001 rows were read for one."""
+    """Seen red without the lists' own indexes: all 5,000 rows were read for one."""
     first = await client.reserve(1)
     await client.reserve(1, product_id=107)
     await market.sql(MANY, first.reservation_id)
@@ -422,5 +425,5 @@ async def test_few_of_many_are_listed_without_reading_all(
                 tx, 1, wanted, before=None, limit=51, now=datetime.now(UTC)
             )
             assert {each.state for each in found} == {"OPEN"}
-            assert await tx.scalar(FETCHED) < 100
+            assert await tx.scalar(READ) < 100
     await db.close()
