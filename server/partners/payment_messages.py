@@ -1,4 +1,5 @@
-"""What a partner's payment webhook says, read from its JSON. Pure.
+"""What a partner's payment webhook says, read from its JSON: names and codes as the contract has
+them read in an activation by RPC. Pure.
 
 Amounts are integers in minor units.
 """
@@ -6,6 +7,8 @@ Amounts are integers in minor units.
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from server.platform.texts import read_name, read_ticket_code
 
 SUCCEEDED = "payment.succeeded"
 MAX_TICKETS = 1000
@@ -52,6 +55,7 @@ def parse(body: bytes) -> PartnerPayment:
     """What a message says. Raises UnreadableError."""
     try:
         message = json.loads(body)
+        json.dumps(message, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise UnreadableError("body: is not JSON") from None
     if not isinstance(message, dict) or message.get("type") != SUCCEEDED:
@@ -66,7 +70,7 @@ def parse(body: bytes) -> PartnerPayment:
         amount_minor=_amount(data, "data.amount_minor"),
         currency_code=_text(data, "currency_code", 3),
         customer_type=customer_type,
-        customer_name=_text(customer, "name", MAX_NAME, "data.customer.name"),
+        customer_name=_name(customer),
         tickets=_tickets(data),
         batch_id="",
     )
@@ -85,7 +89,7 @@ def _whole(payment: PartnerPayment, data: Mapping[str, Any]) -> PartnerPayment:
             raise UnreadableError(f"data.ticket_codes: must be a list of up to {MAX_TICKETS}")
         if not all(isinstance(code, str) and len(code) <= MAX_TEXT for code in codes):
             raise UnreadableError("data.ticket_codes: must be codes of tickets")
-        return payment.of_tickets(codes)
+        return payment.of_tickets([read_ticket_code(code) for code in codes])
     if sum(each.amount_minor for each in payment.tickets) != payment.amount_minor:
         raise UnreadableError("data.tickets: their amounts must be data.amount_minor together")
     return payment
@@ -101,7 +105,8 @@ def _tickets(data: Mapping[str, Any]) -> list[PaidTicket]:
         if not isinstance(each, dict):
             raise UnreadableError(f"{where}: must be an object")
         code = _text(each, "ticket_code", MAX_TEXT, f"{where}.ticket_code")
-        tickets.append(PaidTicket(code, _amount(each, f"{where}.amount_minor")))
+        amount_minor = _amount(each, f"{where}.amount_minor")
+        tickets.append(PaidTicket(read_ticket_code(code), amount_minor))
     return tickets
 
 
@@ -120,6 +125,18 @@ def _text(owner: Mapping[str, Any], name: str, longest: int, where: str = "") ->
     if any(character < " " for character in found):
         raise UnreadableError(f"{where}: must not have control characters")
     return found.strip()
+
+
+def _name(customer: Mapping[str, Any]) -> str:
+    """As the contract has a name: as people read it."""
+    where = "data.customer.name"
+    try:
+        name = read_name(_text(customer, "name", MAX_NAME, where))
+    except ValueError as error:
+        raise UnreadableError(f"{where}: {error}") from None
+    if len(name) > MAX_NAME:
+        raise UnreadableError(f"{where}: must be a text of 1 to {MAX_NAME} characters")
+    return name
 
 
 def _amount(owner: Mapping[str, Any], where: str) -> int:

@@ -105,6 +105,26 @@ async def test_a_whole_batch_and_tickets_with_amounts_of_their_own(
     assert await states(market) == ["ACTIVE"] * 4
 
 
+async def test_names_and_codes_are_read_as_in_an_activation(
+    market: Market, client: PartnerClient, http: httpx2.AsyncClient, secret: str
+) -> None:
+    """Seen red: a name that turns the direction of writing was kept, and a code in small letters
+    was that of no ticket.
+    """
+    one, two = await client.codes(2)
+    half_a_pair = message([one]).replace("张三".encode(), b"\\ud800")
+    for body in (message([one], customer={"name": "a\u202eb"}), half_a_pair):
+        assert (await post(http, secret, body)).status_code == 200
+        assert await states(market) == ["PRE_GENERATED", "PRE_GENERATED"]
+    reasons = [data.reason for data in await refused_events(market, client)]
+    assert reasons == [Reason.INVALID_FIELD, Reason.INVALID_FIELD]
+    tickets = [{"ticket_code": two.lower(), "amount_minor": FARE_MINOR}]
+    await post(http, secret, message([one.lower()], customer={"name": "Ａｄａ "}))
+    await post(http, secret, message(None, tickets=tickets, payment_reference="PAY-2"))
+    assert await states(market) == ["ACTIVE", "ACTIVE"]
+    assert await market.value("SELECT min(customer_name) FROM orders") == "Ada"
+
+
 async def test_what_does_not_fit_activates_nothing_and_both_sides_see_why(
     market: Market, client: PartnerClient, http: httpx2.AsyncClient, secret: str
 ) -> None:
