@@ -209,7 +209,11 @@ class PaymentWebhooks:
         else:
             await run(tx, _SETTLE(partner.partner_id, message_id, "ACTIVATED", None))
             return
-        data: dict[str, Any] = {"reason": refusal.reason, "explanation": refusal.explanation}
+        data: dict[str, Any] = {
+            "payment_message_id": message_id,  # all that is known of one that cannot be read
+            "reason": refusal.reason,
+            "explanation": refusal.explanation,
+        }
         if refusal.ticket_code:
             data["ticket_code"] = refusal.ticket_code
         if payment:
@@ -222,7 +226,7 @@ class PaymentWebhooks:
             _SETTLE(partner.partner_id, message_id, "REFUSED", refusal.reason),
             events.record(event, now=now),
         )
-        facts = {"partner_code": partner.partner_code, "message_id": message_id, **data}
+        facts = {"partner_code": partner.partner_code, **data}
         await record_incident(tx, INCIDENT, None, facts, now=now)
         log.warning("partner_payment.not_activated", partner=partner.key, reason=refusal.reason)
 

@@ -140,12 +140,14 @@ async def test_what_does_not_fit_activates_nothing_and_both_sides_see_why(
         (b"{}", Reason.INVALID_FIELD),
         (b"no json", Reason.INVALID_FIELD),
     ]
-    for body, _ in wrong:
-        assert (await post(http, secret, body)).status_code == 200
+    for number, (body, _) in enumerate(wrong):
+        assert (await post(http, secret, body, message_id=f"m-{number}")).status_code == 200
         assert await states(market) == ["PRE_GENERATED", "PRE_GENERATED"]
     found = await refused_events(market, client)
     assert [data.reason for data in found] == [reason for _, reason in wrong]
     assert all(data.explanation for data in found)
+    # seen red: nothing said which of its webhooks it was
+    assert [data.payment_message_id for data in found] == [f"m-{n}" for n in range(len(wrong))]
     incidents = "SELECT count(*) FROM payment_incidents WHERE kind = 'PARTNER_PAYMENT_REFUSED'"
     assert await market.value(incidents) == len(wrong)
     assert await market.value("SELECT count(*) FROM orders") == 0

@@ -166,7 +166,7 @@ class ReserveInventoryRequest(_message.Message):
     hold_seconds: _builtins.int
     """How long in seconds, 1 to 2,592,000 (30 days), and no longer than the channel may; if absent as
     long as the allotment says: 24 hours, if it says nothing. It ends when its departure leaves, or
-    its day is over, at the latest.
+    its day is over, at the latest, as they stand now: one that is moved does not move it.
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each reservation, 1 to 64 characters."""

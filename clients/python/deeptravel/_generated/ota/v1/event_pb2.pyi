@@ -106,6 +106,7 @@ class EventData(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     MONTH_FIELD_NUMBER: _builtins.int
     CONTENT_SHA256_FIELD_NUMBER: _builtins.int
+    PAYMENT_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """The ticket."""
     status: _ticket_pb2.TicketState.ValueType
@@ -161,6 +162,8 @@ class EventData(_message.Message):
     """The month of the statement, e.g. `2026-11`."""
     content_sha256: _builtins.str
     """SHA-256 of the statement's content, 64 hexadecimal digits."""
+    payment_message_id: _builtins.str
+    """Of a payment that was refused: `webhook-id` of the partner's own webhook that said it."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the reservation expires, or did."""
@@ -195,10 +198,11 @@ class EventData(_message.Message):
         explanation: _builtins.str = ...,
         month: _builtins.str = ...,
         content_sha256: _builtins.str = ...,
+        payment_message_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "expire_time", b"expire_time", "remaining_uses", b"remaining_uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "amount_minor", b"amount_minor", "batch_id", b"batch_id", "content_sha256", b"content_sha256", "currency_code", b"currency_code", "customer_type", b"customer_type", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "expire_time", b"expire_time", "explanation", b"explanation", "fare_class", b"fare_class", "function_code", b"function_code", "merchant_code", b"merchant_code", "month", b"month", "order_id", b"order_id", "payment_reference", b"payment_reference", "previous_distributor_id", b"previous_distributor_id", "product_id", b"product_id", "quantity", b"quantity", "reason", b"reason", "redemption_id", b"redemption_id", "remaining_uses", b"remaining_uses", "reservation_id", b"reservation_id", "status", b"status", "ticket_code", b"ticket_code", "total", b"total", "use_date", b"use_date", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "amount_minor", b"amount_minor", "batch_id", b"batch_id", "content_sha256", b"content_sha256", "currency_code", b"currency_code", "customer_type", b"customer_type", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "expire_time", b"expire_time", "explanation", b"explanation", "fare_class", b"fare_class", "function_code", b"function_code", "merchant_code", b"merchant_code", "month", b"month", "order_id", b"order_id", "payment_message_id", b"payment_message_id", "payment_reference", b"payment_reference", "previous_distributor_id", b"previous_distributor_id", "product_id", b"product_id", "quantity", b"quantity", "reason", b"reason", "redemption_id", b"redemption_id", "remaining_uses", b"remaining_uses", "reservation_id", b"reservation_id", "status", b"status", "ticket_code", b"ticket_code", "total", b"total", "use_date", b"use_date", "venue_code", b"venue_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_uses: _TypeAlias = _typing.Literal["remaining_uses"]  # noqa: Y015
     _WhichOneofArgType__remaining_uses: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses"]  # noqa: Y015
