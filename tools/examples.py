@@ -65,7 +65,6 @@ VALUES: dict[str, Any] = {
     "total": 500,
     "travel_date": DAY,
     "type": "CUSTOMER_TYPE_ADULT",
-    "update_mask": "display_name",
     "url": "https://partner.example.com/webhooks",
     "username": "operator",
     "venue_code": "CENTRAL-PIER",
@@ -78,9 +77,10 @@ SHOWN_TOO = {
     "ListTicketsRequest": ("page_size",),
     "RedeemRequest": ("function_code",),
     "StreamBatchTicketsRequest": ("with_qr",),
-    "UpdatePartnerRequest": ("display_name", "update_mask"),
 }
 """Fields that a call does not need, and a reader wants to see."""
+CHANGED = ("display_name", "display_name_en", "total")
+"""What an update mask names: the first that there is."""
 SHOWN_VALUES = {"page_size": 50, "with_qr": True}
 JAVA_INTEGERS = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 
@@ -123,6 +123,8 @@ class Examples:
 
     def _message(self, message: Descriptor, depth: int = 0) -> Json:
         shown = SHOWN_TOO.get(message.name, ())
+        if "update_mask" in message.fields_by_name:
+            shown = (_changed(message), "update_mask")
         found: Json = {}
         for field in message.fields:
             required = self._contract.option(field, RULES).required
@@ -139,7 +141,9 @@ class Examples:
     def _value(self, field: FieldDescriptor, depth: int) -> Any:
         kind = field.message_type
         if kind is not None:
-            known = {"Timestamp": MOMENT, "FieldMask": "displayName", "Duration": "60s"}
+            known = {"Timestamp": MOMENT, "Duration": "60s"}
+            if kind.name == "FieldMask":
+                return _camel(_changed(field.containing_type))
             if kind.full_name.startswith("google.protobuf."):
                 return known.get(kind.name, {})
             return self._message(kind, depth + 1)
@@ -227,6 +231,15 @@ def _text(field: FieldDescriptor, rules: Any) -> str:
     return found[: rules.max_len or None]
 
 
+def _changed(message: Descriptor) -> str:
+    return next(name for name in CHANGED if name in message.fields_by_name)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
 def _guess(name: str) -> str:
     if name.endswith(("_id", "_ids")):
         return UUID
@@ -242,9 +255,22 @@ def _query(value: Any) -> str:
 def _grpcurl(method: MethodDescriptor, request: Json, header: str) -> str:
     lines = ["grpcurl -plaintext"]
     lines += [f'-H "{header}"'] if header else []
-    lines += [f"-d '{json.dumps(request, ensure_ascii=False)}'"]
+    lines += [f"-d '{json.dumps(_grpcurl_body(method, request), ensure_ascii=False)}'"]
     lines += [f"{GRPC} {method.containing_service.full_name}/{method.name}"]
     return " \\\n  ".join(lines)
+
+
+def _grpcurl_body(method: MethodDescriptor, request: Json) -> Json:
+    """grpcurl takes a FieldMask by its paths, and no text (findings/grpcurl-field-mask-text.sh)."""
+    masks = {
+        field.name
+        for field in method.input_type.fields
+        if field.message_type is not None and field.message_type.name == "FieldMask"
+    }
+    return {
+        name: {"paths": [_changed(method.input_type)]} if name in masks else value
+        for name, value in request.items()
+    }
 
 
 def _python_arguments(message: Descriptor, request: Json) -> list[str]:
@@ -266,7 +292,7 @@ def _python_value(field: FieldDescriptor, value: Any) -> str:
     if kind.name == "Timestamp":
         return f'datetime.fromisoformat("{value}")'
     if kind.name == "FieldMask":
-        return 'FieldMask(paths=["display_name"])'
+        return f'FieldMask(paths=["{_changed(field.containing_type)}"])'
     return _python_message(kind, value)
 
 
@@ -295,7 +321,7 @@ def _java_value(field: FieldDescriptor, value: Any, indent: str) -> str:
             seconds = f'Instant.parse("{value}").getEpochSecond()'
             return f"Timestamp.newBuilder().setSeconds({seconds})"
         if kind.name == "FieldMask":
-            return 'FieldMask.newBuilder().addPaths("display_name")'
+            return f'FieldMask.newBuilder().addPaths("{_changed(field.containing_type)}")'
         return _java_message(kind, value, indent)
     if isinstance(value, bool):
         return str(value).lower()

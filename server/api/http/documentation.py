@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
-from typing import Any
-
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
+from typing import TYPE_CHECKING, Any
 
 from server.api.http.openapi import STYLE
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
 
 INDEX = "index"
 COLLECTION = "partner.postman_collection.json"
@@ -117,20 +118,22 @@ def _html(title: str, name: str, markdown: str) -> str:
 
 
 @functools.cache
-def _renderer() -> MarkdownIt:
+def _renderer() -> "MarkdownIt":
+    from markdown_it import MarkdownIt  # loaded by the first page that a browser asks for
+
     made = MarkdownIt("commonmark", {"html": False}).enable("table")
     made.add_render_rule("heading_open", _heading)
     made.add_render_rule("fence", _fence)
     return made
 
 
-def _heading(_self: RendererHTML, tokens: list[Token], index: int, *_more: Any) -> str:
+def _heading(_self: "RendererHTML", tokens: list["Token"], index: int, *_more: Any) -> str:
     """With an id to be linked to: its text, as links write it."""
     words = re.sub(r"[^\w ]", "", tokens[index + 1].content).strip().lower().replace(" ", "-")
     return f"<{tokens[index].tag} id='{escape(words)}'>"
 
 
-def _fence(_self: RendererHTML, tokens: list[Token], index: int, *_more: Any) -> str:
+def _fence(_self: "RendererHTML", tokens: list["Token"], index: int, *_more: Any) -> str:
     """With what it is written in, for the buttons of the script."""
     token = tokens[index]
     first = token.content.split(maxsplit=1)[0] if token.content.strip() else ""
