@@ -122,7 +122,7 @@ class Examples:
         )
 
     def _message(self, message: Descriptor, depth: int = 0) -> Json:
-        shown = SHOWN_TOO.get(message.name, ())
+        shown: tuple[str, ...] = SHOWN_TOO.get(message.name, ())
         if "update_mask" in message.fields_by_name:
             shown = (_changed(message), "update_mask")
         found: Json = {}
@@ -231,7 +231,8 @@ def _text(field: FieldDescriptor, rules: Any) -> str:
     return found[: rules.max_len or None]
 
 
-def _changed(message: Descriptor) -> str:
+def _changed(message: Descriptor | None) -> str:
+    assert message is not None, "an update mask is a field"
     return next(name for name in CHANGED if name in message.fields_by_name)
 
 
