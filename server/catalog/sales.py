@@ -168,6 +168,13 @@ async def reservable(
     return Reservable(row.stock_id, product_id, row.hold_seconds, row.max_hold_seconds, end_time)
 
 
+async def require_running(tx: AsyncConnection, departure_id: int, remedy: str) -> None:
+    """Raises DEPARTURE_CANCELLED, with what is to be done instead."""
+    query = select(departures.c.state).where(departures.c.departure_id == departure_id)
+    if await tx.scalar(query) != "SCHEDULED":
+        raise departure_cancelled(departure_id, remedy)
+
+
 def _key(product_id: int, use_date: date | None, partner_id: int) -> int:
     if use_date is None:
         return stock_id(product_id, partner_id)

@@ -341,12 +341,15 @@ async def extend(
 ) -> Reservation:
     """Has a reservation end so many seconds from now, unless it ends later than that anyway.
 
-    Raises NOT_FOUND, RESERVATION_EXPIRED,
-    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG.
+    Raises NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG,
+    DEPARTURE_CANCELLED.
     """
     was = await lock(tx, partner, reservation_id)
     now = clock.now()
     was.require_open(now)
+    if was.departure_id is not None:
+        remedy = "release what is reserved of it"
+        await catalog.require_running(tx, was.departure_id, remedy)
     expire_time = now + timedelta(seconds=hold_seconds)
     if expire_time > was.max_expire_time:
         raise _too_long(was.max_expire_time)

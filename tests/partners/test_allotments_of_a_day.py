@@ -116,8 +116,14 @@ async def test_reservation_ends_with_its_departure(channels: Channels) -> None:
 
 
 async def test_cancelled_departure(channels: Channels) -> None:
+    """What is reserved of it can be given back. Seen red: it could be extended."""
     await channels.adjust(SEATS, "DIRECT", "CP", 2)
+    reserved = await channels.partner.reserve(1, **SEATS, hold_seconds=60)
+    await channels.partner.extend(reserved.reservation_id, 120)
     await channels.admin.do("CancelDeparture", departure_id=DEPARTURE, comment="typhoon")
+    refused = await refusal(channels.partner.extend(reserved.reservation_id, 180))
+    assert refused.reason == Reason.DEPARTURE_CANCELLED
+    await channels.partner.release(reserved.reservation_id)
     refused = await refusal(channels.partner.reserve(1, **SEATS))
     assert refused.reason == Reason.DEPARTURE_CANCELLED
     assert refused.metadata == {"departure_id": DEPARTURE}

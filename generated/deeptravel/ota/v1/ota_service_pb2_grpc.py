@@ -296,7 +296,7 @@ class OtaServiceServicer:
     def ExtendReservation(self, request, context):
         """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
         `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,7 +63,7 @@ class OtaServiceStub:
     ExtendReservation: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ExtendReservationRequest, _reservation_pb2.ExtendReservationResponse]
     """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
     `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
-    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ReleaseReservationRequest, _reservation_pb2.ReleaseReservationResponse]
     """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock, and
@@ -293,7 +293,7 @@ class OtaServiceAsyncStub(OtaServiceStub):
     ExtendReservation: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ExtendReservationRequest, _reservation_pb2.ExtendReservationResponse]  # type: ignore[assignment]
     """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
     `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
-    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ReleaseReservationRequest, _reservation_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
     """Ends a reservation that is OPEN: what is not activated of it returns to the partner's stock, and
@@ -544,7 +544,7 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_reservation_pb2.ExtendReservationResponse, _abc.Awaitable[_reservation_pb2.ExtendReservationResponse]]:
         """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the same
         `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

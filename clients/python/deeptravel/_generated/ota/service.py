@@ -341,7 +341,7 @@ class OtaService:
     ) -> ota.ExtendReservationResponse:
         """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the
         same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_EXTEND_RESERVATION, ota.ExtendReservationRequest(reservation_id=reservation_id, hold_seconds=hold_seconds, request_id=request_id), timeout)
 
@@ -1075,7 +1075,7 @@ class AsyncOtaService:
     ) -> ota.ExtendReservationResponse:
         """Has a reservation that is OPEN end later, up to its `max_expire_time`. A repeat with the
         same `request_id` gets the first answer. Reasons: NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_EXTEND_RESERVATION, ota.ExtendReservationRequest(reservation_id=reservation_id, hold_seconds=hold_seconds, request_id=request_id), timeout)
 
