@@ -18,7 +18,10 @@ import server.catalog.models
 import server.identity.models
 import server.orders.models
 import server.parties.models
+import server.partners.distributor_models
+import server.partners.ledger_models
 import server.partners.models
+import server.partners.payment_models
 import server.payments.models
 import server.payments.refund_models
 import server.platform.change_feed
@@ -27,7 +30,8 @@ import server.platform.outbox
 import server.platform.schedule
 import server.redemption.models
 import server.stock.models
-import server.tickets.models  # noqa: F401
+import server.tickets.models
+import server.webhooks.models  # noqa: F401
 from server.platform import postgres_url
 from server.platform.database import metadata
 

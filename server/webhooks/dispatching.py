@@ -20,6 +20,7 @@ import structlog
 from server.platform import clock
 from server.platform.config import Settings
 from server.platform.database import Database
+from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import WEBHOOK_ATTEMPTS
 from server.platform.statements import commit_with
@@ -133,7 +134,7 @@ class Dispatcher:
         try:
             await self._settle()
         except Exception as error:  # noqa: BLE001 - they are made again
-            log.warning("webhooks.not_written", error=str(error))
+            log.warning("webhooks.not_written", error=fault_text(error))
         for line in self._lines.values():
             await line.sender.close()
 

@@ -15,6 +15,8 @@ from tests.support.server_process import ServerProcess
 
 PROJECT = Path(__file__).parents[2] / "clients" / "java"
 BUILD_SECONDS = 500
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+"""Maven's colours, which begin the first line of what it runs."""
 UNRESOLVED = re.compile(r"Could not (?:resolve|transfer)|Cannot access .* in offline mode")
 TESTS = 19
 """The least; fewer means that they were not found."""
@@ -35,7 +37,7 @@ def run_java(*arguments: str) -> str:
         if done.returncode and UNRESOLVED.search(done.stdout):
             pytest.skip(f"Maven cannot get what it needs: {done.stdout[-300:]}")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    return done.stdout
+    return ANSI.sub("", done.stdout)
 
 
 def need_java() -> None:

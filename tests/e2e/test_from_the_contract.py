@@ -260,12 +260,13 @@ def test_list_tickets(partner: Caller) -> None:
         "valid_from_time": MOMENT,
         "valid_until_time": MOMENT,
         "entitlements": [each | {"total_uses": 1} for each in BOTH_LEFT],
+        "line_of_sale_id": "",
     }
     wanted = {"batch_id": made["batch_id"], "status": "ACTIVE", "page_size": 2}
     first = partner.ask("GET", "/ota/tickets", **wanted)
-    check(first, {"tickets": [ticket, ticket], "next_page_token": PAGE_TOKEN})
+    check(first, {"tickets": [ticket, ticket], "next_page_token": PAGE_TOKEN, "lines_of_sale": []})
     last = partner.ask("GET", "/ota/tickets", **wanted, page_token=first["next_page_token"])
-    check(last, {"tickets": [ticket], "next_page_token": ""})
+    check(last, {"tickets": [ticket], "next_page_token": "", "lines_of_sale": []})
     codes = [each["ticket_code"] for page in (first, last) for each in page["tickets"]]
     assert codes == [each["ticket_code"] for each in made["tickets"]]
 

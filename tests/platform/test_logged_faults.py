@@ -113,6 +113,7 @@ WORDS_OF_ITS_OWN = {
     "server/wechat/client.py",  # ours, and WeChat's own words about a request
     "server/payments/payment_requests.py",  # likewise
     "server/payments/notices.py",  # ours
+    "server/partners/payment_webhooks.py",  # likewise
     "server/api/tls.py",  # of files
 }
 """Where `str(error)` may be logged, since no value of a row or a request can be in it."""

@@ -72,7 +72,9 @@ async def test_looks_together_are_as_looks_alone(
         order.qr,
         world.seal(order.jti, first.ticket_id + 9_000),
     ]
-    async with gate_server(database_url, redis_url) as server:
+    # as many of a partner's calls at once as there are looks
+    shares = {"partner_calls": 100, "partner_calls_in_all": 200}
+    async with gate_server(database_url, redis_url, **shares) as server:
         terminal = await world.log_in(server.channel)
         stub = RedemptionServiceStub(server.channel)
         callers = [terminal.metadata, *[(("x-api-key", k.api_key),) for k in keys.values()]]

@@ -87,7 +87,11 @@ class AdminClient:
     headers: Headers = ()
 
     async def call(self, method: str, request: Any) -> Any:
-        return await self.stub(method)(request, metadata=self.headers)
+        """The answer; of a stream all that comes."""
+        called = self.stub(method)(request, metadata=self.headers)
+        if METHODS[method].server_streaming:
+            return [each async for each in called]
+        return await called
 
     def stub(self, method: str) -> Any:
         return getattr(admin_service_pb2_grpc.AdminServiceStub(self.node.channel), method)
@@ -233,6 +237,8 @@ VALID: dict[str, dict[str, Any]] = {
         "to_channel": "HK",
         "quantity": 10,
     },
+    "GetPartnerStatement": {"partner_code": "CP", "month": "2026-11"},
+    "DownloadPartnerStatement": {"partner_code": "CP", "month": "2026-11", "format": 2},
     "SetAllotmentTerms": {"product_id": 106, "channel": "CP", "hold_seconds": 900},
     "BlockTicket": {"ticket_code": TICKET, "comment": "stolen"},
     "UnblockTicket": {"ticket_code": BLOCKED_TICKET, "comment": "found again"},

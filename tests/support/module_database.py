@@ -35,6 +35,8 @@ WHERE product_id IN (SELECT product_id FROM stocks WHERE partner_id = 0)
 """Of what they sell to travellers the servers remember that it is kept, by what it is: so it is not
 quite what it was before. The day is long past.
 """
+NOBODY_POSTS = "LOCK TABLE ledgers, partner_feeds IN EXCLUSIVE MODE"
+"""Whoever numbers or posts what happened before would write it down beside what is put back."""
 ENDS = (NUMBERS_BEGIN, PRODUCTS_DIFFER, "INSERT INTO change_feed DEFAULT VALUES", "COMMIT")
 TABLES = """
 SELECT c.table_name, string_agg(quote_ident(c.column_name), ', ')
@@ -71,7 +73,7 @@ class ModuleDatabase:
 
 async def _remember(pg: psycopg.AsyncConnection[tuple[str, str]], sells: bool) -> sql.Composed:
     """Copies the tables that are not empty; what puts them back, in one transaction."""
-    begin = sql.SQL("BEGIN; SET LOCAL session_replication_role = replica")
+    begin = sql.SQL(f"BEGIN; SET LOCAL session_replication_role = replica; {NOBODY_POSTS}")
     statements: list[sql.Composable] = [begin]
     tables = await (await pg.execute(TABLES)).fetchall()
     statements.append(OTHERS_GO.format(sql.Literal([table for table, _ in tables])))

@@ -67,6 +67,8 @@ TABLES = (
 DUE = """
 SELECT (SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
   + (SELECT count(*) FROM partner_events WHERE sequence IS NULL)
+  + (SELECT count(*) FROM partner_events e LEFT JOIN ledgers l USING (partner_id)
+     WHERE e.sequence > coalesce(l.posted_sequence, 0))
 """
 
 Metadata = tuple[tuple[str, str], ...]

@@ -201,6 +201,7 @@ def test_rows_say_what_was_meant(
             "state": "PRE_GENERATED",
             "product_id": "106",
             "partner_id": "7",
+            "reservation_id": None,
             "batch_id": str(UUID(int=1)),
             "distributor_id": distributor_id,
             "snapshot_id": str(UUID(int=2)),

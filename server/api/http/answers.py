@@ -40,7 +40,15 @@ T = TypeVar("T")
 
 
 class CutOffError(Exception):
-    """A download that failed after it had begun; with the code of the call."""
+    """A download that failed after it had begun.
+
+    Attributes:
+        code: name of the call's status.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class ClientGone(Exception):  # noqa: N818

@@ -233,7 +233,7 @@ class _Transcoder:
         try:
             await response(scope, receive, send)
         except CutOffError as error:  # of an answer that does not end, the connection is closed
-            log.info("http.cut_off", request_id=request_id, code=str(error))
+            log.info("http.cut_off", request_id=request_id, code=error.code)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path = request.scope["raw_path"].decode("latin-1")

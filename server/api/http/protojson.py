@@ -15,6 +15,7 @@ import base64
 import binascii
 import difflib
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +55,8 @@ _INTEGER_RANGES = {
 }
 _INTEGERS_AS_TEXT = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 _GREATEST_NUMBERS = {
-    FieldDescriptor.CPPTYPE_FLOAT: (2 - 2**-23) * 2.0**127,
+    # what rounds to the greatest: as text that is a little more, 3.4028235e+38
+    FieldDescriptor.CPPTYPE_FLOAT: math.nextafter((2 - 2**-24) * 2.0**127, 0.0),
     FieldDescriptor.CPPTYPE_DOUBLE: sys.float_info.max,
 }
 _INTEGER_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,19})")

@@ -65,6 +65,7 @@ class ExamplesTest {
             + ("import com.deeptravel." + noun + ".v1.*;\n")
             + "import com.deeptravel.tickets.v1.*;\n"
             + (noun.equals("admin") ? "import com.deeptravel.ticketing.v1.RefundState;\n" : "")
+            + (noun.equals("admin") ? "import com.deeptravel.ota.v1.StatementFormat;\n" : "")
             + "import com.google.api.HttpBody;\n"
             + "import com.google.protobuf.*;\n"
             + "import java.time.Instant;\n"
