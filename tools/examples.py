@@ -34,7 +34,7 @@ VALUES: dict[str, Any] = {
     "display_name": "Central Pier",
     "display_name_en": "Central Pier",
     "display_name_zh": "中環碼頭",
-    "distributor_id": "KIOSK-7",
+    "distributor_id": "KIOSK-8",
     "document_number": "E12345678",
     "document_type": "DOCUMENT_TYPE_PASSPORT",
     "encrypted_data": "AEAE…:…:…:…",
