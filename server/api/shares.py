@@ -78,6 +78,7 @@ class CallShares:
         queue.remove(turn)
         if not queue:
             del self._waiting[partner]
+        self._call_next()
 
     def give_back(self, partner: str) -> None:
         """Gives a place back, to whoever is next."""

@@ -116,3 +116,18 @@ async def test_given_back_once() -> None:
         assert shares.working("A") == 0
     assert shares.take("A")
     assert not shares.take("A")
+
+
+async def test_a_turn_that_comes_to_one_who_is_leaving_goes_to_the_next() -> None:
+    """Seen red: who left did not call the next, who waited for ever with nobody at work."""
+    shares = CallShares(in_all=1, per_partner=1)
+    assert shares.take("A")
+    leaving = asyncio.create_task(shares.wait("A"))
+    waiting = asyncio.create_task(shares.wait("A"))
+    await asyncio.sleep(0)  # both begin
+    assert shares.waiting("A") == 2
+    leaving.cancel()  # its future is cancelled, and it has not yet run again
+    shares.give_back("A")
+    await asyncio.wait_for(waiting, 5)
+    assert leaving.cancelled()
+    assert shares.working("A") == 1
