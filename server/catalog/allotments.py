@@ -5,6 +5,7 @@ channel has (DOMAIN, Stock).
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, Unpack
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By, already_exists, shown
 from server.audit.rules import DIRECT_CHANNEL
 from server.audit.trail import AuditedChange, audit
+from server.catalog.days_of_use import require_to_come
 from server.catalog.departures import hold_departure
 from server.catalog.products import PRODUCTS, refuse_archived
 from server.catalog.rules import MOST_TOTAL
@@ -26,8 +28,6 @@ from server.stock.models import stocks
 from server.webhooks import events
 from server.webhooks.events import PartnerEvent
 from server.webhooks.rules import ALLOTMENT_ADJUSTED
-
-A_DAY = timedelta(days=1)
 
 
 class AllotmentSubject(NamedTuple):
@@ -266,6 +266,7 @@ async def move_allotment(
     from_channel: str,
     to_channel: str,
     quantity: int,
+    zone: ZoneInfo,
     comment: str = "",
     creates: bool = False,
     **by: Unpack[By],
@@ -273,18 +274,19 @@ async def move_allotment(
     """Moves stock between channels; returns the one that shrank and the one that grew, which is
     made if it `creates` what is not there.
 
-    Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE, REVOKED for the partner whose stock would grow,
+    Of a day that is over it moves back to DIRECT alone, which has one stock for all days; `zone` is
+    whose days count where the product has no city. Raises INVALID_FIELD (also for a departure that
+    has left), NOT_FOUND, STOCK_IN_USE, REVOKED for the partner whose stock would grow,
     DEPARTURE_CANCELLED.
     """
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")
     from_id, to_id = await _channel(tx, from_channel), await live_channel(tx, to_channel)
-    # nobody could sell it there; yesterday is not over everywhere
-    if to_id != DIRECT and subject.use_date and subject.use_date < by["now"].date() - A_DAY:
-        raise invalid("use_date", f"{subject.use_date} is over; name a day to come")
+    if to_id != DIRECT and subject.use_date:  # nobody could sell it there
+        await require_to_come(tx, subject.product_id, subject.use_date, zone=zone, now=by["now"])
     ids = [await stock_of(tx, subject, each) for each in (from_id, to_id)]
     if subject.departure_id is not None:
-        await hold_departure(tx, subject.departure_id)
+        await hold_departure(tx, subject.departure_id, now=by["now"])
     if creates:
         await inventory.create_like(
             tx, ids[1], of=ids[0], partner_id=to_id, use_date=subject.use_date, now=by["now"]

@@ -117,16 +117,24 @@ async def set_departure_state(
         raise departure_cancelled(departure, "it cannot run after all: its tickets are given back")
 
 
-async def hold_departure(tx: AsyncConnection, departure: int) -> None:
-    """Has nobody cancel a departure until the end of the transaction. Raises NOT_FOUND,
-    DEPARTURE_CANCELLED.
+async def hold_departure(tx: AsyncConnection, departure: int, *, now: datetime) -> None:
+    """Has nobody cancel or move a departure until the end of the transaction. Raises NOT_FOUND,
+    DEPARTURE_CANCELLED, INVALID_FIELD for one that has left.
     """
-    query = select(departures.c.state).where(departures.c.departure_id == departure)
-    state = await tx.scalar(query.with_for_update(read=True))
-    if state is None:
+    query = select(departures.c.state, departures.c.departure_time)
+    query = query.where(departures.c.departure_id == departure).with_for_update(read=True)
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
         raise not_found("departure", departure)
-    if state == CANCELLED:
+    if row.state == CANCELLED:
         raise departure_cancelled(departure, "its stock stays where it is")
+    if row.departure_time <= now:
+        raise departure_left(row.departure_time)
+
+
+def departure_left(departure_time: datetime) -> DomainError:
+    """INVALID_FIELD for a departure that has left."""
+    return invalid("departure_id", f"left at {clock_time(departure_time)}; name one to come")
 
 
 def departure_cancelled(departure_id: int, remedy: str) -> DomainError:

@@ -2,33 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog.departures import departure_cancelled
-from server.catalog.models import cities, departures, products, routes, stops
-from server.platform.errors import invalid
-from server.platform.texts import clock_time
+from server.catalog.days_of_use import TIME_ZONE, day_is_over, end_of
+from server.catalog.departures import departure_cancelled, departure_left
+from server.catalog.models import departures, products
+from server.platform.errors import DomainError, invalid
 from server.stock.ids import day_stock_id, stock_id
 from server.stock.inventory import AVAILABLE, not_on_sale, sold_out
 from server.stock.models import stocks
-
-_CITY_ZONE = (
-    select(cities.c.time_zone).where(cities.c.city_code == products.c.city_code).scalar_subquery()
-)
-_ROUTE_ZONE = (
-    select(cities.c.time_zone)
-    .join(stops, stops.c.city_code == cities.c.city_code)
-    .join(routes, routes.c.stops[0]["stop_code"].astext == stops.c.stop_code)
-    .where(routes.c.product_id == products.c.product_id)
-    .order_by(routes.c.route_id)
-    .limit(1)
-    .scalar_subquery()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +84,7 @@ async def product_for_sale(
             products.c.entitlements,
             products.c.validity_days,
             products.c.blackout_dates,
-            func.coalesce(_CITY_ZONE, _ROUTE_ZONE),
+            TIME_ZONE,
             AVAILABLE.label("available"),
         )
         .join(stocks, stocks.c.product_id == products.c.product_id)
@@ -125,16 +112,16 @@ async def reservable(
 ) -> Reservable:
     """The channel's stock of a product, of a class of a departure of it, or of a day of its use.
 
-    `zone` counts where the product has no city. Raises PRODUCT_NOT_ON_SALE (also where the channel
-    has nothing of that departure and class, or of that day), DEPARTURE_CANCELLED, INVALID_FIELD for
-    what has left or is over.
+    `zone` counts where the product has no city. Raises PRODUCT_NOT_ON_SALE, DEPARTURE_CANCELLED,
+    INVALID_FIELD for what has left or is over, and where the channel has nothing of that departure
+    and class, or of that day.
     """
     query = (
         select(
             stocks.c.stock_id,
             stocks.c.hold_seconds,
             stocks.c.max_hold_seconds,
-            func.coalesce(_CITY_ZONE, _ROUTE_ZONE).label("time_zone"),
+            TIME_ZONE.label("time_zone"),
             departures.c.state,
             departures.c.departure_time,
         )
@@ -152,19 +139,16 @@ async def reservable(
         query = query.where(stocks.c.stock_id == _key(product_id, use_date, partner_id))
     row = (await tx.execute(query)).one_or_none()
     if row is None:
-        raise not_on_sale(product_id)
+        raise await _nothing_allotted(tx, product_id, departure_id, fare_class, use_date)
     end_time = row.departure_time
     if departure_id is not None and row.state != "SCHEDULED":
         raise departure_cancelled(departure_id, "nothing is reserved of it")
     if end_time and end_time <= now:
-        raise invalid("departure_id", f"left at {clock_time(end_time)}; name one to come")
+        raise departure_left(end_time)
     if use_date is not None:
-        following = use_date + timedelta(days=1)
-        end_time = datetime.combine(
-            following, time(), ZoneInfo(row.time_zone) if row.time_zone else zone
-        )
+        end_time = end_of(use_date, row.time_zone, zone)
         if end_time <= now:
-            raise invalid("use_date", f"{use_date} is over; name a day to come")
+            raise day_is_over(use_date)
     return Reservable(row.stock_id, product_id, row.hold_seconds, row.max_hold_seconds, end_time)
 
 
@@ -175,10 +159,34 @@ async def require_running(tx: AsyncConnection, departure_id: int, remedy: str) -
         raise departure_cancelled(departure_id, remedy)
 
 
+async def _nothing_allotted(
+    tx: AsyncConnection,
+    product_id: int,
+    departure_id: int | None,
+    fare_class: str,
+    use_date: date | None,
+) -> DomainError:
+    """What is wrong where a channel has no stock of a product that is asked for, and the remedy."""
+    query = select(products.c.product_id).where(
+        products.c.product_id == product_id, products.c.state == "ACTIVE"
+    )
+    if (departure_id, use_date) == (None, None) or await tx.scalar(query) is None:
+        return not_on_sale(product_id)
+    if use_date is not None:
+        field, what = "use_date", f"that day of product {product_id}"
+    else:
+        field, what = "departure_id", f"class {fare_class} of that departure of {product_id}"
+    return invalid(
+        field,
+        f"nothing is allotted to you of {what}; GetInventory with the same {field} lists what is,"
+        " and an administrator allots more",
+    )
+
+
 def _key(product_id: int, use_date: date | None, partner_id: int) -> int:
     if use_date is None:
         return stock_id(product_id, partner_id)
     try:
         return day_stock_id(product_id, use_date, partner_id)
-    except ValueError:
-        raise not_on_sale(product_id) from None
+    except ValueError as error:
+        raise invalid("use_date", f"has no stock of its own: {error}") from None

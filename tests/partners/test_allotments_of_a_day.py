@@ -14,12 +14,14 @@ import psycopg
 import pytest
 from deeptravel.ota.v1 import event_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
+from sqlalchemy import text
 
 from server.catalog.release import release
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
 from server.platform.schedule import Job, Jobs
+from server.stock.ids import day_stock_id
 from tests.support.admin_client import DEPARTURE, DEPARTURE_DAY, AdminClient, Headers
 from tests.support.gate_server import gate_server
 from tests.support.partner_client import PartnerClient, payment
@@ -30,6 +32,10 @@ ZONE = ZoneInfo("Asia/Hong_Kong")
 SEATS = {"product_id": TRAIN, "departure_id": DEPARTURE, "fare_class": "SECOND"}
 DAY = datetime.now(ZONE).date() + timedelta(days=10)
 OF_DAY = {"product_id": 106, "use_date": DAY.isoformat()}
+STOCK_OF_DAY = text("""
+INSERT INTO stocks (stock_id, product_id, partner_id, use_date, total, update_time)
+VALUES (:stock, 106, 1, :day, :total, now())
+""")
 
 
 @dataclass
@@ -55,6 +61,14 @@ class Channels:
         """What the partner sees."""
         answer = await self.partner.call("GetInventory", ota.GetInventoryRequest(**fields))
         return [(each.total, each.held, each.sold) for each in answer.inventory]
+
+    async def stock_of_yesterday(self, total: int) -> dict[str, Any]:
+        """What the partner was allotted of a day that is over since."""
+        day = (datetime.now(ZONE) - timedelta(days=1)).date()
+        async with self.db.transaction() as tx:
+            values = {"stock": day_stock_id(106, day, 1), "day": day, "total": total}
+            await tx.execute(STOCK_OF_DAY, values)
+        return OF_DAY | {"use_date": day.isoformat()}
 
     async def released(self, day: date) -> None:
         """The job runs at noon of a day."""
@@ -157,21 +171,37 @@ async def test_day_of_use(channels: Channels) -> None:
 
 
 async def test_day_that_is_over(channels: Channels) -> None:
-    yesterday = (datetime.now(ZONE) - timedelta(days=1)).date()
-    past = OF_DAY | {"use_date": yesterday.isoformat()}
-    await channels.adjust(past, "DIRECT", "CP", 1)
+    past = await channels.stock_of_yesterday(3)
     assert (await refusal(channels.partner.reserve(1, **past))).fields == ("use_date",)
 
 
 async def test_nothing_goes_to_a_day_that_is_over(channels: Channels) -> None:
-    """Back from it all may go. Seen red: a wrong year took stock where nobody could sell it."""
-    await channels.adjust(OF_DAY, "DIRECT", "CP", 3)
-    over = datetime.now(UTC).date() - timedelta(days=2)
-    past = OF_DAY | {"use_date": over.isoformat()}
-    refused = await refusal(channels.adjust(past, "DIRECT", "CP", 1))
-    assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("use_date",))
-    assert (await refusal(channels.adjust(past, "HK", "CP", 1))).fields == ("use_date",)
-    assert (await refusal(channels.adjust(past, "CP", "DIRECT", 1))).reason == Reason.NOT_FOUND
+    """Back from it all may go. Seen red: a wrong year took stock where nobody could sell it, and
+    yesterday, by the clock of the city, still got some.
+    """
+    past = await channels.stock_of_yesterday(3)
+    for source in ("DIRECT", "HK"):
+        refused = await refusal(channels.adjust(past, source, "CP", 1))
+        assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("use_date",))
+    await channels.adjust(past, "CP", "DIRECT", 2)
+    assert await channels.allotment(past, "CP") == (1, 0, 0)
+    today = OF_DAY | {"use_date": datetime.now(ZONE).date().isoformat()}
+    await channels.adjust(today, "DIRECT", "CP", 1)
+
+
+async def test_nothing_moves_of_a_departure_that_has_left(channels: Channels) -> None:
+    """Neither way. Seen red: stock of a ferry that had left was given to a partner."""
+    await channels.adjust(SEATS, "DIRECT", "CP", 3)
+    async with await psycopg.AsyncConnection.connect(channels.url, autocommit=True) as pg:
+        await pg.execute(
+            "UPDATE departures SET departure_time = now() - interval '1 second'"
+            " WHERE departure_id = %s",
+            [DEPARTURE],
+        )
+    for source, target in (("DIRECT", "CP"), ("CP", "DIRECT"), ("CP", "HK")):
+        refused = await refusal(channels.adjust(SEATS, source, target, 1))
+        assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("departure_id",))
+    assert await channels.allotment(SEATS, "CP") == (3, 0, 0)
 
 
 async def test_trail_and_event(channels: Channels) -> None:

@@ -347,15 +347,34 @@ async def test_wrong_input(client: PartnerClient, fields: dict[str, Any], field:
 
 
 async def test_not_on_sale(client: PartnerClient) -> None:
-    """Archived, unknown, or nothing allotted of that day or departure."""
+    """Archived or unknown, whatever departure or day of it is named."""
     for fields in (
         {"product_id": 99},
         {"product_id": 1},
-        {"use_date": "2027-01-01"},
-        {"departure_id": "12", "fare_class": "FIRST"},
+        {"product_id": 1, "use_date": "2027-01-01"},
+        {"product_id": 1, "departure_id": "12", "fare_class": "FIRST"},
     ):
         refused = await refusal(client.reserve(1, **fields))
         assert refused.reason == Reason.PRODUCT_NOT_ON_SALE
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"use_date": "2027-01-01"}, "use_date"),
+        ({"use_date": "2300-01-01"}, "use_date"),
+        ({"departure_id": "12", "fare_class": "FIRST"}, "departure_id"),
+    ],
+)
+async def test_nothing_allotted_of_that(
+    client: PartnerClient, fields: dict[str, Any], field: str
+) -> None:
+    """The product is on sale: what is missing is this partner's stock of a day or a departure.
+
+    Seen red: the answer was that product 106 is not on sale.
+    """
+    refused = await refusal(client.reserve(1, **fields))
+    assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
 
 
 async def test_wrong_reservation_of_a_batch(market: Market, client: PartnerClient) -> None:

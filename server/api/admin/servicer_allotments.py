@@ -1,5 +1,7 @@
 """The methods of AdminService about allotments, which are named by product and channel."""
 
+from zoneinfo import ZoneInfo
+
 from deeptravel.admin.v1 import allotment_pb2
 
 from server.api import convert, requests
@@ -14,6 +16,8 @@ from server.identity.callers import Admin
 
 class AllotmentMethods(AdminMethods):
     """A part of AdminServicer; the contract documents each method."""
+
+    _zone: ZoneInfo
 
     @changing
     async def CreateAllotment(
@@ -87,6 +91,7 @@ class AllotmentMethods(AdminMethods):
             from_channel=request.from_channel,
             to_channel=request.to_channel,
             quantity=request.quantity,
+            zone=self._zone,
             **by(call),
         )
         return allotment_pb2.MoveAllotmentResponse(
@@ -104,6 +109,7 @@ class AllotmentMethods(AdminMethods):
             from_channel=request.from_channel,
             to_channel=request.to_channel,
             quantity=request.quantity,
+            zone=self._zone,
             comment=request.comment,
             creates=True,
             **by(call),

@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/account.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\x11\x41\x64minLoginRequest\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\"_\n\x12\x41\x64minLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\xfa\x02\n\x08Operator\x12\x10\n\x08username\x18\x01 \x01(\t\x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12\x15\n\rmerchant_code\x18\x03 \x01(\t\x12\x13\n\x0bvenue_codes\x18\x04 \x03(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x15\n\rfailed_logins\x18\x06 \x01(\x05\x12=\n\x19\x66\x61iled_logins_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf0\x02\n\x15\x43reateOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12<\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x32\n\rmerchant_code\x18\x03 \x01(\tB\x1b\xbaH\x18r\x13\x32\x11^[A-Z0-9-]{1,32}$\xc8\x01\x01\x12\x36\n\x0bvenue_codes\x18\x04 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x64\"\x17r\x15\x10\x01\x32\x11^[A-Z0-9-]{1,32}$\x12(\n\x0c\x64isplay_name\x18\x05 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12.\n\x08password\x18\x06 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x11\x32\x0b^.{12,256}$\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x07 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"I\n\x16\x43reateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"E\n\x12GetOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\"F\n\x13GetOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xf6\x01\n\x14ListOperatorsRequest\x12\"\n\rmerchant_code\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12\x39\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x05 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"b\n\x15ListOperatorsResponse\x12\x30\n\toperators\x18\x01 \x03(\x0b\x32\x1d.deeptravel.admin.v1.Operator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x03\n\x15UpdateOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12\x39\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x36\n\x0bvenue_codes\x18\x03 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x64\"\x17r\x15\x10\x01\x32\x11^[A-Z0-9-]{1,32}$\x12%\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12.\n\x08password\x18\x05 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x11\x32\x0b^.{12,256}$\xba\x01\x01\x00\xd8\x01\x01\x12\x13\n\x06locked\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x08 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\t\n\x07_locked\"I\n\x16UpdateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"l\n\x15RevokeOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"I\n\x16RevokeOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xcc\x01\n\rAdministrator\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcb\x01\n\x1a\x43reateAdministratorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12(\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12.\n\x08password\x18\x03 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x11\x32\x0b^.{12,256}$\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x1b\x43reateAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator\"\x9c\x01\n\x19ListAdministratorsRequest\x12;\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"q\n\x1aListAdministratorsResponse\x12:\n\x0e\x61\x64ministrators\x18\x01 \x03(\x0b\x32\".deeptravel.admin.v1.Administrator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\x1aRevokeAdministratorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x1bRevokeAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator*g\n\x0cOperatorRole\x12\x1d\n\x19OPERATOR_ROLE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATOR_ROLE_OPERATOR\x10\x01\x12\x1c\n\x18OPERATOR_ROLE_SUPERVISOR\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/account.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\x11\x41\x64minLoginRequest\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\"_\n\x12\x41\x64minLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\xfa\x02\n\x08Operator\x12\x10\n\x08username\x18\x01 \x01(\t\x12/\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRole\x12\x15\n\rmerchant_code\x18\x03 \x01(\t\x12\x13\n\x0bvenue_codes\x18\x04 \x03(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x15\n\rfailed_logins\x18\x06 \x01(\x05\x12=\n\x19\x66\x61iled_logins_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfb\x02\n\x15\x43reateOperatorRequest\x12:\n\x08username\x18\x01 \x01(\tB(\xbaH%r \x18@2\x1c^[.]*[a-z0-9_-][a-z0-9._-]*$\xc8\x01\x01\x12<\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x32\n\rmerchant_code\x18\x03 \x01(\tB\x1b\xbaH\x18r\x13\x32\x11^[A-Z0-9-]{1,32}$\xc8\x01\x01\x12\x36\n\x0bvenue_codes\x18\x04 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x64\"\x17r\x15\x10\x01\x32\x11^[A-Z0-9-]{1,32}$\x12(\n\x0c\x64isplay_name\x18\x05 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12.\n\x08password\x18\x06 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x11\x32\x0b^.{12,256}$\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x07 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"I\n\x16\x43reateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"E\n\x12GetOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\"F\n\x13GetOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xf6\x01\n\x14ListOperatorsRequest\x12\"\n\rmerchant_code\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12\x39\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x05 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"b\n\x15ListOperatorsResponse\x12\x30\n\toperators\x18\x01 \x03(\x0b\x32\x1d.deeptravel.admin.v1.Operator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x03\n\x15UpdateOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12\x39\n\x04role\x18\x02 \x01(\x0e\x32!.deeptravel.admin.v1.OperatorRoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x36\n\x0bvenue_codes\x18\x03 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x64\"\x17r\x15\x10\x01\x32\x11^[A-Z0-9-]{1,32}$\x12%\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12.\n\x08password\x18\x05 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x11\x32\x0b^.{12,256}$\xba\x01\x01\x00\xd8\x01\x01\x12\x13\n\x06locked\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x08 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\t\n\x07_locked\"I\n\x16UpdateOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"l\n\x15RevokeOperatorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"I\n\x16RevokeOperatorResponse\x12/\n\x08operator\x18\x01 \x01(\x0b\x32\x1d.deeptravel.admin.v1.Operator\"\xcc\x01\n\rAdministrator\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd6\x01\n\x1a\x43reateAdministratorRequest\x12:\n\x08username\x18\x01 \x01(\tB(\xbaH%r \x18@2\x1c^[.]*[a-z0-9_-][a-z0-9._-]*$\xc8\x01\x01\x12(\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12.\n\x08password\x18\x03 \x01(\tB\x1c\x80\x01\x01\xbaH\x16r\x11\x32\x0b^.{12,256}$\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x1b\x43reateAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator\"\x9c\x01\n\x19ListAdministratorsRequest\x12;\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"q\n\x1aListAdministratorsResponse\x12:\n\x0e\x61\x64ministrators\x18\x01 \x03(\x0b\x32\".deeptravel.admin.v1.Administrator\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"q\n\x1aRevokeAdministratorRequest\x12/\n\x08username\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[a-z0-9._-]{1,64}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x1bRevokeAdministratorResponse\x12\x39\n\radministrator\x18\x01 \x01(\x0b\x32\".deeptravel.admin.v1.Administrator*g\n\x0cOperatorRole\x12\x1d\n\x19OPERATOR_ROLE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATOR_ROLE_OPERATOR\x10\x01\x12\x1c\n\x18OPERATOR_ROLE_SUPERVISOR\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMINLOGINRESPONSE'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_ADMINLOGINRESPONSE'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001'
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_CREATEOPERATORREQUEST'].fields_by_name['username']._serialized_options = b'\272H\032r\0252\023^[a-z0-9._-]{1,64}$\310\001\001'
+  _globals['_CREATEOPERATORREQUEST'].fields_by_name['username']._serialized_options = b'\272H%r \030@2\034^[.]*[a-z0-9_-][a-z0-9._-]*$\310\001\001'
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['role']._loaded_options = None
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['role']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001'
   _globals['_CREATEOPERATORREQUEST'].fields_by_name['merchant_code']._loaded_options = None
@@ -90,7 +90,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEOPERATORREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEOPERATORREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['username']._loaded_options = None
-  _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['username']._serialized_options = b'\272H\032r\0252\023^[a-z0-9._-]{1,64}$\310\001\001'
+  _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['username']._serialized_options = b'\272H%r \030@2\034^[.]*[a-z0-9_-][a-z0-9._-]*$\310\001\001'
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['display_name']._loaded_options = None
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\013r\006\030d\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_CREATEADMINISTRATORREQUEST'].fields_by_name['password']._loaded_options = None
@@ -107,8 +107,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEADMINISTRATORREQUEST'].fields_by_name['username']._serialized_options = b'\272H\032r\0252\023^[a-z0-9._-]{1,64}$\310\001\001'
   _globals['_REVOKEADMINISTRATORREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEADMINISTRATORREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_OPERATORROLE']._serialized_start=3376
-  _globals['_OPERATORROLE']._serialized_end=3479
+  _globals['_OPERATORROLE']._serialized_start=3398
+  _globals['_OPERATORROLE']._serialized_end=3501
   _globals['_ADMINLOGINREQUEST']._serialized_start=223
   _globals['_ADMINLOGINREQUEST']._serialized_end=314
   _globals['_ADMINLOGINRESPONSE']._serialized_start=316
@@ -116,37 +116,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATOR']._serialized_start=414
   _globals['_OPERATOR']._serialized_end=792
   _globals['_CREATEOPERATORREQUEST']._serialized_start=795
-  _globals['_CREATEOPERATORREQUEST']._serialized_end=1163
-  _globals['_CREATEOPERATORRESPONSE']._serialized_start=1165
-  _globals['_CREATEOPERATORRESPONSE']._serialized_end=1238
-  _globals['_GETOPERATORREQUEST']._serialized_start=1240
-  _globals['_GETOPERATORREQUEST']._serialized_end=1309
-  _globals['_GETOPERATORRESPONSE']._serialized_start=1311
-  _globals['_GETOPERATORRESPONSE']._serialized_end=1381
-  _globals['_LISTOPERATORSREQUEST']._serialized_start=1384
-  _globals['_LISTOPERATORSREQUEST']._serialized_end=1630
-  _globals['_LISTOPERATORSRESPONSE']._serialized_start=1632
-  _globals['_LISTOPERATORSRESPONSE']._serialized_end=1730
-  _globals['_UPDATEOPERATORREQUEST']._serialized_start=1733
-  _globals['_UPDATEOPERATORREQUEST']._serialized_end=2132
-  _globals['_UPDATEOPERATORRESPONSE']._serialized_start=2134
-  _globals['_UPDATEOPERATORRESPONSE']._serialized_end=2207
-  _globals['_REVOKEOPERATORREQUEST']._serialized_start=2209
-  _globals['_REVOKEOPERATORREQUEST']._serialized_end=2317
-  _globals['_REVOKEOPERATORRESPONSE']._serialized_start=2319
-  _globals['_REVOKEOPERATORRESPONSE']._serialized_end=2392
-  _globals['_ADMINISTRATOR']._serialized_start=2395
-  _globals['_ADMINISTRATOR']._serialized_end=2599
-  _globals['_CREATEADMINISTRATORREQUEST']._serialized_start=2602
-  _globals['_CREATEADMINISTRATORREQUEST']._serialized_end=2805
-  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_start=2807
-  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_end=2895
-  _globals['_LISTADMINISTRATORSREQUEST']._serialized_start=2898
-  _globals['_LISTADMINISTRATORSREQUEST']._serialized_end=3054
-  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_start=3056
-  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_end=3169
-  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_start=3171
-  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_end=3284
-  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_start=3286
-  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_end=3374
+  _globals['_CREATEOPERATORREQUEST']._serialized_end=1174
+  _globals['_CREATEOPERATORRESPONSE']._serialized_start=1176
+  _globals['_CREATEOPERATORRESPONSE']._serialized_end=1249
+  _globals['_GETOPERATORREQUEST']._serialized_start=1251
+  _globals['_GETOPERATORREQUEST']._serialized_end=1320
+  _globals['_GETOPERATORRESPONSE']._serialized_start=1322
+  _globals['_GETOPERATORRESPONSE']._serialized_end=1392
+  _globals['_LISTOPERATORSREQUEST']._serialized_start=1395
+  _globals['_LISTOPERATORSREQUEST']._serialized_end=1641
+  _globals['_LISTOPERATORSRESPONSE']._serialized_start=1643
+  _globals['_LISTOPERATORSRESPONSE']._serialized_end=1741
+  _globals['_UPDATEOPERATORREQUEST']._serialized_start=1744
+  _globals['_UPDATEOPERATORREQUEST']._serialized_end=2143
+  _globals['_UPDATEOPERATORRESPONSE']._serialized_start=2145
+  _globals['_UPDATEOPERATORRESPONSE']._serialized_end=2218
+  _globals['_REVOKEOPERATORREQUEST']._serialized_start=2220
+  _globals['_REVOKEOPERATORREQUEST']._serialized_end=2328
+  _globals['_REVOKEOPERATORRESPONSE']._serialized_start=2330
+  _globals['_REVOKEOPERATORRESPONSE']._serialized_end=2403
+  _globals['_ADMINISTRATOR']._serialized_start=2406
+  _globals['_ADMINISTRATOR']._serialized_end=2610
+  _globals['_CREATEADMINISTRATORREQUEST']._serialized_start=2613
+  _globals['_CREATEADMINISTRATORREQUEST']._serialized_end=2827
+  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_start=2829
+  _globals['_CREATEADMINISTRATORRESPONSE']._serialized_end=2917
+  _globals['_LISTADMINISTRATORSREQUEST']._serialized_start=2920
+  _globals['_LISTADMINISTRATORSREQUEST']._serialized_end=3076
+  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_start=3078
+  _globals['_LISTADMINISTRATORSRESPONSE']._serialized_end=3191
+  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_start=3193
+  _globals['_REVOKEADMINISTRATORREQUEST']._serialized_end=3306
+  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_start=3308
+  _globals['_REVOKEADMINISTRATORRESPONSE']._serialized_end=3396
 # @@protoc_insertion_point(module_scope)

@@ -778,7 +778,9 @@ class CreateTerminalRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     terminal_device_id: _builtins.str
-    """Id of the device, e.g. TERMINAL-CP-001: 1 to 64 of A-Z, a-z, 0-9, dot, underscore and hyphen."""
+    """Id of the device, e.g. TERMINAL-CP-001: 1 to 64 of A-Z, a-z, 0-9, dot, underscore and hyphen,
+    and not dots alone, which a URL takes for a step in its path.
+    """
     venue_code: _builtins.str
     """Where it stands."""
     display_name: _builtins.str

@@ -233,8 +233,9 @@ class CreateDistributorRequest(_message.Message):
     COMMISSION_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     distributor_id: _builtins.str
-    """1 to 64 characters. If it was the free-text distributor of batches before, those keep the line
-    of sale they were made under, without commission.
+    """1 to 64 characters, and not dots alone, which a URL takes for a step in its path. If it was the
+    free-text distributor of batches before, those keep the line of sale they were made under,
+    without commission.
     """
     parent_distributor_id: _builtins.str
     """Whom it buys from; the partner itself if empty."""

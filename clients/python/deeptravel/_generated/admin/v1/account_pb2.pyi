@@ -184,7 +184,9 @@ class CreateOperatorRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """User name, 1 to 64 of a-z, 0-9, dot, underscore and hyphen."""
+    """User name, 1 to 64 of a-z, 0-9, dot, underscore and hyphen, and not dots alone, which a URL takes
+    for a step in its path.
+    """
     role: Global___OperatorRole.ValueType
     """What the operator may do."""
     merchant_code: _builtins.str
@@ -539,7 +541,9 @@ class CreateAdministratorRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """User name, 1 to 64 of a-z, 0-9, dot, underscore and hyphen."""
+    """User name, 1 to 64 of a-z, 0-9, dot, underscore and hyphen, and not dots alone, which a URL takes
+    for a step in its path.
+    """
     display_name: _builtins.str
     """Name for people, 1 to 100 characters."""
     password: _builtins.str

@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/ota/v1/distributor.proto\x12\x11\x64\x65\x65ptravel.ota.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x02\n\x0b\x44istributor\x12\x16\n\x0e\x64istributor_id\x18\x01 \x01(\t\x12\x1d\n\x15parent_distributor_id\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x1f\n\x17\x63ommission_basis_points\x18\x04 \x01(\x05\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.deeptravel.ota.v1.DistributorState\x12\r\n\x05level\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x0bLevelAmount\x12@\n\rcustomer_type\x18\x01 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x04\x98\xb5\x18\x01\x12\x10\n\x08\x64\x61y_type\x18\x02 \x01(\t\x12\x18\n\x10\x63ommission_minor\x18\x03 \x01(\x03\x12\x17\n\x0fnet_price_minor\x18\x04 \x01(\x03\"u\n\tLineLevel\x12\x16\n\x0e\x64istributor_id\x18\x01 \x01(\t\x12\x1f\n\x17\x63ommission_basis_points\x18\x02 \x01(\x05\x12/\n\x07\x61mounts\x18\x03 \x03(\x0b\x32\x1e.deeptravel.ota.v1.LevelAmount\"j\n\nLineOfSale\x12\x17\n\x0fline_of_sale_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12,\n\x06levels\x18\x03 \x03(\x0b\x32\x1c.deeptravel.ota.v1.LineLevel\"\xf1\x01\n\x18\x43reateDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12.\n\x15parent_distributor_id\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x01\x12(\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x17\x63ommission_basis_points\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"P\n\x19\x43reateDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\"C\n\x15GetDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\"\x81\x01\n\x16GetDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\x12\x32\n\x0cline_of_sale\x18\x02 \x03(\x0b\x32\x1c.deeptravel.ota.v1.LineLevel\"\xde\x01\n\x17ListDistributorsRequest\x12.\n\x15parent_distributor_id\x18\x01 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\x11\n\tall_below\x18\x02 \x01(\x08\x12<\n\x05state\x18\x03 \x01(\x0e\x32#.deeptravel.ota.v1.DistributorStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x05 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x18ListDistributorsResponse\x12\x34\n\x0c\x64istributors\x18\x01 \x03(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x03\n\x18UpdateDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\x33\n\x15parent_distributor_id\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x01H\x00\x88\x01\x01\x12%\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\x30\n\x17\x63ommission_basis_points\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x01\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x18\n\x07version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\nrequest_id\x18\x07 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x18\n\x16_parent_distributor_idB\x1a\n\x18_commission_basis_points\"P\n\x19UpdateDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\"k\n\x19\x41rchiveDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"Q\n\x1a\x41rchiveDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor*s\n\x10\x44istributorState\x12!\n\x1d\x44ISTRIBUTOR_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44ISTRIBUTOR_STATE_ACTIVE\x10\x01\x12\x1e\n\x1a\x44ISTRIBUTOR_STATE_ARCHIVED\x10\x02\x42\x19\n\x15\x63om.deeptravel.ota.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/ota/v1/distributor.proto\x12\x11\x64\x65\x65ptravel.ota.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x02\n\x0b\x44istributor\x12\x16\n\x0e\x64istributor_id\x18\x01 \x01(\t\x12\x1d\n\x15parent_distributor_id\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x1f\n\x17\x63ommission_basis_points\x18\x04 \x01(\x05\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.deeptravel.ota.v1.DistributorState\x12\r\n\x05level\x18\x06 \x01(\x05\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x0bLevelAmount\x12@\n\rcustomer_type\x18\x01 \x01(\x0e\x32#.deeptravel.tickets.v1.CustomerTypeB\x04\x98\xb5\x18\x01\x12\x10\n\x08\x64\x61y_type\x18\x02 \x01(\t\x12\x18\n\x10\x63ommission_minor\x18\x03 \x01(\x03\x12\x17\n\x0fnet_price_minor\x18\x04 \x01(\x03\"u\n\tLineLevel\x12\x16\n\x0e\x64istributor_id\x18\x01 \x01(\t\x12\x1f\n\x17\x63ommission_basis_points\x18\x02 \x01(\x05\x12/\n\x07\x61mounts\x18\x03 \x03(\x0b\x32\x1e.deeptravel.ota.v1.LevelAmount\"j\n\nLineOfSale\x12\x17\n\x0fline_of_sale_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12,\n\x06levels\x18\x03 \x03(\x0b\x32\x1c.deeptravel.ota.v1.LineLevel\"\xff\x01\n\x18\x43reateDistributorRequest\x12\x38\n\x0e\x64istributor_id\x18\x01 \x01(\tB \xbaH\x19r\x14\x18@2\x0c^[.]*[^.].*$\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12.\n\x15parent_distributor_id\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x01\x12(\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x17\x63ommission_basis_points\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"P\n\x19\x43reateDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\"C\n\x15GetDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\"\x81\x01\n\x16GetDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\x12\x32\n\x0cline_of_sale\x18\x02 \x03(\x0b\x32\x1c.deeptravel.ota.v1.LineLevel\"\xde\x01\n\x17ListDistributorsRequest\x12.\n\x15parent_distributor_id\x18\x01 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\x11\n\tall_below\x18\x02 \x01(\x08\x12<\n\x05state\x18\x03 \x01(\x0e\x32#.deeptravel.ota.v1.DistributorStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x05 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x18ListDistributorsResponse\x12\x34\n\x0c\x64istributors\x18\x01 \x03(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x03\n\x18UpdateDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\x33\n\x15parent_distributor_id\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x01H\x00\x88\x01\x01\x12%\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\x30\n\x17\x63ommission_basis_points\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x01\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x18\n\x07version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\nrequest_id\x18\x07 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x18\n\x16_parent_distributor_idB\x1a\n\x18_commission_basis_points\"P\n\x19UpdateDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor\"k\n\x19\x41rchiveDistributorRequest\x12*\n\x0e\x64istributor_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"Q\n\x1a\x41rchiveDistributorResponse\x12\x33\n\x0b\x64istributor\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Distributor*s\n\x10\x44istributorState\x12!\n\x1d\x44ISTRIBUTOR_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44ISTRIBUTOR_STATE_ACTIVE\x10\x01\x12\x1e\n\x1a\x44ISTRIBUTOR_STATE_ARCHIVED\x10\x02\x42\x19\n\x15\x63om.deeptravel.ota.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEVELAMOUNT'].fields_by_name['customer_type']._loaded_options = None
   _globals['_LEVELAMOUNT'].fields_by_name['customer_type']._serialized_options = b'\230\265\030\001'
   _globals['_CREATEDISTRIBUTORREQUEST'].fields_by_name['distributor_id']._loaded_options = None
-  _globals['_CREATEDISTRIBUTORREQUEST'].fields_by_name['distributor_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\001'
+  _globals['_CREATEDISTRIBUTORREQUEST'].fields_by_name['distributor_id']._serialized_options = b'\272H\031r\024\030@2\014^[.]*[^.].*$\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_CREATEDISTRIBUTORREQUEST'].fields_by_name['parent_distributor_id']._loaded_options = None
   _globals['_CREATEDISTRIBUTORREQUEST'].fields_by_name['parent_distributor_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000\240\265\030\001'
   _globals['_CREATEDISTRIBUTORREQUEST'].fields_by_name['display_name']._loaded_options = None
@@ -77,8 +77,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARCHIVEDISTRIBUTORREQUEST'].fields_by_name['distributor_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_ARCHIVEDISTRIBUTORREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ARCHIVEDISTRIBUTORREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_DISTRIBUTORSTATE']._serialized_start=2433
-  _globals['_DISTRIBUTORSTATE']._serialized_end=2548
+  _globals['_DISTRIBUTORSTATE']._serialized_start=2447
+  _globals['_DISTRIBUTORSTATE']._serialized_end=2562
   _globals['_DISTRIBUTOR']._serialized_start=227
   _globals['_DISTRIBUTOR']._serialized_end=532
   _globals['_LEVELAMOUNT']._serialized_start=535
@@ -88,23 +88,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEOFSALE']._serialized_start=804
   _globals['_LINEOFSALE']._serialized_end=910
   _globals['_CREATEDISTRIBUTORREQUEST']._serialized_start=913
-  _globals['_CREATEDISTRIBUTORREQUEST']._serialized_end=1154
-  _globals['_CREATEDISTRIBUTORRESPONSE']._serialized_start=1156
-  _globals['_CREATEDISTRIBUTORRESPONSE']._serialized_end=1236
-  _globals['_GETDISTRIBUTORREQUEST']._serialized_start=1238
-  _globals['_GETDISTRIBUTORREQUEST']._serialized_end=1305
-  _globals['_GETDISTRIBUTORRESPONSE']._serialized_start=1308
-  _globals['_GETDISTRIBUTORRESPONSE']._serialized_end=1437
-  _globals['_LISTDISTRIBUTORSREQUEST']._serialized_start=1440
-  _globals['_LISTDISTRIBUTORSREQUEST']._serialized_end=1662
-  _globals['_LISTDISTRIBUTORSRESPONSE']._serialized_start=1664
-  _globals['_LISTDISTRIBUTORSRESPONSE']._serialized_end=1769
-  _globals['_UPDATEDISTRIBUTORREQUEST']._serialized_start=1772
-  _globals['_UPDATEDISTRIBUTORREQUEST']._serialized_end=2157
-  _globals['_UPDATEDISTRIBUTORRESPONSE']._serialized_start=2159
-  _globals['_UPDATEDISTRIBUTORRESPONSE']._serialized_end=2239
-  _globals['_ARCHIVEDISTRIBUTORREQUEST']._serialized_start=2241
-  _globals['_ARCHIVEDISTRIBUTORREQUEST']._serialized_end=2348
-  _globals['_ARCHIVEDISTRIBUTORRESPONSE']._serialized_start=2350
-  _globals['_ARCHIVEDISTRIBUTORRESPONSE']._serialized_end=2431
+  _globals['_CREATEDISTRIBUTORREQUEST']._serialized_end=1168
+  _globals['_CREATEDISTRIBUTORRESPONSE']._serialized_start=1170
+  _globals['_CREATEDISTRIBUTORRESPONSE']._serialized_end=1250
+  _globals['_GETDISTRIBUTORREQUEST']._serialized_start=1252
+  _globals['_GETDISTRIBUTORREQUEST']._serialized_end=1319
+  _globals['_GETDISTRIBUTORRESPONSE']._serialized_start=1322
+  _globals['_GETDISTRIBUTORRESPONSE']._serialized_end=1451
+  _globals['_LISTDISTRIBUTORSREQUEST']._serialized_start=1454
+  _globals['_LISTDISTRIBUTORSREQUEST']._serialized_end=1676
+  _globals['_LISTDISTRIBUTORSRESPONSE']._serialized_start=1678
+  _globals['_LISTDISTRIBUTORSRESPONSE']._serialized_end=1783
+  _globals['_UPDATEDISTRIBUTORREQUEST']._serialized_start=1786
+  _globals['_UPDATEDISTRIBUTORREQUEST']._serialized_end=2171
+  _globals['_UPDATEDISTRIBUTORRESPONSE']._serialized_start=2173
+  _globals['_UPDATEDISTRIBUTORRESPONSE']._serialized_end=2253
+  _globals['_ARCHIVEDISTRIBUTORREQUEST']._serialized_start=2255
+  _globals['_ARCHIVEDISTRIBUTORREQUEST']._serialized_end=2362
+  _globals['_ARCHIVEDISTRIBUTORRESPONSE']._serialized_start=2364
+  _globals['_ARCHIVEDISTRIBUTORRESPONSE']._serialized_end=2445
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,45 @@
+"""Days by the clock of the city where a product is used, or where its first route begins."""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog.models import cities, products, routes, stops
+from server.platform.errors import DomainError, invalid
+
+_OF_CITY = (
+    select(cities.c.time_zone).where(cities.c.city_code == products.c.city_code).scalar_subquery()
+)
+_OF_ROUTE = (
+    select(cities.c.time_zone)
+    .join(stops, stops.c.city_code == cities.c.city_code)
+    .join(routes, routes.c.stops[0]["stop_code"].astext == stops.c.stop_code)
+    .where(routes.c.product_id == products.c.product_id)
+    .order_by(routes.c.route_id)
+    .limit(1)
+    .scalar_subquery()
+)
+TIME_ZONE = func.coalesce(_OF_CITY, _OF_ROUTE)
+"""The time zone of a row of `products`; NULL for one without a city."""
+
+
+def end_of(day: date, time_zone: str | None, zone: ZoneInfo) -> datetime:
+    """When a day of use is over; `zone` counts where the product has no city."""
+    following = day + timedelta(days=1)
+    return datetime.combine(following, time(), ZoneInfo(time_zone) if time_zone else zone)
+
+
+async def require_to_come(
+    tx: AsyncConnection, product_id: int, use_date: date, *, zone: ZoneInfo, now: datetime
+) -> None:
+    """Raises INVALID_FIELD for a day of use of the product that is over."""
+    query = select(TIME_ZONE).where(products.c.product_id == product_id)
+    if end_of(use_date, await tx.scalar(query), zone) <= now:
+        raise day_is_over(use_date)
+
+
+def day_is_over(use_date: date) -> DomainError:
+    """INVALID_FIELD for a day of use."""
+    return invalid("use_date", f"{use_date} is over; name a day to come")
