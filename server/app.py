@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Self
 
@@ -17,10 +17,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import event
 
-from server.aftersales import tasks as aftersales_tasks
-from server.aftersales.quotes import Quotes
-from server.aftersales.refund_requests import RefundHandler
-from server.aftersales.ticket_changes import ChangeHandler
 from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
@@ -30,64 +26,38 @@ from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaServicer
-from server.api.ota.servicer_webhooks import Webhooks
-from server.api.redemption.servicer import RedemptionDomain, RedemptionServicer
+from server.api.redemption.servicer import RedemptionServicer
 from server.api.shares import CallShares
-from server.api.ticketing.offers import encoded_offer, encoded_price
-from server.api.ticketing.servicer import TicketingDomain, TicketingServicer
+from server.api.ticketing.servicer import TicketingServicer
 from server.api.tls import Certificates
 from server.api.transport.choice import new_server
 from server.api.transport.in_process import InProcessServer
 from server.catalog import tasks as catalog_tasks
-from server.catalog.catalogue import Catalogues
+from server.domain import Domain, Platform, start_domain
 from server.identity import tasks as identity_tasks
-from server.identity.service import Identity
 from server.orders import tasks as order_tasks
-from server.orders.hold import Holder
-from server.orders.hold_expiry import Expiry
-from server.orders.own_reads import OwnReads
-from server.orders.passengers import PassengerSeals
-from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.partners import tasks as partner_tasks
-from server.partners.ledger import Bookkeeper, posted_sequence
-from server.partners.payment_webhooks import PaymentWebhooks
-from server.partners.reservation_expiry import ReservationExpiry
+from server.partners.ledger import posted_sequence
 from server.partners.rules import ReservationTerms
-from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
-from server.payments.notices import NoticeHandler
-from server.payments.payment_requests import PaymentHandler
-from server.payments.settlement import Settlement
 from server.platform import ports
 from server.platform import tasks as platform_tasks
-from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.change_feed import ChangeFeed
 from server.platform.config import ConfigError, Settings, is_loopback
 from server.platform.database import Database
 from server.platform.errors import StartError
+from server.platform.lifecycle import at_stop, start_part
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
 from server.platform.ratelimit import RateLimiter
-from server.platform.reading import Readers
 from server.platform.schedule import Job, Jobs
-from server.platform.task_worker import TaskKind, TaskWorker
+from server.platform.task_worker import TaskWorker
 from server.redemption import tasks as redemption_tasks
-from server.redemption.lookup import QrLooks
-from server.redemption.redeem import Redeemer
 from server.search.cache import Cache
-from server.search.search import Search
-from server.search.seats_left import SeatsLeft
-from server.tickets.issuing import Issuer
-from server.tickets.keys import load_key_ring
-from server.tickets.qr import KeyRing
 from server.webhooks import tasks as webhook_tasks
-from server.webhooks.dispatching import Dispatcher
-from server.webhooks.sequencing import Sequencer
-from server.webhooks.webhook_secrets import WebhookSecrets
 from server.wechat.client import WechatClient
 
-STOP_STEP_SECONDS = 20.0
-"""Any part has so long to close; longer than the outbox gives its tasks."""
 QUIET_SECONDS = 0.1
 MOST_UNQUIET_SECONDS = 2.0
 POLL_SECONDS = 0.02
@@ -110,42 +80,6 @@ class Service(NamedTuple):
 
     add: Add
     servicer: object
-
-
-class Platform(NamedTuple):
-    """What every room is built on."""
-
-    db: Database
-    limiter: RateLimiter
-    feed: ChangeFeed
-    secret_key: bytes
-
-
-class Orders(NamedTuple):
-    """What makes and reads orders."""
-
-    catalogues: Catalogues
-    reader: OrderReader
-    holder: Holder
-
-
-class Payments(NamedTuple):
-    """What takes payments."""
-
-    settlement: Settlement
-    requests: PaymentHandler
-    notices: NoticeHandler
-
-
-class Domain(NamedTuple):
-    """What the services work with, and what the task worker runs."""
-
-    identity: Identity
-    issuer: Issuer
-    redemption: RedemptionDomain
-    ticketing: TicketingDomain
-    webhooks: Webhooks
-    task_kinds: dict[str, TaskKind]
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -270,8 +204,9 @@ class App:
         self, stack: AsyncExitStack, database_url: str, redis_url: str
     ) -> list[Service]:
         platform = await self._start_platform(stack, database_url, redis_url)
-        domain = await self._start_domain(stack, platform, Cache(redis_url))
-        _start(stack, "outbox", TaskWorker(platform.db, domain.task_kinds, loops=self.loops))
+        domain = await start_domain(stack, platform, Cache(redis_url))
+        self._watcher, self._wechat = domain.ticketing.watcher, domain.wechat
+        start_part(stack, "outbox", TaskWorker(platform.db, domain.task_kinds, loops=self.loops))
         self._interceptor = interceptor.Interceptor(
             DESCRIPTORS,
             domain.identity,
@@ -288,134 +223,24 @@ class App:
                 waiting_per_partner=self._settings.partner_calls_waiting,
             ),
         )
-        _at_stop(stack, "stream rights", self._interceptor.close)
+        at_stop(stack, "stream rights", self._interceptor.close)
         return self._services(platform, domain)
 
     async def _start_platform(
         self, stack: AsyncExitStack, database_url: str, redis_url: str
     ) -> Platform:
         db = Database(self._settings, database_url)
-        _at_stop(stack, "database", db.close)
+        at_stop(stack, "database", db.close)
         _measure_pool(db)
         limiter = RateLimiter(redis_url)
-        _at_stop(stack, "limits", limiter.close)
+        at_stop(stack, "limits", limiter.close)
         self._health = Health(db, limiter.answers)
-        _at_stop(stack, "health", self._health.stop)
-        _start(stack, "jobs", Jobs(db, jobs(self._settings), self.loops))
+        at_stop(stack, "health", self._health.stop)
+        start_part(stack, "jobs", Jobs(db, jobs(self._settings), self.loops))
         feed = ChangeFeed(db, self.loops)
         await feed.start()
-        _at_stop(stack, "change feed", feed.stop)
-        return Platform(db, limiter, feed, _secret_key(self._settings))
-
-    async def _start_domain(
-        self, stack: AsyncExitStack, platform: Platform, cache: Cache
-    ) -> Domain:
-        settings, db = self._settings, platform.db
-        identity = Identity(db, platform.feed, platform.limiter, settings, self.loops)
-        await identity.start()
-        _at_stop(stack, "identity", identity.stop)
-        self._wechat = WechatClient.of(settings)
-        if self._wechat:
-            self._wechat.start()
-            _at_stop(stack, "wechat", self._wechat.aclose)
-        _at_stop(stack, "cache", cache.close)
-        key_rings = await _key_rings(platform)
-        webhooks = self._start_webhooks(stack, platform)
-        readers = Readers(db)
-        _at_stop(stack, "readers", readers.stop)
-        orders = self._start_orders(stack, platform)
-        payments = self._payments(platform, readers, orders)
-        seats_left = SeatsLeft(readers)
-        issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
-        redeemer = Redeemer(
-            db,
-            key_rings,
-            batch=settings.redeem_batch,
-            workers=settings.redeem_workers,
-            token_cache=settings.token_cache,
-        )
-        return Domain(
-            identity=identity,
-            issuer=issuer,
-            redemption=RedemptionDomain(
-                identity, redeemer, QrLooks(readers, redeemer), settings.zone
-            ),
-            ticketing=TicketingDomain(
-                holder=orders.holder,
-                reader=orders.reader,
-                own_reads=OwnReads(readers, orders.reader),
-                watcher=self._watcher,
-                issuer=issuer,
-                travellers=identity.travellers,
-                payment_handler=payments.requests,
-                notice_handler=payments.notices,
-                refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
-                change_handler=ChangeHandler(
-                    db,
-                    orders.holder,
-                    orders.reader.seals,
-                    quotes,
-                    payments.settlement,
-                    zone=settings.zone,
-                    quote_seconds=settings.quote_seconds,
-                ),
-                search=Search(
-                    orders.catalogues,
-                    seats_left,
-                    cache,
-                    encode_offer=encoded_offer,
-                    encode_price=encoded_price,
-                ),
-            ),
-            webhooks=webhooks,
-            task_kinds={
-                **aftersales_tasks.kinds(db),
-                **order_tasks.kinds(db),
-                **payment_tasks.kinds(db, self._wechat, payments.settlement, payments.requests),
-                **webhook_tasks.kinds(db),
-                **webhooks.payments.kinds(),
-            },
-        )
-
-    def _start_webhooks(self, stack: AsyncExitStack, platform: Platform) -> Webhooks:
-        db, settings = platform.db, self._settings
-        secrets = WebhookSecrets(platform.secret_key)
-        _start(stack, "webhooks", Dispatcher(db, secrets, settings, self.loops))
-        _start(stack, "events", Sequencer(db, self.loops))
-        _start(stack, "ledgers", Bookkeeper(db, settings.zone, self.loops))
-        payments = PaymentWebhooks(db, secrets, zone=settings.zone)
-        return Webhooks(secrets, payments, settings.webhook_allow_private)
-
-    def _start_orders(self, stack: AsyncExitStack, platform: Platform) -> Orders:
-        db, settings = platform.db, self._settings
-        _start(stack, "hold expiry", Expiry(db, payment_records.close_waiting, self.loops))
-        _start(stack, "reservation expiry", ReservationExpiry(db, self.loops))
-        self._watcher = Watcher(db, self.loops)
-        reader = OrderReader(PassengerSeals(platform.secret_key))
-        catalogues = Catalogues(platform.feed, db)
-        holder = Holder(
-            db,
-            catalogues,
-            reader,
-            zone=settings.zone,
-            hold_seconds=settings.hold_seconds,
-            batch=settings.order_batch,
-            workers=settings.order_workers,
-        )
-        return Orders(catalogues, reader, holder)
-
-    def _payments(self, platform: Platform, readers: Readers, orders: Orders) -> Payments:
-        db, client = platform.db, self._wechat
-        settlement = Settlement(
-            db,
-            orders.reader,
-            zone=self._settings.zone,
-            app_id=client.app_id if client else "",
-            merchant_id=client.merchant_id if client else "",
-        )
-        return Payments(
-            settlement, PaymentHandler(db, readers, settlement, client), NoticeHandler(db, client)
-        )
+        at_stop(stack, "change feed", feed.stop)
+        return Platform(self._settings, db, limiter, feed, _secret_key(self._settings), self.loops)
 
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key
@@ -555,36 +380,6 @@ class App:
         )
         if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
             self._wechat.notify_url = self._own_url()
-
-
-def _start(stack: AsyncExitStack, name: str, part: Any) -> None:
-    part.start()
-    _at_stop(stack, name, part.stop)
-
-
-def _at_stop(stack: AsyncExitStack, part: str, stop: Callable[[], Awaitable[None]]) -> None:
-    """Has `stop` called at the stop, whose other steps follow whatever becomes of this one."""
-
-    async def closing() -> None:
-        try:
-            async with asyncio.timeout(STOP_STEP_SECONDS):
-                await stop()
-        except Exception as error:
-            log.warning("server.not_stopped_cleanly", part=part, exc_info=error)
-
-    stack.push_async_callback(closing)
-
-
-async def _key_rings(platform: Platform) -> Remembered[str, KeyRing]:
-    """The QR keys, read anew when one is made or revoked."""
-
-    async def load(_: str) -> KeyRing:
-        async with platform.db.transaction() as tx:
-            return await load_key_ring(tx, platform.secret_key)
-
-    key_rings = Remembered(platform.feed, load, kinds=[ChangeKind.QR_KEY])
-    await key_rings.get("")
-    return key_rings
 
 
 def _secret_key(settings: Settings) -> bytes:

@@ -1,0 +1,218 @@
+"""What the services work with: every room's parts, on one platform, in the order they start."""
+
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from server.aftersales import tasks as aftersales_tasks
+from server.aftersales.quotes import Quotes
+from server.aftersales.refund_requests import RefundHandler
+from server.aftersales.ticket_changes import ChangeHandler
+from server.api.ota.servicer_webhooks import Webhooks
+from server.api.redemption.servicer import RedemptionDomain
+from server.api.ticketing.offers import encoded_offer, encoded_price
+from server.api.ticketing.servicer import TicketingDomain
+from server.catalog.catalogue import Catalogues
+from server.identity.service import Identity
+from server.orders import tasks as order_tasks
+from server.orders.hold import Holder
+from server.orders.hold_expiry import Expiry
+from server.orders.own_reads import OwnReads
+from server.orders.passengers import PassengerSeals
+from server.orders.reader import OrderReader
+from server.orders.watch import Watcher
+from server.partners.ledger import Bookkeeper
+from server.partners.payment_webhooks import PaymentWebhooks
+from server.partners.reservation_expiry import ReservationExpiry
+from server.payments import payments as payment_records
+from server.payments import tasks as payment_tasks
+from server.payments.notices import NoticeHandler
+from server.payments.payment_requests import PaymentHandler
+from server.payments.settlement import Settlement
+from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.lifecycle import at_stop, start_part
+from server.platform.loops import Loops
+from server.platform.ratelimit import RateLimiter
+from server.platform.reading import Readers
+from server.platform.task_worker import TaskKind
+from server.redemption.lookup import QrLooks
+from server.redemption.redeem import Redeemer
+from server.search.cache import Cache
+from server.search.search import Search
+from server.search.seats_left import SeatsLeft
+from server.tickets.issuing import Issuer
+from server.tickets.keys import load_key_ring
+from server.tickets.qr import KeyRing
+from server.webhooks import tasks as webhook_tasks
+from server.webhooks.dispatching import Dispatcher
+from server.webhooks.sequencing import Sequencer
+from server.webhooks.webhook_secrets import WebhookSecrets
+from server.wechat.client import WechatClient
+
+
+class Platform(NamedTuple):
+    """What every room is built on."""
+
+    settings: Settings
+    db: Database
+    limiter: RateLimiter
+    feed: ChangeFeed
+    secret_key: bytes
+    loops: Loops
+
+
+class Orders(NamedTuple):
+    """What makes and reads orders."""
+
+    catalogues: Catalogues
+    reader: OrderReader
+    holder: Holder
+    watcher: Watcher
+
+
+class Payments(NamedTuple):
+    """What takes payments."""
+
+    settlement: Settlement
+    requests: PaymentHandler
+    notices: NoticeHandler
+
+
+class Domain(NamedTuple):
+    """What the services work with, and what the task worker runs; `wechat` is None without an
+    account there.
+    """
+
+    identity: Identity
+    issuer: Issuer
+    redemption: RedemptionDomain
+    ticketing: TicketingDomain
+    webhooks: Webhooks
+    wechat: WechatClient | None
+    task_kinds: dict[str, TaskKind]
+
+
+async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) -> Domain:
+    """Starts every room's parts, which stop when the stack closes. Raises DATABASE_UNAVAILABLE."""
+    settings, db = platform.settings, platform.db
+    identity = Identity(db, platform.feed, platform.limiter, settings, platform.loops)
+    await identity.start()
+    at_stop(stack, "identity", identity.stop)
+    wechat = WechatClient.of(settings)
+    if wechat:
+        wechat.start()
+        at_stop(stack, "wechat", wechat.aclose)
+    at_stop(stack, "cache", cache.close)
+    key_rings = await _key_rings(platform)
+    webhooks = _start_webhooks(stack, platform)
+    readers = Readers(db)
+    at_stop(stack, "readers", readers.stop)
+    orders = _start_orders(stack, platform)
+    payments = _payments(platform, readers, orders, wechat)
+    seats_left = SeatsLeft(readers)
+    issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
+    redeemer = Redeemer(
+        db,
+        key_rings,
+        batch=settings.redeem_batch,
+        workers=settings.redeem_workers,
+        token_cache=settings.token_cache,
+    )
+    return Domain(
+        identity=identity,
+        issuer=issuer,
+        redemption=RedemptionDomain(identity, redeemer, QrLooks(readers, redeemer), settings.zone),
+        ticketing=TicketingDomain(
+            holder=orders.holder,
+            reader=orders.reader,
+            own_reads=OwnReads(readers, orders.reader),
+            watcher=orders.watcher,
+            issuer=issuer,
+            travellers=identity.travellers,
+            payment_handler=payments.requests,
+            notice_handler=payments.notices,
+            refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
+            change_handler=ChangeHandler(
+                db,
+                orders.holder,
+                orders.reader.seals,
+                quotes,
+                payments.settlement,
+                zone=settings.zone,
+                quote_seconds=settings.quote_seconds,
+            ),
+            search=Search(
+                orders.catalogues,
+                seats_left,
+                cache,
+                encode_offer=encoded_offer,
+                encode_price=encoded_price,
+            ),
+        ),
+        webhooks=webhooks,
+        wechat=wechat,
+        task_kinds={
+            **aftersales_tasks.kinds(db),
+            **order_tasks.kinds(db),
+            **payment_tasks.kinds(db, wechat, payments.settlement, payments.requests),
+            **webhook_tasks.kinds(db),
+            **webhooks.payments.kinds(),
+        },
+    )
+
+
+def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:
+    db, settings = platform.db, platform.settings
+    secrets = WebhookSecrets(platform.secret_key)
+    start_part(stack, "webhooks", Dispatcher(db, secrets, settings, platform.loops))
+    start_part(stack, "events", Sequencer(db, platform.loops))
+    start_part(stack, "ledgers", Bookkeeper(db, settings.zone, platform.loops))
+    payments = PaymentWebhooks(db, secrets, zone=settings.zone)
+    return Webhooks(secrets, payments, settings.webhook_allow_private)
+
+
+def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
+    db, settings = platform.db, platform.settings
+    start_part(stack, "hold expiry", Expiry(db, payment_records.close_waiting, platform.loops))
+    start_part(stack, "reservation expiry", ReservationExpiry(db, platform.loops))
+    reader = OrderReader(PassengerSeals(platform.secret_key))
+    catalogues = Catalogues(platform.feed, db)
+    holder = Holder(
+        db,
+        catalogues,
+        reader,
+        zone=settings.zone,
+        hold_seconds=settings.hold_seconds,
+        batch=settings.order_batch,
+        workers=settings.order_workers,
+    )
+    return Orders(catalogues, reader, holder, Watcher(db, platform.loops))
+
+
+def _payments(
+    platform: Platform, readers: Readers, orders: Orders, client: WechatClient | None
+) -> Payments:
+    db = platform.db
+    settlement = Settlement(
+        db,
+        orders.reader,
+        zone=platform.settings.zone,
+        app_id=client.app_id if client else "",
+        merchant_id=client.merchant_id if client else "",
+    )
+    return Payments(
+        settlement, PaymentHandler(db, readers, settlement, client), NoticeHandler(db, client)
+    )
+
+
+async def _key_rings(platform: Platform) -> Remembered[str, KeyRing]:
+    """The QR keys, read anew when one is made or revoked."""
+
+    async def load(_: str) -> KeyRing:
+        async with platform.db.transaction() as tx:
+            return await load_key_ring(tx, platform.secret_key)
+
+    key_rings = Remembered(platform.feed, load, kinds=[ChangeKind.QR_KEY])
+    await key_rings.get("")
+    return key_rings
