@@ -772,7 +772,8 @@ class AdminServiceServicer:
         departure or one day of use of it; only what is neither held nor sold can move. Stock of the
         channel that grows is made if there is none. Audited with both sides before and after; partners
         hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
-        stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
+        for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -192,7 +192,8 @@ class AdminServiceStub:
     departure or one day of use of it; only what is neither held nor sold can move. Stock of the
     channel that grows is made if there is none. Audited with both sides before and after; partners
     hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
-    stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
+    for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
     """
     SetAllotmentTerms: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]
     """Says how long reservations of an allotment last, and how many days before its departure or day
@@ -465,7 +466,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     departure or one day of use of it; only what is neither held nor sold can move. Stock of the
     channel that grows is made if there is none. Audited with both sides before and after; partners
     hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
-    stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
+    for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
     """
     SetAllotmentTerms: _aio.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]  # type: ignore[assignment]
     """Says how long reservations of an allotment last, and how many days before its departure or day
@@ -1011,7 +1013,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         departure or one day of use of it; only what is neither held nor sold can move. Stock of the
         channel that grows is made if there is none. Audited with both sides before and after; partners
         hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
-        stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
+        for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -451,12 +451,13 @@ class AdjustAllotmentRequest(_message.Message):
     product_id: _builtins.int
     """The product."""
     departure_id: _builtins.str
-    """A departure of the product, with `fare_class`."""
+    """A departure of the product that is to come, with `fare_class`."""
     fare_class: _builtins.str
     """The class, with `departure_id`."""
     use_date: _builtins.str
     """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then.
-    A partner gets nothing of a day that is over.
+    A partner gets nothing of a day that is over, by the clock of the city where the product is
+    used; what it has of one may go back.
     """
     from_channel: _builtins.str
     """Whose stock shrinks: a partner_code, or `DIRECT`."""

@@ -273,7 +273,8 @@ class OtaServiceServicer:
         (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
         partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
         with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
-        DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        INVALID_FIELD (also where nothing of that departure or day is allotted to the partner, or it has
+        left or is over), DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

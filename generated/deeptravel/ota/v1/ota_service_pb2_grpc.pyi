@@ -54,7 +54,8 @@ class OtaServiceStub:
     (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
     partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
     with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
-    DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    INVALID_FIELD (also where nothing of that departure or day is allotted to the partner, or it has
+    left or is over), DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
     """
     GetReservation: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.GetReservationRequest, _reservation_pb2.GetReservationResponse]
     """Reads a reservation. Reasons: NOT_FOUND."""
@@ -284,7 +285,8 @@ class OtaServiceAsyncStub(OtaServiceStub):
     (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
     partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
     with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
-    DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+    INVALID_FIELD (also where nothing of that departure or day is allotted to the partner, or it has
+    left or is over), DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
     """
     GetReservation: _aio.UnaryUnaryMultiCallable[_reservation_pb2.GetReservationRequest, _reservation_pb2.GetReservationResponse]  # type: ignore[assignment]
     """Reads a reservation. Reasons: NOT_FOUND."""
@@ -517,7 +519,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
         partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
         with the same `request_id` gets the first answer. Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE,
-        DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
+        INVALID_FIELD (also where nothing of that departure or day is allotted to the partner, or it has
+        left or is over), DEPARTURE_CANCELLED, RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -1217,7 +1217,8 @@ class AdminService:
         departure or one day of use of it; only what is neither held nor sold can move. Stock of the
         channel that grows is made if there is none. Audited with both sides before and after;
         partners hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the
-        partner whose stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        partner whose stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure
+        that has left, and for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id), timeout)
 
@@ -2436,7 +2437,8 @@ class AsyncAdminService:
         departure or one day of use of it; only what is neither held nor sold can move. Stock of the
         channel that grows is made if there is none. Audited with both sides before and after;
         partners hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the
-        partner whose stock would grow), DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        partner whose stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure
+        that has left, and for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id), timeout)
 

@@ -294,8 +294,9 @@ class OtaService:
         BulkGenerateTickets (`reservation_id`). When it expires, to the second, what is not
         activated of it returns to the partner's stock within five seconds and its tickets that are
         not activated are VOIDED. A repeat with the same `request_id` gets the first answer.
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DEPARTURE_CANCELLED, RESERVATION_TOO_LONG,
-        IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD (also where nothing of that departure
+        or day is allotted to the partner, or it has left or is over), DEPARTURE_CANCELLED,
+        RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_RESERVE_INVENTORY, ota.ReserveInventoryRequest(product_id=product_id, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, request_id=request_id), timeout)
 
@@ -1028,8 +1029,9 @@ class AsyncOtaService:
         BulkGenerateTickets (`reservation_id`). When it expires, to the second, what is not
         activated of it returns to the partner's stock within five seconds and its tickets that are
         not activated are VOIDED. A repeat with the same `request_id` gets the first answer.
-        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DEPARTURE_CANCELLED, RESERVATION_TOO_LONG,
-        IDEMPOTENCY_MISMATCH.
+        Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, INVALID_FIELD (also where nothing of that departure
+        or day is allotted to the partner, or it has left or is over), DEPARTURE_CANCELLED,
+        RESERVATION_TOO_LONG, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_RESERVE_INVENTORY, ota.ReserveInventoryRequest(product_id=product_id, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, request_id=request_id), timeout)
 
