@@ -13,7 +13,7 @@ STOP_STEP_SECONDS = 20.0
 log = structlog.get_logger()
 
 
-class Part(Protocol):
+class ProcessPart(Protocol):
     """What runs from `start` to `stop`."""
 
     def start(self) -> None:
@@ -23,7 +23,7 @@ class Part(Protocol):
         """Ends, when what is under way is done."""
 
 
-def start_part(stack: AsyncExitStack, name: str, part: Part) -> None:
+def start_part(stack: AsyncExitStack, name: str, part: ProcessPart) -> None:
     """Starts a part, which is stopped when the stack closes."""
     part.start()
     at_stop(stack, name, part.stop)

@@ -46,6 +46,7 @@ CHOSEN = [
 
 
 def faults(field: FieldDescriptor, text: str) -> set[str]:
+    assert field.containing_type is not None
     request = message_class(field.containing_type)()
     setattr(request, field.name, text)
     return {name for name, _ in Checker.of(field.containing_type).violations(request, "")}

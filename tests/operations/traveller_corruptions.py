@@ -1,5 +1,5 @@
-"""Rows of travellers' orders, tickets, payments and work under way that contradict others, each with
-what the fault would have changed too, for test_invariants.py.
+"""Rows of travellers' orders, tickets, payments and work under way that contradict others, each
+with what the fault would have changed too, for test_invariants.py.
 """
 
 from tests.operations.reservation_corruptions import PARTNERS
