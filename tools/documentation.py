@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from tools.examples import Example, Examples
+from tools.examples import GIVEN, OF_TRAVELLERS, Example, Examples
 from tools.openapi import Contract
 from tools.python_client import is_webhook
 
@@ -21,6 +21,12 @@ REFUSALS = "deeptravel.redemption.v1.RefusalReason"
 GUIDES = ("first-call", "set-up", "webhooks", "grpcurl", "reading", "statements", "sandbox")
 """Of docs/integrators, in the order in which they are read."""
 REMEDY = "Remedy:"
+JAVA_IMPORTS = (
+    *("com.google.protobuf.FieldMask", "com.google.protobuf.Timestamp"),
+    *("io.grpc.stub.StreamObserver", "java.nio.file.Files", "java.nio.file.Path"),
+    "java.time.Instant",
+)
+"""What the examples use that is not of the contract."""
 ANY_CALL = {
     *("INVALID_FIELD", "UNAUTHENTICATED", "ROLE_NOT_ALLOWED", "RATE_LIMITED", "SERVER_BUSY"),
     *("CONFLICT", "DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "INTERNAL", "DEADLINE_EXCEEDED"),
@@ -35,6 +41,7 @@ READERS: dict[str, Json] = {
         "header": "X-Api-Key: $API_KEY",
         "python": 'client = Client("127.0.0.1:50051", api_key=API_KEY, plaintext=True)',
         "java": 'DeepTravel.at("127.0.0.1:50051").apiKey(apiKey).plaintext().open()',
+        "messages": ("ota", "redemption", "tickets"),
         "how": "An administrator gives you an API key; it goes with each call in `x-api-key`.",
     },
     "traveller": {
@@ -45,6 +52,8 @@ READERS: dict[str, Json] = {
         "header": "Authorization: Bearer $ACCESS_TOKEN",
         "python": 'client = Client("127.0.0.1:50051", access_token=TOKEN, plaintext=True)',
         "java": 'DeepTravel.at("127.0.0.1:50051").accessToken(token).plaintext().open()',
+        "messages": ("ticketing", "tickets"),
+        "given": OF_TRAVELLERS,
         "how": "`TravellerLogin` takes the code of `wx.login` and gives an access token.",
     },
     "terminal": {
@@ -53,8 +62,15 @@ READERS: dict[str, Json] = {
         "roles": {"OPERATOR", "SUPERVISOR"},
         "service": "RedemptionService",
         "header": "Authorization: Bearer $ACCESS_TOKEN",
-        "python": 'client = Client("127.0.0.1:50051", plaintext=True).logged_in_operator(…)',
-        "java": 'DeepTravel.at("127.0.0.1:50051").plaintext().open().loggedInOperator(…)',
+        "python": (
+            'client = Client("127.0.0.1:50051", plaintext=True).logged_in_operator(\n'
+            "    USERNAME, PASSWORD, TERMINAL_DEVICE_ID\n)"
+        ),
+        "java": (
+            'DeepTravel.at("127.0.0.1:50051").plaintext().open()\n'
+            "        .loggedInOperator(username, password, terminalDeviceId)"
+        ),
+        "messages": ("redemption", "tickets"),
         "how": "`OperatorLogin` takes name, password and terminal and gives an access token.",
     },
     "administrator": {
@@ -65,6 +81,9 @@ READERS: dict[str, Json] = {
         "header": "Authorization: Bearer $ACCESS_TOKEN",
         "python": 'client = Client("127.0.0.1:50051", access_token=TOKEN, plaintext=True)',
         "java": 'DeepTravel.at("127.0.0.1:50051").accessToken(token).plaintext().open()',
+        "messages": ("admin", "redemption", "tickets"),
+        "more_java": ("ota.v1.StatementFormat", "ticketing.v1.RefundState"),
+        "more_python": ("ota", "ticketing"),
         "how": "`AdminLogin` takes name and password and gives an access token.",
     },
 }
@@ -86,12 +105,15 @@ class Documentation:
         self._reasons = dict(contract.values(ERRORS, "ERROR_REASON_"))
 
     def written(self) -> Json:
-        """Everything, to be kept as JSON."""
+        """Everything, to be kept as JSON; `examples` have, by reader and name, what stands in the
+        examples for what a call gives.
+        """
         pages = dict(self._pages())
         requests = {
             method.full_name: self._examples.of(method, "").request for method in self._methods
         }
-        return {"pages": pages, "requests": requests}
+        given = {name: GIVEN | reader.get("given", {}) for name, reader in READERS.items()}
+        return {"pages": pages, "requests": requests, "examples": given}
 
     def _pages(self) -> Iterator[tuple[str, Json]]:
         written = [
@@ -131,8 +153,8 @@ class Documentation:
         methods = [each for each in self._methods if self._is_for(each, reader)]
         lines = [f"# {reader['title']}", "", reader["who"], "", reader["how"], ""]
         lines += ["The examples in Python and Java begin with", ""]
-        lines += _fence("python", f"from deeptravel import Client\n\n{reader['python']}")
-        lines += _fence("java", f"DeepTravel client = {reader['java']};")
+        lines += _fence("python", _python_start(reader))
+        lines += _fence("java", _java_start(reader))
         lines += ["| call | what it does |", "| --- | --- |"]
         for method in methods:
             what = _summary(self._contract.comment(method.full_name))
@@ -206,7 +228,7 @@ class Documentation:
         for method in self._methods:
             if re.search(rf"\b{reason}\b", self._contract.comment(method.full_name)):
                 lines += [
-                    f"- [{method.name}](/docs/{name}#{method.name.lower()})"
+                    f"- [{method.name}](/docs/{name}#{method.name.lower()}) ({name})"
                     for name, reader in READERS.items()
                     if self._is_for(method, reader)
                 ]
@@ -235,6 +257,23 @@ def _refusals(found: Iterator[tuple[str, str]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _python_start(reader: Json) -> str:
+    """The imports of a page's examples, and its client."""
+    nouns = sorted([*reader["messages"], *reader.get("more_python", ())])
+    return (
+        f"from datetime import datetime\n\nfrom deeptravel import Client, {', '.join(nouns)}\n"
+        f"from google.protobuf.field_mask_pb2 import FieldMask\n\n{reader['python']}"
+    )
+
+
+def _java_start(reader: Json) -> str:
+    classes = [f"{noun}.v1.*" for noun in reader["messages"]]
+    classes = sorted(["client.DeepTravel", *classes, *reader.get("more_java", ())])
+    imports = [f"import com.deeptravel.{name};" for name in classes]
+    imports += [f"import {name};" for name in JAVA_IMPORTS]
+    return "\n".join([*imports, "", f"DeepTravel client =\n    {reader['java']};"])
+
+
 def _languages(example: Example) -> Iterator[tuple[str, str]]:
     if example.curl:
         yield "sh", example.curl
@@ -248,7 +287,9 @@ def _fence(language: str, text: str) -> list[str]:
 
 
 def _summary(comment: str) -> str:
-    return re.split(r"(?<=[.:])\s", comment, maxsplit=1)[0].rstrip(".:").replace("|", "/")
+    """Its first sentence, or what stands before a colon."""
+    end = re.search(r"(?<!e\.g)(?<!i\.e)[.:;](?=\s|$)", comment)
+    return comment[: end.start() if end else None].replace("|", "/")
 
 
 def _title(text: str) -> str:

@@ -12,24 +12,31 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from tools.openapi import RULES, Contract
-from tools.python_client import snake
+from tools.python_client import RAW_BODY, iterator, paged, snake
 
 Json = dict[str, Any]
 
 HTTP, GRPC = "http://127.0.0.1:8080", "127.0.0.1:50051"
-DAY, MOMENT = "2027-03-01", "2027-03-01T02:00:00Z"
+DAY, MOMENT, LATER = "2027-03-01", "2027-03-01T02:00:00Z", "2027-03-02T02:00:00Z"
 VALUES: dict[str, Any] = {
     "activation_tolerance_basis_points": 100,
     "airport_code": "HKG",
     "amount_minor": 29_800,
     "batch_id": "0b6f3e52-8a3c-4f0e-9d53-0c6f1f3b7a11",
     "bill_date": "2027-02-28",
+    "after_cursor": 0,
+    "change_quote": "the-quote-of-QuoteChange",
     "channel": "CP",
     "city_code": "HKG",
+    "class_code": "SECOND",
     "code": "the-code-of-wx.login",
+    "comment": "as agreed by telephone",
+    "commission_basis_points": 500,
     "currency_code": "CNY",
+    "cursor": 1234,
     "departure_id": "4711",
     "destination_city_code": "HKG",
+    "destination_stop_code": "XJA",
     "device_id": "TERMINAL-CP-001",
     "display_name": "Central Pier",
     "display_name_en": "Central Pier",
@@ -38,23 +45,37 @@ VALUES: dict[str, Any] = {
     "document_number": "E12345678",
     "document_type": "DOCUMENT_TYPE_PASSPORT",
     "encrypted_data": "AEAE…:…:…:…",
+    "endpoint_id": "5d0c3c0e-7a5b-4a43-9c5e-1f6f7a1d2b33",
+    "event_id": "evt_0b6f3e528a3c4f0e9d530c6f1f3b7a11",
     "fare_class": "SECOND",
+    "format": "EXPORT_FORMAT_CSV",
     "from_channel": "DIRECT",
     "function_code": "ferry",
+    "hold_seconds": 86_400,
+    "kinds": "OFFER_KIND_TRAIN",
+    "max_hold_seconds": 172_800,
     "merchant_code": "PIER",
     "name": "张三",
     "offer_id": "the-offer-id-of-a-search",
     "order_id": "ORD-CP-20270301-000001",
     "origin_city_code": "SZX",
+    "origin_stop_code": "IOQ",
+    "overlap_seconds": 86_400,
     "partner_code": "CP",
     "month": "2026-11",
     "password": "correct-horse-battery",
     "product_id": 106,
     "qr_token": "AEAE…:…:…:…",
+    "page_size": 50,
     "quantity": 2,
     "reason": "lost by the passenger",
+    "reservation_id": "c1b7a1de-3c2a-4a57-8f5d-5d1f0e6a9b22",
+    "resource": "partner",
     "reference": "PAY-20270301-1",
     "refresh_token": "the-refresh-token",
+    "refund_id": "ORD-DT-20270301-000001-R1",
+    "refund_quote": "the-quote-of-QuoteRefund",
+    "release_days": 2,
     "request_id": "3f1c0f8e-5f0b-4b1f-8a55-0d6f0d3c9b21",
     "service_number": "G5607",
     "session_code": "the-session-code",
@@ -65,23 +86,146 @@ VALUES: dict[str, Any] = {
     "total": 500,
     "travel_date": DAY,
     "type": "CUSTOMER_TYPE_ADULT",
+    "types": "ticket.redeemed",
     "url": "https://partner.example.com/webhooks",
     "username": "operator",
+    "validity_days": 90,
     "venue_code": "CENTRAL-PIER",
 }
+OWN_VALUES: dict[str, Any] = {
+    "AdminLoginRequest.username": "admin",
+    "CreateAdministratorRequest.display_name": "Chan Tai Man 陳大文",
+    "CreateAdministratorRequest.username": "tmchan",
+    "CreateDistributorRequest.display_name": "Kiosk 8",
+    "CreateMerchantRequest.display_name": "Harbour Ferries",
+    "CreateOperatorRequest.display_name": "Wong Siu Ming 黃小明",
+    "CreatePartnerRequest.display_name": "Central Pier Travel 中环码头旅行社",
+    "CreateProductRequest.display_name_en": "Premium Plan",
+    "CreateProductRequest.display_name_zh": "尊享套票",
+    "CreateProductRequest.kind": "PRODUCT_KIND_PACKAGE",
+    "CreateTerminalRequest.display_name": "Gate 1",
+    "ListAuditEventsRequest.name": "CP",
+    "ProductEntitlement.display_name_en": "Ferry",
+    "ProductEntitlement.display_name_zh": "渡轮",
+    "ReassignTicketsRequest.distributor_id": "KIOSK-9",
+    "ReplayWebhookDeliveriesRequest.after_cursor": 1200,
+    "ReplayWebhookDeliveriesRequest.until_cursor": 1234,
+    "RevokeAdministratorRequest.username": "tmchan",
+    "RouteFare.amount_minor": 7_450,
+    "SetDepartureStateRequest.state": "DEPARTURE_STATE_CANCELLED",
+    "SettleRefundRequest.state": "REFUND_STATE_SUCCEEDED",
+    "UpdateDistributorRequest.display_name": "Kiosk 8, upper deck",
+    "UpdateOperatorRequest.display_name": "Wong Siu Ming 黃小明",
+    "UpdatePartnerRequest.display_name": "Central Pier Travel 中环码头旅行社",
+    "UpdateProductRequest.display_name_en": "Premium Plan",
+    "UpdateTerminalRequest.display_name": "Gate 1",
+    "UpdateMerchantRequest.display_name": "Harbour Ferries",
+}
+"""Where a name means another thing than in other messages."""
+OF_TRAVELLERS = {"order_id": "ORD-DT-20270301-000001", "ticket_code": "DIR-DT-20270301-000001"}
+"""Codes of what is sold without a partner."""
 UUID = "0b6f3e52-8a3c-4f0e-9d53-0c6f1f3b7a11"
 CANDIDATES = (UUID, UUID.replace("-", ""), "CP", "4711", DAY, "09:30", "weekday", "code-1", "text")
 """For a field that the table does not have, the first that its pattern takes."""
+GIVEN: dict[str, str] = {
+    name: VALUES[name]
+    for name in (
+        *("batch_id", "encrypted_data", "endpoint_id", "event_id", "offer_id", "order_id"),
+        *("refresh_token", "refund_quote", "reservation_id", "session_code", "ticket_code"),
+    )
+}
+"""What calls give and later ones take: where it stands in an example, a try puts in its own."""
 SHOWN_TOO = {
+    "AcknowledgeEventsRequest": ("cursor",),
     "BulkGenerateTicketsRequest": ("distributor_id",),
+    "CancelTicketsRequest": ("ticket_codes",),
+    "CreateAllotmentRequest": ("total",),
+    "CreateDistributorRequest": ("commission_basis_points",),
+    "CreateOperatorRequest": ("venue_codes",),
+    "CreateVenueRequest": ("function_codes",),
+    "CreateWebhookEndpointRequest": ("types",),
+    "CustomerInfo": ("type",),
+    "ExportTicketsRequest": ("format", "with_qr"),
+    "Fare": ("amount_minor",),
+    "ListAuditEventsRequest": ("resource", "name"),
+    "ListBatchTicketsRequest": ("with_qr",),
+    "ListDeparturesRequest": ("travel_date",),
+    "ListRedemptionsRequest": ("ticket_code",),
+    "ListReservationsRequest": ("status",),
     "ListTicketsRequest": ("page_size",),
+    "LookupOrderRequest": ("encrypted_data",),
+    "Passenger": ("document_type", "document_number"),
+    "PaymentProof": ("amount_minor",),
+    "ReassignTicketsRequest": ("ticket_codes", "distributor_id"),
+    "RedeemManyRequest": ("all_or_nothing",),
     "RedeemRequest": ("function_code",),
+    "ReplayWebhookDeliveriesRequest": ("after_cursor",),
+    "ReserveInventoryRequest": ("hold_seconds",),
+    "RotateWebhookSecretRequest": ("overlap_seconds",),
+    "RouteFare": ("amount_minor",),
+    "SearchOffersRequest": ("kinds", "available_only"),
+    "SetAllotmentTermsRequest": ("hold_seconds", "max_hold_seconds", "release_days"),
+    "SetRouteFaresRequest": ("fares",),
     "StreamBatchTicketsRequest": ("with_qr",),
+    "SummarizeRedemptionsRequest": ("time_from", "time_until", "group_by"),
+    "UpdateWebhookEndpointRequest": ("types",),
 }
 """Fields that a call does not need, and a reader wants to see."""
 CHANGED = ("display_name", "display_name_en", "total")
 """What an update mask names: the first that there is."""
-SHOWN_VALUES = {"page_size": 50, "with_qr": True}
+SIGNED_BY = {
+    "ReceivePartnerPayment": (
+        *("webhook-id: msg_2027-03-01-1", "webhook-timestamp: $SECONDS"),
+        "webhook-signature: v1,$SIGNATURE",
+    ),
+    "ReceiveWechatPayNotice": (
+        *("Wechatpay-Timestamp: $SECONDS", "Wechatpay-Nonce: $NONCE"),
+        *("Wechatpay-Serial: $SERIAL", "Wechatpay-Signature: $SIGNATURE"),
+    ),
+}
+"""The headers of those who sign what they send, by method."""
+RAW_BODIES = {
+    "ReceivePartnerPayment": {
+        "type": "payment.succeeded",
+        "timestamp": MOMENT,
+        "data": {
+            "payment_reference": "PAY-20270301-1",
+            "amount_minor": 29_800,
+            "currency_code": "CNY",
+            "customer": {"type": "ADULT", "name": "张三"},
+            "ticket_codes": ["OTA-CP-20270301-000001"],
+        },
+    },
+    "ReceiveWechatPayNotice": {
+        "id": "EV-20270301020000000001",
+        "event_type": "TRANSACTION.SUCCESS",
+        "resource_type": "encrypt-resource",
+        "resource": {
+            "algorithm": "AEAD_AES_256_GCM",
+            "ciphertext": "…",
+            "nonce": "…",
+            "associated_data": "transaction",
+        },
+    },
+}
+"""What those send that call a method with a body of their own, by method."""
+OBSERVER = """\
+StreamObserver<%(answer)s> answers =
+    new StreamObserver<>() {
+      @Override
+      public void onNext(%(answer)s answer) {
+        System.out.println(answer);
+      }
+
+      @Override
+      public void onError(Throwable error) {
+        error.printStackTrace();
+      }
+
+      @Override
+      public void onCompleted() {}
+    };
+"""
 JAVA_INTEGERS = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 
 
@@ -113,6 +257,8 @@ class Examples:
     def of(self, method: MethodDescriptor, header: str) -> Example:
         """The example of a method; `header` is what its caller shows."""
         request = self._message(method.input_type)
+        if method.containing_service.name == "TicketingService":
+            request |= {name: OF_TRAVELLERS[name] for name in request if name in OF_TRAVELLERS}
         return Example(
             request,
             self._curl(method, request, header),
@@ -132,6 +278,8 @@ class Examples:
                 continue
             value = self._value(field, depth)
             found[field.name] = [value] if field.is_repeated else value
+        if message.name == "SummarizeRedemptionsRequest":
+            found["time_until"] = LATER
         for choice in message.oneofs:
             if len(choice.fields) > 1 and not any(each.name in found for each in choice.fields):
                 field = choice.fields[0]
@@ -139,6 +287,9 @@ class Examples:
         return found
 
     def _value(self, field: FieldDescriptor, depth: int) -> Any:
+        own = f"{field.containing_type.name}.{field.name}"
+        if own in OWN_VALUES:
+            return OWN_VALUES[own]
         kind = field.message_type
         if kind is not None:
             known = {"Timestamp": MOMENT, "Duration": "60s"}
@@ -147,8 +298,6 @@ class Examples:
             if kind.full_name.startswith("google.protobuf."):
                 return known.get(kind.name, {})
             return self._message(kind, depth + 1)
-        if field.name in SHOWN_VALUES:
-            return SHOWN_VALUES[field.name]
         if field.enum_type is not None:
             wanted = str(VALUES.get(field.name))
             names = [value.name for value in field.enum_type.values]
@@ -177,8 +326,9 @@ class Examples:
             query = "&".join(f"{name}={_query(value)}" for name, value in left.items())
             lines[0] = f"curl '{HTTP}{path}?{query}'"
         lines += [f'-H "{header}"'] if header else []
+        lines += [f'-H "{each}"' for each in SIGNED_BY.get(method.name, ())]
         if rule.body:
-            body = left if rule.body == "*" else left.get(rule.body)
+            body = RAW_BODIES.get(method.name) or left
             text = json.dumps(body, ensure_ascii=False)
             lines += ["-H 'Content-Type: application/json'", f"-d '{text}'"]
         return " \\\n  ".join(lines)
@@ -201,26 +351,70 @@ class Examples:
 
     def _python(self, method: MethodDescriptor, request: Json) -> str:
         noun = method.containing_service.full_name.split(".")[1]
-        call = f"client.{noun}.{snake(method.name)}"
+        items = _listed(method)
+        name = snake(method.name) if items is None else iterator(method.name, items.name)
+        call = f"client.{noun}.{name}"
         if method.client_streaming:
             text = _python_message(method.input_type, request)
             return f"for answer in {call}([{text}]):\n    print(answer)"
         given = _python_arguments(method.input_type, request)
         text = f"{call}(" + "".join(f"\n    {each}," for each in given) + ("\n)" if given else ")")
-        if method.server_streaming:
+        if file := _file(method.output_type):
+            inside = text.replace("\n", "\n    ")
+            return (
+                f'with open("{_file_name(request)}", "wb") as file:\n'
+                f"    for part in {inside}:\n        file.write(part.{file.name}.data)"
+            )
+        if items is not None or method.server_streaming:
             return f"for each in {text}:\n    print(each)"
         return f"answer = {text}"
 
     def _java(self, method: MethodDescriptor, request: Json) -> str:
-        service = f"{method.containing_service.name}Grpc.get{method.name}Method()"
-        built = _java_message(method.input_type, request, "        ")
+        grpc = f"{method.containing_service.name}Grpc"
+        service = f"{grpc}.get{method.name}Method()"
         if method.client_streaming:
+            built = _java_message(method.input_type, request, "    ")
+            stub = f"{grpc}.newStub(client.channel()).{_camel(snake(method.name))}"
             return (
-                f"// over {method.containing_service.name}Grpc.newStub(channel)\nvar request ="
-                f"\n    {built};"
+                f"{OBSERVER % {'answer': method.output_type.name}}var requests = {stub}(answers);\n"
+                f"requests.onNext(\n    {built});\nrequests.onCompleted();"
             )
-        verb = "stream" if method.server_streaming else "call"
-        return f"var answer =\n    client.{verb}(\n        {service},\n        {built});"
+        built = _java_message(method.input_type, request, "        ")
+        items, answers = _listed(method), method.output_type.name
+        if items is not None:
+            got = f"{answers}::get{_pascal(items.name)}List"
+            return (
+                f"for (var each :\n    client.pages(\n        {service},\n        {built},"
+                f"\n        {got})) {{\n  System.out.println(each);\n}}"
+            )
+        if not method.server_streaming:
+            return f"var answer =\n    client.call(\n        {service},\n        {built});"
+        opened = f"client.stream(\n        {service},\n        {built})"
+        if file := _file(method.output_type):
+            path = f'Files.newOutputStream(Path.of("{_file_name(request)}"))'
+            return (
+                f"try (var file = {path};\n    var parts = {opened}) {{\n"
+                f"  for (var part : parts) {{\n    part.get{_pascal(file.name)}().getData()"
+                ".writeTo(file);\n  }\n}"
+            )
+        return f"try (var answers =\n    {opened}) {{\n  answers.forEach(System.out::println);\n}}"
+
+
+def _listed(method: MethodDescriptor) -> FieldDescriptor | None:
+    """What a list lists; None for all else, also for something whose parts come in pages."""
+    return paged(method) if method.name.startswith(("List", "Search")) else None
+
+
+def _file(answer: Descriptor) -> FieldDescriptor | None:
+    """Of what a download sends: the field with the file's next bytes."""
+    for field in answer.fields:
+        if field.message_type is not None and field.message_type.full_name == RAW_BODY:
+            return field
+    return None
+
+
+def _file_name(request: Json) -> str:
+    return ("statement-2026-11" if "month" in request else "tickets") + ".csv"
 
 
 def _text(field: FieldDescriptor, rules: Any) -> str:
@@ -239,6 +433,10 @@ def _changed(message: Descriptor | None) -> str:
 def _camel(name: str) -> str:
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
+
+
+def _pascal(name: str) -> str:
+    return "".join(map(str.capitalize, name.split("_")))
 
 
 def _guess(name: str) -> str:
@@ -306,7 +504,7 @@ def _java_message(message: Descriptor, request: Json, indent: str) -> str:
     lines = [f"{message.name}.newBuilder()"]
     for name, value in request.items():
         field = message.fields_by_name[name]
-        camel = "".join(part.capitalize() for part in name.split("_"))
+        camel = _pascal(name)
         verb = "add" if field.is_repeated else "set"
         for each in value if isinstance(value, list) else [value]:
             lines.append(f"    .{verb}{camel}({_java_value(field, each, indent + '    ')})")

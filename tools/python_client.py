@@ -252,7 +252,7 @@ class Module:
         yield f"    safe={self._is_safe(method)},"
         if resume := _resume(method):
             yield f'    resume=("{resume[0]}", "{resume[1]}"),'
-        if items := _items(method):
+        if items := paged(method):
             yield f'    items="{items.name}",'
         yield ")"
 
@@ -273,7 +273,7 @@ class Module:
         for method in self._methods:
             yield ""
             yield from self._method(method, wait=wait)
-            if _items(method):
+            if paged(method):
                 yield ""
                 yield from self._pages(method, wait=wait)
         yield ""
@@ -303,10 +303,10 @@ class Module:
         yield f"        return {await_}self._calls.{call}({spec}, {sent}, timeout)"
 
     def _pages(self, method: MethodDescriptor, *, wait: bool) -> Iterator[str]:
-        items = _items(method)
+        items = paged(method)
         assert items is not None
         spec = f"_{snake(method.name).upper()}"
-        name = "iter_" + snake(method.name).removeprefix("list_")
+        name = iterator(method.name, items.name)
         kind = self._value(items)
         many = "AsyncIterator" if wait else "Iterator"
         arguments = [
@@ -395,20 +395,31 @@ def is_webhook(method: MethodDescriptor) -> bool:
 
 
 def _resume(method: MethodDescriptor) -> tuple[str, str] | None:
-    """A stream's request field `after_x`, and the field `x` of what comes, if there are such."""
+    """A stream's request field `after_x`, and the field `x` or `last_x` of what comes, if any."""
     if not method.server_streaming or method.client_streaming:
         return None
+    answers = method.output_type.fields_by_name
     for field in method.input_type.fields:
         name = field.name.removeprefix("after_")
-        if name != field.name and name in method.output_type.fields_by_name:
-            return field.name, name
+        for found in (name, f"last_{name}"):
+            if name != field.name and found in answers:
+                return field.name, found
     return None
 
 
-def _items(method: MethodDescriptor) -> FieldDescriptor | None:
-    """The repeated field of a page."""
-    paged = "page_token" in method.input_type.fields_by_name
-    if not paged or "next_page_token" not in method.output_type.fields_by_name:
+def iterator(method: str, items: str) -> str:
+    """`ListTickets` -> `iter_tickets`, `SearchOffers` -> `iter_search_offers`; of something that
+    has pages, `GetStatement` -> `iter_statement_lines`.
+    """
+    verb, _, noun = snake(method).partition("_")
+    names = {"list": noun, "search": f"search_{noun}"}
+    return "iter_" + names.get(verb, f"{noun}_{items}")
+
+
+def paged(method: MethodDescriptor) -> FieldDescriptor | None:
+    """The repeated field of a method's pages; None if it has no pages."""
+    has_pages = "page_token" in method.input_type.fields_by_name
+    if not has_pages or "next_page_token" not in method.output_type.fields_by_name:
         return None
     repeated = [field for field in method.output_type.fields if field.is_repeated]
     return repeated[0] if repeated else None

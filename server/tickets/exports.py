@@ -96,10 +96,18 @@ class ExportedTicket(NamedTuple):
     valid_until_time: datetime
 
 
+class FilePart(NamedTuple):
+    """Whole lines of a file, and the code of the last ticket in them; empty where there is none."""
+
+    text: str
+    last_ticket_code: str
+
+
 class _Line(NamedTuple):
     ticket_id: int
     blocked: bool
     jti: UUID
+    ticket_code: str
     status: str
     valid_until_time: datetime
     text: str
@@ -113,16 +121,16 @@ _ROWS = Statement(
 )
 _FILES = {
     form: Statement(
-        f"SELECT coalesce(string_agg({line} || {_ENDS_IN_SQL[form]}, '' ORDER BY t.ticket_id), '')"
-        f" {_TICKETS}",
-        str,
+        f"SELECT coalesce(string_agg({line} || {_ENDS_IN_SQL[form]}, '' ORDER BY t.ticket_id), ''),"
+        f" coalesce((array_agg(t.ticket_code ORDER BY t.ticket_id DESC))[1], '') {_TICKETS}",
+        FilePart,
     )
     for form, line in _LINES.items()
 }
 _LINES_FOR_QR = {
     form: Statement(
-        f"SELECT t.ticket_id, t.blocked, t.jti, t.state, t.valid_until_time, {line} {_TICKETS}"
-        " ORDER BY t.ticket_id",
+        f"SELECT t.ticket_id, t.blocked, t.jti, t.ticket_code, t.state, t.valid_until_time, {line}"
+        f" {_TICKETS} ORDER BY t.ticket_id",
         _Line,
     )
     for form, line in _LINES.items()
@@ -151,21 +159,30 @@ class Exporter:
         async for part in self._parts(_ROWS):
             yield list(zip(part, await self._tokens(part), strict=True))
 
-    async def file(self, form: FileFormat) -> AsyncIterator[bytes]:
-        """Whole lines of a file. What comes first may be empty: of CSV it is the header, unless it
-        goes on after a ticket.
+    async def file(self, form: FileFormat) -> AsyncIterator[FilePart]:
+        """Whole lines of a file, at least one part. The header of CSV comes with the first lines,
+        so that whoever resumes has it once; a file that goes on after a ticket has none.
         """
         names = [*COLUMNS, QR_COLUMN] if self.key_of else COLUMNS
         has_header = form == "CSV" and self.after is None
-        yield (",".join(names) + _ENDS[form]).encode() if has_header else b""
+        before = FilePart(",".join(names) + _ENDS[form] if has_header else "", "")
+        is_empty = True
+        async for part in self._lines(form):
+            yield part._replace(text=before.text + part.text) if is_empty else part
+            is_empty = False
+        if is_empty:
+            yield before
+
+    async def _lines(self, form: FileFormat) -> AsyncIterator[FilePart]:
         if self.key_of is None:
-            async for (text,) in self._parts(_FILES[form]):
-                yield text.encode()
+            async for (part,) in self._parts(_FILES[form]):
+                if part.text:
+                    yield part
             return
-        async for part in self._parts(_LINES_FOR_QR[form]):
-            tokens = await self._tokens(part)
-            lines = map(_with_token, part, tokens, [form] * len(part))
-            yield "".join(lines).encode()
+        async for lines in self._parts(_LINES_FOR_QR[form]):
+            tokens = await self._tokens(lines)
+            texts = map(_with_token, lines, tokens, [form] * len(lines))
+            yield FilePart("".join(texts), lines[-1].ticket_code)
 
     async def _parts(self, statement: Statement[Row]) -> AsyncIterator[list[Row]]:
         """What the statement reads of each part that is not empty."""

@@ -37,7 +37,11 @@ async def test_the_documentation(setup: Setup) -> None:
     assert "/docs/partner.md" in (await get("/llms.txt")).text
     script = await get("/docs/documentation.js")
     assert script.headers["content-type"].startswith("text/javascript")
-    assert "http" not in script.text.replace("https?", "").replace("HTTP", "")
+    own = "http://127.0.0.1:8080".replace(".", r"\.").replace("/", r"\/")
+    assert "http" not in script.text.replace("https?", "").replace("HTTP", "").replace(own, "")
+    style = await get("/docs/documentation.css")
+    assert style.headers["content-type"].startswith("text/css")
+    assert "unsafe" not in policy
     unknown = await get("/docs/nothing")
     assert unknown.status_code == 404
     assert unknown.json()["details"][0]["reason"] == "NOT_FOUND"

@@ -24,7 +24,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from server.api.http import protojson
-from server.api.http.documentation import documentation
+from server.api.http.documentation import documentation, static
 from server.api.http.httprules import Routes
 from server.api.http.protojson import Faults
 from server.platform.errors import Reason
@@ -52,12 +52,18 @@ WEBHOOKS = {
     if field.message_type is not None and field.message_type.full_name == "google.api.HttpBody"
 }
 """Which another server calls, with a body of its own making."""
+READERS = ("partner", "traveller", "terminal", "administrator")
 ROUTES = Routes(SERVICES)
 
 
-def examples(language: str, start: str) -> Iterator[tuple[str, str]]:
-    """Method's name, and its example in a language, of all pages for readers."""
-    for reader in ("partner", "traveller", "terminal", "administrator"):
+def start(reader: str, language: str) -> str:
+    """What the examples of a page begin with."""
+    return str(re.findall(rf"```{language}\n(.*?)\n```", PAGES[reader]["markdown"], re.DOTALL)[0])
+
+
+def examples(language: str, start: str, *readers: str) -> Iterator[tuple[str, str]]:
+    """Method's name, and its example in a language, of pages for readers; of all if none is named."""
+    for reader in readers or READERS:
         for part in PAGES[reader]["markdown"].split("\n## ")[1:]:
             name = part.splitlines()[0]
             for text in re.findall(rf"```{language}\n(.*?)\n```", part, re.DOTALL):
@@ -127,24 +133,27 @@ def test_the_commands_of_curl() -> None:
     assert len(seen) > 100
 
 
-def test_the_python() -> None:
-    """Each runs with the package, in a process of its own, and sends what the others send."""
+def test_the_python(tmp_path: Path) -> None:
+    """Each runs after what its page begins with, with the package, in a process of its own, and
+    sends what the others send.
+    """
     shown = [
-        (name, text)
-        for name, text in examples("python", "")
+        (start(reader, "python"), name, text)
+        for reader in READERS
+        for name, text in examples("python", "", reader)
         if "client." in text and name not in WEBHOOKS
     ]
     program = """
 import json, sys
-from datetime import datetime
 from google.protobuf import json_format
-from google.protobuf.field_mask_pb2 import FieldMask
-from deeptravel import admin, ota, redemption, ticketing, tickets
 from deeptravel._generated import services
 
 class Recorder:
     def unary(self, method, request, timeout):
         self.sent = request
+    def pages(self, method, request, timeout):
+        self.sent = request
+        return []
     def stream(self, method, request, timeout):
         self.sent = request
         return []
@@ -152,23 +161,28 @@ class Recorder:
         (self.sent,) = requests
         return []
 
-class Client:
+class Recording:
     calls = Recorder()
     admin = services.AdminService(calls)
     ota = services.OtaService(calls)
     redemption = services.RedemptionService(calls)
     ticketing = services.TicketingService(calls)
 
-client = Client()
 sent = []
-for text in json.load(sys.stdin):
-    exec(text)
-    sent.append(json_format.MessageToDict(client.calls.sent, preserving_proto_field_name=True))
+for start, text in json.load(sys.stdin):
+    known = dict.fromkeys(
+        ["API_KEY", "TOKEN", "USERNAME", "PASSWORD", "TERMINAL_DEVICE_ID"], "a-value"
+    )
+    exec(start.split("client = ")[0], known)
+    known["client"] = Recording()
+    exec(text, known)
+    sent.append(json_format.MessageToDict(Recorder.sent, preserving_proto_field_name=True))
 print(json.dumps(sent))
-"""
+""".replace("self.sent", "Recorder.sent")
     done = subprocess.run(
         [sys.executable, "-c", program],
-        input=json.dumps([text for _, text in shown]),
+        input=json.dumps([(start, text) for start, _, text in shown]),
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT / "clients" / "python")},
         capture_output=True,
         text=True,
@@ -177,7 +191,7 @@ print(json.dumps(sent))
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(shown) > 100
-    for (name, text), sent in zip(shown, json.loads(done.stdout), strict=True):
+    for (_, name, text), sent in zip(shown, json.loads(done.stdout), strict=True):
         kind, request = expected(name, text)
         assert json_format.ParseDict(sent, kind()) == json_format.ParseDict(request, kind()), text
 
@@ -193,6 +207,7 @@ def test_every_reason_has_a_page_with_cause_and_cure() -> None:
 def test_every_link_leads_somewhere() -> None:
     pages = documentation()
     known = {
+        "/docs/documentation.css",
         "/docs/partner.postman_collection.json",
         "/docs",
         "/docs/reference",
@@ -220,4 +235,6 @@ def test_no_page_needs_another_host() -> None:
     for name in PAGES:
         html = documentation().html(name)
         assert html is not None
-        assert re.findall(r"(?:src|action)=['\"](?!/)|<link|@import|url\(", html) == []
+        assert re.findall(r"(?:src|action)=['\"](?!/)|@import|url\(|<style| style=", html) == []
+        assert re.findall(r"<link [^>]*href='(?!/docs/)", html) == []
+    assert re.findall(r"@import|url\(", static("documentation.css").decode()) == []

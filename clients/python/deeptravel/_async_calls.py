@@ -82,21 +82,22 @@ class AsyncCalls:
     ) -> AsyncIterator[Response]:
         """What comes until the server ends the stream.
 
-        If it breaks it is opened again after what came last, where the RPC can go on.
+        If it breaks it is opened again after what came last, where the RPC can go on; where it
+        cannot, only before anything came.
         """
-        safe = method.prepared(request) and method.resume is not None
-        retries = Retries(self._retry, safe=safe, timeout=timeout)
+        retries = Retries(self._retry, safe=method.prepared(request), timeout=timeout)
         call: Any = self.channel.unary_stream(
             method.path,
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
         )
-        renewed = False
+        renewed = came = False
         while True:
             shown = self._credentials.metadata
             opened = call(request, timeout=retries.remaining(), metadata=shown)
             try:
                 async for answer in opened:
+                    came = True
                     yield answer
                     retries.progressed()
                     renewed = False
@@ -104,6 +105,8 @@ class AsyncCalls:
                 return
             except grpc.RpcError as error:
                 found = _found(error, method, request)
+                if came and method.resume is None:
+                    raise found from error
                 if not renewed and await self._renewed(found, shown):
                     renewed = True
                     continue

@@ -1,13 +1,16 @@
 """The client for asyncio."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
 import grpc.aio
 
 from deeptravel._async_calls import AsyncCalls
-from deeptravel._channel import CALL_SECONDS, Target
+from deeptravel._channel import CALL_SECONDS, EVENT_PAGE, EVENT_PAUSE_SECONDS, Target
 from deeptravel._credentials import Credentials, Tokens, bearer, chosen
+from deeptravel._generated import ota
 from deeptravel._generated.services import (
     AsyncAdminService,
     AsyncOtaService,
@@ -98,6 +101,46 @@ class AsyncClient:
         anyone = self._like(Credentials())
         answer = await anyone.redemption.refresh_token(refresh_token=refresh_token)
         return Tokens(answer.access_token, answer.refresh_token)
+
+    async def follow_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        page_size: int = EVENT_PAGE,
+        pause_seconds: float | None = EVENT_PAUSE_SECONDS,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ota.Event]:
+        """A partner's events in order, on from what is acknowledged.
+
+        An event is dealt with when the next one is asked for; a page of them is acknowledged as
+        soon as all are. Who breaks off, or crashes, gets those of the last page again, with the
+        same `event_id`. With `types`, events of others are passed over, and acknowledged too.
+
+        Args:
+            types: only these; all if there are none.
+            page_size: how many are read, and acknowledged, at once: 1 to 200.
+            pause_seconds: how long it waits for more when there are none; None ends it there.
+            timeout: seconds of each call.
+
+        Raises:
+            CallError: EVENTS_REMOVED if they were not read for longer than they are kept: read the
+                tickets anew, acknowledge its `oldest_cursor`, and begin again.
+        """
+        wanted, cursor = tuple(types), None
+        while True:
+            page = await self.ota.list_events(
+                types=wanted, after_cursor=cursor, page_size=page_size, timeout=timeout
+            )
+            for event in page.events:
+                yield event
+            if page.cursor != cursor:
+                await self.ota.acknowledge_events(cursor=page.cursor, timeout=timeout)
+                cursor = page.cursor
+            if page.next_page_token:
+                continue
+            if pause_seconds is None:
+                return
+            await asyncio.sleep(pause_seconds)
 
     async def close(self) -> None:
         """Closes the channel, which ends the calls of all clients that share it."""

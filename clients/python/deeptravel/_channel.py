@@ -9,6 +9,9 @@ from deeptravel._retries import RetryPolicy
 from deeptravel._version import __version__
 
 CALL_SECONDS = 30.0
+EVENT_PAUSE_SECONDS = 5.0
+"""Twelve calls a minute, of the hundred that a partner has."""
+EVENT_PAGE = 50
 OPTIONS: tuple[tuple[str, Any], ...] = (
     # Deadlines and repeats are this client's: those of a service config end calls early in Python
     ("grpc.service_config_disable_resolution", 1),

@@ -55,7 +55,8 @@ class Method(Generic[Request, Response]):
         """Of a stream: what it goes on after if it breaks now."""
         if self.resume is not None:
             after, of_answer = self.resume
-            setattr(request, after, getattr(answer, of_answer))
+            if last := getattr(answer, of_answer):  # an answer may have nothing to go on after
+                setattr(request, after, last)
 
 
 def new_request_id() -> str:

@@ -38,6 +38,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.timeouts: list[float] = []
         self.token = "first"
         self.breaks_after: list[int] = []
+        self.acknowledged, self.newest = 0, FEW
 
     def service(self, handler_call_details: Any) -> Any:
         method = METHODS[handler_call_details.method]
@@ -47,8 +48,13 @@ class FakeServer(grpc.GenericRpcHandler):
         }
         if method.name == "ScanStream":
             return grpc.stream_stream_rpc_method_handler(self._scan, **coders)
-        if method.resume:
-            streams = {"StreamBatchTickets": self._stream, "WatchOrder": self._watch}
+        streams = {
+            "DownloadStatement": self._download,
+            "ExportTickets": self._export,
+            "StreamBatchTickets": self._stream,
+            "WatchOrder": self._watch,
+        }
+        if method.name in streams:
             return grpc.unary_stream_rpc_method_handler(streams[method.name], **coders)
 
         def answer(request: Any, context: Any) -> Any:
@@ -100,6 +106,45 @@ class FakeServer(grpc.GenericRpcHandler):
                 self.breaks_after.pop(0)
                 context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
             yield ota.StreamBatchTicketsResponse(ticket_code=f"T-{number}")
+
+    def _export(self, request: Any, context: Any) -> Iterator[Any]:
+        """Parts of two tickets; before them one with nothing to go on after."""
+        self._take(request, context)
+        yield ota.ExportTicketsResponse()
+        first = int(request.after_ticket_code.removeprefix("T-") or "-1") + 1
+        for sent, number in enumerate(range(first, FEW, 2)):
+            if self.breaks_after and sent == self.breaks_after[0]:
+                self.breaks_after.pop(0)
+                context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
+            codes = [f"T-{each}" for each in range(number, min(number + 2, FEW))]
+            tickets_ = [ota.ExportedTicket(ticket_code=code) for code in codes]
+            yield ota.ExportTicketsResponse(tickets=tickets_, last_ticket_code=codes[-1])
+
+    def _download(self, request: Any, context: Any) -> Iterator[Any]:
+        self._take(request, context)
+        for number in range(FEW):
+            if self.breaks_after and number == self.breaks_after[0]:
+                self.breaks_after.pop(0)
+                details = failure(grpc.StatusCode.UNAVAILABLE, "SERVER_BUSY").SerializeToString()
+                context.set_trailing_metadata((("grpc-status-details-bin", details),))
+                context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
+            yield ota.DownloadStatementResponse(body={"data": b"%d" % number})
+
+    def _ListEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Events up to `newest`, two a page; those of odd cursors alone are of a type."""
+        after = request.after_cursor if request.HasField("after_cursor") else self.acknowledged
+        last = min(after + 2, self.newest)
+        events = [
+            ota.Event(event_id=f"evt_{number}", cursor=number)
+            for number in range(after + 1, last + 1)
+            if not request.types or number % 2
+        ]
+        more = "more" if last < self.newest else ""
+        return ota.ListEventsResponse(events=events, cursor=last, next_page_token=more)
+
+    def _AcknowledgeEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.acknowledged = max(self.acknowledged, request.cursor)
+        return ota.AcknowledgeEventsResponse(cursor=self.acknowledged)
 
     def _watch(self, request: Any, context: Any) -> Iterator[Any]:
         self._take(request, context)

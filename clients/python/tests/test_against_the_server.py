@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from deeptravel import AsyncClient, CallError, Client, Reason, redemption, ticketing, tickets
+from deeptravel import AsyncClient, CallError, Client, Reason, ota, redemption, ticketing, tickets
 
 Real = tuple[str, dict[str, Any]]
 QR_TEXT = re.compile(r"[A-Z2-7]+(:[A-Z2-7]+){3}")
@@ -64,6 +64,39 @@ def test_a_partner_and_a_terminal(real: Real) -> None:
         scans = [redemption.ScanStreamRequest(scan_id="1", scan=scan)]
         (answer,) = terminal.redemption.scan_stream(scans)
         assert answer.ByteSize()
+
+
+def test_a_partners_events_exports_and_statements(real: Real) -> None:
+    """What its tickets went through, as it would be kept up with."""
+    address, known = real
+    with Client(address, api_key=known["partner_api_key"], plaintext=True) as client:
+        reserved = client.ota.reserve_inventory(product_id=106, quantity=2).reservation
+        batch = client.ota.bulk_generate_tickets(
+            product_id=106, quantity=2, reservation_id=reserved.reservation_id
+        )
+        seen = {
+            event.data.batch_id: event
+            for event in client.follow_events(types=["batch.generated"], pause_seconds=None)
+        }
+        assert seen[batch.batch_id].data.quantity == 2
+        after = client.ota.list_events(types=["batch.generated"]).events
+        assert batch.batch_id not in {each.data.batch_id for each in after}
+
+        codes = [each.ticket_code for each in batch.tickets]
+        parts = client.ota.export_tickets(batch_id=batch.batch_id, with_qr=True)
+        exported = [each for part in parts for each in part.tickets]
+        assert [each.ticket_code for each in exported] == codes
+        assert all(QR_TEXT.fullmatch(each.encrypted_data) for each in exported)
+        file = client.ota.export_tickets(batch_id=batch.batch_id, format=ota.EXPORT_FORMAT_CSV)
+        written = b"".join(part.file.data for part in file).decode()
+        assert [line.partition(",")[0] for line in written.splitlines()] == ["ticket_code", *codes]
+
+        month = next(client.ota.iter_statements()).month
+        assert client.ota.get_statement(month=month).statement.month == month
+        assert len(list(client.ota.iter_statement_lines(month=month))) >= 0
+        pdf = client.ota.download_statement(month=month, format=ota.STATEMENT_FORMAT_PDF)
+        assert b"".join(part.body.data for part in pdf).startswith(b"%PDF-")
+        client.ota.release_reservation(reservation_id=reserved.reservation_id)
 
 
 def test_a_session_that_is_over_is_renewed(real: Real) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from deeptravel import AsyncClient, CallError, Client, Reason, RetryPolicy, redemption
+from deeptravel import AsyncClient, CallError, Client, Reason, RetryPolicy, ota, redemption
 from google.rpc import error_details_pb2
 
 from tests.conftest import FEW, QUICK, FakeServer, failure
@@ -198,6 +198,63 @@ def test_breaks_between_progress_do_not_add_up(fake: FakeServer, address: str) -
         assert len(list(calling.ota.stream_batch_tickets(batch_id="b"))) == FEW
 
 
+def exported(parts: Any) -> list[str]:
+    return [ticket.ticket_code for part in parts for ticket in part.tickets]
+
+
+def test_an_export_goes_on_where_it_broke(fake: FakeServer, client: Client) -> None:
+    """After the last ticket of a part; a part without any changes nothing. Seen red where exports
+    were not opened again, and where such a part began it anew.
+    """
+    fake.breaks_after = [2, 0]
+    assert exported(client.ota.export_tickets()) == [f"T-{n}" for n in range(FEW)]
+    assert [each.after_ticket_code for each in fake.asked] == ["", "T-3", "T-3"]
+
+
+def test_what_cannot_go_on_is_opened_again_only_before_anything_came(
+    fake: FakeServer, client: Client
+) -> None:
+    """Whatever the reason: a file would have its beginning twice. Seen red with a reason of
+    NOT_BEGUN, which was repeated in the middle.
+    """
+    file = {"month": "2026-11", "format": ota.STATEMENT_FORMAT_CSV}
+    fake.breaks_after = [0, 0]
+    parts = client.ota.download_statement(**file)  # type: ignore[arg-type]
+    assert b"".join(part.body.data for part in parts) == b"01234"
+    assert len(fake.asked) == 3
+    fake.breaks_after = [2]
+    with pytest.raises(CallError, match="SERVER_BUSY"):
+        list(client.ota.download_statement(**file))  # type: ignore[arg-type]
+    assert len(fake.asked) == 4
+
+
+def test_events_are_followed_and_acknowledged(fake: FakeServer, client: Client) -> None:
+    """Page by page, on from where the server knows. Who breaks off gets that page again."""
+    followed = client.follow_events(page_size=2, pause_seconds=None)
+    assert [next(followed).cursor for _ in range(3)] == [1, 2, 3]
+    assert fake.acknowledged == 2
+    followed.close()  # type: ignore[attr-defined]
+    assert fake.acknowledged == 2
+    again = [each.cursor for each in client.follow_events(pause_seconds=None)]
+    assert (again, fake.acknowledged) == ([3, 4, 5], FEW)
+    assert list(client.follow_events(pause_seconds=None)) == []
+
+
+def test_events_of_other_types_are_passed_over(fake: FakeServer, client: Client) -> None:
+    fake.newest = 4
+    odd = client.follow_events(types=["ticket.redeemed"], pause_seconds=None)
+    assert [each.cursor for each in odd] == [1, 3]
+    assert fake.acknowledged == 4
+
+
+def test_events_are_waited_for(fake: FakeServer, client: Client) -> None:
+    fake.newest = 1
+    followed = client.follow_events(pause_seconds=0.001)
+    assert next(followed).cursor == 1
+    fake.newest = 2
+    assert next(followed).cursor == 2
+
+
 def test_an_order_is_watched_on(fake: FakeServer, client: Client) -> None:
     fake.breaks_after = [1, 0]
     assert [each.sequence for each in client.ticketing.watch_order(order_id="O")] == [1, 2]
@@ -268,6 +325,19 @@ async def call_everything(fake: FakeServer, address: str) -> None:
             each.ticket_code async for each in calling.ota.stream_batch_tickets(batch_id="b")
         ]
         assert streamed == [f"T-{n}" for n in range(FEW)]
+
+        fake.breaks_after = [1]
+        parts = [part async for part in calling.ota.export_tickets()]
+        assert exported(parts) == [f"T-{n}" for n in range(FEW)]
+        fake.breaks_after = [2]
+        with pytest.raises(CallError, match="SERVER_BUSY"):
+            async for _ in calling.ota.download_statement(
+                month="2026-11", format=ota.STATEMENT_FORMAT_CSV
+            ):
+                pass
+        events = calling.follow_events(page_size=2, pause_seconds=None)
+        assert [each.cursor async for each in events] == [1, 2, 3, 4, 5]
+        assert fake.acknowledged == FEW
 
         terminal = await calling.logged_in_operator("operator", "password", "T-1")
         answer = await terminal.redemption.decrypt_qr(encrypted_data="qr")

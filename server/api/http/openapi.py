@@ -16,37 +16,6 @@ HEADERS = {
     "partner_key": "X-Api-Key: $API_KEY",
 }
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6876; --line: #dfe4ea; --page: #fbfcfd;
-  --card: #fff; --get: #0a7d4b; --post: #1659c9; --other: #9a5b00 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --soft: #97a5b4; --line: #2c3641;
-  --page: #12171d; --card: #1a2129; --get: #4cc38a; --post: #7fb0ff; --other: #f0b35a } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 60rem; background: var(--page);
-  color: var(--ink); font: 15px/1.55 system-ui, sans-serif }
-h1 { font-size: 1.7rem; margin: 0 0 .5rem } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem }
-h3 { font-size: .8rem; margin: 1.1rem 0 .3rem; color: var(--soft); text-transform: uppercase;
-  letter-spacing: .05em }
-p { margin: .4rem 0; color: var(--soft) }
-details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem
-0 }
-summary { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; padding: .6rem
-.9rem;
-  cursor: pointer; list-style: none }
-summary span { color: var(--soft) }
-details > div { padding: 0 .9rem 1rem; border-top: 1px solid var(--line) }
-code { font: 13px/1.5 ui-monospace, monospace; overflow-wrap: anywhere }
-summary code { font-weight: 600 }
-b.verb { font: 700 12px ui-monospace, monospace; width: 3.6rem; color: var(--other) }
-b.get { color: var(--get) } b.post { color: var(--post) }
-table { border-collapse: collapse; width: 100% }
-td { padding: .3rem .8rem .3rem 0; border-top: 1px solid var(--line); vertical-align: top }
-td:nth-child(2) { min-width: 8.5rem } td:last-child { width: 52% }
-small { color: var(--soft) } em { color: var(--other); font-style: normal }
-pre { overflow-x: auto; padding: .7rem .9rem; border-radius: 6px; background: var(--page);
-  border: 1px solid var(--line); margin: 0 }
-"""
-
 
 def document() -> bytes:
     """The OpenAPI 3.1 document in JSON, as the contract was when the code was generated."""
@@ -54,7 +23,7 @@ def document() -> bytes:
 
 
 def page(document: Json) -> str:
-    """An HTML page which lists every endpoint; it needs no script and no other file."""
+    """What a page shows that lists every endpoint, as HTML."""
     info = document["info"]
     parts = [f"<h1>{escape(info['title'])}</h1>", _text(info["description"])]
     parts.append("<p><a href='/openapi.json'>openapi.json</a> · <a href='/healthz'>health</a></p>")
@@ -66,11 +35,7 @@ def page(document: Json) -> str:
             for verb in VERBS
             if tag["name"] in item.get(verb, {}).get("tags", ())
         ]
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(info['title'])}</title><style>{STYLE}</style>{''.join(parts)}</html>"
-    )
+    return "".join(parts)
 
 
 def _operation(document: Json, path: str, verb: str, operation: Json) -> str:

@@ -11,14 +11,23 @@ from starlette.routing import Route
 
 from server.api.health import Report
 from server.api.http import openapi
-from server.api.http.documentation import COLLECTION, INDEX, collection, documentation, script
+from server.api.http.documentation import (
+    COLLECTION,
+    INDEX,
+    STATIC,
+    Documentation,
+    collection,
+    documentation,
+    framed,
+    static,
+)
 
 PATHS = frozenset({"/", "/docs", "/docs.md", "/healthz", "/llms.txt", "/openapi.json"})
 BELOW = "/docs/"
 MARKDOWN = "text/markdown"
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self';"
-    " frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
 
@@ -29,10 +38,17 @@ def is_page(path: str) -> bool:
     return path in PATHS or path.startswith(BELOW)
 
 
-def routes(health: Callable[[], Report]) -> list[Route]:
-    """All pages; `health` is what `/healthz` tells, with 200 or 503."""
+def routes(health: Callable[[], Report], offered_key: str = "") -> list[Route]:
+    """All pages; `health` is what `/healthz` tells, with 200 or 503, `offered_key` the sandbox key
+    that the documentation offers for trying calls.
+    """
     document = openapi.document()
-    reference = functools.cache(lambda: openapi.page(orjson.loads(document)))  # when asked for
+    pages = documentation(offered_key)
+
+    @functools.cache
+    def reference() -> str:  # when it is asked for
+        described = orjson.loads(document)
+        return framed("Reference", "/docs/reference", openapi.page(described))
 
     async def show_health(_request: Request) -> Response:
         report = health()
@@ -46,16 +62,25 @@ def routes(health: Callable[[], Report]) -> list[Route]:
     async def show_reference(_request: Request) -> Response:
         return HTMLResponse(reference(), headers=HEADERS)
 
+    async def show_page(request: Request) -> Response:
+        return _documented(pages, request.path_params.get("name", INDEX))
+
+    async def show_markdown(_request: Request) -> Response:
+        return _documented(pages, f"{INDEX}.md")
+
+    async def show_list(_request: Request) -> Response:
+        return PlainTextResponse(pages.llms(), headers=HEADERS)
+
     return [
         Route("/", _show_root),
-        Route("/docs", _show_page),
-        Route("/docs.md", _show_markdown),
+        Route("/docs", show_page),
+        Route("/docs.md", show_markdown),
         Route("/docs/reference", show_reference),
-        Route("/docs/documentation.js", _show_script),
+        *(Route(f"/docs/{name}", _show_static) for name in STATIC),
         Route(f"/docs/{COLLECTION}", _show_collection),
-        Route("/docs/{name:path}", _show_page),
+        Route("/docs/{name:path}", show_page),
         Route("/healthz", show_health),
-        Route("/llms.txt", _show_list),
+        Route("/llms.txt", show_list),
         Route("/openapi.json", show_document),
     ]
 
@@ -64,29 +89,17 @@ async def _show_root(_request: Request) -> Response:
     return RedirectResponse("/docs")
 
 
-async def _show_page(request: Request) -> Response:
-    return _documented(request.path_params.get("name", INDEX))
-
-
-async def _show_markdown(_request: Request) -> Response:
-    return _documented(f"{INDEX}.md")
-
-
-async def _show_script(_request: Request) -> Response:
-    return Response(script(), media_type="text/javascript", headers=HEADERS)
+async def _show_static(request: Request) -> Response:
+    name = request.url.path.rpartition("/")[2]
+    return Response(static(name), media_type=STATIC[name], headers=HEADERS)
 
 
 async def _show_collection(_request: Request) -> Response:
     return Response(collection(), media_type="application/json", headers=HEADERS)
 
 
-async def _show_list(_request: Request) -> Response:
-    return PlainTextResponse(documentation().llms(), headers=HEADERS)
-
-
-def _documented(name: str) -> Response:
+def _documented(pages: Documentation, name: str) -> Response:
     """A page, or with `.md` its Markdown. Raises HTTPException."""
-    pages = documentation()
     if name.endswith(".md"):
         text = pages.markdown(name.removesuffix(".md"))
         if text is not None:

@@ -101,12 +101,15 @@ async def export_parts(
     form = FORMAT_NAME[request.format] or ("JSONL" if of_gateway else "")
     if not form:
         async for rows in exporter.rows():
-            yield export_pb2.ExportTicketsResponse(tickets=map(_exported, rows))
+            last = rows[-1][0].ticket_code
+            yield export_pb2.ExportTicketsResponse(
+                tickets=map(_exported, rows), last_ticket_code=last
+            )
         return
     chosen: FileFormat = "CSV" if form == "CSV" else "JSONL"
-    async for data in exporter.file(chosen):
-        body = httpbody_pb2.HttpBody(content_type=MEDIA_TYPES[form], data=data)
-        yield export_pb2.ExportTicketsResponse(file=body)
+    async for part in exporter.file(chosen):
+        body = httpbody_pb2.HttpBody(content_type=MEDIA_TYPES[form], data=part.text.encode())
+        yield export_pb2.ExportTicketsResponse(file=body, last_ticket_code=part.last_ticket_code)
 
 
 def _exported(row: tuple[ExportedTicket, str]) -> export_pb2.ExportedTicket:

@@ -194,6 +194,11 @@ class ExportTicketsResponse(_message.Message):
 
     TICKETS_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
+    LAST_TICKET_CODE_FIELD_NUMBER: _builtins.int
+    last_ticket_code: _builtins.str
+    """Code of the last ticket of this part. If the stream breaks, what is missing comes with it as
+    `after_ticket_code`, and a file goes on with the next line. Empty in a part without tickets.
+    """
     @_builtins.property
     def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportedTicket]:
         """The next tickets in the order of their codes, up to 1,000; none where `file` has them."""
@@ -207,10 +212,11 @@ class ExportTicketsResponse(_message.Message):
         *,
         tickets: _abc.Iterable[Global___ExportedTicket] | None = ...,
         file: _httpbody_pb2.HttpBody | None = ...,
+        last_ticket_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "tickets", b"tickets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "last_ticket_code", b"last_ticket_code", "tickets", b"tickets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -199,7 +199,7 @@ class RedemptionService:
         """
         return self._calls.unary(_LOOKUP_ORDER, redemption.LookupOrderRequest(encrypted_data=encrypted_data, order_id=order_id, page_size=page_size, page_token=page_token), timeout)
 
-    def iter_lookup_order(
+    def iter_order_tickets(
         self,
         *,
         encrypted_data: str = "",
@@ -443,7 +443,7 @@ class AsyncRedemptionService:
         """
         return await self._calls.unary(_LOOKUP_ORDER, redemption.LookupOrderRequest(encrypted_data=encrypted_data, order_id=order_id, page_size=page_size, page_token=page_token), timeout)
 
-    def iter_lookup_order(
+    def iter_order_tickets(
         self,
         *,
         encrypted_data: str = "",

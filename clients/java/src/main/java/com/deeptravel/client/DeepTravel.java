@@ -1,5 +1,10 @@
 package com.deeptravel.client;
 
+import com.deeptravel.ota.v1.AcknowledgeEventsRequest;
+import com.deeptravel.ota.v1.Event;
+import com.deeptravel.ota.v1.ListEventsRequest;
+import com.deeptravel.ota.v1.ListEventsResponse;
+import com.deeptravel.ota.v1.OtaServiceGrpc;
 import com.deeptravel.redemption.v1.OperatorLoginRequest;
 import com.deeptravel.redemption.v1.OperatorLoginResponse;
 import com.deeptravel.redemption.v1.RedemptionServiceGrpc;
@@ -26,6 +31,7 @@ import java.time.Duration;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
@@ -136,6 +142,26 @@ public final class DeepTravel implements AutoCloseable {
    */
   public <Q extends Message, A extends Message, T> Iterable<T> pages(
       MethodDescriptor<Q, A> method, Q request, Function<A, ? extends Iterable<T>> items) {
+    return pages(method, request, items, settings.timeout);
+  }
+
+  /**
+   * All items of a list, page after page, as they are asked for.
+   *
+   * @param method one whose request has a {@code page_token}
+   * @param request for the first page
+   * @param items of an answer, e.g. {@code ListTicketsResponse::getTicketsList}
+   * @param timeout of each page
+   * @param <Q> the class of the request
+   * @param <A> the class of the answer
+   * @param <T> the class of the items
+   * @return the items; each iteration begins at the first page
+   */
+  public <Q extends Message, A extends Message, T> Iterable<T> pages(
+      MethodDescriptor<Q, A> method,
+      Q request,
+      Function<A, ? extends Iterable<T>> items,
+      Duration timeout) {
     Rpc rpc = new Rpc(method);
     return () ->
         new Iterator<T>() {
@@ -145,7 +171,7 @@ public final class DeepTravel implements AutoCloseable {
           @Override
           public boolean hasNext() {
             while (!page.hasNext() && next != null) {
-              A answer = call(method, next);
+              A answer = call(method, next, timeout);
               page = items.apply(answer).iterator();
               next = rpc.next(next, answer);
             }
@@ -163,8 +189,8 @@ public final class DeepTravel implements AutoCloseable {
   }
 
   /**
-   * What a method sends until its stream ends. If it breaks it is opened again after what came
-   * last, where the method can go on. It has no deadline.
+   * What a method sends until its stream ends, without a deadline. If it breaks it is opened again
+   * after what came last, where the method can go on; where it cannot, only before anything came.
    *
    * @param method one that answers with a stream
    * @param request for the stream
@@ -174,7 +200,22 @@ public final class DeepTravel implements AutoCloseable {
    */
   public <Q extends Message, A extends Message> Results<A> stream(
       MethodDescriptor<Q, A> method, Q request) {
-    return new Stream<>(method, request);
+    return new Stream<>(method, request, null);
+  }
+
+  /**
+   * The same with a deadline.
+   *
+   * @param method one that answers with a stream
+   * @param request for the stream
+   * @param timeout for all of it, what is opened again included
+   * @param <Q> the class of the request
+   * @param <A> the class of the answers
+   * @return the answers; close it if you leave before its end
+   */
+  public <Q extends Message, A extends Message> Results<A> stream(
+      MethodDescriptor<Q, A> method, Q request, Duration timeout) {
+    return new Stream<>(method, request, timeout);
   }
 
   private final class Stream<Q extends Message, A extends Message> implements Results<A> {
@@ -186,12 +227,13 @@ public final class DeepTravel implements AutoCloseable {
     private Iterator<A> answers;
     private Shown mine;
     private boolean renewed;
+    private boolean came;
 
-    Stream(MethodDescriptor<Q, A> method, Q request) {
+    Stream(MethodDescriptor<Q, A> method, Q request, Duration timeout) {
       this.method = method;
       this.rpc = new Rpc(method);
       this.request = rpc.identified(request);
-      this.retries = new Retries(settings.retry, rpc.isSafe() && rpc.canResume(), null);
+      this.retries = new Retries(settings.retry, rpc.isSafe(), timeout);
       open();
     }
 
@@ -202,7 +244,7 @@ public final class DeepTravel implements AutoCloseable {
       try {
         answers =
             ClientCalls.blockingServerStreamingCall(
-                mine.channel, method, CallOptions.DEFAULT, request);
+                mine.channel, method, options(retries), request);
       } finally {
         context.detach(before);
       }
@@ -216,6 +258,9 @@ public final class DeepTravel implements AutoCloseable {
         } catch (StatusRuntimeException error) {
           CallException found = new CallException(rpc.name(), error, rpc.requestId(request));
           context.cancel(found);
+          if (came && !rpc.canResume()) {
+            throw found;
+          }
           if (!renewed && renew(found, mine)) {
             renewed = true;
           } else {
@@ -232,6 +277,7 @@ public final class DeepTravel implements AutoCloseable {
         throw new NoSuchElementException();
       }
       A answer = answers.next();
+      came = true;
       retries.progressed();
       renewed = false;
       request = rpc.passed(request, answer);
@@ -242,6 +288,52 @@ public final class DeepTravel implements AutoCloseable {
     public void close() {
       context.cancel(null);
     }
+  }
+
+  /**
+   * Handles a partner's events in order, on from what is acknowledged. A page of them is
+   * acknowledged as soon as all are handled: after a crash those of the last page come again, with
+   * the same {@code event_id}. With types, events of others are passed over, and acknowledged too.
+   *
+   * <p>If they were not read for longer than they are kept, the reason is EVENTS_REMOVED: read the
+   * tickets anew, acknowledge its {@code oldest_cursor}, and begin again.
+   *
+   * @param request which types, and how many a page
+   * @param pause how long to wait for more when there are none; null returns then
+   * @param handler gets each event; what it throws ends this, and leaves the page unacknowledged
+   * @throws InterruptedException while it waits for more
+   */
+  public void followEvents(ListEventsRequest request, Duration pause, Consumer<Event> handler)
+      throws InterruptedException {
+    ListEventsRequest next = request;
+    while (true) {
+      ListEventsResponse page = call(OtaServiceGrpc.getListEventsMethod(), next);
+      page.getEventsList().forEach(handler);
+      if (!next.hasAfterCursor() || next.getAfterCursor() != page.getCursor()) {
+        call(
+            OtaServiceGrpc.getAcknowledgeEventsMethod(),
+            AcknowledgeEventsRequest.newBuilder().setCursor(page.getCursor()).build());
+      }
+      next = request.toBuilder().clearPageToken().setAfterCursor(page.getCursor()).build();
+      if (!page.getNextPageToken().isEmpty()) {
+        continue;
+      }
+      if (pause == null) {
+        return;
+      }
+      Thread.sleep(pause.toMillis());
+    }
+  }
+
+  /**
+   * What shows this client's credentials, for the generated stubs: in the background with {@code
+   * OtaServiceGrpc.newFutureStub(client.channel())}, or a stream both ways. Such calls have the
+   * deadline that you give them, and are not repeated.
+   *
+   * @return it; new tokens of a renewed log-in are shown by the channel that is asked for next
+   */
+  public Channel channel() {
+    return shown.channel;
   }
 
   /**
@@ -305,7 +397,10 @@ public final class DeepTravel implements AutoCloseable {
   }
 
   private static CallOptions options(Retries retries) {
-    return CallOptions.DEFAULT.withDeadlineAfter(retries.remaining(), TimeUnit.NANOSECONDS);
+    Long left = retries.remaining();
+    return left == null
+        ? CallOptions.DEFAULT
+        : CallOptions.DEFAULT.withDeadlineAfter(left, TimeUnit.NANOSECONDS);
   }
 
   private static Metadata bearer(String token) {

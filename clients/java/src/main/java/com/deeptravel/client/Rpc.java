@@ -72,21 +72,28 @@ final class Rpc {
     if (after == null) {
       return request;
     }
-    String name = after.getName().substring(AFTER.length());
-    Object last = answer.getField(method.getOutputType().findFieldByName(name));
-    return (T) request.toBuilder().setField(after, last).build();
+    Object last = answer.getField(of(after));
+    // an answer may have nothing to go on after
+    return last.equals("") || last.equals(0L)
+        ? request
+        : (T) request.toBuilder().setField(after, last).build();
   }
 
   private FieldDescriptor after() {
-    Descriptor answers = method.getOutputType();
     for (FieldDescriptor each : method.getInputType().getFields()) {
-      String name = each.getName();
-      if (name.startsWith(AFTER)
-          && answers.findFieldByName(name.substring(AFTER.length())) != null) {
+      if (each.getName().startsWith(AFTER) && of(each) != null) {
         return each;
       }
     }
     return null;
+  }
+
+  /** Where an answer has what goes into {@code after_x}: {@code x}, or {@code last_x}. */
+  private FieldDescriptor of(FieldDescriptor after) {
+    Descriptor answers = method.getOutputType();
+    String name = after.getName().substring(AFTER.length());
+    FieldDescriptor found = answers.findFieldByName(name);
+    return found != null ? found : answers.findFieldByName("last_" + name);
   }
 
   /** A request for the page after an answer; null if that was the last. */

@@ -9,7 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.deeptravel.common.v1.ErrorReason;
 import com.deeptravel.ota.v1.BulkGenerateTicketsRequest;
+import com.deeptravel.ota.v1.DownloadStatementRequest;
+import com.deeptravel.ota.v1.DownloadStatementResponse;
+import com.deeptravel.ota.v1.Event;
+import com.deeptravel.ota.v1.ExportTicketsRequest;
+import com.deeptravel.ota.v1.ExportTicketsResponse;
 import com.deeptravel.ota.v1.GetInventoryRequest;
+import com.deeptravel.ota.v1.ListEventsRequest;
 import com.deeptravel.ota.v1.ListTicketsRequest;
 import com.deeptravel.ota.v1.ListTicketsResponse;
 import com.deeptravel.ota.v1.OtaServiceGrpc;
@@ -20,6 +26,7 @@ import com.deeptravel.redemption.v1.RedemptionServiceGrpc;
 import com.deeptravel.redemption.v1.RefreshTokenRequest;
 import com.deeptravel.tickets.v1.Ticket;
 import com.google.protobuf.Message;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -29,6 +36,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -223,5 +231,85 @@ class DeepTravelTest {
     }
     long renewals = server.asked.stream().filter(RefreshTokenRequest.class::isInstance).count();
     assertEquals(2, renewals);
+  }
+
+  @Test
+  void anExportGoesOnWhereItBroke() {
+    server.breaksAfter.addAll(List.of(2, 1, 0));
+    List<String> codes = new ArrayList<>();
+    try (Results<ExportTicketsResponse> parts =
+        client.stream(
+            OtaServiceGrpc.getExportTicketsMethod(), ExportTicketsRequest.getDefaultInstance())) {
+      parts.forEachRemaining(
+          part -> part.getTicketsList().forEach(each -> codes.add(each.getTicketCode())));
+    }
+    assertEquals(List.of("T-0", "T-1", "T-2", "T-3", "T-4"), codes);
+    List<String> after = new ArrayList<>();
+    server.asked.forEach(each -> after.add(((ExportTicketsRequest) each).getAfterTicketCode()));
+    assertEquals(List.of("", "T-1", "T-2", "T-2"), after);
+  }
+
+  private int downloaded(Duration timeout) {
+    int parts = 0;
+    try (Results<DownloadStatementResponse> file =
+        client.stream(
+            OtaServiceGrpc.getDownloadStatementMethod(),
+            DownloadStatementRequest.getDefaultInstance(),
+            timeout)) {
+      while (file.hasNext()) {
+        file.next();
+        parts++;
+      }
+    }
+    return parts;
+  }
+
+  @Test
+  void whatCannotGoOnIsOpenedAgainOnlyBeforeAnythingCame() {
+    server.breaksAfter.add(0);
+    assertEquals(FEW, downloaded(Duration.ofSeconds(30)));
+    assertEquals(2, server.asked.size());
+    server.breaksAfter.add(2);
+    CallException found = assertThrows(CallException.class, () -> downloaded(null));
+    assertEquals("SERVER_BUSY", found.reason());
+    assertEquals(3, server.asked.size());
+  }
+
+  @Test
+  void aStreamHasTheDeadlineThatItIsGiven() {
+    CallException found =
+        assertThrows(CallException.class, () -> downloaded(Duration.ofNanos(1)));
+    assertEquals(Status.Code.DEADLINE_EXCEEDED, found.code());
+  }
+
+  @Test
+  void eventsAreFollowedAndAcknowledged() throws InterruptedException {
+    List<Long> seen = new ArrayList<>();
+    ListEventsRequest request = ListEventsRequest.newBuilder().setPageSize(2).build();
+    Consumer<Event> failing =
+        event -> {
+          if (event.getCursor() == 4) {
+            throw new IllegalStateException("not handled");
+          }
+          seen.add(event.getCursor());
+        };
+    assertThrows(
+        IllegalStateException.class, () -> client.followEvents(request, null, failing));
+    assertEquals(2, server.acknowledged);
+    client.followEvents(request, null, event -> seen.add(event.getCursor()));
+    assertEquals(List.of(1L, 2L, 3L, 3L, 4L, 5L), seen);
+    assertEquals(FEW, server.acknowledged);
+  }
+
+  @Test
+  void theChannelShowsTheCredentialsToOtherStubs() {
+    OtaServiceGrpc.newBlockingStub(client.channel())
+        .getInventory(GetInventoryRequest.getDefaultInstance());
+    assertEquals(
+        "key",
+        server
+            .headers
+            .get(0)
+            .get(Metadata.Key.of("x-api-key", Metadata.ASCII_STRING_MARSHALLER)));
   }
 }

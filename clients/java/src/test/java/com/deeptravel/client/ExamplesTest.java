@@ -24,7 +24,9 @@ import org.junit.jupiter.api.Test;
 class ExamplesTest {
   private static final Path PAGES = Path.of("../../generated/deeptravel/documentation.json");
   private static final Pattern EXAMPLE = Pattern.compile("```java\n(.*?)\n```", Pattern.DOTALL);
-  private static final Pattern SERVICE = Pattern.compile("(\\w+)ServiceGrpc");
+  private static final String LOG_IN =
+      "String apiKey = null, token = null;"
+          + " String username = null, password = null, terminalDeviceId = null;\n";
   private static final int FEWEST = 100;
 
   private static final class Source extends SimpleJavaFileObject {
@@ -48,29 +50,28 @@ class ExamplesTest {
     for (String reader : List.of("partner", "traveller", "terminal", "administrator")) {
       Matcher examples =
           EXAMPLE.matcher(pages.getAsJsonObject(reader).get("markdown").getAsString());
+      assertTrue(examples.find(), reader);
+      String start = examples.group(1); // what all others of the page begin with
+      String imports = start.substring(0, start.indexOf("DeepTravel client ="));
+      found.add(source(found.size(), imports, LOG_IN + start));
       while (examples.find()) {
-        Matcher service = SERVICE.matcher(examples.group(1));
-        if (service.find()) {
-          found.add(source(found.size(), service.group(1).toLowerCase(), examples.group(1)));
+        if (examples.group(1).contains("ServiceGrpc")) {
+          found.add(source(found.size(), imports, examples.group(1)));
         }
       }
     }
     return found;
   }
 
-  private static JavaFileObject source(int number, String noun, String example) {
+  private static JavaFileObject source(int number, String imports, String example) {
+    boolean isStart = example.startsWith(LOG_IN);
     String name = "Example" + number;
+    String given = isStart ? "" : "DeepTravel client";
+    String inside = isStart ? example.replace(imports, "") : example;
     String text =
-        "import com.deeptravel.client.DeepTravel;\n"
-            + ("import com.deeptravel." + noun + ".v1.*;\n")
-            + "import com.deeptravel.tickets.v1.*;\n"
-            + (noun.equals("admin") ? "import com.deeptravel.ticketing.v1.RefundState;\n" : "")
-            + (noun.equals("admin") ? "import com.deeptravel.ota.v1.StatementFormat;\n" : "")
-            + "import com.google.api.HttpBody;\n"
-            + "import com.google.protobuf.*;\n"
-            + "import java.time.Instant;\n"
-            + ("final class " + name + " {\n  static void run(DeepTravel client) {\n")
-            + (example + "\n  }\n}\n");
+        (imports + "final class " + name + " {\n")
+            + ("  static void run(" + given + ") throws Exception {\n")
+            + (inside + "\n  }\n}\n");
     return new Source(name, text);
   }
 

@@ -1,9 +1,19 @@
 package com.deeptravel.client;
 
+import com.deeptravel.ota.v1.AcknowledgeEventsRequest;
+import com.deeptravel.ota.v1.AcknowledgeEventsResponse;
 import com.deeptravel.ota.v1.BulkGenerateTicketsRequest;
 import com.deeptravel.ota.v1.BulkGenerateTicketsResponse;
+import com.deeptravel.ota.v1.DownloadStatementRequest;
+import com.deeptravel.ota.v1.DownloadStatementResponse;
+import com.deeptravel.ota.v1.Event;
+import com.deeptravel.ota.v1.ExportTicketsRequest;
+import com.deeptravel.ota.v1.ExportTicketsResponse;
+import com.deeptravel.ota.v1.ExportedTicket;
 import com.deeptravel.ota.v1.GetInventoryRequest;
 import com.deeptravel.ota.v1.GetInventoryResponse;
+import com.deeptravel.ota.v1.ListEventsRequest;
+import com.deeptravel.ota.v1.ListEventsResponse;
 import com.deeptravel.ota.v1.ListTicketsRequest;
 import com.deeptravel.ota.v1.ListTicketsResponse;
 import com.deeptravel.ota.v1.OtaServiceGrpc;
@@ -54,6 +64,8 @@ final class FakeServer implements AutoCloseable {
   final List<Message> asked = Collections.synchronizedList(new ArrayList<>());
   final List<Metadata> headers = Collections.synchronizedList(new ArrayList<>());
   volatile String token = "first";
+  volatile long acknowledged;
+  volatile long newest = FEW;
   private final Server server;
 
   FakeServer() throws IOException {
@@ -154,6 +166,66 @@ final class FakeServer implements AutoCloseable {
             StreamBatchTicketsResponse.newBuilder().setTicketCode("T-" + number).build());
       }
       observer.onCompleted();
+    }
+
+    @Override
+    public void exportTickets(
+        ExportTicketsRequest request, StreamObserver<ExportTicketsResponse> observer) {
+      asked.add(request);
+      observer.onNext(ExportTicketsResponse.getDefaultInstance()); // nothing to go on after
+      String after = request.getAfterTicketCode();
+      int first = after.isEmpty() ? 0 : Integer.parseInt(after.substring(2)) + 1;
+      for (int number = first; number < FEW; number++) {
+        if (!breaksAfter.isEmpty() && number - first == breaksAfter.peek()) {
+          breaksAfter.poll();
+          observer.onError(Status.UNAVAILABLE.asRuntimeException());
+          return;
+        }
+        String code = "T-" + number;
+        observer.onNext(
+            ExportTicketsResponse.newBuilder()
+                .addTickets(ExportedTicket.newBuilder().setTicketCode(code))
+                .setLastTicketCode(code)
+                .build());
+      }
+      observer.onCompleted();
+    }
+
+    @Override
+    public void downloadStatement(
+        DownloadStatementRequest request, StreamObserver<DownloadStatementResponse> observer) {
+      asked.add(request);
+      for (int number = 0; number < FEW; number++) {
+        if (!breaksAfter.isEmpty() && number == breaksAfter.peek()) {
+          breaksAfter.poll();
+          observer.onError(failure(Status.Code.UNAVAILABLE, "SERVER_BUSY", null));
+          return;
+        }
+        observer.onNext(DownloadStatementResponse.getDefaultInstance());
+      }
+      observer.onCompleted();
+    }
+
+    @Override
+    public void listEvents(
+        ListEventsRequest request, StreamObserver<ListEventsResponse> observer) {
+      long after = request.hasAfterCursor() ? request.getAfterCursor() : acknowledged;
+      long last = Math.min(after + 2, newest);
+      ListEventsResponse.Builder answer = ListEventsResponse.newBuilder().setCursor(last);
+      for (long cursor = after + 1; cursor <= last; cursor++) {
+        answer.addEvents(Event.newBuilder().setCursor(cursor));
+      }
+      answer(request, observer, answer.setNextPageToken(last < newest ? "more" : "").build());
+    }
+
+    @Override
+    public void acknowledgeEvents(
+        AcknowledgeEventsRequest request, StreamObserver<AcknowledgeEventsResponse> observer) {
+      acknowledged = Math.max(acknowledged, request.getCursor());
+      answer(
+          request,
+          observer,
+          AcknowledgeEventsResponse.newBuilder().setCursor(acknowledged).build());
     }
   }
 
