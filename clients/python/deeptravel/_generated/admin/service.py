@@ -648,7 +648,7 @@ class AdminService:
         """
         return self._calls.unary(_GET_PARTNER_STATEMENT, admin.GetPartnerStatementRequest(partner_code=partner_code, month=month, page_size=page_size, page_token=page_token), timeout)
 
-    def iter_get_partner_statement(
+    def iter_partner_statement_lines(
         self,
         *,
         partner_code: str,
@@ -1868,7 +1868,7 @@ class AsyncAdminService:
         """
         return await self._calls.unary(_GET_PARTNER_STATEMENT, admin.GetPartnerStatementRequest(partner_code=partner_code, month=month, page_size=page_size, page_token=page_token), timeout)
 
-    def iter_get_partner_statement(
+    def iter_partner_statement_lines(
         self,
         *,
         partner_code: str,

@@ -104,6 +104,7 @@ _EXPORT_TICKETS = Method(
     ota.ExportTicketsRequest,
     ota.ExportTicketsResponse,
     safe=True,
+    resume=("after_ticket_code", "last_ticket_code"),
 )
 _ISSUE_QR = Method(
     "/deeptravel.ota.v1.OtaService/IssueQr",
@@ -974,7 +975,7 @@ class OtaService:
         """
         return self._calls.unary(_GET_STATEMENT, ota.GetStatementRequest(month=month, page_size=page_size, page_token=page_token), timeout)
 
-    def iter_get_statement(
+    def iter_statement_lines(
         self,
         *,
         month: str,
@@ -1709,7 +1710,7 @@ class AsyncOtaService:
         """
         return await self._calls.unary(_GET_STATEMENT, ota.GetStatementRequest(month=month, page_size=page_size, page_token=page_token), timeout)
 
-    def iter_get_statement(
+    def iter_statement_lines(
         self,
         *,
         month: str,
