@@ -287,6 +287,7 @@ class Examples:
         return found
 
     def _value(self, field: FieldDescriptor, depth: int) -> Any:
+        assert field.containing_type is not None, "a field of a message"
         own = f"{field.containing_type.name}.{field.name}"
         if own in OWN_VALUES:
             return OWN_VALUES[own]

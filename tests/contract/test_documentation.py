@@ -62,7 +62,7 @@ def start(reader: str, language: str) -> str:
 
 
 def examples(language: str, start: str, *readers: str) -> Iterator[tuple[str, str]]:
-    """Method's name, and its example in a language, of pages for readers; of all if none is named."""
+    """Method's name, and its example in a language, of the pages of some readers, or of all."""
     for reader in readers or READERS:
         for part in PAGES[reader]["markdown"].split("\n## ")[1:]:
             name = part.splitlines()[0]
