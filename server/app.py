@@ -26,6 +26,9 @@ from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaServicer
+from server.api.ota.servicer_sandbox import SimulatedTerminals
+from server.api.ota.simulation import Simulation
+from server.api.redemption.messages import answer_message
 from server.api.redemption.servicer import RedemptionServicer
 from server.api.shares import CallShares
 from server.api.ticketing.servicer import TicketingServicer
@@ -222,6 +225,7 @@ class App:
                 per_partner=self._settings.partner_calls,
                 waiting_per_partner=self._settings.partner_calls_waiting,
             ),
+            simulation=Simulation(platform.db),
         )
         at_stop(stack, "stream rights", self._interceptor.close)
         return self._services(platform, domain)
@@ -254,6 +258,7 @@ class App:
                 self._settings.reservation_warning_seconds,
             ),
             webhooks=domain.webhooks,
+            terminals=SimulatedTerminals(domain.redemption.redeemer, answer_message),
         )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
         zone, wechat = self._settings.zone, self._wechat

@@ -84,6 +84,7 @@ class Call:
         "began",
         "caller",
         "code",
+        "expires_now",
         "metadata",
         "method",
         "of_gateway",
@@ -104,6 +105,8 @@ class Call:
         self.code = "OK"
         self.reason: str | None = None
         self.share: CallShare | None = None
+        # a sandbox asked for what the call makes to expire at once
+        self.expires_now = False
 
 
 current_call: ContextVar[Call] = ContextVar("call")

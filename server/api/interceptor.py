@@ -84,10 +84,23 @@ class Guards(Protocol):
         """`allowance` of a caller that is counted in this process."""
 
 
+class Simulates(Protocol):
+    """What happens to calls of sandboxes that ask for it."""
+
+    async def unary(self, call: Call, request: Any, serve: Callable[[], Awaitable[Any]]) -> Any:
+        """Serves a call, as it asks. Raises what it asks for."""
+
+    async def stream(self, call: Call) -> None:
+        """Raises what a stream asks for."""
+
+
 class _Method:
-    def __init__(self, name: str, roles: frozenset[str], request: Descriptor) -> None:
+    def __init__(
+        self, name: str, roles: frozenset[str], request: Descriptor, *, test_mode_only: bool
+    ) -> None:
         self.name = name
         self.roles = roles
+        self.test_mode_only = test_mode_only
         self.request = request
         self._bounds = Bounds.of(request)
         self._parse = GetMessageClass(request).FromString
@@ -123,7 +136,8 @@ def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
             if not roles or "UNSPECIFIED" in roles:
                 raise ValueError(f"{method.full_name} does not say who may call it (access option)")
             path = f"/{service.full_name}/{method.name}"
-            found[path] = _Method(f"{service.name}/{method.name}", roles, method.input_type)
+            name, only = f"{service.name}/{method.name}", access.test_mode_only
+            found[path] = _Method(name, roles, method.input_type, test_mode_only=only)
     return found
 
 
@@ -137,11 +151,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
         admission: Admission,
         loops: Loops | None = None,
         shares: CallShares | None = None,
+        *,
+        simulation: Simulates | None = None,
     ) -> None:
         self._methods = methods(services)
         self._guards = guards
         self._admission = admission
         self._shares = shares or CallShares()
+        self._simulation = simulation
         self._refuse_after = math.inf
         self._unfinished = 0
         self.finished = asyncio.Event()
@@ -219,7 +236,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
                     response = await behavior(request, context)
                 else:
                     async with self._shares.share(call.caller.key) as call.share:
-                        response = await behavior(request, context)
+                        serve = partial(behavior, request, context)
+                        if (simulation := self._simulation_of(call)) is not None:
+                            response = await simulation.unary(call, request, serve)
+                        else:
+                            response = await serve()
                 context.set_trailing_metadata(self._trailer(call))
                 return response
             except BaseException as error:  # noqa: BLE001 - every fault is answered here
@@ -228,6 +249,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 self._leave(call, method)
 
         return unary
+
+    def _simulation_of(self, call: Call) -> Simulates | None:
+        """For calls of sandboxes; None for all others."""
+        return self._simulation if getattr(call.caller, "is_test", False) else None
 
     def _plain(self, method: _Method, behavior: Callable[..., Any], serialize: Any) -> Direct:
         """The same as a plain function, for callers that are remembered.
@@ -308,6 +333,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 await self._authorize(call, method)
                 if single:
                     request = method.read(await self._admission.first_message(context.read()))
+                if (simulation := self._simulation_of(call)) is not None:
+                    await simulation.stream(call)
                 async with self._held(call, method):
                     if generates:
                         async with aclosing(behavior(request, context)) as responses:
@@ -489,6 +516,11 @@ def _require_role(caller: Caller, method: _Method) -> None:
             f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
             role=caller.role,
             allowed=",".join(sorted(method.roles)),
+        )
+    if method.test_mode_only and not getattr(caller, "is_test", False):
+        raise DomainError(
+            Reason.TEST_MODE_ONLY,
+            f"{method.name} is for keys of test mode, which begin with dtk_test_",
         )
 
 

@@ -19,6 +19,7 @@ from server.catalog.products import PRODUCTS, refuse_archived
 from server.catalog.rules import MOST_TOTAL
 from server.parties.models import partners
 from server.parties.partners import PARTNERS
+from server.parties.rules import SANDBOX_BIT, is_sandbox, live_id
 from server.platform.change_feed import ChangeKind, publish
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run_together
@@ -128,6 +129,10 @@ async def create_allotment(
         raise already_exists("allotment", AllotmentSubject(product_id).name(channel))
     if partner_id == DIRECT:  # a package is on sale from now on
         await publish(tx, ChangeKind.CATALOGUE)
+    else:
+        await inventory.copy_to_sandbox(
+            tx, partner_id, stock=stock_id(product_id, partner_id), now=by["now"]
+        )
     made = await get_allotment(tx, AllotmentSubject(product_id), channel)
     return await trace(tx, None, made, "create", **by)
 
@@ -194,7 +199,8 @@ async def list_allotments(
     tx: AsyncConnection, subject: AllotmentSubject, *, channel: str, after: int | None, limit: int
 ) -> list[Allotment]:
     """Up to `limit` allotments after the stock id `after`; empty filters do not count, but that
-    allotments of departures and days are listed only by these. Raises NOT_FOUND (channel).
+    allotments of departures and days are listed only by these, and those of a sandbox only by its
+    code as the `channel`. Raises NOT_FOUND (channel).
     """
     query = (
         ALLOTMENTS.where(
@@ -210,6 +216,8 @@ async def list_allotments(
         query = query.where(stocks.c.fare_class == subject.fare_class)
     if channel:
         query = query.where(stocks.c.partner_id == await _channel(tx, channel))
+    else:
+        query = query.where(stocks.c.partner_id < SANDBOX_BIT)
     if after is not None:
         query = query.where(stocks.c.stock_id > after)
     return [Allotment(**row) for row in (await tx.execute(query)).mappings()]
@@ -221,6 +229,7 @@ async def update_allotment(
     """Sets the total. Raises NOT_FOUND, STOCK_IN_USE if it would be less than is held and sold."""
     subject = AllotmentSubject(product_id)
     before = await get_allotment(tx, subject, channel, lock=True)
+    _refuse_sandbox(before.partner_id, channel)
     if not await inventory.set_total(tx, before.stock_id, total, now=by["now"]):
         raise _stock_in_use(before, total)
     return await trace(tx, before, await get_allotment(tx, subject, channel), "update", **by)
@@ -240,6 +249,7 @@ async def set_terms(
     DIRECT. Raises NOT_FOUND, INVALID_FIELD.
     """
     before = await get_allotment(tx, subject, channel, lock=True)
+    _refuse_sandbox(before.partner_id, channel)
     day = subject.use_date
     if before.departure_id is not None:
         day = departure_parts(before.departure_id)[1]
@@ -256,6 +266,8 @@ async def set_terms(
         release_days=release_days,
         release_date=release_date,
     )
+    if before.partner_id != DIRECT:
+        await inventory.copy_to_sandbox(tx, before.partner_id, stock=before.stock_id, now=by["now"])
     return await trace(tx, before, await get_allotment(tx, subject, channel), "set_terms", **by)
 
 
@@ -282,6 +294,7 @@ async def move_allotment(
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")
     from_id, to_id = await _channel(tx, from_channel), await live_channel(tx, to_channel)
+    _refuse_sandbox(from_id, from_channel)
     if to_id != DIRECT and subject.use_date:  # nobody could sell it there
         await require_to_come(tx, subject.product_id, subject.use_date, zone=zone, now=by["now"])
     ids = [await stock_of(tx, subject, each) for each in (from_id, to_id)]
@@ -305,12 +318,53 @@ async def move_allotment(
         tx, target.stock_id, quantity, limit=MOST_TOTAL, now=by["now"]
     ):
         raise invalid("quantity", f"{to_channel} would have more than {MOST_TOTAL}")
+    if creates and to_id != DIRECT:
+        await inventory.copy_to_sandbox(tx, to_id, stock=ids[1], now=by["now"])
     action = "adjust" if creates else "move"
     shrunk = await read_allotment(tx, subject, from_id, from_channel)
     grown = await read_allotment(tx, subject, to_id, to_channel)
     return (
         await trace(tx, source, shrunk, action, comment=comment, **by),
         await trace(tx, target, grown, action, comment=comment, **by),
+    )
+
+
+async def set_test_stock(
+    tx: AsyncConnection,
+    subject: AllotmentSubject,
+    *,
+    sandbox_id: int,
+    sandbox_code: str,
+    total: int,
+    zone: ZoneInfo,
+    **by: Unpack[By],
+) -> Allotment:
+    """Sets the total of a sandbox's stock, which comes from no channel: of a product that its
+    partner has stock of, or of a class of a departure or a day of use of that.
+
+    Raises PRODUCT_NOT_ON_SALE, NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED, STOCK_IN_USE.
+    """
+    of_departures = subject.departure_id is not None
+    source = await inventory.stock_of_product(
+        tx, live_id(sandbox_id), subject.product_id, of_departures=of_departures
+    )
+    if source is None:
+        raise inventory.not_on_sale(subject.product_id)
+    if subject.use_date is not None:
+        await require_to_come(tx, subject.product_id, subject.use_date, zone=zone, now=by["now"])
+    if subject.departure_id is not None:
+        await hold_departure(tx, subject.departure_id, now=by["now"])
+        source = await stock_of(tx, subject, DIRECT)
+    stock = await stock_of(tx, subject, sandbox_id)
+    created = await inventory.create_like(
+        tx, stock, of=source, partner_id=sandbox_id, use_date=subject.use_date, now=by["now"]
+    )
+    before = await read_allotment(tx, subject, sandbox_id, sandbox_code, lock=True)
+    if not await inventory.set_total(tx, stock, total, now=by["now"]):
+        raise _stock_in_use(before, total)
+    after = await read_allotment(tx, subject, sandbox_id, sandbox_code)
+    return await trace(
+        tx, None if created else before, after, "create" if created else "update", **by
     )
 
 
@@ -322,11 +376,19 @@ async def _channel(tx: AsyncConnection, channel: str) -> int:
 
 async def live_channel(tx: AsyncConnection, channel: str) -> int:
     """The number of a channel that is not revoked until the end of the transaction. Raises
-    NOT_FOUND, REVOKED.
+    NOT_FOUND, REVOKED, INVALID_FIELD for a sandbox.
     """
     if channel == DIRECT_CHANNEL:
         return DIRECT
-    return (await PARTNERS.rely_on(tx, channel)).partner_id
+    partner_id = (await PARTNERS.rely_on(tx, channel)).partner_id
+    _refuse_sandbox(partner_id, channel)
+    return partner_id
+
+
+def _refuse_sandbox(partner_id: int, channel: str) -> None:
+    """Stock for trying is none of ours: it comes from no channel and goes to none."""
+    if is_sandbox(partner_id):
+        raise invalid("channel", f"{channel} is a sandbox, whose partner sets its test stock")
 
 
 def _stock_in_use(allotment: Allotment, total: int) -> DomainError:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from server.parties.rules import is_sandbox
+
 
 @dataclass(frozen=True, slots=True)
 class Partner:
@@ -16,6 +18,11 @@ class Partner:
     partner_code: str
     requests_per_minute: int
     activation_tolerance_basis_points: int = 0
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the key is one of test mode: the partner is a sandbox."""
+        return is_sandbox(self.partner_id)
 
     @property
     def role(self) -> Literal["PARTNER"]:
@@ -33,7 +40,8 @@ class Operator:
     """A merchant's operator or supervisor, logged in at a terminal.
 
     `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's.
-    `departure` is the one that the open session is for, by number and service; None if all.
+    `departure` is the one that the open session is for, by number and service; None if all. One at
+    the simulated terminal of a sandbox, `sandbox_id`, redeems its test tickets and nothing else.
     """
 
     role: Literal["OPERATOR", "SUPERVISOR"]
@@ -46,6 +54,7 @@ class Operator:
     function_codes: frozenset[str]
     reversal_window_seconds: int
     departure: tuple[int, str] | None = None
+    sandbox_id: int = 0
 
     @property
     def key(self) -> str:

@@ -27,7 +27,11 @@ KEY_ID_BYTES = 6
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: no letter that is read as a digit or as another."""
 
-_API_KEY = re.compile(r"dtk_([0-9a-z]{4,32})_([a-z2-7]{52})")
+TEST_KEY_PREFIX = "dtk_test_"
+"""Of keys of test mode, so that whoever sees one knows; others begin with `dtk_` and a digit or
+letter of the id.
+"""
+_API_KEY = re.compile(r"dtk_(test_)?([0-9a-z]{4,32})_([a-z2-7]{52})")
 _TOKEN = re.compile(r"dt([ar])_([0-9a-f]{32})_([a-z2-7]{52})")
 
 # OWASP's second recommendation for Argon2id: 19 MiB, 2 passes, one thread; about 30 ms
@@ -54,6 +58,14 @@ class NewKey(NamedTuple):
     api_key: str
 
 
+class GivenKey(NamedTuple):
+    """A key as somebody gives it: its id, the hash of its secret, whether it is of test mode."""
+
+    key_id: str
+    secret_hash: bytes
+    is_test: bool
+
+
 class NewToken(NamedTuple):
     """A new access or refresh token: the hash to store, and the text."""
 
@@ -61,10 +73,11 @@ class NewToken(NamedTuple):
     text: str
 
 
-def new_partner_key() -> NewKey:
-    """A partner's key, `dtk_<key_id>_<secret>`."""
+def new_partner_key(*, is_test: bool = False) -> NewKey:
+    """A partner's key, `dtk_<key_id>_<secret>`, or `dtk_test_<key_id>_<secret>` of test mode."""
     key_id, secret = secrets.token_hex(KEY_ID_BYTES), _new_secret()
-    return NewKey(key_id, secret_hash(secret), f"dtk_{key_id}_{secret}")
+    prefix = TEST_KEY_PREFIX if is_test else "dtk_"
+    return NewKey(key_id, secret_hash(secret), f"{prefix}{key_id}_{secret}")
 
 
 def new_token(kind: Literal["a", "r"], login_id: UUID) -> NewToken:
@@ -79,10 +92,10 @@ def new_session_code() -> str:
     return f"VS-{letters[:4]}-{letters[4:]}"
 
 
-def read_api_key(text: str) -> tuple[str, bytes] | None:
-    """Key id and secret's hash; None if the text is no API key."""
+def read_api_key(text: str) -> GivenKey | None:
+    """What a text says as an API key; None if it is none."""
     match = _API_KEY.fullmatch(text)
-    return (match[1], secret_hash(match[2])) if match else None
+    return GivenKey(match[2], secret_hash(match[3]), bool(match[1])) if match else None
 
 
 def bearer_token(metadata: Mapping[str, str | bytes]) -> str | None:

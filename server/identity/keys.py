@@ -12,6 +12,7 @@ from server.identity import credentials, rules
 from server.identity.callers import Partner
 from server.identity.models import partner_keys
 from server.parties.models import partners
+from server.parties.rules import is_sandbox
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
 from server.platform.crypto import same
 from server.platform.database import Database
@@ -112,8 +113,10 @@ class PartnerKeys:
         if given is None:
             raise unauthenticated()
         async with self._db.transaction() as tx:
-            row = (await tx.execute(KEY, {"id": given[0]})).one_or_none()
-        if row is None or not same(row.secret_hash, given[1]):
+            row = (await tx.execute(KEY, {"id": given.key_id})).one_or_none()
+        if row is None or not same(row.secret_hash, given.secret_hash):
+            raise unauthenticated()
+        if is_sandbox(row.partner_id) != given.is_test:  # its text was changed
             raise unauthenticated()
         partner = Partner(
             row.partner_id,

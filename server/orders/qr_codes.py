@@ -155,7 +155,7 @@ async def _order(
     jti, rotations = await _standing(tx, which)
     until = select(func.max(ticket_rows.c.valid_until_time)).where(shown_in(order_id))
     expire_time = (await tx.execute(until)).scalar_one()
-    return qr.Claims(order_qr_jti(jti, rotations), order_id, expire_time, kind=qr.QrKind.ORDER)
+    return qr.claims_of(order_qr_jti(jti, rotations), order_id, expire_time, kind=qr.QrKind.ORDER)
 
 
 async def _standing(tx: AsyncConnection, which: ColumnElement[bool]) -> tuple[UUID, int]:

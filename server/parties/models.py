@@ -28,7 +28,14 @@ partners = Table(
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # the partner whose sandbox it is, see rules.py; none for all others
+    Column("sandbox_of", ForeignKey("partners.partner_id")),
     CheckConstraint("partner_id BETWEEN 1 AND 1048575", name="partner_id_20_bits"),
+    CheckConstraint(
+        "CASE WHEN sandbox_of IS NULL THEN partner_id < 524288"
+        " ELSE sandbox_of < 524288 AND partner_id = sandbox_of + 524288 END",
+        name="sandbox_number",
+    ),
     CheckConstraint(
         "activation_tolerance_basis_points BETWEEN 0 AND 10000", name="activation_tolerance"
     ),

@@ -338,8 +338,10 @@ async def extend(
     *,
     hold_seconds: int,
     terms: ReservationTerms,
+    expires_now: bool = False,
 ) -> Reservation:
-    """Has a reservation end so many seconds from now, unless it ends later than that anyway.
+    """Has a reservation end so many seconds from now, unless it ends later than that anyway; one of
+    a sandbox that `expires_now` a second from now.
 
     Raises NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG,
     DEPARTURE_CANCELLED.
@@ -350,10 +352,10 @@ async def extend(
     if was.departure_id is not None:
         remedy = "release what is reserved of it"
         await catalog.require_running(tx, was.departure_id, remedy)
-    expire_time = now + timedelta(seconds=hold_seconds)
+    expire_time = now + timedelta(seconds=1 if expires_now else hold_seconds)
     if expire_time > was.max_expire_time:
         raise _too_long(was.max_expire_time)
-    if expire_time <= was.expire_time:
+    if expire_time <= was.expire_time and not expires_now:
         return was
     warn_time = rules.warn_time(now, expire_time, terms)
     (extended,) = await run(tx, _EXTEND(was.reservation_id, expire_time, warn_time, now))

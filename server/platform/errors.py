@@ -61,6 +61,7 @@ class Reason(StrEnum):
     DISTRIBUTOR_REFUSED = "DISTRIBUTOR_REFUSED"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
+    TEST_MODE_ONLY = "TEST_MODE_ONLY"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -116,6 +117,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.DISTRIBUTOR_REFUSED: "FAILED_PRECONDITION",
     Reason.VERSION_MISMATCH: "FAILED_PRECONDITION",
     Reason.ENDPOINT_LIMIT: "FAILED_PRECONDITION",
+    Reason.TEST_MODE_ONLY: "PERMISSION_DENIED",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

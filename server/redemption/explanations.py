@@ -47,6 +47,13 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "There is no ticket with this code here. Compare it with the print, or ask the seller.",
         "此处查无该票号。请与票面核对，或联系售票方。",
     ),
+    ("TEST_TICKET", "mode"): (
+        (
+            "This is a test ticket of a partner's sandbox: no terminal admits it, and nothing was"
+            " used. A ticket that was sold is needed."
+        ),
+        "这是合作方沙盒中的测试票，任何终端均不予核销，未扣减任何次数。请出示正式售出的票。",
+    ),
     ("TICKET_NOT_ACTIVE", "state"): (
         (
             "The ticket is {state}. It becomes valid when the seller activates it, or when its"

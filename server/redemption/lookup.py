@@ -339,6 +339,7 @@ def _view(
     """
     ticket = seen.ticket
     admits = sessions.admits(caller) if isinstance(caller, Operator) else None
+    sandbox_id = caller.partner_id if isinstance(caller, Partner) and caller.is_test else 0
     superseded = None if issued_after is None else rules.order_qr_standing(issued_after, ticket)
     return TicketView(
         ticket_code=ticket.ticket_code,
@@ -349,6 +350,7 @@ def _view(
         remaining=remaining(ticket),
         details=details(ticket),
         refusal=superseded
+        or rules.mode(ticket, sandbox_id)
         or rules.standing(ticket, jti, local)
         or rules.wrong_departure(ticket, admits, local)
         or rules.validity(ticket, local),

@@ -50,6 +50,11 @@ redemption_events = Table(
     Column("comment", Text),
     CheckConstraint("result IN ('SUCCESS', 'REJECT', 'REVERSED')", name="result"),
     CheckConstraint("(result = 'REJECT') = (reason IS NOT NULL)", name="reason_of_refusals"),
+    # a ticket of a sandbox is admitted by a simulated terminal alone, and it by nothing else
+    CheckConstraint(
+        "result = 'REJECT' OR (ticket_id >= 4611686018427387904) = (merchant_code = '(sandbox)')",
+        name="simulated",
+    ),
 )
 Index(
     "ix_redemption_events_merchant",

@@ -41,7 +41,7 @@ from server.redemption.answers import Answer
 from server.redemption.details import details
 from server.redemption.statements import EventRow, GuardRow, OrderQrRow, ScanFacts, ScanWrites
 from server.tickets import qr
-from server.tickets.rules import Code, Number, is_direct
+from server.tickets.rules import Code, Number, is_direct, partner_of
 from server.tickets.tickets import new_event_id
 from server.webhooks.events import TicketEvent
 from server.webhooks.rules import TICKET_REDEEMED
@@ -304,6 +304,10 @@ def _decide_item(
     unit: ScanUnit, item: ScanItem, token: _Token, facts: ScanFacts, local: datetime
 ) -> _Decided:
     ticket = facts.tickets.get(token.ticket_id)
+    sandbox_id = unit.operator.sandbox_id
+    foreign = bool(sandbox_id) and partner_of(token.ticket_id) != sandbox_id
+    if foreign:  # to a simulated terminal there are no others' tickets
+        ticket = None
     jti, refusal = token.jti, token.refusal
     if token.order_id is not None:
         if ticket and not _opens(token.order_id, item, ticket, facts):
@@ -329,7 +333,7 @@ def _decide_item(
         if refusal is None:
             place = unit.operator.terminal_device_id, unit.operator.venue_code
             rules.apply(scan, ticket, rules.Earlier(event_id, local, *place))
-    by_own_qr = token.order_id is None and not token.is_code
+    by_own_qr = token.order_id is None and not token.is_code and not foreign
     public_id = redemption_id(token.ticket_id if ticket or by_own_qr else 0, event_id)
     answer = (
         _refused(refusal, ticket, public_id)
@@ -346,7 +350,13 @@ def _issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:
 def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.Scan:
     allowed = unit.operator.function_codes
     return rules.Scan(
-        jti, item.function_code, item.quantity, allowed, local, sessions.admits(unit.operator)
+        jti,
+        item.function_code,
+        item.quantity,
+        allowed,
+        local,
+        sessions.admits(unit.operator),
+        unit.operator.sandbox_id,
     )
 
 

@@ -19,7 +19,7 @@ from server.redemption.redeem import redemption_id
 from server.redemption.statements import READ_USES
 from server.tickets import partner_events, uses
 from server.tickets.models import tickets
-from server.tickets.rules import FINAL_STATES, state_after_redemption
+from server.tickets.rules import FINAL_STATES, partner_of, state_after_redemption
 from server.tickets.tickets import new_event_id
 from server.tickets.uses import TicketState, UsesLeft
 from server.webhooks.events import TicketEvent
@@ -110,6 +110,8 @@ async def _lock(
     """The ticket, locked, and the event of a redemption of the caller's merchant."""
     ticket_id, event_id = int(redemption[:16], 16), int(redemption[16:], 16)
     if max(ticket_id, event_id) >= 1 << 63:
+        raise not_found("redemption", redemption)
+    if caller.sandbox_id and partner_of(ticket_id) != caller.sandbox_id:
         raise not_found("redemption", redemption)
     # the ticket's row first, as every redemption does
     query = select(tickets).where(tickets.c.ticket_id == ticket_id)

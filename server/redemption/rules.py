@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from server.platform.texts import clock_time
+from server.tickets.rules import is_test, partner_of
 
 ONCE_PER_QR = "ONCE_PER_QR"
 MULTI_USE = "MULTI_USE"
@@ -169,7 +170,8 @@ class Scan(NamedTuple):
     functions.
 
     `now` is in the venue's time zone: its date is the one that counts, its clock the one the
-    operator reads. `admits` is the departure that the operator's session is for, None if all.
+    operator reads. `admits` is the departure that the operator's session is for, None if all. The
+    simulated terminal of a sandbox, `sandbox_id`, admits its test tickets, and nothing else.
     """
 
     jti: UUID
@@ -178,6 +180,7 @@ class Scan(NamedTuple):
     allowed: frozenset[str]
     now: datetime
     admits: "Admits | None" = None
+    sandbox_id: int = 0
 
 
 class Admits(NamedTuple):
@@ -203,7 +206,8 @@ class Refusal:
 def decide(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
     """Whether the scan is admitted (None) or refused; the first check that fails decides."""
     return (
-        _place(scan)
+        mode(ticket, scan.sandbox_id)
+        or _place(scan)
         or standing(ticket, scan.jti, scan.now)
         or wrong_departure(ticket, scan.admits, scan.now)
         or _guard(scan, ticket)
@@ -218,6 +222,16 @@ def apply(scan: Scan, ticket: ScannedTicket, earlier: Earlier) -> None:
     ticket.guards[scan.jti, scan.function_code] = earlier
     left = sum(uses.remaining for uses in ticket.uses.values())
     ticket.state = "USED" if left == 0 else "PARTIALLY_REDEEMED"
+
+
+def mode(ticket: ScannedTicket, sandbox_id: int = 0) -> Refusal | None:
+    """Whether the ticket is for trying and the terminal is not: no terminal of a venue admits a
+    test ticket, whatever else it is, and the simulated one of a sandbox no other's.
+    """
+    if sandbox_id:
+        is_own = partner_of(ticket.ticket_id) == sandbox_id
+        return None if is_own else Refusal("TICKET_NOT_FOUND", "ticket")
+    return Refusal("TEST_TICKET", "mode") if is_test(ticket.ticket_id) else None
 
 
 def standing(ticket: ScannedTicket, jti: UUID, now: datetime) -> Refusal | None:

@@ -6,16 +6,17 @@ What an order takes of it is in holds.py.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.parties.rules import SANDBOX_BIT
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import Command, Statement, run
-from server.stock.ids import stock_id
+from server.stock.ids import DAY_BITS, EPOCH, stock_id
 from server.stock.models import stocks
 
 AVAILABLE = stocks.c.total - stocks.c.held - stocks.c.sold
@@ -32,12 +33,31 @@ ON CONFLICT DO NOTHING
 """)
 
 
-_CREATE_LIKE = Statement("""
+_CREATE_LIKE = Statement(
+    """
 INSERT INTO stocks
   (stock_id, product_id, partner_id, departure_id, fare_class, use_date, total, update_time)
 SELECT $1::bigint, product_id, $2::int, departure_id, fare_class, $3::date, 0, $4::timestamptz
 FROM stocks WHERE stock_id = $5::bigint
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING true
+""",
+    bool,
+)
+# locked meanwhile: what closes a departure's stocks closes these too, or has closed them before
+_COPY_TO_SANDBOX = Statement("""
+INSERT INTO stocks
+  (stock_id, product_id, partner_id, departure_id, fare_class, use_date, total, hold_seconds,
+   max_hold_seconds, closed, update_time)
+SELECT s.stock_id + $2::int, s.product_id, s.partner_id + $2::int, s.departure_id, s.fare_class,
+  s.use_date, s.total, s.hold_seconds, s.max_hold_seconds, s.closed, $4::timestamptz
+FROM stocks s
+WHERE s.partner_id = $1::int AND ($3::bigint IS NULL OR s.stock_id = $3::bigint)
+  AND (s.use_date IS NULL OR s.use_date >= $5::date)
+  AND (s.departure_id IS NULL OR s.departure_id & $6::bigint >= $5::date - $7::date)
+  AND EXISTS (SELECT FROM partners p WHERE p.sandbox_of = $1::int)
+ORDER BY s.stock_id FOR SHARE OF s
+ON CONFLICT (stock_id) DO UPDATE SET hold_seconds = excluded.hold_seconds,
+  max_hold_seconds = excluded.max_hold_seconds
 """)
 _HOLD = Statement(
     """
@@ -174,12 +194,37 @@ async def create_like(
     partner_id: int,
     use_date: date | None,
     now: datetime,
-) -> None:
+) -> bool:
     """Begins a channel's stock of what the stock `of` another channel is of, empty, if it is not
-    there: of its class and departure, or for one day of use where `partner_id` is a partner.
+    there: of its class and departure, or for one day of use where `partner_id` is a partner. False
+    if it is there.
     """
     day = use_date if partner_id else None
-    await run(tx, _CREATE_LIKE(stock, partner_id, day, now, of))
+    return bool(await run(tx, _CREATE_LIKE(stock, partner_id, day, now, of)))
+
+
+async def stock_of_product(
+    tx: AsyncConnection, partner_id: int, product_id: int, *, of_departures: bool
+) -> int | None:
+    """A stock that a partner has of a product, of its departures or not; None if it has none."""
+    query = select(stocks.c.stock_id).where(
+        stocks.c.partner_id == partner_id,
+        stocks.c.product_id == product_id,
+        stocks.c.departure_id.is_not(None) if of_departures else stocks.c.departure_id.is_(None),
+    )
+    return await tx.scalar(query.limit(1))
+
+
+async def copy_to_sandbox(
+    tx: AsyncConnection, partner_id: int, *, stock: int | None = None, now: datetime
+) -> None:
+    """Gives a partner's sandbox, if it has one, stock of what the partner has stock of, or of the
+    one `stock`: as much, and under the same terms. What the sandbox has keeps its total. What is
+    over is left out.
+    """
+    yesterday = now.date() - timedelta(days=1)  # which is not over everywhere
+    asked = partner_id, SANDBOX_BIT, stock, now, yesterday, (1 << DAY_BITS) - 1, EPOCH
+    await run(tx, _COPY_TO_SANDBOX(*asked))
 
 
 async def set_terms(

@@ -220,7 +220,7 @@ def _claims(ticket: ExportedTicket | _Line, now: datetime) -> qr.Claims | None:
     until = ticket.valid_until_time
     if why_no_qr(ticket.status, blocked=ticket.blocked, valid_until_time=until, now=now):
         return None
-    return qr.Claims(ticket.jti, ticket.ticket_id, until)
+    return qr.claims_of(ticket.jti, ticket.ticket_id, until)
 
 
 def _with_token(line: _Line, token: str, form: FileFormat) -> str:

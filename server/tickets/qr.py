@@ -39,6 +39,7 @@ from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypai
 from nacl.exceptions import BadSignatureError
 
 from server.platform.texts import read_scanned
+from server.tickets.rules import is_test
 
 VERSION = 1
 MAX_TOKEN_CHARS = 512
@@ -84,7 +85,20 @@ class Claims:
     number: int  # ticket_id, or order_id where kind is ORDER; 0 to 2^64 - 1
     expire_time: datetime  # the first moment at which it is no longer good; whole seconds
     kind: QrKind = QrKind.TICKET
-    flags: int = 0  # none is defined yet; unknown ones are to be ignored
+    flags: int = 0  # FLAG_TEST; unknown ones are to be ignored
+
+
+FLAG_TEST = 1
+"""A ticket or order of a sandbox: a reader without network refuses it too. Its number says the same
+(`tickets.rules.is_test`).
+"""
+
+
+def claims_of(
+    jti: UUID, number: int, expire_time: datetime, kind: QrKind = QrKind.TICKET
+) -> Claims:
+    """What the QR of a ticket or order says."""
+    return Claims(jti, number, expire_time, kind, FLAG_TEST if is_test(number) else 0)
 
 
 class KeyState(enum.StrEnum):

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
+from server.parties.rules import PARTNER_BITS, is_sandbox
 from server.platform.texts import clock_time
 
-PARTNER_BITS = 20
 DAY_BITS = 16
 SEQUENCE_BITS = 27
 EPOCH = date(2020, 1, 1)
@@ -128,6 +128,16 @@ class Code:
 def is_direct(ticket_id: int) -> bool:
     """Whether a ticket is of our own sales channel, by its number."""
     return ticket_id >> DAY_BITS + SEQUENCE_BITS == DIRECT
+
+
+def is_test(number: int) -> bool:
+    """Whether a ticket or order is of a sandbox, for trying, by its number."""
+    return is_sandbox(partner_of(number))
+
+
+def partner_of(number: int) -> int:
+    """Whose a ticket or order is, by its number; DIRECT is ourselves."""
+    return number >> DAY_BITS + SEQUENCE_BITS
 
 
 def partner_range(partner_id: int) -> tuple[int, int]:

@@ -294,7 +294,7 @@ async def claims(tx: AsyncConnection, ticket_id: int, *, now: datetime) -> qr.Cl
     """
     row = (await tx.execute(_QR_FACTS.where(tickets.c.ticket_id == ticket_id))).one()
     _require_qr(row, now)
-    return qr.Claims(row.jti, ticket_id, row.valid_until_time)
+    return qr.claims_of(row.jti, ticket_id, row.valid_until_time)
 
 
 async def rotate(
@@ -330,7 +330,7 @@ async def rotate(
     assert rotated.rowcount == 1, "nobody moves a ticket that is locked"
     event = {"action": "qr_rotated", "state": row.state, "actor": actor}
     await record(tx, [ticket_id], now=now, **event)
-    return qr.Claims(jti, ticket_id, row.valid_until_time)
+    return qr.claims_of(jti, ticket_id, row.valid_until_time)
 
 
 _QR_FACTS = select(
@@ -375,6 +375,6 @@ async def batch_tickets(
         why_not = why_no_qr(
             row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
         )
-        claims = None if why_not else qr.Claims(row.jti, row.ticket_id, row.valid_until_time)
+        claims = None if why_not else qr.claims_of(row.jti, row.ticket_id, row.valid_until_time)
         found.append(BatchTicket(row.ticket_code, row.state, claims))
     return found

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.statements import Statement, run
 from server.tickets.models import tickets
+from server.tickets.rules import is_test
 from server.tickets.tickets import move, record
 
 
@@ -42,6 +43,11 @@ RETURNING t.ticket_id, t.state
 _END = Statement("""
 UPDATE tickets SET valid_until_time = least(valid_until_time, $1::timestamptz)
 WHERE ticket_id = ANY($2::bigint[]) AND valid_from_time < $1::timestamptz
+""")
+_END_AT = Statement("""
+UPDATE tickets SET valid_until_time = $1::timestamptz, update_time = $2::timestamptz,
+  valid_from_time = least(valid_from_time, $1::timestamptz - interval '1 second')
+WHERE ticket_id = ANY($3::bigint[])
 """)
 # Those that may become open again before long (REFUNDING, CHANGING) stay to be looked at.
 _SETTLE = Statement(
@@ -108,3 +114,11 @@ async def end(
     ended = await move(tx, ticket_ids, partly, "EXPIRED", action="expired", actor=actor, now=now)
     if ended:
         await run(tx, _END(now, sorted(ended)))
+
+
+async def end_at(
+    tx: AsyncConnection, ticket_ids: Collection[int], moment: datetime, *, now: datetime
+) -> None:
+    """Has locked tickets of a sandbox be valid until a moment."""
+    assert all(map(is_test, ticket_ids)), "others are valid as they were sold"
+    await run(tx, _END_AT(moment, now, sorted(ticket_ids)))

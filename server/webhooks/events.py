@@ -10,7 +10,9 @@ Nothing is recorded of our own channel.
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -82,6 +84,22 @@ LEFT JOIN orders o ON o.order_id = t.order_id
 )
 
 
+_noted: ContextVar[list[UUID] | None] = ContextVar("events that are noted", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[list[UUID]]:
+    """The ids of the events that are recorded meanwhile, in a transaction that is done again also
+    those of the first attempt.
+    """
+    ids: list[UUID] = []
+    token = _noted.set(ids)
+    try:
+        yield ids
+    finally:
+        _noted.reset(token)
+
+
 class _EventIds:
     """Ids in the order of time (RFC 9562, version 7); of one process each is greater than the one
     before, also within a millisecond and when the clock goes back.
@@ -149,4 +167,7 @@ def new_id(now: datetime) -> UUID:
 
 def _id_of(event_type: str, now: datetime) -> UUID:
     assert event_type in EVENT_TYPES, f"{event_type} is no type of event"
-    return new_id(now)
+    made = new_id(now)
+    if (ids := _noted.get()) is not None:
+        ids.append(made)
+    return made

@@ -10,7 +10,7 @@ from server.platform.outbox import Task
 from server.platform.schedule import Job, in_chunks
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
-from server.webhooks import deliveries, feed
+from server.webhooks import deliveries, feed, repeated_deliveries
 
 
 def jobs(settings: Settings, posted: feed.Posted) -> list[Job]:
@@ -32,7 +32,7 @@ def jobs(settings: Settings, posted: feed.Posted) -> list[Job]:
 
 def kinds(db: Database) -> dict[str, TaskKind]:
     """What is done when an administrator replays the dead letter of a delivery: it is made again,
-    with all its attempts.
+    with all its attempts; and when a sandbox asks for a delivery twice.
     """
 
     async def replay(task: Task) -> None:
@@ -42,4 +42,7 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 
         await db.in_transaction(work)
 
-    return {deliveries.KIND: TaskKind(replay)}
+    return {
+        deliveries.KIND: TaskKind(replay),
+        repeated_deliveries.KIND: repeated_deliveries.kind(db),
+    }

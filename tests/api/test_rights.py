@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
-from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc
+from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, partner_pb2
 from deeptravel.common.v1 import options_pb2
 from deeptravel.redemption.v1 import access_pb2
 from google.api import annotations_pb2
@@ -38,19 +38,26 @@ NOTICE = re.compile("^/webhooks/")
 """Paths whose callers sign what they send."""
 
 
+def access(method: MethodDescriptor) -> options_pb2.Access:
+    """What the contract says of who may call."""
+    said: options_pb2.Access = method.GetOptions().Extensions[options_pb2.access]
+    return said
+
+
 def allowed(method: MethodDescriptor) -> set[str]:
     """The roles that may call."""
-    access = method.GetOptions().Extensions[options_pb2.access]
-    return {options_pb2.Role.Name(role).removeprefix("ROLE_") for role in access.roles}
+    roles = access(method).roles
+    return {options_pb2.Role.Name(role).removeprefix("ROLE_") for role in roles}
 
 
-def expected(method: MethodDescriptor, role: str) -> Reason | None:
-    """Why a caller of this role is refused before its request is read; None if it is not.
-    "" is nobody, or somebody whose credentials are not good.
+def expected(method: MethodDescriptor, caller: str) -> Reason | None:
+    """Why a caller is refused before its request is read; None if it is not. The role "" is nobody,
+    or somebody whose credentials are not good.
     """
-    roles = allowed(method)
+    roles, role = allowed(method), ROLES[caller]
     if roles == {"ANYONE"} or role in roles:
-        return None
+        is_live = role == "PARTNER" and caller != TESTER
+        return Reason.TEST_MODE_ONLY if access(method).test_mode_only and is_live else None
     return Reason.ROLE_NOT_ALLOWED if role else Reason.UNAUTHENTICATED
 
 
@@ -63,8 +70,10 @@ class Callers:
     headers: Mapping[str, Headers]
 
 
+TESTER = "a partner's key of test mode"
 ROLES = {
     "partner": "PARTNER",
+    TESTER: "PARTNER",
     "operator": "OPERATOR",
     "supervisor": "SUPERVISOR",
     "administrator": "ADMIN",
@@ -110,6 +119,8 @@ async def _headers(channel: grpc.aio.Channel, url: str, admin: Headers) -> dict[
         name: await do("CreatePartnerKey", partner_code=code)
         for name, code in (("good", "CP"), ("revoked", "CP"), ("gone", "GONE"))
     }
+    test = partner_pb2.PARTNER_MODE_TEST
+    keys["test"] = await do("CreatePartnerKey", partner_code="CP", mode=test)
     await do("RevokePartnerKey", partner_code="CP", key_id=keys["revoked"].key.key_id)
     await do("RevokePartner", partner_code="GONE")
     supervisor: Any = OPERATOR | {"role": account_pb2.OPERATOR_ROLE_SUPERVISOR}
@@ -128,6 +139,7 @@ async def _headers(channel: grpc.aio.Channel, url: str, admin: Headers) -> dict[
 
     return {
         "partner": (("x-api-key", good),),
+        TESTER: (("x-api-key", keys["test"].api_key),),
         "operator": bearer(await _logged_in(channel, "olga")),
         "supervisor": bearer(await _logged_in(channel, "sue")),
         "administrator": admin,
@@ -180,10 +192,10 @@ async def test_every_method_takes_the_callers_that_the_contract_says(
         "ANYONE",
     } - {""}
     for name, method in METHODS.items():
-        for caller, role in ROLES.items():
+        for caller in ROLES:
             with subtests.test(method=name, caller=caller):
                 found = await reason(callers, method, caller)
-                assert found == (expected(method, role) or Reason.INVALID_FIELD)
+                assert found == (expected(method, caller) or Reason.INVALID_FIELD)
 
 
 async def test_every_path_takes_the_callers_that_the_contract_says(
@@ -198,11 +210,11 @@ async def test_every_path_takes_the_callers_that_the_contract_says(
         path = re.sub(r"\{[^}]*\}", "1", getattr(rule, verb))
         sent: Any = {"params" if verb == "get" else "json": {"no_such_field": 1}}
         taken = {400, 401} if NOTICE.search(path) else {400}
-        for caller, role in ROLES.items():
+        for caller in ROLES:
             with subtests.test(method=name, caller=caller):
                 headers = dict(callers.headers[caller])
                 answer = await callers.http.request(verb.upper(), path, headers=headers, **sent)
-                if wanted := expected(method, role):
+                if wanted := expected(method, caller):
                     assert reason_in(answer.json()) == wanted
                 else:
                     assert answer.status_code in taken, answer.text

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.identity import credentials, rules
+from server.identity.credentials import GivenKey
 from server.identity.rules import Failures, Standing
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -163,7 +164,11 @@ def test_failures_of_an_address_are_of_a_window() -> None:
 
 def test_credentials_read_back() -> None:
     key = credentials.new_partner_key()
-    assert credentials.read_api_key(key.api_key) == (key.key_id, key.secret_hash)
+    assert credentials.read_api_key(key.api_key) == GivenKey(key.key_id, key.secret_hash, False)
+    test = credentials.new_partner_key(is_test=True)
+    assert test.api_key.startswith("dtk_test_")
+    given = credentials.read_api_key(test.api_key)
+    assert given == GivenKey(test.key_id, test.secret_hash, True)
     login_id = uuid4()
     for kind, other in (("a", "r"), ("r", "a")):
         token = credentials.new_token(kind, login_id)  # type: ignore[arg-type]
@@ -172,11 +177,12 @@ def test_credentials_read_back() -> None:
         assert credentials.read_api_key(token.text) is None
 
 
-@given(st.text() | st.from_regex(r"\A(dtk|dta|dtr)_[0-9a-z]{0,40}_[a-z2-7]{45,60}\n?\Z"))
+@given(st.text() | st.from_regex(r"\A(dtk|dtk_test|dta|dtr)_[0-9a-z]{0,40}_[a-z2-7]{45,60}\n?\Z"))
 def test_reading_credentials_takes_only_their_form(text: str) -> None:
     key = credentials.read_api_key(text)
     if key:
-        assert text == f"dtk_{key[0]}_{text[-52:]}"
+        mode = "test_" if key.is_test else ""
+        assert text == f"dtk_{mode}{key.key_id}_{text[-52:]}"
     token = credentials.read_token("a", text)
     if token:
         assert text == f"dta_{token[0].hex}_{text[-52:]}"

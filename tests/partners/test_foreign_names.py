@@ -8,14 +8,25 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from deeptravel.common.v1 import options_pb2
 from deeptravel.ota.v1 import event_pb2, ota_service_pb2, webhook_pb2
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from server.identity.credentials import TEST_KEY_PREFIX
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer, gate_server
-from tests.support.partner_client import HK, Market, PartnerClient, customer, payment, request_id
+from tests.support.partner_client import (
+    CP,
+    HK,
+    Market,
+    PartnerClient,
+    customer,
+    payment,
+    request_id,
+    sandbox_key,
+)
 from tests.support.rpc_server import read_refusal
 
 METHODS = ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"].methods
@@ -28,10 +39,13 @@ OTHERS: dict[str, dict[str, Any]] = {
     "UpdateDistributor": {"display_name": "x", "update_mask": {"paths": ["display_name"]}},
     "UpdateWebhookEndpoint": {"url": URL, "state": webhook_pb2.WEBHOOK_ENDPOINT_STATE_ENABLED},
     "ReplayWebhookDeliveries": {"until_cursor": 1},
+    "SimulateRedemption": {"function_code": "ferry"},
 }
 """What a call needs beside the name."""
 CHOSEN = {("CreateDistributor", "distributor_id"), ("BulkGenerateTickets", "distributor_id")}
 """Names that a partner gives, and may give as another has."""
+ANSWERED = {"SimulateRedemption"}
+"""Answers what a terminal does: also that there is no such ticket."""
 CHECKED_BY_FORM = {"after_ticket_code"}
 """Refused for the other partner's code in it, whether or not there is such a ticket."""
 
@@ -72,7 +86,13 @@ async def names_of(client: PartnerClient, market: Market) -> dict[str, str]:
         "parent_distributor_id": distributor,
         "endpoint_id": endpoint.endpoint_id,
         "event_id": (await client.call("ListEvents", first)).events[0].event_id,
+        "redemption_id": f"{await ticket_id(market, sold):016x}{1:016x}",
     }
+
+
+async def ticket_id(market: Market, ticket_code: str) -> int:
+    query = "SELECT ticket_id FROM tickets WHERE ticket_code = %s"
+    return int(await market.value(query, ticket_code))
 
 
 UNKNOWN = {
@@ -87,6 +107,7 @@ UNKNOWN = {
     "parent_distributor_id": "D-of-nobody",
     "endpoint_id": str(uuid4()),
     "event_id": f"evt_{uuid4().hex}",
+    "redemption_id": f"{7:016x}{7:016x}",
 }
 NAMING = [
     (method, field)
@@ -105,19 +126,35 @@ def test_every_name_is_tried() -> None:
         if field.type == field.TYPE_STRING
         and field.name.endswith(("_id", "_code", "_codes"))
         and field.name not in {"request_id", "departure_id", "partner_code", "currency_code"}
+        and field.name != "function_code"
     }
     assert ids <= UNKNOWN.keys()
     assert {field.name for _, field in NAMING} == UNKNOWN.keys()
 
 
+@pytest.mark.parametrize("pair", ["CP HK", "CP TESTCP", "TESTCP CP", "TESTCP TESTHK"])
 async def test_another_partners_are_as_unknown_ones(
-    market: Market, server: GateServer, subtests: pytest.Subtests
+    market: Market,
+    server: GateServer,
+    module_database_url: str,
+    subtests: pytest.Subtests,
+    pair: str,
 ) -> None:
-    """Seen red where a reservation was looked up without its partner."""
-    client = PartnerClient.at(server.channel)
-    foreign = await names_of(PartnerClient.at(server.channel, HK.api_key), market)
+    """Nor does a live key learn what its sandbox has, or the other way round.
+
+    Seen red where a reservation was looked up without its partner, and where a simulated terminal
+    read the tickets of all.
+    """
+    client, other = [
+        PartnerClient.at(server.channel, await key_of(code, module_database_url))
+        for code in pair.split()
+    ]
+    foreign = await names_of(other, market)
     own = await names_of(client, market)
     for method, field in NAMING:
+        access = method.GetOptions().Extensions[options_pb2.access]
+        if access.test_mode_only and not client.api_key.startswith(TEST_KEY_PREFIX):
+            continue
         with subtests.test(method=method.name, field=field.name):
             asked = [
                 await outcome(client, method, field, names[field.name], own)
@@ -131,6 +168,11 @@ async def test_another_partners_are_as_unknown_ones(
         )
         (verdict,) = (await client.call("ActivateTickets", request)).verdicts
         assert (verdict.reason, verdict.HasField("status")) == ("NOT_FOUND", False)
+
+
+async def key_of(code: str, database_url: str) -> str:
+    keys = {"CP": CP.api_key, "HK": HK.api_key}
+    return keys.get(code) or await sandbox_key(database_url, code.removeprefix("TEST"))
 
 
 async def outcome(
@@ -167,4 +209,6 @@ async def outcome(
             assert refused.reason is Reason.NOT_FOUND
         metadata = {key: value.replace(name, "") for key, value in refused.metadata.items()}
         return refused.reason, (error.details() or "").replace(name, ""), metadata
+    for answer in answers if method.name in ANSWERED else ():
+        answer.answer.redemption_id = ""  # of what is recorded of the refusal
     return tuple(text_format.MessageToString(each).replace(name, "") for each in answers)

@@ -21,7 +21,9 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
+from server.audit.records import By
 from server.identity.credentials import new_partner_key
+from server.partners import sandboxes
 from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -173,6 +175,15 @@ async def a_market(database_url: str, *, stock: int = 200_000) -> AsyncIterator[
         ):
             await market.sql(STOCK, product_id, partner_id, product_id, partner_id, total)
         yield market
+
+
+async def sandbox_key(database_url: str, partner_code: str = "CP") -> str:
+    """A new key of test mode, whose sandbox the first makes."""
+    db = Database(load_settings(), database_url)
+    by = By(actor="admin:root", now=clock.now())
+    made = await db.in_transaction(lambda tx: sandboxes.create_test_key(tx, partner_code, **by))
+    await db.close()
+    return made[1]
 
 
 def today() -> str:

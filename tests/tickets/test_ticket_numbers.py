@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.catalog.rules import MAX_ADVANCE, fault_of_start, valid_until
+from server.parties.rules import PARTNER_BITS
 from server.stock.ids import stock_id
 from server.tickets import generation
 from server.tickets.generation import (
@@ -21,7 +22,6 @@ from server.tickets.generation import (
 from server.tickets.rules import (
     DAY_BITS,
     EPOCH,
-    PARTNER_BITS,
     SEQUENCE_BITS,
     Code,
     Number,

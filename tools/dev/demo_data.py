@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +32,7 @@ from server.identity.service import end_logins
 from server.parties import models as models_module
 from server.parties import partners, venues
 from server.parties.venues import DEFAULT_REVERSAL_WINDOW_SECONDS
+from server.partners import sandboxes
 from server.platform.crypto import same
 from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
@@ -46,6 +47,8 @@ LOAD_SECONDS = 60
 """Another server that loads them, on a slow machine, is waited for so long."""
 
 PARTNERS = {"CP": "Central Pier Travel 中环码头旅行社", "HK": "Harbour Kiosk 海港票务"}
+TESTER = "CP"
+"""The partner that has a sandbox."""
 MERCHANT = "HARBOUR"
 FUNCTION_CODES = ("boarding", "ferry", "gift", "locker", "tokens")
 VENUES = {
@@ -94,11 +97,12 @@ class Account:
 
 @dataclass(frozen=True)
 class DemoCredentials:
-    """The content of the file: keys of partners CP and HK, accounts, and the terminal they stand
-    at.
+    """The content of the file: keys of partners CP, the one of test mode too, and HK, accounts, and
+    the terminal they stand at.
     """
 
     partner_api_key: str
+    partner_test_api_key: str
     other_partner_api_key: str
     operator: Account
     supervisor: Account
@@ -109,7 +113,7 @@ class DemoCredentials:
     def read(cls, path: Path) -> Self | None:
         """From the file; None if there is none or it is not as we wrote it."""
         try:
-            content = json.loads(path.read_text())
+            content = {"partner_test_api_key": ""} | json.loads(path.read_text())
             return cls(**content | {name: Account(**content[name]) for name in ACCOUNTS})
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -166,8 +170,14 @@ async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCred
         await _lock(tx)
         for before in known:
             if await _is_live(tx, "CP", before.partner_api_key):
-                await demo_catalog.load(tx, actor=ACTOR, now=datetime.now(UTC))
-                return before
+                by = By(actor=ACTOR, now=datetime.now(UTC))
+                await demo_catalog.load(tx, **by)
+                test_key = await _test_key(tx, before.partner_test_api_key, by)
+                if test_key == before.partner_test_api_key:
+                    return before
+                known_now = replace(before, partner_test_api_key=test_key)
+                known_now.stage(path)
+                return known_now
         if not replace_lost and await tx.scalar(
             select(models_module.partners.c.partner_id).limit(1)
         ):
@@ -192,6 +202,7 @@ async def _load(tx: AsyncConnection, before: DemoCredentials | None) -> DemoCred
         await _load_venues(tx, by)
         return DemoCredentials(
             partner_api_key=await _api_key(tx, "CP", given.get("partner_api_key", ""), by),
+            partner_test_api_key=await _test_key(tx, given.get("partner_test_api_key", ""), by),
             other_partner_api_key=await _api_key(
                 tx, "HK", given.get("other_partner_api_key", ""), by
             ),
@@ -322,7 +333,15 @@ def _entitlements(product_id: int) -> list[ProductEntitlement]:
 async def _api_key(tx: AsyncConnection, partner_code: str, given: str, by: By) -> str:
     if await _is_live(tx, partner_code, given):
         return given
-    _, api_key = await partner_keys.create_key(tx, partner_code, **by)
+    _, api_key = await partner_keys.create_live_key(tx, partner_code, **by)
+    return api_key
+
+
+async def _test_key(tx: AsyncConnection, given: str, by: By) -> str:
+    sandbox = await partners.find_sandbox(tx, TESTER)
+    if sandbox and await _is_live(tx, sandbox.partner_code, given):
+        return given
+    _, api_key = await sandboxes.create_test_key(tx, TESTER, **by)
     return api_key
 
 

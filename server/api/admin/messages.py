@@ -35,6 +35,7 @@ from server.parties.venues import (
 )
 
 STATE = enum_numbers(state_pb2.ResourceState)
+MODE = enum_numbers(partner_pb2.PartnerMode)
 ROLE = enum_numbers(account_pb2.OperatorRole)
 ROLE_NAME = enum_names(account_pb2.OperatorRole)
 TRAVELLER_STATE = enum_numbers(traveller_pb2.TravellerState)
@@ -62,6 +63,9 @@ def partner_message(partner: PartnerRecord) -> partner_pb2.Partner:
         requests_per_minute=partner.requests_per_minute,
         allowed_addresses=partner.allowed_addresses,
         activation_tolerance_basis_points=partner.activation_tolerance_basis_points,
+        mode=MODE[partner.mode],
+        sandbox_partner_code=partner.sandbox_partner_code or "",
+        live_partner_code=partner.live_partner_code or "",
         **_common(partner),
     )
 
@@ -70,6 +74,7 @@ def key_message(key: PartnerKey) -> partner_pb2.PartnerKey:
     """A partner's key."""
     return partner_pb2.PartnerKey(
         key_id=key.key_id,
+        mode=MODE[key.mode],
         state=STATE[key.state],
         create_time=timestamp(key.create_time),
         last_used_time=timestamp(key.last_used_time),

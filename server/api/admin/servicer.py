@@ -34,6 +34,7 @@ from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.callers import Admin
 from server.identity.service import Identity
 from server.orders import ticket_blocks
+from server.partners import sandboxes
 from server.platform import clock
 from server.platform.database import Database
 from server.wechat.client import WechatClient
@@ -85,7 +86,9 @@ class AdminServicer(
     async def CreatePartnerKey(
         self, request: partner_pb2.CreatePartnerKeyRequest, call: ChangingCall[Admin]
     ) -> partner_pb2.CreatePartnerKeyResponse:
-        key, api_key = await partner_keys.create_key(call.tx, request.partner_code, **by(call))
+        is_test = request.mode == partner_pb2.PARTNER_MODE_TEST
+        create = sandboxes.create_test_key if is_test else partner_keys.create_live_key
+        key, api_key = await create(call.tx, request.partner_code, **by(call))
         return partner_pb2.CreatePartnerKeyResponse(key=messages.key_message(key), api_key=api_key)
 
     async def ListPartnerKeys(

@@ -16,6 +16,7 @@ from server.identity.partner_keys import PARTNER_KEYS
 from server.identity.traveller_blocks import TRAVELLERS
 from server.parties import partners, venues
 from server.parties.partners import PARTNERS
+from server.parties.rules import LIVE
 from server.parties.venues import MERCHANTS, TERMINALS, VENUES
 
 PARTNER = Noun(PARTNERS, messages.partner_message)
@@ -40,7 +41,12 @@ class RecordMethods(AdminMethods):
         partners.create_partner,
     )
     GetPartner = Get(partner_pb2.GetPartnerRequest, partner_pb2.GetPartnerResponse, PARTNER)
-    ListPartners = List(partner_pb2.ListPartnersRequest, partner_pb2.ListPartnersResponse, PARTNER)
+    ListPartners = List(
+        partner_pb2.ListPartnersRequest,
+        partner_pb2.ListPartnersResponse,
+        PARTNER,
+        {"mode": LIVE},
+    )
     UpdatePartner = Update(
         partner_pb2.UpdatePartnerRequest,
         partner_pb2.UpdatePartnerResponse,
@@ -51,7 +57,7 @@ class RecordMethods(AdminMethods):
         partner_pb2.RevokePartnerRequest,
         partner_pb2.RevokePartnerResponse,
         PARTNER,
-        PARTNERS.revoke,
+        partners.revoke_partner,
     )
 
     CreateMerchant = Create(

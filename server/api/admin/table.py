@@ -125,15 +125,19 @@ class AdminMethods(admin_service_pb2_grpc.AdminServiceServicer):
         async with self._db.transaction() as tx:
             return await noun.records.get(tx, noun.name_in(request))
 
-    async def page(self, noun: Noun[Record], request: Message) -> tuple[Sequence[Record], str]:
-        """The records of a page, in the order of names, and the token of the next one."""
+    async def page(
+        self, noun: Noun[Record], request: Message, unless: Mapping[str, object] | None = None
+    ) -> tuple[Sequence[Record], str]:
+        """The records of a page, in the order of names, and the token of the next one; `unless`
+        are filters that count unless the request has others.
+        """
         records, key = noun.records, noun.records.key.name
         (after,) = self._pages.decode(request) or [None]
         page = Page[None, int | str](None, after, page_size(request))
         async with self._db.report(caller(Admin).key) as tx:
-            found = await records.page(
-                tx, after=page.after, limit=page.size + 1, **requests.filters(request)
-            )
+            filters = dict(unless or {})
+            filters |= {name: each for name, each in requests.filters(request).items() if each}
+            found = await records.page(tx, after=page.after, limit=page.size + 1, **filters)
         shown = page.cut(found, lambda last: cast("int | str", getattr(last, key)))
         if page.next_after is None:
             return shown, ""
@@ -172,12 +176,15 @@ class Get(MethodRow[Request, Response], Generic[Request, Response, Record]):
 
 @dataclass(frozen=True, slots=True)
 class List(MethodRow[Request, Response], Generic[Request, Response, Record]):
-    """Lists records by page; the fields of the request that are not about pages are filters."""
+    """Lists records by page; the fields of the request that are not about pages are filters,
+    `unless` those that count unless the request has others.
+    """
 
     noun: Noun[Record]
+    unless: Mapping[str, object] = field(default_factory=dict)
 
     async def serve(self, servicer: AdminMethods, request: Request) -> Response:  # noqa: D102
-        shown, token = await servicer.page(self.noun, request)
+        shown, token = await servicer.page(self.noun, request, self.unless)
         messages = {_noun_field(self.response.DESCRIPTOR): map(self.noun.message, shown)}
         return self.response(**messages, next_page_token=token)
 

@@ -11,15 +11,20 @@ STATE = convert.enum_numbers(reservation_pb2.ReservationState)
 STATE_NAME = convert.enum_names(reservation_pb2.ReservationState)
 
 
-def wanted(request: reservation_pb2.ReserveInventoryRequest) -> WantedReservation:
-    """What ReserveInventory asks for. Raises INVALID_FIELD."""
+def wanted(
+    request: reservation_pb2.ReserveInventoryRequest, *, expires_now: bool
+) -> WantedReservation:
+    """What ReserveInventory asks for, or for a second where it `expires_now`. Raises
+    INVALID_FIELD.
+    """
+    seconds = request.hold_seconds if request.HasField("hold_seconds") else None
     return WantedReservation(
         product_id=request.product_id,
         departure_id=int(request.departure_id) if request.departure_id else None,
         fare_class=request.fare_class,
         use_date=convert.day(request, "use_date"),
         quantity=request.quantity,
-        hold_seconds=request.hold_seconds if request.HasField("hold_seconds") else None,
+        hold_seconds=1 if expires_now else seconds,
     )
 
 

@@ -2,8 +2,8 @@
 
 The methods are in parts: those of distributors in `servicer_distributors.py`, of events in
 `servicer_events.py`, of lists and exports in `servicer_lists.py`, of reservations in
-`servicer_reservations.py`, of tickets that were not sold in `servicer_unsold.py`, of webhooks in
-`servicer_webhooks.py`; the rest here.
+`servicer_reservations.py`, of sandboxes in `servicer_sandbox.py`, of tickets that were not sold in
+`servicer_unsold.py`, of webhooks in `servicer_webhooks.py`; the rest here.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +20,7 @@ from server.api.ota.servicer_distributors import DistributorMethods
 from server.api.ota.servicer_events import EventMethods
 from server.api.ota.servicer_lists import ListMethods
 from server.api.ota.servicer_reservations import ReservationMethods
+from server.api.ota.servicer_sandbox import SandboxMethods, SimulatedTerminals
 from server.api.ota.servicer_statements import StatementMethods
 from server.api.ota.servicer_unsold import UnsoldTicketMethods
 from server.api.ota.servicer_webhooks import WebhookMethods, Webhooks
@@ -27,7 +28,7 @@ from server.api.paging import paged
 from server.api.repeats import ChangingCall, changing, changing_within
 from server.identity.callers import Partner
 from server.orders import qr_codes
-from server.partners import partner_tickets
+from server.partners import partner_tickets, sandboxes
 from server.partners.rules import ReservationTerms
 from server.partners.turns import Turns
 from server.platform import clock
@@ -49,6 +50,7 @@ class OtaServicer(
     EventMethods,
     ListMethods,
     ReservationMethods,
+    SandboxMethods,
     StatementMethods,
     UnsoldTicketMethods,
     WebhookMethods,
@@ -65,6 +67,7 @@ class OtaServicer(
         zone: ZoneInfo,
         terms: ReservationTerms,
         webhooks: Webhooks,
+        terminals: SimulatedTerminals,
     ) -> None:
         self._db = db
         self._repeats = repeats
@@ -74,6 +77,7 @@ class OtaServicer(
         self._terms = terms
         self._turns = Turns()
         self._webhooks = webhooks
+        self._terminals = terminals
 
     async def BulkGenerateTickets(
         self,
@@ -94,6 +98,9 @@ class OtaServicer(
         batch = await partner_tickets.generate_batch(
             call.tx, self._db, call.caller, wanted, zone=self._zone, now=call.now
         )
+        if calls.current().expires_now:
+            made = range(batch.first_ticket_id, batch.first_ticket_id + batch.quantity)
+            await sandboxes.end_validity(call.tx, made, now=call.now)
         response = messages.new_batch(batch, batch.codes(call.caller, FIRST_TICKETS))
         if (last := batch.last_of_first(FIRST_TICKETS)) is not None:
             others = ota_service_pb2.ListTicketsRequest(batch_id=response.batch_id)
@@ -152,6 +159,7 @@ class OtaServicer(
         verdict = await partner_tickets.activate_one(
             call.tx, self._db, call.caller, sold, zone=self._zone, now=call.now
         )
+        await _expire(call, [verdict])
         return messages.activated(verdict)
 
     @changing
@@ -162,6 +170,7 @@ class OtaServicer(
         verdicts = await partner_tickets.activate(
             call.tx, self._db, call.caller, sold, zone=self._zone, now=call.now
         )
+        await _expire(call, verdicts)
         return ota_service_pb2.ActivateTicketsResponse(verdicts=map(messages.verdict, verdicts))
 
     async def GetInventory(
@@ -194,6 +203,8 @@ class OtaServicer(
         claims = await qr_codes.partner_ticket(
             call.tx, call.caller, request.ticket_code, rotate=request.rotate, now=call.now
         )
+        if calls.current().expires_now:
+            claims = sandboxes.expiring(claims, call.now)
         (token,) = await seal([claims], key)
         return ota_service_pb2.IssueQrResponse(
             ticket_code=request.ticket_code,
@@ -233,3 +244,14 @@ class OtaServicer(
         claims = [each.claims for each in chunk if each.claims] if request.with_qr else []
         sealed = iter(await seal(claims, await self._issuer.key()) if claims else [])
         return [next(sealed, "") if each.claims else "" for each in chunk]
+
+
+async def _expire(
+    call: ChangingCall[Partner], verdicts: Sequence[partner_tickets.ActivationVerdict]
+) -> None:
+    """Has what was activated expire at once, where a sandbox asked for it."""
+    if not calls.current().expires_now:
+        return
+    activated = [each.ticket_code for each in verdicts if each.reason is None]
+    numbers = [tickets.ticket_number(code, call.caller) or 0 for code in activated]
+    await sandboxes.end_validity(call.tx, numbers, now=call.now)

@@ -34,7 +34,7 @@ class ReservationMethods:
         made = await reservations.reserve(
             call.tx,
             call.caller,
-            messages.wanted(request),
+            messages.wanted(request, expires_now=calls.current().expires_now),
             terms=self._terms,
             zone=self._zone,
             now=call.now,
@@ -87,6 +87,7 @@ class ReservationMethods:
             request.reservation_id,
             hold_seconds=request.hold_seconds,
             terms=self._terms,
+            expires_now=calls.current().expires_now,
         )
         return reservation_pb2.ExtendReservationResponse(
             reservation=messages.reservation(extended, call.now)

@@ -262,3 +262,7 @@ class Reason(StrEnum):
     """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that
     is not used. Metadata: `limit`. Remedy: delete an endpoint that is not used.
     """
+    TEST_MODE_ONLY = "TEST_MODE_ONLY"
+    """PERMISSION_DENIED. The method is for keys of test mode, and the key is a live one. Remedy: call
+    with a key that begins with `dtk_test_`; the platform's administrator makes one.
+    """

@@ -10,6 +10,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,9 +22,36 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _PartnerMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PartnerModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PartnerMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PARTNER_MODE_UNSPECIFIED: _PartnerMode.ValueType  # 0
+    """As the comment of the field says."""
+    PARTNER_MODE_LIVE: _PartnerMode.ValueType  # 1
+    """Real stock and tickets."""
+    PARTNER_MODE_TEST: _PartnerMode.ValueType  # 2
+    """Test stock and test tickets, which no live terminal admits."""
+
+class PartnerMode(_PartnerMode, metaclass=_PartnerModeEnumTypeWrapper):
+    """Whether something is for trade or for trying."""
+
+PARTNER_MODE_UNSPECIFIED: PartnerMode.ValueType  # 0
+"""As the comment of the field says."""
+PARTNER_MODE_LIVE: PartnerMode.ValueType  # 1
+"""Real stock and tickets."""
+PARTNER_MODE_TEST: PartnerMode.ValueType  # 2
+"""Test stock and test tickets, which no live terminal admits."""
+Global___PartnerMode: _TypeAlias = PartnerMode  # noqa: Y015
+
 @_typing.final
 class Partner(_message.Message):
-    """An OTA partner."""
+    """An OTA partner, or the sandbox of one: where it tries its calls, with stock and tickets that are
+    nobody else's. A sandbox is made with the partner's first key of test mode; limits, allowed
+    addresses and tolerance are at any time those of its partner, with which it is revoked.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,6 +63,9 @@ class Partner(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    SANDBOX_PARTNER_CODE_FIELD_NUMBER: _builtins.int
+    LIVE_PARTNER_CODE_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code, part of its tickets' codes, e.g. CP."""
     display_name: _builtins.str
@@ -48,6 +79,12 @@ class Partner(_message.Message):
     either way, in basis points of the price (100 are 1 %), 0 to 10,000; the currency is compared
     in any case.
     """
+    mode: Global___PartnerMode.ValueType
+    """TEST for a sandbox, LIVE for all others."""
+    sandbox_partner_code: _builtins.str
+    """The code of its sandbox, e.g. TESTCP; empty if it has none."""
+    live_partner_code: _builtins.str
+    """Of a sandbox the code of its partner; else empty."""
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Networks its keys may be used from; from anywhere if empty."""
@@ -71,10 +108,13 @@ class Partner(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         activation_tolerance_basis_points: _builtins.int = ...,
+        mode: Global___PartnerMode.ValueType = ...,
+        sandbox_partner_code: _builtins.str = ...,
+        live_partner_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "create_time", b"create_time", "display_name", b"display_name", "partner_code", b"partner_code", "requests_per_minute", b"requests_per_minute", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "create_time", b"create_time", "display_name", b"display_name", "live_partner_code", b"live_partner_code", "mode", b"mode", "partner_code", b"partner_code", "requests_per_minute", b"requests_per_minute", "sandbox_partner_code", b"sandbox_partner_code", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -94,7 +134,7 @@ class CreatePartnerRequest(_message.Message):
     ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code, part of its tickets' codes, e.g. CP: 1 to 12 of A-Z and 0-9, but neither `DIRECT` nor
-    `DT`.
+    `DT`, nor beginning with `TEST`, as those of sandboxes do.
     """
     display_name: _builtins.str
     """Name for people, 1 to 100 characters."""
@@ -210,22 +250,26 @@ class ListPartnersRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     state: _state_pb2.ResourceState.ValueType
     """Only in this state."""
     page_size: _builtins.int
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    mode: Global___PartnerMode.ValueType
+    """Sandboxes if TEST, else partners: one page never has both."""
     def __init__(
         self,
         *,
         state: _state_pb2.ResourceState.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        mode: Global___PartnerMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -406,10 +450,13 @@ class PartnerKey(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     LAST_USED_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Id of the key, the part of it that is no secret."""
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
+    mode: Global___PartnerMode.ValueType
+    """Whether it calls as the partner, or (TEST) as its sandbox."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -430,10 +477,11 @@ class PartnerKey(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         last_used_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        mode: Global___PartnerMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_used_time", b"last_used_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "key_id", b"key_id", "last_used_time", b"last_used_time", "revoke_time", b"revoke_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "key_id", b"key_id", "last_used_time", b"last_used_time", "mode", b"mode", "revoke_time", b"revoke_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,19 +495,25 @@ class CreatePartnerKeyRequest(_message.Message):
 
     PARTNER_CODE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code of the partner."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    mode: Global___PartnerMode.ValueType
+    """TEST for a key that calls as the partner's sandbox, which the first of them makes, with stock
+    of what the partner has stock of; such a key begins with `dtk_test_`. Else LIVE.
+    """
     def __init__(
         self,
         *,
         partner_code: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        mode: Global___PartnerMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_code", b"partner_code", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "partner_code", b"partner_code", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,22 +556,26 @@ class ListPartnerKeysRequest(_message.Message):
     PARTNER_CODE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code of the partner."""
     page_size: _builtins.int
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    mode: Global___PartnerMode.ValueType
+    """Only of this mode; of both if unspecified."""
     def __init__(
         self,
         *,
         partner_code: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        mode: Global___PartnerMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "partner_code", b"partner_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "page_size", b"page_size", "page_token", b"page_token", "partner_code", b"partner_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -278,6 +278,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that
     is not used. Metadata: `limit`. Remedy: delete an endpoint that is not used.
     """
+    ERROR_REASON_TEST_MODE_ONLY: _ErrorReason.ValueType  # 53
+    """PERMISSION_DENIED. The method is for keys of test mode, and the key is a live one. Remedy: call
+    with a key that begins with `dtk_test_`; the platform's administrator makes one.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -540,5 +544,9 @@ the version that was read.
 ERROR_REASON_ENDPOINT_LIMIT: ErrorReason.ValueType  # 52
 """FAILED_PRECONDITION. The partner has as many webhook endpoints as it may have; delete one that
 is not used. Metadata: `limit`. Remedy: delete an endpoint that is not used.
+"""
+ERROR_REASON_TEST_MODE_ONLY: ErrorReason.ValueType  # 53
+"""PERMISSION_DENIED. The method is for keys of test mode, and the key is a live one. Remedy: call
+with a key that begins with `dtk_test_`; the platform's administrator makes one.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

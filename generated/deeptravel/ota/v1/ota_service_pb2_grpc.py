@@ -8,6 +8,7 @@ from deeptravel.ota.v1 import event_pb2 as deeptravel_dot_ota_dot_v1_dot_event__
 from deeptravel.ota.v1 import export_pb2 as deeptravel_dot_ota_dot_v1_dot_export__pb2
 from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_ota__service__pb2
 from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
+from deeptravel.ota.v1 import sandbox_pb2 as deeptravel_dot_ota_dot_v1_dot_sandbox__pb2
 from deeptravel.ota.v1 import statement_pb2 as deeptravel_dot_ota_dot_v1_dot_statement__pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2
 from deeptravel.ota.v1 import webhook_pb2 as deeptravel_dot_ota_dot_v1_dot_webhook__pb2
@@ -41,6 +42,11 @@ class OtaServiceStub:
     `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with test
+    stock and test tickets, which no terminal of a venue admits. There a `request_id` that begins with
+    `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a `request_id`
+    like any other.
     """
 
     def __init__(self, channel):
@@ -254,6 +260,26 @@ class OtaServiceStub:
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementResponse.FromString,
                 _registered_method=True)
+        self.GetSandbox = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/GetSandbox',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.GetSandboxRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.GetSandboxResponse.FromString,
+                _registered_method=True)
+        self.SetSandboxStock = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/SetSandboxStock',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SetSandboxStockRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SetSandboxStockResponse.FromString,
+                _registered_method=True)
+        self.SimulateRedemption = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/SimulateRedemption',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateRedemptionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateRedemptionResponse.FromString,
+                _registered_method=True)
+        self.SimulateReversal = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/SimulateReversal',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalResponse.FromString,
+                _registered_method=True)
 
 
 class OtaServiceServicer:
@@ -265,6 +291,11 @@ class OtaServiceServicer:
     `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with test
+    stock and test tickets, which no terminal of a venue admits. There a `request_id` that begins with
+    `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a `request_id`
+    like any other.
     """
 
     def ReserveInventory(self, request, context):
@@ -655,6 +686,42 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSandbox(self, request, context):
+        """Reads the sandbox that a key of test mode calls as. Reasons: TEST_MODE_ONLY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSandboxStock(self, request, context):
+        """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
+        itself has stock of the product. A repeat with the same `request_id` gets the first answer.
+        Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulateRedemption(self, request, context):
+        """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
+        those of venues, which admit no test ticket. DecryptQr is the first look. A repeat with the
+        same `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, IDEMPOTENCY_MISMATCH; why a
+        scan is refused stands in the answer, see deeptravel.redemption.v1.RefusalReason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulateReversal(self, request, context):
+        """Takes a simulated redemption back: the uses are free again. A repeat with the same `request_id`
+        gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -863,6 +930,26 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementResponse.SerializeToString,
             ),
+            'GetSandbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSandbox,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.GetSandboxRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.GetSandboxResponse.SerializeToString,
+            ),
+            'SetSandboxStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSandboxStock,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SetSandboxStockRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SetSandboxStockResponse.SerializeToString,
+            ),
+            'SimulateRedemption': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimulateRedemption,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateRedemptionRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateRedemptionResponse.SerializeToString,
+            ),
+            'SimulateReversal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimulateReversal,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'deeptravel.ota.v1.OtaService', rpc_method_handlers)
@@ -880,6 +967,11 @@ class OtaService:
     `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with test
+    stock and test tickets, which no terminal of a venue admits. There a `request_id` that begins with
+    `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a `request_id`
+    like any other.
     """
 
     @staticmethod
@@ -1979,6 +2071,114 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/DownloadStatement',
             deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_statement__pb2.DownloadStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSandbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/GetSandbox',
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.GetSandboxRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.GetSandboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSandboxStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/SetSandboxStock',
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SetSandboxStockRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SetSandboxStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulateRedemption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/SimulateRedemption',
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateRedemptionRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateRedemptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulateReversal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/SimulateReversal',
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalResponse.FromString,
             options,
             channel_credentials,
             insecure,

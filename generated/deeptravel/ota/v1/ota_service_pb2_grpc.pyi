@@ -9,6 +9,7 @@ from deeptravel.ota.v1 import event_pb2 as _event_pb2
 from deeptravel.ota.v1 import export_pb2 as _export_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
+from deeptravel.ota.v1 import sandbox_pb2 as _sandbox_pb2
 from deeptravel.ota.v1 import statement_pb2 as _statement_pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as _unsold_ticket_pb2
 from deeptravel.ota.v1 import webhook_pb2 as _webhook_pb2
@@ -42,6 +43,11 @@ class OtaServiceStub:
     `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with test
+    stock and test tickets, which no terminal of a venue admits. There a `request_id` that begins with
+    `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a `request_id`
+    like any other.
     """
 
     @_typing.overload
@@ -265,6 +271,25 @@ class OtaServiceStub:
     """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
     content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
     """
+    GetSandbox: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.GetSandboxRequest, _sandbox_pb2.GetSandboxResponse]
+    """Reads the sandbox that a key of test mode calls as. Reasons: TEST_MODE_ONLY."""
+    SetSandboxStock: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.SetSandboxStockRequest, _sandbox_pb2.SetSandboxStockResponse]
+    """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
+    itself has stock of the product. A repeat with the same `request_id` gets the first answer.
+    Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
+    NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    SimulateRedemption: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.SimulateRedemptionRequest, _sandbox_pb2.SimulateRedemptionResponse]
+    """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
+    those of venues, which admit no test ticket. DecryptQr is the first look. A repeat with the
+    same `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, IDEMPOTENCY_MISMATCH; why a
+    scan is refused stands in the answer, see deeptravel.redemption.v1.RefusalReason.
+    """
+    SimulateReversal: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.SimulateReversalRequest, _sandbox_pb2.SimulateReversalResponse]
+    """Takes a simulated redemption back: the uses are free again. A repeat with the same `request_id`
+    gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
+    IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
@@ -276,6 +301,11 @@ class OtaServiceAsyncStub(OtaServiceStub):
     `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with test
+    stock and test tickets, which no terminal of a venue admits. There a `request_id` that begins with
+    `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a `request_id`
+    like any other.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -496,6 +526,25 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
     content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
     """
+    GetSandbox: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.GetSandboxRequest, _sandbox_pb2.GetSandboxResponse]  # type: ignore[assignment]
+    """Reads the sandbox that a key of test mode calls as. Reasons: TEST_MODE_ONLY."""
+    SetSandboxStock: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.SetSandboxStockRequest, _sandbox_pb2.SetSandboxStockResponse]  # type: ignore[assignment]
+    """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
+    itself has stock of the product. A repeat with the same `request_id` gets the first answer.
+    Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
+    NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    SimulateRedemption: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.SimulateRedemptionRequest, _sandbox_pb2.SimulateRedemptionResponse]  # type: ignore[assignment]
+    """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
+    those of venues, which admit no test ticket. DecryptQr is the first look. A repeat with the
+    same `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, IDEMPOTENCY_MISMATCH; why a
+    scan is refused stands in the answer, see deeptravel.redemption.v1.RefusalReason.
+    """
+    SimulateReversal: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.SimulateReversalRequest, _sandbox_pb2.SimulateReversalResponse]  # type: ignore[assignment]
+    """Takes a simulated redemption back: the uses are free again. A repeat with the same `request_id`
+    gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
+    IDEMPOTENCY_MISMATCH.
+    """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
@@ -506,6 +555,11 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every
     answer. A call with a `request_id` may be repeated safely with the same id: it gets the first
     answer again; the same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with test
+    stock and test tickets, which no terminal of a venue admits. There a `request_id` that begins with
+    `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a `request_id`
+    like any other.
     """
 
     @_abc_1.abstractmethod
@@ -969,6 +1023,49 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_statement_pb2.DownloadStatementResponse], _abc.AsyncIterator[_statement_pb2.DownloadStatementResponse]]:
         """Downloads the partner's statement of a month as CSV, JSON or PDF. A SEALED one has the same
         content, and so the same hash, whenever it is asked for. Reasons: NOT_FOUND (as GetStatement).
+        """
+
+    @_abc_1.abstractmethod
+    def GetSandbox(
+        self,
+        request: _sandbox_pb2.GetSandboxRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sandbox_pb2.GetSandboxResponse, _abc.Awaitable[_sandbox_pb2.GetSandboxResponse]]:
+        """Reads the sandbox that a key of test mode calls as. Reasons: TEST_MODE_ONLY."""
+
+    @_abc_1.abstractmethod
+    def SetSandboxStock(
+        self,
+        request: _sandbox_pb2.SetSandboxStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sandbox_pb2.SetSandboxStockResponse, _abc.Awaitable[_sandbox_pb2.SetSandboxStockResponse]]:
+        """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
+        itself has stock of the product. A repeat with the same `request_id` gets the first answer.
+        Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulateRedemption(
+        self,
+        request: _sandbox_pb2.SimulateRedemptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sandbox_pb2.SimulateRedemptionResponse, _abc.Awaitable[_sandbox_pb2.SimulateRedemptionResponse]]:
+        """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
+        those of venues, which admit no test ticket. DecryptQr is the first look. A repeat with the
+        same `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, IDEMPOTENCY_MISMATCH; why a
+        scan is refused stands in the answer, see deeptravel.redemption.v1.RefusalReason.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulateReversal(
+        self,
+        request: _sandbox_pb2.SimulateReversalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sandbox_pb2.SimulateReversalResponse, _abc.Awaitable[_sandbox_pb2.SimulateReversalResponse]]:
+        """Takes a simulated redemption back: the uses are free again. A repeat with the same `request_id`
+        gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
+        IDEMPOTENCY_MISMATCH.
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

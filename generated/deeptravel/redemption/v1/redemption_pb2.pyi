@@ -108,6 +108,8 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     """The departure was cancelled by its operator; the ticket is refunded or may be changed free of
     charge.
     """
+    REFUSAL_REASON_TEST_TICKET: _RefusalReason.ValueType  # 19
+    """A test ticket of a partner's sandbox: no terminal of a venue admits it, whatever else it is."""
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a scan was refused: a closed list."""
@@ -156,6 +158,8 @@ REFUSAL_REASON_DEPARTURE_CANCELLED: RefusalReason.ValueType  # 18
 """The departure was cancelled by its operator; the ticket is refunded or may be changed free of
 charge.
 """
+REFUSAL_REASON_TEST_TICKET: RefusalReason.ValueType  # 19
+"""A test ticket of a partner's sandbox: no terminal of a venue admits it, whatever else it is."""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
 class _SummaryGrouping:

@@ -100,6 +100,16 @@ from deeptravel._generated.ota.v1.reservation_pb2 import (
     ReserveInventoryRequest,
     ReserveInventoryResponse,
 )
+from deeptravel._generated.ota.v1.sandbox_pb2 import (
+    GetSandboxRequest,
+    GetSandboxResponse,
+    SetSandboxStockRequest,
+    SetSandboxStockResponse,
+    SimulateRedemptionRequest,
+    SimulateRedemptionResponse,
+    SimulateReversalRequest,
+    SimulateReversalResponse,
+)
 from deeptravel._generated.ota.v1.unsold_ticket_pb2 import (
     CancelTicketsRequest,
     CancelTicketsResponse,
@@ -232,6 +242,8 @@ __all__ = [
     "GetInventoryResponse",
     "GetReservationRequest",
     "GetReservationResponse",
+    "GetSandboxRequest",
+    "GetSandboxResponse",
     "GetStatementRequest",
     "GetStatementResponse",
     "GetWebhookEndpointRequest",
@@ -316,6 +328,12 @@ __all__ = [
     "STATEMENT_STATE_UNSPECIFIED",
     "SendTestEventRequest",
     "SendTestEventResponse",
+    "SetSandboxStockRequest",
+    "SetSandboxStockResponse",
+    "SimulateRedemptionRequest",
+    "SimulateRedemptionResponse",
+    "SimulateReversalRequest",
+    "SimulateReversalResponse",
     "Statement",
     "StatementAccount",
     "StatementDistributor",

@@ -1,18 +1,5 @@
 """Messages and enums of `deeptravel.redemption.v1`."""
 
-from deeptravel._generated.redemption.v1.access_pb2 import (
-    CloseValidatorSessionRequest,
-    CloseValidatorSessionResponse,
-    LogoutRequest,
-    LogoutResponse,
-    OpenValidatorSessionRequest,
-    OpenValidatorSessionResponse,
-    OperatorLoginRequest,
-    OperatorLoginResponse,
-    RefreshTokenRequest,
-    RefreshTokenResponse,
-    SessionDeparture,
-)
 from deeptravel._generated.redemption.v1.redemption_pb2 import (
     DecryptQrRequest,
     DecryptQrResponse,
@@ -36,6 +23,7 @@ from deeptravel._generated.redemption.v1.redemption_pb2 import (
     REFUSAL_REASON_FUNCTION_NOT_INCLUDED,
     REFUSAL_REASON_NO_USES_LEFT,
     REFUSAL_REASON_QR_SUPERSEDED,
+    REFUSAL_REASON_TEST_TICKET,
     REFUSAL_REASON_TICKET_BLOCKED,
     REFUSAL_REASON_TICKET_CHANGED,
     REFUSAL_REASON_TICKET_EXPIRED,
@@ -76,6 +64,19 @@ from deeptravel._generated.redemption.v1.redemption_pb2 import (
     TicketDetails,
     TicketInfo,
 )
+from deeptravel._generated.redemption.v1.access_pb2 import (
+    CloseValidatorSessionRequest,
+    CloseValidatorSessionResponse,
+    LogoutRequest,
+    LogoutResponse,
+    OpenValidatorSessionRequest,
+    OpenValidatorSessionResponse,
+    OperatorLoginRequest,
+    OperatorLoginResponse,
+    RefreshTokenRequest,
+    RefreshTokenResponse,
+    SessionDeparture,
+)
 
 __all__ = [
     "CloseValidatorSessionRequest",
@@ -108,6 +109,7 @@ __all__ = [
     "REFUSAL_REASON_FUNCTION_NOT_INCLUDED",
     "REFUSAL_REASON_NO_USES_LEFT",
     "REFUSAL_REASON_QR_SUPERSEDED",
+    "REFUSAL_REASON_TEST_TICKET",
     "REFUSAL_REASON_TICKET_BLOCKED",
     "REFUSAL_REASON_TICKET_CHANGED",
     "REFUSAL_REASON_TICKET_EXPIRED",

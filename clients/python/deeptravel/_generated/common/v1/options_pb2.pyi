@@ -174,6 +174,11 @@ class Access(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLES_FIELD_NUMBER: _builtins.int
+    TEST_MODE_ONLY_FIELD_NUMBER: _builtins.int
+    test_mode_only: _builtins.bool
+    """Whether, of partners, only sandboxes may call, by their keys of test mode; a live key gets
+    TEST_MODE_ONLY.
+    """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """The roles that may call; all others get PERMISSION_DENIED, callers without credentials
@@ -184,10 +189,11 @@ class Access(_message.Message):
         self,
         *,
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
+        test_mode_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles", "test_mode_only", b"test_mode_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
