@@ -525,20 +525,22 @@ class AdminService:
         state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
         page_size: int = 0,
         page_token: str = "",
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListPartnersResponse:
         """Lists partners by page. Reasons: PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, page_token=page_token, mode=mode), timeout)
 
     def iter_partners(
         self,
         *,
         state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
         page_size: int = 0,
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.Partner]:
         """All `partners` of list_partners, page after page."""
-        return self._calls.pages(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, mode=mode), timeout)
 
     def update_partner(
         self,
@@ -572,12 +574,13 @@ class AdminService:
         *,
         partner_code: str,
         request_id: str = "",
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.CreatePartnerKeyResponse:
         """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND,
         REVOKED, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id), timeout)
+        return self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id, mode=mode), timeout)
 
     def list_partner_keys(
         self,
@@ -585,20 +588,22 @@ class AdminService:
         partner_code: str,
         page_size: int = 0,
         page_token: str = "",
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListPartnerKeysResponse:
         """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, page_token=page_token, mode=mode), timeout)
 
     def iter_partner_keys(
         self,
         *,
         partner_code: str,
         page_size: int = 0,
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.PartnerKey]:
         """All `keys` of list_partner_keys, page after page."""
-        return self._calls.pages(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, mode=mode), timeout)
 
     def revoke_partner_key(
         self,
@@ -1745,20 +1750,22 @@ class AsyncAdminService:
         state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
         page_size: int = 0,
         page_token: str = "",
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListPartnersResponse:
         """Lists partners by page. Reasons: PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, page_token=page_token, mode=mode), timeout)
 
     def iter_partners(
         self,
         *,
         state: admin.ResourceState.ValueType = admin.RESOURCE_STATE_UNSPECIFIED,
         page_size: int = 0,
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.Partner]:
         """All `partners` of list_partners, page after page."""
-        return self._calls.pages(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_PARTNERS, admin.ListPartnersRequest(state=state, page_size=page_size, mode=mode), timeout)
 
     async def update_partner(
         self,
@@ -1792,12 +1799,13 @@ class AsyncAdminService:
         *,
         partner_code: str,
         request_id: str = "",
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.CreatePartnerKeyResponse:
         """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND,
         REVOKED, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id), timeout)
+        return await self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id, mode=mode), timeout)
 
     async def list_partner_keys(
         self,
@@ -1805,20 +1813,22 @@ class AsyncAdminService:
         partner_code: str,
         page_size: int = 0,
         page_token: str = "",
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListPartnerKeysResponse:
         """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, page_token=page_token, mode=mode), timeout)
 
     def iter_partner_keys(
         self,
         *,
         partner_code: str,
         page_size: int = 0,
+        mode: admin.PartnerMode.ValueType = admin.PARTNER_MODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.PartnerKey]:
         """All `keys` of list_partner_keys, page after page."""
-        return self._calls.pages(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_PARTNER_KEYS, admin.ListPartnerKeysRequest(partner_code=partner_code, page_size=page_size, mode=mode), timeout)
 
     async def revoke_partner_key(
         self,

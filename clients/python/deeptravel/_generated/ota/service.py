@@ -262,6 +262,30 @@ _DOWNLOAD_STATEMENT = Method(
     ota.DownloadStatementResponse,
     safe=True,
 )
+_GET_SANDBOX = Method(
+    "/deeptravel.ota.v1.OtaService/GetSandbox",
+    ota.GetSandboxRequest,
+    ota.GetSandboxResponse,
+    safe=True,
+)
+_SET_SANDBOX_STOCK = Method(
+    "/deeptravel.ota.v1.OtaService/SetSandboxStock",
+    ota.SetSandboxStockRequest,
+    ota.SetSandboxStockResponse,
+    safe=False,
+)
+_SIMULATE_REDEMPTION = Method(
+    "/deeptravel.ota.v1.OtaService/SimulateRedemption",
+    ota.SimulateRedemptionRequest,
+    ota.SimulateRedemptionResponse,
+    safe=False,
+)
+_SIMULATE_REVERSAL = Method(
+    "/deeptravel.ota.v1.OtaService/SimulateReversal",
+    ota.SimulateReversalRequest,
+    ota.SimulateReversalResponse,
+    safe=False,
+)
 
 
 class OtaService:
@@ -273,6 +297,11 @@ class OtaService:
     limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every answer. A call
     with a `request_id` may be repeated safely with the same id: it gets the first answer again; the
     same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with
+    test stock and test tickets, which no terminal of a venue admits. There a `request_id` that
+    begins with `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a
+    `request_id` like any other.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -998,6 +1027,62 @@ class OtaService:
         """
         return self._calls.stream(_DOWNLOAD_STATEMENT, ota.DownloadStatementRequest(month=month, format=format), timeout)
 
+    def get_sandbox(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ota.GetSandboxResponse:
+        """Reads the sandbox that a key of test mode calls as. Reasons: TEST_MODE_ONLY."""
+        return self._calls.unary(_GET_SANDBOX, ota.GetSandboxRequest(), timeout)
+
+    def set_sandbox_stock(
+        self,
+        *,
+        product_id: int,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        total: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SetSandboxStockResponse:
+        """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
+        itself has stock of the product. A repeat with the same `request_id` gets the first answer.
+        Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id), timeout)
+
+    def simulate_redemption(
+        self,
+        *,
+        function_code: str,
+        qr_token: str = "",
+        ticket_code: str = "",
+        quantity: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SimulateRedemptionResponse:
+        """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
+        those of venues, which admit no test ticket. DecryptQr is the first look. A repeat with the
+        same `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, IDEMPOTENCY_MISMATCH; why
+        a scan is refused stands in the answer, see deeptravel.redemption.v1.RefusalReason.
+        """
+        return self._calls.unary(_SIMULATE_REDEMPTION, ota.SimulateRedemptionRequest(function_code=function_code, qr_token=qr_token, ticket_code=ticket_code, quantity=quantity, request_id=request_id), timeout)
+
+    def simulate_reversal(
+        self,
+        *,
+        redemption_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SimulateReversalResponse:
+        """Takes a simulated redemption back: the uses are free again. A repeat with the same
+        `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SIMULATE_REVERSAL, ota.SimulateReversalRequest(redemption_id=redemption_id, request_id=request_id), timeout)
+
 
 class AsyncOtaService:
     """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
@@ -1008,6 +1093,11 @@ class AsyncOtaService:
     limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` (seconds) come with every answer. A call
     with a `request_id` may be repeated safely with the same id: it gets the first answer again; the
     same id with other content gets IDEMPOTENCY_MISMATCH.
+
+    A key of test mode (`dtk_test_…`) calls as the partner's sandbox: a partner of its own, with
+    test stock and test tickets, which no terminal of a venue admits. There a `request_id` that
+    begins with `sandbox-` has what follows happen, e.g. `sandbox-SOLD_OUT-1`; of a live key it is a
+    `request_id` like any other.
     """
 
     def __init__(self, calls: AsyncCalls) -> None:
@@ -1732,3 +1822,59 @@ class AsyncOtaService:
         GetStatement).
         """
         return self._calls.stream(_DOWNLOAD_STATEMENT, ota.DownloadStatementRequest(month=month, format=format), timeout)
+
+    async def get_sandbox(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ota.GetSandboxResponse:
+        """Reads the sandbox that a key of test mode calls as. Reasons: TEST_MODE_ONLY."""
+        return await self._calls.unary(_GET_SANDBOX, ota.GetSandboxRequest(), timeout)
+
+    async def set_sandbox_stock(
+        self,
+        *,
+        product_id: int,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        total: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SetSandboxStockResponse:
+        """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
+        itself has stock of the product. A repeat with the same `request_id` gets the first answer.
+        Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id), timeout)
+
+    async def simulate_redemption(
+        self,
+        *,
+        function_code: str,
+        qr_token: str = "",
+        ticket_code: str = "",
+        quantity: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SimulateRedemptionResponse:
+        """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
+        those of venues, which admit no test ticket. DecryptQr is the first look. A repeat with the
+        same `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, IDEMPOTENCY_MISMATCH; why
+        a scan is refused stands in the answer, see deeptravel.redemption.v1.RefusalReason.
+        """
+        return await self._calls.unary(_SIMULATE_REDEMPTION, ota.SimulateRedemptionRequest(function_code=function_code, qr_token=qr_token, ticket_code=ticket_code, quantity=quantity, request_id=request_id), timeout)
+
+    async def simulate_reversal(
+        self,
+        *,
+        redemption_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ota.SimulateReversalResponse:
+        """Takes a simulated redemption back: the uses are free again. A repeat with the same
+        `request_id` gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SIMULATE_REVERSAL, ota.SimulateReversalRequest(redemption_id=redemption_id, request_id=request_id), timeout)
