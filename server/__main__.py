@@ -97,6 +97,7 @@ def serve(
         Certificates.of(settings)
         credentials = asyncio.run(_fill(settings, found))
         settings = development.with_merchant(settings, wechat)
+        settings = development.with_webhooks_to_this_machine(settings, found)
         places = development.with_simulator(found, wechat)
         development.warn_if_nobody_can_pay(settings)
 

@@ -169,7 +169,7 @@ def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:
     start_part(stack, "events", Sequencer(db, platform.loops))
     start_part(stack, "ledgers", Bookkeeper(db, settings.zone, platform.loops))
     payments = PaymentWebhooks(db, secrets, zone=settings.zone)
-    return Webhooks(secrets, payments, settings.webhook_allow_private)
+    return Webhooks(secrets, payments, bool(settings.webhook_allow_private))
 
 
 def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:

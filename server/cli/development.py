@@ -20,7 +20,7 @@ import structlog
 
 from server.operations import data_folder
 from server.operations.places import Places
-from server.platform.config import Settings, load_settings, wechat_settings
+from server.platform.config import Settings, is_loopback, load_settings, wechat_settings
 from server.platform.errors import StartError
 
 if TYPE_CHECKING:
@@ -115,6 +115,19 @@ def with_merchant(settings: Settings, simulator: "WechatSimulator | None") -> Se
     checked = load_settings(**simulator.merchant())
     fresh = {name: getattr(checked, name) for name in wechat_settings(settings)}
     return settings.model_copy(update=fresh)
+
+
+def with_webhooks_to_this_machine(settings: Settings, found: Places) -> Settings:
+    """The settings that let an integrator send webhooks to a program of his own: where nothing is
+    said about it, the database is embedded, and nobody else can call this server and make it call
+    its own network.
+    """
+    if settings.webhook_allow_private is not None:
+        return settings
+    is_alone = found.embedded and all(
+        is_loopback(host) for host in (settings.grpc_host, settings.http_host)
+    )
+    return settings.model_copy(update={"webhook_allow_private": is_alone})
 
 
 def with_simulator(found: Places, simulator: "WechatSimulator | None") -> Places:

@@ -137,6 +137,7 @@ def serve_with_workers(
         assert settings.secret_key is not None
         secret_key = base64.b64encode(settings.secret_key.get_secret_value()).decode()
         given = {**chosen, "secret_key": secret_key, **wechat_settings(settings)}
+        given["webhook_allow_private"] = settings.webhook_allow_private
         word = {"settings": given, "places": found.for_workers}
         supervisor = _Supervisor(json.dumps(word).encode() + b"\n", metrics, settings.drain_seconds)
         return asyncio.run(_keep_all(supervisor, workers, found, lambda: announce(chosen)))

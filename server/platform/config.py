@@ -253,8 +253,12 @@ class Settings(BaseSettings):
     webhook_endpoint_concurrency: int = Field(
         64, ge=1, le=512, description="attempts at once to one webhook endpoint, in each process"
     )
-    webhook_allow_private: bool = Field(
-        False, description="webhooks by http, and to addresses that are not public, to try them out"
+    webhook_allow_private: bool | None = Field(
+        None,
+        description=(
+            "webhooks by http, and to addresses that are not public, to try them out; if not set,"
+            " where the database is embedded and only this machine can call"
+        ),
     )
     wechat_app_id: str | None = Field(None, description="AppID of the mini program")
     wechat_app_secret: SecretStr | None = Field(None, description="AppSecret of the mini program")

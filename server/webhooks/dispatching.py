@@ -86,7 +86,7 @@ class Dispatcher:
         self._db = db
         self._secrets = secrets
         self._limit = settings.webhook_endpoint_concurrency
-        self._allow_private = settings.webhook_allow_private
+        self._allow_private = bool(settings.webhook_allow_private)
         self._tls: ssl.SSLContext | None = None
         self._lines: dict[UUID, _Line] = {}
         self._running: set[asyncio.Task[None]] = set()

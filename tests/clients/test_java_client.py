@@ -3,15 +3,21 @@ server as `make run` starts it. Left out, with the reason, where there is no Mav
 neither a local repository that has what it needs nor a network.
 """
 
+import asyncio
 import hashlib
+import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import grpc
 import pytest
 
+from tests.support import signed_webhooks
+from tests.support.partner_client import PartnerClient
+from tests.support.receiver import a_receiver
 from tests.support.server_process import ServerProcess
 
 PROJECT = Path(__file__).parents[2] / "clients" / "java"
@@ -20,7 +26,7 @@ BUILD_SECONDS = 500
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 """Maven's colours, which begin the first line of what it runs."""
 UNRESOLVED = re.compile(r"Could not (?:resolve|transfer)|Cannot access .* in offline mode")
-TESTS = 24
+TESTS = 26
 """The least; fewer means that they were not found."""
 
 
@@ -66,18 +72,53 @@ def need_java() -> None:
         pytest.skip(f"a JDK of 17 or later is needed, here is {said.stdout.strip()}")
 
 
+async def webhooks_of(served: ServerProcess, api_key: str) -> str:
+    """Webhooks of the server's, and one for libraries to sign, as WebhookLibrariesTest reads them.
+
+    A server as `make run` starts it sends them to this machine.
+    """
+    async with grpc.aio.insecure_channel(served.target) as channel, a_receiver() as receiver:
+        client = PartnerClient.at(channel, api_key)
+        sent = await signed_webhooks.sent_by(client, receiver)
+        secret = await signed_webhooks.payments_secret(client)
+    own = signed_webhooks.to_be_signed(secret, "PAY-JAVA")
+    return json.dumps({"webhooks": [each.as_json() for each in sent], "own": own.as_json()})
+
+
+def require_all_taken(served: ServerProcess, given: Path) -> None:
+    """The server takes what each library for Java signed."""
+    body = signed_webhooks.SignedWebhook.body_of(json.loads(given.read_text())["own"])
+    signed = json.loads(Path(f"{given}.signed").read_text())
+    assert signed.keys() == {"standardwebhooks", "svix"}
+    for values in signed.values():
+        headers = list(zip(signed_webhooks.HEADERS, values, strict=True))
+        assert asyncio.run(signed_webhooks.takes(served.url, headers, body))
+
+
 @pytest.mark.timeout(2 * BUILD_SECONDS)
-def test_it_is_built_tested_and_run(served: ServerProcess) -> None:
+def test_it_is_built_tested_and_run(served: ServerProcess, tmp_path: Path) -> None:
+    """Also libraries of webhooks, at Hong Kong. Seen red with the signature over the time in
+    milliseconds.
+    """
     need_java()
     keep_what_is_built()
     known = served.credentials
+    run_java("test-compile")  # takes longer than webhooks are fresh, the first time
+    webhooks = tmp_path / "webhooks.json"
+    webhooks.write_text(asyncio.run(webhooks_of(served, known["partner_api_key"])))
     printed = run_java(
-        "test", "exec:java", f"-Dexec.args={served.target} {known['partner_api_key']}"
+        "test",
+        "exec:java",
+        f"-Dexec.args={served.target} {known['partner_api_key']}",
+        f"-DargLine=-Dwebhooks={webhooks} -Duser.timezone=Asia/Hong_Kong",
     )
+    require_all_taken(served, webhooks)
     reports = (PROJECT / "target" / "surefire-reports").glob("*.xml")
     counted = [ET.parse(each).getroot().attrib for each in reports]  # Surefire's own
     assert sum(int(each["tests"]) for each in counted) >= TESTS
-    assert sum(int(each[name]) for each in counted for name in ("failures", "errors")) == 0
+    assert (
+        sum(int(each[name]) for each in counted for name in ("failures", "errors", "skipped")) == 0
+    )
 
     qr_texts = dict(re.findall(r"^QR (\S+) (\S+)$", printed, re.MULTILINE))
     assert len(qr_texts) == 5

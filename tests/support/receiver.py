@@ -52,9 +52,9 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hooks?partner=CP"
 
-    async def until(self, count: int) -> list[Received]:
-        """Waits until so many have come."""
-        async with asyncio.timeout(WAIT_SECONDS):
+    async def until(self, count: int, *, seconds: float = WAIT_SECONDS) -> list[Received]:
+        """Waits until so many have come. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
             while len(self.received) < count:
                 self.changed.clear()
                 await self.changed.wait()
