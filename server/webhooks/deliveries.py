@@ -1,9 +1,11 @@
 """What is to be delivered to which endpoint, and what became of it.
 
 A delivery is made with the event's number (sequencing.py). Every process takes what is due, a few
-of each endpoint, by moving the time it is due on; so what a process that died had taken is due
-again by itself, and is sent again under the same id. Of one subject, such as a ticket, only the
+of each endpoint, with a lease of some seconds; so what a process that died had taken is taken again
+when that is over, and is sent again under the same id. Of one subject, such as a ticket, only the
 first that is PENDING is taken: the next waits until it is delivered or dead.
+
+The lease is in no index: to take a delivery writes its row anew on the same page, and nothing else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.outbox import NewTask
-from server.platform.statements import Command, Statement, Transaction, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_all
 from server.webhooks import endpoints, events
 from server.webhooks.rules import ENDPOINT_TEST, TEST_DATA
 
@@ -30,8 +32,20 @@ REPLAYED = "webhook_deliveries"
 """What a transaction that asks for a delivery notifies."""
 
 
+class DueEndpoint(NamedTuple):
+    """An endpoint that something is due for, and how many deliveries it takes."""
+
+    partner_id: int
+    endpoint_id: UUID
+    room: int
+    url: str
+    encrypted_secret: bytes
+    encrypted_previous_secret: bytes | None
+    previous_secret_expire_time: datetime | None
+
+
 class DueDelivery(NamedTuple):
-    """A delivery that this process has taken until `due_time`, with all that it needs."""
+    """A delivery that this process has taken until `lease_time`."""
 
     partner_id: int
     endpoint_id: UUID
@@ -41,15 +55,13 @@ class DueDelivery(NamedTuple):
     sequence: int
     data: dict[str, Any]
     attempt: int
-    due_time: datetime
-    url: str
-    encrypted_secret: bytes
-    encrypted_previous_secret: bytes | None
-    previous_secret_expire_time: datetime | None
+    lease_time: datetime
 
 
 class AttemptOutcome(NamedTuple):
-    """What became of an attempt; `lease` is the delivery's `due_time`, which proves who made it."""
+    """What became of an attempt; `lease` is the delivery's `lease_time`, which proves who made
+    it.
+    """
 
     partner_id: int
     endpoint_id: UUID
@@ -86,67 +98,79 @@ class DeliveryAttempt(NamedTuple):
     answer: str
 
 
-# of the endpoints that are busy or failing, $2 and $3 say how many more they take; others take $4
-TAKE = Statement(
+# Of a queue that was empty a moment ago the planner believes that it still is, and would read it
+# whole as soon as by key. So its rows are asked for one endpoint at a time, by keys that begin with
+# it, in the order of the index that is meant; and `state || ''` keeps the partial indexes out.
+#
+# Of the endpoints that are busy or failing, $2 and $3 say how many more they take; others take $4.
+# An endpoint that another process takes from at this moment is left to that.
+_FIND_DUE = Statement(
     """
-WITH due AS MATERIALIZED (
-  SELECT t.*, p.url, p.encrypted_secret, p.encrypted_previous_secret,
-    p.previous_secret_expire_time
-  FROM webhook_endpoints p
-  LEFT JOIN unnest($2::uuid[], $3::int[]) AS r (endpoint_id, room)
-    ON r.endpoint_id = p.endpoint_id
-  CROSS JOIN LATERAL (
-    SELECT d.partner_id, d.endpoint_id, d.event_id FROM webhook_deliveries d
-    WHERE d.partner_id = p.partner_id AND d.endpoint_id = p.endpoint_id AND d.state = 'PENDING'
-      AND d.due_time <= $1::timestamptz AND NOT EXISTS (
-        SELECT FROM webhook_deliveries e
-        WHERE e.partner_id = d.partner_id AND e.endpoint_id = d.endpoint_id
-          AND e.state = 'PENDING' AND e.subject = d.subject AND e.sequence < d.sequence)
-    ORDER BY d.due_time LIMIT coalesce(r.room, $4::int) FOR UPDATE OF d SKIP LOCKED) t
-  WHERE p.state = 'ENABLED' LIMIT $6::int)
-UPDATE webhook_deliveries d SET due_time = $5::timestamptz, attempts = d.attempts + 1
-FROM due WHERE d.partner_id = due.partner_id AND d.endpoint_id = due.endpoint_id
-  AND d.event_id = due.event_id AND d.state = 'PENDING'
+SELECT p.partner_id, p.endpoint_id, coalesce(r.room, $4::int), p.url, p.encrypted_secret,
+  p.encrypted_previous_secret, p.previous_secret_expire_time
+FROM webhook_endpoints p
+LEFT JOIN unnest($2::uuid[], $3::int[]) AS r (endpoint_id, room) ON r.endpoint_id = p.endpoint_id
+WHERE p.state = 'ENABLED' AND coalesce(r.room, $4::int) > 0 AND (
+  SELECT true FROM webhook_deliveries d WHERE d.partner_id = p.partner_id
+    AND d.endpoint_id = p.endpoint_id AND d.state = 'PENDING' AND d.due_time <= $1::timestamptz
+  ORDER BY d.due_time LIMIT 1)
+FOR NO KEY UPDATE OF p SKIP LOCKED
+""",
+    DueEndpoint,
+)
+# what another has taken since this statement began is found taken
+_TAKE = Statement(
+    """
+UPDATE webhook_deliveries d SET lease_time = $4::timestamptz, attempts = d.attempts + 1
+WHERE d.partner_id = $1::int AND d.endpoint_id = $2::uuid AND d.event_id = ANY(ARRAY(
+    SELECT e.event_id FROM webhook_deliveries e
+    WHERE e.partner_id = $1::int AND e.endpoint_id = $2::uuid AND e.state = 'PENDING'
+      AND e.due_time <= $3::timestamptz
+      AND (e.lease_time IS NULL OR e.lease_time <= $3::timestamptz) AND e.sequence = (
+        SELECT f.sequence FROM webhook_deliveries f
+        WHERE f.partner_id = $1::int AND f.endpoint_id = $2::uuid AND f.state = 'PENDING'
+          AND f.subject = e.subject ORDER BY f.sequence LIMIT 1)
+    ORDER BY e.due_time LIMIT $5::int))
+  AND d.state || '' = 'PENDING' AND d.due_time <= $3::timestamptz
+  AND (d.lease_time IS NULL OR d.lease_time <= $3::timestamptz)
 RETURNING d.partner_id, d.endpoint_id, d.event_id, d.type, d.occurred_time, d.sequence,
-  coalesce(d.test_data, (SELECT e.data FROM partner_events e
-    WHERE e.partner_id = d.partner_id AND e.event_id = d.event_id), '{}'),
-  d.attempts, d.due_time, due.url, due.encrypted_secret, due.encrypted_previous_secret,
-  due.previous_secret_expire_time
+  coalesce(d.test_data, (SELECT v.data FROM partner_events v
+    WHERE v.partner_id = d.partner_id AND v.event_id = d.event_id), '{}'),
+  d.attempts, d.lease_time
 """,
     DueDelivery,
 )
-# what waits for one of its subject is not looked at before that is due again
+# What waits for one of its subject is not looked at before that is due again, and at once when it
+# is over.
 _SETTLE = Statement(
     """
-WITH v AS MATERIALIZED (
-  SELECT * FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[],
-    $6::timestamptz[])
-    AS v (partner_id, endpoint_id, event_id, lease, state, due_time)),
-settled AS (
-  UPDATE webhook_deliveries d SET state = v.state, due_time = v.due_time,
-    update_time = $7::timestamptz
-  FROM v WHERE d.partner_id = v.partner_id AND d.endpoint_id = v.endpoint_id
-    AND d.event_id = v.event_id AND d.state = 'PENDING' AND d.due_time = v.lease
-  RETURNING d.partner_id, d.endpoint_id, d.event_id, d.subject, d.sequence, d.state, d.due_time),
-postponed AS (
-  UPDATE webhook_deliveries d SET due_time = s.due_time
-  FROM settled s WHERE s.state = 'PENDING' AND d.partner_id = s.partner_id
-    AND d.endpoint_id = s.endpoint_id AND d.subject = s.subject AND d.state = 'PENDING'
-    AND d.sequence > s.sequence AND d.due_time < s.due_time)
+WITH settled AS (
+  UPDATE webhook_deliveries d
+  SET state = ($5::text[])[array_position($3::uuid[], d.event_id)],
+    due_time = ($6::timestamptz[])[array_position($3::uuid[], d.event_id)],
+    lease_time = NULL, update_time = $7::timestamptz
+  WHERE d.partner_id = $1::int AND d.endpoint_id = $2::uuid AND d.event_id = ANY($3::uuid[])
+    AND d.state || '' = 'PENDING'
+    AND d.lease_time = ($4::timestamptz[])[array_position($3::uuid[], d.event_id)]
+  RETURNING d.event_id, d.subject, d.sequence, d.state, d.due_time),
+followers AS MATERIALIZED (
+  SELECT f.event_id, CASE WHEN s.state = 'PENDING' THEN s.due_time ELSE $7::timestamptz END
+    AS due_time
+  FROM settled s CROSS JOIN LATERAL (
+    SELECT e.event_id, e.due_time, e.attempts FROM webhook_deliveries e
+    WHERE e.partner_id = $1::int AND e.endpoint_id = $2::uuid AND e.state = 'PENDING'
+      AND e.subject = s.subject AND e.sequence > s.sequence ORDER BY e.sequence) f
+  WHERE CASE WHEN s.state = 'PENDING' THEN f.due_time < s.due_time
+    ELSE f.attempts = 0 AND f.due_time > $7::timestamptz END),
+moved AS (
+  UPDATE webhook_deliveries d SET due_time = (
+    SELECT f.due_time FROM followers f WHERE f.event_id = d.event_id)
+  WHERE d.partner_id = $1::int AND d.endpoint_id = $2::uuid
+    AND d.event_id = ANY(ARRAY(SELECT event_id FROM followers)) AND d.state || '' = 'PENDING')
 SELECT event_id FROM settled WHERE state = 'DEAD'
 """,
     UUID,
 )
-# at once again, what waited for one that is over
-_WAKE_FOLLOWERS = Statement("""
-UPDATE webhook_deliveries d SET due_time = $4::timestamptz
-FROM unnest($1::int[], $2::uuid[], $3::uuid[]) AS v (partner_id, endpoint_id, event_id)
-JOIN webhook_deliveries o ON o.partner_id = v.partner_id AND o.endpoint_id = v.endpoint_id
-  AND o.event_id = v.event_id
-WHERE o.state <> 'PENDING' AND d.partner_id = o.partner_id AND d.endpoint_id = o.endpoint_id
-  AND d.subject = o.subject AND d.state = 'PENDING' AND d.attempts = 0
-  AND d.due_time > $4::timestamptz
-""")
 _NOTE = Statement("""
 INSERT INTO webhook_attempts (partner_id, endpoint_id, event_id, attempt_time, http_status,
   duration_ms, error, answer)
@@ -174,8 +198,8 @@ _PAGE = Statement(
     """
 SELECT event_id, type, sequence, state, due_time, create_time FROM webhook_deliveries
 WHERE partner_id = $1::int AND endpoint_id = $2::uuid AND ($3 = '' OR state = $3)
-  AND ($4::timestamptz IS NULL OR (create_time, event_id) < ($4::timestamptz, $5::uuid))
-ORDER BY create_time DESC, event_id DESC LIMIT $6::int
+  AND ($4::uuid IS NULL OR event_id < $4::uuid)
+ORDER BY event_id DESC LIMIT $5::int
 """,
     Delivery,
 )
@@ -190,8 +214,8 @@ SELECT a.* FROM unnest($3::uuid[]) AS v (event_id) CROSS JOIN LATERAL (
 )
 _REPLAY = Statement(
     """
-UPDATE webhook_deliveries SET state = 'PENDING', due_time = $4::timestamptz, attempts = 0,
-  update_time = $4::timestamptz
+UPDATE webhook_deliveries SET state = 'PENDING', due_time = $4::timestamptz, lease_time = NULL,
+  attempts = 0, update_time = $4::timestamptz
 WHERE partner_id = $1::int AND endpoint_id = $2::uuid AND event_id = $3::uuid
 RETURNING event_id
 """,
@@ -210,7 +234,8 @@ FROM webhook_endpoints p JOIN partner_events e ON e.partner_id = p.partner_id
 WHERE p.partner_id = $1::int AND p.endpoint_id = $2::uuid
 ORDER BY e.sequence
 ON CONFLICT (partner_id, endpoint_id, event_id) DO UPDATE SET state = 'PENDING',
-  due_time = excluded.due_time, attempts = 0, update_time = excluded.update_time
+  due_time = excluded.due_time, lease_time = NULL, attempts = 0,
+  update_time = excluded.update_time
 WHERE d.state = 'DEAD' OR $6::boolean AND d.state = 'DELIVERED'
 RETURNING d.event_id
 """,
@@ -251,23 +276,44 @@ async def settle(tx: Transaction, outcomes: Sequence[AttemptOutcome], *, now: da
     are noted alone. What is given up becomes a dead letter; 410 disables its endpoint.
     """
     notes = [(*outcome[:3], *outcome[6:]) for outcome in outcomes]
-    over = [outcome[:3] for outcome in outcomes if outcome.state != "PENDING"]
     gone = {outcome[:2] for outcome in outcomes if outcome.http_status == 410}
-    rows = [outcome[:6] for outcome in sorted(outcomes, key=lambda each: each[:3])]
-    settling = _SETTLE(*zip(*rows, strict=True), now)
-    dead, *_ = await run_together(
-        tx,
-        settling,
-        _NOTE.of_rows(notes),
-        _DISABLE(*zip(*sorted(gone), strict=True), now) if gone else None,
-        _WAKE_FOLLOWERS(*zip(*over, strict=True), now) if over else None,
-    )
+    rows: dict[tuple[int, UUID], list[AttemptOutcome]] = {}
+    for outcome in sorted(outcomes, key=lambda each: each[:3]):
+        rows.setdefault((outcome.partner_id, outcome.endpoint_id), []).append(outcome)
+    settling = [
+        _SETTLE(*endpoint, *zip(*(each[2:6] for each in ended), strict=True), now)
+        for endpoint, ended in rows.items()
+    ]
+    disabling = _DISABLE(*zip(*sorted(gone), strict=True), now) if gone else None
+    *settled, _, _ = await run_all(tx, [*settling, _NOTE.of_rows(notes), disabling])
+    dead = {event_id for found in settled for event_id in found}
     if dead:
-        errors = {outcome.event_id: outcome for outcome in outcomes if outcome.event_id in dead}
         letters = [
-            (NewTask(KIND, letter_key(*each[:3]), {}, now), each.error) for each in errors.values()
+            (NewTask(KIND, letter_key(*each[:3]), {}, now), each.error)
+            for each in {each[:3]: each for each in outcomes if each.state == "DEAD"}.values()
+            if each.event_id in dead
         ]
         await run(tx, outbox.bury(letters, now=now))
+
+
+def find_due(rooms: Mapping[UUID, int], *, room: int, now: datetime) -> Command[DueEndpoint]:
+    """Endpoints that something is due for, locked for the transaction that takes it; each takes as
+    many deliveries as `rooms` says, or `room`.
+    """
+    return _FIND_DUE(now, list(rooms), list(rooms.values()), room)
+
+
+def take(
+    found: Sequence[DueEndpoint], *, limit: int, lease: timedelta, now: datetime
+) -> list[Command[DueDelivery] | None]:
+    """Takes what is due for these endpoints, `limit` deliveries in all; a command for each."""
+    taking: list[Command[DueDelivery] | None] = []
+    for endpoint in found:
+        many = min(endpoint.room, limit)
+        limit -= many
+        key = endpoint.partner_id, endpoint.endpoint_id
+        taking.append(_TAKE(*key, now, now + lease, many) if many else None)
+    return taking
 
 
 async def add_test(
@@ -286,16 +332,17 @@ async def page(
     endpoint_id: UUID,
     *,
     state: str,
-    before: tuple[datetime, UUID] | None,
+    before: UUID | None,
     limit: int,
     now: datetime,
 ) -> list[tuple[Delivery, list[DeliveryAttempt]]]:
-    """Up to `limit` deliveries of an endpoint, latest first, each with its latest attempts.
+    """Up to `limit` deliveries of an endpoint, those of the latest events first, each with its
+    latest attempts.
 
     Raises NOT_FOUND.
     """
     await endpoints.find(tx, partner_id, endpoint_id, now=now)
-    found = await run(tx, _PAGE(partner_id, endpoint_id, state, *(before or (None, None)), limit))
+    found = await run(tx, _PAGE(partner_id, endpoint_id, state, before, limit))
     ids = [delivery.event_id for delivery in found]
     attempts: dict[UUID, list[DeliveryAttempt]] = {event_id: [] for event_id in ids}
     for attempt in await run(tx, _ATTEMPTS(partner_id, endpoint_id, ids, SHOWN_ATTEMPTS)):

@@ -10,12 +10,15 @@ import asyncio
 import random
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
+from cryptography.exceptions import InvalidTag
 
 from server.platform import clock
 from server.platform.config import Settings
@@ -23,9 +26,9 @@ from server.platform.database import Database
 from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import WEBHOOK_ATTEMPTS
-from server.platform.statements import commit_with
+from server.platform.statements import commit_with, run
 from server.webhooks import deliveries, events
-from server.webhooks.deliveries import AttemptOutcome, DueDelivery
+from server.webhooks.deliveries import AttemptOutcome, DueDelivery, DueEndpoint
 from server.webhooks.rules import ATTEMPT_SECONDS, retry_seconds
 from server.webhooks.sequencing import SEQUENCED
 from server.webhooks.webhook_secrets import StoredSecrets, WebhookSecrets
@@ -136,24 +139,43 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - they are made again
             log.warning("webhooks.not_written", error=fault_text(error))
         for line in self._lines.values():
-            await line.sender.close()
+            line.sender.close()
 
     async def _look(self) -> None:
-        await self._close_idle()
+        self._close_idle()
         now = time.monotonic()
         total = AT_ONCE - len(self._running)
         if total <= 0:
             return
         rooms = {number: line.room(self._limit, now) for number, line in self._lines.items()}
         at = clock.now()
-        lease = at + timedelta(seconds=LEASE_SECONDS)
-        take = deliveries.TAKE(at, list(rooms), list(rooms.values()), self._limit, lease, total)
         async with self._db.pipeline() as pipeline, pipeline.transaction():
-            (taken,) = await commit_with(pipeline, [take])
-        for due in sorted(taken, key=lambda each: each.sequence):
-            line = self._line(due.endpoint_id)
+            found = await run(pipeline, deliveries.find_due(rooms, room=self._limit, now=at))
+            take = deliveries.take(
+                found, limit=total, lease=timedelta(seconds=LEASE_SECONDS), now=at
+            )
+            taken = await commit_with(pipeline, take)
+        for endpoint, dues in zip(found, taken, strict=True):
+            self._send(endpoint, sorted(dues, key=attrgetter("sequence")), at)
+
+    def _send(self, endpoint: DueEndpoint, dues: Sequence[DueDelivery], at: datetime) -> None:
+        if not dues:
+            return
+        stored = StoredSecrets(
+            endpoint.encrypted_secret,
+            endpoint.encrypted_previous_secret,
+            endpoint.previous_secret_expire_time,
+        )
+        try:
+            secrets = self._secrets.live(stored, str(endpoint.endpoint_id), at)
+        except InvalidTag:  # sealed under another key of this server; others' are sent all the same
+            log.error("webhook.secret_unreadable", endpoint_id=str(endpoint.endpoint_id))
+            return
+        line = self._line(endpoint.endpoint_id)
+        for due in dues:
             line.busy += 1
-            task = asyncio.create_task(self._attempt(due, line), name="webhook")
+            attempt = self._attempt(due, line, endpoint.url, secrets)
+            task = asyncio.create_task(attempt, name="webhook")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
@@ -163,22 +185,18 @@ class Dispatcher:
             from server.webhooks.sending import Sender
 
             self._tls = self._tls or ssl.create_default_context()
-            sender = Sender(self._tls, limit=self._limit, allow_private=self._allow_private)
+            sender = Sender(self._tls, allow_private=self._allow_private)
             line = self._lines[endpoint_id] = _Line(sender)
         return line
 
-    async def _attempt(self, due: DueDelivery, line: _Line) -> None:
+    async def _attempt(
+        self, due: DueDelivery, line: _Line, url: str, secrets: Sequence[bytes]
+    ) -> None:
         try:
             at = clock.now()
-            stored = StoredSecrets(
-                due.encrypted_secret,
-                due.encrypted_previous_secret,
-                due.previous_secret_expire_time,
-            )
-            secrets = self._secrets.live(stored, str(due.endpoint_id), at)
             body = deliveries.content(due.type, due.occurred_time, _data(due))
             answer = await line.sender.send(
-                due.url, secrets, events.public_id(due.event_id), int(at.timestamp()), body
+                url, secrets, events.public_id(due.event_id), int(at.timestamp()), body
             )
             line.hear(answer, time.monotonic())
             self._outcomes.append(_outcome(due, answer, at))
@@ -201,12 +219,12 @@ class Dispatcher:
             raise
         self._loop.wake()
 
-    async def _close_idle(self) -> None:
+    def _close_idle(self) -> None:
         long_ago = time.monotonic() - IDLE_SENDER_SECONDS
         for number, line in list(self._lines.items()):
             if not line.busy and not line.failures and line.sender.used_at < long_ago:
                 del self._lines[number]
-                await line.sender.close()
+                line.sender.close()
 
 
 def _data(due: DueDelivery) -> dict[str, object]:
@@ -220,7 +238,7 @@ def _outcome(due: DueDelivery, answer: "EndpointAnswer", at: datetime) -> Attemp
         state = "DEAD" if wait is None else "PENDING"
         next_time = at + timedelta(seconds=wait or 0)
     return AttemptOutcome(
-        *(due.partner_id, due.endpoint_id, due.event_id, due.due_time, state, next_time, at),
+        *(due.partner_id, due.endpoint_id, due.event_id, due.lease_time, state, next_time, at),
         *(answer.http_status, answer.duration_ms, answer.error, answer.text),
     )
 

@@ -109,15 +109,19 @@ webhook_deliveries = Table(
     Column("occurred_time", DateTime(timezone=True), nullable=False),
     Column("test_data", JSONB),
     Column("state", Text, nullable=False),
-    # Of a PENDING one. Who takes it to send it moves it on by as long as that may take, which is
-    # also the proof of having taken it: of a process that died it is due again then.
+    # of a PENDING one
     Column("due_time", DateTime(timezone=True), nullable=False),
+    # Until when it is its who has taken it to send it, for as long as that may take; also the proof
+    # of having taken it. What a process that died had taken is taken again then. In no index.
+    Column("lease_time", DateTime(timezone=True)),
     # since it was last asked for
     Column("attempts", Integer, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("state IN ('PENDING', 'DELIVERED', 'DEAD')", name="state"),
     CheckConstraint("attempts >= 0", name="attempts"),
+    # room on each page for the rows that are taken
+    postgresql_with={"fillfactor": 60},
 )
 _d = webhook_deliveries.c
 Index(
@@ -134,13 +138,6 @@ Index(
     _d.subject,
     _d.sequence,
     postgresql_where=_d.state == "PENDING",
-)
-Index(
-    "ix_webhook_deliveries_log",
-    _d.partner_id,
-    _d.endpoint_id,
-    _d.create_time,
-    _d.event_id,
 )
 
 webhook_attempts = Table(

@@ -37,7 +37,7 @@ async def test_what_was_under_way_at_a_kill_is_delivered_by_the_next_server(
         receiver.answer = lambda _: 200
         first = {got.id for got in receiver.received}
         # as if the time of those that took them were over
-        await market.sql("UPDATE webhook_deliveries SET due_time = now()")
+        await market.sql("UPDATE webhook_deliveries SET lease_time = now()")
         with gate_process(database_url, redis_url, tmp_path, settings=SETTINGS):
             await receiver.until(4)
             assert {got.id for got in receiver.received[2:]} == first

@@ -16,7 +16,7 @@ SECRET = [b"s" * 32]
 
 
 def sender(*, allow_private: bool) -> Sender:
-    return Sender(ssl.create_default_context(), limit=2, allow_private=allow_private)
+    return Sender(ssl.create_default_context(), allow_private=allow_private)
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -42,7 +42,7 @@ async def test_a_name_that_means_a_private_address_by_now_is_not_called(
             answer = await one.send(url, SECRET, "evt_1", 1, b"{}")
             assert answer.http_status == 0
             assert "not public" in answer.error
-            await one.close()
+            one.close()
         assert receiver.received == []
 
 
@@ -69,7 +69,7 @@ async def test_the_connection_is_made_to_the_address_itself(
             assert (await one.send(url, SECRET, "evt_1", 1, b"{}")).is_delivered
         assert asked == 1
         assert receiver.received[0].headers["host"] == f"hooks.example.com:{receiver.port}"
-        await one.close()
+        one.close()
 
 
 async def test_an_endpoint_with_a_private_address_is_refused_with_the_fields_name(

@@ -21,7 +21,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.bench import large_batches, paying, redemption, reserving, searching, travelling
+from tools.bench import (
+    large_batches,
+    listing,
+    paying,
+    redemption,
+    reserving,
+    searching,
+    travelling,
+    webhooks,
+)
 from tools.bench.figures import Figures, Ratio
 from tools.bench.metering import Noise, postmaster
 from tools.dev.embedded.services import EmbeddedServices
@@ -38,6 +47,8 @@ PARTS = {
     "paying": paying.measure,
     "large batches": large_batches.measure,
     "reserving": reserving.measure,
+    "webhooks": webhooks.measure,
+    "listing": listing.measure,
 }
 UNASKED = ("large batches", "reserving")
 """Parts that are measured only where they are asked for."""
@@ -48,6 +59,8 @@ TARGETS = (
     | paying.TARGETS
     | large_batches.TARGETS
     | reserving.TARGETS
+    | webhooks.TARGETS
+    | listing.TARGETS
 )
 SIGNS = {">=": "≥", "<=": "≤"}
 

@@ -1,6 +1,6 @@
 """What one partner's large batches cost others: their calls alone and beside six of 50,000.
 
-Partner HK and a gate make small calls at a steady pace. Alone and beside are measured one after the
+Partner HK, a gate and travellers (DIRECT) make small calls at a steady pace. Alone and beside are measured one after the
 other in each round, for as long as each other, so that what else the machine does meets both;
 `beside / alone` is the ratio of two such p95. How long the event loop was held says a health check,
 which needs no database; the driver's own loop, measured likewise, says how much of that is the
@@ -15,6 +15,7 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,20 @@ import uvloop
 from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, allotment_pb2, partner_pb2
 from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
+from deeptravel.ticketing.v1 import order_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from server.audit.rules import DIRECT_CHANNEL
 from server.operations.schema import migrate
 from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
+from tests.support.traveller import TravellerClient, party
+from tools.bench import searching
 from tools.bench.figures import Figures, percentile
 from tools.bench.redemption import FARE_MINOR, PRODUCT, admitted
+from tools.dev.demo_catalog import ZONE
 from tools.dev.embedded.services import EmbeddedServices
 
 DATABASE = "bench_large_batches"
@@ -53,6 +59,8 @@ TARGETS = {
     "beside / alone, p95, ActivateTickets of 10": ("<=", 2),
     "beside / alone, p95, ListTickets of 50": ("<=", 2),
     "beside / alone, p95, Redeem": ("<=", 2),
+    "beside / alone, p95, CreateOrder of a traveller": ("<=", 2),
+    "beside / alone, p95, SearchOffers": ("<=", 2),
     "pages of 200, p95": ("<=", 30),
 }
 """What the figures are to reach, at most."""
@@ -69,12 +77,16 @@ def request_id() -> str:
 
 
 class Callers:
-    """Partner CP, which makes large batches; partner HK and a gate, which make small calls."""
+    """Partner CP, which makes large batches; partner HK, a gate and travellers, who make small
+    calls.
+    """
 
     def __init__(self, channel: grpc.aio.Channel, large: Metadata, small: Metadata) -> None:
         self._ota: Any = ota_service_pb2_grpc.OtaServiceStub(channel)
         self._gate: Any = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
+        self._channel = channel
+        self._searches = itertools.cycle(searching.searches(500))
         self._large, self._small = large, small
         self._terminal = ""
         self._login: Metadata = ()
@@ -159,6 +171,22 @@ class Callers:
         )
         admitted(await self._gate.Redeem(request, metadata=self._login))
 
+    async def order(self) -> None:
+        """A traveller who has not ordered before, and the stock of our own channel."""
+        day = datetime.now(ZONE).date() + timedelta(days=3)
+        client = TravellerClient.of(self._channel, next(_numbers))
+        request = order_pb2.CreateOrderRequest(
+            request_id=request_id(),
+            items=[order_pb2.OrderItem(offer_id=f"PK-{PRODUCT}-{day:%Y%m%d}")],
+            passengers=party(1),
+        )
+        await client.call("CreateOrder", request)
+
+    async def search(self) -> None:
+        """Trains and ferries of a day."""
+        client = TravellerClient.of(self._channel, 1)
+        await client.call("SearchOffers", next(self._searches))
+
     async def health(self) -> None:
         """Answered by the event loop alone."""
         await self._health.Check(health_pb2.HealthCheckRequest())
@@ -199,6 +227,8 @@ async def small_calls(callers: Callers, until: Callable[[], bool]) -> Latencies:
         "ActivateTickets of 10": callers.activate,
         "ListTickets of 50": callers.page,
         "Redeem": callers.redeem,
+        "CreateOrder of a traveller": callers.order,
+        "SearchOffers": callers.search,
     }
     latencies: Latencies = {}
 
@@ -294,16 +324,17 @@ async def run(server: ServerProcess, figures: Figures, options: Any) -> None:
 
 
 async def open_doors(channel: grpc.aio.Channel, credentials: dict[str, Any]) -> None:
-    """Gives both partners enough stock, and as many calls as there may be."""
+    """Gives all channels enough stock, and both partners as many calls as there may be."""
     admin: Any = admin_service_pb2_grpc.AdminServiceStub(channel)
     login = await admin.AdminLogin(account_pb2.AdminLoginRequest(**credentials["admin"]))
     metadata = (("authorization", f"Bearer {login.access_token}"),)
-    for partner_code in ("CP", "HK"):
+    for channel_code in ("CP", "HK", DIRECT_CHANNEL):
         stock = allotment_pb2.UpdateAllotmentRequest(
-            product_id=PRODUCT, channel=partner_code, total=100_000_000, request_id=request_id()
+            product_id=PRODUCT, channel=channel_code, total=100_000_000, request_id=request_id()
         )
         stock.update_mask.paths.append("total")
         await admin.UpdateAllotment(stock, metadata=metadata)
+    for partner_code in ("CP", "HK"):
         calls = partner_pb2.UpdatePartnerRequest(
             partner_code=partner_code, requests_per_minute=1_000_000, request_id=request_id()
         )

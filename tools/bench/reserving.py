@@ -1,5 +1,5 @@
 """Reservations and batches of 100 at a steady rate, and what a partner that hammers the server
-costs another and a gate: their calls alone and beside it, as in `large_batches`.
+costs another, a gate and travellers: their calls alone and beside it, as in `large_batches`.
 """
 
 import asyncio
@@ -43,6 +43,8 @@ TARGETS = {
     "beside a hammering partner / alone, p95, ActivateTickets of 10": ("<=", 2),
     "beside a hammering partner / alone, p95, ListTickets of 50": ("<=", 2),
     "beside a hammering partner / alone, p95, Redeem": ("<=", 2),
+    "beside a hammering partner / alone, p95, CreateOrder of a traveller": ("<=", 2),
+    "beside a hammering partner / alone, p95, SearchOffers": ("<=", 2),
 }
 """What the figures are to reach, at most."""
 

@@ -165,7 +165,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
                 page.caller.partner_id,
                 number(request.endpoint_id),
                 state=messages.DELIVERY_STATE_NAME[request.state],
-                before=page.after,
+                before=page.after[1] if page.after else None,
                 limit=page.size + 1,
                 now=clock.now(),
             )
