@@ -126,7 +126,7 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(NoAnswerError("what was answered is not HTTP/1.1"))
             return
-        if self._answer is not None and self._read > READ_BYTES:
+        if self._read > READ_BYTES:
             if self._has_head:
                 self._end(is_kept=False)
             else:

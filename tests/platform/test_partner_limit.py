@@ -37,7 +37,7 @@ class _Events(ota_service_pb2_grpc.OtaServiceServicer):
 SERVICE = Offer(
     ota_service_pb2.DESCRIPTOR.services_by_name["OtaService"],
     ota_service_pb2_grpc.add_OtaServiceServicer_to_server,
-    lambda _: _Events(),
+    lambda _: _Events(),  # type: ignore[abstract]
 )
 
 

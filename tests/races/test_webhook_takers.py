@@ -79,18 +79,22 @@ async def take(db: Database, limit: int = 8) -> list[DueDelivery]:
         return [due for dues in await commit_with(pipeline, commands) for due in dues]
 
 
-async def settle(db: Database, taken: list[DueDelivery], state: str = "DELIVERED") -> None:
-    now = datetime.now(UTC)
+def outcomes(taken: list[DueDelivery], state: str, now: datetime) -> list[AttemptOutcome]:
+    """The same of all attempts; what is PENDING is due again in a minute."""
     later = now + timedelta(seconds=60) if state == "PENDING" else now
-    outcomes = [
+    return [
         AttemptOutcome(
             *(due.partner_id, due.endpoint_id, due.event_id, due.lease_time, state, later, now),
             *(200, 1, "", ""),
         )
         for due in taken
     ]
+
+
+async def settle(db: Database, taken: list[DueDelivery], state: str = "DELIVERED") -> None:
+    now = datetime.now(UTC)
     async with db.pipeline() as pipeline, pipeline.transaction():
-        await deliveries.settle(pipeline, outcomes, now=now)
+        await deliveries.settle(pipeline, outcomes(taken, state, now), now=now)
         await commit_with(pipeline)
 
 
@@ -161,15 +165,7 @@ async def test_statements_planned_over_an_empty_queue_read_by_key(
                 taken = []
                 for command in deliveries.take(found, limit=1000, lease=LEASE, now=now):
                     taken += await run(pipeline, command)
-                outcomes = [
-                    AttemptOutcome(
-                        *(due.partner_id, due.endpoint_id, due.event_id, due.lease_time),
-                        *("DELIVERED", now, now, 200, 1, "", ""),
-                    )
-                    for due in taken
-                ]
-                if outcomes:
-                    await deliveries.settle(pipeline, outcomes, now=now)
+                await deliveries.settle(pipeline, outcomes(taken, "DELIVERED", now), now=now)
                 (fetched,) = await run(pipeline, READ())
                 await commit_with(pipeline)
             return len(taken), fetched

@@ -203,7 +203,8 @@ class Listing:
     async def _file(self) -> int:
         request = export_pb2.ExportTicketsRequest(format=export_pb2.EXPORT_FORMAT_CSV)
         stream = self._ota.ExportTickets(request, metadata=self._metadata)
-        return sum([part.file.data.count(b"\n") async for part in stream]) - 1
+        lines: int = sum([part.file.data.count(b"\n") async for part in stream])
+        return lines - 1
 
     async def _download(self, form: str) -> int:
         lines = 0
@@ -224,9 +225,7 @@ class Memory:
     """How much a server's memory grows in the block, at the most."""
 
     def __init__(self, server: ServerProcess) -> None:
-        process = server.process
-        assert process
-        self._process = psutil.Process(process.pid)
+        self._process = psutil.Process(server.process.pid)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.grown = 0.0
@@ -254,7 +253,6 @@ async def run(server: ServerProcess, url: str, figures: Figures, options: Any) -
         began = time.perf_counter()
         await listing.fill(url)
         print(f"a million tickets in {time.perf_counter() - began:.0f} s", flush=True)
-        assert server.process
         meter = Meter(server.process.pid, options.postgres)
         chance = random.Random()  # noqa: S311 - chooses pages
         for number in range(options.rounds):

@@ -151,7 +151,6 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
         TemporaryDirectory() as folder,
         gate_process(url, services.redis_url, Path(folder), settings=_SETTINGS) as server,
     ):
-        assert server.process
         meter = Meter(server.process.pid, options.postgres)
         uvloop.run(compare(url, figures, options, meter, ours))
     process.join()
