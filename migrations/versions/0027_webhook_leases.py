@@ -6,8 +6,8 @@ The log is read in the order of the events' ids, which is that of their times.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0027"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 
