@@ -37,11 +37,11 @@ class BlockedAddressError(OSError):
     """A host has an address that is not public."""
 
 
-class NoAnswerError(Exception):
+class NoHttpAnswerError(Exception):
     """There was no answer of HTTP; the text says why."""
 
 
-class _ClosedError(NoAnswerError):
+class _ClosedError(NoHttpAnswerError):
     """The connection was closed before anything was answered."""
 
 
@@ -97,7 +97,7 @@ class _Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def post(self, request: bytes) -> HttpAnswer:
-        """Sends a request and reads its answer. Raises NoAnswerError, _ClosedError."""
+        """Sends a request and reads its answer. Raises NoHttpAnswerError, _ClosedError."""
         if self._transport is None or self._transport.is_closing():
             raise _ClosedError("the connection was closed without an answer")
         self._begin()
@@ -124,13 +124,13 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(NoAnswerError("what was answered is not HTTP/1.1"))
+            self._fail(NoHttpAnswerError("what was answered is not HTTP/1.1"))
             return
         if self._read > READ_BYTES:
             if self._has_head:
                 self._end(is_kept=False)
             else:
-                self._fail(NoAnswerError(f"the answer's headers are over {READ_BYTES} bytes"))
+                self._fail(NoHttpAnswerError(f"the answer's headers are over {READ_BYTES} bytes"))
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,7 +138,7 @@ class _Connection(asyncio.Protocol):
             if self._has_head and self._ends_by_close and exc is None:
                 self._end(is_kept=False)
             elif self._read:
-                self._fail(NoAnswerError("the connection was closed within the answer"))
+                self._fail(NoHttpAnswerError("the connection was closed within the answer"))
             else:
                 self._fail(_ClosedError("the connection was closed without an answer"))
 
@@ -175,7 +175,7 @@ class _Connection(asyncio.Protocol):
         if not is_kept:
             self.close()
 
-    def _fail(self, error: NoAnswerError) -> None:
+    def _fail(self, error: NoHttpAnswerError) -> None:
         waiting, self._answer = self._answer, None
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
@@ -196,7 +196,7 @@ class Connections:
         """Sends a request with these headers, beside its length and type, and reads the answer.
 
         A kept connection that turns out to be closed is replaced once; so a request may come
-        twice. Raises NoAnswerError, OSError.
+        twice. Raises NoHttpAnswerError, OSError.
         """
         if url != self._url:
             self.close()
@@ -260,7 +260,7 @@ class Connections:
                 why = str(error) or f"not within {CONNECT_SECONDS:.0f} s"
             else:
                 return connection
-        raise NoAnswerError(f"cannot be connected to: {why}")
+        raise NoHttpAnswerError(f"cannot be connected to: {why}")
 
     async def _addresses(self, target: _Target) -> Sequence[str]:
         loop = asyncio.get_running_loop()
@@ -268,9 +268,9 @@ class Connections:
             async with asyncio.timeout(CONNECT_SECONDS):
                 found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except TimeoutError:
-            raise NoAnswerError(f"{target.host} was not resolved in time") from None
+            raise NoHttpAnswerError(f"{target.host} was not resolved in time") from None
         except (OSError, UnicodeError) as error:
-            raise NoAnswerError(f"{target.host} cannot be found: {error}") from error
+            raise NoHttpAnswerError(f"{target.host} cannot be found: {error}") from error
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         if not self._allow_private:
             for address in addresses:

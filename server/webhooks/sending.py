@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from server.platform.faults import fault_text
 from server.webhooks import signatures
-from server.webhooks.connections import KEPT_BYTES, Connections, NoAnswerError
+from server.webhooks.connections import KEPT_BYTES, Connections, NoHttpAnswerError
 from server.webhooks.rules import ATTEMPT_SECONDS
 
 
@@ -50,7 +50,7 @@ class Sender:
                 status, kept, retry_after = await self._connections.post(url, signed, body)
         except TimeoutError:
             return EndpointAnswer(0, _since(began), f"no answer within {ATTEMPT_SECONDS:.0f} s", "")
-        except (NoAnswerError, OSError) as error:
+        except (NoHttpAnswerError, OSError) as error:
             said = str(error) or type(error).__name__
             return EndpointAnswer(0, _since(began), said[:KEPT_BYTES], "")
         # whatever an endpoint answers is a failed attempt

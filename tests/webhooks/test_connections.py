@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.webhooks import connections, sending
-from server.webhooks.connections import Connections, HttpAnswer, NoAnswerError
+from server.webhooks.connections import Connections, HttpAnswer, NoHttpAnswerError
 from tests.support.certificates import issue
 
 HEADERS = [("webhook-id", "evt_1")]
@@ -146,7 +146,7 @@ async def test_an_answer_that_ends_with_the_connection(client: Connections) -> N
 async def test_what_is_no_answer(client: Connections, answer: bytes | None, why: str) -> None:
     async with scripted(answer) as script:
         script.closes = lambda _: True
-        with pytest.raises(NoAnswerError, match=why):
+        with pytest.raises(NoHttpAnswerError, match=why):
             await post(client, script)
         assert script.connections == 1
 
@@ -199,7 +199,7 @@ async def test_certificates_are_checked(tmp_path: Path) -> None:
             if is_good:
                 assert (await client.post(url, HEADERS, b"{}")).status == 200
             else:
-                with pytest.raises(NoAnswerError, match="CERTIFICATE_VERIFY_FAILED"):
+                with pytest.raises(NoHttpAnswerError, match="CERTIFICATE_VERIFY_FAILED"):
                     await client.post(url, HEADERS, b"{}")
             client.close()
         assert len(script.requests) == 1
@@ -221,5 +221,5 @@ async def test_an_attempt_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_port_that_nobody_listens_at_says_so(client: Connections) -> None:
     async with scripted() as script:
         port = script.port
-    with pytest.raises(NoAnswerError, match="cannot be connected to"):
+    with pytest.raises(NoHttpAnswerError, match="cannot be connected to"):
         await client.post(f"http://127.0.0.1:{port}/", HEADERS, b"{}")

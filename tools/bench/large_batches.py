@@ -1,7 +1,8 @@
 """What one partner's large batches cost others: their calls alone and beside six of 50,000.
 
-Partner HK, a gate and travellers (DIRECT) make small calls at a steady pace. Alone and beside are measured one after the
-other in each round, for as long as each other, so that what else the machine does meets both;
+Partner HK, a gate and travellers (DIRECT) make small calls at a steady pace. Alone and beside are
+measured one after the other in each round, for as long as each other, so that what else the machine
+does meets both;
 `beside / alone` is the ratio of two such p95. How long the event loop was held says a health check,
 which needs no database; the driver's own loop, measured likewise, says how much of that is the
 machine's.
