@@ -40,6 +40,7 @@ from server.domain import Domain, Platform, start_domain
 from server.identity import tasks as identity_tasks
 from server.orders import tasks as order_tasks
 from server.orders.watch import Watcher
+from server.partners import sandbox_clock
 from server.partners import tasks as partner_tasks
 from server.partners.ledger import posted_sequence
 from server.partners.rules import ReservationTerms
@@ -258,7 +259,9 @@ class App:
                 self._settings.reservation_warning_seconds,
             ),
             webhooks=domain.webhooks,
-            terminals=SimulatedTerminals(domain.redemption.redeemer, answer_message),
+            terminals=SimulatedTerminals(
+                domain.simulated, answer_message, sandbox_clock.ClockTerms.of(self._settings)
+            ),
         )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
         zone, wechat = self._settings.zone, self._wechat

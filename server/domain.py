@@ -20,9 +20,11 @@ from server.orders.own_reads import OwnReads
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
+from server.partners import sandbox_clock
 from server.partners.ledger import Bookkeeper
 from server.partners.payment_webhooks import PaymentWebhooks
 from server.partners.reservation_expiry import ReservationExpiry
+from server.partners.sandbox_clock import SandboxClocks
 from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeHandler
@@ -79,14 +81,19 @@ class Payments(NamedTuple):
     notices: NoticeHandler
 
 
+SIMULATED_WORKERS, SIMULATED_TOKENS = 2, 1_000
+"""Of simulated terminals: scans at once, and tokens remembered."""
+
+
 class Domain(NamedTuple):
-    """What the services work with, and what the task worker runs; `wechat` is None without an
-    account there.
+    """What the services work with, and what the task worker runs; `simulated` redeems at simulated
+    terminals, `wechat` is None without an account there.
     """
 
     identity: Identity
     issuer: Issuer
     redemption: RedemptionDomain
+    simulated: Redeemer
     ticketing: TicketingDomain
     webhooks: Webhooks
     wechat: WechatClient | None
@@ -122,6 +129,9 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     return Domain(
         identity=identity,
         issuer=issuer,
+        simulated=Redeemer(
+            db, key_rings, batch=1, workers=SIMULATED_WORKERS, token_cache=SIMULATED_TOKENS
+        ),
         redemption=RedemptionDomain(identity, redeemer, QrLooks(readers, redeemer), settings.zone),
         ticketing=TicketingDomain(
             holder=orders.holder,
@@ -176,6 +186,8 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
     db, settings = platform.db, platform.settings
     start_part(stack, "hold expiry", Expiry(db, payment_records.close_waiting, platform.loops))
     start_part(stack, "reservation expiry", ReservationExpiry(db, platform.loops))
+    terms = sandbox_clock.ClockTerms.of(settings)
+    start_part(stack, "sandbox clocks", SandboxClocks(db, terms, platform.loops))
     reader = OrderReader(PassengerSeals(platform.secret_key))
     catalogues = Catalogues(platform.feed, db)
     holder = Holder(

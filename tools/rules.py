@@ -20,7 +20,7 @@ FILE_LINES, FUNCTION_LINES, SERVICER_METHOD_LINES, COLUMNS = 600, 70, 20, 100
 
 PURE = (
     *("rules", "policy", "pricing", "seating", "ids", "refund_rules", "party", "documents"),
-    *("commission", "ledger_rules", "statement_rules"),
+    *("clock_rules", "commission", "ledger_rules", "sandbox_rules", "statement_rules"),
 )
 """Modules that decide: time is passed in."""
 CLOCKS = {

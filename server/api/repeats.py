@@ -19,14 +19,16 @@ A servicer writes such a method with @changing:
 
 import functools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.api.calls import Context, Response, current
+from server.identity.callers import Partner
+from server.parties import sandbox_clocks
 from server.platform import idempotency
 from server.platform.clock import now
 from server.platform.crypto import Sealer, Signer, derive
@@ -141,7 +143,8 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class ChangingCall(Generic[C]):
-    """What a changing call works with: its transaction, who calls, and the time.
+    """What a changing call works with: its transaction, who calls, and the time, which for a
+    sandbox is what its test clock shows.
 
     After a lost race the work is done again, in another transaction, at a later time.
     """
@@ -149,6 +152,17 @@ class ChangingCall(Generic[C]):
     tx: AsyncConnection
     caller: C
     now: datetime
+
+
+async def _begun(tx: AsyncConnection) -> ChangingCall[Any]:
+    """What the current call works with. The test clock of a sandbox is held until the commit, so
+    that whatever the call writes has a time that it shows meanwhile.
+    """
+    caller = current().caller
+    if not isinstance(caller, Partner) or not caller.is_test:
+        return ChangingCall(tx, caller, now())
+    held = replace(caller, time=await sandbox_clocks.hold(tx, caller.partner_id))
+    return ChangingCall(tx, held, held.now())
 
 
 Work = Callable[Concatenate[S, Request, ChangingCall[C], P], Awaitable[Response]]
@@ -188,10 +202,8 @@ def _changing(
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Response:
-        caller = cast("C", current().caller)
-
         async def attempt(tx: AsyncConnection) -> Response:
-            return await work(self, request, ChangingCall(tx, caller, now()), *args, **kwargs)
+            return await work(self, request, await _begun(tx), *args, **kwargs)
 
         return await self._repeats.once(
             request, response_type, attempt, statement_timeout_seconds=statement_timeout_seconds

@@ -4,25 +4,34 @@ Each has a `role` of the contract and a `key`, which tells callers apart in the 
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from server.parties.clock_rules import SandboxTime
 from server.parties.rules import is_sandbox
+from server.platform import clock
 
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """An OTA partner, by API key."""
+    """An OTA partner, by API key; `time` is what its test clock shows, if it is a sandbox."""
 
     partner_id: int
     partner_code: str
     requests_per_minute: int
     activation_tolerance_basis_points: int = 0
+    time: SandboxTime | None = None
 
     @property
     def is_test(self) -> bool:
         """Whether the key is one of test mode: the partner is a sandbox."""
         return is_sandbox(self.partner_id)
+
+    def now(self) -> datetime:
+        """What time it is for the partner: for a sandbox what its test clock shows."""
+        now = clock.now()
+        return self.time.at(now) if self.time else now
 
     @property
     def role(self) -> Literal["PARTNER"]:

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import bindparam, select, text
 
 from server.identity import credentials, rules
-from server.identity.callers import Partner
+from server.identity.callers import Caller, Partner
 from server.identity.models import partner_keys
+from server.parties import sandbox_clocks
 from server.parties.models import partners
 from server.parties.rules import is_sandbox
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
@@ -151,6 +152,14 @@ class PartnerKeys:
             self._noted[key_id] = began
             if self._used.get(key_id) == used:
                 del self._used[key_id]
+
+
+async def on_its_clock(db: Database, caller: Caller) -> Caller:
+    """The same caller; a sandbox with what its test clock shows, which is not remembered."""
+    if not isinstance(caller, Partner) or not caller.is_test:
+        return caller
+    async with db.transaction() as tx:
+        return replace(caller, time=await sandbox_clocks.read(tx, caller.partner_id))
 
 
 def unauthenticated() -> DomainError:

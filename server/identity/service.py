@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.identity import credentials, login_failures, login_places, refreshing, rules
 from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
-from server.identity.keys import PartnerKeys, unauthenticated
+from server.identity.keys import PartnerKeys, on_its_clock, unauthenticated
 from server.identity.login_failures import Attempt, LoginFailures
 from server.identity.models import accounts, logins, validator_sessions
 from server.identity.sessions import ValidatorSessions, session_departure
@@ -189,10 +189,11 @@ class Identity:
         """
         caller = self.remembered(metadata, address)
         if caller is not None:
-            return caller
+            return await on_its_clock(self._db, caller)
         api_key = metadata.get("x-api-key")
         if api_key is not None:
-            return await self._keys.recognise(str(api_key), address)
+            partner = await self._keys.recognise(str(api_key), address)
+            return await on_its_clock(self._db, partner)
         token = credentials.bearer_token(metadata)
         if token is None:
             return None
@@ -257,7 +258,8 @@ class Identity:
         ADDRESS_NOT_ALLOWED.
         """
         if isinstance(caller, Partner):
-            return await self._keys.recognise(str(metadata["x-api-key"]), address)
+            partner = await self._keys.recognise(str(metadata["x-api-key"]), address)
+            return await on_its_clock(self._db, partner)
         if isinstance(caller, Traveller):
             await self.travellers.recheck(caller)
             return caller

@@ -12,7 +12,7 @@ from server.platform.outbox import Task
 from server.platform.schedule import Job
 from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
-from server.tickets import validity
+from server.tickets import reminders, validity
 
 EXPIRY_CADENCE = timedelta(seconds=10)
 """At every look, whichever process's: what one run passed over the next has within a minute.
@@ -40,9 +40,14 @@ def kinds(db: Database) -> dict[str, TaskKind]:
     return {completion.COMPLETE_ORDER: TaskKind(complete)}
 
 
-def jobs(_: Settings) -> list[Job]:
+REMIND_CADENCE = timedelta(minutes=1)
+
+
+def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
+    lead = timedelta(seconds=settings.ticket_reminder_seconds)
     return [
         Job("expire-tickets", EXPIRY_CADENCE, TicketExpiry().work, quiet=True),
         Job("settle-tickets", SETTLE_CADENCE, validity.settle, quiet=True),
+        Job("remind-tickets", REMIND_CADENCE, reminders.work(lead), quiet=True),
     ]

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import completion, events, shared_tickets
 from server.orders.travel_tickets import BOARDING
+from server.parties.rules import SANDBOX_BIT
 from server.platform.statements import run_together
 from server.tickets import tickets
 from server.tickets.rules import FINAL_STATES
@@ -46,13 +47,20 @@ KEPT_BY_DEPARTURE = f"""(
 """  # noqa: S608 - our own
 
 # by the partial index on the end of validity; what is final may be in it for a minute
-_DUE = text("""
+_DUE = text(f"""
 SELECT ticket_id, valid_until_time, order_id FROM tickets
 WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
-  AND valid_until_time <= least(:now, now())
+  AND valid_until_time <= least(:now, now()) AND partner_id < {SANDBOX_BIT}
   AND (valid_until_time, ticket_id) > (:after_time, :after_id)
 ORDER BY valid_until_time, ticket_id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-""")
+""")  # noqa: S608 - our own number
+# by a partial index of its own
+_DUE_OF_SANDBOX = text(f"""
+SELECT ticket_id, valid_until_time, order_id FROM tickets
+WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+  AND valid_until_time <= :now AND partner_id >= {SANDBOX_BIT} AND partner_id = :partner_id
+ORDER BY valid_until_time, ticket_id LIMIT :limit FOR NO KEY UPDATE
+""")  # noqa: S608
 _LOCK_ORDERS = text("""
 SELECT order_id, traveller_id FROM orders WHERE order_id = ANY(CAST(:order_ids AS bigint[]))
 ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
@@ -109,6 +117,17 @@ class TicketExpiry:
         if expired:
             log.info("tickets.expired", tickets=expired)
         return more
+
+
+async def expire_of_sandbox(
+    tx: AsyncConnection, partner_id: int, now: datetime, *, limit: int
+) -> int:
+    """Expires up to `limit` tickets of a sandbox whose validity is over by its clock; how many.
+    `TicketExpiry` leaves them to whoever moves that.
+    """
+    values = {"partner_id": partner_id, "now": now, "limit": limit}
+    due = [_Due(*row) for row in await tx.execute(_DUE_OF_SANDBOX, values)]
+    return await _apart(tx, await _with_orders(tx, due), now=now) if due else 0
 
 
 class _Orders(NamedTuple):

@@ -1,6 +1,7 @@
 """Tables of whom we deal with: partners, merchants, their venues and terminals."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -10,7 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from server.platform.database import metadata
 
@@ -83,4 +84,37 @@ terminals = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+)
+
+
+# Of a sandbox that was ever changed by a call. Its row is locked, FOR SHARE, by every call that
+# changes something, so that what such a call writes has the time that the clock shows.
+sandbox_clocks = Table(
+    "sandbox_clocks",
+    metadata,
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("ahead_microseconds", BigInteger, nullable=False, server_default="0"),
+    # what it shows while it is being moved
+    Column("standing_time", DateTime(timezone=True)),
+    CheckConstraint("ahead_microseconds >= 0", name="ahead"),
+)
+
+
+sandbox_advances = Table(
+    "sandbox_advances",
+    metadata,
+    # how a clock was moved, or is to be: each begins where the one before ends
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("target_time", DateTime(timezone=True), primary_key=True),
+    Column("from_time", DateTime(timezone=True), nullable=False),
+    # by the time that it really is, as those that follow
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    # of the last step; who moves it has died if that is long ago
+    Column("step_time", DateTime(timezone=True), nullable=False),
+    Column("finish_time", DateTime(timezone=True)),
+    Column("steps", Integer, nullable=False, server_default="0"),
+    # what happened meanwhile: how many events of each type
+    Column("events", JSONB),
+    CheckConstraint("from_time < target_time", name="forward"),
+    CheckConstraint("(finish_time IS NULL) = (events IS NULL)", name="finished"),
 )

@@ -21,7 +21,6 @@ from server.partners.commission import line_of_sale
 from server.partners.reservations import Reservation
 from server.partners.rules import Amount, price_instead
 from server.partners.turns import wait_for_turn
-from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run, run_together
@@ -173,7 +172,7 @@ async def generate_batch(
     await run_together(tx, snapshots.store([kept], now=now), events.record(made, now=now))
     await generate(tx, new)
     if reserved:
-        await reservations.take_generated(tx, reserved, new.quantity, activated=sale is not None)
+        await reservations.take_generated(tx, partner, reserved, new.quantity, activated=bool(sale))
     else:
         of_partner = {"product_id": new.product_id, "partner_id": partner.partner_id}
         await inventory.take_sold(tx, **of_partner, quantity=new.quantity, now=now)
@@ -326,7 +325,7 @@ async def activate(
         tickets.lock_tickets(partner.partner_id, ids),
     )
     known = {row.ticket_id: row for row in locked}
-    decided = clock.now() if reserved else now
+    decided = partner.now() if reserved else now
     ended = {each.reservation_id: each.refusal(decided) for each in reserved}
     sold_under = await run(tx, snapshots.read({row.snapshot_id for row in known.values()}))
     content = {each.snapshot_id: each.content for each in sold_under}

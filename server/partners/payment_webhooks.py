@@ -7,6 +7,7 @@ is done.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,6 +17,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner
+from server.parties import sandbox_clocks
 from server.partners import partner_tickets, payment_models, reservations  # noqa: F401 - tables
 from server.partners.partner_tickets import SoldTicket
 from server.partners.payment_messages import (
@@ -189,7 +191,12 @@ class PaymentWebhooks:
         async def work(tx: AsyncConnection) -> None:
             for stored in await run(tx, _LOCK(int(partner_number), message_id)):
                 partner = Partner(int(partner_number), *stored[1:])
-                await self._settle(tx, partner, message_id, stored.body, now=task.now())
+                now = task.now()
+                if partner.is_test:
+                    time = await sandbox_clocks.hold(tx, partner.partner_id)
+                    partner = replace(partner, time=time)
+                    now = time.at(now)
+                await self._settle(tx, partner, message_id, stored.body, now=now)
             await task.done(tx)
 
         await self._db.in_transaction(work)

@@ -5,14 +5,19 @@ Every process looks each second, so stock is back within five of its time, also 
 that made the reservation is dead (DOMAIN, Stock). The stock goes first, tickets follow in chunks:
 nobody can sell them any more. A reservation whose row somebody has locked is passed over and looked
 at again.
+
+Those of sandboxes are left to whoever moves their clocks (sandbox_clock.py).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.parties.rules import SANDBOX_BIT
 from server.partners import reservations
 from server.partners.reservations import EXPIRED, Reservation
 from server.platform import clock
@@ -43,18 +48,29 @@ class _Due(NamedTuple):
 
 
 _ANY_DUE = Statement(
-    """
+    f"""
 SELECT
-  EXISTS (SELECT FROM reservations WHERE state = 'OPEN' AND expire_time <= $1::timestamptz),
-  EXISTS (SELECT FROM reservations WHERE voids_pending),
-  EXISTS (SELECT FROM reservations WHERE warn_time <= $1::timestamptz)
-""",
+  EXISTS (SELECT FROM reservations
+    WHERE state = 'OPEN' AND expire_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT}),
+  EXISTS (SELECT FROM reservations WHERE voids_pending AND partner_id < {SANDBOX_BIT}),
+  EXISTS (SELECT FROM reservations
+    WHERE warn_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT})
+""",  # noqa: S608 - our own number
     _Due,
 )
 _LOCK_EXPIRED = Statement(
-    """
-SELECT reservation_id FROM reservations WHERE state = 'OPEN' AND expire_time <= $1::timestamptz
+    f"""
+SELECT reservation_id FROM reservations
+WHERE state = 'OPEN' AND expire_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT}
 ORDER BY expire_time LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED
+""",  # noqa: S608
+    UUID,
+)
+_LOCK_EXPIRED_OF = Statement(
+    """
+SELECT reservation_id FROM reservations
+WHERE partner_id = $1::int AND state = 'OPEN' AND expire_time <= $2::timestamptz
+ORDER BY expire_time LIMIT $3::int FOR NO KEY UPDATE
 """,
     UUID,
 )
@@ -66,17 +82,36 @@ FOR NO KEY UPDATE SKIP LOCKED
     UUID,
 )
 _LOCK_CLOSED = Statement(
-    """
-SELECT reservation_id FROM reservations WHERE voids_pending
+    f"""
+SELECT reservation_id FROM reservations WHERE voids_pending AND partner_id < {SANDBOX_BIT}
 ORDER BY reservation_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+""",  # noqa: S608
+    UUID,
+)
+_LOCK_CLOSED_OF = Statement(
+    """
+SELECT reservation_id FROM reservations WHERE voids_pending AND partner_id = $1::int
+ORDER BY reservation_id LIMIT 1 FOR NO KEY UPDATE
 """,
     UUID,
 )
 _WARN = Statement(
     f"""
 WITH due AS MATERIALIZED (
-  SELECT reservation_id FROM reservations WHERE warn_time <= $1::timestamptz
+  SELECT reservation_id FROM reservations
+  WHERE warn_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT}
   ORDER BY warn_time LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE reservations r SET warn_time = NULL FROM due
+WHERE r.reservation_id = due.reservation_id RETURNING {COLUMNS_OF_R}
+""",  # noqa: S608 - our own columns
+    Reservation,
+)
+_WARN_OF = Statement(
+    f"""
+WITH due AS MATERIALIZED (
+  SELECT reservation_id FROM reservations
+  WHERE partner_id = $1::int AND state = 'OPEN' AND warn_time <= $2::timestamptz
+  ORDER BY warn_time LIMIT $3::int FOR NO KEY UPDATE)
 UPDATE reservations r SET warn_time = NULL FROM due
 WHERE r.reservation_id = due.reservation_id RETURNING {COLUMNS_OF_R}
 """,  # noqa: S608 - our own columns
@@ -163,11 +198,38 @@ class ReservationExpiry:
             async with self._db.transaction() as tx:
                 now = clock.now()
                 warned = await run(tx, _WARN(now, CHUNK))
-                expiring = [
-                    reservations.happened(
-                        RESERVATION_EXPIRING, each, each.quantity - each.activated
-                    )
-                    for each in warned
-                ]
-                await run(tx, events.record(*expiring, now=now))
+                await _record_warnings(tx, warned, now)
                 more = len(warned) == CHUNK
+
+
+async def close_of(tx: AsyncConnection, partner_id: int, now: datetime) -> int:
+    """Closes up to CHUNK of one partner's reservations that have expired; how many."""
+    due = await run(tx, _LOCK_EXPIRED_OF(partner_id, now, CHUNK))
+    return len(await reservations.close(tx, due, EXPIRED, now=now)) if due else 0
+
+
+async def void_of(tx: AsyncConnection, partner_id: int, now: datetime) -> int:
+    """Voids the tickets of one of a partner's closed reservations, as far as one transaction goes;
+    how many reservations there were to look at.
+    """
+    locked = await run(tx, _LOCK_CLOSED_OF(partner_id))
+    for reservation_id in locked:
+        await reservations.void(tx, reservation_id, actor=ACTOR, now=now)
+    return len(locked)
+
+
+async def warn_of(tx: AsyncConnection, partner_id: int, now: datetime) -> int:
+    """Warns a partner of up to CHUNK of its reservations; how many."""
+    warned = await run(tx, _WARN_OF(partner_id, now, CHUNK))
+    await _record_warnings(tx, warned, now)
+    return len(warned)
+
+
+async def _record_warnings(
+    tx: AsyncConnection, warned: Sequence[Reservation], now: datetime
+) -> None:
+    expiring = [
+        reservations.happened(RESERVATION_EXPIRING, each, each.quantity - each.activated)
+        for each in warned
+    ]
+    await run(tx, events.record(*expiring, now=now))

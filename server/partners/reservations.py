@@ -24,7 +24,6 @@ from server.identity.callers import Partner
 from server.partners import rules
 from server.partners.models import reservations
 from server.partners.rules import ReservationTerms
-from server.platform import clock
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Command, Statement, run, run_all, run_together
 from server.stock import holds, inventory
@@ -347,7 +346,7 @@ async def extend(
     DEPARTURE_CANCELLED.
     """
     was = await lock(tx, partner, reservation_id)
-    now = clock.now()
+    now = partner.now()
     was.require_open(now)
     if was.departure_id is not None:
         remedy = "release what is reserved of it"
@@ -373,7 +372,7 @@ async def release(
     Raises NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES.
     """
     was = await lock(tx, partner, reservation_id)
-    was.require_open(clock.now())
+    was.require_open(partner.now())
     (closed,) = await close(tx, [was.reservation_id], RELEASED, now=now)
     if closed.generated > closed.activated:
         await void(tx, closed.reservation_id, actor=partner.key, now=now)
@@ -439,7 +438,12 @@ async def void(tx: AsyncConnection, reservation_id: UUID, *, actor: str, now: da
 
 
 async def take_generated(
-    tx: AsyncConnection, reservation: Reservation, quantity: int, *, activated: bool
+    tx: AsyncConnection,
+    partner: Partner,
+    reservation: Reservation,
+    quantity: int,
+    *,
+    activated: bool,
 ) -> None:
     """Counts tickets that were made of a reservation, and sells them if they are `activated`.
 
@@ -447,14 +451,14 @@ async def take_generated(
     (also when its second came while the tickets were made), RESERVATION_STATE_REFUSES,
     RESERVATION_USED_UP.
     """
-    now, sold = clock.now(), quantity if activated else 0
+    now, sold = partner.now(), quantity if activated else 0
     taken = await run(tx, _GENERATE(reservation.reservation_id, quantity, sold, now))
     if not taken:
         query = select(*[reservations.c[name] for name in Reservation._fields]).where(
             reservations.c.reservation_id == reservation.reservation_id
         )
         became = Reservation(*(await tx.execute(query)).one())
-        became.require_open(clock.now())
+        became.require_open(partner.now())
         became.require_left(quantity)
     if sold:
         await run(tx, holds.sell_held({reservation.stock_id: sold}, now=now))

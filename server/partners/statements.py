@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.models import products
 from server.parties.models import partners
+from server.parties.rules import SANDBOX_BIT
 from server.partners import statement_rules as rules
 from server.partners.distributor_models import distributors
 from server.partners.ledger_rules import month_of
@@ -133,7 +134,8 @@ _DUE = Statement(
     """
 SELECT l.partner_id, l.posted_sequence, l.first_month, l.open_month
 FROM ledgers l JOIN partner_feeds f USING (partner_id)
-WHERE l.open_month <= $1::date AND l.posted_sequence = f.last_sequence
+WHERE l.partner_id BETWEEN $2::int AND $3::int
+  AND l.open_month <= $1::date AND l.posted_sequence = f.last_sequence
   AND NOT EXISTS (SELECT FROM partner_events e
     WHERE e.sequence IS NULL AND e.partner_id = l.partner_id)
 ORDER BY l.open_month, l.partner_id LIMIT 1 FOR NO KEY UPDATE OF l
@@ -195,9 +197,15 @@ async def get(
     return rules.document(content, is_sealed=False)
 
 
-async def seal_due(tx: AsyncConnection, *, zone: ZoneInfo, now: datetime) -> bool:
-    """Seals the oldest month that is over and posted, of one partner; whether there was one."""
-    due = await run(tx, _DUE(last_finished_month(now, zone)))
+async def seal_due(
+    tx: AsyncConnection, *, zone: ZoneInfo, now: datetime, sandbox_id: int | None = None
+) -> bool:
+    """Seals the oldest month that is over and posted, of one partner; whether there was one. With
+    `sandbox_id` one of that sandbox, by whose clock it is `now`; else of none.
+    """
+    of_live = 0, SANDBOX_BIT - 1
+    of = of_live if sandbox_id is None else (sandbox_id, sandbox_id)
+    due = await run(tx, _DUE(last_finished_month(now, zone), *of))
     if not due:
         return False
     ledger = due[0]

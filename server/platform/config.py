@@ -223,6 +223,12 @@ class Settings(BaseSettings):
             " is over"
         ),
     )
+    ticket_reminder_seconds: int = Field(
+        259_200,
+        ge=60,
+        le=2_592_000,
+        description="so long before a ticket that it has sold expires its partner is reminded",
+    )
     quote_seconds: int = Field(
         300, ge=30, le=3600, description="how long a quote of a refund or change is good"
     )

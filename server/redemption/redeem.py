@@ -26,6 +26,8 @@ from server.audit.trail import AuditedChange
 from server.identity.callers import Operator
 from server.orders import completion
 from server.orders.rules import rotations_of_order_qr
+from server.parties import sandbox_clocks
+from server.parties.clock_rules import SandboxTime
 from server.platform import clock, idempotency
 from server.platform.batching import Batcher, Idempotency, Work
 from server.platform.change_feed import Remembered
@@ -119,7 +121,11 @@ def redemption_id(ticket_id: int, event_id: int) -> str:
 
 
 class Redeemer:
-    """Decides scans, in `workers` shared transactions at once of at most `batch` scans each."""
+    """Decides scans, in `workers` shared transactions at once of at most `batch` scans each.
+
+    Those of simulated terminals have a Redeemer of their own, whose batches are of one: each is
+    decided at the time that its sandbox's clock shows.
+    """
 
     def __init__(
         self,
@@ -188,11 +194,10 @@ class Redeemer:
 
     def _prepare(self, unit: ScanUnit) -> None:
         ring = self._key_rings.peek("")
-        if ring is not None:
-            self._open_all(unit, ring)
+        if ring is not None and not unit.operator.sandbox_id:
+            self._open_all(unit, ring, clock.now())
 
-    def _open_all(self, unit: ScanUnit, ring: qr.KeyRing) -> None:
-        now = clock.now()
+    def _open_all(self, unit: ScanUnit, ring: qr.KeyRing, now: datetime) -> None:
         unit.tokens = [self._resolve(unit, item, ring, now) for item in unit.items]
         unit.ring = ring
 
@@ -200,9 +205,10 @@ class Redeemer:
         self, tx: PipelineConnection, units: Sequence[ScanUnit], *, skip_locked: bool
     ) -> _Scans:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
+        time = await _held_time(tx, units)
         for unit in units:
-            if unit.ring is not ring:  # it changed meanwhile, or was not at hand
-                self._open_all(unit, ring)
+            if unit.ring is not ring or time:  # it changed meanwhile, or was not at hand
+                self._open_all(unit, ring, time.at(clock.now()) if time else clock.now())
         named = [token for unit in units for token in unit.tokens]
         facts = await statements.read(
             tx,
@@ -212,7 +218,8 @@ class Redeemer:
             skip_locked=skip_locked,
         )
         # after the locks: the events of a ticket have the order of their times
-        return _Scans(facts, ScanWrites(), clock.now())
+        now = clock.now()
+        return _Scans(facts, ScanWrites(), time.at(now) if time else now)
 
     def _open(
         self, token: str, ring: qr.KeyRing, now: datetime
@@ -246,6 +253,17 @@ class Redeemer:
             return _Token(refusal=refusal)
         ticket_id = code.number(Number.unpack(claims.number).partner_id)
         return _Token(ticket_id, claims.jti, claims.number, refusal)
+
+
+async def _held_time(tx: PipelineConnection, units: Sequence[ScanUnit]) -> SandboxTime | None:
+    """What the clock of a sandbox shows, at whose simulated terminal the one unit was scanned;
+    nobody moves it meanwhile. None at all other terminals.
+    """
+    sandbox_id = units[0].operator.sandbox_id
+    if not sandbox_id:
+        return None
+    assert len(units) == 1, "each simulated scan has a batch of its own"
+    return await sandbox_clocks.hold(tx, sandbox_id)
 
 
 def _decide(unit: ScanUnit, scans: _Scans) -> list[Answer]:

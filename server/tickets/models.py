@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from server.parties.rules import SANDBOX_BIT
 from server.platform.database import metadata
 
 snapshots = Table(
@@ -138,7 +139,26 @@ Index(
     tickets.c.ticket_id,
     postgresql_where=tickets.c.expiry_pending,
 )
+# the same of each sandbox, by its clock: far ahead of it there are all others' tickets; of these it
+# has none
+Index(
+    "ix_tickets_sandbox_expiry",
+    tickets.c.partner_id,
+    tickets.c.valid_until_time,
+    tickets.c.ticket_id,
+    postgresql_where=text(f"expiry_pending AND partner_id >= {SANDBOX_BIT}"),
+)
 Index("ix_tickets_order_id", tickets.c.order_id, postgresql_where=tickets.c.order_id.is_not(None))
+
+ticket_reminders = Table(
+    "ticket_reminders",
+    metadata,
+    # up to which ticket, in the order in which they end, partners were reminded: of a sandbox, and
+    # of all others (0)
+    Column("partner_id", Integer, primary_key=True, autoincrement=False),
+    Column("until_time", DateTime(timezone=True), nullable=False),
+    Column("ticket_id", BigInteger, nullable=False),
+)
 
 entitlements = Table(
     "entitlements",

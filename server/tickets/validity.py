@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.parties.rules import SANDBOX_BIT
 from server.platform.statements import Statement, run
 from server.tickets.models import tickets
 from server.tickets.rules import is_test
@@ -51,14 +52,27 @@ WHERE ticket_id = ANY($3::bigint[])
 """)
 # Those that may become open again before long (REFUNDING, CHANGING) stay to be looked at.
 _SETTLE = Statement(
-    """
+    f"""
 WITH over AS MATERIALIZED (
   SELECT ticket_id FROM tickets WHERE expiry_pending AND valid_until_time <= $1::timestamptz
     AND state NOT IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'REFUNDING', 'CHANGING')
+    AND partner_id < {SANDBOX_BIT}
   ORDER BY valid_until_time, ticket_id LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE tickets t SET expiry_pending = false FROM over WHERE t.ticket_id = over.ticket_id
 RETURNING t.ticket_id
-""",
+""",  # noqa: S608 - our own number
+    int,
+)
+_SETTLE_OF_SANDBOX = Statement(
+    f"""
+WITH over AS MATERIALIZED (
+  SELECT ticket_id FROM tickets WHERE expiry_pending AND valid_until_time <= $2::timestamptz
+    AND state NOT IN ('ACTIVE', 'PARTIALLY_REDEEMED', 'REFUNDING', 'CHANGING')
+    AND partner_id >= {SANDBOX_BIT} AND partner_id = $1::int
+  ORDER BY valid_until_time, ticket_id LIMIT $3::int FOR NO KEY UPDATE)
+UPDATE tickets t SET expiry_pending = false FROM over WHERE t.ticket_id = over.ticket_id
+RETURNING t.ticket_id
+""",  # noqa: S608
     int,
 )
 SETTLED_AT_ONCE = 500
@@ -74,6 +88,13 @@ async def settle(tx: AsyncConnection, now: datetime) -> bool:
     """
     settled = await run(tx, _SETTLE(now, SETTLED_AT_ONCE))
     return len(settled) == SETTLED_AT_ONCE
+
+
+async def settle_of_sandbox(
+    tx: AsyncConnection, partner_id: int, now: datetime, *, limit: int
+) -> int:
+    """`settle` for up to `limit` tickets of a sandbox, by its clock; how many."""
+    return len(await run(tx, _SETTLE_OF_SANDBOX(partner_id, now, limit)))
 
 
 async def shift(

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from server.platform import clock
 from server.platform.statements import Command, Statement
 from server.webhooks import models  # noqa: F401 - whoever records has the tables
 from server.webhooks.rules import EVENT_TYPES
@@ -144,7 +145,7 @@ def event_number(text: str) -> UUID | None:
 def record(*events: PartnerEvent, now: datetime) -> Command[None] | None:
     """Records events, in the transaction in which they happen; None if there are none."""
     rows = [
-        (event.partner_id, _id_of(event.type, now), event.type, event.subject, dict(event.data))
+        (event.partner_id, _id_of(event.type), event.type, event.subject, dict(event.data))
         for event in events
     ]
     return _RECORD.of_rows(rows, now)
@@ -154,10 +155,13 @@ def record_of_tickets(*events: TicketEvent, now: datetime) -> Command[None] | No
     """Records events of tickets, which the transaction has locked, after what moves them; None if
     there are none.
     """
-    rows = [
-        (event.ticket_id, _id_of(event.type, now), event.type, dict(event.data)) for event in events
-    ]
+    rows = [(event.ticket_id, _id_of(event.type), event.type, dict(event.data)) for event in events]
     return _RECORD_OF_TICKETS.of_rows(rows, now)
+
+
+def first_id(recorded: datetime) -> UUID:
+    """No id of an event that is recorded from then on is smaller."""
+    return UUID(int=int(recorded.timestamp() * 1000) << 80)
 
 
 def new_id(now: datetime) -> UUID:
@@ -165,9 +169,11 @@ def new_id(now: datetime) -> UUID:
     return _ids.next(now)
 
 
-def _id_of(event_type: str, now: datetime) -> UUID:
+def _id_of(event_type: str) -> UUID:
     assert event_type in EVENT_TYPES, f"{event_type} is no type of event"
-    made = new_id(now)
+    # by the time that it is: what happens by a sandbox's clock may be far ahead, and each id is
+    # greater than the one before
+    made = new_id(clock.now())
     if (ids := _noted.get()) is not None:
         ids.append(made)
     return made

@@ -11,6 +11,7 @@ BATCH_GENERATED = "batch.generated"
 TICKET_ACTIVATED = "ticket.activated"
 TICKET_BLOCKED = "ticket.blocked"
 TICKET_EXPIRED = "ticket.expired"
+TICKET_EXPIRING = "ticket.expiring"
 TICKET_REASSIGNED = "ticket.reassigned"
 TICKET_REDEEMED = "ticket.redeemed"
 TICKET_REDEMPTION_REVERSED = "ticket.redemption_reversed"
@@ -32,6 +33,7 @@ EVENT_TYPES = frozenset(
         TICKET_ACTIVATED,
         TICKET_BLOCKED,
         TICKET_EXPIRED,
+        TICKET_EXPIRING,
         TICKET_REASSIGNED,
         TICKET_REDEEMED,
         TICKET_REDEMPTION_REVERSED,

@@ -23,6 +23,7 @@ from deeptravel.ota.v1 import (
     event_pb2,
     reservation_pb2,
     sandbox_pb2,
+    test_clock_pb2,
     unsold_ticket_pb2,
 )
 from deeptravel.ota.v1 import ota_service_pb2 as ota
@@ -311,6 +312,12 @@ async def _simulated_reversal(market: Market, client: PartnerClient) -> Message:
     return sandbox_pb2.SimulateReversalRequest(redemption_id=answer.redemption_id)
 
 
+async def _moved_clock(_market: Market, client: PartnerClient) -> Message:
+    made = await client.reserve(2)
+    await client.codes(1, reservation_id=made.reservation_id)
+    return test_clock_pb2.AdvanceTestClockRequest(by_seconds=100_000)
+
+
 PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "ReserveInventory": _reserve,
     "ExtendReservation": _extension,
@@ -327,6 +334,7 @@ PARTNERS: dict[str, Callable[[Market, PartnerClient], Awaitable[Message]]] = {
     "CreateDistributor": _new_distributor,
     "UpdateDistributor": _changed_distributor,
     "ArchiveDistributor": _archived_distributor,
+    "AdvanceTestClock": _moved_clock,
     "SetSandboxStock": _test_stock,
     "SimulateRedemption": _simulated_redemption,
     "SimulateReversal": _simulated_reversal,

@@ -2,8 +2,9 @@
 
 The methods are in parts: those of distributors in `servicer_distributors.py`, of events in
 `servicer_events.py`, of lists and exports in `servicer_lists.py`, of reservations in
-`servicer_reservations.py`, of sandboxes in `servicer_sandbox.py`, of tickets that were not sold in
-`servicer_unsold.py`, of webhooks in `servicer_webhooks.py`; the rest here.
+`servicer_reservations.py`, of sandboxes in `servicer_sandbox.py` and `servicer_test_clock.py`, of
+tickets that were not sold in `servicer_unsold.py`, of webhooks in `servicer_webhooks.py`; the rest
+here.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,6 +23,7 @@ from server.api.ota.servicer_lists import ListMethods
 from server.api.ota.servicer_reservations import ReservationMethods
 from server.api.ota.servicer_sandbox import SandboxMethods, SimulatedTerminals
 from server.api.ota.servicer_statements import StatementMethods
+from server.api.ota.servicer_test_clock import TestClockMethods
 from server.api.ota.servicer_unsold import UnsoldTicketMethods
 from server.api.ota.servicer_webhooks import WebhookMethods, Webhooks
 from server.api.paging import paged
@@ -31,7 +33,6 @@ from server.orders import qr_codes
 from server.partners import partner_tickets, sandboxes
 from server.partners.rules import ReservationTerms
 from server.partners.turns import Turns
-from server.platform import clock
 from server.platform.database import Database
 from server.stock.inventory import inventory
 from server.tickets import tickets
@@ -52,6 +53,7 @@ class OtaServicer(
     ReservationMethods,
     SandboxMethods,
     StatementMethods,
+    TestClockMethods,
     UnsoldTicketMethods,
     WebhookMethods,
 ):
@@ -127,7 +129,7 @@ class OtaServicer(
                 request.batch_id,
                 after=page.after,
                 limit=page.size,
-                now=clock.now(),
+                now=page.caller.now(),
             )
         tokens = await self._tokens(request, found)
         return ota_service_pb2.ListBatchTicketsResponse(
@@ -146,7 +148,7 @@ class OtaServicer(
             calls.caller(Partner),
             request.batch_id,
             after_ticket_code=request.after_ticket_code,
-            clock=clock.now,
+            clock=calls.caller(Partner).now,
         ):
             for ticket, token in zip(chunk, await self._tokens(request, chunk), strict=True):
                 yield messages.streamed_ticket(ticket, token)

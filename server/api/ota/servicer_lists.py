@@ -11,7 +11,6 @@ from server.api.ota import list_messages as messages
 from server.api.paging import Page, PageTokens, paged
 from server.identity.callers import Partner
 from server.partners import ticket_lists
-from server.platform import clock
 from server.platform.database import Database
 from server.tickets import batch_lists
 from server.tickets.exports import Exporter
@@ -73,7 +72,7 @@ class ListMethods(ota_service_pb2_grpc.OtaServiceServicer):
             wanted=messages.ticket_filter(request),
             zone=self._zone,
             after=ticket_lists.number_after(request.after_ticket_code, partner),
-            clock=clock.now,
+            clock=partner.now,
             key_of=self._issuer.key if request.with_qr else None,
         )
         async for part in messages.export_parts(

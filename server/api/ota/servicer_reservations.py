@@ -14,7 +14,6 @@ from server.api.repeats import ChangingCall, Repeats, changing
 from server.identity.callers import Partner
 from server.partners import reservations
 from server.partners.rules import ReservationTerms
-from server.platform import clock
 from server.platform.database import Database
 
 
@@ -50,10 +49,11 @@ class ReservationMethods:
             reservation_pb2.GetReservationRequest, reservation_pb2.GetReservationResponse
         ],
     ) -> reservation_pb2.GetReservationResponse:
+        partner = calls.caller(Partner)
         async with self._db.transaction() as tx:
-            found = await reservations.get(tx, calls.caller(Partner), request.reservation_id)
+            found = await reservations.get(tx, partner, request.reservation_id)
         return reservation_pb2.GetReservationResponse(
-            reservation=messages.reservation(found, clock.now())
+            reservation=messages.reservation(found, partner.now())
         )
 
     @paged
@@ -62,7 +62,7 @@ class ReservationMethods:
         request: reservation_pb2.ListReservationsRequest,
         page: paging.Page[Partner, tuple[datetime, UUID]],
     ) -> reservation_pb2.ListReservationsResponse:
-        now = clock.now()
+        now = page.caller.now()
         async with self._db.report(page.caller.key) as tx:
             found = await reservations.list_page(
                 tx,

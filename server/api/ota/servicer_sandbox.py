@@ -14,7 +14,7 @@ from server.api.repeats import ChangingCall, Repeats, changing
 from server.catalog import allotments
 from server.identity.callers import Partner
 from server.parties.partners import PARTNERS
-from server.partners import sandboxes
+from server.partners import sandbox_clock, sandboxes
 from server.platform.database import Database
 from server.redemption import reversals
 from server.redemption.answers import Answer
@@ -22,10 +22,13 @@ from server.redemption.redeem import Redeemer
 
 
 class SimulatedTerminals(NamedTuple):
-    """What redeems, and what makes of an answer the message that terminals get."""
+    """What redeems, and what makes of an answer the message that terminals get; and what counts for
+    the sandboxes' clocks.
+    """
 
     redeemer: Redeemer
     answer_message: Callable[[Answer], redemption_pb2.RedeemResponse]
+    clock_terms: sandbox_clock.ClockTerms
 
 
 class SandboxMethods(ota_service_pb2_grpc.OtaServiceServicer):

@@ -14,7 +14,6 @@ from server.identity.callers import Partner
 from server.partners import statements
 from server.partners.statement_files import statement_file
 from server.partners.statement_rules import StatementDocument
-from server.platform import clock
 from server.platform.database import Database
 
 
@@ -34,7 +33,7 @@ class StatementMethods:
                 tx,
                 page.caller.partner_id,
                 zone=self._zone,
-                now=clock.now(),
+                now=page.caller.now(),
                 before=page.after,
                 limit=page.size + 1,
             )
@@ -65,5 +64,5 @@ class StatementMethods:
         partner = calls.caller(Partner)
         async with self._db.report(partner.key) as tx:
             return await statements.get(
-                tx, partner.partner_id, month, zone=self._zone, now=clock.now()
+                tx, partner.partner_id, month, zone=self._zone, now=partner.now()
             )

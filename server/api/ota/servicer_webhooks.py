@@ -30,7 +30,9 @@ class Webhooks(NamedTuple):
 
 
 class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
-    """A part of OtaServicer."""
+    """A part of OtaServicer. Deliveries and secrets go by the time that it is, also those of a
+    sandbox, whose test clock is ahead: whoever receives them checks it.
+    """
 
     _db: Database
     _pages: PageTokens
@@ -57,7 +59,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             self._webhooks.secrets,
             call.caller.partner_id,
             messages.settings(request),
-            now=call.now,
+            now=clock.now(),
         )
         return webhook_pb2.CreateWebhookEndpointResponse(
             endpoint=messages.endpoint(made), secret=signatures.written(secret)
@@ -115,7 +117,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             number(request.endpoint_id),
             messages.settings(request),
             state=messages.ENDPOINT_STATE_NAME[request.state],
-            now=call.now,
+            now=clock.now(),
         )
         return webhook_pb2.UpdateWebhookEndpointResponse(endpoint=messages.endpoint(found))
 
@@ -137,7 +139,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             call.caller.partner_id,
             number(request.endpoint_id),
             overlap_seconds=given,
-            now=call.now,
+            now=clock.now(),
         )
         return webhook_pb2.RotateWebhookSecretResponse(
             secret=signatures.written(secret),
@@ -149,7 +151,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
         self, request: webhook_pb2.SendTestEventRequest, call: ChangingCall[Partner]
     ) -> webhook_pb2.SendTestEventResponse:
         event_id = await deliveries.add_test(
-            call.tx, call.caller.partner_id, number(request.endpoint_id), now=call.now
+            call.tx, call.caller.partner_id, number(request.endpoint_id), now=clock.now()
         )
         return webhook_pb2.SendTestEventResponse(event_id=event_id)
 
@@ -181,7 +183,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             call.caller.partner_id,
             number(request.endpoint_id),
             request.event_id,
-            now=call.now,
+            now=clock.now(),
         )
         return webhook_pb2.ReplayWebhookDeliveryResponse()
 
@@ -196,7 +198,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             after=request.after_cursor,
             until=request.until_cursor,
             with_delivered=request.with_delivered,
-            now=call.now,
+            now=clock.now(),
         )
         return webhook_pb2.ReplayWebhookDeliveriesResponse(quantity=quantity)
 
@@ -208,7 +210,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
     ) -> webhook_pb2.RotatePaymentWebhookSecretResponse:
         given = request.overlap_seconds if request.HasField("overlap_seconds") else None
         secret, until = await self._webhooks.payments.rotate_secret(
-            call.tx, call.caller.partner_id, overlap_seconds=given, now=call.now
+            call.tx, call.caller.partner_id, overlap_seconds=given, now=clock.now()
         )
         return webhook_pb2.RotatePaymentWebhookSecretResponse(
             secret=signatures.written(secret),

@@ -9,6 +9,10 @@ OVERDUE_MINUTES = 5
 takes longer.
 """
 
+# what time it is for a ticket, if `c` is its sandbox's clock
+SHOWN = """coalesce(c.standing_time,
+  now() + coalesce(c.ahead_microseconds, 0) * interval '1 microsecond')"""
+
 TICKETS = (
     Invariant(
         "ticket-rotations",
@@ -154,9 +158,10 @@ WHERE t.partner_id BETWEEN 1 AND 524287 AND t.valid_until_time - t.valid_from_ti
     Invariant(
         "expired",
         "a ticket is EXPIRED only when its validity is over",
-        """
+        f"""
 SELECT ticket_code, format('EXPIRED, and valid until %s', valid_until_time)
-FROM tickets WHERE state = 'EXPIRED' AND valid_until_time > now()
+FROM tickets LEFT JOIN sandbox_clocks c USING (partner_id)
+WHERE state = 'EXPIRED' AND valid_until_time > {SHOWN}
 """,
     ),
     Invariant(
@@ -165,8 +170,9 @@ FROM tickets WHERE state = 'EXPIRED' AND valid_until_time > now()
         " or moved, or what it shares may come back with another",
         f"""
 WITH overdue AS (
-  SELECT * FROM tickets WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
-    AND valid_until_time < now() - interval '{OVERDUE_MINUTES} minutes'
+  SELECT * FROM tickets LEFT JOIN sandbox_clocks c USING (partner_id)
+  WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+    AND valid_until_time < {SHOWN} - interval '{OVERDUE_MINUTES} minutes'
 ), members AS (
   SELECT coalesce(o.first_order_id, o.order_id) AS order_id,
     coalesce(o.first_item_index, m.item_index) AS item_index,

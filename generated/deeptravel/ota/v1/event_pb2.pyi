@@ -40,14 +40,16 @@ class Event(_message.Message):
     """
     type: _builtins.str
     """What happened: `batch.generated`, `ticket.activated`, `ticket.redeemed`,
-    `ticket.redemption_reversed`, `ticket.refunded`, `ticket.expired`, `ticket.voided`,
+    `ticket.redemption_reversed`, `ticket.refunded`, `ticket.expiring` (once, three days before, of
+    a ticket that is sold and of use), `ticket.expired`, `ticket.voided`,
     `ticket.blocked`, `ticket.unblocked`, `ticket.reassigned`, `reservation.created`,
     `reservation.extended`, `reservation.expiring`, `reservation.expired`, `reservation.released`,
-    `allotment.adjusted`, `payment.refused`, `statement.ready`. More are added with time: pass over those that you do not know.
+    `allotment.adjusted`, `payment.refused`, `statement.ready`. More are added with time: pass over
+    those that you do not know.
     """
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened."""
+        """When it happened; in a sandbox by its test clock."""
 
     @_builtins.property
     def data(self) -> Global___EventData:
@@ -166,7 +168,7 @@ class EventData(_message.Message):
     """Of a payment that was refused: `webhook-id` of the partner's own webhook that said it."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the reservation expires, or did."""
+        """When the reservation or the ticket expires, or did."""
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from deeptravel.ota.v1 import ota_service_pb2 as deeptravel_dot_ota_dot_v1_dot_o
 from deeptravel.ota.v1 import reservation_pb2 as deeptravel_dot_ota_dot_v1_dot_reservation__pb2
 from deeptravel.ota.v1 import sandbox_pb2 as deeptravel_dot_ota_dot_v1_dot_sandbox__pb2
 from deeptravel.ota.v1 import statement_pb2 as deeptravel_dot_ota_dot_v1_dot_statement__pb2
+from deeptravel.ota.v1 import test_clock_pb2 as deeptravel_dot_ota_dot_v1_dot_test__clock__pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as deeptravel_dot_ota_dot_v1_dot_unsold__ticket__pb2
 from deeptravel.ota.v1 import webhook_pb2 as deeptravel_dot_ota_dot_v1_dot_webhook__pb2
 
@@ -279,6 +280,16 @@ class OtaServiceStub:
                 '/deeptravel.ota.v1.OtaService/SimulateReversal',
                 request_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalResponse.FromString,
+                _registered_method=True)
+        self.GetTestClock = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/GetTestClock',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.GetTestClockRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.GetTestClockResponse.FromString,
+                _registered_method=True)
+        self.AdvanceTestClock = channel.unary_unary(
+                '/deeptravel.ota.v1.OtaService/AdvanceTestClock',
+                request_serializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.FromString,
                 _registered_method=True)
 
 
@@ -722,6 +733,26 @@ class OtaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTestClock(self, request, context):
+        """Reads the sandbox's test clock, by which all in it goes. Reasons: TEST_MODE_ONLY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdvanceTestClock(self, request, context):
+        """Moves the sandbox's test clock forward. All that falls due on the way happens, in order and each
+        at its own moment, as it would have with time: reservations are warned of and expire, tickets
+        are reminded of and expire, statements are sealed; events have the clock's time. It is done
+        within 20 s and the call's deadline, or the answer says how far it is and it goes on by itself. A
+        move that is asked for while another is under way begins where that ends. A repeat with the same
+        `request_id` gets the answer of the same move. Reasons: TEST_MODE_ONLY, INVALID_FIELD (a time
+        that is not ahead of the clock, or too far), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OtaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -949,6 +980,16 @@ def add_OtaServiceServicer_to_server(servicer, server):
                     servicer.SimulateReversal,
                     request_deserializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalRequest.FromString,
                     response_serializer=deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalResponse.SerializeToString,
+            ),
+            'GetTestClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTestClock,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.GetTestClockRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.GetTestClockResponse.SerializeToString,
+            ),
+            'AdvanceTestClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvanceTestClock,
+                    request_deserializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.FromString,
+                    response_serializer=deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2179,6 +2220,60 @@ class OtaService:
             '/deeptravel.ota.v1.OtaService/SimulateReversal',
             deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalRequest.SerializeToString,
             deeptravel_dot_ota_dot_v1_dot_sandbox__pb2.SimulateReversalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTestClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/GetTestClock',
+            deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.GetTestClockRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.GetTestClockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdvanceTestClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ota.v1.OtaService/AdvanceTestClock',
+            deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.AdvanceTestClockRequest.SerializeToString,
+            deeptravel_dot_ota_dot_v1_dot_test__clock__pb2.AdvanceTestClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from deeptravel.ota.v1 import ota_service_pb2 as _ota_service_pb2
 from deeptravel.ota.v1 import reservation_pb2 as _reservation_pb2
 from deeptravel.ota.v1 import sandbox_pb2 as _sandbox_pb2
 from deeptravel.ota.v1 import statement_pb2 as _statement_pb2
+from deeptravel.ota.v1 import test_clock_pb2 as _test_clock_pb2
 from deeptravel.ota.v1 import unsold_ticket_pb2 as _unsold_ticket_pb2
 from deeptravel.ota.v1 import webhook_pb2 as _webhook_pb2
 from grpc import aio as _aio
@@ -290,6 +291,17 @@ class OtaServiceStub:
     gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
     IDEMPOTENCY_MISMATCH.
     """
+    GetTestClock: _grpc.UnaryUnaryMultiCallable[_test_clock_pb2.GetTestClockRequest, _test_clock_pb2.GetTestClockResponse]
+    """Reads the sandbox's test clock, by which all in it goes. Reasons: TEST_MODE_ONLY."""
+    AdvanceTestClock: _grpc.UnaryUnaryMultiCallable[_test_clock_pb2.AdvanceTestClockRequest, _test_clock_pb2.AdvanceTestClockResponse]
+    """Moves the sandbox's test clock forward. All that falls due on the way happens, in order and each
+    at its own moment, as it would have with time: reservations are warned of and expire, tickets
+    are reminded of and expire, statements are sealed; events have the clock's time. It is done
+    within 20 s and the call's deadline, or the answer says how far it is and it goes on by itself. A
+    move that is asked for while another is under way begins where that ends. A repeat with the same
+    `request_id` gets the answer of the same move. Reasons: TEST_MODE_ONLY, INVALID_FIELD (a time
+    that is not ahead of the clock, or too far), IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class OtaServiceAsyncStub(OtaServiceStub):
@@ -544,6 +556,17 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Takes a simulated redemption back: the uses are free again. A repeat with the same `request_id`
     gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
     IDEMPOTENCY_MISMATCH.
+    """
+    GetTestClock: _aio.UnaryUnaryMultiCallable[_test_clock_pb2.GetTestClockRequest, _test_clock_pb2.GetTestClockResponse]  # type: ignore[assignment]
+    """Reads the sandbox's test clock, by which all in it goes. Reasons: TEST_MODE_ONLY."""
+    AdvanceTestClock: _aio.UnaryUnaryMultiCallable[_test_clock_pb2.AdvanceTestClockRequest, _test_clock_pb2.AdvanceTestClockResponse]  # type: ignore[assignment]
+    """Moves the sandbox's test clock forward. All that falls due on the way happens, in order and each
+    at its own moment, as it would have with time: reservations are warned of and expire, tickets
+    are reminded of and expire, statements are sealed; events have the clock's time. It is done
+    within 20 s and the call's deadline, or the answer says how far it is and it goes on by itself. A
+    move that is asked for while another is under way begins where that ends. A repeat with the same
+    `request_id` gets the answer of the same move. Reasons: TEST_MODE_ONLY, INVALID_FIELD (a time
+    that is not ahead of the clock, or too far), IDEMPOTENCY_MISMATCH.
     """
 
 class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -1066,6 +1089,29 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a simulated redemption back: the uses are free again. A repeat with the same `request_id`
         gets the first answer. Reasons: TEST_MODE_ONLY, NOT_FOUND, REVERSAL_REFUSED,
         IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTestClock(
+        self,
+        request: _test_clock_pb2.GetTestClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_test_clock_pb2.GetTestClockResponse, _abc.Awaitable[_test_clock_pb2.GetTestClockResponse]]:
+        """Reads the sandbox's test clock, by which all in it goes. Reasons: TEST_MODE_ONLY."""
+
+    @_abc_1.abstractmethod
+    def AdvanceTestClock(
+        self,
+        request: _test_clock_pb2.AdvanceTestClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_test_clock_pb2.AdvanceTestClockResponse, _abc.Awaitable[_test_clock_pb2.AdvanceTestClockResponse]]:
+        """Moves the sandbox's test clock forward. All that falls due on the way happens, in order and each
+        at its own moment, as it would have with time: reservations are warned of and expire, tickets
+        are reminded of and expire, statements are sealed; events have the clock's time. It is done
+        within 20 s and the call's deadline, or the answer says how far it is and it goes on by itself. A
+        move that is asked for while another is under way begins where that ends. A repeat with the same
+        `request_id` gets the answer of the same move. Reasons: TEST_MODE_ONLY, INVALID_FIELD (a time
+        that is not ahead of the clock, or too far), IDEMPOTENCY_MISMATCH.
         """
 
 def add_OtaServiceServicer_to_server(servicer: OtaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

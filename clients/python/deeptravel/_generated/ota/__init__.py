@@ -110,6 +110,14 @@ from deeptravel._generated.ota.v1.sandbox_pb2 import (
     SimulateReversalRequest,
     SimulateReversalResponse,
 )
+from deeptravel._generated.ota.v1.test_clock_pb2 import (
+    AdvanceTestClockRequest,
+    AdvanceTestClockResponse,
+    EventCount,
+    GetTestClockRequest,
+    GetTestClockResponse,
+    TestClock,
+)
 from deeptravel._generated.ota.v1.unsold_ticket_pb2 import (
     CancelTicketsRequest,
     CancelTicketsResponse,
@@ -199,6 +207,8 @@ __all__ = [
     "ActivateTicketsResponse",
     "Activation",
     "ActivationVerdict",
+    "AdvanceTestClockRequest",
+    "AdvanceTestClockResponse",
     "ArchiveDistributorRequest",
     "ArchiveDistributorResponse",
     "BatchSummary",
@@ -225,6 +235,7 @@ __all__ = [
     "EXPORT_FORMAT_JSONL",
     "EXPORT_FORMAT_UNSPECIFIED",
     "Event",
+    "EventCount",
     "EventData",
     "ExportFormat",
     "ExportTicketsRequest",
@@ -246,6 +257,8 @@ __all__ = [
     "GetSandboxResponse",
     "GetStatementRequest",
     "GetStatementResponse",
+    "GetTestClockRequest",
+    "GetTestClockResponse",
     "GetWebhookEndpointRequest",
     "GetWebhookEndpointResponse",
     "Inventory",
@@ -345,6 +358,7 @@ __all__ = [
     "StatementTotals",
     "StreamBatchTicketsRequest",
     "StreamBatchTicketsResponse",
+    "TestClock",
     "TicketActivation",
     "UpdateDistributorRequest",
     "UpdateDistributorResponse",

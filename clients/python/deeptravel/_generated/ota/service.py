@@ -286,6 +286,18 @@ _SIMULATE_REVERSAL = Method(
     ota.SimulateReversalResponse,
     safe=False,
 )
+_GET_TEST_CLOCK = Method(
+    "/deeptravel.ota.v1.OtaService/GetTestClock",
+    ota.GetTestClockRequest,
+    ota.GetTestClockResponse,
+    safe=True,
+)
+_ADVANCE_TEST_CLOCK = Method(
+    "/deeptravel.ota.v1.OtaService/AdvanceTestClock",
+    ota.AdvanceTestClockRequest,
+    ota.AdvanceTestClockResponse,
+    safe=False,
+)
 
 
 class OtaService:
@@ -1083,6 +1095,32 @@ class OtaService:
         """
         return self._calls.unary(_SIMULATE_REVERSAL, ota.SimulateReversalRequest(redemption_id=redemption_id, request_id=request_id), timeout)
 
+    def get_test_clock(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ota.GetTestClockResponse:
+        """Reads the sandbox's test clock, by which all in it goes. Reasons: TEST_MODE_ONLY."""
+        return self._calls.unary(_GET_TEST_CLOCK, ota.GetTestClockRequest(), timeout)
+
+    def advance_test_clock(
+        self,
+        *,
+        request_id: str = "",
+        to_time: Moment | None = None,
+        by_seconds: int = 0,
+        timeout: float | None = None,
+    ) -> ota.AdvanceTestClockResponse:
+        """Moves the sandbox's test clock forward. All that falls due on the way happens, in order and
+        each at its own moment, as it would have with time: reservations are warned of and expire,
+        tickets are reminded of and expire, statements are sealed; events have the clock's time. It
+        is done within 20 s and the call's deadline, or the answer says how far it is and it goes on
+        by itself. A move that is asked for while another is under way begins where that ends. A
+        repeat with the same `request_id` gets the answer of the same move. Reasons: TEST_MODE_ONLY,
+        INVALID_FIELD (a time that is not ahead of the clock, or too far), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ADVANCE_TEST_CLOCK, ota.AdvanceTestClockRequest(request_id=request_id, to_time=timestamp(to_time), by_seconds=by_seconds), timeout)
+
 
 class AsyncOtaService:
     """What OTA partners do: pre-generate tickets out of their own stock, for themselves or for their
@@ -1878,3 +1916,29 @@ class AsyncOtaService:
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SIMULATE_REVERSAL, ota.SimulateReversalRequest(redemption_id=redemption_id, request_id=request_id), timeout)
+
+    async def get_test_clock(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ota.GetTestClockResponse:
+        """Reads the sandbox's test clock, by which all in it goes. Reasons: TEST_MODE_ONLY."""
+        return await self._calls.unary(_GET_TEST_CLOCK, ota.GetTestClockRequest(), timeout)
+
+    async def advance_test_clock(
+        self,
+        *,
+        request_id: str = "",
+        to_time: Moment | None = None,
+        by_seconds: int = 0,
+        timeout: float | None = None,
+    ) -> ota.AdvanceTestClockResponse:
+        """Moves the sandbox's test clock forward. All that falls due on the way happens, in order and
+        each at its own moment, as it would have with time: reservations are warned of and expire,
+        tickets are reminded of and expire, statements are sealed; events have the clock's time. It
+        is done within 20 s and the call's deadline, or the answer says how far it is and it goes on
+        by itself. A move that is asked for while another is under way begins where that ends. A
+        repeat with the same `request_id` gets the answer of the same move. Reasons: TEST_MODE_ONLY,
+        INVALID_FIELD (a time that is not ahead of the clock, or too far), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ADVANCE_TEST_CLOCK, ota.AdvanceTestClockRequest(request_id=request_id, to_time=timestamp(to_time), by_seconds=by_seconds), timeout)
