@@ -100,7 +100,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(begun: Path, request: pytest.FixtureRequest) -> Path:
     """Another like it, for one language."""
-    other = begun.parent / request.node.name
+    other = begun.parent / str(request.node.name)
     shutil.copytree(begun, other)
     return other
 
