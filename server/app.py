@@ -226,7 +226,7 @@ class App:
                 per_partner=self._settings.partner_calls,
                 waiting_per_partner=self._settings.partner_calls_waiting,
             ),
-            simulation=Simulation(platform.db),
+            simulation=Simulation(platform.db, answer_message),
         )
         at_stop(stack, "stream rights", self._interceptor.close)
         return self._services(platform, domain)

@@ -1,8 +1,9 @@
 """Magic values of sandboxes: what a `request_id` of a key of test mode has happen. Pure.
 
 `sandbox-NAME` or `sandbox-NAME-anything`: NAME is an ErrorReason that partners meet (FACTS), with
-which the call is then refused, or a SandboxEffect. Whatever else begins so is refused, so that a
-name with a slip of the pen does not pass for a call that went well.
+which the call is then refused, or a SandboxEffect; of SimulateRedemption also the reason why a scan
+is refused (SCAN_REFUSALS). Whatever else begins so is refused, so that a name with a slip of the
+pen does not pass for a call that went well.
 """
 
 import re
@@ -97,6 +98,57 @@ for it; what the request says under the same name counts more.
 """
 
 
+SCANS = "SimulateRedemption"
+"""The method whose calls may be answered as a scan that is refused."""
+SCAN_REFUSALS: Mapping[str, str] = {
+    "TOKEN_INVALID": "token",
+    "TOKEN_EXPIRED": "expiry",
+    "QR_SUPERSEDED": "jti",
+    "TICKET_NOT_FOUND": "ticket",
+    "TICKET_NOT_ACTIVE": "state",
+    "TICKET_NOT_YET_VALID": "validity",
+    "TICKET_EXPIRED": "validity",
+    "TICKET_REFUNDED": "state",
+    "TICKET_CHANGED": "state",
+    "TICKET_VOIDED": "state",
+    "TICKET_BLOCKED": "blocked",
+    "FUNCTION_NOT_INCLUDED": "function",
+    "NO_USES_LEFT": "uses",
+    "ALREADY_REDEEMED": "guard",
+    "FUNCTION_NOT_ALLOWED_HERE": "place",
+    "BLACKOUT_DATE": "blackout",
+    "WRONG_DEPARTURE": "departure",
+    "DEPARTURE_CANCELLED": "departure",
+    "TEST_TICKET": "mode",
+}
+"""Why a scan is refused, of deeptravel.redemption.v1.RefusalReason, and the check that decides."""
+SCAN_FACTS: Mapping[str, str | int] = {
+    "allowed": "gift",
+    "asked": 2,
+    "at": "2026-01-01 08:00:00",
+    "date": "2026-01-01",
+    "departs": "2026-01-01 09:00:00",
+    "destination_en": "Macau",
+    "destination_zh": "澳门",
+    "expired_at": "2026-01-01 08:00:00",
+    "function": "ferry",
+    "here": "F100 (2026-01-01)",
+    "included": "gift",
+    "opens": "2026-01-01 07:00:00",
+    "origin_en": "Hong Kong",
+    "origin_zh": "香港",
+    "remaining": 1,
+    "service": "F200",
+    "state": "PRE_GENERATED",
+    "terminal": "SANDBOX",
+    "total": 1,
+    "valid_from": "2026-01-02 00:00:00",
+    "valid_until": "2026-01-01 08:00:00",
+    "venue": "SANDBOX",
+}
+"""What their texts speak of."""
+
+
 class SandboxValue(NamedTuple):
     """What a `request_id` asks for: a reason of FACTS, or an effect."""
 
@@ -119,14 +171,14 @@ class SandboxValue(NamedTuple):
         return {name: str(said.get(name) or sample) for name, sample in samples.items()}
 
 
-def read(request_id: str) -> SandboxValue | None:
-    """What a `request_id` asks for; None for any other. Raises ValueError, with the remedy, for a
-    name that there is not.
+def read(request_id: str, method: str) -> SandboxValue | None:
+    """What a `request_id` of a call of `method` asks for; None for any other. Raises ValueError,
+    with the remedy, for a name that there is not.
     """
     if not request_id.startswith(PREFIX):
         return None
-    match = _FORM.fullmatch(request_id)
-    if match and (match[1] in FACTS or match[1] in EFFECTS):
+    match, scans = _FORM.fullmatch(request_id), SCAN_REFUSALS if method == SCANS else {}
+    if match and (match[1] in FACTS or match[1] in EFFECTS or match[1] in scans):
         return SandboxValue(match[1])
-    names = ", ".join([*SandboxEffect, *FACTS])
+    names = ", ".join([*SandboxEffect, *scans, *FACTS])
     raise ValueError(f"after {PREFIX} comes one of {names}; other ids must begin otherwise")

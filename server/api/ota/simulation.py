@@ -7,6 +7,8 @@ calls of keys of test mode here: to all others such an id is one like any other.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
+from deeptravel.ota.v1 import sandbox_pb2
+from deeptravel.redemption.v1 import redemption_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,12 +16,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.api.calls import Call
 from server.identity.callers import Partner
 from server.partners import sandbox_values
-from server.partners.sandbox_values import AFTER_COMMIT, RETRIED, SandboxEffect, SandboxValue
+from server.partners.sandbox_values import (
+    AFTER_COMMIT,
+    RETRIED,
+    SCAN_FACTS,
+    SCAN_REFUSALS,
+    SCANS,
+    SandboxEffect,
+    SandboxValue,
+)
 from server.platform import idempotency
 from server.platform.clock import now
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid
 from server.platform.statements import run
+from server.redemption.answers import Answer
 from server.webhooks import events, repeated_deliveries
 
 EXPIRING = frozenset(
@@ -38,17 +49,24 @@ EXPIRING = frozenset(
 class Simulation:
     """Serves calls of sandboxes."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(
+        self, db: Database, answer_message: Callable[[Answer], redemption_pb2.RedeemResponse]
+    ) -> None:
         self._db = db
+        self._answer_message = answer_message
 
     async def unary(self, call: Call, request: Message, serve: Callable[[], Awaitable[Any]]) -> Any:
         """Serves a call, as its id asks. Raises what that asks for, INVALID_FIELD for a name that
         there is not.
         """
         request_id = str(getattr(request, "request_id", "") or _sent_id(call))
-        asked = _read(request_id)
+        asked = _read(call, request_id)
         if asked is None:
             return await serve()
+        if _method(call) == SCANS and asked.name in SCAN_REFUSALS:
+            refused = Answer("REJECT", asked.name, SCAN_REFUSALS[asked.name], dict(SCAN_FACTS))
+            answer = self._answer_message(refused)
+            return sandbox_pb2.SimulateRedemptionResponse(answer=answer)
         is_due = not asked.is_once or await self._is_first(call, request_id)
         if asked.effect is None:
             if is_due:
@@ -71,7 +89,7 @@ class Simulation:
     async def stream(self, call: Call) -> None:
         """Refuses a stream, if its id asks so. Raises as `unary`; effects are none of streams."""
         request_id = _sent_id(call)
-        asked = _read(request_id)
+        asked = _read(call, request_id)
         if asked is None:
             return
         if asked.effect is not None:
@@ -115,9 +133,13 @@ def refusal(asked: SandboxValue, request: Mapping[str, Any]) -> DomainError:
     )
 
 
-def _read(request_id: str) -> SandboxValue | None:
+def _method(call: Call) -> str:
+    return call.method.rpartition("/")[2]
+
+
+def _read(call: Call, request_id: str) -> SandboxValue | None:
     try:
-        return sandbox_values.read(request_id)
+        return sandbox_values.read(request_id, _method(call))
     except ValueError as error:
         raise invalid("request_id", str(error)) from None
 
@@ -127,5 +149,5 @@ def _sent_id(call: Call) -> str:
 
 
 def _require_expiring(call: Call) -> None:
-    if call.method.rpartition("/")[2] not in EXPIRING:
+    if _method(call) not in EXPIRING:
         raise invalid("request_id", f"EXPIRE_NOW is for {', '.join(sorted(EXPIRING))}")
