@@ -142,8 +142,7 @@ async def test_another_partners_are_as_unknown_ones(
 ) -> None:
     """Nor does a live key learn what its sandbox has, or the other way round.
 
-    Seen red where a reservation was looked up without its partner, and where a simulated terminal
-    read the tickets of all.
+    Seen red where a reservation was looked up without its partner.
     """
     client, other = [
         PartnerClient.at(server.channel, await key_of(code, module_database_url))

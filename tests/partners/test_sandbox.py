@@ -225,7 +225,7 @@ async def test_new_stock_and_terms_come_to_the_sandbox(world: SandboxWorld) -> N
 
 async def test_no_terminal_admits_a_test_ticket(world: SandboxWorld, sandbox_url: str) -> None:
     """By each way to redeem, whatever the ticket's state; nothing is used, and the operator reads
-    why. Seen red without the rule: it was admitted.
+    why. Seen red without the rule: only the database refused it, which is a fault.
     """
     code, token, _ = await world.sold(world.test)
     before = await world.uses(code)

@@ -117,8 +117,8 @@ async def test_a_repeat_gets_the_first_answer(world: SandboxWorld) -> None:
 
 async def test_others_tickets_are_none(world: SandboxWorld) -> None:
     """A live one, and one of another sandbox, by QR and by code: the answer says nothing of them,
-    and nothing is recorded of them. Seen red without the look at whose the ticket is: the live one
-    was redeemed.
+    and nothing is recorded of them. Seen red without the look at whose the ticket is: the answer
+    had its code, and a redemption could be taken back by others.
     """
     other = await world.key("HK", TEST)
     code, token, _ = await world.sold(world.live)
