@@ -1,5 +1,5 @@
-"""Magic values: what a key of test mode asks for by its `request_id` happens, over gRPC and JSON; to
-a live key it is an id like any other.
+"""Magic values: what a key of test mode asks for by its `request_id` happens, over gRPC and JSON;
+to a live key it is an id like any other.
 """
 
 import re
@@ -266,7 +266,7 @@ async def test_a_scan_is_refused_as_it_asks(world: SandboxWorld) -> None:
 
 
 async def test_what_is_made_expires_now(world: SandboxWorld) -> None:
-    """A reservation, made or extended so; tickets of a batch, and those that are activated; a QR."""
+    """A reservation, made or extended so; tickets of a batch, and those activated; a QR."""
     test = world.test
     made = await test.reserve(1, request_id=expiring())
     await becomes("EXPIRED", lambda: state_of(test, made.reservation_id))
