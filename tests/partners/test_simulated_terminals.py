@@ -15,6 +15,7 @@ from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServi
 from deeptravel.tickets.v1 import ticket_pb2
 from psycopg.errors import CheckViolation
 
+from server.api import convert
 from server.platform.errors import Reason
 from tests.support import databases
 from tests.support.admin_client import Headers
@@ -158,8 +159,8 @@ async def test_no_merchant_has_what_is_simulated(world: SandboxWorld) -> None:
 
 async def lists(stub: Any, headers: Headers) -> tuple[Any, Any]:
     listed = await stub.ListRedemptions(redemption_pb2.ListRedemptionsRequest(), metadata=headers)
-    from_time = datetime.now(UTC) - timedelta(days=1)
-    request = redemption_pb2.SummarizeRedemptionsRequest(time_from=from_time)
+    yesterday = convert.timestamp(datetime.now(UTC) - timedelta(days=1))
+    request = redemption_pb2.SummarizeRedemptionsRequest(time_from=yesterday)
     summed = await stub.SummarizeRedemptions(request, metadata=headers)
     return list(listed.redemptions), list(summed.rows)
 
