@@ -59,7 +59,7 @@ check: $(STAMP) ## Format, lint, types, import directions, contract, generated c
 	@$(BIN)/python tools/check.py $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## Measure throughput and latency of search, orders, payments and redemption
+bench: $(STAMP) ## Measure throughput and latency of redemption, search, orders, payments and what partners do
 	@$(BIN)/python -m tools.bench $(ARGS)
 
 .PHONY: generate

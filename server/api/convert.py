@@ -8,14 +8,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.platform.errors import DomainError, Reason, invalid
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """A protobuf timestamp; None stays unset."""
     if moment is None:
         return None
-    result = Timestamp()
-    result.FromDatetime(moment)
-    return result
+    # a tenth of what Timestamp.FromDatetime takes, and a page of tickets has hundreds
+    passed = moment - _EPOCH
+    return Timestamp(
+        seconds=passed.days * 86_400 + passed.seconds, nanos=passed.microseconds * 1_000
+    )
 
 
 def moment(request: Any, field: str) -> datetime | None:

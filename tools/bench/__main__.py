@@ -7,8 +7,8 @@ Python here, so that calls a second are as much its figure (`tools.bench.pairs` 
 
 Prints a table and writes build/bench.json; with `--docs` the table in docs/benchmarks.md too.
 Figures of one kind are measured in turn, `--rounds` times, and the median is given: shared machines
-are noisy, so the ratios are what counts. `--only` measures one part; large batches
-and reserving are measured that way alone.
+are noisy, so the ratios are what counts. `--only` measures one part. All of it takes about half an
+hour.
 """
 
 import argparse
@@ -50,8 +50,6 @@ PARTS = {
     "webhooks": webhooks.measure,
     "listing": listing.measure,
 }
-UNASKED = ("large batches", "reserving")
-"""Parts that are measured only where they are asked for."""
 RATIOS = redemption.RATIOS | searching.RATIOS
 TARGETS = (
     redemption.TARGETS
@@ -136,9 +134,7 @@ def main() -> None:
         services = EmbeddedServices.start(Path(folder))
         try:
             options.postgres = postmaster(Path(folder))
-            for name in (
-                [options.only] if options.only else [each for each in PARTS if each not in UNASKED]
-            ):
+            for name in [options.only] if options.only else PARTS:
                 PARTS[name](services, figures, options)
             said = noise.line(figures)
         finally:
