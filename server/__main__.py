@@ -98,6 +98,7 @@ def serve(
         credentials = asyncio.run(_fill(settings, found))
         settings = development.with_merchant(settings, wechat)
         settings = development.with_webhooks_to_this_machine(settings, found)
+        settings = development.with_documentation_key(settings, found, credentials)
         places = development.with_simulator(found, wechat)
         development.warn_if_nobody_can_pay(settings)
 

@@ -373,7 +373,7 @@ class App:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.http_port}"
 
     async def _start_http(self, stack: AsyncExitStack, *, shared_ports: bool) -> None:
-        settings = self._settings
+        settings, offered = self._settings, self._settings.documentation_key
         application = gateway(
             DESCRIPTORS,
             self._in_process,
@@ -382,6 +382,7 @@ class App:
             health=lambda: self._health.report,
             proxies=settings.proxies,
             origins=settings.origins,
+            offered_key=offered.get_secret_value() if offered else "",
         )
         self._http = await self._open_http_port(
             stack, application, "http_port", shared=shared_ports

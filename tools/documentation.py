@@ -42,7 +42,11 @@ READERS: dict[str, Json] = {
         "python": 'client = Client("127.0.0.1:50051", api_key=API_KEY, plaintext=True)',
         "java": 'DeepTravel.at("127.0.0.1:50051").apiKey(apiKey).plaintext().open()',
         "messages": ("ota", "redemption", "tickets"),
-        "how": "An administrator gives you an API key; it goes with each call in `x-api-key`.",
+        "how": (
+            "An administrator gives you an API key; it goes with each call in `x-api-key`. One of"
+            " test mode (`dtk_test_…`) calls as your [sandbox](/docs/guides/sandbox): with test"
+            " stock and test tickets alone."
+        ),
     },
     "traveller": {
         "title": "Traveller",

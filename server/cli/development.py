@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import SecretStr
 
 from server.operations import data_folder
 from server.operations.places import Places
@@ -124,10 +125,27 @@ def with_webhooks_to_this_machine(settings: Settings, found: Places) -> Settings
     """
     if settings.webhook_allow_private is not None:
         return settings
-    is_alone = found.embedded and all(
-        is_loopback(host) for host in (settings.grpc_host, settings.http_host)
-    )
-    return settings.model_copy(update={"webhook_allow_private": is_alone})
+    return settings.model_copy(update={"webhook_allow_private": _is_alone(settings, found)})
+
+
+def with_documentation_key(
+    settings: Settings, found: Places, credentials: "DemoCredentials | None"
+) -> Settings:
+    """The settings that offer the demo's sandbox key to those who read the documentation: where
+    nothing is said about it and nobody else can call this server.
+    """
+    if settings.documentation_key is not None or credentials is None:
+        return settings
+    if not (credentials.partner_test_api_key and _is_alone(settings, found)):
+        return settings
+    key = SecretStr(credentials.partner_test_api_key)
+    return settings.model_copy(update={"documentation_key": key})
+
+
+def _is_alone(settings: Settings, found: Places) -> bool:
+    """Whether all that is called here was started with this server, for this machine alone."""
+    hosts = (settings.grpc_host, settings.http_host)
+    return found.embedded and all(is_loopback(host) for host in hosts)
 
 
 def with_simulator(found: Places, simulator: "WechatSimulator | None") -> Places:

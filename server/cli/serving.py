@@ -138,6 +138,8 @@ def serve_with_workers(
         secret_key = base64.b64encode(settings.secret_key.get_secret_value()).decode()
         given = {**chosen, "secret_key": secret_key, **wechat_settings(settings)}
         given["webhook_allow_private"] = settings.webhook_allow_private
+        if settings.documentation_key is not None:
+            given["documentation_key"] = settings.documentation_key.get_secret_value()
         word = {"settings": given, "places": found.for_workers}
         supervisor = _Supervisor(json.dumps(word).encode() + b"\n", metrics, settings.drain_seconds)
         return asyncio.run(_keep_all(supervisor, workers, found, lambda: announce(chosen)))

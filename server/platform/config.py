@@ -259,6 +259,14 @@ class Settings(BaseSettings):
     webhook_endpoint_concurrency: int = Field(
         64, ge=1, le=512, description="attempts at once to one webhook endpoint, in each process"
     )
+    documentation_key: SecretStr | None = Field(
+        None,
+        description=(
+            "key of test mode (`dtk_test_…`) that /docs offers to everybody who tries calls; if not"
+            " set, that of the demo data where the database is embedded and only this machine can"
+            " call"
+        ),
+    )
     webhook_allow_private: bool | None = Field(
         None,
         description=(
@@ -381,6 +389,13 @@ class Settings(BaseSettings):
         if value and not all(character in string.hexdigits for character in value):
             raise ValueError("is not a hexadecimal number")
         return value and value.upper()
+
+    @field_validator("documentation_key")
+    @classmethod
+    def _of_test_mode(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith("dtk_test_"):
+            raise ValueError("is no key of test mode, and would be shown to everybody")
+        return value
 
     @field_validator("wechat_api_v3_key")
     @classmethod

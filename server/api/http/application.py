@@ -139,6 +139,7 @@ def gateway(
     health: Callable[[], Report],
     proxies: Proxies | None = None,
     origins: Sequence[str] = (),
+    offered_key: str = "",
 ) -> ASGIApp:
     """The HTTP application.
 
@@ -150,12 +151,13 @@ def gateway(
         health: what `/healthz` tells, with 200 or 503.
         proxies: those that may say who calls; none if not given.
         origins: whose pages may call from a browser (CORS); `*` for all.
+        offered_key: a key of test mode that the documentation shows to everybody; none if empty.
 
     Raises:
         ValueError: an annotation cannot be served.
     """
     shown = Starlette(
-        routes=pages.routes(health),
+        routes=pages.routes(health, offered_key),
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_fault},
     )
     transcoder = _Transcoder(

@@ -13,6 +13,8 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from server.identity.credentials import TEST_KEY_PREFIX
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.renderer import RendererHTML
@@ -26,8 +28,6 @@ STATIC = {
 }
 """What the pages load, by name below /docs: its media type."""
 READERS = ("partner", "traveller", "terminal", "administrator")
-SANDBOX_KEY = "dtk_test_"
-"""What the keys begin with that the pages send."""
 TABBED = {"curl", "grpcurl", "Python", "Java", "TypeScript", "Go"}
 """Examples that say the same, of which a reader sees one."""
 LANGUAGES = {"python": "Python", "java": "Java", "json": "JSON", "ts": "TypeScript", "go": "Go"}
@@ -73,7 +73,7 @@ class Documentation:
         examples = escape(json.dumps(self.examples.get(name, {}), ensure_ascii=False))
         label = "Sandbox key" if is_partner else "Access token"
         note = (
-            f"Only sandbox keys (<code>{SANDBOX_KEY}…</code>) are sent from here: they have test"
+            f"Only sandbox keys (<code>{TEST_KEY_PREFIX}…</code>) are sent from here: they have test"
             " stock and test tickets. "
             if is_partner
             else "Tokens are sent on a demo server of your own machine alone. "
@@ -83,7 +83,7 @@ class Documentation:
         return (
             f"<div class='key'><label for='secret'>{label} to try calls with</label>"
             "<input id='secret' type='password' autocomplete='off' spellcheck='false'"
-            f" aria-describedby='secret-note' data-prefix='{SANDBOX_KEY}'"
+            f" aria-describedby='secret-note' data-prefix='{TEST_KEY_PREFIX}'"
             f" data-offered='{'yes' if self.offered_key else ''}'"
             f" data-examples='{examples}'"
             f" value='{escape(self.offered_key) if is_partner else ''}'>"
@@ -164,7 +164,9 @@ def _body(name: str, markdown: str) -> str:
         first, end, rest = body.partition("</ul>")
         first = first.replace("<ul>", "<ul class='readers'>").replace("</a>: ", "</a> ")
         body = first + end + rest
-    return re.sub(r"(?:<div class='example'.*?</div>\s*){2,}", _grouped, body, flags=re.DOTALL)
+    return re.sub(
+        r"(?:<div class='example'(?:(?!</div>).)*</div>\s*){2,}", _grouped, body, flags=re.S
+    )
 
 
 def _grouped(found: re.Match[str]) -> str:
