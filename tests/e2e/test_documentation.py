@@ -1,5 +1,5 @@
-"""The documentation of a server that `make run` starts: whoever reads it can try calls at once, with
-a key that can do no harm.
+"""The documentation of a server that `make run` starts: whoever reads it can try calls at once,
+with a key that can do no harm.
 """
 
 import re

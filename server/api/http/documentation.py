@@ -65,7 +65,7 @@ class Documentation:
         return framed(page["title"], _path(name), content)
 
     def _key(self, name: str, markdown: str) -> str:
-        """The field for what is shown with a try, where there is something to try."""
+        """The field for the key of tries, where there is something to try."""
         header = re.search(r'-H "(X-Api-Key|Authorization): ', markdown)
         if header is None:
             return ""
@@ -73,8 +73,8 @@ class Documentation:
         examples = escape(json.dumps(self.examples.get(name, {}), ensure_ascii=False))
         label = "Sandbox key" if is_partner else "Access token"
         note = (
-            f"Only sandbox keys (<code>{TEST_KEY_PREFIX}…</code>) are sent from here: they have test"
-            " stock and test tickets. "
+            f"Only sandbox keys (<code>{TEST_KEY_PREFIX}…</code>) are sent from here: they have"
+            " test stock and test tickets. "
             if is_partner
             else "Tokens are sent on a demo server of your own machine alone. "
         )
