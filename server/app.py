@@ -25,7 +25,7 @@ from server.api.grpc_server import age_options, server_options, tracing
 from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
-from server.api.ota.servicer import OtaServicer
+from server.api.ota.servicer import OtaDomain, OtaServicer
 from server.api.ota.servicer_sandbox import SimulatedTerminals
 from server.api.ota.simulation import Simulation
 from server.api.redemption.messages import answer_message
@@ -250,17 +250,16 @@ class App:
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
+        clock_terms = sandbox_clock.ClockTerms.of(self._settings)
+        terminals = SimulatedTerminals(domain.simulated, answer_message, clock_terms)
         ota = OtaServicer(
-            *(db, repeats, pages, domain.issuer),
+            *(db, repeats, pages),
+            OtaDomain(domain.issuer, domain.catalogues, domain.webhooks, terminals),
             zone=self._settings.zone,
             terms=ReservationTerms(
                 self._settings.reservation_seconds,
                 self._settings.reservation_max_seconds,
                 self._settings.reservation_warning_seconds,
-            ),
-            webhooks=domain.webhooks,
-            terminals=SimulatedTerminals(
-                domain.simulated, answer_message, sandbox_clock.ClockTerms.of(self._settings)
             ),
         )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)

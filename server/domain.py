@@ -21,6 +21,7 @@ from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.partners import sandbox_clock
+from server.partners import tasks as partner_tasks
 from server.partners.ledger import Bookkeeper
 from server.partners.payment_webhooks import PaymentWebhooks
 from server.partners.reservation_expiry import ReservationExpiry
@@ -96,6 +97,7 @@ class Domain(NamedTuple):
     simulated: Redeemer
     ticketing: TicketingDomain
     webhooks: Webhooks
+    catalogues: Catalogues
     wechat: WechatClient | None
     task_kinds: dict[str, TaskKind]
 
@@ -161,10 +163,12 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             ),
         ),
         webhooks=webhooks,
+        catalogues=orders.catalogues,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),
             **order_tasks.kinds(db),
+            **partner_tasks.kinds(db),
             **payment_tasks.kinds(db, wechat, payments.settlement, payments.requests),
             **webhook_tasks.kinds(db),
             **webhooks.payments.kinds(),

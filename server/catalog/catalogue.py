@@ -192,6 +192,23 @@ class Catalogue:
             self._offers[offer_id] = offer
         return offer
 
+    def leg(
+        self, departure_id: int, class_index: int, origin: str, destination: str
+    ) -> Offer | None:
+        """The offer of a departure in a class from one of its stops to a later one, by their codes;
+        where they are empty from its first, to its last. None if it does not go there, or is not on
+        sale.
+        """
+        timetable = self._timetables.get(departure_id >> DAY_BITS)
+        if timetable is None:
+            return None
+        codes = [call.stop.stop_code for call in self._routes[timetable.route_id].calls]
+        if {origin, destination} - {"", *codes}:
+            return None
+        boards = codes.index(origin) if origin else 0
+        leaves = codes.index(destination) if destination else len(codes) - 1
+        return self.offer(f"TR-{departure_id}-{class_index}-{boards}-{leaves}")
+
     def promotion(self, code: str) -> pricing.Promotion | None:
         """The promotion with that code."""
         return self._by_code.get(code)
@@ -205,16 +222,7 @@ class Catalogue:
         self, offer: Offer, party: Sequence[str], codes: Sequence[str], now: datetime
     ) -> pricing.Price:
         """What an offer costs a party at `now`. Raises pricing.NoFare."""
-        return pricing.price(
-            offer.fares,
-            offer.day_type,
-            party,
-            tiers=offer.tiers,
-            promotions=self.promotions(codes),
-            product_id=offer.product_id,
-            currency_code=offer.currency_code,
-            now=now,
-        )
+        return pricing.price(offer.terms, party, self.promotions(codes), now)
 
     def hot_cities(self) -> list[CatalogueCity]:
         """The cities of the hot list, the first first."""

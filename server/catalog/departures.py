@@ -5,8 +5,9 @@ Here the departure changes, in one transaction, with its stocks locked; orders a
 at once, as work of tasks of the outbox (server/aftersales/tasks.py).
 """
 
-from datetime import datetime
-from typing import Any, Unpack
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,14 +19,21 @@ from server.catalog.policy import Policy
 from server.catalog.transport import trace
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.statements import run
+from server.platform.statements import Command, Statement, run
 from server.platform.texts import clock_time
 from server.stock import inventory
+from server.stock.models import stocks
+from server.webhooks import events
+from server.webhooks.events import PartnerEvent
+from server.webhooks.rules import DEPARTURE_CANCELLED, DEPARTURE_MOVED
 
 CANCELLED = "CANCELLED"
 FOLLOW_CANCELLATION = "departure.cancelled"
 FOLLOW_MOVE = "departure.moved"
-"""Kinds of outbox tasks: orders and tickets follow their departure; the key is its number."""
+PARTNERS_FOLLOW = "departure.partners"
+"""Kinds of outbox tasks: orders and tickets follow their departure, and what partners have of it;
+the key is its number.
+"""
 AT_ONCE, AFTER_CHOICE = "AT_ONCE", "AFTER_CHOICE"
 """When the tickets of a cancelled departure are refunded by themselves: now, or when it would
 have left.
@@ -58,6 +66,8 @@ async def cancel_departure(
     traced = {**after, "comment": comment}
     await trace(tx, "cancel", "departure", departure, before=before, after=traced, **by)
     await _ask(tx, FOLLOW_CANCELLATION, departure, now=by["now"])
+    if was.state != CANCELLED:
+        await _tell_partners(tx, DEPARTURE_CANCELLED, departure, was.departure_time, by["now"])
 
 
 async def move_departure(
@@ -100,6 +110,7 @@ async def move_departure(
     after = {"departure_time": departure_time, "comment": comment}
     await trace(tx, "move", "departure", departure, before=before, after=after, **by)
     await _ask(tx, FOLLOW_MOVE, departure, now=by["now"])
+    await _tell_partners(tx, DEPARTURE_MOVED, departure, departure_time, by["now"])
 
 
 async def set_departure_state(
@@ -115,6 +126,37 @@ async def set_departure_state(
         await cancel_departure(tx, departure, refunds="", comment="", **by)
     elif (await _locked(tx, departure)).state == CANCELLED:
         raise departure_cancelled(departure, "it cannot run after all: its tickets are given back")
+
+
+class DepartureNow(NamedTuple):
+    """A departure as it is now."""
+
+    departure_id: int
+    state: str
+    departure_time: datetime
+
+
+_HELD = Statement(
+    """
+SELECT departure_id, state, departure_time FROM departures
+WHERE departure_id = ANY($1::bigint[]) ORDER BY departure_id FOR SHARE
+""",
+    DepartureNow,
+)
+_NOW = Statement(
+    "SELECT departure_id, state, departure_time FROM departures WHERE departure_id = $1::bigint",
+    DepartureNow,
+)
+
+
+def held(departure_ids: Collection[int]) -> Command[DepartureNow] | None:
+    """Departures that nobody cancels or moves until the end of the transaction."""
+    return _HELD(sorted(departure_ids)) if departure_ids else None
+
+
+def as_it_is(departure_id: int) -> Command[DepartureNow]:
+    """The departure as it is now."""
+    return _NOW(departure_id)
 
 
 async def hold_departure(tx: AsyncConnection, departure: int, *, now: datetime) -> None:
@@ -170,6 +212,27 @@ async def _refunds_of_product(tx: AsyncConnection, departure: int) -> str:
         .where(departures.c.departure_id == departure)
     )
     return AFTER_CHOICE if Policy.parse(policy or {}).refund_after_choice else AT_ONCE
+
+
+async def _tell_partners(
+    tx: AsyncConnection, kind: str, departure: int, departure_time: datetime, now: datetime
+) -> None:
+    """Each partner with an allotment of the departure hears of it, and what it has follows."""
+    query = select(stocks.c.partner_id, stocks.c.product_id).distinct()
+    query = query.where(stocks.c.departure_id == departure, stocks.c.partner_id > 0)
+    rows = (await tx.execute(query.order_by(stocks.c.partner_id))).all()
+    if not rows:
+        return
+    data = {
+        "departure_id": str(departure),
+        "departure_time": departure_time.astimezone(UTC).isoformat(),
+    }
+    heard = [
+        PartnerEvent(row.partner_id, kind, str(departure), data | {"product_id": row.product_id})
+        for row in rows
+    ]
+    await run(tx, events.record(*heard, now=now))
+    await _ask(tx, PARTNERS_FOLLOW, departure, now=now)
 
 
 async def _ask(tx: AsyncConnection, kind: str, departure: int, *, now: datetime) -> None:

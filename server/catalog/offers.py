@@ -57,7 +57,8 @@ class Offer:
     `reference_time` is what refund and change count from: the departure, or the first moment of
     use. `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE; empty if
     there is nothing. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
-    and `ride` the same from when its departure leaves, where `service_time` is known.
+    and `ride` the same from when its departure leaves, where `service_time` is known. `terms` are
+    what it is priced by.
     """
 
     offer_id: str
@@ -89,6 +90,7 @@ class Offer:
     travel_date: date | None
     span: Span | None = field(init=False)
     ride: Ride | None = field(init=False)
+    terms: pricing.PriceTerms = field(init=False)
 
     def __post_init__(self) -> None:
         journey = self.journey
@@ -97,6 +99,10 @@ class Offer:
         # worked out once: an offer is sold to many
         object.__setattr__(self, "span", span)
         object.__setattr__(self, "ride", Ride.of(span, leaves) if span and leaves else None)
+        terms = pricing.PriceTerms(
+            *(self.product_id, self.currency_code, self.day_type, self.fares, self.tiers)
+        )
+        object.__setattr__(self, "terms", terms)
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty

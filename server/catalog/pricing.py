@@ -55,6 +55,19 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceTerms:
+    """What a product is sold at on a day, whoever buys it: `fares` by customer type and day type,
+    amounts in minor units of `currency_code`.
+    """
+
+    product_id: int
+    currency_code: str
+    day_type: str
+    fares: Mapping[tuple[str, str], int]
+    tiers: Sequence[Tier] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Promotion:
     """A discount in a window of time, from `begin` on and before `end`, for parties of `min_party`
     tickets and more.
@@ -155,72 +168,54 @@ class Price:
 
 
 def price(
-    fares: Mapping[tuple[str, str], int],
-    day_type: str,
-    party: Sequence[str],
-    *,
-    tiers: Iterable[Tier],
-    promotions: Iterable[Promotion],
-    product_id: int,
-    currency_code: str,
-    now: datetime,
+    terms: PriceTerms, party: Sequence[str], promotions: Iterable[Promotion], now: datetime
 ) -> Price:
     """Prices one item for a party, given as the customer type of each ticket; each counts in the
     party's size.
 
-    `fares` are by customer type and day type. `promotions` are the automatic ones and those whose
-    code was typed in; the ones out of their window, for larger parties, other products or
-    currencies are passed over here. One that is not stackable excludes all others: the traveller
-    gets the best of these alone, or all stackable ones together, whichever costs less; if equal,
-    the ones with the lowest ids. Stackable ones are taken off in this order: shares before amounts
-    (which is the cheaper way round), each by id.
+    `promotions` are the automatic ones and those whose code was typed in; the ones out of their
+    window, for larger parties, other products or currencies are passed over here. One that is not
+    stackable excludes all others: the traveller gets the best of these alone, or all stackable ones
+    together, whichever costs less; if equal, the ones with the lowest ids. Stackable ones are taken
+    off in this order: shares before amounts (which is the cheaper way round), each by id.
 
     Raises NoFare if a customer type has no fare.
     """
-    applying = [p for p in promotions if _applies(p, len(party), product_id, currency_code, now)]
+    applying = [p for p in promotions if _applies(p, len(party), terms, now)]
     best = partial(_best, promotions=applying)
-    return _price(fares, day_type, party, tiers=tiers, promote=best, considered=applying)
+    return _price(terms, party, promote=best, considered=applying)
 
 
-def price_again(
-    sold: Price,
-    fares: Mapping[tuple[str, str], int],
-    day_type: str,
-    party: Sequence[str],
-    *,
-    tiers: Iterable[Tier],
-) -> Price:
+def price_again(sold: Price, terms: PriceTerms, party: Sequence[str]) -> Price:
     """What an item that was sold for the price `sold` costs a part of its party, on the terms of
-    then.
+    then, those of its snapshot.
 
-    `fares`, `day_type` and `tiers` are those of its snapshot. Of the promotions that applied then,
-    those that do not ask for a larger party are chosen from anew. A price stored before promotions
-    were kept with it has only what they took off: that is taken off again, whatever the party's
-    size.
+    Of the promotions that applied then, those that do not ask for a larger party are chosen from
+    anew. A price stored before promotions were kept with it has only what they took off: that is
+    taken off again, whatever the party's size.
     """
     if sold.promotion_ids and not sold.considered:
         as_sold = partial(_as_sold, sold)
-        return _price(fares, day_type, party, tiers=tiers, promote=as_sold, considered=())
+        return _price(terms, party, promote=as_sold, considered=())
     applying = [promotion for promotion in sold.considered if promotion.min_party <= len(party)]
     best = partial(_best, promotions=applying)
-    return _price(fares, day_type, party, tiers=tiers, promote=best, considered=sold.considered)
+    return _price(terms, party, promote=best, considered=sold.considered)
 
 
 def _price(
-    fares: Mapping[tuple[str, str], int],
-    day_type: str,
+    terms: PriceTerms,
     party: Sequence[str],
     *,
-    tiers: Iterable[Tier],
     promote: "Callable[[_Units, _Units], tuple[_Units, _Taken]]",
     considered: Sequence[Promotion],
 ) -> Price:
     """Fares, less the tier, less what `promote` takes off prices per ticket, given these and the
     quantities.
     """
+    fares, day_type = terms.fares, terms.day_type
     units = {customer: fare_of(fares, customer, day_type) for customer in dict.fromkeys(party)}
     quantities = {customer: party.count(customer) for customer in units}
-    percent = percent_off(tiers, len(party))
+    percent = percent_off(terms.tiers, len(party))
     reduced = {customer: _less(unit, percent * 100) for customer, unit in units.items()}
     paid, taken = promote(reduced, quantities)
     lines: list[PriceLine] = []
@@ -268,7 +263,7 @@ def fare_of(fares: Mapping[tuple[str, str], int], customer_type: str, day_type: 
 
 
 def fare_table(fares: Iterable[Fare]) -> dict[tuple[str, str], int]:
-    """Fares as `price` wants them."""
+    """Fares as PriceTerms has them."""
     return {(fare.customer_type, fare.day_type): fare.amount_minor for fare in fares}
 
 
@@ -359,14 +354,12 @@ def _less(amount_minor: int, basis_points: int) -> int:
     return max(0, (amount_minor * left * 2 + BASIS_POINTS) // (2 * BASIS_POINTS))
 
 
-def _applies(
-    promotion: Promotion, party_size: int, product_id: int, currency_code: str, now: datetime
-) -> bool:
+def _applies(promotion: Promotion, party_size: int, terms: PriceTerms, now: datetime) -> bool:
     return (
         promotion.begin <= now < promotion.end
-        and promotion.takes_off(currency_code)
+        and promotion.takes_off(terms.currency_code)
         and promotion.min_party <= party_size
-        and (not promotion.product_ids or product_id in promotion.product_ids)
+        and (not promotion.product_ids or terms.product_id in promotion.product_ids)
     )
 
 

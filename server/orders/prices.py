@@ -178,16 +178,7 @@ class Prices:
             return known[1]
         promotions = [p for p in self.catalogue.promotions(codes) if p.promotion_id not in used_up]
         try:
-            price = pricing.price(
-                offer.fares,
-                offer.day_type,
-                party,
-                tiers=offer.tiers,
-                promotions=promotions,
-                product_id=offer.product_id,
-                currency_code=offer.currency_code,
-                now=now,
-            )
+            price = pricing.price(offer.terms, party, promotions, now)
         except pricing.NoFare as fault:
             raise not_available(offer, "NO_FARE") from fault
         if price.considered:

@@ -43,6 +43,8 @@ reservations = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
     # when it was completed, released or found to be expired
     Column("close_time", DateTime(timezone=True)),
+    # why it was released or expired; none of one that was closed before that was kept
+    Column("end_reason", Text),
     # closed, with tickets that are still to be VOIDED
     Column("voids_pending", Boolean, nullable=False, server_default="false"),
     CheckConstraint("state IN ('OPEN', 'COMPLETED', 'RELEASED', 'EXPIRED')", name="state"),
@@ -53,6 +55,11 @@ reservations = Table(
     CheckConstraint("(state = 'COMPLETED') = (activated = quantity)", name="completed"),
     CheckConstraint("(state = 'OPEN') = (close_time IS NULL)", name="closed"),
     CheckConstraint("expire_time <= max_expire_time", name="max_expire_time"),
+    CheckConstraint(
+        "end_reason IN ('PARTNER', 'TICKETS_CANCELLED', 'TIME_OVER', 'DEPARTURE_CANCELLED',"
+        " 'DEPARTURE_LEFT')",
+        name="end_reason",
+    ),
     CheckConstraint(
         "NOT voids_pending OR state IN ('RELEASED', 'EXPIRED')", name="voids_of_closed"
     ),
@@ -76,6 +83,12 @@ Index(
     "ix_reservations_expire_time",
     reservations.c.expire_time,
     postgresql_where=reservations.c.state == "OPEN",
+)
+Index(
+    "ix_reservations_departure_id",
+    reservations.c.departure_id,
+    reservations.c.reservation_id,
+    postgresql_where=(reservations.c.state == "OPEN") & reservations.c.departure_id.is_not(None),
 )
 Index(
     "ix_reservations_warn_time",

@@ -4,27 +4,31 @@ are sold.
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import sales as catalog
+from server.catalog.catalogue import Catalogue
+from server.catalog.offers import Offer
 from server.catalog.rules import fault_of_start, valid_until
+from server.catalog.sales import ProductForSale
 from server.identity.callers import Partner
 from server.orders.partner_orders import Sale, create_paid, order_code
-from server.partners import distributors, reservations
+from server.partners import departure_batches, distributors, reservations
 from server.partners.commission import line_of_sale
 from server.partners.reservations import Reservation
 from server.partners.rules import Amount, price_instead
 from server.partners.turns import wait_for_turn
+from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run, run_together
-from server.stock import inventory
+from server.stock import holds, inventory
 from server.stock.ids import stock_id
 from server.tickets import snapshots, tickets
 from server.tickets.generation import NewTickets, generate, reserve_numbers
@@ -80,12 +84,32 @@ class BatchRequest:
     sale: Sale | None
     valid_from_time: datetime | None
     reservation_id: str = ""
+    origin_stop_code: str = ""
+    destination_stop_code: str = ""
+
+
+class BatchTerms(NamedTuple):
+    """What the tickets of a batch are sold under: the content of their price snapshot, and from
+    when until when they are valid; `leg` of a departure.
+    """
+
+    content: dict[str, Any]
+    valid_from_time: datetime
+    valid_until_time: datetime
+    leg: Offer | None = None
+
+    @property
+    def entitlements(self) -> list[tuple[str, int]]:
+        """Each by function code, with how often it may be used."""
+        return [
+            (each["function_code"], each["total_uses"]) for each in self.content["entitlements"]
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
     """A batch that was made: its tickets have `quantity` numbers from `first_ticket_id` on, and
-    all one state.
+    all one state. `seats` are their labels, none where seats are not numbered.
     """
 
     batch_id: UUID
@@ -93,6 +117,7 @@ class NewBatch:
     quantity: int
     state: str
     order_code: str
+    seats: Sequence[str] = ()
 
     def codes(self, partner: Partner, limit: int) -> list[str]:
         """The codes of the first `limit` tickets."""
@@ -113,6 +138,7 @@ async def generate_batch(
     partner: Partner,
     wanted: BatchRequest,
     *,
+    catalogue: Catalogue | None,
     zone: ZoneInfo,
     now: datetime,
 ) -> NewBatch:
@@ -121,9 +147,11 @@ async def generate_batch(
     through whom.
 
     They are valid by the days of the city where the product is used; `zone` is whose days count in
-    codes. Stock is taken last, so that its row is not locked while the tickets are written. Raises
-    SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED, INVALID_FIELD, PAYMENT_MISMATCH, and of a
-    reservation NOT_FOUND, RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_USED_UP.
+    codes. The `catalogue` is for those of a reservation. Stock is taken last, so that its row is
+    not locked while the tickets are written. Raises SOLD_OUT, PRODUCT_NOT_ON_SALE,
+    DISTRIBUTOR_REFUSED, INVALID_FIELD, PAYMENT_MISMATCH, of a reservation NOT_FOUND,
+    RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_USED_UP, and of a departure
+    DEPARTURE_CANCELLED, OFFER_NOT_AVAILABLE.
     """
     await wait_for_turn(tx, partner.partner_id, wanted.quantity)
     reserved = await _reserved(tx, partner, wanted, now)
@@ -133,14 +161,10 @@ async def generate_batch(
         product_id=wanted.product_id,
         quantity=0 if reserved else wanted.quantity,
     )
-    zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
-    valid_from = _valid_from(wanted, reserved, zone_of_use, now)
-    fault = fault_of_start(valid_from, product.validity_days, now)
-    if fault:
-        raise invalid("valid_from_time", fault)
+    terms = await _terms(tx, wanted, product, reserved, catalogue, zone=zone, now=now)
     line = await distributors.line_for_batch(tx, partner, wanted.distributor_id)
-    levels = line_of_sale(line, product.fares)
-    sale, snapshot = wanted.sale, {**product.snapshot(), "line_of_sale": levels}
+    snapshot = terms.content | {"line_of_sale": line_of_sale(line, terms.content["fares"])}
+    sale = wanted.sale
     if sale:
         _require_price(partner, sale, snapshot)
     orders = await create_paid(tx, db, partner, [sale] if sale else [], zone=zone, now=now)
@@ -159,24 +183,81 @@ async def generate_batch(
         order_id=orders[0].order_id if sale else None,
         customer_type=sale.customer_type if sale else None,
         customer_name=sale.customer_name if sale else None,
-        valid_from_time=valid_from,
-        valid_until_time=valid_until(valid_from, product.validity_days, zone_of_use),
+        valid_from_time=terms.valid_from_time,
+        valid_until_time=terms.valid_until_time,
         create_time=now,
-        entitlements=[(each["function_code"], each["total_uses"]) for each in product.entitlements],
+        entitlements=terms.entitlements,
         reservation_id=reserved.reservation_id if reserved else None,
         line=[level.distributor_id for level in line],
     )
-    code = orders[0].order_code if sale else ""
-    batch = NewBatch(new.batch_id, new.first_ticket_id, new.quantity, new.state, code)
-    made = _batch_event(partner, wanted, batch)
-    await run_together(tx, snapshots.store([kept], now=now), events.record(made, now=now))
+    made = new.batch_id, new.first_ticket_id, new.quantity, new.state
+    batch = NewBatch(*made, orders[0].order_code if sale else "")
+    event = events.record(_batch_event(partner, wanted, batch), now=now)
+    await run_together(tx, snapshots.store([kept], now=now), event)
     await generate(tx, new)
     if reserved:
-        await reservations.take_generated(tx, partner, reserved, new.quantity, activated=bool(sale))
-    else:
-        of_partner = {"product_id": new.product_id, "partner_id": partner.partner_id}
-        await inventory.take_sold(tx, **of_partner, quantity=new.quantity, now=now)
+        seats = await _take_reserved(tx, partner, reserved, new, terms.leg, now=now)
+        return replace(batch, seats=seats)
+    of_partner = {"product_id": new.product_id, "partner_id": partner.partner_id}
+    await inventory.take_sold(tx, **of_partner, quantity=new.quantity, now=now)
     return batch
+
+
+async def _take_reserved(
+    tx: AsyncConnection,
+    partner: Partner,
+    reserved: Reservation,
+    new: NewTickets,
+    leg: Offer | None,
+    *,
+    now: datetime,
+) -> list[str]:
+    """Takes new tickets out of what a reservation holds; the labels of their seats."""
+    is_sold = new.order_id is not None
+    await reservations.count_generated(tx, partner, reserved, new.quantity, activated=is_sold)
+    seats: list[str] = []
+    if leg:
+        numbers = range(new.first_ticket_id, new.last_ticket_id + 1)
+        seats = await departure_batches.seat(tx, reserved, leg, numbers, now=clock.now())
+    if is_sold:
+        await run(tx, holds.sell_held({reserved.stock_id: new.quantity}, now=now))
+    return seats
+
+
+async def _terms(
+    tx: AsyncConnection,
+    wanted: BatchRequest,
+    product: ProductForSale,
+    reserved: Reservation | None,
+    catalogue: Catalogue | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> BatchTerms:
+    if reserved and reserved.departure_id is not None:
+        assert catalogue is not None, "whoever has a reservation is given it"
+        if wanted.valid_from_time:
+            raise invalid("valid_from_time", "the departure says when they are valid; leave it out")
+        leg = await departure_batches.leg(
+            tx,
+            catalogue,
+            reserved,
+            origin=wanted.origin_stop_code,
+            destination=wanted.destination_stop_code,
+            now=now,
+        )
+        valid = leg.valid_from_time, leg.valid_until_time
+        return BatchTerms(departure_batches.content(leg), *valid, leg)
+    for field in ("origin_stop_code", "destination_stop_code"):
+        if getattr(wanted, field):
+            raise invalid(field, "is for the reservation of a departure; leave it out")
+    zone_of_use = ZoneInfo(product.time_zone) if product.time_zone else zone
+    valid_from = _valid_from(wanted, reserved, zone_of_use, now)
+    fault = fault_of_start(valid_from, product.validity_days, now)
+    if fault:
+        raise invalid("valid_from_time", fault)
+    until = valid_until(valid_from, product.validity_days, zone_of_use)
+    return BatchTerms(product.snapshot(), valid_from, until)
 
 
 def _batch_event(partner: Partner, wanted: BatchRequest, batch: NewBatch) -> PartnerEvent:
@@ -218,11 +299,6 @@ async def _reserved(
     found = await reservations.get(tx, partner, wanted.reservation_id)
     if found.product_id != wanted.product_id:
         raise invalid("product_id", f"the reservation is of product {found.product_id}")
-    if found.departure_id is not None:
-        raise invalid(
-            "reservation_id",
-            "is of a departure, whose tickets are not made in batches; name one of a product",
-        )
     found.require_open(now)
     found.require_left(wanted.quantity)
     return found
@@ -326,7 +402,7 @@ async def activate(
     )
     known = {row.ticket_id: row for row in locked}
     decided = partner.now() if reserved else now
-    ended = {each.reservation_id: each.refusal(decided) for each in reserved}
+    ended = await departure_batches.refusals(tx, reserved, decided)
     sold_under = await run(tx, snapshots.read({row.snapshot_id for row in known.values()}))
     content = {each.snapshot_id: each.content for each in sold_under}
     verdicts: list[ActivationVerdict | None] = []
@@ -379,7 +455,7 @@ async def activate_one(
     """Activates one sold ticket.
 
     Raises NOT_FOUND, TICKET_STATE_REFUSES, PAYMENT_MISMATCH, RESERVATION_EXPIRED,
-    RESERVATION_STATE_REFUSES.
+    RESERVATION_STATE_REFUSES, DEPARTURE_CANCELLED.
     """
     (verdict,) = await activate(tx, db, partner, [sold], zone=zone, now=now)
     if verdict.state is None:

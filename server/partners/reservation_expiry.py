@@ -162,7 +162,7 @@ class ReservationExpiry:
     async def _close_chunk(self, now: datetime) -> int:
         async with self._db.transaction() as tx:
             due = await run(tx, _LOCK_EXPIRED(now, CHUNK))
-            return len(await reservations.close(tx, due, EXPIRED, now=now))
+            return len(await reservations.close(tx, due, EXPIRED, "TIME_OVER", now=now))
 
     async def _one_by_one(self, now: datetime) -> int:
         """Closes each in a transaction of its own: those whose stock somebody has locked stay."""
@@ -174,7 +174,8 @@ class ReservationExpiry:
                 async with self._db.transaction() as tx:
                     await wait_for_locks(tx, seconds=SHORT_LOCK_SECONDS)
                     locked = await run(tx, _LOCK_ONE(reservation_id))
-                    closed += len(await reservations.close(tx, locked, EXPIRED, now=now))
+                    ended = await reservations.close(tx, locked, EXPIRED, "TIME_OVER", now=now)
+                    closed += len(ended)
             except LockedError as error:
                 log.warning(
                     "reservations.expiry_failed",
@@ -205,7 +206,7 @@ class ReservationExpiry:
 async def close_of(tx: AsyncConnection, partner_id: int, now: datetime) -> int:
     """Closes up to CHUNK of one partner's reservations that have expired; how many."""
     due = await run(tx, _LOCK_EXPIRED_OF(partner_id, now, CHUNK))
-    return len(await reservations.close(tx, due, EXPIRED, now=now)) if due else 0
+    return len(await reservations.close(tx, due, EXPIRED, "TIME_OVER", now=now)) if due else 0
 
 
 async def void_of(tx: AsyncConnection, partner_id: int, now: datetime) -> int:

@@ -12,22 +12,26 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.catalog import departures
 from server.catalog import sales as catalog
 from server.identity.callers import Partner
+from server.parties.rules import is_sandbox
 from server.partners import rules
 from server.partners.models import reservations
 from server.partners.rules import ReservationTerms
+from server.platform import clock
+from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Command, Statement, run, run_all, run_together
-from server.stock import holds, inventory
-from server.tickets import reserved_tickets, tickets
+from server.stock import holds, inventory, partner_seats
+from server.tickets import departure_tickets, reserved_tickets, tickets
 from server.webhooks import events
 from server.webhooks.events import PartnerEvent
 from server.webhooks.rules import (
@@ -38,6 +42,10 @@ from server.webhooks.rules import (
 )
 
 OPEN, COMPLETED, RELEASED, EXPIRED = "OPEN", "COMPLETED", "RELEASED", "EXPIRED"
+EndReason = Literal[
+    "PARTNER", "TICKETS_CANCELLED", "TIME_OVER", "DEPARTURE_CANCELLED", "DEPARTURE_LEFT"
+]
+"""Why a reservation was released or expired."""
 
 
 class Reservation(NamedTuple):
@@ -61,6 +69,7 @@ class Reservation(NamedTuple):
     max_expire_time: datetime
     create_time: datetime
     close_time: datetime | None
+    end_reason: str | None = None
 
     def state_at(self, now: datetime) -> str:
         """Its state for a reader: EXPIRED from its second on, also before it was closed."""
@@ -84,6 +93,13 @@ class Reservation(NamedTuple):
             reservation_id=self.reservation_id,
             status=self.state,
         )
+
+    @property
+    def seated_stock_id(self) -> int:
+        """The stock by which the seats of its departure's class are counted: our own, but of a
+        sandbox, which takes no real seat, that one's.
+        """
+        return self.stock_id if is_sandbox(self.partner_id) else self.stock_id - self.partner_id
 
     def require_open(self, now: datetime) -> None:
         """Raises RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES."""
@@ -133,7 +149,7 @@ _ADD = Statement(
 INSERT INTO reservations
   ({COLUMNS}, warn_time)
 VALUES ($1::uuid, $2::int, $3::bigint, $4::int, $5::bigint, $6, $7::date, $8::int, 0, 0, 'OPEN',
-  $9::timestamptz, $10::timestamptz, $11::timestamptz, NULL, $12::timestamptz)
+  $9::timestamptz, $10::timestamptz, $11::timestamptz, NULL, NULL, $12::timestamptz)
 """  # noqa: S608 - our own columns
 )
 _LOCK = Statement(
@@ -199,14 +215,22 @@ RETURNING {COLUMNS}
 """,  # noqa: S608
     Reservation,
 )
+# what has expired since its departure has left says so
 _CLOSE = Statement(
     f"""
-UPDATE reservations SET state = $2, close_time = $3::timestamptz, warn_time = NULL,
-  voids_pending = generated > activated
+UPDATE reservations r SET state = $2, close_time = $3::timestamptz, warn_time = NULL,
+  voids_pending = generated > activated,
+  end_reason = CASE WHEN $4 = 'TIME_OVER' AND EXISTS (
+    SELECT FROM departures d
+    WHERE d.departure_id = r.departure_id AND d.departure_time <= $3::timestamptz)
+    THEN 'DEPARTURE_LEFT' ELSE $4 END
 WHERE reservation_id = ANY($1::uuid[]) AND state = 'OPEN'
 RETURNING {COLUMNS}
 """,  # noqa: S608
     Reservation,
+)
+_END_REASON = Statement(
+    "SELECT coalesce(end_reason, '') FROM reservations WHERE reservation_id = $1::uuid", str
 )
 _VOIDED = Statement("UPDATE reservations SET voids_pending = false WHERE reservation_id = $1::uuid")
 _ENDS = {RELEASED: RESERVATION_RELEASED, EXPIRED: RESERVATION_EXPIRED}
@@ -261,12 +285,16 @@ async def reserve(
         now,
         None,
     )
-    _, _, held = await run_together(
+    _, _, held, departed = await run_together(
         tx,
         _ADD(*new[:8], *new[11:14], times.warn_time),
         events.record(happened(RESERVATION_CREATED, new, new.quantity), now=now),
         inventory.hold(new.stock_id, new.quantity, now=now),
+        # under the lock of its stock, for which whoever moves it waits
+        departures.as_it_is(wanted.departure_id) if wanted.departure_id is not None else None,
     )
+    if any(each.departure_time != found.end_time for each in departed):
+        raise LostRaceError
     if not held:
         raise await inventory.not_held(
             tx, new.stock_id, product_id=new.product_id, quantity=new.quantity
@@ -373,7 +401,7 @@ async def release(
     """
     was = await lock(tx, partner, reservation_id)
     was.require_open(partner.now())
-    (closed,) = await close(tx, [was.reservation_id], RELEASED, now=now)
+    (closed,) = await close(tx, [was.reservation_id], RELEASED, "PARTNER", now=now)
     if closed.generated > closed.activated:
         await void(tx, closed.reservation_id, actor=partner.key, now=now)
     return closed
@@ -395,6 +423,8 @@ def happened(kind: str, reservation: Reservation, quantity: int) -> PartnerEvent
         data["fare_class"] = reservation.fare_class
     if reservation.use_date is not None:
         data["use_date"] = reservation.use_date.isoformat()
+    if reservation.end_reason:
+        data["reason"] = reservation.end_reason
     return PartnerEvent(reservation.partner_id, kind, reservation_id, data)
 
 
@@ -407,18 +437,30 @@ async def lock(tx: AsyncConnection, partner: Partner, reservation_id: str) -> Re
 
 
 async def close(
-    tx: AsyncConnection, reservation_ids: Collection[UUID], state: str, *, now: datetime
+    tx: AsyncConnection,
+    reservation_ids: Collection[UUID],
+    state: str,
+    reason: EndReason,
+    *,
+    now: datetime,
 ) -> list[Reservation]:
     """Ends those of locked reservations that are open, and returns what is not activated of them
-    to their stocks, whose rows stay locked until the commit.
+    to their stocks, whose rows stay locked until the commit; seats of a departure too, whose
+    tickets nobody can sell any more.
     """
-    closed = await run(tx, _CLOSE(sorted(reservation_ids), state, now))
+    closed = await run(tx, _CLOSE(sorted(reservation_ids), state, now, reason))
     held: dict[int, int] = {}
     ended = []
     for each in closed:
         rest = each.quantity - each.activated
         held[each.stock_id] = held.get(each.stock_id, 0) + rest
         ended.append(happened(_ENDS[state], each, rest))
+    of_departures = {each.reservation_id: each for each in closed if each.departure_id is not None}
+    if of_departures:
+        seated = {each.seated_stock_id for each in of_departures.values()}
+        await holds.lock(tx, seated | held.keys())
+        seats = await run(tx, departure_tickets.unsold_seats(of_departures.keys()))
+        await partner_seats.leave(tx, seats, now=clock.now())
     await run_together(tx, events.record(*ended, now=now), holds.return_held(held, now=now))
     return closed
 
@@ -428,16 +470,16 @@ async def void(tx: AsyncConnection, reservation_id: UUID, *, actor: str, now: da
     be others.
     """
     found = await run(tx, reserved_tickets.pre_generated(reservation_id, limit=MAX_VOIDED))
-    await tickets.move(
-        tx, found, ("PRE_GENERATED",), "VOIDED", action="voided", actor=actor, now=now
-    )
+    (reason,) = await run(tx, _END_REASON(reservation_id))
+    how = {"action": "voided", "actor": actor, "reason": reason}
+    await tickets.move(tx, found, ("PRE_GENERATED",), "VOIDED", now=now, **how)
     if len(found) == MAX_VOIDED:
         return True
     await run(tx, _VOIDED(reservation_id))
     return False
 
 
-async def take_generated(
+async def count_generated(
     tx: AsyncConnection,
     partner: Partner,
     reservation: Reservation,
@@ -445,10 +487,11 @@ async def take_generated(
     *,
     activated: bool,
 ) -> None:
-    """Counts tickets that were made of a reservation, and sells them if they are `activated`.
+    """Counts tickets that were made of a reservation, as sold if they are `activated`; what it
+    holds of the stock for these is then to be sold.
 
-    Call it last: reservation and stock stay locked until the commit. Raises RESERVATION_EXPIRED
-    (also when its second came while the tickets were made), RESERVATION_STATE_REFUSES,
+    Call it late: the reservation stays locked until the commit. Raises RESERVATION_EXPIRED (also
+    when its second came while the tickets were made), RESERVATION_STATE_REFUSES,
     RESERVATION_USED_UP.
     """
     now, sold = partner.now(), quantity if activated else 0
@@ -460,8 +503,6 @@ async def take_generated(
         became = Reservation(*(await tx.execute(query)).one())
         became.require_open(partner.now())
         became.require_left(quantity)
-    if sold:
-        await run(tx, holds.sell_held({reservation.stock_id: sold}, now=now))
 
 
 def lock_of_tickets(ticket_ids: Sequence[int], partner_id: int) -> Command[Reservation]:
@@ -512,7 +553,7 @@ async def return_cancelled(
     emptied = [each for each in locked if quantities.get(each.reservation_id) == each.quantity]
     if emptied:
         gone = [each.reservation_id for each in emptied]
-        await close(tx, gone, RELEASED, now=now)
+        await close(tx, gone, RELEASED, "TICKETS_CANCELLED", now=now)
         await run_all(tx, [_VOIDED(each) for each in gone])
     others = {each.reservation_id: each for each in locked if each not in emptied}
     shrunk = [(number, n) for number, n in sorted(quantities.items()) if number in others]

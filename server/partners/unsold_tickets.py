@@ -20,11 +20,12 @@ from server.partners.commission import SaleLevel, line_of_sale
 from server.partners.partner_tickets import get_batch
 from server.partners.reservations import OPEN, Reservation
 from server.partners.turns import wait_for_turn
+from server.platform import clock
 from server.platform.errors import Reason, invalid
 from server.platform.statements import run, run_together
-from server.stock import holds
+from server.stock import holds, partner_seats
 from server.stock.ids import stock_id
-from server.tickets import partner_events, reserved_tickets, snapshots, tickets
+from server.tickets import departure_tickets, partner_events, reserved_tickets, snapshots, tickets
 from server.tickets.generation import sold_through
 from server.tickets.rules import UNSOLD
 from server.tickets.snapshots import NewSnapshot
@@ -123,7 +124,16 @@ class _Returned:
             if len(ticket_ids) < self.reserved[number].quantity:
                 await run(tx, reserved_tickets.leave(ticket_ids))
         stocks = {self.reserved[number].stock_id for number in self.of_reservations}
+        of_departures = [
+            (self.reserved[number], ticket_ids)
+            for number, ticket_ids in self.leaving.items()
+            if self.reserved[number].departure_id is not None
+        ]
+        stocks |= {each.seated_stock_id for each, _ in of_departures}
         await holds.lock(tx, stocks | self.sold.keys())
+        theirs = [number for _, ticket_ids in of_departures for number in ticket_ids]
+        seats = await run(tx, departure_tickets.seats(theirs))
+        await partner_seats.leave(tx, seats, now=clock.now())
         locked = self.reserved.values()
         await reservations.return_cancelled(tx, locked, self.of_reservations, now=now)
         await run(tx, holds.return_sold(self.sold, now=now))

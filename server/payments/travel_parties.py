@@ -71,8 +71,6 @@ def _price_of(ticket: TravelTicket) -> Callable[[Sequence[str]], int]:
     offer, sold = ticket.offer, ticket.item.price
 
     def price(party: Sequence[str]) -> int:
-        return pricing.price_again(
-            sold, offer.fares, offer.day_type, party, tiers=offer.tiers
-        ).total_minor
+        return pricing.price_again(sold, offer.terms, party).total_minor
 
     return price

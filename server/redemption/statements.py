@@ -175,7 +175,7 @@ FROM redemption_guards WHERE ticket_id = ANY($1::bigint[])
 """,
     GuardRow,
 )
-# Of departures only, so of our own tickets only. What the sale says is the truth of when its
+# Of departures only, of our own tickets. What the sale says is the truth of when its
 # departure leaves and boarding opens: it moves with the departure. `tickets.valid_from_time` is the
 # beginning of the travel date, as the snapshot has it.
 READ_DEPARTURES = Statement(
@@ -184,6 +184,16 @@ SELECT s.ticket_id, s.departure_id, s.reference_time, coalesce(s.seat, ''),
        coalesce(d.state = 'CANCELLED', false), s.passenger_index < 0
 FROM ticket_sales s LEFT JOIN departures d ON d.departure_id = s.departure_id
 WHERE s.ticket_id = ANY($1::bigint[]) AND s.departure_id IS NOT NULL
+""",
+    DepartureRow,
+)
+# the same of partners' tickets, that are of a departure by what they were sold under
+READ_PARTNERS_DEPARTURES = Statement(
+    """
+SELECT s.ticket_id, s.departure_id, s.reference_time, coalesce(s.seat, ''),
+       d.state = 'CANCELLED', false
+FROM departure_tickets s JOIN departures d ON d.departure_id = s.departure_id
+WHERE s.ticket_id = ANY($1::bigint[])
 """,
     DepartureRow,
 )
@@ -416,7 +426,9 @@ def write(facts: ScanFacts, writes: ScanWrites, now: datetime) -> list[Command[A
 
 
 def _departures_of(ticket_ids: Sequence[int]) -> Command[DepartureRow] | None:
-    """Reads the tickets' departures; nothing where no ticket can have one."""
+    """Reads the departures of our own tickets; nothing where none is ours. That a partner's ticket
+    is of one is known from what it was sold under: see `_tickets`.
+    """
     ours = [ticket_id for ticket_id in ticket_ids if is_direct(ticket_id)]
     return READ_DEPARTURES(ours) if ours else None
 
@@ -451,6 +463,13 @@ async def _tickets(
     for ticket_id, function_code, total, remaining in entitled:
         if ticket_id in tickets:
             tickets[ticket_id].uses[function_code] = rules.Uses(total, remaining)
+    of_partners = [
+        ticket_id
+        for ticket_id, ticket in tickets.items()
+        if ticket.snapshot.leg and not is_direct(ticket_id)
+    ]
+    if of_partners:
+        departures = [*departures, *await run(tx, READ_PARTNERS_DEPARTURES(of_partners))]
     for departure in departures:
         ticket = tickets.get(departure.ticket_id)
         if ticket and ticket.snapshot.leg:

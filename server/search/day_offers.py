@@ -67,17 +67,15 @@ class Tariff(NamedTuple):
         self, party: Sequence[str], promotions: Sequence[pricing.Promotion], now: datetime
     ) -> pricing.Price | None:
         """What a party pays; None if somebody of it has no fare."""
+        terms = pricing.PriceTerms(
+            self.product_id,
+            self.currency_code,
+            self.day_type,
+            {(customer, day): amount for customer, day, amount in self.fares},
+            [pricing.Tier(*tier) for tier in self.tiers],
+        )
         try:
-            return pricing.price(
-                {(customer, day): amount for customer, day, amount in self.fares},
-                self.day_type,
-                party,
-                tiers=[pricing.Tier(*tier) for tier in self.tiers],
-                promotions=promotions,
-                product_id=self.product_id,
-                currency_code=self.currency_code,
-                now=now,
-            )
+            return pricing.price(terms, party, promotions, now)
         except pricing.NoFare:
             return None
 

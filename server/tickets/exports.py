@@ -28,6 +28,7 @@ KeyOf = Callable[[], Awaitable[qr.QrKey]]
 COLUMNS = (
     *("ticket_code", "status", "product_id", "batch_id", "distributor_id", "order_id"),
     *("payment_reference", "create_time", "valid_from_time", "valid_until_time"),
+    *("departure_id", "seat"),
 )
 QR_COLUMN = "encrypted_data"
 _TIME = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -38,6 +39,7 @@ FROM unnest($1::bigint[], $2::bigint[]) AS s (first, last) CROSS JOIN LATERAL (
     AND ($4::uuid[] IS NULL OR snapshot_id = ANY($4::uuid[]))
   ORDER BY ticket_id LIMIT $5::int) t
 LEFT JOIN orders o ON o.order_id = t.order_id
+LEFT JOIN departure_tickets d ON d.ticket_id = t.ticket_id
 """
 
 
@@ -63,6 +65,8 @@ _VALUES = {
     "create_time": _TIME.format("t.create_time"),
     "valid_from_time": _TIME.format("t.valid_from_time"),
     "valid_until_time": _TIME.format("t.valid_until_time"),
+    "departure_id": "coalesce(d.departure_id::text, '')",
+    "seat": "coalesce(d.seat, '')",
 }
 _FREE_TEXTS = {"distributor_id", "payment_reference"}
 _LINES: dict[FileFormat, str] = {
@@ -94,6 +98,8 @@ class ExportedTicket(NamedTuple):
     create_time: datetime
     valid_from_time: datetime
     valid_until_time: datetime
+    departure_id: str
+    seat: str
 
 
 class FilePart(NamedTuple):
@@ -116,7 +122,8 @@ class _Line(NamedTuple):
 _ROWS = Statement(
     "SELECT t.ticket_id, t.blocked, t.jti, t.ticket_code, t.state, t.product_id, t.batch_id,"
     " t.distributor_id, coalesce(o.order_code, ''), coalesce(o.payment_reference, ''),"
-    f" t.create_time, t.valid_from_time, t.valid_until_time {_TICKETS} ORDER BY t.ticket_id",
+    " t.create_time, t.valid_from_time, t.valid_until_time, coalesce(d.departure_id::text, ''),"
+    f" coalesce(d.seat, '') {_TICKETS} ORDER BY t.ticket_id",
     ExportedTicket,
 )
 _FILES = {

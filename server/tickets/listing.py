@@ -49,6 +49,8 @@ class Ticket:
     valid_until_time: datetime
     snapshot_id: UUID
     entitlements: Sequence[tuple[str, int, int]]
+    departure_id: int | None = None
+    seat: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class _Row(NamedTuple):
     function_codes: Sequence[str] | None
     remaining_uses: Sequence[int] | None
     total_uses: Sequence[int] | None
+    departure_id: int | None
+    seat: str | None
 
 
 class TicketSpan(NamedTuple):
@@ -147,7 +151,7 @@ class Window(NamedTuple):
 # a span at a time, each along the primary key until the page is full
 _PAGE = Statement(
     """
-SELECT p.*, e.* FROM (
+SELECT p.*, e.*, d.departure_id, d.seat FROM (
   SELECT t.* FROM unnest($1::bigint[], $2::bigint[]) AS s (first, last) CROSS JOIN LATERAL (
     SELECT ticket_id, ticket_code, state, batch_id, product_id, distributor_id, order_id,
       create_time, valid_from_time, valid_until_time, snapshot_id
@@ -160,13 +164,14 @@ CROSS JOIN LATERAL (
   SELECT array_agg(function_code ORDER BY function_code),
     array_agg(remaining_uses ORDER BY function_code), array_agg(total_uses ORDER BY function_code)
   FROM entitlements WHERE ticket_id = p.ticket_id) e
+LEFT JOIN departure_tickets d ON d.ticket_id = p.ticket_id
 ORDER BY p.ticket_id
 """,
     _Row,
 )
 _PAGE_OF_ORDERS = Statement(
     """
-SELECT p.*, e.* FROM (
+SELECT p.*, e.*, d.departure_id, d.seat FROM (
   SELECT ticket_id, ticket_code, state, batch_id, product_id, distributor_id, order_id,
     create_time, valid_from_time, valid_until_time, snapshot_id
   FROM tickets WHERE order_id = ANY($1::bigint[]) AND ticket_id BETWEEN $2::bigint AND $3::bigint
@@ -184,6 +189,7 @@ CROSS JOIN LATERAL (
   SELECT array_agg(function_code ORDER BY function_code),
     array_agg(remaining_uses ORDER BY function_code), array_agg(total_uses ORDER BY function_code)
   FROM entitlements WHERE ticket_id = p.ticket_id) e
+LEFT JOIN departure_tickets d ON d.ticket_id = p.ticket_id
 ORDER BY p.ticket_id
 """,
     _Row,
@@ -399,4 +405,5 @@ def _cut(
 
 def _ticket(row: _Row) -> Ticket:
     uses = row.function_codes or (), row.remaining_uses or (), row.total_uses or ()
-    return Ticket(*row[:11], list(zip(*uses, strict=True)))
+    of_departure = row.departure_id, row.seat
+    return Ticket(*row[:11], list(zip(*uses, strict=True)), *of_departure)

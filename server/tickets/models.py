@@ -160,6 +160,28 @@ ticket_reminders = Table(
     Column("ticket_id", BigInteger, nullable=False),
 )
 
+departure_tickets = Table(
+    "departure_tickets",
+    metadata,
+    # of partners' tickets those of departures: each is of one, and of a seat where these are
+    # numbered. What travellers bought is in `ticket_sales`
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("departure_id", BigInteger, nullable=False),
+    # the stock by which its seats are counted (`taken_seats`): our own of its class, or, of a test
+    # ticket, that of the sandbox
+    Column("stock_id", BigInteger, nullable=False),
+    Column("seat_index", Integer),
+    Column("seat", Text),
+    # when it leaves where the customer boards; moves with the departure
+    Column("reference_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("(seat_index IS NULL) = (seat IS NULL)", name="seat"),
+)
+Index(
+    "ix_departure_tickets_departure_id",
+    departure_tickets.c.departure_id,
+    departure_tickets.c.ticket_id,
+)
+
 entitlements = Table(
     "entitlements",
     metadata,

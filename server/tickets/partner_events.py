@@ -25,9 +25,12 @@ def record(*happened: TicketEvent, now: datetime) -> Command[None] | None:
     return events.record_of_tickets(*of_partners, now=now)
 
 
-def record_move(ticket_ids: Iterable[int], to_state: str, *, now: datetime) -> Command[None] | None:
+def record_move(
+    ticket_ids: Iterable[int], to_state: str, *, now: datetime, reason: str = ""
+) -> Command[None] | None:
     """As `record`, of tickets moved to a state; None if partners need not know of it."""
     kind = TYPES.get(to_state)
     if kind is None:
         return None
-    return record(*(TicketEvent(ticket_id, kind, {}) for ticket_id in ticket_ids), now=now)
+    data = {"reason": reason} if reason else {}
+    return record(*(TicketEvent(ticket_id, kind, data) for ticket_id in ticket_ids), now=now)

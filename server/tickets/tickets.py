@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import (
-    select,
-    text,
-    update,
-)
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner
@@ -21,7 +17,7 @@ from server.platform.errors import DomainError, Reason
 from server.platform.statements import Command, Statement, run
 from server.tickets import partner_events, qr
 from server.tickets.generation import BatchRange
-from server.tickets.models import batches, snapshots, tickets
+from server.tickets.models import batches, departure_tickets, snapshots, tickets
 from server.tickets.rules import (
     FINAL_STATES,
     MOVES,
@@ -116,11 +112,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchTicket:
-    """A ticket of a batch, and what its QR says now; None for a ticket that gets none."""
+    """A ticket of a batch, and what its QR says now; None for a ticket that gets none. `seat` is
+    empty for one without a numbered seat.
+    """
 
     ticket_code: str
     state: str
     claims: qr.Claims | None
+    seat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +214,10 @@ async def move(
     action: str,
     actor: str,
     now: datetime,
+    reason: str = "",
 ) -> set[int]:
     """Moves those of the tickets that are in one of `from_states`, and records it; the numbers of
-    those that moved.
+    those that moved. Partners hear the `reason`.
 
     All of them stay locked. Only moves of rules.MOVES are to be asked for.
     """
@@ -232,7 +232,7 @@ async def move(
     }
     moved = sorted((await tx.execute(MOVE, values)).scalars())
     await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
-    await run(tx, partner_events.record_move(moved, to_state, now=now))
+    await run(tx, partner_events.record_move(moved, to_state, reason=reason, now=now))
     return set(moved)
 
 
@@ -363,7 +363,9 @@ async def batch_tickets(
             tickets.c.blocked,
             tickets.c.valid_until_time,
             tickets.c.jti,
+            func.coalesce(departure_tickets.c.seat, "").label("seat"),
         )
+        .outerjoin(departure_tickets, departure_tickets.c.ticket_id == tickets.c.ticket_id)
         .where(
             tickets.c.ticket_id.between(after + 1, min(after + limit, batch.last_ticket_id)),
             tickets.c.batch_id == batch.batch_id,
@@ -376,5 +378,5 @@ async def batch_tickets(
             row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
         )
         claims = None if why_not else qr.claims_of(row.jti, row.ticket_id, row.valid_until_time)
-        found.append(BatchTicket(row.ticket_code, row.state, claims))
+        found.append(BatchTicket(row.ticket_code, row.state, claims, row.seat))
     return found

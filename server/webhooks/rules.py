@@ -24,6 +24,8 @@ RESERVATION_EXPIRING = "reservation.expiring"
 RESERVATION_EXPIRED = "reservation.expired"
 RESERVATION_RELEASED = "reservation.released"
 ALLOTMENT_ADJUSTED = "allotment.adjusted"
+DEPARTURE_CANCELLED = "departure.cancelled"
+DEPARTURE_MOVED = "departure.moved"
 PAYMENT_REFUSED = "payment.refused"
 STATEMENT_READY = "statement.ready"
 
@@ -46,6 +48,8 @@ EVENT_TYPES = frozenset(
         RESERVATION_EXPIRED,
         RESERVATION_RELEASED,
         ALLOTMENT_ADJUSTED,
+        DEPARTURE_CANCELLED,
+        DEPARTURE_MOVED,
         PAYMENT_REFUSED,
         STATEMENT_READY,
     }

@@ -18,6 +18,7 @@ from server.catalog.pricing import (
     NoFare,
     Price,
     PriceLine,
+    PriceTerms,
     Promotion,
     Tier,
     day_type,
@@ -47,10 +48,7 @@ def priced(
     promotions: Iterable[Promotion] = (),
     now: datetime = NOW,
 ) -> Price:
-    return price(
-        FARES, day, party, tiers=tiers, promotions=promotions, product_id=106, currency_code="CNY",
-        now=now
-    )  # fmt: skip
+    return price(PriceTerms(106, "CNY", day, FARES, tuple(tiers)), party, promotions, now)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +130,8 @@ def test_lines_stand_by_customer_type_with_each_step() -> None:
     [(1, 5_000, 1), (3, 5_000, 2), (10, 500, 10), (10, 501, 9), (5, 9_999, 0), (5_000, 9_999, 1)],
 )
 def test_half_a_minor_unit_is_rounded_up(amount: int, basis_points: int, left: int) -> None:
-    found = price(
-        {("ADULT", "weekday"): amount},
-        "weekday",
-        ["ADULT"],
-        tiers=[],
-        promotions=[a_promotion(1, basis_points_off=basis_points)],
-        product_id=1,
-        currency_code="CNY",
-        now=NOW,
-    )
+    terms = PriceTerms(1, "CNY", "weekday", {("ADULT", "weekday"): amount})
+    found = price(terms, ["ADULT"], [a_promotion(1, basis_points_off=basis_points)], NOW)
     assert found.total_minor == left
 
 
@@ -234,10 +224,8 @@ def test_an_amount_is_of_a_currency_and_a_share_of_all() -> None:
         (share, "CNY", 9_000),
         (share, "HKD", 9_000),
     ):
-        found = price(
-            FARES, "weekday", ["ADULT"], tiers=[], promotions=[promotion], product_id=106,
-            currency_code=currency_code, now=NOW,
-        )  # fmt: skip
+        terms = PriceTerms(106, currency_code, "weekday", FARES)
+        found = price(terms, ["ADULT"], [promotion], NOW)
         assert found.total_minor == total
 
 
@@ -360,10 +348,7 @@ def test_sums_are_exact_and_equal_to_the_model(
     tiers: list[Tier],
     promotions: list[Promotion],
 ) -> None:
-    found = price(
-        fares, "weekday", party, tiers=tiers, promotions=promotions, product_id=1,
-        currency_code="CNY", now=NOW
-    )  # fmt: skip
+    found = price(PriceTerms(1, "CNY", "weekday", fares, tiers), party, promotions, NOW)
     assert found.total_minor == model(fares, party, tiers, promotions)
     assert sum(line.amount_minor for line in found.lines) == found.total_minor
     assert sum(found.ticket_minor) == found.total_minor
@@ -388,10 +373,7 @@ def test_neither_order_nor_more_promotions_make_it_dearer(
     random: Any,
 ) -> None:
     def found(chosen: list[Promotion], table: dict[tuple[str, str], int] = fares) -> Price:
-        return price(
-            table, "weekday", party, tiers=tiers, promotions=chosen, product_id=1,
-            currency_code="CNY", now=NOW
-        )  # fmt: skip
+        return price(PriceTerms(1, "CNY", "weekday", table, tiers), party, chosen, NOW)
 
     whole = found(promotions)
     assert found(random.sample(promotions, len(promotions))) == whole

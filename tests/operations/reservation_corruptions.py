@@ -3,6 +3,13 @@
 PARTNERS = "stock_id = (106 << 20) + 1"
 RESERVED = [
     ("stock", f"UPDATE stocks SET held = held + 1 WHERE {PARTNERS}"),
+    (
+        "seats-of-tickets",
+        (
+            "INSERT INTO departure_tickets SELECT min(ticket_id), 1, 1, NULL, NULL, now()"
+            " FROM tickets WHERE partner_id > 0"
+        ),
+    ),
     ("reservations", "UPDATE reservations SET generated = generated + 1 WHERE state = 'OPEN'"),
     (
         "reservations",

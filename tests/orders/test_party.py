@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.catalog.pricing import Fare as OneFare
-from server.catalog.pricing import Price, Tier, fare_table, percent_off, price, price_again
+from server.catalog.pricing import (
+    Price,
+    PriceTerms,
+    Tier,
+    fare_table,
+    percent_off,
+    price,
+    price_again,
+)
 from server.orders.party import Party, PartyMember
 from tests.support.promotions import NOW, a_promotion
 
@@ -17,16 +25,8 @@ FIVE = (Tier(5, 20),)
 
 def sold(party: Sequence[str], tiers: Sequence[Tier], *promotions: object) -> tuple[Price, Party]:
     """A party as it was sold, and its price."""
-    found = price(
-        FARES,
-        "weekday",
-        party,
-        tiers=tiers,
-        promotions=promotions,  # type: ignore[arg-type]
-        product_id=1,
-        currency_code="CNY",
-        now=NOW,
-    )
+    terms = PriceTerms(1, "CNY", "weekday", FARES, tiers)
+    found = price(terms, party, promotions, NOW)  # type: ignore[arg-type]
     kept = Price.parse(found.content())
     members = [
         PartyMember(number, who, paid)
@@ -34,7 +34,7 @@ def sold(party: Sequence[str], tiers: Sequence[Tier], *promotions: object) -> tu
     ]
 
     def again(rest: Sequence[str]) -> int:
-        return price_again(kept, FARES, "weekday", rest, tiers=tiers).total_minor
+        return price_again(kept, terms, rest).total_minor
 
     return found, Party(members, 0, again)
 
@@ -114,7 +114,9 @@ def test_a_price_stored_before_promotions_were_kept() -> None:
     found, _ = sold(["ADULT"] * 5, FIVE, a_promotion(1, amount_off_minor=500, min_party=5))
     content = found.content()
     del content["considered"]
-    again = price_again(Price.parse(content), FARES, "weekday", ["ADULT"], tiers=FIVE)
+    again = price_again(
+        Price.parse(content), PriceTerms(1, "CNY", "weekday", FARES, FIVE), ["ADULT"]
+    )
     assert (found.total_minor, again.total_minor) == (37_500, 9_500)
 
 
@@ -205,6 +207,6 @@ def test_a_price_worked_out_again_is_the_price(who: list[str], percent: int) -> 
     """What a tier gives a smaller party is what it would have given it at once."""
     steps = (Tier(3, percent),)
     whole, _ = sold(["ADULT"] * 9, steps)
-    again = price_again(whole, FARES, "weekday", who, tiers=steps)
+    again = price_again(whole, PriceTerms(1, "CNY", "weekday", FARES, steps), who)
     assert again.total_minor == sold(who, steps)[0].total_minor
     assert percent_off(steps, len(who)) == (percent if len(who) >= 3 else 0)

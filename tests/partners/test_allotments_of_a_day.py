@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from deeptravel.ota.v1 import event_pb2
+from deeptravel.ota.v1 import event_pb2, reservation_pb2
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from sqlalchemy import text
 
 from server.catalog.release import release
+from server.partners import partner_departures
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
@@ -109,7 +110,7 @@ async def test_seats_of_a_departure(channels: Channels) -> None:
     batch = await refusal(
         channels.partner.batch(1, product_id=TRAIN, reservation_id=made.reservation_id)
     )
-    assert batch.fields == ("reservation_id",)
+    assert (batch.reason, batch.metadata["why"]) == (Reason.OFFER_NOT_AVAILABLE, "NO_FARE")
     await channels.partner.release(made.reservation_id)
     await channels.adjust(SEATS, "CP", "DIRECT", 4)
     assert await channels.allotment(SEATS, "DIRECT") == (10, 0, 0)
@@ -129,8 +130,15 @@ async def test_reservation_ends_with_its_departure(channels: Channels) -> None:
     assert made.expire_time == made.max_expire_time == leaves.departure_time
 
 
-async def test_cancelled_departure(channels: Channels) -> None:
-    """What is reserved of it can be given back. Seen red: it could be extended."""
+async def test_cancelled_departure(channels: Channels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is reserved of it can be given back, until its release comes by itself. Seen red: it
+    could be extended.
+    """
+
+    async def nothing(*_: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(partner_departures, "_release", nothing)
     await channels.adjust(SEATS, "DIRECT", "CP", 2)
     reserved = await channels.partner.reserve(1, **SEATS, hold_seconds=60)
     await channels.partner.extend(reserved.reservation_id, 120)
@@ -144,6 +152,23 @@ async def test_cancelled_departure(channels: Channels) -> None:
     back = {"from_channel": "CP", "to_channel": "DIRECT", "quantity": 1}
     refused = await channels.admin.refused("AdjustAllotment", **SEATS, **back)
     assert refused.reason == Reason.DEPARTURE_CANCELLED
+
+
+async def test_a_cancelled_departure_releases_what_is_reserved(channels: Channels) -> None:
+    """Seen red: it stayed OPEN, and held what nobody could sell, until its own end."""
+    await channels.adjust(SEATS, "DIRECT", "CP", 2)
+    reserved = await channels.partner.reserve(2, **SEATS)
+    await channels.admin.do("CancelDeparture", departure_id=DEPARTURE, comment="typhoon")
+    async with asyncio.timeout(30):
+        ended = await channels.partner.reservation(reserved.reservation_id)
+        while ended.held:
+            await asyncio.sleep(0.05)
+            ended = await channels.partner.reservation(reserved.reservation_id)
+    assert ended.status == reservation_pb2.RESERVATION_STATE_RELEASED
+    assert ended.end_reason == reservation_pb2.RESERVATION_END_REASON_DEPARTURE_CANCELLED
+    assert await channels.allotment(SEATS, "CP") == (2, 0, 0)
+    again = await refusal(channels.partner.release(reserved.reservation_id))
+    assert again.reason == Reason.RESERVATION_STATE_REFUSES
 
 
 async def test_day_of_use(channels: Channels) -> None:

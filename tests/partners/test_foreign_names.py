@@ -46,6 +46,11 @@ CHOSEN = {("CreateDistributor", "distributor_id"), ("BulkGenerateTickets", "dist
 """Names that a partner gives, and may give as another has."""
 ANSWERED = {"SimulateRedemption"}
 """Answers what a terminal does: also that there is no such ticket."""
+PUBLIC = {
+    *("request_id", "departure_id", "partner_code", "currency_code", "function_code"),
+    *("origin_stop_code", "destination_stop_code"),
+}
+"""Names that are nobody's, or everybody's."""
 CHECKED_BY_FORM = {"after_ticket_code"}
 """Refused for the other partner's code in it, whether or not there is such a ticket."""
 
@@ -125,8 +130,7 @@ def test_every_name_is_tried() -> None:
         for field in method.input_type.fields
         if field.type == field.TYPE_STRING
         and field.name.endswith(("_id", "_code", "_codes"))
-        and field.name not in {"request_id", "departure_id", "partner_code", "currency_code"}
-        and field.name != "function_code"
+        and field.name not in PUBLIC
     }
     assert ids <= UNKNOWN.keys()
     assert {field.name for _, field in NAMING} == UNKNOWN.keys()

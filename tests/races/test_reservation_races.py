@@ -14,8 +14,9 @@ from typing import Any
 import grpc
 import pytest
 
+from server.orders import partner_orders
 from server.partners import partner_tickets
-from server.partners.reservation_expiry import ReservationExpiry
+from server.partners.reservation_expiry import LOOK_SECONDS, ReservationExpiry
 from server.platform.errors import Reason
 from server.tickets import generation
 from tests.races.test_ota_races import outcomes
@@ -75,13 +76,38 @@ async def test_reservations_on_the_last_stock(market: Market, clients: list[Part
     assert await market.contradictions() == []
 
 
+async def test_the_end_waits_for_an_activation(
+    market: Market, clients: list[PartnerClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reservation's second comes while a ticket is half activated, begun in time: it is sold,
+    and only then is the reservation closed, with the rest.
+
+    Seen red: without the lock of the reservations in `activate` it was closed meanwhile and all its
+    stock returned; the guard of `_ACTIVATE` failed the activation with INTERNAL.
+    """
+    create_paid = partner_orders.create_paid
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        await asyncio.sleep(2.5 * LOOK_SECONDS)
+        return await create_paid(*arguments, **options)
+
+    made = await clients[0].reserve(2)
+    code, _ = await clients[0].codes(2, reservation_id=made.reservation_id)
+    monkeypatch.setattr(partner_tickets, "create_paid", slowly)
+    await market.sql(
+        "UPDATE reservations SET expire_time = now() + interval '1 second', warn_time = NULL"
+    )
+    sold, _ = await outcomes([clients[0].activate(code)])
+    assert len(sold) == 1
+    await market.until(ALL_CLOSED)
+    assert await stock(market) == (0, 1)
+    assert await market.value(VOIDED) == 1
+    assert await market.contradictions() == []
+
+
 async def test_expiry_against_activation(market: Market, clients: list[PartnerClient]) -> None:
     """30 tickets are activated one by one while their reservation comes to its end: each is sold,
     or VOIDED and its place free; none is both.
-
-    Seen red: without the lock of the reservations in `activate` tickets were sold of a reservation
-    that had just been closed, whose stock had returned: INTERNAL by the guard of `_ACTIVATE`, and
-    without that an oversold stock.
     """
     for _ in range(3):
         made = await clients[0].reserve(40)

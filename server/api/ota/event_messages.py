@@ -15,7 +15,7 @@ _ENUMS = {
     "customer_type": convert.enum_numbers(ticket_pb2.CustomerType),
 }
 """Fields of EventData that are enums, whose names are stored without prefix."""
-_TIMES = frozenset({"expire_time"})
+_TIMES = frozenset({"departure_time", "expire_time"})
 _KNOWN = frozenset(event_pb2.EventData.DESCRIPTOR.fields_by_name)
 
 

@@ -126,4 +126,6 @@ def _exported(row: tuple[ExportedTicket, str]) -> export_pb2.ExportedTicket:
         valid_from_time=convert.timestamp(ticket.valid_from_time),
         valid_until_time=convert.timestamp(ticket.valid_until_time),
         encrypted_data=token,
+        departure_id=ticket.departure_id,
+        seat=ticket.seat,
     )

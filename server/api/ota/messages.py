@@ -1,6 +1,8 @@
 """OtaService between protobuf and plain values: batches, tickets and activations."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from deeptravel.ota.v1 import ota_service_pb2
@@ -45,6 +47,8 @@ def batch_request(
         sale=sale,
         valid_from_time=convert.moment(request, "valid_from_time"),
         reservation_id=request.reservation_id,
+        origin_stop_code=request.origin_stop_code,
+        destination_stop_code=request.destination_stop_code,
     )
 
 
@@ -93,6 +97,8 @@ def ticket(ticket: listing.Ticket, partner: Partner) -> ticket_pb2.Ticket:
         create_time=convert.timestamp(ticket.create_time),
         valid_from_time=convert.timestamp(ticket.valid_from_time),
         valid_until_time=convert.timestamp(ticket.valid_until_time),
+        departure_id=str(ticket.departure_id or ""),
+        seat=ticket.seat or "",
         entitlements=[
             ticket_pb2.Entitlement(
                 function_code=function_code, remaining_uses=remaining, total_uses=total
@@ -105,7 +111,10 @@ def ticket(ticket: listing.Ticket, partner: Partner) -> ticket_pb2.Ticket:
 def batch_ticket(ticket: tickets.BatchTicket, token: str) -> ota_service_pb2.BatchTicket:
     """A ticket of a batch; `token` is empty if it gets no QR."""
     return ota_service_pb2.BatchTicket(
-        ticket_code=ticket.ticket_code, status=TICKET_STATE[ticket.state], encrypted_data=token
+        ticket_code=ticket.ticket_code,
+        status=TICKET_STATE[ticket.state],
+        encrypted_data=token,
+        seat=ticket.seat,
     )
 
 
@@ -122,8 +131,10 @@ def new_batch(
         batch_id=str(made.batch_id),
         quantity=made.quantity,
         tickets=[
-            ota_service_pb2.GeneratedTicket(ticket_code=code, status=TICKET_STATE[made.state])
-            for code in codes
+            ota_service_pb2.GeneratedTicket(
+                ticket_code=code, status=TICKET_STATE[made.state], seat=seat
+            )
+            for code, seat in zip_longest(codes, made.seats[: len(codes)], fillvalue="")
         ],
         order_id=made.order_code,
     )
@@ -140,6 +151,28 @@ def batch(batch: tickets.Batch) -> ota_service_pb2.GetBatchResponse:
         currency_code=batch.content["currency_code"],
         fares=map(fare, batch.content["fares"]),
         line_of_sale=line_of_sale(batch.content),
+        departure=_departure(batch.content),
+    )
+
+
+def _departure(content: Mapping[str, Any]) -> ota_service_pb2.BatchDeparture | None:
+    """What a batch of a departure was made for; None for one of none."""
+    journey = content.get("offer", {}).get("journey")
+    if journey is None:
+        return None
+    origin, destination = journey["origin"], journey["destination"]
+    return ota_service_pb2.BatchDeparture(
+        departure_id=str(journey["departure_id"]),
+        service_number=journey["service_number"],
+        fare_class=journey["fare_class"],
+        origin_stop_code=origin["stop_code"],
+        origin_name_en=origin["display_name_en"],
+        origin_name_zh=origin["display_name_zh"],
+        destination_stop_code=destination["stop_code"],
+        destination_name_en=destination["display_name_en"],
+        destination_name_zh=destination["display_name_zh"],
+        departure_time=convert.timestamp(datetime.fromisoformat(journey["departure_time"])),
+        arrival_time=convert.timestamp(datetime.fromisoformat(journey["arrival_time"])),
     )
 
 
@@ -148,7 +181,10 @@ def streamed_ticket(
 ) -> ota_service_pb2.StreamBatchTicketsResponse:
     """A ticket of a batch; `token` is empty if it gets no QR."""
     return ota_service_pb2.StreamBatchTicketsResponse(
-        ticket_code=ticket.ticket_code, status=TICKET_STATE[ticket.state], encrypted_data=token
+        ticket_code=ticket.ticket_code,
+        status=TICKET_STATE[ticket.state],
+        encrypted_data=token,
+        seat=ticket.seat,
     )
 
 

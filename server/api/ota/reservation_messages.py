@@ -8,6 +8,7 @@ from server.api import convert
 from server.partners.reservations import OPEN, Reservation, ReservationFilter, WantedReservation
 
 STATE = convert.enum_numbers(reservation_pb2.ReservationState)
+END_REASON = convert.enum_numbers(reservation_pb2.ReservationEndReason)
 STATE_NAME = convert.enum_names(reservation_pb2.ReservationState)
 
 
@@ -51,4 +52,5 @@ def reservation(found: Reservation, now: datetime) -> reservation_pb2.Reservatio
         max_expire_time=convert.timestamp(found.max_expire_time),
         create_time=convert.timestamp(found.create_time),
         close_time=convert.timestamp(found.close_time),
+        end_reason=END_REASON[found.end_reason or ""],
     )

@@ -8,6 +8,7 @@ here.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from deeptravel.ota.v1 import ota_service_pb2
@@ -28,6 +29,7 @@ from server.api.ota.servicer_unsold import UnsoldTicketMethods
 from server.api.ota.servicer_webhooks import WebhookMethods, Webhooks
 from server.api.paging import paged
 from server.api.repeats import ChangingCall, changing, changing_within
+from server.catalog.catalogue import Catalogue, Catalogues
 from server.identity.callers import Partner
 from server.orders import qr_codes
 from server.partners import partner_tickets, sandboxes
@@ -44,6 +46,15 @@ FIRST_TICKETS = 200
 """Of a batch, in the answer to the call that made it."""
 
 BatchOfTickets = ota_service_pb2.ListBatchTicketsRequest | ota_service_pb2.StreamBatchTicketsRequest
+
+
+class OtaDomain(NamedTuple):
+    """What OtaService works with."""
+
+    issuer: Issuer
+    catalogues: Catalogues
+    webhooks: Webhooks
+    terminals: SimulatedTerminals
 
 
 class OtaServicer(
@@ -64,22 +75,21 @@ class OtaServicer(
         db: Database,
         repeats: repeats_module.Repeats,
         pages: paging.PageTokens,
-        issuer: Issuer,
+        domain: OtaDomain,
         *,
         zone: ZoneInfo,
         terms: ReservationTerms,
-        webhooks: Webhooks,
-        terminals: SimulatedTerminals,
     ) -> None:
         self._db = db
         self._repeats = repeats
         self._pages = pages
-        self._issuer = issuer
+        self._issuer = domain.issuer
+        self._catalogues = domain.catalogues
         self._zone = zone
         self._terms = terms
         self._turns = Turns()
-        self._webhooks = webhooks
-        self._terminals = terminals
+        self._webhooks = domain.webhooks
+        self._terminals = domain.terminals
 
     async def BulkGenerateTickets(
         self,
@@ -89,16 +99,22 @@ class OtaServicer(
         ],
     ) -> ota_service_pb2.BulkGenerateTicketsResponse:
         calls.leave_share(if_large=request.quantity > LARGE_BATCH)
+        catalogue = await self._catalogues.get() if request.reservation_id else None
         async with self._turns.turn_for(calls.caller(Partner).partner_id, request.quantity):
-            return await self._generate_batch(request, context)
+            return await self._generate_batch(request, context, catalogue)
 
     @changing_within(seconds=BATCH_SECONDS)
     async def _generate_batch(
-        self, request: ota_service_pb2.BulkGenerateTicketsRequest, call: ChangingCall[Partner]
+        self,
+        request: ota_service_pb2.BulkGenerateTicketsRequest,
+        call: ChangingCall[Partner],
+        catalogue: Catalogue | None,
     ) -> ota_service_pb2.BulkGenerateTicketsResponse:
-        wanted = messages.batch_request(request)
         batch = await partner_tickets.generate_batch(
-            call.tx, self._db, call.caller, wanted, zone=self._zone, now=call.now
+            *(call.tx, self._db, call.caller, messages.batch_request(request)),
+            catalogue=catalogue,
+            zone=self._zone,
+            now=call.now,
         )
         if calls.current().expires_now:
             made = range(batch.first_ticket_id, batch.first_ticket_id + batch.quantity)

@@ -36,6 +36,19 @@ UNION ALL
 SELECT t.ticket_code, format('%s, for departure %s, which is cancelled', t.state, u.departure_id)
 FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN unseen u USING (departure_id)
 WHERE s.passenger_index >= 0 AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+UNION ALL
+SELECT x.subject, format('%s, of departure %s, which is cancelled', x.state, x.departure_id)
+FROM (
+  SELECT 'reservation ' || reservation_id AS subject, state, departure_id FROM reservations
+  WHERE state = 'OPEN'
+  UNION ALL
+  SELECT t.ticket_code, t.state, s.departure_id
+  FROM departure_tickets s JOIN tickets t USING (ticket_id)
+  WHERE t.state = 'ACTIVE' AND NOT t.blocked) x
+JOIN departures d ON d.departure_id = x.departure_id AND d.state = 'CANCELLED'
+WHERE NOT EXISTS (
+  SELECT FROM outbox_tasks k WHERE k.kind = 'departure.partners'
+    AND k.key = d.departure_id::text AND k.state = 'OPEN')
 """,
     ),
     Invariant(
@@ -56,6 +69,17 @@ WHERE d.planned_time IS NOT NULL
   AND NOT EXISTS (
     SELECT FROM outbox_tasks k WHERE k.kind = 'departure.moved' AND k.key = s.departure_id::text
       AND k.state = 'OPEN')
+UNION ALL
+SELECT t.ticket_code, format('counts from %s, its departure %s is at %s', s.reference_time,
+  s.departure_id, d.departure_time)
+FROM departure_tickets s JOIN tickets t USING (ticket_id) JOIN snapshots n USING (snapshot_id)
+JOIN departures d ON d.departure_id = s.departure_id
+WHERE d.planned_time IS NOT NULL AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+  AND s.reference_time - (n.content -> 'offer' ->> 'reference_time')::timestamptz
+  <> d.departure_time - (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz
+  AND NOT EXISTS (
+    SELECT FROM outbox_tasks k WHERE k.kind = 'departure.partners'
+      AND k.key = s.departure_id::text AND k.state = 'OPEN')
 """,
     ),
 )

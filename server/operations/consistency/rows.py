@@ -42,6 +42,16 @@ CROSS JOIN LATERAL (
 WHERE s.passenger_index >= 0 AND {KEPT}
 """
 
+# Every numbered seat of partners' tickets of departures: theirs until they are given back, or, not
+# sold, until their reservation has ended. Where orders have their number in `taken_seats`, these
+# have the ticket's.
+PARTNERS_SEATS = f"""
+SELECT d.stock_id, d.seat_index, d.ticket_id AS order_id
+FROM departure_tickets d JOIN tickets t USING (ticket_id)
+LEFT JOIN reservations r USING (reservation_id)
+WHERE d.seat_index IS NOT NULL AND {KEPT} AND (t.state <> 'PRE_GENERATED' OR r.state = 'OPEN')
+"""
+
 # Orders of travellers that were paid, also those all of whose tickets came back since.
 PAID = "(o.state IN ('PAID', 'COMPLETED') OR o.state = 'CANCELLED' AND o.pay_time IS NOT NULL)"
 

@@ -1,13 +1,13 @@
 """Who has which seat, and who is on which departure. (DOMAIN: Stock)."""
 
 from server.operations.consistency.invariant import Invariant
-from server.operations.consistency.rows import TAKEN
+from server.operations.consistency.rows import PARTNERS_SEATS, TAKEN
 
 SEATS = (
     Invariant(
         "seats",
-        "the seats taken on a departure are those of waiting orders and kept tickets, each of one"
-        " order",
+        "the seats taken on a departure are those of waiting orders and kept tickets, partners'"
+        " included, each of one order, or one partner's ticket",
         f"""
 WITH taken AS ({TAKEN})
 SELECT format('seat %s of stock %s', coalesce(a.seat_index, t.seat_index),
@@ -15,7 +15,9 @@ SELECT format('seat %s of stock %s', coalesce(a.seat_index, t.seat_index),
   format('taken for order %s, wanted by %s', coalesce(a.order_id::text, 'none'),
   coalesce(t.order_id::text, 'none'))
 FROM taken_seats a
-FULL JOIN (SELECT * FROM taken WHERE seat_index IS NOT NULL AND has_own_place) t
+FULL JOIN (
+  SELECT stock_id, seat_index, order_id FROM taken WHERE seat_index IS NOT NULL AND has_own_place
+  UNION ALL {PARTNERS_SEATS}) t
   ON (t.stock_id, t.seat_index, t.order_id) = (a.stock_id, a.seat_index, a.order_id)
 WHERE a.order_id IS NULL OR t.order_id IS NULL
 """,
@@ -27,8 +29,10 @@ WHERE a.order_id IS NULL OR t.order_id IS NULL
 WITH taken AS ({TAKEN})
 SELECT format('seat %s of stock %s', seat_index, stock_id),
   format('taken %s times, by orders %s', count(*), string_agg(order_id::text, ', '))
-FROM taken WHERE seat_index IS NOT NULL AND has_own_place GROUP BY stock_id, seat_index
-HAVING count(*) > 1
+FROM (
+  SELECT stock_id, seat_index, order_id FROM taken WHERE seat_index IS NOT NULL AND has_own_place
+  UNION ALL {PARTNERS_SEATS}) t
+GROUP BY stock_id, seat_index HAVING count(*) > 1
 """,
     ),
     Invariant(
@@ -69,6 +73,20 @@ FROM sold s LEFT JOIN labels l USING (seat_map, seat_index)
 WHERE (s.stock_id, s.departure_id) IS DISTINCT FROM (s.sold_stock_id, s.sold_departure_id)
   OR s.seat IS DISTINCT FROM l.seat
   OR (s.seat_index IS NOT NULL) <> (s.seat_map IS NOT NULL AND s.passenger_index >= 0)
+UNION ALL
+SELECT t.ticket_code,
+  format('a partner''s, seat %s (%s) of stock %s on departure %s, made as stock %s on departure %s',
+  coalesce(d.seat, 'none'), coalesce(d.seat_index::text, 'none'),
+  coalesce(d.stock_id::text, 'none'), coalesce(d.departure_id::text, 'none'),
+  coalesce(o.stock_id::text, 'none'), coalesce(o.departure_id::text, 'none'))
+FROM (SELECT * FROM tickets WHERE partner_id > 0) t JOIN offers o USING (snapshot_id)
+FULL JOIN departure_tickets d USING (ticket_id)
+LEFT JOIN labels l ON l.seat_map = o.seat_map AND l.seat_index = d.seat_index
+WHERE (d.stock_id, d.departure_id) IS DISTINCT FROM (
+    CASE WHEN o.departure_id IS NOT NULL THEN
+      o.stock_id + CASE WHEN t.partner_id >= 524288 THEN t.partner_id ELSE 0 END END,
+    o.departure_id)
+  OR d.seat IS DISTINCT FROM l.seat OR (d.seat_index IS NOT NULL) <> (o.seat_map IS NOT NULL)
 """,
     ),
     Invariant(

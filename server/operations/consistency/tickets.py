@@ -125,8 +125,8 @@ WHERE e.ticket_id IS NULL
     Invariant(
         "validity",
         "a ticket is valid when what it was sold under says, at the latest from then on, and"
-        " exactly as long, or as much later or earlier as its departure was moved; a partner's to"
-        " the end of the day so many days later",
+        " exactly as long, or as much later or earlier as its departure was moved; a partner's of"
+        " no departure to the end of the day so many days later",
         """
 WITH offers AS MATERIALIZED (
   SELECT snapshot_id, (content -> 'offer' ->> 'valid_from_time')::timestamptz AS valid_from_time,
@@ -150,9 +150,20 @@ SELECT t.ticket_code, format('valid from %s to %s, sold for %s days', t.valid_fr
   t.valid_until_time, n.content ->> 'validity_days')
 FROM tickets t JOIN snapshots n USING (snapshot_id)
 -- a day may begin or end an hour earlier or later than the last; those of sandboxes end when asked
-WHERE t.partner_id BETWEEN 1 AND 524287 AND t.valid_until_time - t.valid_from_time NOT BETWEEN
+WHERE t.partner_id BETWEEN 1 AND 524287 AND (n.content -> 'offer') IS NULL
+  AND t.valid_until_time - t.valid_from_time NOT BETWEEN
   make_interval(hours => 24 * (n.content ->> 'validity_days')::int - 1)
   AND make_interval(hours => 24 * (n.content ->> 'validity_days')::int + 25)
+UNION ALL
+SELECT t.ticket_code, format(
+  'valid from %s to %s and counted from %s, made as from %s to %s and %s',
+  t.valid_from_time, t.valid_until_time, s.reference_time, o.valid_from_time, o.valid_until_time,
+  o.reference_time)
+FROM departure_tickets s JOIN tickets t USING (ticket_id) JOIN offers o USING (snapshot_id)
+WHERE o.reference_time IS NOT NULL AND t.partner_id < 524288
+  AND (t.valid_from_time, t.valid_until_time) IS DISTINCT FROM (
+  o.valid_from_time + (s.reference_time - o.reference_time),
+  o.valid_until_time + (s.reference_time - o.reference_time))
 """,
     ),
     Invariant(

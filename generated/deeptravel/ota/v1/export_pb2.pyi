@@ -135,6 +135,8 @@ class ExportedTicket(_message.Message):
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code printed on the ticket."""
     status: _ticket_pb2.TicketState.ValueType
@@ -151,6 +153,10 @@ class ExportedTicket(_message.Message):
     """The partner's payment reference of the order; empty if it was not sold."""
     encrypted_data: _builtins.str
     """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
+    departure_id: _builtins.str
+    """The departure that it is for; empty for one of none."""
+    seat: _builtins.str
+    """Its seat there; empty where seats are not numbered."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -177,10 +183,12 @@ class ExportedTicket(_message.Message):
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         encrypted_data: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        seat: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "distributor_id", b"distributor_id", "encrypted_data", b"encrypted_data", "order_id", b"order_id", "payment_reference", b"payment_reference", "product_id", b"product_id", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "encrypted_data", b"encrypted_data", "order_id", b"order_id", "payment_reference", b"payment_reference", "product_id", b"product_id", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

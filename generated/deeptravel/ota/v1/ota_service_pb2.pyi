@@ -64,6 +64,8 @@ class BulkGenerateTicketsRequest(_message.Message):
     ACTIVATION_FIELD_NUMBER: _builtins.int
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_STOP_CODE_FIELD_NUMBER: _builtins.int
+    DESTINATION_STOP_CODE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product, e.g. 106."""
     quantity: _builtins.int
@@ -77,8 +79,13 @@ class BulkGenerateTicketsRequest(_message.Message):
     """
     reservation_id: _builtins.str
     """The reservation to make them of, which is of the same product. Where it is for a day of use,
-    the tickets are valid from that day on, and `valid_from_time` is left out.
+    the tickets are valid from that day on, and where it is of a departure they are of that: then
+    `valid_from_time` is left out.
     """
+    origin_stop_code: _builtins.str
+    """Of a reservation of a departure: the stop where the tickets' holders board; its first if empty."""
+    destination_stop_code: _builtins.str
+    """Likewise where they leave; its last if empty."""
     @_builtins.property
     def activation(self) -> Global___Activation:
         """If set, the tickets are sold already and born ACTIVE."""
@@ -100,10 +107,12 @@ class BulkGenerateTicketsRequest(_message.Message):
         activation: Global___Activation | None = ...,
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
         reservation_id: _builtins.str = ...,
+        origin_stop_code: _builtins.str = ...,
+        destination_stop_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "valid_from_time", b"valid_from_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "distributor_id", b"distributor_id", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "reservation_id", b"reservation_id", "valid_from_time", b"valid_from_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "destination_stop_code", b"destination_stop_code", "distributor_id", b"distributor_id", "origin_stop_code", b"origin_stop_code", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "reservation_id", b"reservation_id", "valid_from_time", b"valid_from_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -117,19 +126,23 @@ class GeneratedTicket(_message.Message):
 
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code printed on the ticket."""
     status: _ticket_pb2.TicketState.ValueType
     """PRE_GENERATED, or ACTIVE with an activation."""
+    seat: _builtins.str
+    """Its seat on the departure, e.g. `12F`; empty where seats are not numbered."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
+        seat: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,6 +254,7 @@ class GetBatchResponse(_message.Message):
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     FARES_FIELD_NUMBER: _builtins.int
     LINE_OF_SALE_FIELD_NUMBER: _builtins.int
+    DEPARTURE_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """Id of the batch."""
     product_id: _builtins.int
@@ -266,6 +280,10 @@ class GetBatchResponse(_message.Message):
         before there were lines of sale.
         """
 
+    @_builtins.property
+    def departure(self) -> Global___BatchDeparture:
+        """The departure that its tickets are for; absent for a batch of none."""
+
     def __init__(
         self,
         *,
@@ -277,14 +295,81 @@ class GetBatchResponse(_message.Message):
         currency_code: _builtins.str = ...,
         fares: _abc.Iterable[Global___Fare] | None = ...,
         line_of_sale: _abc.Iterable[_distributor_pb2.LineLevel] | None = ...,
+        departure: Global___BatchDeparture | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "departure", b"departure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "currency_code", b"currency_code", "distributor_id", b"distributor_id", "fares", b"fares", "line_of_sale", b"line_of_sale", "product_id", b"product_id", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "currency_code", b"currency_code", "departure", b"departure", "distributor_id", b"distributor_id", "fares", b"fares", "line_of_sale", b"line_of_sale", "product_id", b"product_id", "quantity", b"quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetBatchResponse: _TypeAlias = GetBatchResponse  # noqa: Y015
+
+@_typing.final
+class BatchDeparture(_message.Message):
+    """What a batch of a departure was made for, as it was to go then."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NUMBER_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    ORIGIN_STOP_CODE_FIELD_NUMBER: _builtins.int
+    ORIGIN_NAME_EN_FIELD_NUMBER: _builtins.int
+    ORIGIN_NAME_ZH_FIELD_NUMBER: _builtins.int
+    DESTINATION_STOP_CODE_FIELD_NUMBER: _builtins.int
+    DESTINATION_NAME_EN_FIELD_NUMBER: _builtins.int
+    DESTINATION_NAME_ZH_FIELD_NUMBER: _builtins.int
+    DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
+    ARRIVAL_TIME_FIELD_NUMBER: _builtins.int
+    departure_id: _builtins.str
+    """The departure."""
+    service_number: _builtins.str
+    """Number of its service, e.g. `G6501`."""
+    fare_class: _builtins.str
+    """The class."""
+    origin_stop_code: _builtins.str
+    """Where its tickets' holders board."""
+    origin_name_en: _builtins.str
+    """Name of that stop in English."""
+    origin_name_zh: _builtins.str
+    """The same in Chinese."""
+    destination_stop_code: _builtins.str
+    """Where they leave."""
+    destination_name_en: _builtins.str
+    """Name of that stop in English."""
+    destination_name_zh: _builtins.str
+    """The same in Chinese."""
+    @_builtins.property
+    def departure_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was to leave where they board."""
+
+    @_builtins.property
+    def arrival_time(self) -> _timestamp_pb2.Timestamp:
+        """When they were to arrive."""
+
+    def __init__(
+        self,
+        *,
+        departure_id: _builtins.str = ...,
+        service_number: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        origin_stop_code: _builtins.str = ...,
+        origin_name_en: _builtins.str = ...,
+        origin_name_zh: _builtins.str = ...,
+        destination_stop_code: _builtins.str = ...,
+        destination_name_en: _builtins.str = ...,
+        destination_name_zh: _builtins.str = ...,
+        departure_time: _timestamp_pb2.Timestamp | None = ...,
+        arrival_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_time", b"departure_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "destination_name_en", b"destination_name_en", "destination_name_zh", b"destination_name_zh", "destination_stop_code", b"destination_stop_code", "fare_class", b"fare_class", "origin_name_en", b"origin_name_en", "origin_name_zh", b"origin_name_zh", "origin_stop_code", b"origin_stop_code", "service_number", b"service_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeparture: _TypeAlias = BatchDeparture  # noqa: Y015
 
 @_typing.final
 class ListBatchTicketsRequest(_message.Message):
@@ -331,22 +416,26 @@ class BatchTicket(_message.Message):
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code printed on the ticket."""
     status: _ticket_pb2.TicketState.ValueType
     """Its state."""
     encrypted_data: _builtins.str
     """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
+    seat: _builtins.str
+    """Its seat on the departure, e.g. `12F`; empty where seats are not numbered."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
         encrypted_data: _builtins.str = ...,
+        seat: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -419,22 +508,26 @@ class StreamBatchTicketsResponse(_message.Message):
     TICKET_CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code printed on the ticket."""
     status: _ticket_pb2.TicketState.ValueType
     """Its state."""
     encrypted_data: _builtins.str
     """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
+    seat: _builtins.str
+    """Its seat on the departure, e.g. `12F`; empty where seats are not numbered."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
         encrypted_data: _builtins.str = ...,
+        seat: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

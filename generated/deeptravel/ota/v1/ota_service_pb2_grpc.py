@@ -371,9 +371,18 @@ class OtaServiceServicer:
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
+        Of a reservation of a departure each ticket is one person's, from `origin_stop_code` to
+        `destination_stop_code`, at the fares of that departure's day. Where the class has numbered
+        seats each gets one when it is made, beside each other as far as there are such; a ticket that
+        is VOIDED or REFUNDED leaves it. Names and customer types come with the activation; travel
+        documents are not taken: the partner looks at them. When the departure is cancelled, unsold
+        tickets are VOIDED and sold ones REFUNDED, with events; when it is moved, their times move.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH (the
         proof of an `activation` is not `quantity` times the price), NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), IDEMPOTENCY_MISMATCH.
+        RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation), DEPARTURE_CANCELLED and
+        OFFER_NOT_AVAILABLE (of the departure: its sale is over, or no fare, or a blackout date),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -418,7 +427,7 @@ class OtaServiceServicer:
         """Activates one sold ticket and creates the linked order. Reasons: NOT_FOUND,
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount or
         currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
-        RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
+        RESERVATION_STATE_REFUSES (the reservation that it was made of has ended), DEPARTURE_CANCELLED,
         IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

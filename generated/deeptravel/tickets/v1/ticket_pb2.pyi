@@ -321,6 +321,8 @@ class Ticket(_message.Message):
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     LINE_OF_SALE_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    SEAT_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Code printed on the ticket, e.g. `OTA-CP-20251103-000001`."""
     status: Global___TicketState.ValueType
@@ -335,6 +337,10 @@ class Ticket(_message.Message):
     """The order its activation created; empty until then."""
     line_of_sale_id: _builtins.str
     """Id of its line of sale, in a list that was asked for them; else empty."""
+    departure_id: _builtins.str
+    """The departure that it is for; empty for one of none. GetBatch says from where to where."""
+    seat: _builtins.str
+    """Its seat there, e.g. `12F`; empty where seats are not numbered."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -365,10 +371,12 @@ class Ticket(_message.Message):
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         entitlements: _abc.Iterable[Global___Entitlement] | None = ...,
         line_of_sale_id: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        seat: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "distributor_id", b"distributor_id", "entitlements", b"entitlements", "line_of_sale_id", b"line_of_sale_id", "order_id", b"order_id", "product_id", b"product_id", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "entitlements", b"entitlements", "line_of_sale_id", b"line_of_sale_id", "order_id", b"order_id", "product_id", b"product_id", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

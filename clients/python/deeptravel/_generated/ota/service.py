@@ -413,6 +413,8 @@ class OtaService:
         activation: ota.Activation | None = None,
         valid_from_time: Moment | None = None,
         reservation_id: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
         timeout: float | None = None,
     ) -> ota.BulkGenerateTicketsResponse:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment,
@@ -429,12 +431,21 @@ class OtaService:
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
+        Of a reservation of a departure each ticket is one person's, from `origin_stop_code` to
+        `destination_stop_code`, at the fares of that departure's day. Where the class has numbered
+        seats each gets one when it is made, beside each other as far as there are such; a ticket
+        that is VOIDED or REFUNDED leaves it. Names and customer types come with the activation;
+        travel documents are not taken: the partner looks at them. When the departure is cancelled,
+        unsold tickets are VOIDED and sold ones REFUNDED, with events; when it is moved, their times
+        move.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH
         (the proof of an `activation` is not `quantity` times the price), NOT_FOUND,
         RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation),
-        IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED and OFFER_NOT_AVAILABLE (of the departure: its sale is over, or no fare,
+        or a blackout date), IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
+        return self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code), timeout)
 
     def list_batches(
         self,
@@ -530,7 +541,7 @@ class OtaService:
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount
         or currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
         RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
-        IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ACTIVATE_TICKET, ota.ActivateTicketRequest(ticket_code=ticket_code, customer=customer, payment=payment, request_id=request_id), timeout)
 
@@ -1235,6 +1246,8 @@ class AsyncOtaService:
         activation: ota.Activation | None = None,
         valid_from_time: Moment | None = None,
         reservation_id: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
         timeout: float | None = None,
     ) -> ota.BulkGenerateTicketsResponse:
         """Makes 1 to 50,000 tickets of a product, all or nothing, out of the partner's allotment,
@@ -1251,12 +1264,21 @@ class AsyncOtaService:
         activated, and they are VOIDED when the reservation ends. Without one they count as sold at
         once.
 
+        Of a reservation of a departure each ticket is one person's, from `origin_stop_code` to
+        `destination_stop_code`, at the fares of that departure's day. Where the class has numbered
+        seats each gets one when it is made, beside each other as far as there are such; a ticket
+        that is VOIDED or REFUNDED leaves it. Names and customer types come with the activation;
+        travel documents are not taken: the partner looks at them. When the departure is cancelled,
+        unsold tickets are VOIDED and sold ones REFUNDED, with events; when it is moved, their times
+        move.
+
         Reasons: SOLD_OUT, PRODUCT_NOT_ON_SALE, DISTRIBUTOR_REFUSED (archived), PAYMENT_MISMATCH
         (the proof of an `activation` is not `quantity` times the price), NOT_FOUND,
         RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES and RESERVATION_USED_UP (of the reservation),
-        IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED and OFFER_NOT_AVAILABLE (of the departure: its sale is over, or no fare,
+        or a blackout date), IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id), timeout)
+        return await self._calls.unary(_BULK_GENERATE_TICKETS, ota.BulkGenerateTicketsRequest(product_id=product_id, quantity=quantity, request_id=request_id, distributor_id=distributor_id, activation=activation, valid_from_time=timestamp(valid_from_time), reservation_id=reservation_id, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code), timeout)
 
     async def list_batches(
         self,
@@ -1352,7 +1374,7 @@ class AsyncOtaService:
         TICKET_STATE_REFUSES (not PRE_GENERATED, blocked, validity over), PAYMENT_MISMATCH (amount
         or currency is not that of the price snapshot, see PaymentProof), RESERVATION_EXPIRED and
         RESERVATION_STATE_REFUSES (the reservation that it was made of has ended),
-        IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ACTIVATE_TICKET, ota.ActivateTicketRequest(ticket_code=ticket_code, customer=customer, payment=payment, request_id=request_id), timeout)
 

@@ -44,8 +44,9 @@ class Event(_message.Message):
     a ticket that is sold and of use), `ticket.expired`, `ticket.voided`,
     `ticket.blocked`, `ticket.unblocked`, `ticket.reassigned`, `reservation.created`,
     `reservation.extended`, `reservation.expiring`, `reservation.expired`, `reservation.released`,
-    `allotment.adjusted`, `payment.refused`, `statement.ready`. More are added with time: pass over
-    those that you do not know.
+    `allotment.adjusted`, `departure.cancelled`, `departure.moved` (of a departure of which the
+    partner has an allotment), `payment.refused`, `statement.ready`. More are added with time: pass
+    over those that you do not know.
     """
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
@@ -109,6 +110,7 @@ class EventData(_message.Message):
     MONTH_FIELD_NUMBER: _builtins.int
     CONTENT_SHA256_FIELD_NUMBER: _builtins.int
     PAYMENT_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """The ticket."""
     status: _ticket_pb2.TicketState.ValueType
@@ -157,7 +159,9 @@ class EventData(_message.Message):
     previous_distributor_id: _builtins.str
     """Of a ticket that was reassigned: the distributor before; empty if that was the partner itself."""
     reason: _builtins.str
-    """Why something was refused, as an ErrorReason has it without prefix."""
+    """Why something was refused, as an ErrorReason has it without prefix; why a reservation ended, or
+    a ticket was voided or refunded with it, as a ReservationEndReason has it without prefix.
+    """
     explanation: _builtins.str
     """The same for a person, in English."""
     month: _builtins.str
@@ -169,6 +173,10 @@ class EventData(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the reservation or the ticket expires, or did."""
+
+    @_builtins.property
+    def departure_time(self) -> _timestamp_pb2.Timestamp:
+        """When the departure leaves its first stop now, or was to leave it."""
 
     def __init__(
         self,
@@ -201,10 +209,11 @@ class EventData(_message.Message):
         month: _builtins.str = ...,
         content_sha256: _builtins.str = ...,
         payment_message_id: _builtins.str = ...,
+        departure_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "expire_time", b"expire_time", "remaining_uses", b"remaining_uses"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "departure_time", b"departure_time", "expire_time", b"expire_time", "remaining_uses", b"remaining_uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "amount_minor", b"amount_minor", "batch_id", b"batch_id", "content_sha256", b"content_sha256", "currency_code", b"currency_code", "customer_type", b"customer_type", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "expire_time", b"expire_time", "explanation", b"explanation", "fare_class", b"fare_class", "function_code", b"function_code", "merchant_code", b"merchant_code", "month", b"month", "order_id", b"order_id", "payment_message_id", b"payment_message_id", "payment_reference", b"payment_reference", "previous_distributor_id", b"previous_distributor_id", "product_id", b"product_id", "quantity", b"quantity", "reason", b"reason", "redemption_id", b"redemption_id", "remaining_uses", b"remaining_uses", "reservation_id", b"reservation_id", "status", b"status", "ticket_code", b"ticket_code", "total", b"total", "use_date", b"use_date", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses", "amount_minor", b"amount_minor", "batch_id", b"batch_id", "content_sha256", b"content_sha256", "currency_code", b"currency_code", "customer_type", b"customer_type", "departure_id", b"departure_id", "departure_time", b"departure_time", "distributor_id", b"distributor_id", "expire_time", b"expire_time", "explanation", b"explanation", "fare_class", b"fare_class", "function_code", b"function_code", "merchant_code", b"merchant_code", "month", b"month", "order_id", b"order_id", "payment_message_id", b"payment_message_id", "payment_reference", b"payment_reference", "previous_distributor_id", b"previous_distributor_id", "product_id", b"product_id", "quantity", b"quantity", "reason", b"reason", "redemption_id", b"redemption_id", "remaining_uses", b"remaining_uses", "reservation_id", b"reservation_id", "status", b"status", "ticket_code", b"ticket_code", "total", b"total", "use_date", b"use_date", "venue_code", b"venue_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_uses: _TypeAlias = _typing.Literal["remaining_uses"]  # noqa: Y015
     _WhichOneofArgType__remaining_uses: _TypeAlias = _typing.Literal["_remaining_uses", b"_remaining_uses"]  # noqa: Y015

@@ -26,7 +26,7 @@ from deeptravel._generated.validate import validate_pb2 as buf_dot_validate_dot_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/ota/v1/reservation.proto\x12\x11\x64\x65\x65ptravel.ota.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x05\x12\x14\n\x0c\x64\x65parture_id\x18\x03 \x01(\t\x12\x12\n\nfare_class\x18\x04 \x01(\t\x12\x10\n\x08use_date\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x05\x12\x11\n\tgenerated\x18\x07 \x01(\x05\x12\x11\n\tactivated\x18\x08 \x01(\x05\x12\x0c\n\x04held\x18\t \x01(\x05\x12\x33\n\x06status\x18\n \x01(\x0e\x32#.deeptravel.ota.v1.ReservationState\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fmax_expire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclose_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x02\n\x17ReserveInventoryRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12 \n\x08quantity\x18\x05 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xd0\x86\x03(\x01\xc8\x01\x01\x12\'\n\x0chold_seconds\x18\x06 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x9a\x9e\x01(\x01H\x00\x88\x01\x01\x12\"\n\nrequest_id\x18\x07 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_hold_seconds\"O\n\x18ReserveInventoryResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\"?\n\x15GetReservationRequest\x12&\n\x0ereservation_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18$\xba\x01\x01\x00\xc8\x01\x01\"M\n\x16GetReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\"\xb9\x01\n\x17ListReservationsRequest\x12=\n\x06status\x18\x01 \x01(\x0e\x32#.deeptravel.ota.v1.ReservationStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\nproduct_id\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x18ListReservationsResponse\x12\x34\n\x0creservations\x18\x01 \x03(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\x18\x45xtendReservationRequest\x12&\n\x0ereservation_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18$\xba\x01\x01\x00\xc8\x01\x01\x12%\n\x0chold_seconds\x18\x02 \x01(\x05\x42\x0f\xbaH\x0c\x1a\x07\x18\x80\x9a\x9e\x01(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"P\n\x19\x45xtendReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\"g\n\x19ReleaseReservationRequest\x12&\n\x0ereservation_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18$\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"Q\n\x1aReleaseReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_OPEN\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMPLETED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x42\x19\n\x15\x63om.deeptravel.ota.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/ota/v1/reservation.proto\x12\x11\x64\x65\x65ptravel.ota.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\x05\x12\x14\n\x0c\x64\x65parture_id\x18\x03 \x01(\t\x12\x12\n\nfare_class\x18\x04 \x01(\t\x12\x10\n\x08use_date\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x05\x12\x11\n\tgenerated\x18\x07 \x01(\x05\x12\x11\n\tactivated\x18\x08 \x01(\x05\x12\x0c\n\x04held\x18\t \x01(\x05\x12\x33\n\x06status\x18\n \x01(\x0e\x32#.deeptravel.ota.v1.ReservationState\x12/\n\x0b\x65xpire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fmax_expire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclose_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\nend_reason\x18\x0f \x01(\x0e\x32\'.deeptravel.ota.v1.ReservationEndReason\"\xd8\x02\n\x17ReserveInventoryRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12 \n\x08quantity\x18\x05 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xd0\x86\x03(\x01\xc8\x01\x01\x12\'\n\x0chold_seconds\x18\x06 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x9a\x9e\x01(\x01H\x00\x88\x01\x01\x12\"\n\nrequest_id\x18\x07 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_hold_seconds\"O\n\x18ReserveInventoryResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\"?\n\x15GetReservationRequest\x12&\n\x0ereservation_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18$\xba\x01\x01\x00\xc8\x01\x01\"M\n\x16GetReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\"\xb9\x01\n\x17ListReservationsRequest\x12=\n\x06status\x18\x01 \x01(\x0e\x32#.deeptravel.ota.v1.ReservationStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\nproduct_id\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x18ListReservationsResponse\x12\x34\n\x0creservations\x18\x01 \x03(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x01\n\x18\x45xtendReservationRequest\x12&\n\x0ereservation_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18$\xba\x01\x01\x00\xc8\x01\x01\x12%\n\x0chold_seconds\x18\x02 \x01(\x05\x42\x0f\xbaH\x0c\x1a\x07\x18\x80\x9a\x9e\x01(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"P\n\x19\x45xtendReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation\"g\n\x19ReleaseReservationRequest\x12&\n\x0ereservation_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18$\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"Q\n\x1aReleaseReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.deeptravel.ota.v1.Reservation*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_OPEN\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMPLETED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04*\x91\x02\n\x14ReservationEndReason\x12&\n\"RESERVATION_END_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eRESERVATION_END_REASON_PARTNER\x10\x01\x12,\n(RESERVATION_END_REASON_TICKETS_CANCELLED\x10\x02\x12$\n RESERVATION_END_REASON_TIME_OVER\x10\x03\x12.\n*RESERVATION_END_REASON_DEPARTURE_CANCELLED\x10\x04\x12)\n%RESERVATION_END_REASON_DEPARTURE_LEFT\x10\x05\x42\x19\n\x15\x63om.deeptravel.ota.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,28 +68,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['reservation_id']._serialized_options = b'\272H\013r\006\030$\272\001\001\000\310\001\001'
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_RESERVATIONSTATE']._serialized_start=1844
-  _globals['_RESERVATIONSTATE']._serialized_end=2021
+  _globals['_RESERVATIONSTATE']._serialized_start=1905
+  _globals['_RESERVATIONSTATE']._serialized_end=2082
+  _globals['_RESERVATIONENDREASON']._serialized_start=2085
+  _globals['_RESERVATIONENDREASON']._serialized_end=2358
   _globals['_RESERVATION']._serialized_start=121
-  _globals['_RESERVATION']._serialized_end=560
-  _globals['_RESERVEINVENTORYREQUEST']._serialized_start=563
-  _globals['_RESERVEINVENTORYREQUEST']._serialized_end=907
-  _globals['_RESERVEINVENTORYRESPONSE']._serialized_start=909
-  _globals['_RESERVEINVENTORYRESPONSE']._serialized_end=988
-  _globals['_GETRESERVATIONREQUEST']._serialized_start=990
-  _globals['_GETRESERVATIONREQUEST']._serialized_end=1053
-  _globals['_GETRESERVATIONRESPONSE']._serialized_start=1055
-  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1132
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=1135
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=1320
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=1322
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=1427
-  _globals['_EXTENDRESERVATIONREQUEST']._serialized_start=1430
-  _globals['_EXTENDRESERVATIONREQUEST']._serialized_end=1571
-  _globals['_EXTENDRESERVATIONRESPONSE']._serialized_start=1573
-  _globals['_EXTENDRESERVATIONRESPONSE']._serialized_end=1653
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1655
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1758
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=1760
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=1841
+  _globals['_RESERVATION']._serialized_end=621
+  _globals['_RESERVEINVENTORYREQUEST']._serialized_start=624
+  _globals['_RESERVEINVENTORYREQUEST']._serialized_end=968
+  _globals['_RESERVEINVENTORYRESPONSE']._serialized_start=970
+  _globals['_RESERVEINVENTORYRESPONSE']._serialized_end=1049
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=1051
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=1114
+  _globals['_GETRESERVATIONRESPONSE']._serialized_start=1116
+  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1193
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=1196
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=1381
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=1383
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=1488
+  _globals['_EXTENDRESERVATIONREQUEST']._serialized_start=1491
+  _globals['_EXTENDRESERVATIONREQUEST']._serialized_end=1632
+  _globals['_EXTENDRESERVATIONRESPONSE']._serialized_start=1634
+  _globals['_EXTENDRESERVATIONRESPONSE']._serialized_end=1714
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1716
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1819
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=1821
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=1902
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,9 @@ class _ReservationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rese
     RESERVATION_STATE_COMPLETED: _ReservationState.ValueType  # 2
     """All of it is sold."""
     RESERVATION_STATE_RELEASED: _ReservationState.ValueType  # 3
-    """The partner gave back what was not sold of it."""
+    """What was not sold of it was given back before its time: by the partner, or since its departure
+    was cancelled; see `end_reason`.
+    """
     RESERVATION_STATE_EXPIRED: _ReservationState.ValueType  # 4
     """Its time was over; what was not sold of it returned to the stock."""
 
@@ -47,10 +49,48 @@ RESERVATION_STATE_OPEN: ReservationState.ValueType  # 1
 RESERVATION_STATE_COMPLETED: ReservationState.ValueType  # 2
 """All of it is sold."""
 RESERVATION_STATE_RELEASED: ReservationState.ValueType  # 3
-"""The partner gave back what was not sold of it."""
+"""What was not sold of it was given back before its time: by the partner, or since its departure
+was cancelled; see `end_reason`.
+"""
 RESERVATION_STATE_EXPIRED: ReservationState.ValueType  # 4
 """Its time was over; what was not sold of it returned to the stock."""
 Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
+
+class _ReservationEndReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReservationEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReservationEndReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVATION_END_REASON_UNSPECIFIED: _ReservationEndReason.ValueType  # 0
+    """It has not ended, or all of it was sold, or it ended before that was kept."""
+    RESERVATION_END_REASON_PARTNER: _ReservationEndReason.ValueType  # 1
+    """ReleaseReservation gave back the rest."""
+    RESERVATION_END_REASON_TICKETS_CANCELLED: _ReservationEndReason.ValueType  # 2
+    """CancelTickets voided the last of what it held."""
+    RESERVATION_END_REASON_TIME_OVER: _ReservationEndReason.ValueType  # 3
+    """Its time was over."""
+    RESERVATION_END_REASON_DEPARTURE_CANCELLED: _ReservationEndReason.ValueType  # 4
+    """The operator cancelled its departure."""
+    RESERVATION_END_REASON_DEPARTURE_LEFT: _ReservationEndReason.ValueType  # 5
+    """Its departure has left."""
+
+class ReservationEndReason(_ReservationEndReason, metaclass=_ReservationEndReasonEnumTypeWrapper):
+    """Why a reservation was RELEASED, or EXPIRED."""
+
+RESERVATION_END_REASON_UNSPECIFIED: ReservationEndReason.ValueType  # 0
+"""It has not ended, or all of it was sold, or it ended before that was kept."""
+RESERVATION_END_REASON_PARTNER: ReservationEndReason.ValueType  # 1
+"""ReleaseReservation gave back the rest."""
+RESERVATION_END_REASON_TICKETS_CANCELLED: ReservationEndReason.ValueType  # 2
+"""CancelTickets voided the last of what it held."""
+RESERVATION_END_REASON_TIME_OVER: ReservationEndReason.ValueType  # 3
+"""Its time was over."""
+RESERVATION_END_REASON_DEPARTURE_CANCELLED: ReservationEndReason.ValueType  # 4
+"""The operator cancelled its departure."""
+RESERVATION_END_REASON_DEPARTURE_LEFT: ReservationEndReason.ValueType  # 5
+"""Its departure has left."""
+Global___ReservationEndReason: _TypeAlias = ReservationEndReason  # noqa: Y015
 
 @_typing.final
 class Reservation(_message.Message):
@@ -74,6 +114,7 @@ class Reservation(_message.Message):
     MAX_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Id of the reservation, a UUID."""
     product_id: _builtins.int
@@ -94,6 +135,8 @@ class Reservation(_message.Message):
     """What the stock holds for it now: what is not activated while it is OPEN, else 0."""
     status: Global___ReservationState.ValueType
     """Its state. EXPIRED from the second of its `expire_time` on."""
+    end_reason: Global___ReservationEndReason.ValueType
+    """Why it was released, or has expired."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it expires."""
@@ -127,10 +170,11 @@ class Reservation(_message.Message):
         max_expire_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         close_time: _timestamp_pb2.Timestamp | None = ...,
+        end_reason: Global___ReservationEndReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "create_time", b"create_time", "expire_time", b"expire_time", "max_expire_time", b"max_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "close_time", b"close_time", "create_time", b"create_time", "departure_id", b"departure_id", "expire_time", b"expire_time", "fare_class", b"fare_class", "generated", b"generated", "held", b"held", "max_expire_time", b"max_expire_time", "product_id", b"product_id", "quantity", b"quantity", "reservation_id", b"reservation_id", "status", b"status", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "close_time", b"close_time", "create_time", b"create_time", "departure_id", b"departure_id", "end_reason", b"end_reason", "expire_time", b"expire_time", "fare_class", b"fare_class", "generated", b"generated", "held", b"held", "max_expire_time", b"max_expire_time", "product_id", b"product_id", "quantity", b"quantity", "reservation_id", b"reservation_id", "status", b"status", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -166,7 +210,8 @@ class ReserveInventoryRequest(_message.Message):
     hold_seconds: _builtins.int
     """How long in seconds, 1 to 2,592,000 (30 days), and no longer than the channel may; if absent as
     long as the allotment says: 24 hours, if it says nothing. It ends when its departure leaves, or
-    its day is over, at the latest, as they stand now: one that is moved does not move it.
+    its day is over, at the latest. A departure that is moved to an earlier time takes that end
+    along, one that leaves later does not; one that is cancelled releases it.
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each reservation, 1 to 64 characters."""
