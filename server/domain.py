@@ -119,7 +119,6 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     at_stop(stack, "readers", readers.stop)
     orders = _start_orders(stack, platform)
     payments = _payments(platform, readers, orders, wechat)
-    seats_left = SeatsLeft(readers)
     issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
     redeemer = Redeemer(
         db,
@@ -154,13 +153,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
                 zone=settings.zone,
                 quote_seconds=settings.quote_seconds,
             ),
-            search=Search(
-                orders.catalogues,
-                seats_left,
-                cache,
-                encode_offer=encoded_offer,
-                encode_price=encoded_price,
-            ),
+            search=_search(orders, readers, cache),
         ),
         webhooks=webhooks,
         catalogues=orders.catalogues,
@@ -173,6 +166,16 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             **webhook_tasks.kinds(db),
             **webhooks.payments.kinds(),
         },
+    )
+
+
+def _search(orders: Orders, readers: Readers, cache: Cache) -> Search:
+    return Search(
+        orders.catalogues,
+        SeatsLeft(readers),
+        cache,
+        encode_offer=encoded_offer,
+        encode_price=encoded_price,
     )
 
 

@@ -20,8 +20,8 @@ def calls(tree: ast.AST) -> set[str]:
 
 
 def test_app_joins_the_lists_of_every_room() -> None:
-    """app.py the jobs, domain.py the kinds of tasks. Seen red without the line of identity's jobs in
-    app.py.
+    """app.py the jobs, domain.py the kinds of tasks. Seen red without the line of identity's jobs
+    in app.py.
     """
     files = [ast.parse((ROOT / f"server/{name}.py").read_text()) for name in ("app", "domain")]
     app = ast.Module([node for file in files for node in file.body], [])
