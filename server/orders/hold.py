@@ -340,7 +340,7 @@ class Holder:
             new_orders.create(batch.made, now=batch.now),
         )
 
-    def _on_result(self, outcome: Held | Exception) -> None:
+    def _on_result(self, _: HoldUnit, outcome: Held | Exception) -> None:
         if isinstance(outcome, DomainError):
             result: str = outcome.reason
         else:

@@ -110,8 +110,8 @@ class Batcher(Generic[U, F, O]):
     """Works on calls (units), in `workers` shared transactions at once of at most `batch` each.
 
     A repeat of a call gets the outcome of the first, also within a batch, or IDEMPOTENCY_MISMATCH.
-    `size` is what a unit counts in a batch; `on_result` hears of every outcome and error, after
-    the commit.
+    `size` is what a unit counts in a batch; `on_result` hears of every unit's outcome or error,
+    after the commit.
 
     Attributes:
         retries_seconds: how long a call whose row is locked is put off, each time.
@@ -127,7 +127,7 @@ class Batcher(Generic[U, F, O]):
         queue: Gauge,
         batches: Histogram,
         size: Callable[[U], int] = lambda _: 1,
-        on_result: Callable[[O | Exception], None] = lambda _: None,
+        on_result: Callable[[U, O | Exception], None] = lambda _, __: None,
     ) -> None:
         self._db = db
         self._work = work
@@ -356,7 +356,7 @@ class Batcher(Generic[U, F, O]):
             if isinstance(outcome, DomainError):
                 self._fail([waiting], outcome)
                 continue
-            self._on_result(outcome)
+            self._on_result(waiting.unit, outcome)
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
 
@@ -370,7 +370,7 @@ class Batcher(Generic[U, F, O]):
         for waiting in taken:
             if isinstance(error, LockedError):
                 LOCKED_CALLS.labels("REFUSED").inc()
-            self._on_result(error)
+            self._on_result(waiting.unit, error)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
 

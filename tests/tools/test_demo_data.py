@@ -95,7 +95,7 @@ async def test_loading_again_changes_nothing(db: Database, path: Path) -> None:
     assert await demo_data.load(db, path) == made == DemoCredentials.read(path)
     async with db.transaction() as tx:
         assert await tx.scalar(select(func.count()).select_from(audit_events)) == events
-        assert await tx.scalar(select(func.count()).select_from(partner_keys)) == 2
+        assert await tx.scalar(select(func.count()).select_from(partner_keys)) == 3
 
 
 async def test_lost_file_gives_new_credentials(
