@@ -106,7 +106,7 @@ async def settled(world: SandboxWorld) -> None:
         )
         if not left:
             return
-    raise AssertionError("events are not worked off")
+    raise AssertionError("events get no numbers, or are not booked")
 
 
 async def test_neither_reads_what_the_other_has(world: SandboxWorld) -> None:
